@@ -1,0 +1,28 @@
+# `make demo` ends with a film on disk, `make test` with green tests; both set everything up themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test setup lint clean
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+setup: $(VENV)/.ready
+
+demo: setup
+	mkdir -p demo
+	$(BIN)/lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml -o demo/first-walk.mp4 --overwrite
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/pytest
+
+clean:
+	rm -rf $(VENV) build demo *.egg-info

@@ -1,0 +1,3 @@
+"""A command-line renderer for LingBot worlds."""
+
+__version__ = "0.1.0"
