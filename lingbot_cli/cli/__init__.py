@@ -1,0 +1,92 @@
+"""The command line: one table of commands, and the one place where errors become exit codes."""
+
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from lingbot_cli import __version__
+from lingbot_cli.env import Env
+from lingbot_cli.errors import LingbotError
+from lingbot_cli.redact import redact
+
+# Each module holds `app = typer.Typer(add_completion=False)` with the command (or its sub-commands). No module imports torch when it
+# is imported itself, so help stays quick.
+COMMANDS: dict[str, str] = {}
+
+
+class CommandTable(typer.core.TyperGroup):
+    """A group whose commands are imported when they are asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        command = typer.main.get_command(import_module(COMMANDS[cmd_name]).app)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(
+    cls=CommandTable,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lingbot {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def main(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+) -> None:
+    """Render LingBot worlds: an image, a prompt and a timeline become a film."""
+    ctx.obj.debug = debug
+
+
+def run(argv: Sequence[str], env: Env | None = None) -> int:
+    """Run one command line and return its exit code (see spec: 0 done … 130/143 interrupted)."""
+    env = env or Env()
+    try:
+        app(args=list(argv), prog_name="lingbot", obj=env)
+    except SystemExit as finished:
+        return finished.code if isinstance(finished.code, int) else int(bool(finished.code))
+    except LingbotError as error:
+        _report(env, error)
+        return error.exit_code
+    except MemoryError:
+        env.err.print("[bold red]error:[/] not enough memory")
+        return 6
+    except Exception as bug:
+        _report(env, bug)
+        return 1
+    return 0
+
+
+def _report(env: Env, error: Exception) -> None:
+    """Print an error as a sentence, its hint, and under --debug where it came from."""
+    if env.debug:
+        env.err.print(escape(redact("".join(traceback.format_exception(error)))), end="")
+    if isinstance(error, LingbotError):
+        message, hint = str(error), error.hint
+    else:
+        message = f"a bug in lingbot: {type(error).__name__}: {error}"
+        hint = "run it again as `lingbot --debug …` and send us what it prints"
+    env.err.print(f"[bold red]error:[/] {escape(redact(message))}")
+    if hint:
+        env.err.print(f"[bold]hint:[/] {escape(redact(hint))}")

@@ -1,0 +1,27 @@
+"""Keeps stream keys, passwords and tokens out of everything that is printed or written."""
+
+import re
+from collections.abc import Iterable
+
+HIDDEN = "***"
+
+_RTMP = re.compile(r"(?P<keep>rtmps?://[^/\s'\"]+/[^/\s'\"?]+)/[^\s'\"]+", re.I)
+_USERINFO = re.compile(r"(?P<keep>[a-z][a-z0-9+.-]*://)[^/\s@'\"]+@", re.I)
+_PARAMETER = re.compile(
+    r"(?P<keep>[?&;\s'\"](?:[a-z0-9_-]*(?:token|secret|passw(?:or)?d|passphrase|signature|api[_-]?key)"
+    r"|key|sig|streamid|auth)=)[^&;\s'\"]+",
+    re.I,
+)
+_BEARER = re.compile(r"(?P<keep>\bbearer\s+)[^\s'\"]+", re.I)
+_HUB_TOKEN = re.compile(r"(?P<keep>)\bhf_[A-Za-z0-9]{8,}")
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return `text` without the secrets that URLs, headers and tokens carry, nor any of `secrets`."""
+    for secret in sorted((s for s in secrets if s), key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+    text = _RTMP.sub(rf"\g<keep>/{HIDDEN}", text)
+    text = _USERINFO.sub(rf"\g<keep>{HIDDEN}@", text)
+    for pattern in (_PARAMETER, _BEARER, _HUB_TOKEN):
+        text = pattern.sub(rf"\g<keep>{HIDDEN}", text)
+    return text
