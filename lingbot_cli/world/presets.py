@@ -1,0 +1,101 @@
+"""The models this project runs and the settings each was distilled with; no torch here."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One checkpoint's architecture and sampling settings (model §2).
+
+    `chunk`, `window`, `sink` count latent frames; a window of −1 is unbounded.
+    `steps` are indices into the 1001-point schedule, `shift` its flow shift.
+    `area` is the number of output pixels chosen when no size is given.
+    """
+
+    name: str
+    dim: int
+    heads: int
+    layers: int
+    ffn: int
+    chunk: int
+    window: int
+    sink: int
+    steps: tuple[int, ...]
+    shift: float
+    licence: str
+    control: Literal["cam", "act"] = "cam"
+    area: int = 832 * 480
+    fps: int = 16
+    text_dim: int = 4096
+    text_len: int = 512
+    freq_dim: int = 256
+    vae_dim: int = 96
+    vae_blocks: int = 2
+
+
+V1_STEPS = (0, 179, 358, 679)
+V2_STEPS = (0, 250, 500, 750)
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            name="built-in",
+            dim=192,
+            heads=6,
+            layers=6,
+            ffn=768,
+            chunk=3,
+            window=18,
+            sink=3,
+            steps=V2_STEPS,
+            shift=5.0,
+            licence="Apache-2.0",
+            area=112 * 64,
+            text_dim=64,
+            text_len=64,
+            vae_dim=16,
+            vae_blocks=1,
+        ),
+        Preset(
+            name="lingbot-world-fast",
+            dim=5120,
+            heads=40,
+            layers=40,
+            ffn=13824,
+            chunk=3,
+            window=18,
+            sink=9,
+            steps=V1_STEPS,
+            shift=10.0,
+            licence="Apache-2.0 code; see the model card for the weights",
+        ),
+        Preset(
+            name="lingbot-world-v2-14b-causal-fast",
+            dim=5120,
+            heads=40,
+            layers=40,
+            ffn=13824,
+            chunk=4,
+            window=18,
+            sink=6,
+            steps=V2_STEPS,
+            shift=10.0,
+            licence="CC BY-NC-SA 4.0",
+        ),
+        Preset(
+            name="lingbot-world-v2-1.3b-causal-fast",
+            dim=1536,
+            heads=12,
+            layers=30,
+            ffn=8960,
+            chunk=4,
+            window=18,
+            sink=6,
+            steps=V2_STEPS,
+            shift=5.0,
+            licence="CC BY-NC-SA 4.0",
+        ),
+    )
+}
