@@ -1,0 +1,41 @@
+"""What each key does to the camera during one video frame (model §6)."""
+
+import numpy as np
+
+SPEED = 0.05  # units a video frame, the published walking speed
+TURN_RATE = 2.0  # degrees a video frame, the published looking speed
+FPS = 16
+
+# One video frame of motion: forward, right, up in units; yaw, look, pitch, roll in degrees.
+# `look` and `pitch` both turn the view up: a look that would leave ±85° is dropped, a pitch is cut short.
+FORWARD, RIGHT, UP, YAW, LOOK, PITCH, ROLL = range(7)
+AXES = 7
+
+_KEYS = {
+    "w": (FORWARD, 1),
+    "s": (FORWARD, -1),
+    "d": (RIGHT, 1),
+    "a": (RIGHT, -1),
+    "e": (UP, 1),
+    "q": (UP, -1),
+    "l": (YAW, 1),
+    "j": (YAW, -1),
+    "i": (LOOK, 1),
+    "k": (LOOK, -1),
+}
+LETTERS = "".join(_KEYS)
+WASD = "wasd"
+
+
+def motion(keys: str, speed: float = SPEED, turn_rate: float = TURN_RATE) -> np.ndarray:
+    """One video frame of the held `keys` as a step [7]; opposite keys cancel, a letter counts once."""
+    step = np.zeros(AXES)
+    for letter in set(keys):
+        axis, sign = _KEYS[letter]
+        step[axis] += sign * (turn_rate if axis in (YAW, LOOK) else speed)
+    return step
+
+
+def held(keys: str) -> np.ndarray:
+    """Whether w, a, s, d are among `keys` → [4] float32."""
+    return np.array([letter in keys for letter in WASD], np.float32)

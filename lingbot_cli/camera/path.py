@@ -1,0 +1,92 @@
+"""Steps of motion added up into camera-to-world poses (model §6)."""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lingbot_cli.camera.keys import AXES
+
+PITCH_LIMIT = 85.0
+# The published code divides directions by their length plus this.
+_EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class Stance:
+    """Where a camera stands and looks: x, y, z in units (y down), yaw, pitch, roll in degrees.
+
+    Its rotation is R_yaw · R_pitch · R_roll: turns of the same kind add up in any order.
+    """
+
+    x: float = 0.0
+    y: float = 0.0
+    z: float = 0.0
+    yaw: float = 0.0
+    pitch: float = 0.0
+    roll: float = 0.0
+
+    @classmethod
+    def of(cls, pose: np.ndarray) -> "Stance":
+        """The stance of a camera-to-world pose [4, 4]; looking straight up or down it has no roll."""
+        r = pose[:3, :3]
+        level = math.hypot(r[0, 2], r[2, 2])
+        pitch = math.degrees(math.atan2(-r[1, 2], level))
+        if level > 1e-9:
+            yaw, roll = math.atan2(r[0, 2], r[2, 2]), math.atan2(r[1, 0], r[1, 1])
+        else:
+            yaw, roll = math.atan2(-r[2, 0], r[0, 0]), 0.0
+        x, y, z = map(float, pose[:3, 3])
+        return cls(x, y, z, math.degrees(yaw), pitch, math.degrees(roll))
+
+    def pose(self) -> np.ndarray:
+        """Camera-to-world [4, 4] float64."""
+        return poses_of([self])[0]
+
+    def after(self, step: tuple[float, ...]) -> "Stance":
+        """One video frame later: turn first, then move along the new heading (see `keys` for the axes)."""
+        forward, right, up, yaw, look, pitch, roll = step
+        yaw, pitch, roll = self.yaw + yaw, self._pitched(look, pitch), self.roll + roll
+        if not (forward or right or up):
+            return replace(self, yaw=yaw, pitch=pitch, roll=roll)
+        sin, cos = math.sin(math.radians(yaw)), math.cos(math.radians(yaw))
+        # The view's level part is cos(pitch) long; looking straight up, walking still goes ahead.
+        level = max(math.cos(math.radians(pitch)), _EPSILON)
+        forward, right = forward * level / (level + _EPSILON), right / (1 + _EPSILON)
+        return Stance(
+            self.x + forward * sin + right * cos,
+            self.y - up,
+            self.z + forward * cos - right * sin,
+            yaw,
+            pitch,
+            roll,
+        )
+
+    def _pitched(self, look: float, pitch: float) -> float:
+        """A look that would leave the limit is dropped, a pitch stops at it; either may come back inside."""
+        at = self.pitch
+        if abs(at + look) <= max(PITCH_LIMIT, abs(at)):
+            at += look
+        limit = max(PITCH_LIMIT, abs(at))
+        return min(max(at + pitch, -limit), limit)
+
+
+def poses_of(stances: list[Stance]) -> np.ndarray:
+    """Stances as camera-to-world poses [N, 4, 4] float64."""
+    values = np.array([(s.x, s.y, s.z, s.yaw, s.pitch, s.roll) for s in stances]).reshape(-1, 6)
+    (sy, sp, sr), (cy, cp, cr) = (f(np.radians(values[:, 3:].T)) for f in (np.sin, np.cos))
+    out = np.zeros((len(values), 4, 4))
+    out[:, 0, :3] = np.stack([cy * cr + sy * sp * sr, sy * sp * cr - cy * sr, sy * cp], -1)
+    out[:, 1, :3] = np.stack([cp * sr, cp * cr, -sp], -1)
+    out[:, 2, :3] = np.stack([cy * sp * sr - sy * cr, sy * sr + cy * sp * cr, cy * cp], -1)
+    out[:, :3, 3] = values[:, :3]
+    out[:, 3, 3] = 1
+    return out
+
+
+def walk(steps: np.ndarray, start: Stance | None = None) -> np.ndarray:
+    """Steps [N, 7] from `start` (the identity) → the poses [N+1, 4, 4] float64 before, between and after."""
+    stances = [start or Stance()]
+    for step in np.asarray(steps, np.float64).reshape(-1, AXES).tolist():
+        stances.append(stances[-1].after(tuple(step)))
+    return poses_of(stances)

@@ -1,0 +1,41 @@
+"""Key strings fly the recorded paths."""
+
+import numpy as np
+import pytest
+
+from lingbot_cli.camera.keys import LETTERS, held, motion
+from lingbot_cli.camera.path import walk
+from tests.camera.reference import KEYS, recorded
+
+
+def steps(actions: str) -> np.ndarray:
+    parts = [part.rsplit("-", 1) for part in actions.split(",")]
+    return np.concatenate([np.tile(motion("" if k == "none" else k), (int(n), 1)) for k, n in parts])
+
+
+@pytest.mark.parametrize("case", KEYS, ids=lambda c: c["id"])
+def test_published_keys(case):
+    poses = walk(steps(case["actions"]))
+    assert len(poses) == case["frames"] + 1
+    np.testing.assert_allclose(poses, recorded()[case["id"] + "_c2w"], atol=1e-9)
+
+
+def test_a_look_that_would_leave_the_limit_is_dropped():
+    forward = walk(np.tile(motion("i"), (60, 1)))[:, :3, 2]
+    pitch = np.degrees(np.arcsin(-forward[:, 1]))
+    np.testing.assert_allclose(pitch[42:], 84.0)
+
+
+def test_letters_count_once_and_opposites_cancel():
+    assert not motion("wsadqeikjl").any()
+    np.testing.assert_array_equal(motion("ww"), motion("w"))
+    assert sorted(LETTERS) == sorted("wasdqeikjl")
+
+
+def test_up_and_down_are_the_world_s():
+    poses = walk(np.stack([motion("i")] * 10 + [motion("e")] * 4 + [motion("q")]))
+    np.testing.assert_allclose(poses[-1, :3, 3], [0, -0.15, 0], atol=1e-12)
+
+
+def test_held_is_in_the_published_order():
+    np.testing.assert_array_equal(held("dw"), [1, 0, 0, 1])
