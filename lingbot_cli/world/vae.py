@@ -1,5 +1,6 @@
 """The Wan 2.1 causal video VAE: 8×8 pixels × 4 frames ↔ one latent cell of 16 channels (model §9)."""
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -59,7 +60,7 @@ class Encoder(nn.Module):
         widths = [config.dim * m for m in (1, *config.dim_mult)]
         self.conv1 = CausalConv3d(3, widths[0], 3)
         layers: list[nn.Module] = []
-        for level, (narrow, wide) in enumerate(zip(widths, widths[1:], strict=False)):
+        for level, (narrow, wide) in enumerate(itertools.pairwise(widths)):
             for block in range(config.num_res_blocks):
                 layers.append(ResidualBlock(narrow if block == 0 else wide, wide))
             if level < len(config.dim_mult) - 1:
@@ -88,7 +89,7 @@ class Decoder(nn.Module):
         self.conv1 = CausalConv3d(config.z_dim, widths[0], 3)
         self.middle = _middle(widths[0])
         layers: list[nn.Module] = []
-        for level, (before, width) in enumerate(zip(widths, widths[1:], strict=False)):
+        for level, (before, width) in enumerate(itertools.pairwise(widths)):
             before = before // 2 if level > 0 else before  # the upsampling before it halved the width
             for block in range(config.num_res_blocks + 1):
                 layers.append(ResidualBlock(before if block == 0 else width, width))

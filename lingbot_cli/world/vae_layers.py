@@ -96,7 +96,7 @@ class AttentionBlock(nn.Module):
         self.proj = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor, carry: Carry | None) -> Tensor:  # noqa: ARG002 - every layer is called alike
-        batch, channels, frames, height, width = x.shape
+        batch, channels, _frames, height, width = x.shape
         flat = _frames_as_batch(x)
         qkv = self.to_qkv(self.norm(flat)).flatten(2).transpose(1, 2).unsqueeze(1)
         y = F.scaled_dot_product_attention(*qkv.chunk(3, dim=-1))

@@ -1,0 +1,77 @@
+"""`lingbot parity`: is the arithmetic of this machine what was recorded?"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.table import Table
+
+from lingbot_cli.env import Env
+
+if TYPE_CHECKING:
+    from lingbot_cli.run.parity import Deviation
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def parity(
+    ctx: typer.Context,
+    case: Annotated[
+        Path, typer.Argument(help="A recorded case: a folder with case.json and expected.safetensors.")
+    ],
+    weights: Annotated[
+        Path | None, typer.Option(help="Where the case's weights lie; by default two folders above the case.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="The device to run on, such as cpu or cuda.")] = "cpu",
+    precision: Annotated[
+        Literal["float32", "bfloat16", "float16"],
+        typer.Option(help="What the transformer computes in; the tolerances are those of float32."),
+    ] = "float32",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Replay a recorded case and print each tensor's largest error beside its tolerance.
+
+    Leaves with 0 when all hold and with 1 when one does not.
+
+    Example: lingbot parity tests/data/reference/cases/fast-v1-window-and-sink
+    """
+    env: Env = ctx.obj
+    from lingbot_cli.run.parity import replay
+    from lingbot_cli.world.precision import pick_device, pick_dtype
+
+    found = replay(case, weights or case.parent.parent, pick_device(device), pick_dtype(precision))
+    if as_json:
+        env.out.print_json(json.dumps(report(case, found)))
+    else:
+        env.out.print(table(case, found))
+    if not all(deviation.holds for deviation in found):
+        raise typer.Exit(1)
+
+
+def report(case: Path, found: "list[Deviation]") -> dict[str, object]:
+    """The figures as plain data; an error that is no number is null."""
+    return {
+        "case": case.name,
+        "holds": all(deviation.holds for deviation in found),
+        "tensors": {
+            deviation.name: {
+                "error": deviation.error if deviation.error < float("inf") else None,
+                "tolerance": deviation.tolerance,
+                "holds": deviation.holds,
+            }
+            for deviation in found
+        },
+    }
+
+
+def table(case: Path, found: "list[Deviation]") -> Table:
+    """The figures as a table."""
+    drawn = Table(title=f"parity · {case.name}", title_justify="left")
+    for heading in ("tensor", "largest error", "tolerance", ""):
+        drawn.add_column(heading, justify="left" if heading == "tensor" else "right")
+    for deviation in found:
+        verdict = "[green]holds[/]" if deviation.holds else "[bold red]does not hold[/]"
+        drawn.add_row(deviation.name, f"{deviation.error:.2e}", f"{deviation.tolerance:.0e}", verdict)
+    return drawn

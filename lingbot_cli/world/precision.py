@@ -1,0 +1,33 @@
+"""Where a world runs and what it computes in."""
+
+import torch
+
+from lingbot_cli.errors import SetupError, UsageError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def pick_device(name: str | None) -> torch.device:
+    """The named device, or the first CUDA device, or the CPU; one that is not there is a SetupError."""
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise SetupError(
+            f"device {name!r} cannot be used: {str(error).splitlines()[0]}",
+            hint="`lingbot doctor` lists the devices that work",
+        ) from error
+    if device.type == "cuda":
+        # Exact float32 means exact: cuDNN would otherwise round convolutions to tf32.
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+    return device
+
+
+def pick_dtype(name: str) -> torch.dtype:
+    """The torch type of a precision's name."""
+    if name not in DTYPES:
+        raise UsageError(f"precision {name!r} is unknown", hint=f"one of {', '.join(DTYPES)}")
+    return DTYPES[name]

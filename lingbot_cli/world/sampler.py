@@ -1,0 +1,61 @@
+"""The few-step schedule with its two sigmas, and where noise comes from (model §8)."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+TRAIN_STEPS = 1000
+
+# (chunk, step, shape) → standard normal noise of that shape, float32, on the CPU.
+NoiseSource = Callable[[int, int, tuple[int, ...]], Tensor]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Timesteps of the denoising forwards, the sigma of each clean estimate and of each renoising but the last."""
+
+    timesteps: tuple[int, ...]
+    sigmas: tuple[float, ...]
+    renoise_sigmas: tuple[float, ...]
+
+    def clean(self, noisy: Tensor, flow: Tensor, step: int) -> Tensor:
+        """The estimate x0 = x − σ·flow, taken in float64."""
+        return (noisy.double() - self.sigmas[step] * flow.double()).float()
+
+    def renoise(self, clean: Tensor, noise: Tensor, step: int) -> Tensor:
+        """The input of the step after `step`: (1−σ)·x0 + σ·ε."""
+        sigma = self.renoise_sigmas[step]
+        return (1.0 - sigma) * clean + sigma * noise
+
+
+def schedule(steps: tuple[int, ...], shift: float) -> Schedule:
+    """The published schedule at indices `steps` of 1001 points, flow-shifted.
+
+    Timesteps are integers and repeat: a clean estimate takes the sigma of the first index with its
+    timestep, a renoising that of the second where there are several.
+    """
+    grid = np.linspace(0.999, 0.0, TRAIN_STEPS + 1)
+    sigmas = shift * grid / (1.0 + (shift - 1.0) * grid)
+    timesteps = (TRAIN_STEPS * sigmas).astype(int)
+    chosen = [timesteps[index] for index in steps]
+    same = [np.flatnonzero(timesteps == t) for t in chosen]
+    return Schedule(
+        timesteps=tuple(int(t) for t in chosen),
+        sigmas=tuple(float(sigmas[indices[0]]) for indices in same),
+        renoise_sigmas=tuple(float(sigmas[indices[:2][-1]]) for indices in same[1:]),
+    )
+
+
+def seeded_noise(seed: int) -> NoiseSource:
+    """Noise that depends on (seed, chunk, step) alone: neither on the film's length nor on the device."""
+
+    def draw(chunk: int, step: int, shape: tuple[int, ...]) -> Tensor:
+        digest = hashlib.sha256(f"{seed}/{chunk}/{step}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
+        return torch.randn(shape, generator=generator)
+
+    return draw

@@ -1,0 +1,189 @@
+"""One living world: it remembers what it has made, is told where the camera goes, and makes what comes next."""
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lingbot_cli.camera.rays import rays
+from lingbot_cli.camera.relative import FIXED_SCALE, relative
+from lingbot_cli.control import Control
+from lingbot_cli.errors import UsageError
+from lingbot_cli.world import rope
+from lingbot_cli.world.cache import CacheShape, KVCache
+from lingbot_cli.world.condition import Condition, fit
+from lingbot_cli.world.sampler import NoiseSource, schedule, seeded_noise
+from lingbot_cli.world.transformer import LayerAttend, Pairs
+from lingbot_cli.world.vae_layers import Carry
+from lingbot_cli.world.world import World
+
+# Names the phases of a step (encode, denoise, commit, decode) to whoever measures them.
+Phase = Callable[[str], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True)
+class Look:
+    """Where the camera goes in one chunk: `steps` [c, 4, 4] relative poses, intrinsics and held keys [c, 4]."""
+
+    steps: np.ndarray
+    intrinsics: np.ndarray
+    actions: np.ndarray
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A chunk that memory still holds, and all it takes to remember it anew; `start` is its first latent."""
+
+    start: int
+    latents: Tensor
+    condition: Tensor
+    look: Look
+
+
+class Session:
+    """All the state of one film: memory, positions, prompt, camera, noise and what the VAE carries."""
+
+    def __init__(
+        self,
+        world: World,
+        image: np.ndarray,
+        *,
+        height: int,
+        width: int,
+        seed: int = 42,
+        scale: float = FIXED_SCALE,
+        noise: NoiseSource | None = None,
+        max_attention_tokens: int | None = None,
+        phase: Phase = nullcontext,
+    ) -> None:
+        """`image` [H, W, 3] uint8 RGB of any size; the film's size must be a multiple of 16.
+
+        `scale` divides the camera's steps (model §7), `noise` replaces the seeded source.
+        """
+        if height % 16 or width % 16 or min(height, width) < 16:
+            raise UsageError(f"size {width}x{height} is not made of 16-pixel cells")
+        self.world = world
+        self.shape = (16, height // 8, width // 8)
+        self.latent = 0
+        self.chunk = 0
+        self._size = (height, width)
+        self._scale = scale
+        self._noise = noise or seeded_noise(seed)
+        self._phase = phase
+        self._schedule = schedule(world.preset.steps, world.preset.shift)
+        self._pose: np.ndarray | None = None
+        self._prompt: str | None = None
+        self._text: Pairs = []
+        self._carry = Carry()
+        self._condition = Condition(world.vae, fit(torch.from_numpy(image), height, width).to(world.device))
+        config = world.transformer.config
+        self._cache_shape = CacheShape(
+            layers=config.layers,
+            tokens=self.shape[1] * self.shape[2] // 4,
+            heads=config.heads,
+            head_dim=config.head_dim,
+            window=world.preset.window,
+            sink=world.preset.sink,
+            max_attention_tokens=max_attention_tokens,
+        )
+        self._cache_shape.check(world.preset.chunk)
+        self._cache = KVCache(self._cache_shape, world.device, world.transformer.dtype)
+        self._seen: deque[Seen] = deque()
+
+    def step(self, control: Control) -> Tensor:
+        """The chunk's video frames [T, H, W, 3] uint8 RGB: 4(c−1)+1 of a first chunk, 4c of a later one."""
+        return self.decode(self.denoise(control))
+
+    @torch.inference_mode()
+    def denoise(self, control: Control) -> Tensor:
+        """The next chunk's clean latents [16, c, h, w] float32, left in memory for what follows."""
+        self._listen(control)
+        look = self._look(control)
+        frames = len(look.steps)
+        with self._phase("encode"):
+            condition = self._condition.next(frames)
+        with self._phase("denoise"):
+            camera = self._camera(look)
+            attend = self._attend(self._cache, self.latent, frames)
+            latents = self._draw(0, frames)
+            for step, t in enumerate(self._schedule.timesteps):
+                if step:
+                    latents = self._schedule.renoise(latents, self._draw(step, frames), step - 1)
+                flow = self.world.transformer(latents, condition, self._time(t), camera, self._text, attend)
+                latents = self._schedule.clean(latents, flow, step)
+        with self._phase("commit"):
+            self.world.transformer(latents, condition, self._time(0), camera, self._text, attend, flow=False)
+        self._keep(Seen(self.latent, latents, condition, look))
+        self._pose = control.poses[-1]
+        self.latent += frames
+        self.chunk += 1
+        return latents[0]
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents [16, c, h, w] of the next chunk to frames [T, H, W, 3] uint8 RGB, on the world's device."""
+        with self._phase("decode"):
+            video = self.world.vae.decode(latents[None], self._carry)[0]
+            return ((video.float() + 1.0) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).contiguous()
+
+    def _listen(self, control: Control) -> None:
+        """Take a changed prompt; on request remember everything anew as it would look under it."""
+        if control.prompt == self._prompt:
+            return
+        self._prompt = control.prompt
+        self._text = self.world.transformer.text(self.world.text.encode(control.prompt).to(self.world.device))
+        if control.recache and self._seen:
+            self._recache()
+
+    def _recache(self) -> None:
+        cache = KVCache(self._cache_shape, self.world.device, self.world.transformer.dtype)
+        for seen in self._seen:
+            attend = self._attend(cache, seen.start, seen.latents.shape[2])
+            camera = self._camera(seen.look)
+            self.world.transformer(
+                seen.latents, seen.condition, self._time(0), camera, self._text, attend, flow=False
+            )
+        self._cache = cache
+
+    def _look(self, control: Control) -> Look:
+        steps = relative(control.poses, self._pose, self._scale)
+        return Look(steps, control.intrinsics, control.actions)
+
+    def _camera(self, look: Look) -> Pairs:
+        transformer = self.world.transformer
+        actions = look.actions if transformer.config.control == "act" else None
+        told = rays(look.steps, look.intrinsics, *self._size, actions)
+        return transformer.camera(torch.from_numpy(told)[None].to(self.world.device))
+
+    def _attend(self, cache: KVCache, start: int, frames: int) -> LayerAttend:
+        """How this chunk's tokens are placed, remembered and what they see; makes room for them first."""
+        cache.begin(start, frames)
+        _, height, width = self.shape
+        turn = rope.table(
+            start, frames, height // 2, width // 2, self._cache_shape.head_dim, self.world.device
+        )
+
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            q = rope.rotate(q, turn) if q.shape[1] else q
+            return cache.attend(layer, q, rope.rotate(k, turn), v)
+
+        return attend
+
+    def _keep(self, seen: Seen) -> None:
+        """Hold what was seen for as long as the cache holds a frame of it."""
+        self._seen.append(seen)
+        held = set(self._cache.held.values())
+        self._seen = deque(
+            past for past in self._seen if held & set(range(past.start, past.start + past.latents.shape[2]))
+        )
+
+    def _draw(self, step: int, frames: int) -> Tensor:
+        channels, height, width = self.shape
+        return self._noise(self.chunk, step, (channels, frames, height, width))[None].to(self.world.device)
+
+    def _time(self, t: int) -> Tensor:
+        return torch.full((1,), float(t), device=self.world.device)

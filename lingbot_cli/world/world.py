@@ -1,0 +1,31 @@
+"""A loaded model: shared by every session and never written to."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from lingbot_cli.world.presets import Preset
+from lingbot_cli.world.transformer import Transformer
+from lingbot_cli.world.vae import VAE
+
+
+class TextEncoder(Protocol):
+    """Whatever turns a prompt into rows."""
+
+    def encode(self, prompt: str) -> Tensor:
+        """The rows [L ≤ text_len, text_dim] float32 of a prompt's tokens, on the CPU."""
+
+
+@dataclass(frozen=True)
+class World:
+    """Weights and settings; `identity` is a hash of the weights, the same wherever they are loaded."""
+
+    preset: Preset
+    transformer: Transformer
+    vae: VAE
+    text: TextEncoder
+    device: torch.device
+    identity: str = ""
+    trained: bool = True

@@ -1,0 +1,62 @@
+"""`lingbot parity` holds on every recorded case, and says so when it does not."""
+
+import json
+import shutil
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from tests.command import lingbot
+from tests.reference import CASES, REFERENCE
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_recorded_cases_hold(case):
+    done = lingbot("parity", str(case), "--json")
+    report = json.loads(done.stdout)
+    assert done.code == 0, report
+    assert report["holds"]
+    assert set(report["tensors"]) == {
+        *("timesteps", "sigmas", "renoise_sigmas", "condition", "plucker"),
+        *("flow_first_chunk", "flow_last_chunk", "latents", "video"),
+    }
+
+
+def test_a_changed_recording_does_not_hold(tmp_path):
+    case = tmp_path / "case"
+    shutil.copytree(CASES[0], case)
+    tensors = load_file(case / "expected.safetensors")
+    tensors["latents"][0, 0, 0, 0] += 1e-2
+    save_file(tensors, case / "expected.safetensors")
+    done = lingbot("parity", str(case), "--weights", str(REFERENCE))
+    assert done.code == 1
+    assert "does not hold" in done.stdout
+
+
+def test_a_window_that_cannot_hold_a_chunk_is_refused(tmp_path):
+    case = tmp_path / "case"
+    shutil.copytree(CASES[2], case)
+    settings = json.loads((case / "case.json").read_text())
+    settings["config"]["local_attn_size"] = 3
+    (case / "case.json").write_text(json.dumps(settings))
+    done = lingbot("parity", str(case), "--weights", str(REFERENCE))
+    assert done.code == 2
+    assert "window of 3" in done.stderr
+
+
+@pytest.mark.parametrize("damage", ["missing", "not json", "no key", "no tensors"])
+def test_a_damaged_case_gets_a_sentence(tmp_path, damage):
+    case = tmp_path / "case"
+    shutil.copytree(CASES[0], case)
+    if damage == "missing":
+        shutil.rmtree(case)
+    elif damage == "not json":
+        (case / "case.json").write_text("{")
+    elif damage == "no key":
+        (case / "case.json").write_text("{}")
+    else:
+        (case / "expected.safetensors").write_bytes(b"nothing")
+    done = lingbot("parity", str(case), "--weights", str(REFERENCE))
+    assert done.code == 2
+    assert "case" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,23 @@
+"""Run a command line as a person would, in this process or in one of its own."""
+
+import io
+from dataclasses import dataclass
+
+from lingbot_cli.cli import run
+from lingbot_cli.env import Env
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a finished command left: its exit code and what it printed."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def lingbot(*argv: str) -> Done:
+    """Run `lingbot ARGV…` in this process with plain consoles."""
+    out, err = io.StringIO(), io.StringIO()
+    env = Env(stdout=out, stderr=err)
+    return Done(run(argv, env), out.getvalue(), err.getvalue())
