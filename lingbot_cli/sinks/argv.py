@@ -1,0 +1,89 @@
+"""ffmpeg's command line, as a pure function, and the metadata file it reads."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from lingbot_cli.sinks.base import FilmInfo
+from lingbot_cli.sinks.codecs import Codec
+from lingbot_cli.sinks.formats import Format
+
+_KEYFRAME_SECONDS = 2
+
+
+def encode_argv(
+    ffmpeg: str,
+    film: FilmInfo,
+    container: Format,
+    codec: Codec,
+    *,
+    url: str,
+    quality: str = "web",
+    crf: int | None = None,
+    metadata_fd: int | None = None,
+) -> list[str]:
+    """Return the command that reads raw RGB frames on standard input and writes the film to `url`."""
+    notes = ("-f", "ffmetadata", "-i", f"pipe:{metadata_fd}") if metadata_fd is not None else ()
+    # The notes come first: probing the frames waits for the first of them.
+    video = 1 if notes else 0
+    use_notes = ("-map_metadata", "0", "-map_chapters", "0") if notes else ("-map_metadata", "-1")
+    piped = url.startswith("pipe:")
+    container_args = container.piped if piped and container.piped is not None else container.args
+    return [
+        *(ffmpeg, "-hide_banner", "-nostats", "-loglevel", "warning", "-y"),
+        *("-progress", "pipe:2", "-stats_period", "0.5"),
+        *notes,
+        *("-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{film.width}x{film.height}"),
+        *("-framerate", str(film.fps), "-i", "pipe:0"),
+        *("-map", f"{video}:v", *use_notes),
+        *("-vf", _filters(film, codec)),
+        *("-c:v", codec.encoder, "-pix_fmt", codec.pixels),
+        *("-g", str(_keyframe_distance(film.fps)), "-fps_mode", "passthrough"),
+        *codec.args,
+        *_quality_args(codec, quality, crf),
+        *container_args,
+        *("-f", container.muxer, url),
+    ]
+
+
+def _filters(film: FilmInfo, codec: Codec) -> str:
+    """Convert colours once; where a codec needs even sides, repeat the last row or column."""
+    right, bottom = (film.width % 2, film.height % 2) if codec.even else (0, 0)
+    if not (right or bottom):
+        return codec.filters
+    pad = f"pad={film.width + right}:{film.height + bottom}"
+    return f"{pad},fillborders=right={right}:bottom={bottom}:mode=smear,{codec.filters}"
+
+
+def _quality_args(codec: Codec, quality: str, crf: int | None) -> Sequence[str]:
+    draft = quality == "draft"
+    if not codec.quality:
+        return codec.fast if draft else ()
+    number = crf if crf is not None else codec.draft if draft else codec.web
+    return (codec.quality, str(number), *(codec.fast if draft else ()))
+
+
+def _keyframe_distance(fps: Fraction) -> int:
+    return max(1, round(fps * _KEYFRAME_SECONDS))
+
+
+def metadata_text(film: FilmInfo) -> str:
+    """Return the film's metadata and chapters in ffmpeg's own notation (ffmetadata)."""
+    lines = [";FFMETADATA1"]
+    lines += [f"{_escape(key)}={_escape(value)}" for key, value in film.metadata.items()]
+    ends = [chapter.start for chapter in film.chapters[1:]] + [film.frames]
+    for chapter, end in zip(film.chapters, ends, strict=True):
+        end = chapter.start + 1 if end is None else end
+        lines += [
+            "[CHAPTER]",
+            f"TIMEBASE={film.fps.denominator}/{film.fps.numerator}",
+            f"START={chapter.start}",
+            f"END={end}",
+            f"title={_escape(chapter.title)}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _escape(text: str) -> str:
+    for special in ("\\", "=", ";", "#", "\n"):
+        text = text.replace(special, "\\" + special)
+    return text

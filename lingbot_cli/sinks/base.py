@@ -1,0 +1,53 @@
+"""What a sink is: where a film's frames go."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A named place in the film, from video frame `start` to the next chapter or the end."""
+
+    start: int
+    title: str
+
+
+@dataclass(frozen=True)
+class FilmInfo:
+    """What a sink is told before the first frame.
+
+    `fps`: frames a second. `frames`: how many there will be, None while a live run goes on.
+    `metadata`: what the file says about itself, where its format can.
+    """
+
+    height: int
+    width: int
+    fps: Fraction
+    frames: int | None = None
+    chapters: tuple[Chapter, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+class Sink(Protocol):
+    """Takes one film's frames; opened once, then closed or aborted once. Failures are OutputErrors."""
+
+    name: str
+
+    def open(self, film: FilmInfo) -> None:
+        """Make ready to take frames, before anything expensive begins."""
+
+    def write(self, frames: np.ndarray) -> None:
+        """Take frames, uint8 RGB [T, H, W, 3], blocking while the output is behind."""
+
+    def check(self) -> None:
+        """Raise when the output has failed since the last write."""
+
+    def close(self) -> None:
+        """Finish the film: only now does its final name exist."""
+
+    def abort(self) -> str | None:
+        """End early and never raise; return what is kept of the film, None when nothing is."""

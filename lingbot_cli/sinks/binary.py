@@ -1,0 +1,59 @@
+"""Finds ffmpeg and asks it what this machine can encode."""
+
+import re
+import subprocess
+from collections.abc import Mapping
+from functools import lru_cache
+
+from lingbot_cli.errors import SetupError
+from lingbot_cli.sinks.codecs import CODECS, FAMILIES
+
+OLDEST = (7, 1)  # the first that writes MP4 files which are fragmented only while they grow
+
+
+def find_ffmpeg(environ: Mapping[str, str]) -> str:
+    """Return the ffmpeg to run: LINGBOT_FFMPEG, or the one that came with this program."""
+    path = environ.get("LINGBOT_FFMPEG")
+    if not path:
+        import imageio_ffmpeg
+
+        path = imageio_ffmpeg.get_ffmpeg_exe()
+    version = _version(path)
+    if version is not None and version < OLDEST:
+        raise SetupError(
+            f"{path} is ffmpeg {version[0]}.{version[1]}; {OLDEST[0]}.{OLDEST[1]} or newer is needed",
+            hint="leave LINGBOT_FFMPEG unset to use the ffmpeg that came with lingbot",
+        )
+    return path
+
+
+@lru_cache(maxsize=4)
+def _version(path: str) -> tuple[int, int] | None:
+    """Return (major, minor), or None for a build that is named by its date."""
+    try:
+        said = subprocess.run(
+            [path, "-version"], capture_output=True, text=True, timeout=30, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as failure:
+        raise SetupError(
+            f"ffmpeg does not run: {path}: {failure}", hint="set LINGBOT_FFMPEG to a working ffmpeg"
+        ) from failure
+    found = re.match(r"ffmpeg version n?(\d+)\.(\d+)", said)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def working_codec(ffmpeg: str, name: str) -> str:
+    """Return `name`, or for a family (h264, hevc) its first codec that encodes one second here."""
+    *hardware, software = FAMILIES.get(name, (name,))
+    return next((codec for codec in hardware if _encodes_a_second(ffmpeg, codec)), software)
+
+
+@lru_cache(maxsize=16)
+def _encodes_a_second(ffmpeg: str, name: str) -> bool:
+    codec = CODECS[name]
+    trial = [ffmpeg, "-hide_banner", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=s=640x480:r=16:d=1"]
+    trial += ["-pix_fmt", codec.pixels, "-c:v", codec.encoder, *codec.args, "-f", "null", "-"]
+    try:
+        return subprocess.run(trial, capture_output=True, timeout=10).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False

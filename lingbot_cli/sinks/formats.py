@@ -1,0 +1,113 @@
+"""The table of film formats: container, the codecs it takes, and how its name is recognised."""
+
+from dataclasses import dataclass
+
+from lingbot_cli.errors import UsageError
+from lingbot_cli.sinks.codecs import CODECS
+
+LOSSLESS = frozenset(name for name, codec in CODECS.items() if codec.lossless)
+QUALITIES = ("web", "master", "draft")
+
+_RECOVERABLE = ("-flush_packets", "1")
+_NUMBERED = ("-start_number", "0", "-atomic_writing", "1")
+_CLUSTERS = ("-cluster_time_limit", "250", *_RECOVERABLE)
+_H264_FIRST = (
+    "h264",
+    "x264",
+    "x264rgb",
+    "hevc",
+    "x265",
+    "av1",
+    "h264_nvenc",
+    "hevc_nvenc",
+    "h264_qsv",
+    "hevc_qsv",
+)
+
+
+@dataclass(frozen=True)
+class Format:
+    """One container.
+
+    `codecs`: names from the codec table or its families, the usual one first. `master`: the lossless
+    codec. `args` keep a half-written file playable; `piped` replace them where the output cannot seek.
+    `tells`: whether the file can carry metadata and chapters. `sequence`: one file a frame.
+    """
+
+    muxer: str
+    suffixes: tuple[str, ...]
+    codecs: tuple[str, ...]
+    master: str | None
+    args: tuple[str, ...] = ()
+    piped: tuple[str, ...] | None = None
+    tells: bool = False
+    sequence: bool = False
+
+
+FORMATS = {
+    "mp4": Format(
+        *("mp4", (".mp4", ".m4v"), _H264_FIRST, "x264rgb"),
+        args=("-movflags", "+hybrid_fragmented+use_metadata_tags", "-frag_duration", "250000", *_RECOVERABLE),
+        piped=("-movflags", "+frag_keyframe+empty_moov+default_base_moof", "-frag_duration", "250000"),
+        tells=True,
+    ),
+    "mkv": Format(
+        *("matroska", (".mkv",), (*_H264_FIRST, "vp9", "ffv1"), "ffv1"),
+        args=_CLUSTERS,
+        piped=_CLUSTERS,
+        tells=True,
+    ),
+    "webm": Format("webm", (".webm",), ("vp9", "av1"), None, args=_CLUSTERS, piped=_CLUSTERS, tells=True),
+    "gif": Format("gif", (".gif",), ("gif",), None, args=_RECOVERABLE, piped=_RECOVERABLE),
+    "webp": Format(
+        "webp", (".webp",), ("webp", "webp-lossless"), "webp-lossless", args=("-loop", "0", *_RECOVERABLE)
+    ),
+    "png": Format("image2", (".png",), ("png",), "png", args=_NUMBERED, sequence=True),
+    "jpeg": Format("image2", (".jpg", ".jpeg"), ("jpeg",), None, args=_NUMBERED, sequence=True),
+    "y4m": Format("yuv4mpegpipe", (".y4m",), ("yuv",), None, args=_RECOVERABLE, piped=_RECOVERABLE),
+    "rgb": Format("rawvideo", (".rgb",), ("rgb",), "rgb", args=_RECOVERABLE, piped=_RECOVERABLE),
+}
+
+
+def format_of(target: str, name: str | None = None) -> Format:
+    """Return the format called `name`, or else the one `target`'s ending asks for."""
+    if name is not None:
+        if name not in FORMATS:
+            raise UsageError(f"--format {name}: no such format", hint=f"formats: {', '.join(FORMATS)}")
+        return FORMATS[name]
+    for format_ in FORMATS.values():
+        if target.lower().endswith(format_.suffixes):
+            return format_
+    endings = " ".join(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
+    if target == "-":
+        raise UsageError(
+            "-o - needs --format", hint="for example --format y4m, or --format rgb for raw frames"
+        )
+    raise UsageError(
+        f"-o {target}: the ending says no known format", hint=f"use one of {endings}, or --format"
+    )
+
+
+def codec_of(format_: Format, quality: str, name: str | None) -> str:
+    """Return the name of the codec to use: the asked one, the lossless one of a master, or the usual one."""
+    if quality not in QUALITIES:
+        raise UsageError(f"--quality {quality}: no such quality", hint=f"use one of {', '.join(QUALITIES)}")
+    if name is not None:
+        if name not in format_.codecs:
+            raise UsageError(
+                f"--codec {name}: {format_.muxer} does not take it",
+                hint=f"use one of {', '.join(format_.codecs)}",
+            )
+        if quality == "master" and name not in LOSSLESS:
+            raise UsageError(
+                f"--codec {name} is not lossless, --quality master is", hint="leave one of them out"
+            )
+        return name
+    if quality != "master":
+        return format_.codecs[0]
+    if format_.master is None:
+        raise UsageError(
+            f"--quality master: {format_.muxer} cannot keep frames exactly",
+            hint="use .mkv, .mp4 or frames/%05d.png",
+        )
+    return format_.master

@@ -1,0 +1,130 @@
+"""ffmpeg as a child process that can neither block the writer with its chatter nor die unnoticed."""
+
+import collections
+import contextlib
+import os
+import re
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable
+from typing import BinaryIO
+
+import numpy as np
+
+from lingbot_cli.errors import OutputError
+from lingbot_cli.redact import redact
+
+_PROGRESS = re.compile(
+    rb"^(frame|fps|stream_\d+_\d+_\w+|bitrate|total_size|out_time\w*|(?:dup|drop)_frames|speed|progress)="
+)
+_TAIL_LINES = 20
+_LINE_BYTES = 4096
+
+
+class Encoder:
+    """One running ffmpeg. It has its own session, so a Ctrl-C in the terminal reaches only us.
+
+    `argv` makes the command once the number of the metadata's file descriptor is known; `notes` is the
+    metadata it reads there. `output` is where its standard output goes, None for nowhere.
+    """
+
+    def __init__(
+        self,
+        argv: Callable[[int | None], list[str]],
+        *,
+        notes: str | None = None,
+        output: BinaryIO | None = None,
+    ) -> None:
+        self.encoded = 0
+        self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
+        with contextlib.ExitStack() as files:
+            fd = None
+            if notes is not None:
+                # Nameless, so a killed run leaves nothing behind.
+                text = files.enter_context(tempfile.TemporaryFile())
+                text.write(notes.encode())
+                text.seek(0)
+                fd = text.fileno()
+            self._child = subprocess.Popen(
+                argv(fd),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL if output is None else output,
+                stderr=subprocess.PIPE,
+                pass_fds=() if fd is None else (fd,),
+                start_new_session=True,
+                bufsize=0,
+            )
+        self._drain = threading.Thread(target=self._read_chatter, name="ffmpeg stderr", daemon=True)
+        self._drain.start()
+
+    def _read_chatter(self) -> None:
+        """Keep the last lines and the count of encoded frames; forget the rest."""
+        assert self._child.stderr is not None
+        rest = b""
+        while piece := os.read(self._child.stderr.fileno(), 1 << 16):
+            *lines, rest = (rest + piece).split(b"\n")
+            rest = rest[-_LINE_BYTES:]
+            for line in lines:
+                self._hear(line[:_LINE_BYTES])
+        self._hear(rest)
+
+    def _hear(self, line: bytes) -> None:
+        if line.startswith(b"frame="):
+            self.encoded = int(line[6:])
+        elif line.strip() and not _PROGRESS.match(line):
+            self._tail.append(redact(line.decode(errors="replace").strip()))
+
+    def write(self, frames: np.ndarray) -> None:
+        """Write raw frames, uint8 [T, H, W, 3]."""
+        assert self._child.stdin is not None
+        view = np.ascontiguousarray(frames).reshape(-1).data
+        try:
+            while view:
+                view = view[self._child.stdin.write(view) :]
+        except (BrokenPipeError, ValueError) as gone:
+            raise self.failure() from gone
+
+    def check(self) -> None:
+        """Raise when ffmpeg has ended although it was not told to."""
+        if self._child.poll() is not None:
+            raise self.failure()
+
+    def finish(self, timeout: float | None) -> None:
+        """End the input, wait for ffmpeg to write what it holds, and check its word and its count."""
+        self._end_input()
+        try:
+            code = self._child.wait(timeout)
+        except subprocess.TimeoutExpired as late:
+            self.stop()
+            raise OutputError(f"ffmpeg did not finish within {timeout} s") from late
+        self._drain.join(timeout=5)
+        if code != 0:
+            raise self.failure()
+
+    def stop(self) -> None:
+        """End ffmpeg now: politely, then not."""
+        self._end_input()
+        for end in (self._child.terminate, self._child.kill):
+            end()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._child.wait(0.5)
+                break
+        self._drain.join(timeout=1)
+
+    def _end_input(self) -> None:
+        assert self._child.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._child.stdin.close()
+
+    def failure(self) -> OutputError:
+        """Say how ffmpeg ended, in its own last words."""
+        try:
+            code = self._child.wait(2)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            code = self._child.returncode
+        self._drain.join(timeout=1)
+        said = "; ".join(list(self._tail)[-3:])
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+        return OutputError(f"ffmpeg {how}" + (f": {said}" if said else ""))

@@ -1,0 +1,49 @@
+"""Several outputs from one film."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lingbot_cli.sinks.base import FilmInfo, Sink
+
+
+class TeeSink:
+    """Hands every frame to each of `sinks`; the first failure is the failure of all."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self.sinks = tuple(sinks)
+        self.name = ", ".join(sink.name for sink in self.sinks)
+
+    def open(self, film: FilmInfo) -> None:
+        opened: list[Sink] = []
+        try:
+            for sink in self.sinks:
+                sink.open(film)
+                opened.append(sink)
+        except Exception:
+            for sink in opened:
+                sink.abort()
+            raise
+
+    def write(self, frames: np.ndarray) -> None:
+        for sink in self.sinks:
+            sink.write(frames)
+
+    def check(self) -> None:
+        for sink in self.sinks:
+            sink.check()
+
+    def close(self) -> None:
+        """Finish all that can be finished, then report the first that could not."""
+        failures: list[Exception] = []
+        for sink in self.sinks:
+            try:
+                sink.close()
+            except Exception as failure:
+                failures.append(failure)
+        if failures:
+            raise failures[0]
+
+    def abort(self) -> str | None:
+        kept = [what for sink in self.sinks if (what := sink.abort())]
+        return ", ".join(kept) or None

@@ -1,0 +1,78 @@
+"""Colour bars, the real ffmpeg, and readers for what it wrote."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from lingbot_cli.sinks.binary import find_ffmpeg
+
+BARS = [(255, 255, 255), (255, 255, 0), (0, 255, 255), (0, 255, 0), (255, 0, 255), (255, 0, 0), (0, 0, 255)]
+
+
+@pytest.fixture(scope="session")
+def ffmpeg():
+    return find_ffmpeg(os.environ)
+
+
+@pytest.fixture(scope="session")
+def bars():
+    """Make colour bars, uint8 [T, H, W, 3]; a white block counts the frames along the bottom."""
+
+    def make(frames, height=96, width=128):
+        columns = np.arange(width) * len(BARS) // width
+        film = np.tile(np.array(BARS, np.uint8)[columns], (frames, height, 1, 1))
+        film[:, height // 2 : height * 3 // 4] = film[:, :1] // 2
+        film[:, height * 3 // 4 :] = 0
+        for index in range(frames):
+            left = index * 8 % (width - 8)
+            film[index, height * 3 // 4 :, left : left + 8] = 255
+        return film
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def decode(ffmpeg):
+    """Decode a film to the last frame, uint8 [T, H, W, 3]; any complaint fails the test."""
+
+    def read(path, height, width):
+        done = subprocess.run(
+            [
+                *(ffmpeg, "-v", "error", "-i", str(path), "-fps_mode", "passthrough", "-pix_fmt", "rgb24"),
+                *("-sws_flags", "accurate_rnd+full_chroma_int", "-f", "rawvideo", "-"),
+            ],
+            capture_output=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return np.frombuffer(done.stdout, np.uint8).reshape(-1, height, width, 3)
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def probe():
+    """Ask ffprobe, a reader that is not the writer, about the picture of a film."""
+    if shutil.which("ffprobe") is None:
+        pytest.skip("ffprobe is not installed")
+
+    def ask(path):
+        done = subprocess.run(
+            [
+                *("ffprobe", "-v", "error", "-of", "json", "-count_frames"),
+                *("-show_streams", "-show_format", "-show_chapters", str(path)),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        answer = json.loads(done.stdout)
+        answer["video"] = next(stream for stream in answer["streams"] if stream["codec_type"] == "video")
+        return answer
+
+    return ask

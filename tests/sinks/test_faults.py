@@ -1,0 +1,200 @@
+"""What can go wrong with an output, and what is left then."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from lingbot_cli.errors import OutputError, SetupError, UsageError
+from lingbot_cli.sinks.base import Chapter, FilmInfo
+from lingbot_cli.sinks.binary import find_ffmpeg, working_codec
+from lingbot_cli.sinks.choose import OutputOptions, choose_sink, choose_sinks
+from lingbot_cli.sinks.process import Encoder
+
+FILM = FilmInfo(96, 128, Fraction(16), 40)
+
+
+def open_sink(target, film=FILM, **options):
+    sink = choose_sink(str(target), OutputOptions(**options), os.environ)
+    sink.open(film)
+    return sink
+
+
+def write_often(sink, frames):
+    for _ in range(200):
+        sink.write(frames)
+
+
+def wait_until(true, seconds=30):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_an_encoder_that_is_killed_is_named_and_leaves_what_it_wrote(tmp_path, bars, decode):
+    film = bars(40)
+    sink = open_sink(tmp_path / "a.mp4")
+    sink.write(film)
+    wait_until(lambda: sink.encoder.encoded >= 24)
+    os.kill(sink.encoder._child.pid, signal.SIGKILL)
+    with pytest.raises(OutputError, match=r"a\.mp4.*signal 9"):
+        write_often(sink, film)
+    assert sink.abort() == str(tmp_path / "a.partial.mp4")
+    assert len(decode(tmp_path / "a.partial.mp4", 96, 128)) >= 8
+    assert not (tmp_path / "a.mp4").exists()
+
+
+def test_a_dead_encoder_is_noticed_between_writes(tmp_path):
+    sink = open_sink(tmp_path / "a.mkv")
+    sink.check()
+    os.kill(sink.encoder._child.pid, signal.SIGKILL)
+    sink.encoder._child.wait(10)
+    with pytest.raises(OutputError, match="signal 9"):
+        sink.check()
+    assert sink.abort() is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_aborted_film_is_whole_but_not_under_its_name(tmp_path, bars, decode):
+    sink = open_sink(tmp_path / "a.mp4")
+    sink.write(bars(17))
+    assert sink.abort() == str(tmp_path / "a.partial.mp4")
+    assert len(decode(tmp_path / "a.partial.mp4", 96, 128)) == 17
+    assert [path.name for path in tmp_path.iterdir()] == ["a.partial.mp4"]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.gif", "shots/%04d.png"])
+def test_nothing_is_overwritten_unasked(tmp_path, bars, name):
+    for options in ({}, {"overwrite": True}):
+        sink = open_sink(tmp_path / name, **options)
+        sink.write(bars(20 if not options else 3))
+        sink.close()
+        with pytest.raises(UsageError, match="exists already"):
+            open_sink(tmp_path / name)
+    if "%" in name:
+        assert len(list((tmp_path / "shots").iterdir())) == 3
+
+
+def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path, bars):
+    sink = open_sink(tmp_path / "a.mp4")
+    sink.write(bars(3))
+    (tmp_path / "a.mp4").write_text("mine")
+    with pytest.raises(UsageError, match="exists already"):
+        sink.close()
+    assert (tmp_path / "a.mp4").read_text() == "mine"
+    assert (tmp_path / "a.partial.mp4").exists()
+
+
+def test_a_folder_that_is_missing_or_vanishes(tmp_path, bars):
+    with pytest.raises(OutputError, match="does not exist"):
+        open_sink(tmp_path / "no" / "a.mp4")
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    sink = open_sink(folder / "a.mp4")
+    sink.write(bars(3))
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match=r"a\.mp4"):
+        sink.close()
+
+
+def test_a_full_disk(tmp_path, decode):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=512k", "none", str(disk)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        sink = open_sink(disk / "a.mp4", quality="master", codec="x264rgb")
+        noise = np.random.default_rng(0).integers(0, 256, (4, 96, 128, 3), np.uint8)
+        with pytest.raises(OutputError, match="No space left"):
+            write_often(sink, noise)
+        assert sink.abort() == str(disk / "a.partial.mp4")
+        assert (decode(disk / "a.partial.mp4", 96, 128)[0] == noise[0]).all()
+        assert not (disk / "a.mp4").exists()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_megabyte_of_chatter_never_blocks_the_writer():
+    chatty = (
+        "import sys\n"
+        "for _ in range(16): sys.stderr.write('x' * 65535 + '\\n')\n"
+        "sys.stderr.write('frame=2\\n'); sys.stderr.flush()\n"
+        "sys.stdin.buffer.read(); sys.stderr.write('the last word\\n'); sys.exit(3)"
+    )
+    encoder = Encoder(lambda _: [sys.executable, "-c", chatty])
+    encoder.write(np.zeros((64, 96, 128, 3), np.uint8))
+    with pytest.raises(OutputError, match=r"ended with code 3: .*the last word") as failure:
+        encoder.finish(timeout=30)
+    assert len(str(failure.value)) < 20_000
+    assert encoder.encoded == 2
+
+
+def test_frames_that_never_were_encoded_are_missed(tmp_path, bars):
+    sink = open_sink(tmp_path / "a.mp4")
+    sink.write(bars(3))
+    sink._written += 1
+    with pytest.raises(OutputError, match="3 of 4 frames"):
+        sink.close()
+    assert not (tmp_path / "a.mp4").exists()
+
+
+def test_chapters_and_metadata_are_in_the_file(tmp_path, bars, probe):
+    said = 'many = "marks" ; # and\nlines ' + "x" * 200_000
+    film = FilmInfo(96, 128, Fraction(16), 40, (Chapter(0, "gate"), Chapter(16, "tower")), {"LINGBOT": said})
+    for name in ("a.mp4", "a.mkv", "a.webm"):
+        sink = open_sink(tmp_path / name, film)
+        sink.write(bars(40))
+        sink.close()
+        asked = probe(tmp_path / name)
+        assert [each["tags"]["title"] for each in asked["chapters"]] == ["gate", "tower"]
+        assert [float(each["start_time"]) for each in asked["chapters"]] == [0, 1]
+        tags = asked["format"]["tags"]
+        assert (tags.get("LINGBOT") or tags["lingbot"]) == said
+
+
+def test_several_outputs_at_once_and_one_that_fails(tmp_path, bars, decode):
+    film = bars(5)
+    both = choose_sinks([str(tmp_path / "a.mkv"), str(tmp_path / "a.gif")], OutputOptions(), os.environ)
+    both.open(FILM)
+    both.write(film)
+    both.check()
+    both.close()
+    assert len(decode(tmp_path / "a.mkv", 96, 128)) == len(decode(tmp_path / "a.gif", 96, 128)) == 5
+    bad = choose_sinks([str(tmp_path / "b.mkv"), str(tmp_path / "a.gif")], OutputOptions(), os.environ)
+    with pytest.raises(UsageError, match="exists already"):
+        bad.open(FILM)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gif", "a.mkv"]
+    with pytest.raises(UsageError, match="named twice"):
+        choose_sinks(["null:", "null:"], OutputOptions(), os.environ)
+
+
+def test_an_ffmpeg_that_is_no_ffmpeg(tmp_path):
+    old = tmp_path / "ffmpeg"
+    old.write_text("#!/bin/sh\necho ffmpeg version 5.1.6-0+deb12u1 Copyright\n")
+    old.chmod(0o755)
+    with pytest.raises(SetupError, match=r"5\.1"):
+        find_ffmpeg({"LINGBOT_FFMPEG": str(old)})
+    with pytest.raises(SetupError, match="does not run"):
+        find_ffmpeg({"LINGBOT_FFMPEG": str(tmp_path / "none")})
+
+
+def test_hardware_is_used_only_where_a_second_of_it_encodes(ffmpeg, monkeypatch):
+    monkeypatch.setitem(
+        sys.modules["lingbot_cli.sinks.binary"].FAMILIES, "h264", ("nonsense", "x265", "x264")
+    )
+    monkeypatch.setitem(
+        sys.modules["lingbot_cli.sinks.binary"].CODECS,
+        "nonsense",
+        sys.modules["lingbot_cli.sinks.binary"].CODECS["x264"].__class__("h264_none", "yuv420p"),
+    )
+    assert working_codec(ffmpeg, "h264") == "x265"
+    assert working_codec(ffmpeg, "vp9") == "vp9"
