@@ -13,8 +13,8 @@ from lingbot_cli.env import Env
 from lingbot_cli.errors import LingbotError
 from lingbot_cli.redact import redact
 
-# Each module holds `app = typer.Typer(add_completion=False)` with the command (or its sub-commands). No module imports torch when it
-# is imported itself, so help stays quick.
+# Each module holds `app = typer.Typer(add_completion=False)` with the command (or its sub-commands) and
+# imports no torch when it is imported itself, so help stays quick.
 COMMANDS: dict[str, str] = {
     "parity": "lingbot_cli.cli.parity",
 }
