@@ -1,0 +1,1 @@
+"""The world that ships with the program, in our own layout."""

@@ -1,0 +1,133 @@
+"""The table of contents of safetensors files, read without torch and without touching a tensor."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lingbot_cli.errors import SetupError
+
+ELEMENT_BYTES = {
+    "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
+    "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1,
+}  # fmt: skip
+HEADER_LIMIT = 100_000_000
+"""Bytes of JSON a header may hold; the limit of the format's own library."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where one tensor lies: `start` and `end` are byte offsets in `file`."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    file: Path
+    start: int
+    end: int
+
+    @property
+    def elements(self) -> int:
+        """How many numbers the tensor holds."""
+        return math.prod(self.shape)
+
+
+def read_header(file: Path) -> dict[str, Entry]:
+    """Every tensor of one safetensors file, by name.
+
+    Errors: SetupError for a file that is cut short, overlaps itself or is no safetensors file at all.
+    """
+    size = file.stat().st_size
+    with file.open("rb") as source:
+        length = int.from_bytes(source.read(8), "little")
+        if size < 8 or length > min(HEADER_LIMIT, size - 8):
+            raise _damaged(file, "its header reaches past the end of the file")
+        try:
+            table = json.loads(source.read(length))
+        except ValueError as problem:
+            raise _damaged(file, "its header is not JSON") from problem
+    if not isinstance(table, dict):
+        raise _damaged(file, "its header is not a table")
+    table.pop("__metadata__", None)
+    entries = {name: _entry(file, name, row, 8 + length) for name, row in table.items()}
+    position = 8 + length
+    for entry in sorted(entries.values(), key=lambda entry: entry.start):
+        if entry.start != position:
+            raise _damaged(file, f"{entry.name} does not begin where the tensor before it ends")
+        position = entry.end
+    if position != size:
+        raise _damaged(file, f"its header promises {position:,} bytes and it has {size:,}")
+    return entries
+
+
+def read_shards(files: list[Path], index: Path | None = None) -> dict[str, Entry]:
+    """Every tensor of several files, held to the index where there is one.
+
+    Errors: SetupError naming the shard that is missing, or the tensor that is double or misplaced.
+    """
+    if index is not None:
+        files = _indexed_files(index)
+    entries: dict[str, Entry] = {}
+    for file in files:
+        for name, entry in read_header(file).items():
+            if name in entries:
+                raise SetupError(
+                    f"{name} is both in {entries[name].file.name} and in {file.name} of {file.parent}."
+                )
+            entries[name] = entry
+    if index is not None:
+        for name, file_name in _weight_map(index).items():
+            if name not in entries or entries[name].file.name != file_name:
+                raise SetupError(f"{index} says that {name} is in {file_name}, and it is not there.")
+    return entries
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A small JSON file that must hold a table. Errors: SetupError."""
+    if file.stat().st_size > HEADER_LIMIT:
+        raise SetupError(f"{file} is too large for a JSON file of a checkpoint.")
+    try:
+        table = json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as problem:
+        raise SetupError(f"{file} is not JSON: {problem}.", hint="Fetch that file again.") from problem
+    if not isinstance(table, dict):
+        raise SetupError(f"{file} holds no table of values.", hint="Fetch that file again.")
+    return table
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    table = read_json(index).get("weight_map")
+    if not isinstance(table, dict) or not all(isinstance(name, str) for name in table.values()):
+        raise SetupError(f"{index} has no weight_map.", hint="Fetch that file again.")
+    return table
+
+
+def _indexed_files(index: Path) -> list[Path]:
+    names = sorted(set(_weight_map(index).values()))
+    for name in names:
+        if name != Path(name).name:
+            raise SetupError(f"{index} names a shard outside its folder: {name}.")
+    missing = [name for name in names if not (index.parent / name).is_file()]
+    if missing:
+        raise SetupError(
+            f"{index.parent} lacks {', '.join(missing)}, which its index names.",
+            hint="Fetch the missing files again; `lingbot models pull` fetches only what is not there.",
+        )
+    return [index.parent / name for name in names]
+
+
+def _entry(file: Path, name: str, row: object, base: int) -> Entry:
+    try:
+        dtype, shape, (start, end) = row["dtype"], tuple(row["shape"]), row["data_offsets"]  # type: ignore[index]
+        entry = Entry(name, dtype, shape, file, base + start, base + end)
+        right = ELEMENT_BYTES[dtype] * entry.elements == end - start and min((start, *shape), default=0) >= 0
+    except (TypeError, KeyError, ValueError) as problem:
+        raise _damaged(file, f"its entry for {name} cannot be read") from problem
+    if not right:
+        raise _damaged(file, f"{name} has the shape {list(shape)} and {end - start} bytes")
+    return entry
+
+
+def _damaged(file: Path, why: str) -> SetupError:
+    return SetupError(f"{file} is damaged: {why}.", hint="Fetch that file again.")

@@ -1,0 +1,220 @@
+"""Which of the published layouts a folder has, and where its parts lie (model §3)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lingbot_cli.errors import SetupError
+
+INDEX = ".safetensors.index.json"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A recognised checkpoint. Each part is a folder of shards, a safetensors file or a `.pth` file.
+
+    `preset` is the one the layout belongs to; None where the folder's own config names it.
+    `config` is None where the layout has none.
+    """
+
+    kind: str
+    root: Path
+    preset: str | None
+    transformer: Path
+    config: Path | None
+    vae: Path
+    text: Path
+    tokenizer: Path
+
+    @property
+    def parts(self) -> dict[str, Path]:
+        """The three parts that hold tensors, by name."""
+        return {"transformer": self.transformer, "vae": self.vae, "text encoder": self.text}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a layout looks like: paths under its root, and under `--assets` for what it lacks."""
+
+    kind: str
+    preset: str | None
+    marker: str
+    transformer: str
+    config: str | None = None
+    vae: str = "Wan2.1_VAE.pth"
+    text: str = "models_t5_umt5-xxl-enc-bf16.pth"
+    tokenizer: str = "google/umt5-xxl/tokenizer.json"
+    needs_assets: bool = False
+
+
+SHAPES = (
+    Shape(
+        kind="lingbot",
+        preset=None,
+        marker="lingbot.json",
+        transformer="transformer.safetensors",
+        config="lingbot.json",
+        vae="vae.safetensors",
+        text="text_encoder.safetensors",
+        tokenizer="tokenizer.json",
+    ),
+    Shape(
+        kind="diffusers",
+        preset=None,
+        marker="model_index.json",
+        transformer="transformer",
+        config="transformer/config.json",
+        vae="vae",
+        text="text_encoder",
+        tokenizer="tokenizer/tokenizer.json",
+    ),
+    Shape(
+        kind="v1 original",
+        preset="lingbot-world-fast",
+        marker="lingbot_world_fast",
+        transformer="lingbot_world_fast",
+        config="lingbot_world_fast/config.json",
+    ),
+    Shape(
+        kind="v2 14B original",
+        preset="lingbot-world-v2-14b-causal-fast",
+        marker="transformers",
+        transformer="transformers",
+        config="transformers/config.json",
+    ),
+    Shape(
+        kind="v2 1.3B original",
+        preset="lingbot-world-v2-1.3b-causal-fast",
+        marker="model.safetensors.index.json",
+        transformer=".",
+        needs_assets=True,
+    ),
+)
+"""Tried in this order: the first whose marker is there is the layout."""
+
+
+def recognise(root: Path, assets: Path | None = None) -> Layout:
+    """The layout of a checkpoint's folder; `assets` is a second folder for the parts the first lacks.
+
+    Errors: SetupError listing what was found and what is missing.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise SetupError(f"There is no folder {root}.", hint="`lingbot models` lists the models present.")
+    shape = next((shape for shape in SHAPES if (root / shape.marker).exists()), None)
+    if shape is None:
+        raise _unknown(root)
+    wanted = {
+        "transformer": shape.transformer,
+        "config": shape.config,
+        "vae": shape.vae,
+        "text": shape.text,
+        "tokenizer": shape.tokenizer,
+    }
+    found: dict[str, Path] = {}
+    missing: list[str] = []
+    for part, relative in wanted.items():
+        if relative is None:
+            continue
+        place = _place(part, relative, root, assets)
+        if place is None:
+            missing.append(relative)
+        else:
+            found[part] = place
+    if missing:
+        raise _incomplete(root, assets, shape, missing)
+    return Layout(
+        kind=shape.kind,
+        root=root,
+        preset=shape.preset,
+        transformer=found["transformer"],
+        config=found.get("config"),
+        vae=found["vae"],
+        text=found["text"],
+        tokenizer=found["tokenizer"],
+    )
+
+
+def shards(part: Path) -> tuple[list[Path], Path | None]:
+    """The safetensors files of a part and the index over them, if there is one.
+
+    Errors: SetupError when there is nothing, or several indices.
+    """
+    if part.is_file():
+        return [part], None
+    files = sorted(part.glob("*.safetensors"))
+    indices = sorted(part.glob(f"*{INDEX}"))
+    if len(indices) > 1:
+        raise SetupError(f"{part} has {len(indices)} indices and should have one.")
+    if not files:
+        raise SetupError(f"{part} has no *.safetensors file.", hint="Fetch the model again.")
+    for file in (*files, *indices):
+        _inside(file, part)
+    return files, (indices[0] if indices else None)
+
+
+def _place(part: str, relative: str, root: Path, assets: Path | None) -> Path | None:
+    for folder in (root, assets):
+        if folder is None:
+            continue
+        place = folder / relative
+        if part == "transformer" and relative != "." and folder is assets:
+            continue
+        if place.exists():
+            _inside(place, folder)
+            return place
+        if folder is assets and part in ("vae", "text", "tokenizer"):
+            other = _part_of_any(part, folder)
+            if other is not None:
+                return other
+    return None
+
+
+def _part_of_any(part: str, folder: Path) -> Path | None:
+    """The part in `--assets`, whichever layout that folder has."""
+    for shape in SHAPES:
+        place = folder / {"vae": shape.vae, "text": shape.text, "tokenizer": shape.tokenizer}[part]
+        if place.exists():
+            _inside(place, folder)
+            return place
+    return None
+
+
+def _inside(place: Path, root: Path) -> None:
+    """Refuse a link that leads out of the folder; the hub's own cache links into its blobs and may."""
+    real, home = place.resolve(), root.resolve()
+    if real.is_relative_to(home):
+        return
+    snapshots = next((parent for parent in home.parents if parent.name == "snapshots"), None)
+    if snapshots is not None and real.is_relative_to(snapshots.parent / "blobs"):
+        return
+    raise SetupError(
+        f"{place} is a link that leads out of the folder, to {real}.",
+        hint="Put the file itself there; a model's files must lie under its folder.",
+    )
+
+
+def _listing(root: Path) -> str:
+    names = sorted(path.name + ("/" if path.is_dir() else "") for path in root.iterdir())
+    shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    return shown or "nothing"
+
+
+def _unknown(root: Path) -> SetupError:
+    known = "; ".join(f"{shape.kind}: {shape.marker}" for shape in SHAPES)
+    return SetupError(
+        f"{root} is no layout of a LingBot world we know. Found: {_listing(root)}. "
+        f"Each layout is known by one name, and none of them is there ({known}).",
+        hint="Name the folder that holds the whole model, or fetch one with `lingbot models pull`.",
+    )
+
+
+def _incomplete(root: Path, assets: Path | None, shape: Shape, missing: list[str]) -> SetupError:
+    if shape.needs_assets and assets is None:
+        hint = "This model shares those with the 14B one: name a folder that holds them with --assets DIR."
+    elif shape.needs_assets:
+        hint = f"{assets} has {_listing(Path(assets or root))}; --assets must hold the missing parts."
+    else:
+        hint = "Fetch the missing parts; `lingbot models pull` fetches only what is not there."
+    return SetupError(
+        f"{root} looks like {shape.kind}. Found: {_listing(root)}. Missing: {', '.join(missing)}.", hint=hint
+    )

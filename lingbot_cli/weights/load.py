@@ -1,0 +1,175 @@
+"""A checkpoint on disk becomes a World on a device."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from lingbot_cli.errors import SetupError
+from lingbot_cli.weights.checkpoint import Checkpoint, read_checkpoint
+from lingbot_cli.weights.headers import read_json
+from lingbot_cli.weights.names import text_name, vae_name
+from lingbot_cli.weights.prompts import Prompts
+from lingbot_cli.weights.store import cache_folder
+from lingbot_cli.weights.stream import Report, Stored, fill, stored_tensors
+from lingbot_cli.world.precision import pick_device, pick_dtype
+from lingbot_cli.world.presets import Preset
+from lingbot_cli.world.text import TextEncoder, umt5_config, umt5_on_meta
+from lingbot_cli.world.transformer import Transformer, TransformerConfig
+from lingbot_cli.world.vae import VAE, VAEConfig
+from lingbot_cli.world.world import World
+
+DECODER = ("decoder.", "conv2.")
+"""The VAE's parameters that only decoding needs; the rest encodes and stays in float32 (model §9)."""
+
+
+def load_world(
+    model: str | Path | Checkpoint | None = None,
+    *,
+    assets: Path | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    decode: str | None = None,
+    text_on: str = "cpu",
+    preset: Preset | None = None,
+    prompts: Iterable[str] = (),
+    report: Report | None = None,
+) -> World:
+    """Load a model: a folder, a fetched model's name, a checkpoint read before, or None for the built-in one.
+
+    `precision` of the transformer: bfloat16 on CUDA, else float32; `decode` of the VAE's decoder: float16 on
+    CUDA, else float32. `preset` replaces the run settings. `prompts` are encoded first and the text encoder
+    leaves memory before the transformer enters it. Errors: SetupError, UsageError.
+    """
+    checkpoint = model if isinstance(model, Checkpoint) else read_checkpoint(model, assets)
+    where = pick_device(device)
+    on_cuda = where.type == "cuda"
+    dtype = pick_dtype(precision or ("bfloat16" if on_cuda else "float32"))
+    decoder_dtype = pick_dtype(decode or ("float16" if on_cuda else "float32"))
+    text = prompts_of(checkpoint, pick_device(text_on), report)
+    for prompt in prompts:
+        text.encode(prompt)
+    text.release()
+    vae = load_vae(checkpoint, where, decoder_dtype, report)
+    transformer = load_transformer(checkpoint, where, dtype, report)
+    return World(
+        preset=preset or checkpoint.preset,
+        transformer=transformer,
+        vae=vae,
+        text=text,
+        device=where,
+        identity=checkpoint.identity,
+        trained=checkpoint.trained,
+    )
+
+
+def transformer_config(preset: Preset) -> TransformerConfig:
+    """The transformer's widths of a preset."""
+    return TransformerConfig(
+        dim=preset.dim,
+        heads=preset.heads,
+        layers=preset.layers,
+        ffn=preset.ffn,
+        text_dim=preset.text_dim,
+        text_len=preset.text_len,
+        freq_dim=preset.freq_dim,
+        control=preset.control,
+    )
+
+
+def load_transformer(
+    checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, report: Report | None = None
+) -> Transformer:
+    """The transformer, streamed to the device in one precision."""
+    with torch.device("meta"):
+        transformer = Transformer(transformer_config(checkpoint.preset))
+    tensors = stored_tensors(checkpoint.layout.transformer)
+    fill(transformer, tensors, part="transformer", device=device, dtype_of=lambda _: dtype, report=report)
+    return transformer.eval()
+
+
+def load_vae(
+    checkpoint: Checkpoint, device: torch.device, decoder_dtype: torch.dtype, report: Report | None = None
+) -> VAE:
+    """The VAE: its encoder in float32, its decoder in the given precision."""
+    tensors = original_vae_names(stored_tensors(checkpoint.layout.vae))
+    with torch.device("meta"):
+        vae = VAE(vae_config(tensors, _statistics(checkpoint)))
+    fill(
+        vae,
+        tensors,
+        part="VAE",
+        device=device,
+        dtype_of=lambda name: decoder_dtype if name.startswith(DECODER) else torch.float32,
+        report=report,
+    )
+    return vae.eval()
+
+
+def vae_config(
+    tensors: Mapping[str, Stored], statistics: Mapping[str, tuple[float, ...]] | None = None
+) -> VAEConfig:
+    """The widths that tensors of the original names imply. Errors: SetupError when they are no Wan VAE's."""
+    first = tensors.get("encoder.conv1.weight")
+    if first is None:
+        raise SetupError("The VAE's encoder.conv1.weight is missing.", hint="Fetch the VAE again.")
+    blocks = sum(
+        name.startswith("encoder.downsamples.") and name.endswith(".residual.2.weight") for name in tensors
+    )
+    config = VAEConfig(dim=first.shape[0], num_res_blocks=blocks // 4)
+    statistics = statistics or {}
+    return replace(
+        config,
+        latents_mean=statistics.get("latents_mean", config.latents_mean),
+        latents_std=statistics.get("latents_std", config.latents_std),
+    )
+
+
+def original_vae_names(tensors: Mapping[str, Stored]) -> dict[str, Stored]:
+    """The VAE's tensors under their original names, whichever of the two namings they came in."""
+    last_blocks = [name for name in tensors if name.startswith("decoder.up_blocks.0.resnets.")]
+    blocks = max((int(name.split(".")[4]) for name in last_blocks), default=2)
+    return {vae_name(name, blocks): tensor for name, tensor in tensors.items()}
+
+
+def _statistics(checkpoint: Checkpoint) -> dict[str, tuple[float, ...]]:
+    """The latents' mean and spread where a config beside the VAE gives them."""
+    config = checkpoint.layout.vae / "config.json"
+    if not config.is_file():
+        return {}
+    said = read_json(config)
+    return {key: tuple(said[key]) for key in ("latents_mean", "latents_std") if key in said}
+
+
+def prompts_of(checkpoint: Checkpoint, device: torch.device, report: Report | None) -> Prompts:
+    """A checkpoint's prompts: known ones from the disk, new ones through its text encoder on a device."""
+    return Prompts(
+        lambda: load_text(checkpoint, device, report),
+        identity=checkpoint.text_identity,
+        dim=checkpoint.preset.text_dim,
+        folder=cache_folder() / "prompts",
+    )
+
+
+def load_text(checkpoint: Checkpoint, device: torch.device, report: Report | None = None) -> TextEncoder:
+    """The text encoder: bfloat16 where it is stored so, else float32 (float16 overflows in it)."""
+    from tokenizers import Tokenizer
+
+    stored = stored_tensors(checkpoint.layout.text)
+    tensors = {text_name(name): tensor for name, tensor in stored.items()}
+    try:
+        model = umt5_on_meta(umt5_config({name: tensor.shape for name, tensor in tensors.items()}))
+    except (KeyError, ValueError, IndexError) as lack:
+        raise SetupError(
+            f"{checkpoint.layout.text} holds no UMT5 encoder: {lack}.", hint="Fetch the text encoder again."
+        ) from lack
+    dtype = torch.bfloat16 if tensors["shared.weight"].dtype == torch.bfloat16 else torch.float32
+    fill(model, tensors, part="text encoder", device=device, dtype_of=lambda _: dtype, report=report)
+    try:
+        tokenizer = Tokenizer.from_file(str(checkpoint.layout.tokenizer))
+    except Exception as problem:  # the library raises nothing narrower
+        raise SetupError(
+            f"{checkpoint.layout.tokenizer} is no tokenizer: {problem}.", hint="Fetch that file again."
+        ) from problem
+    return TextEncoder(model, tokenizer, checkpoint.preset.text_len)

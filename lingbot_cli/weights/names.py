@@ -1,0 +1,77 @@
+"""How the published layouts name the same tensors: every name becomes the one our modules use.
+
+The transformer needs no table: both layouts carry the original names. The VAE's own names are the original
+ones, the text encoder's those of transformers' UMT5.
+"""
+
+import re
+
+_VAE_ENDS = {
+    "encoder.conv_in": "encoder.conv1",
+    "encoder.norm_out": "encoder.head.0",
+    "encoder.conv_out": "encoder.head.2",
+    "decoder.conv_in": "decoder.conv1",
+    "decoder.norm_out": "decoder.head.0",
+    "decoder.conv_out": "decoder.head.2",
+    "quant_conv": "conv1",
+    "post_quant_conv": "conv2",
+}
+_VAE_BLOCK = {
+    "norm1": "residual.0",
+    "conv1": "residual.2",
+    "norm2": "residual.3",
+    "conv2": "residual.6",
+    "conv_shortcut": "shortcut",
+}
+_VAE_MIDDLE = {"resnets.0": "middle.0", "attentions.0": "middle.1", "resnets.1": "middle.2"}
+_TEXT_ENDS = {
+    "token_embedding.weight": "shared.weight",
+    "norm.weight": "encoder.final_layer_norm.weight",
+    "encoder.embed_tokens.weight": "shared.weight",  # the same tensor under its second name
+}
+_TEXT_BLOCK = {
+    "norm1": "layer.0.layer_norm",
+    "attn.q": "layer.0.SelfAttention.q",
+    "attn.k": "layer.0.SelfAttention.k",
+    "attn.v": "layer.0.SelfAttention.v",
+    "attn.o": "layer.0.SelfAttention.o",
+    "pos_embedding.embedding": "layer.0.SelfAttention.relative_attention_bias",
+    "norm2": "layer.1.layer_norm",
+    "ffn.gate.0": "layer.1.DenseReluDense.wi_0",
+    "ffn.fc1": "layer.1.DenseReluDense.wi_1",
+    "ffn.fc2": "layer.1.DenseReluDense.wo",
+}
+
+
+def vae_name(name: str, decoder_blocks: int = 2) -> str:
+    """The original name of a VAE tensor in AutoencoderKLWan's naming; an original name comes back as it is.
+
+    `decoder_blocks` is the number of residual blocks a decoder level has beyond the first (two, published):
+    the original counts all blocks and upsamplers of the decoder in one list.
+    """
+    stem, _, kind = name.rpartition(".")
+    if stem in _VAE_ENDS:
+        return f"{_VAE_ENDS[stem]}.{kind}"
+    if found := re.fullmatch(r"(encoder|decoder)\.mid_block\.((?:resnets|attentions)\.\d)\.(\w+)", stem):
+        side, part, layer = found.groups()
+        return f"{side}.{_VAE_MIDDLE.get(part, part)}.{_VAE_BLOCK.get(layer, layer)}.{kind}"
+    if found := re.fullmatch(r"encoder\.down_blocks\.(\d+)\.(.+)", stem):
+        place, layer = found.groups()
+        return f"encoder.downsamples.{place}.{_VAE_BLOCK.get(layer, layer)}.{kind}"
+    if found := re.fullmatch(r"decoder\.up_blocks\.(\d+)\.(resnets|upsamplers)\.(\d+)\.(.+)", stem):
+        level, part, place, layer = found.groups()
+        position = int(level) * (decoder_blocks + 2) + (
+            int(place) if part == "resnets" else decoder_blocks + 1
+        )
+        return f"decoder.upsamples.{position}.{_VAE_BLOCK.get(layer, layer)}.{kind}"
+    return name
+
+
+def text_name(name: str) -> str:
+    """The UMT5 name of a text encoder tensor in the original naming; a UMT5 name comes back as it is."""
+    if name in _TEXT_ENDS:
+        return _TEXT_ENDS[name]
+    if found := re.fullmatch(r"blocks\.(\d+)\.(.+)\.weight", name):
+        block, layer = found.groups()
+        return f"encoder.block.{block}.{_TEXT_BLOCK.get(layer, layer)}.weight"
+    return name

@@ -1,0 +1,57 @@
+"""Both tiny checkpoints are recognised and load to the same tensors; what is no checkpoint is told so."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lingbot_cli.errors import SetupError, UsageError
+from lingbot_cli.weights.checkpoint import read_checkpoint
+from lingbot_cli.weights.layouts import recognise
+from lingbot_cli.weights.load import load_world
+from tests.reference import REFERENCE
+
+ORIGINAL = REFERENCE / "checkpoints" / "original-v1-fast"
+DIFFUSERS = REFERENCE / "checkpoints" / "diffusers-v1-fast"
+
+
+def test_both_layouts_hold_the_same_world() -> None:
+    original, diffusers = load_world(ORIGINAL), load_world(DIFFUSERS)
+    for part in ("transformer", "vae"):
+        ours, theirs = getattr(original, part).state_dict(), getattr(diffusers, part).state_dict()
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    for setting in ("chunk", "window", "sink", "steps", "shift", "heads"):
+        assert getattr(original.preset, setting) == getattr(diffusers.preset, setting)
+
+
+def test_a_config_that_differs_is_reported_with_both_values() -> None:
+    said = [str(difference) for difference in read_checkpoint(ORIGINAL).differences]
+    assert "window: preset 18, checkpoint -1; 18 is used" in said
+    assert "dim: preset 5120, checkpoint 96; 96 is used" in said
+
+
+def test_identity_follows_the_content() -> None:
+    first = read_checkpoint(ORIGINAL)
+    assert first.identity == read_checkpoint(ORIGINAL).identity != read_checkpoint(None).identity
+
+
+def test_a_folder_of_something_else_lists_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "holiday.png").touch()
+    with pytest.raises(SetupError, match=r"Found: holiday\.png\.") as error:
+        recognise(tmp_path)
+    assert "model_index.json" in str(error.value)
+
+
+def test_the_small_published_model_asks_for_assets(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors.index.json").write_text("{}")
+    with pytest.raises(SetupError, match=r"Missing: Wan2\.1_VAE\.pth, models_t5") as error:
+        recognise(tmp_path)
+    assert "--assets" in (error.value.hint or "")
+    for assets in (ORIGINAL, DIFFUSERS):
+        assert recognise(tmp_path, assets).kind == "v2 1.3B original"
+
+
+def test_names_that_are_no_model() -> None:
+    with pytest.raises(UsageError, match="neither a folder nor a model"):
+        read_checkpoint("no-such-world")
