@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from PIL import Image
 
+from lingbot_cli.camera.path import Stance
 from training.place.palette import MOODS
 from training.place.render import render
 from training.place.scene import EYE
-from training.place.walk import pose_of
 
 WIDTH, HEIGHT = 840, 480
 _FOCAL = torch.tensor([[500.0, 500.0, 416.0, 240.0]])
@@ -26,7 +26,7 @@ SAMPLES = {
 
 def draw(mood: str, x: float, z: float, heading: float, *, height: int, width: int) -> np.ndarray:
     """One picture uint8 [H, W, 3] from a place to stand and a direction to look."""
-    pose = torch.from_numpy(pose_of(x, -EYE, z, heading, 0.0))[None]
+    pose = torch.from_numpy(Stance(x, -EYE, z, yaw=heading).pose())[None]
     weights = torch.eye(len(MOODS))[[MOODS.index(mood)]]
     return render(pose, _FOCAL, weights, height=height, width=width)[0].numpy()
 

@@ -1,7 +1,7 @@
 """The four moods of the courtyard: every surface in shade and in light.
 
-A surface's colour is mixed between its two ends by one number a pixel, so a change of mood is nothing but a mix
-of two tables, and everything between two moods is drawn as exactly as the moods themselves.
+A surface's colour is mixed between its two ends by one number a pixel, so a change of mood is nothing but
+a mix of two tables, and everything between two moods is drawn as exactly as the moods themselves.
 """
 
 import torch

@@ -1,7 +1,7 @@
 """What a ray meets in the courtyard: a surface, and how much light falls on it.
 
-World axes as the cameras': x east, y down, z north; the ground is y = 0 and one unit is a second's walk and a
-quarter. The walls stand at ±WALL around the pool in the middle; what is taller stands behind them, one landmark a
+World axes as the cameras': x east, y down, z north; the ground is y = 0 and 0.8 units are a second's walk.
+The walls stand at ±WALL around the pool in the middle; what is taller stands behind them, one landmark a
 direction: a tower in the north, a gate to the sea in the east, a tree in the south, a dome in the west.
 """
 

@@ -1,18 +1,19 @@
 """Random walks through the courtyard: keys held for a while, as somebody would play."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lingbot_cli.camera.keys import SPEED, TURN_RATE, motion
+from lingbot_cli.camera.path import Stance, poses_of
 from training.place.scene import EYE, REACH
 
-STEP = 0.05  # units a video frame, the published walking speed
-TURN = 2.0  # degrees a video frame
-_KEYS = (
-    ["", "w", "s", "a", "d", "j", "l", "wj", "wl", "wd", "wa", "sj", "sl", "dj", "al", "i", "k", "q", "e"],
-    [0.12, 0.17, 0.07, 0.04, 0.04, 0.15, 0.15, 0.06, 0.06, 0.02, 0.02, 0.02, 0.02, 0.01, 0.01]
-    + [0.013, 0.013, 0.007, 0.007],
-)
+_KEYS = {
+    **{"": 0.12, "w": 0.17, "s": 0.07, "a": 0.04, "d": 0.04, "j": 0.15, "l": 0.15, "wj": 0.06, "wl": 0.06},
+    **{"wd": 0.02, "wa": 0.02, "sj": 0.02, "sl": 0.02, "dj": 0.01, "al": 0.01},
+    **{"i": 0.013, "k": 0.013, "q": 0.007, "e": 0.007},
+}
+_BACK = str.maketrans("wsadjl", "swdalj")
 
 
 @dataclass(frozen=True)
@@ -26,66 +27,47 @@ class Walk:
     stood: np.ndarray
 
 
-def pose_of(x: float, y: float, z: float, heading: float, pitch: float) -> np.ndarray:
-    """Camera-to-world [4, 4] at a place, angles in degrees, heading to the right and pitch up positive."""
-    h, p = np.radians(heading), np.radians(pitch)
-    yaw = np.array([[np.cos(h), 0, np.sin(h)], [0, 1, 0], [-np.sin(h), 0, np.cos(h)]])
-    tilt = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
-    pose = np.eye(4)
-    pose[:3, :3] = yaw @ tilt
-    pose[:3, 3] = x, y, z
-    return pose
-
-
-def held(keys: list[tuple[str, float]], start: tuple[float, float, float], pitch: float = 0.0) -> Walk:
-    """The walk of one `(keys, pace)` a video frame from `start` (x, z, heading); frame 0 is the start itself."""
-    x, z, heading = start
-    ask, stand = np.array([x, -EYE, z]), np.array([x, -EYE, z])
-    asked, stood = [pose_of(*ask, heading, pitch)], [pose_of(*stand, heading, pitch)]
+def held(keys: list[tuple[str, float]], start: Stance) -> Walk:
+    """The walk of one `(keys, pace)` a video frame from `start`; frame 0 is the start itself."""
+    ask = stand = start
+    asked, stood = [ask], [stand]
     for letters, pace in keys:
-        heading += TURN * pace * (("l" in letters) - ("j" in letters))
-        tilt = pitch + TURN * pace * (("i" in letters) - ("k" in letters))
-        pitch = tilt if abs(tilt) <= 85 else pitch
-        h = np.radians(heading)
-        forward, right = ("w" in letters) - ("s" in letters), ("d" in letters) - ("a" in letters)
-        rise = ("q" in letters) - ("e" in letters)
-        step = (
-            STEP
-            * pace
-            * np.array(
-                [forward * np.sin(h) + right * np.cos(h), rise, forward * np.cos(h) - right * np.sin(h)]
-            )
-        )
-        ask = ask + step
-        stand = np.clip(stand + step, [-REACH, -2.2, -REACH], [REACH, -0.5, REACH])
-        asked.append(pose_of(*ask, heading, pitch))
-        stood.append(pose_of(*stand, heading, pitch))
-    return Walk(np.array(asked), np.array(stood))
+        step = tuple(motion(letters, SPEED * pace, TURN_RATE * pace).tolist())
+        ask, stand = ask.after(step), _inside(stand.after(step))
+        asked.append(ask)
+        stood.append(stand)
+    return Walk(poses_of(asked), poses_of(stood))
+
+
+def _inside(s: Stance) -> Stance:
+    def clip(value: float, low: float, high: float) -> float:
+        return min(max(value, low), high)
+
+    return replace(s, x=clip(s.x, -REACH, REACH), y=clip(s.y, -2.2, -0.5), z=clip(s.z, -REACH, REACH))
 
 
 def wander(rng: np.random.Generator, frames: int) -> Walk:
     """A random walk of that many frames: idle, pure turns, pure walks, both at once, and turning back."""
-    start = (*rng.uniform(-4.4, 4.4, 2), rng.uniform(0, 360))
-    if rng.random() < 0.3:
-        start = (start[0], start[1], float(rng.choice([0, 90, 180, 270]) + rng.normal(0, 8)))
-    pitch = float(np.clip(rng.normal(0, 5), -14, 14)) if rng.random() < 0.25 else 0.0
-    names, odds = _KEYS
+    x, z = rng.uniform(-4.4, 4.4, 2)
+    yaw = rng.uniform(0, 360) if rng.random() < 0.7 else rng.choice([0, 90, 180, 270]) + rng.normal(0, 8)
+    tilt = float(np.clip(rng.normal(0, 5), -14, 14)) if rng.random() < 0.25 else 0.0
+    start = Stance(float(x), -EYE, float(z), yaw=float(yaw), pitch=tilt)
     keys: list[tuple[str, float]] = []
-    tilt, rise = pitch, 0.0
+    rise = 0.0
     while len(keys) < frames - 1:
-        letters = str(rng.choice(names, p=np.array(odds) / sum(odds)))
+        letters = str(rng.choice(list(_KEYS), p=np.array(list(_KEYS.values())) / sum(_KEYS.values())))
         if keys and rng.random() < 0.15:
-            letters = keys[-1][0].translate(str.maketrans("wsadjl", "swdalj"))
+            letters = keys[-1][0].translate(_BACK)
         if letters in ("i", "k"):
             letters = "k" if tilt > 6 else "i" if tilt < -6 else letters
         if letters in ("q", "e"):
-            letters = "e" if rise > 0 else "q"
+            letters = "q" if rise > 0 else "e"
         pace = 1.0 if rng.random() < 0.7 else float(rng.uniform(0.4, 1.6))
         span = int(rng.integers(8, 31)) if letters not in ("i", "k", "q", "e") else int(rng.integers(4, 9))
-        tilt += TURN * pace * span * ((letters == "i") - (letters == "k"))
-        rise += pace * span * ((letters == "q") - (letters == "e"))
+        tilt += TURN_RATE * pace * span * ((letters == "i") - (letters == "k"))
+        rise += pace * span * ((letters == "e") - (letters == "q"))
         keys += [(letters, pace)] * span
-    return held(keys[: frames - 1], start, pitch)
+    return held(keys[: frames - 1], start)
 
 
 def lens(rng: np.random.Generator) -> np.ndarray:

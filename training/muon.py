@@ -1,0 +1,71 @@
+"""Muon for weights with two or more axes, Adam for the rest: one optimiser over both."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+def _orthogonal(g: Tensor) -> Tensor:
+    """The nearest matrix with all singular values about one, by five Newton–Schulz steps."""
+    x = g if g.shape[0] <= g.shape[1] else g.T
+    x = x / (x.norm() + 1e-7)
+    for _ in range(5):
+        a = x @ x.T
+        x = 3.4445 * x + (-4.775 * a + 2.0315 * a @ a) @ x
+    return x if g.shape[0] <= g.shape[1] else x.T
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum 0.95, then orthogonal steps, for matrices; Adam (0.9, 0.99) for biases, norms and `plain`."""
+
+    def __init__(
+        self, model: nn.Module, *, lr: float, adam_lr: float, plain: Iterable[str] = (), decay: float = 0.0
+    ) -> None:
+        matrices, others = [], []
+        for name, p in model.named_parameters():
+            if p.requires_grad:
+                is_matrix = sum(n > 1 for n in p.shape) > 1 and not name.startswith(tuple(plain))
+                (matrices if is_matrix else others).append(p)
+        groups = [
+            {"params": matrices, "matrix": True, "peak": lr, "lr": lr},
+            {"params": others, "matrix": False, "peak": adam_lr, "lr": adam_lr},
+        ]
+        super().__init__([g for g in groups if g["params"]], {"decay": decay})
+
+    def scale(self, factor: float) -> None:
+        """Set every learning rate to that part of its peak."""
+        for group in self.param_groups:
+            group["lr"] = group["peak"] * factor
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # noqa: ARG002 - the signature of every optimiser
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if group["matrix"]:
+                    self._matrix(p, state, group)
+                else:
+                    self._adam(p, state, group["lr"])
+
+    @staticmethod
+    def _matrix(p: Tensor, state: dict[str, Tensor], group: dict[str, float]) -> None:
+        m = state.setdefault("m", torch.zeros_like(p, memory_format=torch.contiguous_format))
+        m.mul_(0.95).add_(p.grad)
+        flat = torch.add(p.grad, m, alpha=0.95).flatten(1)
+        size = max(1.0, flat.shape[0] / flat.shape[1]) ** 0.5
+        p.mul_(1 - group["lr"] * group["decay"])
+        p.add_(_orthogonal(flat).view_as(p), alpha=-group["lr"] * size)
+
+    @staticmethod
+    def _adam(p: Tensor, state: dict[str, Tensor], lr: float) -> None:
+        m = state.setdefault("m", torch.zeros_like(p))
+        v = state.setdefault("v", torch.zeros_like(p))
+        t = state.setdefault("t", torch.zeros(()))
+        t += 1
+        m.lerp_(p.grad, 0.1)
+        v.lerp_(p.grad * p.grad, 0.01)
+        n = float(t)
+        p.addcdiv_(m / (1 - 0.9**n), (v / (1 - 0.99**n)).sqrt_().add_(1e-8), value=-lr)

@@ -1,0 +1,96 @@
+"""Several one-thread processes that train one model together, and what survives their end."""
+
+import csv
+import os
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+
+def together(workers: int, work: Callable[..., None], *rest: Any) -> None:
+    """Run `work(rank, *rest)` in that many processes, gradients averaged over the loopback interface."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    meeting = Path(f"/tmp/lingbot-team-{os.getpid()}")
+    torch.multiprocessing.spawn(_member, (workers, f"file://{meeting}", work, rest), nprocs=workers)
+    meeting.unlink(missing_ok=True)
+
+
+def _member(rank: int, workers: int, meeting: str, work: Callable[..., None], rest: tuple[Any, ...]) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=workers)
+    work(rank, *rest)
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def average_gradients(model: nn.Module) -> None:
+    """Give every process the mean of all processes' gradients."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    for p in parameters:
+        p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+    flat = torch.cat([p.grad.flatten() for p in parameters])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for p, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        p.grad.copy_(part.view_as(p))
+
+
+def agreed(value: float) -> float:
+    """Process 0's value, in every process: all must see the same clock."""
+    shared = torch.tensor([value], dtype=torch.float64)
+    dist.broadcast(shared, 0)
+    return float(shared)
+
+
+class Average:
+    """A slowly moving average of a model's weights, the one that is exported."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.weights = {k: v.detach().clone() for k, v in model.state_dict().items()}
+
+    @torch.no_grad()
+    def follow(self, model: nn.Module, step: int) -> None:
+        decay = min(self.decay, (step + 1) / (step + 10))
+        for name, value in model.state_dict().items():
+            self.weights[name].lerp_(value, 1 - decay)
+
+
+class Clock:
+    """Seconds spent training, over all the runs of a stage."""
+
+    def __init__(self, before: float) -> None:
+        self.start = time.monotonic() - before
+
+    def seconds(self) -> float:
+        return agreed(time.monotonic() - self.start)
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint so that a reader finds the old one or the new one, never a part."""
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    part.replace(path)
+
+
+def note(path: Path, row: dict[str, float | int | str]) -> None:
+    """Append a line to a curve, with a heading when it is the first."""
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def finite(model: nn.Module) -> bool:
+    """Whether every gradient is a number."""
+    grads: Iterable[torch.Tensor] = (p.grad for p in model.parameters() if p.grad is not None)
+    return all(bool(torch.isfinite(g).all()) for g in grads)

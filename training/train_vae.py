@@ -1,0 +1,106 @@
+"""Stage one, the VAE: pictures alone, then clips cut to small crops, then the decoder alone."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lingbot_cli.world.vae import VAE
+from training.data import Clips
+from training.muon import Muon
+from training.team import Average, Clock, average_gradients, finite, note, save
+from training.vae_loss import as_video, loss, psnr, start
+
+CROP = 40
+PICTURES_UNTIL, CLIPS_UNTIL = 0.15, 0.85  # parts of the stage's time
+REPORT_EVERY = 180.0
+
+
+def pictures(clips: Clips, rng: np.random.Generator, count: int) -> Tensor:
+    """Whole single frames as clips of one [count, 1, H, W, 3]."""
+    which, when = rng.integers(len(clips.video), size=count), rng.integers(clips.video.shape[1], size=count)
+    return torch.from_numpy(np.stack([clips.video[i, t] for i, t in zip(which, when, strict=True)]))[:, None]
+
+
+def crop(clips: Clips, rng: np.random.Generator) -> Tensor:
+    """A small window of a whole clip [1, 57, CROP, CROP, 3]."""
+    height, width = clips.video.shape[2:4]
+    i, y, x = rng.integers(len(clips.video)), rng.integers(height - CROP + 1), rng.integers(width - CROP + 1)
+    return torch.from_numpy(clips.video[i, :, y : y + CROP, x : x + CROP].copy())[None]
+
+
+def rate(progress: float) -> float:
+    """Part of the peak learning rate: full for pictures, half and falling for clips, again for the decoder."""
+    if progress < PICTURES_UNTIL:
+        return min(1.0, 0.1 + progress / 0.01)
+    if progress < CLIPS_UNTIL:
+        return 0.5 * min(1.0, 1.6 * (CLIPS_UNTIL - progress) / (CLIPS_UNTIL - PICTURES_UNTIL)) + 0.005
+    return 0.2 * (1 - progress) / (1 - CLIPS_UNTIL)
+
+
+def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
+    """Train for that many minutes of the stage's own clock, going on from `vae.pt` when there is one."""
+    clips, unseen = Clips.open(folder / "data"), Clips.open(folder / "held-out")
+    shown = torch.from_numpy(unseen.video[:6].copy())
+    vae = start(seed)
+    checkpoint = folder / "vae.pt"
+    optimiser, average = Muon(vae, lr=0.02, adam_lr=2e-3), Average(vae, 0.995)
+    step, spent = 0, 0.0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        vae.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        average.weights, step, spent = state["average"], state["step"], state["spent"]
+    rng = np.random.default_rng([seed, rank, step])
+    torch.manual_seed(1000 * seed + 10 * step + rank)
+    clock, total, reported, losses = Clock(spent), 60 * minutes, spent, []
+    decoder_only = False
+    while (spent := clock.seconds()) < total:
+        progress = spent / total
+        if progress >= CLIPS_UNTIL and not decoder_only:
+            decoder_only = True
+            vae.load_state_dict(average.weights)
+            for part in (vae.encoder, vae.conv1):
+                part.requires_grad_(False)
+            optimiser = Muon(vae, lr=0.02, adam_lr=2e-3)
+        optimiser.scale(rate(progress))
+        single = progress < PICTURES_UNTIL or step % 6 == 0
+        batch = as_video(pictures(clips, rng, 8) if single else crop(clips, rng))
+        value = loss(vae, batch, encoder_frozen=decoder_only)
+        optimiser.zero_grad()
+        value.backward()
+        average_gradients(vae)
+        if finite(vae):
+            optimiser.step()
+            average.follow(vae, step)
+        step += 1
+        losses.append(float(value.detach()))
+        if spent - reported > REPORT_EVERY:
+            reported = spent
+            if rank == 0:
+                state = {"model": vae.state_dict(), "optimiser": optimiser.state_dict()}
+                save(checkpoint, {**state, "average": average.weights, "step": step, "spent": spent})
+                _report(folder, average, shown, step, spent, float(np.mean(losses)))
+            losses = []
+    if rank == 0:
+        save(folder / "vae-final.pt", {"average": average.weights, "step": step, "spent": spent})
+        _report(folder, average, shown, step, spent, float(np.mean(losses or [0])))
+
+
+def _report(folder: Path, average: Average, unseen: Tensor, step: int, spent: float, value: float) -> None:
+    vae = VAE(start(0).config)
+    vae.load_state_dict(average.weights)
+    still, clip = psnr(vae, unseen[:, ::14].flatten(0, 1)[:, None]), psnr(vae, unseen[:3])
+    note(
+        folder / "vae-curve.csv",
+        {
+            "step": step,
+            "minutes": round(spent / 60, 1),
+            "loss": round(value, 4),
+            "picture_db": round(float(still.mean()), 2),
+            "clip_db": round(float(clip.mean()), 2),
+            "first_db": round(float(clip[0]), 2),
+            "last_db": round(float(clip[-9:].mean()), 2),
+        },
+    )
