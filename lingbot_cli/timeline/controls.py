@@ -1,0 +1,43 @@
+"""A track told chunk by chunk: what a session is given, one Control after the other."""
+
+from collections.abc import Iterator
+
+from lingbot_cli.control import Control
+from lingbot_cli.timeline.chunks import Chunk
+from lingbot_cli.timeline.compile import Track
+
+
+def controls(track: Track) -> Iterator[Control]:
+    """Every chunk's Control, in order; their `frames` add up to the film exactly."""
+    before = None
+    for chunk in track.chunks:
+        yield control(track, chunk, before)
+        before = chunk
+
+
+def control(track: Track, chunk: Chunk, before: Chunk | None) -> Control:
+    """What is told to one chunk, given the one before it.
+
+    A prompt, an action or a cut said at a frame counts from the first chunk that begins at it or later.
+    """
+    rows = list(chunk.latents)
+    since = before.start if before is not None else -1
+    fresh = [p for p in track.prompts if since < p.start <= chunk.start]
+    return Control(
+        poses=track.poses[rows],
+        intrinsics=track.intrinsics[rows],
+        actions=track.actions[rows],
+        prompt=_spoken(track, chunk, since),
+        frames=min(chunk.frames, track.frames - chunk.start),
+        recache=before is not None and any(p.recache for p in fresh),
+        cut=track.cuts[chunk.cut][1] if chunk.cut is not None else None,
+    )
+
+
+def _spoken(track: Track, chunk: Chunk, since: int) -> str:
+    """The standing prompt, then the actions of the moment; each lasts one chunk at least."""
+    texts = [track.prompt_at(chunk.start)]
+    for action in track.said:
+        if action.start <= chunk.start and (chunk.start < action.end or action.start > since):
+            texts.append(action.text)
+    return " ".join(t if t[-1] in ".!?…" or t is texts[-1] else t + "." for t in texts if t)

@@ -1,0 +1,139 @@
+"""Files a timeline names: where they may lie, and whether they hold what they should."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lingbot_cli.timeline.events import Cut, Poses
+from lingbot_cli.timeline.load import Said, Timeline
+from lingbot_cli.timeline.source import Problem
+from lingbot_cli.timeline.times import MAX_FRAMES
+
+
+@dataclass(frozen=True)
+class CameraPath:
+    """What a `poses` event names: `poses` [N, 4, 4] and `intrinsics` [N, 4] or None, both float64."""
+
+    poses: np.ndarray
+    intrinsics: np.ndarray | None = None
+
+
+class Files:
+    """The files of one timeline, each read once; `problems` gathers what is wrong with them."""
+
+    def __init__(self, timeline: Timeline, *, allow_outside: bool = False) -> None:
+        self.problems: list[Problem] = []
+        self._folder = timeline.source.folder
+        self._allow_outside = allow_outside
+        self._arrays: dict[tuple[str, str], np.ndarray | str] = {}
+        self._images: dict[str, Path | str] = {}
+
+    def camera_path(self, said: Said, event: Poses) -> CameraPath | None:
+        """The path an event names, or None after adding to `problems`."""
+        poses = self._array(said, "poses", event.poses)
+        lenses = None if event.intrinsics is None else self._array(said, "intrinsics", event.intrinsics)
+        if poses is None:
+            return None
+        if lenses is not None and len(lenses) not in (1, len(poses)):
+            message = (
+                f"{event.intrinsics} has {len(lenses)} rows; expected 1 or {len(poses)}, as many as poses"
+            )
+            self.problems.append(Problem(said.item.place(("intrinsics",)), message))
+            return None
+        if lenses is not None:
+            lenses = np.broadcast_to(lenses, (len(poses), 4))
+        return CameraPath(poses, lenses)
+
+    def image(self, said: Said, event: Cut) -> Path | None:
+        """The picture a cut names, or None after adding to `problems`."""
+        found = self._images.get(event.cut)
+        if found is None:
+            found = self._images[event.cut] = self._checked_image(event.cut)
+        if isinstance(found, Path):
+            return found
+        self._refuse(said, "cut", found)
+        return None
+
+    def _array(self, said: Said, key: str, name: str) -> np.ndarray | None:
+        found = self._arrays.get((key, name))
+        if found is None:
+            found = self._arrays[key, name] = self._checked_array(key, name)
+        if not isinstance(found, str):
+            return found
+        self._refuse(said, key, found)
+        return None
+
+    def _refuse(self, said: Said, key: str, message: str) -> None:
+        self.problems.append(Problem(said.item.place((key,)), message))
+
+    def _checked_array(self, key: str, name: str) -> np.ndarray | str:
+        path = self._find(name)
+        if isinstance(path, str):
+            return path
+        try:
+            # A memory map, so a huge file costs nothing before its shape is known.
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError, SyntaxError, TypeError):
+            return f"{name} is not a NumPy array; expected a .npy file"
+        if not isinstance(array, np.ndarray):
+            return f"{name} holds several arrays; expected a .npy file with one"
+        return check_poses(name, array) if key == "poses" else check_intrinsics(name, array)
+
+    def _checked_image(self, name: str) -> Path | str:
+        path = self._find(name)
+        if isinstance(path, str):
+            return path
+        from PIL import Image  # only where a picture is named: it costs a check its quickness
+
+        try:
+            with Image.open(path) as picture:
+                picture.verify()
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            return f"{name} is not a picture that can be read; expected PNG, JPEG or WebP"
+        return path
+
+    def _find(self, name: str) -> Path | str:
+        """The file, or what is wrong with its name."""
+        path = self._folder / name
+        try:
+            if not self._allow_outside and not path.resolve().is_relative_to(self._folder.resolve()):
+                return (
+                    f"{name} lies outside the timeline's folder; expected a file under it, or --allow-outside"
+                )
+            if path.is_file():
+                return path
+        except (OSError, ValueError, RuntimeError):
+            return f"'{name[:80]}' is not a file name; expected a file under the timeline's folder"
+        return f"{name} does not exist; expected a file under {self._folder}"
+
+
+def check_poses(name: str, array: np.ndarray) -> np.ndarray | str:
+    """Poses [N, 4, 4] as float64, or what is wrong with them."""
+    if array.ndim != 3 or array.shape[1:] != (4, 4) or not 1 <= len(array) <= MAX_FRAMES:
+        return f"{name} has shape {list(array.shape)}; expected [N, 4, 4], one pose a video frame"
+    if array.dtype.kind not in "fiu":
+        return f"{name} holds {array.dtype}; expected numbers"
+    poses = np.array(array, np.float64)
+    if not np.isfinite(poses).all():
+        return f"{name} holds values that are not finite; expected camera-to-world poses"
+    turns = poses[:, :3, :3]
+    rigid = np.abs(turns @ turns.transpose(0, 2, 1) - np.eye(3)).max((1, 2)) < 1e-2
+    rigid &= (np.linalg.det(turns) > 0) & (np.abs(poses[:, 3] - [0, 0, 0, 1]).max(1) < 1e-4)
+    if not rigid.all():
+        row = int(np.argmin(rigid))
+        return f"{name} row {row} is not a pose; expected a rotation and a translation over 0 0 0 1"
+    return poses
+
+
+def check_intrinsics(name: str, array: np.ndarray) -> np.ndarray | str:
+    """Intrinsics [N, 4] as float64 from [4] or [N, 4], or what is wrong with them."""
+    rows = array[None] if array.ndim == 1 else array
+    if rows.ndim != 2 or rows.shape[1] != 4 or not 1 <= len(rows) <= MAX_FRAMES:
+        return f"{name} has shape {list(array.shape)}; expected [N, 4] or [4]: fx, fy, cx, cy for 832×480"
+    if rows.dtype.kind not in "fiu":
+        return f"{name} holds {rows.dtype}; expected numbers"
+    lenses = np.array(rows, np.float64)
+    if not np.isfinite(lenses).all() or (lenses[:, :2] <= 0).any():
+        return f"{name} holds focal lengths that are not positive numbers; expected pixels of 832×480"
+    return lenses

@@ -1,0 +1,56 @@
+"""Where a film's camera and words come from: a timeline, moves or a folder of poses."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lingbot_cli.errors import UsageError
+from lingbot_cli.timeline.compile import Track, compile_track
+from lingbot_cli.timeline.events import Header
+from lingbot_cli.timeline.load import load
+from lingbot_cli.timeline.moves import parse_moves
+from lingbot_cli.timeline.poses_dir import read_poses
+from lingbot_cli.timeline.schedule import schedule
+from lingbot_cli.timeline.times import Time
+
+
+@dataclass(frozen=True)
+class Film:
+    """What was asked for: the header's settings and the whole track."""
+
+    header: Header
+    track: Track
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What the command line says over the header; None leaves the header's word."""
+
+    prompt: str | None = None
+    fps: int | None = None
+    duration: Time | None = None
+    scale: str | None = None  # "fixed" or "clip"
+    allow_outside: bool = False
+
+
+def film(
+    chunk: int,
+    *,
+    timeline: str | None = None,
+    moves: str | None = None,
+    poses: str | None = None,
+    flags: Flags = Flags(),
+    stdin: Callable[[], bytes] | None = None,
+) -> Film:
+    """The film of exactly one of a timeline file (`-` is standard input), moves or a folder of poses.
+
+    `chunk` is the world's latent frames a chunk. UsageError when none or two are given, and with every
+    error of the one that is.
+    """
+    if sum(source is not None for source in (timeline, moves, poses)) != 1:
+        raise UsageError("what should the camera do?", hint="give one of --timeline, --moves or --poses")
+    if poses is not None:
+        prompt = flags.prompt or ""
+        return Film(Header(), read_poses(poses, chunk, prompt=prompt, fps=flags.fps, scale=flags.scale))
+    read = parse_moves(moves) if moves is not None else load(timeline or "-", stdin)
+    timed = schedule(read, chunk, fps=flags.fps, duration=flags.duration, allow_outside=flags.allow_outside)
+    return Film(read.header, compile_track(timed, prompt=flags.prompt, scale=flags.scale or "fixed"))

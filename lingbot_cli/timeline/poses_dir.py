@@ -1,0 +1,116 @@
+"""The published camera folder: poses.npy, intrinsics.npy and action.npy, a row a video frame."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from lingbot_cli.camera.keys import WASD
+from lingbot_cli.errors import OutputError, UsageError
+from lingbot_cli.timeline.chunks import chunks_of
+from lingbot_cli.timeline.compile import Text, Track, clip
+from lingbot_cli.timeline.events import Camera
+from lingbot_cli.timeline.files import check_intrinsics, check_poses
+from lingbot_cli.timeline.times import MAX_FRAMES, Grid
+
+POSES, INTRINSICS, ACTION = "poses.npy", "intrinsics.npy", "action.npy"
+# Beside the published files: what a film needs to be the same again.
+SETTINGS = "lingbot.json"
+
+
+def read_poses(
+    folder: str | Path, chunk: int, *, prompt: str = "", fps: int | None = None, scale: str | None = None
+) -> Track:
+    """A film along the camera of a folder: poses [N, 4, 4], intrinsics [N, 4] or [4], action [N, 4].
+
+    `scale` is "clip", "fixed" or None: as written by `write_poses`, and else the published rule, clip.
+    UsageError when a file is missing or wrong.
+    """
+    root = Path(folder)
+    poses = _array(root / POSES, check_poses)
+    lenses, actions = np.array([Camera().lens]), np.zeros((1, len(WASD)))
+    if (root / INTRINSICS).exists():
+        lenses = _array(root / INTRINSICS, check_intrinsics)
+    if (root / ACTION).exists():
+        actions = _array(root / ACTION, _check_actions)
+    for name, array in ((INTRINSICS, lenses), (ACTION, actions)):
+        if len(array) not in (1, len(poses)):
+            raise UsageError(f"{root / name} has {len(array)} rows; expected 1 or {len(poses)}, as {POSES}")
+    settings = _settings(root)
+    chunks = chunks_of(len(poses), chunk)
+    rows = np.minimum(np.arange(chunks[-1].end), len(poses) - 1)
+    states = actions[np.minimum(rows, len(actions) - 1)].astype(np.float32)
+    track = Track(
+        grid=Grid(fps or settings.get("fps", 16), chunk),
+        frames=len(poses),
+        chunks=tuple(chunks),
+        poses=poses[rows],
+        intrinsics=lenses[np.minimum(rows, len(lenses) - 1)],
+        actions=states,
+        keys=tuple("".join(k for k, on in zip(WASD, state, strict=True) if on > 0) for state in states),
+        prompts=(Text(0, prompt),) if prompt else (),
+        said=(),
+        cuts=(),
+        markers=(),
+    )
+    if (scale or settings.get("scale", "clip")) == "clip":
+        return replace(track, scale=clip(track))
+    return track
+
+
+def write_poses(track: Track, folder: str | Path) -> list[Path]:
+    """Write the camera of every video frame of a film to a folder; the files written, in order."""
+    root = Path(folder)
+    fixed = {"fps": track.grid.fps, "scale": "fixed"}
+    count = track.frames
+    made = [root / POSES, root / INTRINSICS, root / ACTION, root / SETTINGS]
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        np.save(made[0], track.poses[:count])
+        np.save(made[1], track.intrinsics[:count])
+        np.save(made[2], track.actions[:count])
+        made[3].write_text(json.dumps(fixed) + "\n")
+    except OSError as error:
+        raise OutputError(f"{root} cannot be written: {error.strerror}") from None
+    return made
+
+
+def _settings(root: Path) -> dict:
+    path = root / SETTINGS
+    if not path.exists():
+        return {}
+    try:
+        said = json.loads(path.read_text())
+    except (OSError, ValueError):
+        said = None
+    if not isinstance(said, dict) or said.get("scale") not in ("fixed", "clip"):
+        raise UsageError(f'{path} is not as written by an export; expected {{"fps": 16, "scale": "fixed"}}')
+    if not isinstance(said.get("fps"), int) or not 1 <= said["fps"] <= 120:
+        raise UsageError(f"{path} names no fps between 1 and 120")
+    return said
+
+
+def _array(path: Path, check: Callable[[str, np.ndarray], np.ndarray | str]) -> np.ndarray:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist", hint=f"a camera folder holds {POSES}") from None
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError):
+        raise UsageError(f"{path} is not a NumPy array; expected a .npy file") from None
+    checked = check(str(path), array)
+    if isinstance(checked, str):
+        raise UsageError(checked)
+    return checked
+
+
+def _check_actions(name: str, array: np.ndarray) -> np.ndarray | str:
+    if array.ndim != 2 or array.shape[1] != len(WASD) or not 1 <= len(array) <= MAX_FRAMES:
+        return f"{name} has shape {list(array.shape)}; expected [N, 4]: w, a, s, d held"
+    if array.dtype.kind not in "fiub":
+        return f"{name} holds {array.dtype}; expected numbers"
+    actions = np.array(array, np.float64)
+    return (
+        actions if np.isfinite(actions).all() else f"{name} holds values that are not finite; expected 0 or 1"
+    )

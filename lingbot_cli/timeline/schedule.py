@@ -1,0 +1,145 @@
+"""When each event happens, to the video frame."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from lingbot_cli.timeline.events import Action, Cut, Event, Header, Keys, Move, Poses, Spanned, Turn, Wait
+from lingbot_cli.timeline.files import CameraPath, Files
+from lingbot_cli.timeline.load import Said, Timeline
+from lingbot_cli.timeline.source import Problem, TimelineError
+from lingbot_cli.timeline.times import MAX_FRAMES, Grid, Time, clock
+
+LASTING = (Keys, Move, Turn, Poses, Action, Wait)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """An event from video frame `start` to before `end`, with the file it names."""
+
+    event: Event
+    start: int
+    end: int
+    path: CameraPath | None = None
+    image: Path | None = None
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The header and every event on the grid of frames; `frames` is the film's exact length."""
+
+    header: Header
+    grid: Grid
+    slots: tuple[Slot, ...]
+    frames: int
+
+
+def schedule(
+    timeline: Timeline,
+    chunk: int,
+    *,
+    fps: int | None = None,
+    duration: Time | None = None,
+    allow_outside: bool = False,
+) -> Schedule:
+    """Put every event on its frames; TimelineError with everything that is wrong.
+
+    `chunk` is the world's latent frames a chunk; `fps` and `duration` win over the header. A shorter
+    `duration` cuts the film off.
+    """
+    made, problems = attempt(timeline, chunk, fps=fps, duration=duration, allow_outside=allow_outside)
+    if problems:
+        raise TimelineError(timeline.source, problems)
+    return made
+
+
+def attempt(
+    timeline: Timeline,
+    chunk: int,
+    *,
+    fps: int | None = None,
+    duration: Time | None = None,
+    allow_outside: bool = False,
+) -> tuple[Schedule, list[Problem]]:
+    """The schedule as far as it goes, and every problem in it, in the order of lines."""
+    header = timeline.header
+    grid = Grid(fps or header.fps, chunk)
+    files = Files(timeline, allow_outside=allow_outside)
+    problems = list(timeline.problems)
+    limit = None
+    if header.duration is not None and duration is None:
+        limit = _limit(timeline, grid.moment(header.duration), problems)
+    slots: list[Slot] = []
+    now = Fraction(0)
+    last = 0
+    for said in timeline.said:
+        start = now if said.event.at is None else grid.moment(said.event.at)
+        slot, now = _place(said, start, grid, files, problems, limit)
+        slots.append(slot)
+        last = max(last, slot.end)
+    frames = last if limit is None else limit
+    if duration is not None:
+        frames = _round(grid.moment(duration))
+    if frames == 0 and not problems and not files.problems:
+        message = "the film has no length; expected an event with a span, or `duration` in the header"
+        problems.append(Problem(timeline.top.place(), message))
+    return Schedule(header, grid, tuple(slots), frames), sorted({*problems, *files.problems})
+
+
+def _limit(timeline: Timeline, moment: Fraction, problems: list[Problem]) -> int | None:
+    frames = _round(moment)
+    if 0 < frames <= MAX_FRAMES:
+        return frames
+    message = f"`duration` is {frames} frames; expected 1 to {MAX_FRAMES}"
+    problems.append(Problem(timeline.top.place(("duration",)), message))
+    return None
+
+
+def _place(
+    said: Said, start: Fraction, grid: Grid, files: Files, problems: list[Problem], limit: int | None
+) -> tuple[Slot, Fraction]:
+    """One event on its frames, and when the next begins."""
+    event, end, path, image = said.event, start, None, None
+    if isinstance(event, Poses):
+        path = files.camera_path(said, event)
+        end = start + (len(path.poses) if path else 1)
+    if isinstance(event, Cut):
+        image = files.image(said, event)
+    if isinstance(event, Spanned):
+        if event.span is not None:
+            end = grid.after(start, event.span)
+        elif event.until is not None:
+            end = grid.moment(event.until)
+    key = "until" if isinstance(event, Spanned) and event.until is not None else "for"
+    first, last = _round(start), _round(end)
+    if end < start:
+        message = (
+            f"ends at {_when(grid, last)} before it begins at {_when(grid, first)}; expected a later `until`"
+        )
+        problems.append(Problem(said.item.place((key,)), message))
+        first, last, end = last, last, start
+    elif isinstance(event, LASTING) and first == last:
+        message = f"lasts no whole frame; expected more than half of 1/{grid.fps} s"
+        problems.append(Problem(said.item.place((key,)), message))
+    if last > MAX_FRAMES:
+        message = f"ends at frame {last}; expected a film of at most {MAX_FRAMES} frames"
+        problems.append(Problem(said.item.place((key,)), message))
+        first, last, end = min(first, MAX_FRAMES), MAX_FRAMES, Fraction(0)
+    elif limit is not None and (last > limit or first >= limit):
+        problems.append(Problem(said.item.place(), _past(first, last, limit, grid)))
+    return Slot(event, first, last, path, image), end
+
+
+def _past(first: int, last: int, limit: int, grid: Grid) -> str:
+    what = f"begins at {_when(grid, first)}" if first >= limit else f"ends at {_when(grid, last)}"
+    return f"{what}, past the film's `duration`; expected it before {_when(grid, limit)}"
+
+
+def _when(grid: Grid, frame: int) -> str:
+    return f"{clock(grid.seconds(frame))} (frame {frame})"
+
+
+def _round(moment: Fraction) -> int:
+    """The nearest frame, halves up, so neighbours never overlap."""
+    top, bottom = moment.numerator, moment.denominator
+    return (2 * top + bottom) // (2 * bottom)

@@ -1,0 +1,85 @@
+"""Where something stands in a timeline, and how it is shown when it is wrong."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from lingbot_cli.errors import UsageError
+
+
+class Place(NamedTuple):
+    """A line and a column, both from 1, and how many characters to underline."""
+
+    line: int = 1
+    column: int = 1
+    width: int = 1
+
+
+Steps = tuple[str | int, ...]
+
+
+class Item(Protocol):
+    """One header or event as it was written."""
+
+    def place(self, path: Steps = (), *, key: bool = False) -> Place:
+        """Where the value at `path` stands, or its key; the nearest thing around it when it is missing."""
+
+
+@dataclass(frozen=True)
+class At:
+    """An item known only as one place."""
+
+    where: Place
+
+    def place(self, path: Steps = (), *, key: bool = False) -> Place:  # noqa: ARG002 - one place serves all
+        return self.where
+
+
+NOWHERE = At(Place())
+
+
+@dataclass(frozen=True)
+class Source:
+    """A text and its name; files it names are looked for from `folder`."""
+
+    name: str
+    text: str
+    folder: Path = field(default_factory=Path)
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing that is wrong: `message` says what, then after a semicolon what was expected."""
+
+    place: Place
+    message: str
+
+    def render(self, source: Source, lines: list[str]) -> str:
+        """`file:line:col: what; what was expected`, the line and a caret under it."""
+        line, column, width = self.place
+        head = f"{source.name}:{line}:{column}: {self.message}"
+        if line > len(lines):
+            return head
+        text = lines[line - 1].expandtabs(1).rstrip()
+        # A very long line is shown around the place.
+        start = max(0, column - 60) if len(text) > 110 else 0
+        shown = "".join(c if c.isprintable() else "?" for c in text[start : start + 110])
+        width = max(1, min(width, len(shown) - (column - 1 - start)))
+        margin = " " * len(str(line))
+        return f"{head}\n  {line} | {shown}\n  {margin} | {' ' * (column - 1 - start)}{'^' * width}"
+
+    def as_dict(self, source: Source) -> dict[str, str | int]:
+        """For `--json`."""
+        line, column, _ = self.place
+        return {"file": source.name, "line": line, "column": column, "message": self.message}
+
+
+class TimelineError(UsageError):
+    """A timeline with everything that is wrong with it."""
+
+    def __init__(self, source: Source, problems: list[Problem]) -> None:
+        self.source = source
+        self.problems = sorted(set(problems))
+        lines = source.text.split("\n")
+        count = f"{len(self.problems)} error{'s' if len(self.problems) != 1 else ''} in {source.name}"
+        super().__init__("\n".join([count, *(p.render(source, lines) for p in self.problems)]))

@@ -1,0 +1,124 @@
+"""One plain value as an event or a header, and everything wrong with it in plain sentences."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from lingbot_cli.timeline.events import KINDS, Event, Header
+from lingbot_cli.timeline.source import Item, Problem, Steps
+
+
+def read_header(raw: Any, item: Item, problems: list[Problem]) -> Header:
+    """The header a plain value says, or the default one after adding to `problems`."""
+    return _validated(Header, raw, item, problems) or Header()
+
+
+def read_event(raw: Any, item: Item, problems: list[Problem], *, live: bool = False) -> Event | None:
+    """The event a plain value says, or None after adding to `problems`."""
+    if raw == "wait":
+        raw = {"wait": None}
+    if not isinstance(raw, dict):
+        problems.append(Problem(item.place(), "not an event; expected a mapping such as {keys: w, for: 2s}"))
+        return None
+    kinds = [name for name in raw if name in KINDS]
+    if len(kinds) == 1:
+        return _validated(KINDS[kinds[0]], raw, item, problems, live=live)
+    if kinds:
+        said = " and ".join(kinds)
+        message = f"two kinds in one event: {said}; expected one each, the second with `at` to overlap"
+        problems.append(Problem(item.place((kinds[1],), key=True), message))
+        return None
+    unknown = [name for name in raw if name not in _ALL]
+    for name in unknown:
+        message = f"unknown key '{name[:40]}'; expected {_nearest(name, tuple(_ALL))}"
+        problems.append(Problem(item.place((name,), key=True), message))
+    if not unknown:
+        problems.append(Problem(item.place(), f"says nothing; expected one of {', '.join(KINDS)}"))
+    return None
+
+
+def _validated(model: type[Any], raw: Any, item: Item, problems: list[Problem], *, live: bool = False) -> Any:
+    try:
+        return model.model_validate(raw, context={"live": True} if live else None)
+    except ValidationError as error:
+        for wrong in error.errors(include_url=False):
+            path = tuple(step for step in wrong["loc"] if isinstance(step, str | int))
+            unknown = wrong["type"] == "extra_forbidden"
+            problems.append(Problem(item.place(path, key=unknown), _sentence(model, path, wrong)))
+        return None
+
+
+# What a wrong value is told, by the kind of wrongness.
+_SENTENCES: dict[str, str] = {
+    "string_type": "is not text; expected text, in quotes if it looks like a number",
+    "string_too_short": "is empty; expected some text",
+    "string_too_long": "is too long; expected at most {max_length} characters",
+    "float_type": "is not a number; expected a number",
+    "finite_number": "is not a finite number; expected a number",
+    "int_type": "is not a whole number; expected one",
+    "int_from_float": "is not a whole number; expected one",
+    "bool_type": "is neither true nor false; expected one of them",
+    "list_type": "is not a list; expected {expected}",
+    "too_short": "has {actual_length} values; expected {min_length}",
+    "too_long": "has {actual_length} values; expected {max_length}",
+    "literal_error": "is unknown; expected {expected}",
+    "greater_than": "is too small; expected more than {gt}",
+    "greater_than_equal": "is too small; expected at least {ge}",
+    "less_than": "is too large; expected less than {lt}",
+    "less_than_equal": "is too large; expected at most {le}",
+    "model_type": "is not a mapping; expected {fields}",
+    "missing": "is missing; expected it",
+}
+
+
+def _sentence(model: type[BaseModel], path: Steps, wrong: Any) -> str:
+    """One error of pydantic as `what is wrong; what was expected`."""
+    inner = _inner(model, path)
+    if wrong["type"] == "extra_forbidden":
+        name, names = str(path[-1]), _names(inner)
+        if name in _ALL and issubclass(inner, Event):
+            return f"`{name}` does not go with `{_kind(inner)}`; expected {_listed(names)}"
+        return f"unknown key '{name[:40]}'; expected {_nearest(name, names)}"
+    if wrong["type"] == "timeline":
+        return str(wrong["msg"]) if not path else f"`{path[-1]}`: {wrong['msg']}"
+    facts = {"expected": "a list of four numbers", "fields": _listed(_names(inner)), **wrong.get("ctx", {})}
+    name = ".".join(map(str, path))
+    said = _SENTENCES.get(wrong["type"], f"{wrong['msg'].lower()}; expected another value")
+    return f"`{name}` {said.format(**facts)}"
+
+
+def _inner(model: type[BaseModel], path: Steps) -> type[BaseModel]:
+    """The model that the value at `path`, or the nearest mapping around it, is read with."""
+    for step in path:
+        field = next((f for n, f in model.model_fields.items() if step in (n, f.alias)), None)
+        if field is None or not (
+            isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        ):
+            break
+        model = field.annotation
+    return model
+
+
+def _kind(model: type[BaseModel]) -> str:
+    return next(name for name, kind in KINDS.items() if kind is model)
+
+
+@lru_cache(maxsize=64)
+def _names(model: type[BaseModel]) -> tuple[str, ...]:
+    return tuple(field.alias or name for name, field in model.model_fields.items())
+
+
+@lru_cache(maxsize=4096)
+def _nearest(word: str, known: tuple[str, ...]) -> str:
+    close = get_close_matches(word[:40], known, n=1, cutoff=0.5)
+    return f"'{close[0]}'" if close else f"one of {_listed(known)}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+_ALL = dict.fromkeys(name for model in KINDS.values() for name in _names(model))

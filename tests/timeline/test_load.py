@@ -1,0 +1,157 @@
+"""What is written is read with its places, and all that is wrong is said at once."""
+
+import pytest
+
+from lingbot_cli.errors import UsageError
+from lingbot_cli.timeline.load import load
+from lingbot_cli.timeline.source import TimelineError
+from tests.timeline.said import good, wrong
+
+YAML = """\
+timeline: 1
+fsp: 12
+events:
+  - keys: wx
+    fro: 2s
+  - turn: {yaw: 90, pich: 2}
+    for: -1.5s
+  - {keys: w, prompt: x}
+  - *foo
+  - {at: 4s, turn: {}, for: 1s}
+  - wait
+  - {keys: w, for: 1s, until: 2s}
+  - {move: {forward: .nan}, for: 1s}
+  - prompt: 12
+  - {prompt: rain, for: 2s}
+  - {kyes: w, for: 1s}
+  - {for: 1s}
+  - {keys: w, for: 1s, keys: s}
+"""
+
+
+def test_every_error_at_once_with_its_place():
+    said = [(p.place.line, p.place.column, p.message.split(";")[0]) for p in wrong(YAML)]
+    assert said == [
+        (2, 1, "unknown key 'fsp'"),
+        (4, 11, "`keys`: unknown key letter 'x'"),
+        (5, 5, "unknown key 'fro'"),
+        (6, 21, "unknown key 'pich'"),
+        (7, 10, "`for`: a time cannot be negative ('-1.5s')"),
+        (8, 15, "two kinds in one event: keys and prompt"),
+        (9, 5, "aliases are not allowed"),
+        (10, 20, "`turn`: says nothing"),
+        (11, 5, "no span"),
+        (12, 31, "`until`: both `for` and `until`"),
+        (13, 22, "`move.forward` is not a number"),
+        (14, 13, "`prompt` is not text"),
+        (15, 20, "`for` does not go with `prompt`"),
+        (16, 6, "unknown key 'kyes'"),
+        (17, 5, "says nothing"),
+        (18, 24, "the key 'keys' stands twice"),
+    ]
+
+
+def test_the_nearest_known_word_is_named():
+    messages = "\n".join(p.message for p in wrong(YAML))
+    for near in ("expected 'fps'", "expected 'for'", "expected 'pitch'", "expected 'keys'"):
+        assert near in messages
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "message"),
+    [
+        ('{"keys": "wx", "for": 2}', 10, "unknown key letter 'x'"),
+        ('{"keys": "w", "fro": 2}', 15, "unknown key 'fro'"),
+        ('{"turn": {"yaw": NaN}, "for": 1}', 18, "not a finite number"),
+        ('{"turn": {"yaw": "90"}, "for": 1}', 18, "not a number"),
+        ('{"keys": "w", "keys": "s", "for": 1}', 1, "stands twice"),
+        ('{"keys"', 8, "not JSON"),
+        ("[[1]]", 1, "not an event"),
+        ('{"keys": \'"\'}', 10, "not JSON"),
+        ('{"at": 1' + "0" * 5000 + ', "wait": 1}', 1, "too long"),
+        ("[" * 60000, 1, "nested too deeply"),
+        ('  {"note": "only"}', 3, "says nothing"),
+    ],
+)
+def test_jsonl(line, column, message):
+    (problem, *_) = wrong('{"timeline": 1}\n\n' + line + "\n", "t.jsonl")
+    assert (problem.place.line, problem.place.column) == (3, column)
+    assert message in problem.message
+
+
+def test_the_line_is_shown_with_a_caret():
+    with pytest.raises(TimelineError) as caught:
+        raise TimelineError(good("events: [{wait: 1s}]").source, wrong("events: [{wait: 1s, fro: 2}]"))
+    assert str(caught.value).splitlines()[1:] == [
+        "t.yaml:1:21: unknown key 'fro'; expected 'for'",
+        "  1 | events: [{wait: 1s}]",
+        "    |                     ^",
+    ]
+
+
+def test_what_was_whole_before_a_syntax_error_is_checked_too():
+    problems = wrong("events:\n  - {keys: x, for: 1s}\n  - {keys: y, for: 1s}\n  - turn: [")
+    assert [p.place.line for p in problems] == [2, 3, 4]
+
+
+def test_strings_stay_strings():
+    timeline = good("events:\n  - {wait: 1:30}\n  - prompt: on\n  - prompt: no\n")
+    assert [getattr(s.event, "prompt", None) for s in timeline.said] == [None, "on", "no"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: &x 1\nevents: []",
+        "events: !!python/object/apply:os.system [echo]",
+        "events: [{prompt: !!str x}]",
+        "? [a, b]\n: c\nevents: []",
+        "events: []\n---\nevents: []",
+        "events: " + "[" * 10_000,
+        "- {prompt: a, <<: {at: 1s}}",
+        "",
+        "just words",
+        "events: 3",
+        "prompt: x",
+        "events:\n\t- wait",
+        "events: [{prompt: 'a\x07b'}]",
+        "events: [{at: 111111111111111111111111111111111111111111, wait: 1s}]",
+    ],
+)
+def test_hostile_or_empty_yaml_is_refused_with_a_place(text):
+    problems = wrong(text)
+    assert problems
+    assert all(p.place.line >= 1 and p.place.column >= 1 and "; expected" in p.message for p in problems)
+
+
+def test_bad_utf8_names_the_byte(tmp_path):
+    file = tmp_path / "t.yaml"
+    file.write_bytes(b"events:\n  - prompt: caf\xe9\n")
+    with pytest.raises(TimelineError, match=r"t.yaml:2:16: the byte 0xe9"):
+        load(str(file))
+
+
+def test_too_large(tmp_path):
+    file = tmp_path / "t.jsonl"
+    file.write_bytes(b" " * (5 << 20))
+    with pytest.raises(TimelineError, match="too large"):
+        load(str(file))
+
+
+def test_a_file_that_is_not_there_or_of_another_kind(tmp_path):
+    with pytest.raises(UsageError, match="cannot be read: no such file"):
+        load(str(tmp_path / "no.yaml"))
+    (tmp_path / "t.txt").write_text("")
+    with pytest.raises(UsageError, match="unknown kind"):
+        load(str(tmp_path / "t.txt"))
+
+
+def test_standard_input_is_jsonl():
+    timeline = load("-", lambda: b'{"timeline": 1, "prompt": "dusk"}\n{"keys": "w", "for": 2}\n')
+    assert timeline.header.prompt == "dusk"
+    assert len(timeline.said) == 1
+
+
+@pytest.mark.parametrize("form", ["wait: 2s", "{wait: , for: 2s}", "{wait: true, until: 2s}", "{wait: 2}"])
+def test_forms_of_wait(form):
+    assert wrong(f"events:\n  - {form}\n") == []

@@ -1,0 +1,94 @@
+"""Events on their frames."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lingbot_cli.timeline.times import parse_time
+from tests.timeline.said import good, scheduled, wrong
+
+
+def spans(text, **options):
+    return [(s.start, s.end) for s in scheduled(text, **options).slots]
+
+
+def test_one_after_the_other_and_absolute():
+    text = """
+events:
+  - {keys: w, for: 2s}
+  - prompt: rain
+  - {keys: s, until: 5s}
+  - {at: 1s, turn: {yaw: 9}, for: 1s}
+  - {wait: 500ms}
+"""
+    assert spans(text) == [(0, 32), (32, 32), (32, 80), (16, 32), (32, 40)]
+    assert scheduled(text).frames == 80
+
+
+def test_duration_is_exact_and_flags_win():
+    text = "duration: 3s\nfps: 10\nevents:\n  - {keys: w, for: 2s}\n"
+    assert scheduled(text).frames == 30
+    assert scheduled(text, fps=20).frames == 60
+    assert scheduled(text, duration=parse_time("1s")).frames == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("duration: 2s\nevents: [{keys: w, for: 3s}]", "ends at 3s (frame 48), past"),
+        ("duration: 2s\nevents: [{at: 2s, prompt: x}]", "begins at 2s (frame 32), past"),
+        ("duration: 0\nevents: []", "`duration` is 0 frames"),
+        ("events: [{at: 3s, keys: w, until: 2s}]", "before it begins"),
+        ("events: [{keys: w, for: 0}]", "no whole frame"),
+        ("events: [{keys: w, for: 20ms}]", "no whole frame"),
+        ("events: [{keys: w, for: 100000s}]", "expected a film of at most"),
+        ("events: [{prompt: x}]", "no length"),
+        ("events: []", "no length"),
+        ("events: [{poses: gone.npy}]", "gone.npy does not exist"),
+        ("events: [{poses: ../up.npy}]", "outside"),
+        ("events: [{poses: /etc/passwd}]", "outside"),
+        ("events: [{cut: text.png}]", "not a picture"),
+        ("events: [{poses: text.png}]", "not a NumPy array"),
+        ("events: [{poses: flat.npy}]", "shape [5, 3]"),
+        ("events: [{poses: nan.npy}]", "not finite"),
+        ("events: [{poses: skew.npy}]", "row 1 is not a pose"),
+        ("events: [{poses: objects.npy}]", "not a NumPy array"),
+        ("events: [{poses: ok.npy, intrinsics: flat.npy}]", "shape [5, 3]"),
+        ("events: [{poses: ok.npy, intrinsics: three.npy}]", "3 rows; expected 1 or 2"),
+    ],
+)
+def test_what_does_not_fit(tmp_path, text, message):
+    folder = tmp_path / "films"
+    folder.mkdir()
+    two = np.stack([np.eye(4)] * 2)
+    np.save(tmp_path / "up.npy", two)
+    (folder / "text.png").write_text("no picture")
+    for name, array in {
+        "ok": two,
+        "flat": np.zeros((5, 3)),
+        "nan": two * np.nan,
+        "skew": two * np.array([1, 2]).reshape(2, 1, 1),
+        "objects": np.array([{}], object),
+        "three": np.ones((3, 4)),
+    }.items():
+        np.save(folder / f"{name}.npy", array)
+    problems = wrong(text, folder=folder)
+    assert message in problems[0].message
+    assert "; expected" in problems[0].message
+
+
+def test_files_are_found_beside_the_timeline(tmp_path):
+    np.save(tmp_path / "path.npy", np.stack([np.eye(4)] * 5))
+    Image.new("RGB", (16, 16)).save(tmp_path / "next.png")
+    assert wrong("events: [{poses: path.npy}, {cut: next.png}]", folder=tmp_path) == []
+
+
+def test_a_link_out_of_the_folder_is_outside(tmp_path):
+    (tmp_path / "films").mkdir()
+    np.save(tmp_path / "up.npy", np.stack([np.eye(4)] * 2))
+    (tmp_path / "films" / "link.npy").symlink_to(tmp_path / "up.npy")
+    assert "outside" in wrong("events: [{poses: link.npy}]", folder=tmp_path / "films")[0].message
+
+
+def test_notes_are_ignored():
+    assert len(good("events: [{wait: 1s, note: 'x'}]").said) == 1
