@@ -1,0 +1,76 @@
+"""Pictures from cameras and the web, read as plain RGB."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from lingbot_cli.errors import UsageError
+
+MAX_PIXELS = 200_000_000
+"""More than any phone's picture; less than fills a machine's memory."""
+
+_HINT = "use a PNG, JPEG or WebP picture"
+
+
+def read_image(path: Path) -> np.ndarray:
+    """Return the picture at `path`, upright and on white, uint8 RGB [H, W, 3]; UsageError if it is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as opened:
+                if opened.width * opened.height > MAX_PIXELS:
+                    raise UsageError(
+                        f"{path}: {opened.width}x{opened.height} pixels are too many",
+                        hint=f"make it smaller than {MAX_PIXELS // 1_000_000} million pixels first",
+                    )
+                return _rgb(ImageOps.exif_transpose(opened))
+    except FileNotFoundError as failure:
+        raise UsageError(f"{path}: no such file") from failure
+    except IsADirectoryError as failure:
+        raise UsageError(f"{path} is a folder, not a picture", hint=_HINT) from failure
+    except UnidentifiedImageError as failure:
+        raise UsageError(f"{path} is not a picture", hint=_HINT) from failure
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as failure:
+        raise UsageError(f"{path}: the picture cannot be read: {failure}", hint=_HINT) from failure
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    if image.mode.startswith("I") or image.mode == "F":
+        grey = np.asarray(image, np.float64)
+        # 16-bit files come as integers up to 65535; pillow's own conversion would clip them to 255.
+        top = 65535 if image.mode != "F" or grey.max(initial=0) > 255 else 255
+        return np.repeat((grey.clip(0, top) * (255 / top)).round().astype(np.uint8)[..., None], 3, axis=2)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(white, image)
+    return np.array(image.convert("RGB"))
+
+
+def fitting_size(height: int, width: int, area: int) -> tuple[int, int]:
+    """Return the film's height and width for a picture's aspect and a number of pixels.
+
+    Multiples of 16 (model §8: the published rule, in whole pairs of latent cells).
+    """
+
+    def side(square: float) -> int:
+        # A hair is added so that √230400 is never a hair less than 480.
+        return max(16, int(square**0.5 + 1e-6) // 16 * 16)
+
+    return side(area * height / width), side(area * width / height)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return height and width of a size such as 832x480; UsageError unless both are multiples of 16."""
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.isascii() and part.isdigit() and len(part) < 6 for part in parts):
+        raise UsageError(f"--size {text}: not a size", hint="write WIDTHxHEIGHT, for example 832x480")
+    width, height = int(parts[0]), int(parts[1])
+    if width % 16 or height % 16 or not width or not height:
+        near = "x".join(str(max(16, round(side / 16) * 16)) for side in (width, height))
+        raise UsageError(
+            f"--size {text}: width and height must be multiples of 16", hint=f"the nearest is {near}"
+        )
+    return height, width

@@ -1,0 +1,99 @@
+"""How far a run has come, in figures."""
+
+import resource
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+
+_KIB = 1024
+
+
+@dataclass(frozen=True)
+class Progress:
+    """The state after a chunk. Totals are None in a live run; `memory` is this process's, in bytes.
+
+    `fps` is frames made a second since the first chunk was ready, `realtime` the same as a multiple of
+    the film's own rate, `left` the seconds still needed.
+    """
+
+    chunk: int
+    chunks: int | None
+    frames: int
+    total: int | None
+    seconds: float
+    fps: float
+    realtime: float
+    left: float | None
+    memory: int
+    keys: str = ""
+
+
+class Meter:
+    """Counts chunks and frames against a clock; the first chunk starts the rate, so warm-up is left out."""
+
+    def __init__(
+        self, rate: Fraction, chunks: int | None, total: int | None, clock: Callable[[], float]
+    ) -> None:
+        self.rate = rate
+        self.chunks = chunks
+        self.total = total
+        self.clock = clock
+        self.began = clock()
+        self._done = self._frames = self._first_frames = 0
+        self._first = self.began
+
+    def count(self, frames: int, keys: str = "") -> Progress:
+        """Add a chunk of so many frames."""
+        now = self.clock()
+        self._done += 1
+        self._frames += frames
+        if self._done == 1:
+            self._first, self._first_frames = now, frames
+            fps = frames / max(now - self.began, 1e-6)
+        else:
+            fps = (self._frames - self._first_frames) / max(now - self._first, 1e-6)
+        left = None if self.total is None else (self.total - self._frames) / max(fps, 1e-6)
+        return Progress(
+            chunk=self._done,
+            chunks=self.chunks,
+            frames=self._frames,
+            total=self.total,
+            seconds=now - self.began,
+            fps=fps,
+            realtime=fps / float(self.rate),
+            left=left,
+            memory=memory_in_use(),
+            keys=keys,
+        )
+
+
+def memory_in_use() -> int:
+    """Return the bytes this process holds, with what it holds on a GPU; where that is unknown, its peak."""
+    try:
+        with open("/proc/self/status") as status:
+            held = next(int(line.split()[1]) * _KIB for line in status if line.startswith("VmRSS"))
+    except (OSError, StopIteration):
+        held = peak_memory()
+    torch = sys.modules.get("torch")  # not imported: who has no torch has no GPU memory either
+    return held + (torch.cuda.memory_allocated() if torch is not None and torch.cuda.is_available() else 0)
+
+
+def peak_memory() -> int:
+    """Return the most bytes this process has held in main memory."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * _KIB
+
+
+def duration_text(seconds: float) -> str:
+    """Return seconds as people read them: 8.6 s, 2:05, 1:02:05."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def size_text(count: int) -> str:
+    """Return bytes as people read them."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

@@ -1,0 +1,38 @@
+"""Ctrl-C and its kin: the first asks the run to end well, the second ends it at once."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+class Interruption:
+    """Whether a signal has asked the run to end; `number` is that signal."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self.number: int | None = None
+        self._tell = tell
+
+    def __call__(self) -> bool:
+        return self.number is not None
+
+    def _hear(self, number: int, _frame: FrameType | None) -> None:
+        if self.number is not None:
+            # Not sys.exit: that would wait for threads. The encoder sees its input end and finishes alone.
+            os._exit(128 + number)
+        self.number = number
+        self._tell(f"{signal.Signals(number).name}: finishing this chunk; again to leave at once")
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator["Interruption"]:
+        """Hear the signals while the block runs; only the main thread may do this."""
+        heard = [number for name in _NAMES if (number := getattr(signal, name, None)) is not None]
+        before = {number: signal.signal(number, self._hear) for number in heard}
+        try:
+            yield self
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

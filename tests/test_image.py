@@ -1,0 +1,99 @@
+"""Pictures as people have them, and files that are none."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from lingbot_cli.errors import UsageError
+from lingbot_cli.image import fitting_size, parse_size, read_image
+
+
+def test_a_phone_picture_is_turned_upright(tmp_path):
+    image = Image.new("RGB", (5000, 3750), "blue")
+    image.paste("red", (0, 0, 2500, 3750))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright
+    image.save(tmp_path / "phone.jpg", exif=exif)
+    seen = read_image(tmp_path / "phone.jpg")
+    assert seen.shape == (5000, 3750, 3)
+    assert seen[100, 1000, 0] > 240 > 20 > seen[100, 1000, 2]
+    assert seen[4900, 1000, 2] > 240 > 20 > seen[4900, 1000, 0]
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "seen"),
+    [
+        ("RGB", (10, 20, 30), (10, 20, 30)),
+        ("L", 77, (77, 77, 77)),
+        ("1", 1, (255, 255, 255)),
+        ("RGBA", (200, 0, 0, 0), (255, 255, 255)),
+        ("RGBA", (0, 0, 0, 51), (204, 204, 204)),
+        ("LA", (0, 0), (255, 255, 255)),
+        ("I;16", 32896, (128, 128, 128)),
+        ("P", 0, (0, 0, 0)),
+    ],
+)
+def test_every_mode_becomes_rgb(tmp_path, mode, colour, seen):
+    Image.new(mode, (7, 5), colour).save(tmp_path / "a.png")
+    pixels = read_image(tmp_path / "a.png")
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == (5, 7, 3)
+    assert abs(pixels.astype(int) - seen).max() <= 1
+
+
+def test_a_palette_with_a_transparent_colour_lies_on_white(tmp_path):
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([255, 0, 0, 0, 255, 0])
+    image.info["transparency"] = 1
+    image.save(tmp_path / "a.png", transparency=1)
+    assert (read_image(tmp_path / "a.png") == 255).all()
+
+
+def test_what_is_no_picture_is_said_in_a_sentence(tmp_path):
+    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "empty.png").write_bytes(b"")
+    Image.effect_noise((64, 64), 50).save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:900])
+    for name, said in {
+        "text.png": "is not a picture",
+        "empty.png": "is not a picture",
+        "cut.png": "cannot be read",
+        "none.png": "no such file",
+        ".": "is a folder",
+    }.items():
+        with pytest.raises(UsageError, match=said):
+            read_image(tmp_path / name)
+
+
+def test_a_picture_that_would_fill_the_memory_is_refused_unread(tmp_path):
+    Image.new("1", (30_000, 30_000)).save(tmp_path / "bomb.png")
+    with pytest.raises(UsageError, match=r"30000x30000|cannot be read"):
+        read_image(tmp_path / "bomb.png")
+
+
+@given(st.integers(1, 6000), st.integers(1, 6000))
+def test_a_fitting_size_keeps_area_and_aspect(height, width):
+    rows, columns = fitting_size(height, width, 832 * 480)
+    assert rows % 16 == columns % 16 == 0
+    assert rows >= 16
+    assert columns >= 16
+    if 1 / 3 < height / width < 3:
+        assert abs(rows * columns / (832 * 480) - 1) < 0.1
+        assert abs(rows / columns / (height / width) - 1) < 0.1
+
+
+def test_the_usual_picture_gets_the_usual_size():
+    assert fitting_size(480, 832, 832 * 480) == (480, 832)
+    assert fitting_size(2160, 3840, 832 * 480) == (464, 832)
+
+
+def test_sizes_are_multiples_of_16():
+    assert parse_size("832x480") == (480, 832)
+    with pytest.raises(UsageError, match="multiples of 16") as failure:
+        parse_size("833x480")
+    assert "832x480" in failure.value.hint
+    for text in ("", "832", "x", "axb", "-16x16", "0x16", "16x16x16", "١٦x١٦"):
+        with pytest.raises(UsageError):
+            parse_size(text)
