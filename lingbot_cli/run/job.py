@@ -1,7 +1,7 @@
 """One film from its first chunk to its last: denoise, decode and write, each while the others work."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,11 +76,12 @@ def _denoise(controls: Iterable[Control], begin: Begin, stopped: Callable[[], bo
         yield Chunk(index, control, session, session.denoise(control))
 
 
-def _decode(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+def _decode(denoised: Generator[Chunk, None, None]) -> Iterator[Chunk]:
     """Decode, bring to the host, and cut off what the film does not ask for."""
-    for chunk in chunks:
-        frames = chunk.session.decode(chunk.latents).cpu().numpy()
-        if len(frames) < chunk.control.frames:
-            raise ValueError(f"chunk {chunk.index} has {len(frames)} frames, not {chunk.control.frames}")
-        latents = chunk.latents.float().cpu().numpy()
-        yield Chunk(chunk.index, chunk.control, chunk.session, latents, frames[: chunk.control.frames])
+    with closing(denoised) as chunks:
+        for chunk in chunks:
+            frames = chunk.session.decode(chunk.latents).cpu().numpy()
+            if len(frames) < chunk.control.frames:
+                raise ValueError(f"chunk {chunk.index} has {len(frames)} frames, not {chunk.control.frames}")
+            latents = chunk.latents.float().cpu().numpy()
+            yield Chunk(chunk.index, chunk.control, chunk.session, latents, frames[: chunk.control.frames])
