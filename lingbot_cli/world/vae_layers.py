@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lingbot_cli.world.conv import conv3d
+
 
 class Carry:
     """What one stream remembers between two calls: the last input frames of every temporal layer.
@@ -37,7 +39,7 @@ class CausalConv3d(nn.Module):
         self.weight = nn.Parameter(torch.empty(channels_out, channels_in, *size))
         self.bias = nn.Parameter(torch.empty(channels_out))
         self.past = size[0] - 1
-        self.padding = (0, size[1] // 2, size[2] // 2)
+        self.padding = (size[1] // 2, size[2] // 2)
 
     def forward(self, x: Tensor, carry: Carry | None) -> Tensor:
         frames = x.shape[2]
@@ -46,7 +48,7 @@ class CausalConv3d(nn.Module):
         missing = frames + self.past - x.shape[2]
         if missing:
             x = F.pad(x, (0, 0, 0, 0, missing, 0))
-        return F.conv3d(x, self.weight, self.bias, padding=self.padding)
+        return conv3d(x, self.weight, self.bias, padding=self.padding)
 
 
 class RMSNorm(nn.Module):
@@ -126,7 +128,7 @@ class Downsample(nn.Module):
         head = x[:, :, :1] if first else x[:, :, :0]  # frame 0 passes by, and is the past of what follows
         if joined.shape[2] < 3:
             return head
-        tail = F.conv3d(joined, self.time_conv.weight, self.time_conv.bias, stride=(2, 1, 1))
+        tail = conv3d(joined, self.time_conv.weight, self.time_conv.bias, stride=2)
         return torch.cat([head, tail], dim=2)
 
 
