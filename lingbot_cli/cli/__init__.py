@@ -16,6 +16,7 @@ from lingbot_cli.redact import redact
 # Each module holds `app = typer.Typer(add_completion=False)` with the command (or its sub-commands) and
 # imports no torch when it is imported itself, so help stays quick.
 COMMANDS: dict[str, str] = {
+    "render": "lingbot_cli.cli.render",
     "parity": "lingbot_cli.cli.parity",
 }
 
@@ -75,6 +76,9 @@ def run(argv: Sequence[str], env: Env | None = None) -> int:
         env.err.print("[bold red]error:[/] not enough memory")
         return 6
     except Exception as bug:
+        if type(bug).__name__ == "OutOfMemoryError":  # torch's; importing it to name it would cost a second
+            env.err.print("[bold red]error:[/] not enough memory on the device")
+            return 6
         _report(env, bug)
         return 1
     return 0

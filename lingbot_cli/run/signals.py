@@ -6,25 +6,39 @@ import signal
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from lingbot_cli.errors import InterruptedRun
+
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 class Interruption:
-    """Whether a signal has asked the run to end; `number` is that signal."""
+    """Whether a signal has asked the run to end; `number` is that signal.
+
+    Only while `politely` is set is there something worth finishing: before, the first signal ends the run.
+    """
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self.number: int | None = None
+        self.politely = False
         self._tell = tell
 
     def __call__(self) -> bool:
         return self.number is not None
+
+    def check(self, *, whole: bool) -> None:
+        """Raise InterruptedRun when a signal came and the film is not whole."""
+        if self.number is not None and not whole:
+            name = signal.Signals(self.number).name
+            raise InterruptedRun(f"interrupted by {name}", signal_number=self.number)
 
     def _hear(self, number: int, _frame: FrameType | None) -> None:
         if self.number is not None:
             # Not sys.exit: that would wait for threads. The encoder sees its input end and finishes alone.
             os._exit(128 + number)
         self.number = number
-        self._tell(f"{signal.Signals(number).name}: finishing this chunk; again to leave at once")
+        if not self.politely:
+            self.check(whole=False)
+        self._tell(f"{signal.Signals(number).name}: finishing this chunk; once more to leave at once")
 
     @contextlib.contextmanager
     def listening(self) -> Iterator["Interruption"]:

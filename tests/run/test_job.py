@@ -15,7 +15,7 @@ from lingbot_cli.sinks.null import NullSink
 from lingbot_cli.world.session import Session
 from tests.reference import picture, tiny_world, walk
 
-HEIGHT, WIDTH = 48, 80
+HEIGHT, WIDTH = 32, 32
 
 
 class Kept(NullSink):
@@ -33,7 +33,7 @@ def begin(cut=None):
     return Session(tiny_world(), image, height=HEIGHT, width=WIDTH, seed=7)
 
 
-def run(controls, sink=None, *, begin=begin, stopped=lambda: False, on_chunk=lambda chunk: None):
+def run(controls, sink=None, *, begin=begin, stopped=lambda: False, on_chunk=lambda _: None):
     sink = sink or Kept()
     sink.open(FilmInfo(HEIGHT, WIDTH, Fraction(16)))
     return render(controls, begin, sink, stopped=stopped, on_chunk=on_chunk), sink
@@ -80,7 +80,7 @@ def test_a_cut_begins_a_fresh_world(tmp_path):
 
 def test_a_stop_ends_the_film_between_two_chunks():
     stop = threading.Event()
-    made, sink = run(told(9), stopped=stop.is_set, on_chunk=lambda chunk: stop.set())
+    made, sink = run(told(9), stopped=stop.is_set, on_chunk=lambda _: stop.set())
     assert 1 <= made.chunks <= 5
     assert len(sink.film) == made.frames == 9 + 12 * (made.chunks - 1)
 
@@ -105,7 +105,7 @@ def test_a_failure_anywhere_ends_the_run_with_itself(where):
         setattr(sink, where, fail)
     before = threading.active_count()
     with pytest.raises(OutputError, match=f"{where} failed"):
-        run(told(6), sink, begin=broken, on_chunk=fail if where == "on_chunk" else lambda chunk: None)
+        run(told(6), sink, begin=broken, on_chunk=fail if where == "on_chunk" else lambda _: None)
     for thread in threading.enumerate():
         if thread.name in ("denoise", "decode"):
             thread.join(5)

@@ -1,0 +1,91 @@
+"""`lingbot render`: one film, from an image and a timeline."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from lingbot_cli.env import Env
+
+app = typer.Typer(add_completion=False)
+
+
+def _time(text: str | None) -> Any:
+    from lingbot_cli.errors import UsageError
+    from lingbot_cli.timeline.times import parse_time
+
+    try:
+        return None if text is None else parse_time(text)
+    except ValueError as wrong:
+        raise UsageError(f"--duration {text}: {wrong}") from wrong
+
+
+@app.command()
+def render(
+    ctx: typer.Context,
+    image: Annotated[Path, typer.Argument(help="The first picture of the world.")],
+    timeline: Annotated[
+        str | None, typer.Option("--timeline", "-t", help="What happens when: .yaml, .jsonl, or - for stdin.")
+    ] = None,
+    moves: Annotated[str | None, typer.Option(help="Published notation, such as w-10,iw-15,none-10.")] = None,
+    poses: Annotated[str | None, typer.Option(help="A folder with poses.npy and intrinsics.npy.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="What the world is like.")] = None,
+    output: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="A .mp4 .mkv .webm .gif .webp .y4m file, frames/%05d.png, - or null:; may be repeated.",
+        ),
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="Such as 832x480; multiples of 16.")] = None,
+    fps: Annotated[int | None, typer.Option(min=1, max=120, help="Frames a second.")] = None,
+    duration: Annotated[str | None, typer.Option(help="How long the film is, such as 10s or 160f.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Which of many worlds.")] = None,
+    scale: Annotated[
+        Literal["fixed", "clip"] | None, typer.Option(help="What one unit of the camera's path is.")
+    ] = None,
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="Let a timeline name files outside its folder.")
+    ] = False,
+    model: Annotated[
+        str | None, typer.Option(help="A model's folder or name; else the built-in one.")
+    ] = None,
+    assets: Annotated[Path | None, typer.Option(help="Where a model's text encoder and VAE lie.")] = None,
+    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; else the best there is.")] = None,
+    precision: Annotated[
+        Literal["float32", "bfloat16", "float16"] | None, typer.Option(help="What the world computes in.")
+    ] = None,
+    quality: Annotated[
+        Literal["web", "master", "draft"], typer.Option(help="master keeps every pixel exactly.")
+    ] = "web",
+    codec: Annotated[str | None, typer.Option(help="Such as h264, x264, hevc, av1, vp9, ffv1.")] = None,
+    crf: Annotated[int | None, typer.Option(min=0, max=100, help="The codec's quality number.")] = None,
+    format: Annotated[str | None, typer.Option(help="The format where the name does not say it.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+) -> None:
+    """Render an image, a prompt and a timeline into a film.
+
+    Example: lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml -o walk.mp4
+    """
+    from lingbot_cli.run.display import choose_display
+    from lingbot_cli.run.perform import perform
+    from lingbot_cli.run.request import Request, prepare
+    from lingbot_cli.sinks.choose import OutputOptions, choose_sinks
+    from lingbot_cli.timeline.film import Flags
+
+    env: Env = ctx.obj
+    targets = output or [f"{image.stem}.mp4"]
+    piped = "-" in targets
+    display = choose_display(quiet=quiet, as_json=as_json, err=env.err, json_to=env.err if piped else env.out)
+    options = OutputOptions(quality, codec, crf, format, overwrite)
+    flags = Flags(prompt=prompt, fps=fps, duration=_time(duration), scale=scale, allow_outside=allow_outside)
+    request = Request(image, timeline, moves, poses, flags, size, seed, model, assets, device, precision)
+    try:
+        prepared = prepare(request, lambda: env.stdin.buffer.read())
+        sink = choose_sinks(targets, options, env.environ, env.stdout_bytes if piped else None)
+        perform(prepared, sink, display, metadata={}, clock=env.clock)
+    finally:
+        display.close()

@@ -1,0 +1,131 @@
+"""A prepared film becomes a finished one, or ends well when it cannot."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lingbot_cli.errors import LingbotError
+from lingbot_cli.run.display import Announcement, Display
+from lingbot_cli.run.job import Chunk, Made, render
+from lingbot_cli.run.progress import Meter
+from lingbot_cli.run.request import Prepared
+from lingbot_cli.run.signals import Interruption
+from lingbot_cli.sinks.base import Sink
+
+if TYPE_CHECKING:
+    from lingbot_cli.world.session import Session
+    from lingbot_cli.world.world import World
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A world that is loaded and knows the first images of its scenes."""
+
+    prepared: Prepared
+    world: "World"
+
+    def begin(self, cut: Path | None) -> "Session":
+        """A fresh session of the film's first scene, or of a cut's."""
+        from lingbot_cli.world.session import Session
+
+        planned = self.prepared.plan
+        image = self.prepared.images[cut]
+        return Session(
+            self.world,
+            image,
+            height=planned.height,
+            width=planned.width,
+            seed=planned.seed,
+            scale=planned.scale,
+        )
+
+
+def load(prepared: Prepared) -> Opened:
+    """Load the world and encode every prompt of the film."""
+    from lingbot_cli.weights.load import load_world
+
+    request = prepared.request
+    world = load_world(
+        prepared.checkpoint, device=request.device, precision=request.precision, prompts=prepared.prompts
+    )
+    return Opened(prepared, world)
+
+
+def perform(
+    prepared: Prepared,
+    sink: Sink,
+    display: Display,
+    *,
+    metadata: dict[str, str],
+    clock: Callable[[], float],
+) -> Made:
+    """Render the film into `sink`, telling `display`; whatever happens, the sink ends closed or aborted.
+
+    Errors: what any stage raises; InterruptedRun after a signal, when the film is not whole.
+    """
+    film = replace(prepared.info(), metadata=metadata)
+    with Interruption(display.warning).listening() as stopped:
+        display.plan(Announcement(plan_facts(prepared), prepared.summary()))
+        for difference in prepared.checkpoint.differences:
+            display.warning(str(difference))
+        sink.open(film)
+        try:
+            opened = load(prepared)
+            meter = Meter(film.fps, len(prepared.controls), film.frames, clock)
+
+            def count(chunk: Chunk) -> None:
+                keys = prepared.plan.chunks[chunk.index].keys
+                display.chunk(meter.count(chunk.control.frames, keys))
+
+            stopped.politely = True
+            made = render(prepared.controls, opened.begin, sink, stopped=stopped, on_chunk=count)
+            stopped.check(whole=made.frames == film.frames)
+            sink.close()
+        except BaseException as failure:
+            _keep(sink, display, failure)
+            raise
+    seconds = clock() - meter.began
+    display.done(Announcement(_done_facts(sink, made, seconds), _done_line(sink, prepared, made, seconds)))
+    return made
+
+
+def _keep(sink: Sink, display: Display, failure: BaseException) -> None:
+    kept = sink.abort()
+    if kept is not None:
+        display.warning(f"what was made is kept in {kept}")
+    if isinstance(failure, LingbotError):
+        display.error(failure)
+
+
+def plan_facts(prepared: Prepared) -> dict[str, object]:
+    """The plan as `--json` prints it."""
+    planned = prepared.plan
+    return {
+        "width": planned.width,
+        "height": planned.height,
+        "frames": planned.frames,
+        "fps": planned.fps,
+        "chunks": len(planned.chunks),
+        "seed": planned.seed,
+        "model": planned.preset,
+        "licence": prepared.checkpoint.preset.licence,
+    }
+
+
+def _done_facts(sink: Sink, made: Made, seconds: float) -> dict[str, object]:
+    return {
+        "file": sink.name,
+        "frames": made.frames,
+        "chunks": made.chunks,
+        "seconds": round(seconds, 3),
+        "fps": round(made.frames / max(seconds, 1e-6), 2),
+        "latents": made.latents,
+    }
+
+
+def _done_line(sink: Sink, prepared: Prepared, made: Made, seconds: float) -> str:
+    return (
+        f"{sink.name}: {made.frames} frames, {made.frames / prepared.plan.fps:.1f} s at {prepared.plan.fps} fps, "
+        f"made in {seconds:.1f} s ({made.frames / max(seconds, 1e-6):.1f} fps)"
+    )

@@ -1,0 +1,97 @@
+"""What a film is asked to be, and everything that can be known of it before torch is imported."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from lingbot_cli.control import Control
+from lingbot_cli.image import fitting_size, parse_size, read_image
+from lingbot_cli.plan import Plan, plan
+from lingbot_cli.sinks.base import Chapter, FilmInfo
+from lingbot_cli.timeline.controls import controls
+from lingbot_cli.timeline.film import Film, Flags, film
+from lingbot_cli.weights.checkpoint import Checkpoint, read_checkpoint
+
+DEFAULT_SEED = 42
+
+
+@dataclass(frozen=True)
+class Request:
+    """One film as the command line asks for it; None leaves a choice to the timeline's header or the model."""
+
+    image: Path
+    timeline: str | None = None
+    moves: str | None = None
+    poses: str | None = None
+    flags: Flags = field(default_factory=Flags)
+    size: str | None = None
+    seed: int | None = None
+    model: str | None = None
+    assets: Path | None = None
+    device: str | None = None
+    precision: str | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A film ready to be made: `images` [H, W, 3] uint8 of each scene, the first under None."""
+
+    request: Request
+    checkpoint: Checkpoint
+    film: Film
+    plan: Plan
+    controls: tuple[Control, ...]
+    images: dict[Path | None, np.ndarray]
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Every text the world will hear, once each."""
+        return tuple(dict.fromkeys(control.prompt for control in self.controls))
+
+    def info(self) -> FilmInfo:
+        """What sinks are told, without metadata."""
+        markers = tuple(Chapter(marker.start, marker.text) for marker in self.film.track.markers)
+        fps = Fraction(self.plan.fps)
+        return FilmInfo(self.plan.height, self.plan.width, fps, self.plan.frames, markers)
+
+    def summary(self) -> str:
+        """The film in one line."""
+        chunks = len(self.plan.chunks)
+        return (
+            f"{self.plan.width}x{self.plan.height} · {self.plan.frames} frames, {self.plan.seconds:.1f} s at "
+            f"{self.plan.fps} fps · {chunks} chunk{'s' if chunks > 1 else ''} · seed {self.plan.seed} · "
+            f"{self.plan.preset} ({self.checkpoint.preset.licence})"
+        )
+
+
+def prepare(request: Request, stdin: Callable[[], bytes] | None = None) -> Prepared:
+    """Read and check everything the film needs but the weights themselves; nothing is written.
+
+    Errors: UsageError with all that is wrong in a timeline at once, SetupError for a model that is not here.
+    """
+    checkpoint = read_checkpoint(request.model, request.assets)
+    chosen = film(
+        checkpoint.preset.chunk,
+        timeline=request.timeline,
+        moves=request.moves,
+        poses=request.poses,
+        flags=request.flags,
+        stdin=stdin,
+    )
+    cuts = [path for _, path in chosen.track.cuts]
+    images: dict[Path | None, np.ndarray] = {None: read_image(request.image)}
+    images |= {path: read_image(path) for path in dict.fromkeys(cuts)}
+    height, width = _size(request, chosen, images[None], checkpoint.preset.area)
+    seed = next(seed for seed in (request.seed, chosen.header.seed, DEFAULT_SEED) if seed is not None)
+    planned = plan(chosen.track, checkpoint.preset, height=height, width=width, seed=seed)
+    return Prepared(request, checkpoint, chosen, planned, tuple(controls(chosen.track)), images)
+
+
+def _size(request: Request, chosen: Film, image: np.ndarray, area: int) -> tuple[int, int]:
+    asked = request.size or chosen.header.size
+    if asked is not None:
+        return parse_size(asked)
+    return fitting_size(image.shape[0], image.shape[1], area)

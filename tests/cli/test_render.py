@@ -1,0 +1,88 @@
+"""`lingbot render`, from the command line to the file, on the built-in world."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.command import lingbot
+from tests.reference import picture
+
+SMALL = ("--size", "32x32", "--quality", "master")
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "first.png"
+    Image.fromarray(picture(40, 48)).save(path)
+    return path
+
+
+@pytest.fixture
+def timeline(tmp_path):
+    path = tmp_path / "walk.yaml"
+    path.write_text("timeline: 1\nprompt: a court\nevents:\n  - {keys: w, for: 20f}\n  - marker: end\n")
+    return path
+
+
+def frames(folder):
+    return [np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))]
+
+
+def test_a_timeline_becomes_a_film_of_exactly_its_length(tmp_path, image, timeline):
+    out = tmp_path / "film"
+    done = lingbot(
+        *("render", str(image), "-t", str(timeline), *SMALL, "-o", f"{out}.mp4", "-o", f"{out}/%03d.png"),
+        *("-o", "null:", "--json"),
+    )
+    assert done.code == 0, done.stderr
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [each["event"] for each in said] == ["plan", "chunk", "chunk", "done"]
+    assert said[0] == said[0] | {"width": 32, "height": 32, "frames": 20, "chunks": 2, "fps": 16}
+    assert said[2] == said[2] | {"chunk": 2, "chunks": 2, "frames": 20, "total": 20, "keys": "w"}
+    assert said[3]["frames"] == 20
+    film = frames(out)
+    assert len(film) == 20
+    assert film[0].shape == (32, 32, 3)
+    assert (tmp_path / "film.mp4").stat().st_size > 1000
+    again = lingbot(
+        "render", str(image), "--moves", "w-20", "--prompt", "a court", *SMALL, "-o", "null:", "--json"
+    )
+    assert json.loads(again.stdout.splitlines()[-1])["frames"] == 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("first.png", "--moves", "w-5", "--size", "33x32"), 2, "multiples of 16"),
+        (("none.png", "--moves", "w-5"), 2, "no such file"),
+        (("text.png", "--moves", "w-5"), 2, "is not a picture"),
+        (("first.png",), 2, "--timeline"),
+        (("first.png", "--moves", "w-5", "-o", "film.avi"), 2, "ending"),
+        (("first.png", "--moves", "w-5", "-o", "first.mp4"), 2, "--overwrite"),
+        (("first.png", "--moves", "w-5", "-o", "no/where.mp4"), 4, "does not exist"),
+        (("first.png", "--moves", "w-5", "--model", "nowhere"), 2, "nowhere"),
+        (("first.png", "--moves", "w-5", "--duration", "fast"), 2, "--duration fast"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_loaded(tmp_path, image, monkeypatch, arguments, code, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "first.mp4").write_text("mine")
+    done = lingbot("render", *arguments)
+    assert done.code == code
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "first.mp4").read_text() == "mine"
+    assert not list(tmp_path.glob("*.partial*"))
+
+
+def test_quiet_is_quiet_and_plain_lines_say_how_it_went(tmp_path, image):
+    quiet = lingbot("render", str(image), "--moves", "w-3", *SMALL, "-o", "null:", "-q")
+    assert (quiet.code, quiet.stdout, quiet.stderr) == (0, "", "")
+    plain = lingbot("render", str(image), "--moves", "w-3", *SMALL, "-o", f"{tmp_path}/a.mkv")
+    first, chunk, last = plain.stderr.splitlines()
+    assert first.startswith("32x32 · 3 frames")
+    assert chunk.startswith("chunk 1/1 · 3 frames · ")
+    assert last.startswith(f"{tmp_path}/a.mkv: 3 frames, 0.2 s at 16 fps, made in ")
