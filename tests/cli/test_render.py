@@ -52,6 +52,7 @@ def test_a_timeline_becomes_a_film_of_exactly_its_length(tmp_path, image, timeli
     assert json.loads(again.stdout.splitlines()[-1])["frames"] == 20
 
 
+@pytest.mark.usefixtures("image")
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -66,7 +67,7 @@ def test_a_timeline_becomes_a_film_of_exactly_its_length(tmp_path, image, timeli
         (("first.png", "--moves", "w-5", "--duration", "fast"), 2, "--duration fast"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_loaded(tmp_path, image, monkeypatch, arguments, code, said):
+def test_what_is_wrong_is_said_before_anything_is_loaded(tmp_path, monkeypatch, arguments, code, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.png").write_text("not a picture")
     (tmp_path / "first.mp4").write_text("mine")
