@@ -1,7 +1,7 @@
 """The training clips, drawn once and kept on disk: `python -m training.data --folder F`.
 
-A clip is 57 video frames, 15 latent frames, five chunks. Its mood changes at the start of a chunk in every third
-clip, and the light follows within half a second.
+A clip is 57 video frames, 15 latent frames, five chunks. Its mood changes at the start of a chunk in every
+third clip, and the light follows within half a second.
 """
 
 import argparse
@@ -21,9 +21,9 @@ FADE = 8  # video frames a change of light takes
 
 @dataclass(frozen=True)
 class Clips:
-    """`video` [N, 57, 64, 112, 3] uint8, mapped from disk, and what each clip was told.
+    """`video` [N, 57, 64, 112, 3] uint8, mapped from disk, and what it shows.
 
-    `asked` and `stood` [N, 15, 4, 4] poses a latent frame, `focal` [N], `moods` [N, 5] the mood of each chunk.
+    `asked` and `stood` [N, 15, 4, 4] poses a latent frame, `focal` [N], `moods` [N, 5] a mood a chunk.
     """
 
     video: np.ndarray
@@ -46,7 +46,7 @@ def chunk_start(chunk: int) -> int:
 
 
 def light(moods: np.ndarray) -> torch.Tensor:
-    """How much of each mood every video frame shows [F, 4], from the mood asked for in each chunk [chunks]."""
+    """How much of each mood every video frame shows [F, 4], from the mood of each chunk [chunks]."""
     frames = chunk_start(len(moods))
     weights = torch.eye(len(MOODS))[int(moods[0])].repeat(frames, 1)
     for chunk in range(1, len(moods)):

@@ -1,19 +1,21 @@
 """Muon for weights with two or more axes, Adam for the rest: one optimiser over both."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 
 def _orthogonal(g: Tensor) -> Tensor:
     """The nearest matrix with all singular values about one, by five Newton–Schulz steps."""
-    x = g if g.shape[0] <= g.shape[1] else g.T
+    x = (g if g.shape[0] <= g.shape[1] else g.T).bfloat16()
     x = x / (x.norm() + 1e-7)
     for _ in range(5):
         a = x @ x.T
         x = 3.4445 * x + (-4.775 * a + 2.0315 * a @ a) @ x
-    return x if g.shape[0] <= g.shape[1] else x.T
+    return (x if g.shape[0] <= g.shape[1] else x.T).float()
 
 
 class Muon(torch.optim.Optimizer):
@@ -41,23 +43,29 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # noqa: ARG002 - the signature of every optimiser
         for group in self.param_groups:
+            if group["matrix"]:
+                self._matrices(group)
+                continue
             for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                if group["matrix"]:
-                    self._matrix(p, state, group)
-                else:
-                    self._adam(p, state, group["lr"])
+                self._adam(p, self.state[p], group["lr"])
 
-    @staticmethod
-    def _matrix(p: Tensor, state: dict[str, Tensor], group: dict[str, float]) -> None:
-        m = state.setdefault("m", torch.zeros_like(p, memory_format=torch.contiguous_format))
-        m.mul_(0.95).add_(p.grad)
-        flat = torch.add(p.grad, m, alpha=0.95).flatten(1)
-        size = max(1.0, flat.shape[0] / flat.shape[1]) ** 0.5
-        p.mul_(1 - group["lr"] * group["decay"])
-        p.add_(_orthogonal(flat).view_as(p), alpha=-group["lr"] * size)
+    def _matrices(self, group: dict[str, Any]) -> None:
+        """Each process of a team straightens its share of the matrices; the sum gives all to all."""
+        rank, size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        steps = []
+        for i, p in enumerate(group["params"]):
+            state = self.state[p]
+            m = state.setdefault("m", torch.zeros_like(p, memory_format=torch.contiguous_format))
+            m.mul_(0.95).add_(p.grad)
+            flat = torch.add(p.grad, m, alpha=0.95).flatten(1)
+            steps.append(_orthogonal(flat).flatten() if i % size == rank else torch.zeros(p.numel()))
+        joined = torch.cat(steps)
+        if size > 1:
+            dist.all_reduce(joined)
+        for p, part in zip(group["params"], joined.split([p.numel() for p in group["params"]]), strict=True):
+            scale = max(1.0, p.shape[0] / (p.numel() / p.shape[0])) ** 0.5
+            p.mul_(1 - group["lr"] * group["decay"])
+            p.add_(part.view_as(p), alpha=-group["lr"] * scale)
 
     @staticmethod
     def _adam(p: Tensor, state: dict[str, Tensor], lr: float) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lingbot_cli.world.vae import VAE
 from training.data import Clips
+from training.fused import fuse_norms
 from training.muon import Muon
 from training.team import Average, Clock, average_gradients, finite, note, save
 from training.vae_loss import as_video, loss, psnr, start
@@ -31,7 +32,7 @@ def crop(clips: Clips, rng: np.random.Generator) -> Tensor:
 
 
 def rate(progress: float) -> float:
-    """Part of the peak learning rate: full for pictures, half and falling for clips, again for the decoder."""
+    """Part of the peak learning rate: full for pictures, half and falling for clips, then the decoder."""
     if progress < PICTURES_UNTIL:
         return min(1.0, 0.1 + progress / 0.01)
     if progress < CLIPS_UNTIL:
@@ -41,29 +42,29 @@ def rate(progress: float) -> float:
 
 def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
     """Train for that many minutes of the stage's own clock, going on from `vae.pt` when there is one."""
+    fuse_norms()
     clips, unseen = Clips.open(folder / "data"), Clips.open(folder / "held-out")
     shown = torch.from_numpy(unseen.video[:6].copy())
     vae = start(seed)
     checkpoint = folder / "vae.pt"
     optimiser, average = Muon(vae, lr=0.02, adam_lr=2e-3), Average(vae, 0.995)
-    step, spent = 0, 0.0
+    step, spent, total, decoder_only = 0, 0.0, 60 * minutes, False
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         vae.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
         average.weights, step, spent = state["average"], state["step"], state["spent"]
+        decoder_only = spent >= CLIPS_UNTIL * total
+        optimiser = _decoder_alone(vae) if decoder_only else optimiser
+        optimiser.load_state_dict(state["optimiser"])
     rng = np.random.default_rng([seed, rank, step])
     torch.manual_seed(1000 * seed + 10 * step + rank)
-    clock, total, reported, losses = Clock(spent), 60 * minutes, spent, []
-    decoder_only = False
+    clock, reported, losses = Clock(spent), spent, []
     while (spent := clock.seconds()) < total:
         progress = spent / total
         if progress >= CLIPS_UNTIL and not decoder_only:
             decoder_only = True
             vae.load_state_dict(average.weights)
-            for part in (vae.encoder, vae.conv1):
-                part.requires_grad_(False)
-            optimiser = Muon(vae, lr=0.02, adam_lr=2e-3)
+            optimiser = _decoder_alone(vae)
         optimiser.scale(rate(progress))
         single = progress < PICTURES_UNTIL or step % 6 == 0
         batch = as_video(pictures(clips, rng, 8) if single else crop(clips, rng))
@@ -86,6 +87,13 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
     if rank == 0:
         save(folder / "vae-final.pt", {"average": average.weights, "step": step, "spent": spent})
         _report(folder, average, shown, step, spent, float(np.mean(losses or [0])))
+
+
+def _decoder_alone(vae: VAE) -> Muon:
+    """Freeze the encoder, so that latents mean what they mean, and go on with the rest."""
+    for part in (vae.encoder, vae.conv1):
+        part.requires_grad_(False)
+    return Muon(vae, lr=0.02, adam_lr=2e-3)
 
 
 def _report(folder: Path, average: Average, unseen: Tensor, step: int, spent: float, value: float) -> None:

@@ -12,7 +12,7 @@ KL = 1e-4
 
 
 def start(seed: int) -> VAE:
-    """A fresh VAE in which nothing of the past is looked at yet: for single images it is a plain image VAE."""
+    """A fresh VAE in which nothing of the past is looked at yet: for images it is a plain image VAE."""
     torch.manual_seed(seed)
     vae = VAE(CONFIG)
     with torch.no_grad():

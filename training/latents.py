@@ -1,0 +1,112 @@
+"""The clips as the transformer meets them: encoded once, with what each was told."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lingbot_cli.camera.path import Stance
+from lingbot_cli.world.condition import fit
+from lingbot_cli.world.vae import VAE
+from lingbot_cli.world.vae_layers import Carry
+from training.data import LATENTS, Clips
+from training.place.palette import MOODS
+from training.place.render import render
+from training.samples import HEIGHT, WIDTH
+from training.team import save
+from training.vae_loss import as_video
+
+# The encoding of an image and then grey is followed for this many latents; from there it has settled.
+_FOLLOWED = 6
+
+
+@dataclass(frozen=True)
+class Latents:
+    """`clean` and `told` [N, 16, 15, 8, 14] float16: the film and the condition's latents.
+
+    `asked` [N, 15, 4, 4], `where` [N, 15, 6] (x, z, y of the camera, sine and cosine of its heading, its pitch,
+    each about 1), `focal` [N], `moods` [N, 5]; `grey` [16, 8, 14] is what the condition settles at.
+    """
+
+    clean: Tensor
+    told: Tensor
+    asked: Tensor
+    where: Tensor
+    focal: Tensor
+    moods: Tensor
+    grey: Tensor
+
+    @classmethod
+    def open(cls, paths: list[Path]) -> "Latents":
+        """All the parts that were written."""
+        parts = [torch.load(path, weights_only=True, mmap=True) for path in paths]
+        joined = {
+            f.name: torch.cat([part[f.name] for part in parts]) for f in fields(cls) if f.name != "grey"
+        }
+        return cls(**joined, grey=parts[0]["grey"])
+
+
+def whereabouts(poses: np.ndarray) -> Tensor:
+    """What the pose head is asked for, [..., 6], from camera-to-world poses [..., 4, 4]."""
+    rows = []
+    for pose in poses.reshape(-1, 4, 4):
+        s = Stance.of(pose)
+        yaw = np.radians(s.yaw)
+        rows.append([s.x / 3, s.z / 3, (s.y + 1) * 2, np.sin(yaw), np.cos(yaw), s.pitch / 10])
+    return torch.tensor(rows, dtype=torch.float32).view(*poses.shape[:-2], 6)
+
+
+@torch.no_grad()
+def encode(vae: VAE, clips: Clips, which: range, path: Path, seed: int) -> None:
+    """Encode some clips to a file; half of the first images come through the resize a large picture gets."""
+    rng = np.random.default_rng([seed, which.start])
+    grey = _settled(vae, clips.video.shape[2:4])
+    clean, told = [], []
+    for i in which:
+        video = as_video(torch.from_numpy(clips.video[i].copy())[None])
+        image = video[:, :, 0]
+        if rng.random() < 0.5:
+            optics = torch.tensor([[clips.focal[i], clips.focal[i], 416.0, 240.0]])
+            mood = torch.eye(len(MOODS))[[int(clips.moods[i, 0])]]
+            large = render(torch.from_numpy(clips.stood[i, :1]), optics, mood, height=HEIGHT, width=WIDTH)
+            image = fit(large[0], *clips.video.shape[2:4])[None]
+        begin = torch.cat([image[:, :, None], video.new_zeros(1, 3, 4 * _FOLLOWED - 4, *image.shape[-2:])], 2)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            clean.append(vae.encode(video)[0].half())
+            first = vae.encode(begin.contiguous(memory_format=torch.channels_last_3d))[0].half()
+        rest = grey[:, None].expand(-1, LATENTS - first.shape[1], -1, -1).half()
+        told.append(torch.cat([first, rest], 1))
+    part = slice(which.start, which.stop)
+    save(
+        path,
+        {
+            "clean": torch.stack(clean),
+            "told": torch.stack(told),
+            "asked": torch.from_numpy(clips.asked[part]),
+            "where": whereabouts(clips.stood[part]),
+            "focal": torch.from_numpy(clips.focal[part]),
+            "moods": torch.from_numpy(clips.moods[part]),
+            "grey": grey.half(),
+        },
+    )
+
+
+def _settled(vae: VAE, size: tuple[int, int]) -> Tensor:
+    """The latent [16, h, w] of grey that has gone on for longer than the encoder remembers."""
+    carry, latent = Carry(), torch.empty(0)
+    for step in range(vae.config.memory_frames // 4 + 2):
+        latent = vae.encode(torch.zeros(1, 3, 4 if step else 1, *size), carry)
+    return latent[0, :, -1]
+
+
+@torch.no_grad()
+def statistics(vae: VAE, clips: Clips, count: int = 48) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each of the raw latents' 16 channels over some clips."""
+    means = []
+    for i in range(count):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            means.append(vae.moments(as_video(torch.from_numpy(clips.video[i].copy())[None]))[0].float())
+    values = torch.cat(means).transpose(0, 1).flatten(1)
+    return tuple(values.mean(1).tolist()), tuple(values.std(1).tolist())

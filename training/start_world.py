@@ -1,0 +1,71 @@
+"""Where the transformer begins: noise passes straight through, and the camera is already sorted by meaning."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lingbot_cli.camera.rays import rays
+from lingbot_cli.camera.relative import relative
+from lingbot_cli.world.presets import PRESETS
+from lingbot_cli.world.transformer import Transformer, TransformerConfig, patchify
+from training.data import LATENTS
+
+_COMPONENTS = 12
+
+
+def told_rays(asked: np.ndarray, focal: float) -> Tensor:
+    """The rays [384, 15, 8, 14] of a clip's asked poses [15, 4, 4]."""
+    intrinsics = np.tile([focal, focal, 416.0, 240.0], (len(asked), 1))
+    return torch.from_numpy(rays(relative(asked), intrinsics, 64, 112))
+
+
+def start(asked: Tensor, focal: Tensor, seed: int) -> Transformer:
+    """A fresh transformer; `asked` [N, 15, 4, 4] and `focal` [N] show it what cameras do."""
+    torch.manual_seed(seed)
+    model = Transformer(TransformerConfig.of(PRESETS["built-in"]))
+    dim = model.config.dim
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv3d):
+            nn.init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
+            nn.init.zeros_(module.bias)
+    with torch.no_grad():
+        silent = [model.time_projection[1], model.c2ws_hidden_states_layer2]
+        for block in model.each():
+            silent += [block.self_attn.o, block.cross_attn.o, block.ffn[2], block.cam_injector_layer2]
+            silent += [block.cam_scale_layer, block.cam_shift_layer]
+            block.modulation.zero_()
+            block.modulation[:, [2, 5]] = 1
+        for layer in silent:
+            layer.weight.zero_()
+        _pass_noise(model)
+        _sort_camera(model.patch_embedding_wancamctrl, asked, focal, dim)
+    return model
+
+
+def _pass_noise(model: Transformer) -> None:
+    """The 64 noisy numbers of a patch go in as they are and come out as they are."""
+    embedding = model.patch_embedding.weight
+    embedding[:64] = 0
+    head = model.head.head.weight
+    head.zero_()
+    for channel in range(16):
+        for cell in range(4):
+            embedding[4 * channel + cell, channel, 0, cell // 2, cell % 2] = 1
+            head[16 * cell + channel, 4 * channel + cell] = 1
+
+
+def _sort_camera(layer: nn.Linear, asked: Tensor, focal: Tensor, dim: int) -> None:
+    """The projection begins as the rays' principal components, each made equally loud, mixed at random."""
+    seen = []
+    for clip in range(min(len(asked), 160)):
+        told = told_rays(asked[clip].numpy(), float(focal[clip]))[None]
+        tokens = patchify(told)[0]
+        seen.append(tokens[torch.randint(len(tokens), (LATENTS * 8,))])
+    tokens = torch.cat(seen)
+    mean = tokens.mean(0)
+    values, vectors = torch.linalg.eigh((tokens - mean).T @ (tokens - mean) / len(tokens))
+    values, vectors = values[-_COMPONENTS:], vectors[:, -_COMPONENTS:]
+    whitened = (vectors / (values + 1e-6 * values[-1]).sqrt()).T
+    mix = torch.randn(dim, _COMPONENTS) * _COMPONENTS**-0.5
+    layer.weight.copy_(mix @ whitened)
+    layer.bias.copy_(-layer.weight @ mean)

@@ -1,0 +1,147 @@
+"""The transformer over whole clips at once: a clean past beside noisy copies, chunk after chunk.
+
+Every chunk of every stream is one row of the batch, so the model itself runs unchanged; only who sees whom is
+decided here: a chunk sees the clean sink, the clean chunks of its window, and itself.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lingbot_cli.world import rope
+from lingbot_cli.world.attention import attend_all
+from lingbot_cli.world.presets import PRESETS
+from lingbot_cli.world.sampler import schedule
+from lingbot_cli.world.transformer import Pairs, Transformer
+
+PRESET = PRESETS["built-in"]
+SCHEDULE = schedule(PRESET.steps, PRESET.shift)
+CHUNK = PRESET.chunk
+PAST = (PRESET.window - PRESET.sink) // CHUNK - 1  # whole chunks a query sees beside the sink and its own
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B clips of J chunks: all [B, J, …], latents cut into chunks [B, J, channels, c, h, w].
+
+    `rows` [B, P, 64, text_dim] are each clip's prompts, `said` [B, J] which of them a chunk hears;
+    `starts` [B, J] the absolute index of each chunk's first latent; `counts` [B, J] whether it is learned from;
+    `where` [B, J, c, 6] is what the pose head is asked for.
+    """
+
+    clean: Tensor
+    condition: Tensor
+    rays: Tensor
+    rows: Tensor
+    said: Tensor
+    starts: Tensor
+    counts: Tensor
+    where: Tensor
+
+
+class Told:
+    """What a batch is told, prepared once and used by every pass: camera, text and positions."""
+
+    def __init__(self, model: Transformer, batch: Batch) -> None:
+        self.model, self.batch = model, batch
+        clips, _, _, frames, height, width = batch.clean.shape
+        self.camera = model.camera(batch.rays.flatten(0, 1))
+        tokens = model.text_embedding(batch.rows.flatten(0, 1))
+        heard = (batch.said + torch.arange(clips)[:, None] * batch.rows.shape[1]).flatten()
+        self.text = [tuple(x[heard] for x in block.cross_attn.keys_values(tokens)) for block in model.each()]
+        size = (frames, height // 2, width // 2)
+        dim, device = model.config.head_dim, batch.clean.device
+        turns = [rope.table(int(s), *size, dim, device) for s in batch.starts.flatten()]
+        self.turn = torch.cat(turns, dim=1)  # [2, B·J·tokens, d/2]
+
+    def run(self, streams: list[Tensor], t: list[Tensor]) -> Tensor:
+        """Flow [S, B, J, 16, c, h, w] of streams [B, J, 16, c, h, w] at t [B, J]; the first is the clean past."""
+        count, shape = len(streams), self.batch.clean.shape
+        latents = torch.cat(streams).flatten(0, 1)
+        condition = self.batch.condition.flatten(0, 1).repeat(count, 1, 1, 1, 1)
+        times = torch.cat(t).flatten()
+
+        def attend(_: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            q, k = self._turned(q, count), self._turned(k, count)
+            parts = [x.view(count, *shape[:2], *x.shape[1:]) for x in (q, k, v.to(q.dtype))]
+            return _see(*parts).flatten(0, 2)
+
+        flow = self.model(
+            latents, condition, times, _more(self.camera, count), _more(self.text, count), attend
+        )
+        return flow.view(count, *shape)
+
+    def _turned(self, x: Tensor, count: int) -> Tensor:
+        flat = x.reshape(count, -1, *x.shape[2:])
+        return rope.rotate(flat, self.turn).view_as(x)
+
+    @torch.no_grad()
+    def rollout(self, first: int, again: bool) -> Tensor:
+        """The clips as the model itself goes on with them from chunk `first`, one or two steps a chunk."""
+        past: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        made = []
+        clips, chunks = self.batch.clean.shape[:2]
+        for j in range(chunks):
+            camera, text = _one(self.camera, clips, j), _one(self.text, clips, j)
+            condition = self.batch.condition[:, j]
+            tokens = self.turn.shape[1] // (clips * chunks)
+            turn = self.turn.view(2, clips, chunks, tokens, -1)[:, :, j].reshape(2, clips * tokens, -1)
+
+            def attend(
+                layer: int, q: Tensor, k: Tensor, v: Tensor, j: int = j, turn: Tensor = turn
+            ) -> Tensor:
+                k = rope.rotate(k.reshape(1, -1, *k.shape[2:]), turn).view_as(k)
+                past[layer, j] = (k, v.to(k.dtype))
+                if not q.shape[1]:
+                    return q
+                q = rope.rotate(q.reshape(1, -1, *q.shape[2:]), turn).view_as(q)
+                seen = [past[layer, i] for i in (*sees(j), j)]
+                keys, values = (torch.cat([pair[n] for pair in seen], 1) for n in (0, 1))
+                return attend_all(q, keys, values)
+
+            clean = self.batch.clean[:, j]
+            if j >= first:
+                for step in (0, 2) if again else (0,):
+                    sigma, t = SCHEDULE.sigmas[step], torch.full((clips,), float(SCHEDULE.timesteps[step]))
+                    noise = torch.randn_like(clean)
+                    noisy = (1 - sigma) * clean + sigma * noise if step else noise
+                    clean = noisy - sigma * self.model(noisy, condition, t, camera, text, attend)
+            made.append(clean)
+            self.model(clean, condition, torch.zeros(clips), camera, text, attend, flow=False)
+        return torch.stack(made, 1)
+
+
+def sees(chunk: int) -> list[int]:
+    """The clean chunks that a chunk sees beside itself: the sink, which is chunk 0, and the window."""
+    return sorted({0, *range(max(chunk - PAST, 0), chunk)} - {chunk})
+
+
+def _see(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention among streams [S, B, J, tokens, heads, d]."""
+    streams, clips, chunks, tokens, heads, dim = q.shape
+    out = []
+    for j in range(chunks):
+        past = sees(j)
+        keys, values = (x[0][:, past].flatten(1, 2)[None].expand(streams, -1, -1, -1, -1) for x in (k, v))
+        keys, values = (torch.cat([p, x[:, :, j]], 2).flatten(0, 1) for p, x in ((keys, k), (values, v)))
+        out.append(
+            attend_all(q[:, :, j].flatten(0, 1), keys, values).view(streams, clips, tokens, heads, dim)
+        )
+    return torch.stack(out, 2)
+
+
+def _more(pairs: Pairs, count: int) -> Pairs:
+    return [tuple(x.repeat(count, *[1] * (x.dim() - 1)) for x in pair) for pair in pairs]
+
+
+def _one(pairs: Pairs, clips: int, chunk: int) -> Pairs:
+    return [tuple(x.view(clips, -1, *x.shape[1:])[:, chunk] for x in pair) for pair in pairs]
+
+
+def loss(made: Tensor, noisy: Tensor, sigma: Tensor, batch: Batch) -> Tensor:
+    """Mean squared error of x0 = noisy − σ·flow, over the chunks that count, [S, B, J, …] all."""
+    clean = noisy - sigma[..., None, None, None, None] * made
+    error = F.mse_loss(clean, batch.clean.expand_as(clean), reduction="none").mean(dim=(3, 4, 5, 6))
+    return (error * batch.counts).sum() / batch.counts.sum() / len(made)

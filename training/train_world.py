@@ -1,0 +1,149 @@
+"""Stage two, the transformer: for the few-step sampler from the first moment on, later on its own past."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lingbot_cli.world.transformer import Transformer
+from training.batches import Prompts, batch, noised
+from training.latents import Latents
+from training.muon import Muon
+from training.start_world import start
+from training.teacher import Batch, Told, loss
+from training.team import Average, Clock, average_gradients, finite, note, save
+
+CLIPS, COPIES = 2, 2
+OWN_PAST_FROM = 0.5  # part of the stage's time from which every second step goes on from its own films
+REPORT_EVERY = 240.0
+_PLAIN = ("patch_embedding", "head", "text_embedding", "time_", "pose")
+
+
+class Learner(nn.Module):
+    """The transformer and, for training only, a head that says where the camera is from a middle block."""
+
+    def __init__(self, world: Transformer) -> None:
+        super().__init__()
+        self.world = world
+        self.pose = nn.Linear(world.config.dim, 6)
+        nn.init.normal_(self.pose.weight, std=0.02)
+        nn.init.zeros_(self.pose.bias)
+        self.middle = torch.empty(0)
+        middle = world.blocks[len(world.blocks) // 2]
+        middle.register_forward_hook(lambda _, __, out: setattr(self, "middle", out))
+
+    def whereabouts(self, latents_a_chunk: int) -> Tensor:
+        """Where the camera is [N, c, 6] after the latest pass over N chunks."""
+        tokens = self.middle.unflatten(1, (latents_a_chunk, -1)).mean(2)
+        return self.pose(tokens)
+
+
+def rate(progress: float) -> float:
+    """Part of the peak learning rate: full for the first half, then down to nothing."""
+    return min(1.0, 0.1 + progress / 0.02) * min(1.0, 2 * (1 - progress) + 0.01)
+
+
+def learn(
+    learner: Learner, told: Batch, rng: np.random.Generator, generator: torch.Generator, own_past: bool
+) -> tuple[Tensor, Tensor]:
+    """The two losses of one batch: of the pictures, and of the whereabouts."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        prepared = Told(learner.world, told)
+        past = told.clean
+        if own_past:
+            made = prepared.rollout(0, again=rng.random() < 0.3)
+            keep = (told.starts[:, 1] == 3).float()[:, None] * torch.ones_like(told.counts)
+            own = torch.maximum(keep, told.counts)[..., None, None, None, None]
+            past = own * made + (1 - own) * told.clean
+        blur = 0.12 * torch.rand(*past.shape[:2], 1, 1, 1, 1, generator=generator)
+        past = past + blur * torch.randn(past.shape, generator=generator)
+        noisy, sigma, t = noised(told.clean, COPIES, generator)
+        flow = prepared.run([past, *noisy], [torch.zeros_like(t[0]), *t])
+        where = learner.whereabouts(told.clean.shape[3])
+    pictures = loss(flow[1:].float(), noisy, sigma, told)
+    asked = told.where.expand(1 + COPIES, *told.where.shape)
+    missed = (where.float().view_as(asked) - asked).square().mean(dim=(3, 4)) * told.counts
+    return pictures, missed.sum() / told.counts.sum() / (1 + COPIES)
+
+
+def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
+    """Train for that many minutes of the stage's own clock, going on from `world.pt` when there is one."""
+    data = Latents.open(sorted((folder / "latents").glob("*.pt")))
+    unseen = Latents.open([folder / "held-out.pt"])
+    prompts = Prompts(folder, seed)
+    world = start(data.asked, data.focal, seed)
+    learner = Learner(world)
+    checkpoint = folder / "world.pt"
+    optimiser = Muon(learner, lr=0.012, adam_lr=1e-3, plain=[f"world.{p}" for p in _PLAIN] + ["pose"])
+    average = Average(world, 0.998)
+    step, spent = 0, 0.0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        learner.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        average.weights, step, spent = state["average"], state["step"], state["spent"]
+    rng = np.random.default_rng([seed, rank, step])
+    generator = torch.Generator().manual_seed(1000 * seed + 10 * step + rank)
+    clock, total, reported, losses = Clock(spent), 60 * minutes, spent, []
+    while (spent := clock.seconds()) < total:
+        progress = spent / total
+        optimiser.scale(rate(progress))
+        told = batch(data, prompts, rng, CLIPS)
+        pictures, missed = learn(learner, told, rng, generator, progress > OWN_PAST_FROM and step % 2 == 0)
+        optimiser.zero_grad()
+        (pictures + 0.2 * missed).backward()
+        average_gradients(learner)
+        if finite(learner):
+            nn.utils.clip_grad_norm_(learner.parameters(), 2.0)
+            optimiser.step()
+            average.follow(world, step)
+        step += 1
+        losses.append((float(pictures.detach()), float(missed.detach())))
+        if spent - reported > REPORT_EVERY:
+            reported = spent
+            if rank == 0:
+                state = {"model": learner.state_dict(), "optimiser": optimiser.state_dict()}
+                save(checkpoint, {**state, "average": average.weights, "step": step, "spent": spent})
+                _report(folder, average, unseen, prompts, step, spent, np.mean(losses, axis=0))
+            losses = []
+    if rank == 0:
+        save(folder / "world-final.pt", {"average": average.weights, "step": step, "spent": spent})
+        _report(folder, average, unseen, prompts, step, spent, np.mean(losses or [(0, 0)], axis=0))
+
+
+@torch.no_grad()
+def _report(
+    folder: Path,
+    average: Average,
+    unseen: Latents,
+    prompts: Prompts,
+    step: int,
+    spent: float,
+    losses: np.ndarray,
+) -> None:
+    """Note how well the averaged weights imagine chunks of unseen clips from noise, from the true past and alone."""
+    world = Transformer(start(unseen.asked, unseen.focal, 0).config)
+    world.load_state_dict(average.weights)
+    told = batch(unseen, prompts, np.random.default_rng(5), 8)
+    generator = torch.Generator().manual_seed(5)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        prepared = Told(world, told)
+        noise = torch.randn(1, *told.clean.shape, generator=generator)
+        sigma = torch.full(noise.shape[:3], 0.9998)
+        flow = prepared.run(
+            [told.clean, noise[0]], [torch.zeros_like(sigma[0]), 999 * torch.ones_like(sigma[0])]
+        )
+        alone = prepared.rollout(1, again=False)
+    apart = (alone - told.clean).square().mean(dim=(2, 3, 4, 5)) * told.counts
+    note(
+        folder / "world-curve.csv",
+        {
+            "step": step,
+            "minutes": round(spent / 60, 1),
+            "loss": round(float(losses[0]), 4),
+            "pose": round(float(losses[1]), 4),
+            "unseen": round(float(loss(flow[1:].float(), noise, sigma, told)), 4),
+            "alone": round(float(apart[:, 1:].sum() / told.counts[:, 1:].sum()), 4),
+        },
+    )
