@@ -16,18 +16,19 @@ def table(start: int, frames: int, height: int, width: int, head_dim: int, devic
     """Cosines and sines [2, frames·height·width, head_dim/2] float32 of the tokens of some latent frames.
 
     `start` is the absolute index of the first latent frame since the session began; `height` and `width`
-    count tokens. Angles are taken in float64, so any position is as exact as the first.
+    count tokens. Angles are taken in float64, so any position is as exact as the first. Only the three
+    short axes are computed and sent to the device; they are spread over the tokens there.
     """
     positions = (torch.arange(start, start + frames), torch.arange(height), torch.arange(width))
     axes = []
     for axis, (position, channels) in enumerate(zip(positions, axis_widths(head_dim), strict=True)):
         rates = BASE ** -(torch.arange(0, channels, 2, dtype=torch.float64) / channels)
-        shape = [1, 1, 1, -1]
-        shape[axis] = len(position)
-        angles = torch.outer(position.double(), rates).view(shape)
-        axes.append(angles.expand(frames, height, width, -1))
-    angles = torch.cat(axes, dim=-1).flatten(0, 2)
-    return torch.stack([angles.cos(), angles.sin()]).float().to(device)
+        angles = torch.outer(position.double(), rates)
+        shape = [2, 1, 1, 1, channels // 2]
+        shape[1 + axis] = len(position)
+        turn = torch.stack([angles.cos(), angles.sin()]).float().to(device, non_blocking=True)
+        axes.append(turn.view(shape).expand(2, frames, height, width, -1))
+    return torch.cat(axes, dim=-1).flatten(1, 3)
 
 
 def rotate(x: Tensor, turn: Tensor) -> Tensor:
