@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -32,6 +32,17 @@ class Look:
     steps: np.ndarray
     intrinsics: np.ndarray
     actions: np.ndarray
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """A chunk about to be made: what every forward over it is given."""
+
+    control: Control
+    look: Look
+    condition: Tensor
+    camera: Pairs
+    attend: LayerAttend
 
 
 @dataclass(frozen=True)
@@ -101,27 +112,34 @@ class Session:
     @torch.inference_mode()
     def denoise(self, control: Control) -> Tensor:
         """The next chunk's clean latents [16, c, h, w] float32, left in memory for what follows."""
-        self._listen(control)
-        look = self._look(control)
-        frames = len(look.steps)
-        with self._phase("encode"):
-            condition = self._condition.next(frames)
+        ahead = self._begin(control)
+        frames = len(ahead.look.steps)
         with self._phase("denoise"):
-            camera = self._camera(look)
-            attend = self._attend(self._cache, self.latent, frames)
             latents = self._draw(0, frames)
             for step, t in enumerate(self._schedule.timesteps):
                 if step:
                     latents = self._schedule.renoise(latents, self._draw(step, frames), step - 1)
-                flow = self.world.transformer(latents, condition, self._time(t), camera, self._text, attend)
+                flow = self.world.transformer(
+                    latents, ahead.condition, self._time(t), ahead.camera, self._text, ahead.attend
+                )
                 latents = self._schedule.clean(latents, flow, step)
-        with self._phase("commit"):
-            self.world.transformer(latents, condition, self._time(0), camera, self._text, attend, flow=False)
-        self._keep(Seen(self.latent, latents, condition, look))
-        self._pose = control.poses[-1]
-        self.latent += frames
-        self.chunk += 1
+        self._commit(ahead, latents)
         return latents[0]
+
+    @torch.inference_mode()
+    def recall(self, control: Control, latents: Tensor) -> None:
+        """Take up the next chunk as it was made before: `latents` [16, c, h, w] float32, what denoise gave.
+
+        After every chunk so far was recalled in order, denoise goes on bit-equal to the session that made them.
+        """
+        self._commit(self._begin(control), latents[None].to(self.world.device))
+
+    @torch.inference_mode()
+    def skip(self, control: Control) -> None:
+        """Pass over the next chunk: positions, prompt and condition move on, memory does not hold it."""
+        self._listen(replace(control, recache=False))
+        self._condition.next(len(control.poses))
+        self._pass(control)
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
@@ -129,6 +147,30 @@ class Session:
         with self._phase("decode"):
             video = self.world.vae.decode(latents[None], self._carry)[0]
             return ((video.float() + 1.0) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).contiguous()
+
+    def _begin(self, control: Control) -> Ahead:
+        self._listen(control)
+        look = self._look(control)
+        with self._phase("encode"):
+            condition = self._condition.next(len(look.steps))
+        camera = self._camera(look)
+        return Ahead(
+            control, look, condition, camera, self._attend(self._cache, self.latent, len(look.steps))
+        )
+
+    def _commit(self, ahead: Ahead, latents: Tensor) -> None:
+        """Leave the clean keys and values of latents [1, 16, c, h, w] in memory and move on."""
+        with self._phase("commit"):
+            self.world.transformer(
+                latents, ahead.condition, self._time(0), ahead.camera, self._text, ahead.attend, flow=False
+            )
+        self._keep(Seen(self.latent, latents, ahead.condition, ahead.look))
+        self._pass(ahead.control)
+
+    def _pass(self, control: Control) -> None:
+        self._pose = control.poses[-1]
+        self.latent += len(control.poses)
+        self.chunk += 1
 
     def _listen(self, control: Control) -> None:
         """Take a changed prompt; on request remember everything anew as it would look under it."""

@@ -89,6 +89,34 @@ def test_recache_under_the_same_words_changes_nothing_while_all_is_held():
         torch.testing.assert_close(after, before, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("known", [1, 3, 5])
+def test_recalled_chunks_leave_the_memory_that_making_them_left(known):
+    controls = [
+        replace(control, prompt=prompt, recache=True)
+        for control, prompt in zip(
+            walk(7), ["day", "day", "night", "night", "day", "day", "rain"], strict=True
+        )
+    ]
+    first = session()
+    made = [first.denoise(control) for control in controls]
+    second = session()
+    for control, latents in zip(controls[:known], made, strict=False):
+        second.recall(control, latents)
+    for control, latents in zip(controls[known:], made[known:], strict=True):
+        assert torch.equal(second.denoise(control), latents)
+
+
+def test_skipped_chunks_move_time_and_camera_on_but_are_not_remembered():
+    living, told = session(), walk(4)
+    for control in told[:2]:
+        living.skip(control)
+    assert (living.latent, living.chunk) == (6, 2)
+    assert not living._cache.held
+    latents = living.denoise(told[2])
+    assert sorted(living._cache.held.values()) == [6, 7, 8]
+    assert not torch.equal(latents, session().denoise(told[0]))
+
+
 def test_a_long_film_holds_no_more_than_its_window():
     living = session()
     for control in walk(12):
