@@ -14,7 +14,7 @@ from training.start_world import told_rays
 from training.teacher import CHUNK, SCHEDULE, Batch
 from training.train_text import encoder, rows
 
-_POOL = 40
+_POOL = 250
 _TEXT_LEN = PRESETS["built-in"].text_len
 
 

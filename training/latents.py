@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from lingbot_cli.camera.path import Stance
@@ -12,11 +13,13 @@ from lingbot_cli.world.condition import fit
 from lingbot_cli.world.vae import VAE
 from lingbot_cli.world.vae_layers import Carry
 from training.data import LATENTS, Clips
+from training.export import fold
+from training.fused import fuse_norms
 from training.place.palette import MOODS
 from training.place.render import render
 from training.samples import HEIGHT, WIDTH
 from training.team import save
-from training.vae_loss import as_video
+from training.vae_loss import CONFIG, as_video
 
 # The encoding of an image and then grey is followed for this many latents; from there it has settled.
 _FOLLOWED = 6
@@ -102,11 +105,33 @@ def _settled(vae: VAE, size: tuple[int, int]) -> Tensor:
 
 
 @torch.no_grad()
-def statistics(vae: VAE, clips: Clips, count: int = 48) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each of the raw latents' 16 channels over some clips."""
+def statistics(vae: VAE, clips: Clips, count: int = 40) -> dict[str, Tensor]:
+    """Mean and standard deviation [16] of the raw latents' channels over some clips."""
     means = []
     for i in range(count):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             means.append(vae.moments(as_video(torch.from_numpy(clips.video[i].copy())[None]))[0].float())
     values = torch.cat(means).transpose(0, 1).flatten(1)
-    return tuple(values.mean(1).tolist()), tuple(values.std(1).tolist())
+    return {"mean": values.mean(1), "std": values.std(1)}
+
+
+def encode_share(rank: int, folder: Path, clips: int, seed: int) -> None:
+    """This process's half of the work: a file of latents for every fifty clips, those there left alone."""
+    fuse_norms()
+    seen = Clips.open(folder / "data")
+    state = torch.load(folder / "vae.pt", weights_only=True)["average"]
+    vae = VAE(CONFIG)
+    vae.load_state_dict(state)
+    place = folder / "statistics.pt"
+    if rank == 0 and not place.exists():
+        save(place, statistics(vae, seen))
+    dist.barrier()
+    measured = torch.load(place, weights_only=True)
+    vae.load_state_dict(fold(state, measured["mean"], measured["std"]))
+    (folder / "latents").mkdir(exist_ok=True)
+    if rank == 0 and not (folder / "held-out.pt").exists():
+        encode(vae, Clips.open(folder / "held-out"), range(16), folder / "held-out.pt", seed)
+    for part in range(rank, clips // 50, dist.get_world_size()):
+        path = folder / "latents" / f"{part:03d}.pt"
+        if not path.exists():
+            encode(vae, seen, range(50 * part, 50 * part + 50), path, seed)

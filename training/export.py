@@ -1,0 +1,68 @@
+"""Trained weights become the world that ships, in half precision: `python -m training.export --folder F`."""
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lingbot_cli.weights.own import write_world
+from lingbot_cli.world.presets import PRESETS
+from lingbot_cli.world.vae import LATENT_MEAN, LATENT_STD
+from training.make_untrained import byte_level_tokenizer
+
+BUILT_IN = Path(__file__).parent.parent / "lingbot_cli" / "builtin"
+
+
+def fold(weights: dict[str, Tensor], mean: Tensor, std: Tensor) -> dict[str, Tensor]:
+    """The VAE whose raw latents have the published mean and spread, and whose pictures are the same.
+
+    `mean` and `std` [16] are those of this VAE's raw latents now; its 1×1×1 convolutions take up the difference.
+    """
+    out = {name: tensor.clone() for name, tensor in weights.items()}
+    gain = torch.tensor(LATENT_STD) / std
+    shift = torch.tensor(LATENT_MEAN) - gain * mean
+    channels = len(gain)
+    wide = gain[:, None, None, None, None]
+    out["conv1.weight"][:channels] *= wide
+    out["conv1.bias"][:channels] = out["conv1.bias"][:channels] * gain + shift
+    out["conv1.bias"][channels:] += 2 * gain.log()
+    back = weights["conv2.weight"][:, :, 0, 0, 0] / gain
+    out["conv2.weight"] = back[:, :, None, None, None]
+    out["conv2.bias"] = weights["conv2.bias"] - back @ shift
+    return out
+
+
+def export(folder: Path, out: Path, source: str) -> None:
+    """Write the best there is in the training folder as a world in our layout."""
+
+    def newest(stage: str) -> dict[str, Tensor]:
+        final = folder / f"{stage}-final.pt"
+        return torch.load(final if final.exists() else folder / f"{stage}.pt", weights_only=True)["average"]
+
+    statistics = torch.load(folder / "statistics.pt", weights_only=True)
+    vae = fold(newest("vae"), statistics["mean"], statistics["std"])
+    write_world(
+        out,
+        PRESETS["built-in"],
+        transformer={name: tensor.half() for name, tensor in newest("world").items()},
+        vae={name: tensor.half() for name, tensor in vae.items()},
+        text=torch.load(folder / "text.pt", weights_only=True),
+        tokenizer=byte_level_tokenizer().to_str(),
+        precision="float16",
+        trained=True,
+        source=source,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=BUILT_IN)
+    parser.add_argument("--source", default="trained on the courtyard, see training/README.md")
+    options = parser.parse_args()
+    export(options.folder, options.out, options.source)
+
+
+if __name__ == "__main__":
+    main()

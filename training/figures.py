@@ -1,0 +1,161 @@
+"""The honest figures: `python -m training.figures --folder F` prints a table and draws a contact sheet.
+
+Every film is played by the session the program itself plays with, and compared with the place as it is.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from lingbot_cli.camera.path import Stance
+from lingbot_cli.weights.load import load_world
+from lingbot_cli.world.world import World
+from training.film import FPS, Film, picture, seen_from, shoot
+from training.place.palette import MOODS
+from training.place.walk import wander
+
+SECONDS = 20
+_PIXELS_A_DEGREE = 500 * 112 / 832 * np.pi / 180
+_START = Stance(0.0, -1.0, -3.6)
+_TOLD = {"day": "a courtyard at day", "dusk": "a courtyard at dusk"}
+_TOLD |= {"night": "a courtyard at night", "snow": "a courtyard in the snow"}
+
+
+def walks(seconds: int) -> dict[str, list[str]]:
+    """The keys of each kind of film, one a video frame."""
+    n = seconds * FPS
+    return {
+        "still": [""] * n,
+        "walk": ((["w"] * 48 + ["s"] * 48) * (n // 96 + 1))[:n],
+        "turn": ["l"] * n,
+        "walk-and-turn": ["wl"] * n,
+        "turn-and-return": (["j"] * 45 + ["l"] * 45) * (n // 90) + [""] * (n % 90),
+    }
+
+
+def measured(film: Film, mood: str) -> dict[str, float]:
+    """PSNR over 3 s and over all, camera error in degrees and units, and the speeds over the first 3 s."""
+    found = seen_from(film, mood)
+    truth = [Stance.of(p) for p in film.walk.stood[::4]]
+    heading = np.unwrap(np.radians([s.yaw for s in found])) * 180 / np.pi
+    asked = np.unwrap(np.radians([s.yaw for s in truth])) * 180 / np.pi
+    apart = (heading - asked + 180) % 360 - 180
+    away = np.array([np.hypot(a.x - b.x, a.z - b.z) for a, b in zip(found, truth, strict=True)])
+    gone, due = (float(np.hypot(s[12].x - s[0].x, s[12].z - s[0].z)) for s in (found, truth))
+    out = {
+        "psnr_3s": film.psnr(0, 49),
+        "psnr_all": film.psnr(0, len(film.made)),
+        "degrees_3s": float(np.abs(apart[:13]).mean()),
+        "units_3s": float(away[:13].mean()),
+        "degrees_all": float(np.abs(apart).mean()),
+        "units_all": float(away.mean()),
+        "pixels_2s": float(np.abs(apart[1:9] - apart[0]).max()) * _PIXELS_A_DEGREE,
+    }
+    if abs(asked[12] - asked[0]) > 20:
+        out["turning_speed"] = float((heading[12] - heading[0]) / (asked[12] - asked[0]))
+    if due > 1:
+        out["walking_speed"] = gone / due
+    return out
+
+
+def drift(world: World) -> dict[str, float]:
+    """Contrast after a minute of standing still and of wandering, over that of the truth, beside the start's."""
+    rng = np.random.default_rng(3)
+    out = {}
+    keys: list[str] = []
+    while len(keys) < 60 * FPS:
+        keys += [str(rng.choice(["w", "s", "l", "j", "wl", "wj", ""]))] * int(rng.integers(12, 40))
+    for name, told in (("still", [""] * (60 * FPS)), ("wander", keys[: 60 * FPS])):
+        film = shoot(world, told, _START, ["day"], [_TOLD["day"]])
+        ends = ((film.made[:32], film.truth[:32]), (film.made[-32:], film.truth[-32:]))
+        before, after = (made.std() / truth.std() for made, truth in ends)
+        out[f"contrast_{name}_60s"] = float(after / before)
+        out[f"psnr_{name}_58_60s"] = film.psnr(len(film.made) - 32, len(film.made))
+    return out
+
+
+def moods(world: World) -> dict[str, float]:
+    """How far the mean colour has gone to a new mood, two chunks after its prompt; 1 is there."""
+    out = {}
+    for old, new in (("day", "night"), ("day", "dusk"), ("dusk", "snow"), ("snow", "day"), ("night", "day")):
+        film = shoot(world, [""] * 80, _START, [old, old, new], [_TOLD[old], _TOLD[old], _TOLD[new]])
+        aim = picture(torch.from_numpy(film.walk.stood[:1]), torch.eye(4)[[MOODS.index(new)]], (64, 112))
+        colour, first, last = (
+            x.reshape(-1, 3).mean(0) for x in (film.made[44], film.made[20], aim[0].numpy())
+        )
+        gone = np.dot(colour - first, last - first) / np.dot(last - first, last - first)
+        out[f"{old}→{new}"] = float(gone)
+    return out
+
+
+@torch.inference_mode()
+def vae_psnr(world: World, clips: int = 12) -> float:
+    """PSNR in dB of the VAE alone on walks nobody has seen."""
+    rng = np.random.default_rng(1234)
+    errors = []
+    for i in range(clips):
+        poses = torch.from_numpy(wander(rng, 57).stood)
+        shown = picture(poses, torch.eye(4)[[i % 4]].expand(57, -1), (64, 112))
+        video = shown.permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+        again = ((world.vae.decode(world.vae.encode(video)).float() + 1) * 127.5).round()
+        errors.append(((again[0].permute(1, 2, 3, 0) - shown.float()) / 255).square().mean())
+    return float(-10 * torch.log10(torch.stack(errors).mean()))
+
+
+def sheet(films: dict[str, Film]) -> Image.Image:
+    """Truth above, film below, at eight moments of every film."""
+    rows = []
+    for film in films.values():
+        at = [min(int(s * FPS), len(film.made) - 1) for s in (0, 1, 2, 3, 5, 10, 15, 20)]
+        rows += [np.concatenate(list(x[at]), 1) for x in (film.truth, film.made)]
+        rows.append(np.full((4, *rows[-1].shape[1:]), 255, np.uint8))
+    return Image.fromarray(np.concatenate(rows))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, help="a folder in our layout; the shipped world when left out")
+    parser.add_argument("--seconds", type=int, default=SECONDS)
+    parser.add_argument("--short", action="store_true", help="leave the minute-long films out")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    options = parser.parse_args()
+    begun = time.perf_counter()
+    world = load_world(options.model)
+    figures: dict[str, object] = {"load_seconds": time.perf_counter() - begun}
+    folder = options.model or Path(__file__).parent.parent / "lingbot_cli" / "builtin"
+    figures["megabytes"] = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
+    figures["vae_psnr"] = vae_psnr(world)
+    films = {}
+    begun, frames = time.perf_counter(), 0
+    for name, keys in walks(options.seconds).items():
+        films[name] = shoot(world, keys, _START, ["day"], [_TOLD["day"]])
+        frames += len(keys)
+    figures["frames_a_second"] = frames / (time.perf_counter() - begun)
+    for mood, yaw in (("dusk", 250.0), ("night", 20.0), ("snow", 170.0)):
+        start = replace(_START, yaw=yaw, z=-1.0, x=1.0)
+        films[f"turn, {mood}"] = shoot(world, ["l"] * 48, start, [mood], [_TOLD[mood]])
+    for name, film in films.items():
+        mood = name.split(", ")[1] if "," in name else "day"
+        figures[name] = measured(film, mood)
+    figures["moods"] = moods(world)
+    if not options.short:
+        figures["drift"] = drift(world)
+    text = json.dumps(_rounded(figures), indent=1, ensure_ascii=False)
+    (options.out / "figures.json").write_text(text + "\n", encoding="utf-8")
+    sheet(films).save(options.out / "sheet.png", optimize=True)
+
+
+def _rounded(x: object) -> object:
+    if isinstance(x, dict):
+        return {k: _rounded(v) for k, v in x.items()}
+    return round(x, 3) if isinstance(x, float) else x
+
+
+if __name__ == "__main__":
+    main()

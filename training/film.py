@@ -1,0 +1,121 @@
+"""Films of the shipped world beside the truth, and the camera as the pictures show it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lingbot_cli.camera.path import Stance
+from lingbot_cli.control import Control
+from lingbot_cli.world.session import Session
+from lingbot_cli.world.world import World
+from training.data import CHUNK, chunk_start, light
+from training.place.palette import MOODS
+from training.place.render import render
+from training.place.walk import Walk, held
+
+OPTICS = np.array([500.0, 500.0, 416.0, 240.0])
+FPS = 16
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film [T, H, W, 3] uint8 and the truth it should be, with the walk that was asked for."""
+
+    made: np.ndarray
+    truth: np.ndarray
+    walk: Walk
+
+    def psnr(self, first: int, last: int) -> float:
+        """PSNR in dB over frames first…last−1."""
+        a, b = (x[first:last].astype(np.float64) / 255 for x in (self.made, self.truth))
+        return float(-10 * np.log10(((a - b) ** 2).mean()))
+
+
+def shoot(
+    world: World,
+    keys: list[str],
+    start: Stance,
+    moods: list[str],
+    prompts: list[str],
+    *,
+    size: tuple[int, int] = (64, 112),
+    seed: int = 42,
+) -> Film:
+    """Play one key set a video frame from `start`; a mood and a prompt for every chunk, the last goes on."""
+    chunks = 1
+    while chunk_start(chunks) < len(keys) + 1:
+        chunks += 1
+    frames = chunk_start(chunks)
+    walk = held([(k, 1.0) for k in keys + [keys[-1]] * (frames - 1 - len(keys))], start)
+    shown = np.array([MOODS.index(moods[min(i, len(moods) - 1)]) for i in range(chunks)])
+    truth = picture(torch.from_numpy(walk.stood), light(shown), size).numpy()
+    session = Session(world, truth[0], height=size[0], width=size[1], seed=seed)
+    made = []
+    for i in range(chunks):
+        poses = walk.asked[::4][CHUNK * i : CHUNK * (i + 1)]
+        control = Control(
+            poses=poses,
+            intrinsics=np.tile(OPTICS, (CHUNK, 1)),
+            actions=np.zeros((CHUNK, 4), np.float32),
+            prompt=prompts[min(i, len(prompts) - 1)],
+            frames=chunk_start(i + 1) - chunk_start(i),
+        )
+        made.append(session.step(control).cpu().numpy())
+    count = len(keys) + 1
+    return Film(np.concatenate(made)[:count], truth[:count], Walk(walk.asked[:count], walk.stood[:count]))
+
+
+def picture(poses: Tensor, moods: Tensor, size: tuple[int, int]) -> Tensor:
+    """The truth [F, H, W, 3] uint8 from poses [F, 4, 4] in moods [F, 4]."""
+    optics = torch.from_numpy(OPTICS).expand(len(poses), -1)
+    return render(poses, optics, moods, height=size[0], width=size[1])
+
+
+def seen_from(film: Film, mood: str, every: int = 4) -> list[Stance]:
+    """Where each `every`-th picture of a film was taken from, found by matching it with the place itself.
+
+    Gauss–Newton over x, z and heading on blurred pictures, begun where the picture before was taken from, moved as
+    the walk was asked to move: so nothing but the pictures can pull the answer towards or away from the truth.
+    """
+    weights = torch.eye(len(MOODS))[MOODS.index(mood)]
+    found, at = [], Stance.of(film.walk.stood[0])
+    for i in range(0, len(film.made), every):
+        if i:
+            before, now = Stance.of(film.walk.stood[i - every]), Stance.of(film.walk.stood[i])
+            turned = np.radians(at.yaw - before.yaw)
+            dx, dz = now.x - before.x, now.z - before.z
+            x = at.x + dx * np.cos(turned) + dz * np.sin(turned)
+            z = at.z - dx * np.sin(turned) + dz * np.cos(turned)
+            at = Stance(x, now.y, z, at.yaw + now.yaw - before.yaw, now.pitch)
+        at = _match(_soft(torch.from_numpy(film.made[i])[None]), at, weights)
+        found.append(at)
+    return found
+
+
+def _match(shown: Tensor, at: Stance, mood: Tensor) -> Stance:
+    steps = np.array([0.03, 0.03, 0.5])
+    for _ in range(4):
+        moved = [at] + [_moved(at, *(steps * np.eye(3)[k] * sign)) for k in range(3) for sign in (1, -1)]
+        poses = torch.from_numpy(np.stack([s.pose() for s in moved]))
+        drawn = _soft(picture(poses, mood.expand(7, -1), tuple(shown.shape[2:])))
+        slope = torch.stack(
+            [(drawn[1 + 2 * k] - drawn[2 + 2 * k]).flatten() / 2 for k in range(3)], 1
+        ).double()
+        miss = (shown[0] - drawn[0]).flatten().double()
+        trust = 1 / (0.1 + miss.abs())
+        normal = slope.T @ (slope * trust[:, None])
+        step = torch.linalg.solve(normal + 1e-4 * normal.trace() * torch.eye(3), slope.T @ (miss * trust))
+        at = _moved(at, *(steps * step.numpy().clip(-8, 8)))
+    return at
+
+
+def _moved(at: Stance, x: float, z: float, yaw: float) -> Stance:
+    return Stance(at.x + float(x), at.y, at.z + float(z), at.yaw + float(yaw), at.pitch)
+
+
+def _soft(pictures: Tensor) -> Tensor:
+    """Pictures [F, H, W, 3] uint8 as [F, 3, H, W] in 0…1, blurred over five pixels."""
+    return F.avg_pool2d(pictures.permute(0, 3, 1, 2).float() / 255, 5, stride=1, padding=2)
