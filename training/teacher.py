@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lingbot_cli.world import rope
-from lingbot_cli.world.attention import attend_all
 from lingbot_cli.world.presets import PRESETS
 from lingbot_cli.world.sampler import schedule
 from lingbot_cli.world.transformer import Pairs, Transformer
+from training.fused import attend
 
 PRESET = PRESETS["built-in"]
 SCHEDULE = schedule(PRESET.steps, PRESET.shift)
@@ -63,13 +63,13 @@ class Told:
         condition = self.batch.condition.flatten(0, 1).repeat(count, 1, 1, 1, 1)
         times = torch.cat(t).flatten()
 
-        def attend(_: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        def listen(_: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             q, k = self._turned(q, count), self._turned(k, count)
             parts = [x.view(count, *shape[:2], *x.shape[1:]) for x in (q, k, v.to(q.dtype))]
             return _see(*parts).flatten(0, 2)
 
         flow = self.model(
-            latents, condition, times, _more(self.camera, count), _more(self.text, count), attend
+            latents, condition, times, _more(self.camera, count), _more(self.text, count), listen
         )
         return flow.view(count, *shape)
 
@@ -89,7 +89,7 @@ class Told:
             tokens = self.turn.shape[1] // (clips * chunks)
             turn = self.turn.view(2, clips, chunks, tokens, -1)[:, :, j].reshape(2, clips * tokens, -1)
 
-            def attend(
+            def listen(
                 layer: int, q: Tensor, k: Tensor, v: Tensor, j: int = j, turn: Tensor = turn
             ) -> Tensor:
                 k = rope.rotate(k.reshape(1, -1, *k.shape[2:]), turn).view_as(k)
@@ -99,7 +99,7 @@ class Told:
                 q = rope.rotate(q.reshape(1, -1, *q.shape[2:]), turn).view_as(q)
                 seen = [past[layer, i] for i in (*sees(j), j)]
                 keys, values = (torch.cat([pair[n] for pair in seen], 1) for n in (0, 1))
-                return attend_all(q, keys, values)
+                return attend(q, keys, values)
 
             clean = self.batch.clean[:, j]
             if j >= first:
@@ -107,9 +107,9 @@ class Told:
                     sigma, t = SCHEDULE.sigmas[step], torch.full((clips,), float(SCHEDULE.timesteps[step]))
                     noise = torch.randn_like(clean)
                     noisy = (1 - sigma) * clean + sigma * noise if step else noise
-                    clean = noisy - sigma * self.model(noisy, condition, t, camera, text, attend)
+                    clean = noisy - sigma * self.model(noisy, condition, t, camera, text, listen)
             made.append(clean)
-            self.model(clean, condition, torch.zeros(clips), camera, text, attend, flow=False)
+            self.model(clean, condition, torch.zeros(clips), camera, text, listen, flow=False)
         return torch.stack(made, 1)
 
 
@@ -126,9 +126,7 @@ def _see(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         past = sees(j)
         keys, values = (x[0][:, past].flatten(1, 2)[None].expand(streams, -1, -1, -1, -1) for x in (k, v))
         keys, values = (torch.cat([p, x[:, :, j]], 2).flatten(0, 1) for p, x in ((keys, k), (values, v)))
-        out.append(
-            attend_all(q[:, :, j].flatten(0, 1), keys, values).view(streams, clips, tokens, heads, dim)
-        )
+        out.append(attend(q[:, :, j].flatten(0, 1), keys, values).view(streams, clips, tokens, heads, dim))
     return torch.stack(out, 2)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lingbot_cli.world.transformer import Transformer
 from training.batches import Prompts, batch, noised
+from training.fused import spell_attention_out
 from training.latents import Latents
 from training.muon import Muon
 from training.start_world import start
@@ -69,6 +70,7 @@ def learn(
 
 def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
     """Train for that many minutes of the stage's own clock, going on from `world.pt` when there is one."""
+    spell_attention_out()
     data = Latents.open(sorted((folder / "latents").glob("*.pt")))
     unseen = Latents.open([folder / "held-out.pt"])
     prompts = Prompts(folder, seed)

@@ -62,11 +62,16 @@ def wander(rng: np.random.Generator, frames: int) -> Walk:
             letters = "k" if tilt > 6 else "i" if tilt < -6 else letters
         if letters in ("q", "e"):
             letters = "q" if rise > 0 else "e"
-        pace = 1.0 if rng.random() < 0.7 else float(rng.uniform(0.4, 1.6))
-        span = int(rng.integers(8, 31)) if letters not in ("i", "k", "q", "e") else int(rng.integers(4, 9))
+        tilting = letters in ("i", "k", "q", "e")
+        pace = 1.0 if rng.random() < 0.65 else float(rng.uniform(0.3, 1.6))
+        if letters in ("j", "l") and rng.random() < 0.15:
+            pace = float(rng.uniform(1.6, 3.5))
+        span = int(rng.integers(4, 9) if tilting else rng.integers(8, 31))
+        eased = not tilting and rng.random() < 0.15
         tilt += TURN_RATE * pace * span * ((letters == "i") - (letters == "k"))
         rise += pace * span * ((letters == "e") - (letters == "q"))
-        keys += [(letters, pace)] * span
+        rise_and_fall = np.sin(np.linspace(0.1, 0.9, span) * np.pi) * 1.4 if eased else np.ones(span)
+        keys += [(letters, pace * float(share)) for share in rise_and_fall]
     return held(keys[: frames - 1], start)
 
 
