@@ -1,0 +1,48 @@
+"""Train the world that ships, from nothing or from where it stopped: `python -m training.run --folder F`.
+
+Six stages, each left alone when its result is there: clips drawn, text, VAE, latents, transformer, export.
+Whatever ends it (a signal, a full night), the same command goes on from the last checkpoint.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from training import train_text, train_vae, train_world
+from training.data import draw
+from training.export import BUILT_IN, export
+from training.latents import encode_share
+from training.team import together
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, required=True, help="clips, checkpoints and curves; some GB")
+    parser.add_argument("--clips", type=int, default=3600, help="clips drawn, for the VAE")
+    parser.add_argument("--encoded", type=int, default=1500, help="of them, for the transformer")
+    parser.add_argument("--vae-minutes", type=float, default=45)
+    parser.add_argument("--world-minutes", type=float, default=120)
+    parser.add_argument("--workers", type=int, default=2, help="one-thread processes")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=BUILT_IN)
+    options = parser.parse_args()
+    folder, seed = options.folder, options.seed
+    torch.set_num_threads(1)
+    for name, clips, unlike in (("data", options.clips, 0), ("held-out", 64, 98)):
+        if not (folder / name / "video.npy").exists():
+            draw(folder / name, clips, seed + unlike)
+    if not (folder / "text.pt").exists():
+        train_text.train(folder, seed)
+    if not (folder / "vae-final.pt").exists():
+        together(options.workers, train_vae.train, folder, options.vae_minutes, seed)
+    together(options.workers, encode_share, folder, options.encoded, seed)
+    if not (folder / "world-final.pt").exists():
+        together(options.workers, train_world.train, folder, options.world_minutes, seed)
+    export(folder, options.out, "trained on the courtyard, see training/README.md")
+
+
+if __name__ == "__main__":
+    main()
