@@ -69,8 +69,8 @@ def perform(
         display.plan(Announcement(plan_facts(prepared), prepared.summary()))
         for difference in prepared.checkpoint.differences:
             display.warning(str(difference))
-        sink.open(film)
         try:
+            sink.open(film)
             opened = load(prepared)
             meter = Meter(film.fps, len(prepared.controls), film.frames, clock)
 

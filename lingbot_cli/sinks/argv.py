@@ -30,7 +30,7 @@ def encode_argv(
     container_args = container.piped if piped and container.piped is not None else container.args
     return [
         *(ffmpeg, "-hide_banner", "-nostats", "-loglevel", "warning", "-y"),
-        *("-progress", "pipe:2", "-stats_period", "0.5"),
+        *("-progress", "pipe:2", "-stats_period", "0.05"),
         *notes,
         *("-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{film.width}x{film.height}"),
         *("-framerate", str(film.fps), "-i", "pipe:0"),
@@ -70,8 +70,8 @@ def metadata_text(film: FilmInfo) -> str:
     """Return the film's metadata and chapters in ffmpeg's own notation (ffmetadata)."""
     lines = [";FFMETADATA1"]
     lines += [f"{_escape(key)}={_escape(value)}" for key, value in film.metadata.items()]
-    ends = [chapter.start for chapter in film.chapters[1:]] + [film.frames]
-    for chapter, end in zip(film.chapters, ends, strict=True):
+    ends = [*(chapter.start for chapter in film.chapters[1:]), film.frames]
+    for chapter, end in zip(film.chapters, ends, strict=False):
         end = chapter.start + 1 if end is None else end
         lines += [
             "[CHAPTER]",

@@ -13,6 +13,8 @@ from lingbot_cli.sinks.base import FilmInfo
 from lingbot_cli.sinks.place import Place
 from lingbot_cli.sinks.process import Encoder
 
+_HELD = 8  # frames an encoder may hold back: with a fragment not yet written, less than a second
+_SETTLING = 0.25  # seconds it gets to take the rest, each time
 _PATIENCE = 1.5  # seconds an interrupted encoder gets to finish the partial file
 
 
@@ -34,11 +36,13 @@ class FfmpegSink:
         self._tells = tells
         self._start = start
         self._encoder: Encoder | None = None
+        self._ready = False
         self._shape = (0, 0, 3)
         self._written = 0
 
     def open(self, film: FilmInfo) -> None:
         self._place.prepare()
+        self._ready = True
         self._shape = (film.height, film.width, 3)
         self._written = 0
         notes = metadata_text(film) if self._tells and (film.metadata or film.chapters) else None
@@ -59,6 +63,8 @@ class FfmpegSink:
         with self._naming_the_film():
             self.encoder.write(frames)
         self._written += len(frames)
+        # What lies in pipes and queues is lost when the encoder is killed.
+        self.encoder.settle(self._written - _HELD, _SETTLING)
 
     def check(self) -> None:
         with self._naming_the_film():
@@ -72,12 +78,11 @@ class FfmpegSink:
             self._place.commit()
 
     def abort(self) -> str | None:
-        if self._encoder is None:
-            return None
-        with contextlib.suppress(LingbotError):
-            self._encoder.finish(timeout=_PATIENCE)
+        if self._encoder is not None:
+            with contextlib.suppress(LingbotError):
+                self._encoder.finish(timeout=_PATIENCE)
         kept = self._place.partial
-        if kept is None:
+        if kept is None or not self._ready:
             return None
         if self._written == 0:
             with contextlib.suppress(OSError):

@@ -37,6 +37,7 @@ class Encoder:
         output: BinaryIO | None = None,
     ) -> None:
         self.encoded = 0
+        self._news = threading.Condition()
         self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
         with contextlib.ExitStack() as files:
             fd = None
@@ -71,7 +72,9 @@ class Encoder:
 
     def _hear(self, line: bytes) -> None:
         if line.startswith(b"frame="):
-            self.encoded = int(line[6:])
+            with self._news:
+                self.encoded = int(line[6:])
+                self._news.notify_all()
         elif line.strip() and not _PROGRESS.match(line):
             self._tail.append(redact(line.decode(errors="replace").strip()))
 
@@ -84,6 +87,11 @@ class Encoder:
                 view = view[self._child.stdin.write(view) :]
         except (BrokenPipeError, ValueError) as gone:
             raise self.failure() from gone
+
+    def settle(self, frames: int, timeout: float) -> None:
+        """Wait until so many frames are encoded, but no longer than `timeout` seconds."""
+        with self._news:
+            self._news.wait_for(lambda: self.encoded >= frames, timeout)
 
     def check(self) -> None:
         """Raise when ffmpeg has ended although it was not told to."""

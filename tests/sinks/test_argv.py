@@ -12,7 +12,7 @@ from lingbot_cli.sinks.formats import FORMATS
 FILM = FilmInfo(480, 832, Fraction(16), 100)
 
 READ = (
-    "ffmpeg -hide_banner -nostats -loglevel warning -y -progress pipe:2 -stats_period 0.5"
+    "ffmpeg -hide_banner -nostats -loglevel warning -y -progress pipe:2 -stats_period 0.05"
     "{notes} -f rawvideo -pix_fmt rgb24 -video_size {size} -framerate 16 -i pipe:0 "
 )
 SCALE_709 = (
@@ -61,6 +61,11 @@ def test_every_codec_a_format_names_exists(container):
         assert name is None or all(each in CODECS for each in FAMILIES.get(name, (name,)))
     master = FORMATS[container].master
     assert master is None or CODECS[master].lossless
+
+
+def test_metadata_without_chapters():
+    film = FilmInfo(480, 832, Fraction(16), 100, metadata={"title": "walk"})
+    assert metadata_text(film) == ";FFMETADATA1\ntitle=walk\n"
 
 
 def test_metadata_is_escaped_and_chapters_end_where_the_next_begins():

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from fractions import Fraction
 
 import numpy as np
@@ -15,6 +14,7 @@ from lingbot_cli.sinks.base import Chapter, FilmInfo
 from lingbot_cli.sinks.binary import find_ffmpeg, working_codec
 from lingbot_cli.sinks.choose import OutputOptions, choose_sink, choose_sinks
 from lingbot_cli.sinks.process import Encoder
+from tests.processes import wait_until
 
 FILM = FilmInfo(96, 128, Fraction(16), 40)
 
@@ -28,13 +28,6 @@ def open_sink(target, film=FILM, **options):
 def write_often(sink, frames):
     for _ in range(200):
         sink.write(frames)
-
-
-def wait_until(true, seconds=30):
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_an_encoder_that_is_killed_is_named_and_leaves_what_it_wrote(tmp_path, bars, decode):

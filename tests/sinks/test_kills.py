@@ -1,0 +1,67 @@
+"""SIGKILL of the renderer or of ffmpeg at random moments: what was written plays, the name stays clean."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.processes import gone, wait_until
+from tests.sinks.feeder import CHUNK
+
+FPS = 16
+CHUNKS = 16
+
+
+def kill_once(folder: Path, seed: int, name: str, who: str) -> tuple[int, Path]:
+    """Kill at a random moment of the film; return the frames handed over a chunk before, and what is left."""
+    moment = random.Random(seed)
+    folder.mkdir()
+    target = folder / name
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tests.sinks.feeder", str(target), "160", "96", str(CHUNKS)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    encoder = int(child.stdout.readline())
+    fed = []
+    reader = threading.Thread(target=lambda: fed.extend(int(line) for line in child.stdout if line[0] != "c"))
+    reader.start()
+    wanted = moment.randrange(2, CHUNKS - 2) * CHUNK
+    wait_until(lambda: fed and fed[-1] >= wanted)
+    time.sleep(moment.random() * 0.2)
+    assert not target.exists()
+    written = fed[-1]
+    os.kill(encoder if who == "ffmpeg" else child.pid, signal.SIGKILL)
+    wait_until(lambda: gone(encoder))
+    child.wait(60)
+    reader.join(60)
+    child.stdout.close()
+    assert child.returncode != 0
+    assert not target.exists()
+    return written, target.with_name(f"{target.stem}.partial{target.suffix}")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks /proc who is alive")
+@pytest.mark.parametrize(
+    ("name", "who", "moments"),
+    [
+        *[("film.mp4", who, 17) for who in ("ffmpeg", "renderer")],
+        *[(name, who, 4) for name in ("film.mkv", "film.webm") for who in ("ffmpeg", "renderer")],
+    ],
+)
+def test_a_kill_costs_less_than_a_second_and_never_the_name(tmp_path, decode, name, who, moments):
+    def once(seed):
+        written, partial = kill_once(tmp_path / str(seed), seed, name, who)
+        return written, len(decode(partial, 96, 160))
+
+    with ThreadPoolExecutor(3) as pool:
+        for written, kept in pool.map(once, range(moments)):
+            assert kept >= written - FPS
