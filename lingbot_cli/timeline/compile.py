@@ -1,5 +1,6 @@
 """Events become a track: where the camera is at every video frame, and what is said when."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -32,6 +33,8 @@ class Text:
 class Track:
     """A film per video frame; N is the end of its last chunk, so the surplus has poses too.
 
+    Of a live film only the frames from `first` on are kept, one chunk's; else `first` is 0.
+
     `poses` [N, 4, 4] float64 camera-to-world; `intrinsics` [N, 4] float64 for 832×480; `actions` [N, 4]
     float32, w a s d held; `keys`: the letters held, one text a frame. `frames` is the film's exact length.
     `scale` is what translations are divided by.
@@ -49,6 +52,7 @@ class Track:
     cuts: tuple[tuple[int, Path], ...]
     markers: tuple[Text, ...]
     scale: float = FIXED_SCALE
+    first: int = 0
 
     def prompt_at(self, frame: int) -> str:
         """The prompt that stands at a chunk's first frame, without actions."""
@@ -65,20 +69,20 @@ def compile_track(schedule: Schedule, *, prompt: str | None = None, scale: str =
     cuts = [(s.start, s.image) for s in slots if isinstance(s.event, Cut) and s.image is not None]
     cuts.sort(key=lambda cut: cut[0])
     chunks = chunks_of(schedule.frames, schedule.grid.chunk, [start for start, _ in cuts])
-    length = chunks[-1].end
+    shown = range(chunks[-1].end)
     opening = prompt if prompt is not None else header.prompt
     texts = [Text(0, opening)] if opening else []
     texts += [
         Text(s.start, s.event.prompt, recache=s.event.recache) for s in slots if isinstance(s.event, Prompt)
     ]
-    keys = held_keys(slots, length)
+    keys = held_keys(slots, shown)
     track = Track(
         grid=schedule.grid,
         frames=schedule.frames,
         chunks=tuple(chunks),
-        poses=_poses(slots, header.camera, schedule.grid, length, {c.scene for c in chunks}),
-        intrinsics=_intrinsics(slots, header.camera, length),
-        actions=_actions(keys),
+        poses=_poses(slots, header.camera, schedule.grid, shown, {c.scene for c in chunks}),
+        intrinsics=lenses(slots, header.camera, shown),
+        actions=wasd(keys),
         keys=keys,
         prompts=tuple(sorted(texts, key=lambda t: t.start)),
         said=tuple(Text(s.start, s.event.action, s.end) for s in slots if isinstance(s.event, Action)),
@@ -95,13 +99,13 @@ def clip(track: Track) -> float:
     return max(clip_scale(track.poses[rows]) for rows in latents)
 
 
-def steps(slots: tuple[Slot, ...], camera: Camera, grid: Grid, length: int) -> np.ndarray:
-    """All motion of keys, moves and turns added up, per video frame → [length, 7] (axes of camera.keys)."""
-    out = np.zeros((length, AXES))
+def steps(slots: Iterable[Slot], camera: Camera, grid: Grid, shown: range) -> np.ndarray:
+    """All motion of keys, moves and turns added up, per shown frame → [N, 7] (axes of camera.keys)."""
+    out = np.zeros((len(shown), AXES))
     for slot in slots:
         whole = slot.end - slot.start
-        last = min(slot.end, length)
-        if last <= slot.start:
+        first, last = max(slot.start, shown.start), min(slot.end, shown.stop)
+        if last <= first:
             continue
         event = slot.event
         if isinstance(event, Keys):
@@ -115,25 +119,32 @@ def steps(slots: tuple[Slot, ...], camera: Camera, grid: Grid, length: int) -> n
             step /= whole
         else:
             continue
-        out[slot.start : last] += pace(event.ease, whole)[: last - slot.start, None] * step
+        paces = pace(event.ease, whole, range(first - slot.start, last - slot.start))
+        out[first - shown.start : last - shown.start] += paces[:, None] * step
     return out
 
 
-def _poses(slots: tuple[Slot, ...], camera: Camera, grid: Grid, length: int, scenes: set[int]) -> np.ndarray:
-    rides = [
-        Ride(s.start, sample(s.path.poses, _rows(s, len(s.path.poses))))
-        for s in slots
-        if isinstance(s.event, Poses) and s.path is not None
-    ]
-    under_way: list[tuple[Ride, ...]] = [()] * length
-    for ride in rides:
-        for frame in range(ride.start, min(length, ride.start + len(ride.poses))):
+def ride_of(slot: Slot) -> Ride | None:
+    """The path of a `poses` event, a row a frame of its span; None for any other event."""
+    if not isinstance(slot.event, Poses) or slot.path is None:
+        return None
+    return Ride(slot.start, sample(slot.path.poses, _rows(slot, len(slot.path.poses))))
+
+
+def _poses(slots: tuple[Slot, ...], camera: Camera, grid: Grid, shown: range, scenes: set[int]) -> np.ndarray:
+    under_way: list[tuple[Ride, ...]] = [()] * len(shown)
+    for ride in filter(None, map(ride_of, slots)):
+        for frame in range(ride.start, min(len(shown), ride.start + len(ride.poses))):
             under_way[frame] += (ride,)
     moments = (
         Moment(tuple(step), under_way[frame], frame in scenes)
-        for frame, step in enumerate(steps(slots, camera, grid, length).tolist())
+        for frame, step in enumerate(steps(slots, camera, grid, shown).tolist())
     )
-    flown = list(fly(moments))
+    return flown_poses(list(fly(moments)))
+
+
+def flown_poses(flown: Sequence[Stance | np.ndarray]) -> np.ndarray:
+    """What a flight went through, as camera-to-world poses [N, 4, 4] float64."""
     out = poses_of([at if isinstance(at, Stance) else Stance() for at in flown])
     for frame, at in enumerate(flown):
         if not isinstance(at, Stance):
@@ -150,28 +161,30 @@ def _rows(slot: Slot, count: int) -> np.ndarray:
     return linear if ease == "linear" else CURVES[ease](linear / max(1, count - 1)) * (count - 1)
 
 
-def _intrinsics(slots: tuple[Slot, ...], camera: Camera, length: int) -> np.ndarray:
-    """The header's lens, and a path's own while it lasts and after, until another comes."""
-    out = np.tile(np.array(camera.lens), (length, 1))
+def lenses(slots: Iterable[Slot], camera: Camera, shown: range) -> np.ndarray:
+    """The header's lens, and a path's own while it lasts and after, until another comes → [N, 4] float64."""
+    out = np.tile(np.array(camera.lens), (len(shown), 1))
     for slot in sorted(slots, key=lambda s: s.start):
-        if slot.path is not None and slot.path.intrinsics is not None and slot.start < length:
-            rows = slot.path.intrinsics[np.round(_rows(slot, len(slot.path.poses))).astype(int)]
-            count = min(len(rows), length - slot.start)
-            out[slot.start : slot.start + count] = rows[:count]
-            out[slot.start + count :] = rows[count - 1]
+        if slot.path is not None and slot.path.intrinsics is not None and slot.start < shown.stop:
+            rows = np.round(_rows(slot, len(slot.path.poses))).astype(int)
+            first = max(slot.start, shown.start)
+            at = np.minimum(np.arange(first, shown.stop) - slot.start, len(rows) - 1)
+            out[first - shown.start :] = slot.path.intrinsics[rows[at]]
     return out
 
 
-def held_keys(slots: tuple[Slot, ...], length: int) -> tuple[str, ...]:
-    """The letters held during each frame, those of all events together."""
-    out = [""] * length
+def held_keys(slots: Iterable[Slot], shown: range) -> tuple[str, ...]:
+    """The letters held during each shown frame, those of all events together."""
+    out = [""] * len(shown)
     for slot in slots:
         if isinstance(slot.event, Keys) and slot.event.keys:
-            for frame in range(slot.start, min(slot.end, length)):
-                out[frame] = "".join(dict.fromkeys(out[frame] + slot.event.keys))
+            for frame in range(max(slot.start, shown.start), min(slot.end, shown.stop)):
+                at = frame - shown.start
+                out[at] = "".join(dict.fromkeys(out[at] + slot.event.keys))
     return tuple(out)
 
 
-def _actions(keys: tuple[str, ...]) -> np.ndarray:
+def wasd(keys: Sequence[str]) -> np.ndarray:
+    """Whether w, a, s, d are held during each frame → [N, 4] float32."""
     states = {letters: held(letters) for letters in set(keys)}
     return np.array([states[letters] for letters in keys], np.float32).reshape(-1, len(WASD))

@@ -20,7 +20,7 @@ def control(track: Track, chunk: Chunk, before: Chunk | None) -> Control:
 
     A prompt, an action or a cut said at a frame counts from the first chunk that begins at it or later.
     """
-    rows = list(chunk.latents)
+    rows = [frame - track.first for frame in chunk.latents]
     since = before.start if before is not None else -1
     fresh = [p for p in track.prompts if since < p.start <= chunk.start]
     return Control(

@@ -13,8 +13,9 @@ CURVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def pace(ease: str, frames: int) -> np.ndarray:
-    """How fast each of `frames` goes → [frames], 1 on average; linear is exactly 1 everywhere."""
+def pace(ease: str, frames: int, part: range | None = None) -> np.ndarray:
+    """How fast each of a span's `frames`, or a part of them, goes; 1 on average, linear is exactly 1."""
+    part = part if part is not None else range(frames)
     if ease == "linear":
-        return np.ones(frames)
-    return np.diff(CURVES[ease](np.linspace(0, 1, frames + 1))) * frames
+        return np.ones(len(part))
+    return np.diff(CURVES[ease](np.arange(part.start, part.stop + 1) / frames)) * frames

@@ -187,14 +187,14 @@ class Wait(Spanned):
 
 
 class End(Event):
-    """Live only: the film is over."""
+    """The film is over, whatever is still under way: at a moment, or live, now."""
 
     end: Literal[True]
 
     @model_validator(mode="after")
-    def _is_live(self, info: ValidationInfo) -> "End":
-        if not (info.context and info.context.get("live")):
-            raise _wrong("`end` is for live input; expected `duration` in the header of a file")
+    def _says_when(self, info: ValidationInfo) -> "End":
+        if self.at is None and not (info.context and info.context.get("live")):
+            raise _wrong("no moment; expected `at`, or `duration` in the header (only live, `end` means now)")
         return self
 
 

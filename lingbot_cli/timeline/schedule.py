@@ -4,7 +4,19 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from lingbot_cli.timeline.events import Action, Cut, Event, Header, Keys, Move, Poses, Spanned, Turn, Wait
+from lingbot_cli.timeline.events import (
+    Action,
+    Cut,
+    End,
+    Event,
+    Header,
+    Keys,
+    Move,
+    Poses,
+    Spanned,
+    Turn,
+    Wait,
+)
 from lingbot_cli.timeline.files import CameraPath, Files
 from lingbot_cli.timeline.load import Said, Timeline
 from lingbot_cli.timeline.source import Problem, TimelineError
@@ -77,9 +89,10 @@ def attempt(
         slot, now = _place(said, start, grid, files, problems, limit)
         slots.append(slot)
         last = max(last, slot.end)
-    frames = last if limit is None else limit
+    ends = [slot.start for slot in slots if isinstance(slot.event, End)]
+    frames = min(ends, default=last if limit is None else limit)
     if duration is not None:
-        frames = _round(grid.moment(duration))
+        frames = nearest(grid.moment(duration))
     if frames == 0 and not problems and not files.problems:
         message = "the film has no length; expected an event with a span, or `duration` in the header"
         problems.append(Problem(timeline.top.place(), message))
@@ -87,7 +100,7 @@ def attempt(
 
 
 def _limit(timeline: Timeline, moment: Fraction, problems: list[Problem]) -> int | None:
-    frames = _round(moment)
+    frames = nearest(moment)
     if 0 < frames <= MAX_FRAMES:
         return frames
     message = f"`duration` is {frames} frames; expected 1 to {MAX_FRAMES}"
@@ -99,19 +112,9 @@ def _place(
     said: Said, start: Fraction, grid: Grid, files: Files, problems: list[Problem], limit: int | None
 ) -> tuple[Slot, Fraction]:
     """One event on its frames, and when the next begins."""
-    event, end, path, image = said.event, start, None, None
-    if isinstance(event, Poses):
-        path = files.camera_path(said, event)
-        end = start + (len(path.poses) if path else 1)
-    if isinstance(event, Cut):
-        image = files.image(said, event)
-    if isinstance(event, Spanned):
-        if event.span is not None:
-            end = grid.after(start, event.span)
-        elif event.until is not None:
-            end = grid.moment(event.until)
+    event, (end, path, image) = said.event, extent(said, start, grid, files)
     key = "until" if isinstance(event, Spanned) and event.until is not None else "for"
-    first, last = _round(start), _round(end)
+    first, last = nearest(start), nearest(end)
     if end < start:
         message = (
             f"ends at {_when(grid, last)} before it begins at {_when(grid, first)}; expected a later `until`"
@@ -130,6 +133,24 @@ def _place(
     return Slot(event, first, last, path, image), end
 
 
+def extent(
+    said: Said, start: Fraction, grid: Grid, files: Files
+) -> tuple[Fraction, CameraPath | None, Path | None]:
+    """When an event that begins at frame `start` ends, in frames, and what the files it names hold."""
+    event, end, path, image = said.event, start, None, None
+    if isinstance(event, Poses):
+        path = files.camera_path(said, event)
+        end = start + (len(path.poses) if path else 1)
+    if isinstance(event, Cut):
+        image = files.image(said, event)
+    if isinstance(event, Spanned):
+        if event.span is not None:
+            end = grid.after(start, event.span)
+        elif event.until is not None:
+            end = grid.moment(event.until)
+    return end, path, image
+
+
 def _past(first: int, last: int, limit: int, grid: Grid) -> str:
     what = f"begins at {_when(grid, first)}" if first >= limit else f"ends at {_when(grid, last)}"
     return f"{what}, past the film's `duration`; expected it before {_when(grid, limit)}"
@@ -139,7 +160,7 @@ def _when(grid: Grid, frame: int) -> str:
     return f"{clock(grid.seconds(frame))} (frame {frame})"
 
 
-def _round(moment: Fraction) -> int:
+def nearest(moment: Fraction) -> int:
     """The nearest frame, halves up, so neighbours never overlap."""
     top, bottom = moment.numerator, moment.denominator
     return (2 * top + bottom) // (2 * bottom)

@@ -1,0 +1,269 @@
+"""Events as they come: each acts from the next chunk on, and what was said can be written as a file."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lingbot_cli.camera.flight import Moment, Ride, fly
+from lingbot_cli.control import Control
+from lingbot_cli.timeline.chunks import Chunk, next_chunk
+from lingbot_cli.timeline.compile import Text, Track, flown_poses, held_keys, lenses, ride_of, steps, wasd
+from lingbot_cli.timeline.controls import control
+from lingbot_cli.timeline.events import (
+    Action,
+    Cut,
+    End,
+    Marker,
+    Prompt,
+    Spanned,
+    Wait,
+)
+from lingbot_cli.timeline.files import Files
+from lingbot_cli.timeline.held import FOREVER, make_room, place, vanished
+from lingbot_cli.timeline.load import Said, Timeline
+from lingbot_cli.timeline.schedule import Slot, nearest
+from lingbot_cli.timeline.source import NOWHERE, Item, Problem, Source, TimelineError
+from lingbot_cli.timeline.times import Grid
+from lingbot_cli.timeline.validate import read_event, read_header
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The event said as `number` (from 1) took effect in `chunk` at video frame `frame` of the film."""
+
+    number: int
+    chunk: int
+    frame: int
+
+
+@dataclass
+class _Said:
+    """An event on its frames; `end` moves when what it holds is changed."""
+
+    number: int
+    raw: dict[str, Any]
+    slot: Slot
+    ride: Ride | None = None
+
+
+class LiveTimeline:
+    """A film whose events are said while it is made; one thread may say them and another take Controls.
+
+    `header` is a timeline's header as plain values; `prompt`, `fps` and `frames` (a limit) win over it.
+    Files that events name are looked for in `folder`. With `remember` off, `record` is not to be had, and
+    a stream that runs for weeks does not grow. Errors: TimelineError.
+    """
+
+    def __init__(
+        self,
+        chunk: int,
+        header: Mapping[str, Any] | None = None,
+        *,
+        prompt: str | None = None,
+        fps: int | None = None,
+        frames: int | None = None,
+        folder: Path = Path(),
+        allow_outside: bool = False,
+        remember: bool = True,
+    ) -> None:
+        problems: list[Problem] = []
+        self._raw_header = {"timeline": 1, **(header or {})}
+        self.header = read_header(self._raw_header, NOWHERE, problems)
+        self._source = Source("<live>", "", folder)
+        if problems:
+            raise TimelineError(self._source, problems)
+        self.grid = Grid(fps or self.header.fps, chunk)
+        self._raw_header.pop("duration", None)
+        self._raw_header["fps"] = self.grid.fps
+        if prompt or self.header.prompt:
+            self._raw_header["prompt"] = prompt or self.header.prompt
+        if frames is None and self.header.duration is not None:
+            frames = nearest(self.grid.moment(self.header.duration))
+        self._limit = frames if frames is not None else FOREVER
+        self._allow_outside = allow_outside
+        self._remember = remember
+        self._lock = threading.Lock()
+        self._number = 0
+        self._index = -1  # of the chunk that was taken last
+        self._before: Chunk | None = None
+        self._active: list[_Said] = []
+        self._history: list[_Said] = []
+        self._waiting: list[_Said] = []  # for their effect
+        self._effects: list[Effect] = []
+        opening = self._raw_header.get("prompt")
+        self._prompts = [Text(0, opening)] if opening else []
+        self._moment = Moment(())
+        self._flight = fly(self._moments())
+
+    def _moments(self) -> Iterator[Moment]:
+        while True:
+            yield self._moment
+
+    @property
+    def frame(self) -> int:
+        """The video frame at which what is said now acts: the first of the next chunk."""
+        return self._before.end if self._before is not None else 0
+
+    def say(self, raw: Any, item: Item = NOWHERE, source: Source | None = None) -> int:
+        """Take an event as plain values and return its number; TimelineError leaves everything as it was.
+
+        Without `at`, or with one that is past, it acts now. Without a span keys and actions hold until the
+        next ones, a move goes at walking and a turn at looking pace.
+        """
+        source = source or self._source
+        problems: list[Problem] = []
+        event = read_event(raw, item, problems, live=True)
+        if event is None:
+            raise TimelineError(source, problems)
+        files = Files(Timeline(self.header, (), self._source), allow_outside=self._allow_outside)
+        with self._lock:
+            slot = place(Said(event, item), self.frame, self.grid, self.header.camera, files, problems)
+            if problems or files.problems:
+                raise TimelineError(source, problems + files.problems)
+            self._number += 1
+            raw = {"wait": None} if raw == "wait" else raw
+            slot = self._make_room(slot)
+            said = _Said(self._number, raw, slot, ride_of(slot))
+            self._active.append(said)
+            self._waiting.append(said)
+            if self._remember:
+                self._history.append(said)
+            if isinstance(event, Prompt):
+                self._prompts.append(Text(slot.start, event.prompt, recache=event.recache))
+                self._prompts.sort(key=lambda text: text.start)
+            if isinstance(event, End):
+                self._limit = min(self._limit, slot.start)
+            return self._number
+
+    def end(self) -> None:
+        """Nothing more will be said: the film ends when all that has a span is over."""
+        with self._lock:
+            ends = [s.slot.end for s in self._active if s.slot.end < FOREVER]
+            self._limit = min(self._limit, max([self.frame, *ends]))
+
+    def control(self) -> Control | None:
+        """The next chunk's Control, with all that was said until now; None when the film is over."""
+        with self._lock:
+            start = self.frame
+            if start >= self._limit:
+                self._note_effects(self._limit + 1, self._limit)
+                return None
+            due = [s for s in self._active if isinstance(s.slot.event, Cut) and s.slot.start <= start]
+            due.sort(key=lambda s: s.slot.start)
+            scene = start if due or self._before is None else self._before.scene
+            chunk = next_chunk(start, scene, self.grid.chunk, 0 if due else None)
+            track = self._track(chunk, ((start, due[-1].slot.image),) if due else ())
+            told = control(track, chunk, self._before)
+            self._index += 1
+            self._note_effects(chunk.end, start)
+            self._forget(chunk)
+            self._before = chunk
+            return told
+
+    def __iter__(self) -> Iterator[Control]:
+        return iter(self.control, None)
+
+    def effects(self) -> list[Effect]:
+        """What has taken effect since this was asked last, in the order of frames."""
+        with self._lock:
+            taken, self._effects = self._effects, []
+            return sorted(taken, key=lambda effect: effect.frame)
+
+    def record(self) -> list[dict[str, Any]]:
+        """The header and the events, as lines of a timeline file that gives the very same Controls."""
+        with self._lock:
+            last = min(self.frame, self._limit)
+            lines = [dict(self._raw_header)]
+            for said in self._history:
+                slot = said.slot
+                if slot.start >= last or vanished(slot) or isinstance(slot.event, Wait | End):
+                    continue
+                end = last if slot.end == FOREVER else slot.end
+                line = {k: v for k, v in said.raw.items() if k not in ("at", "for", "until")}
+                line["at"] = f"{slot.start}f"
+                if isinstance(slot.event, Spanned):
+                    line["for"] = f"{end - slot.start}f"
+                lines.append(line)
+            return [*lines, {"end": True, "at": f"{last}f"}]
+
+    def _make_room(self, slot: Slot) -> Slot:
+        """End what the new event changes, and let go of what had no time at all."""
+        slot, changed = make_room(slot, [said.slot for said in self._active])
+        for said, now in zip(self._active, changed, strict=True):
+            said.slot = now
+        self._active = [s for s in self._active if not vanished(s.slot)]
+        return slot
+
+    def _track(self, chunk: Chunk, cuts: tuple[Any, ...]) -> Track:
+        """The one chunk as a track of its own."""
+        shown = range(chunk.start, chunk.end)
+        slots = tuple(
+            replace(s.slot, end=min(s.slot.end, chunk.end)) if s.slot.end == FOREVER else s.slot
+            for s in self._active
+        )
+        keys = held_keys(slots, shown)
+        flown = []
+        for frame, step in zip(
+            shown, steps(slots, self.header.camera, self.grid, shown).tolist(), strict=True
+        ):
+            rides = tuple(
+                s.ride for s in self._active if s.ride and 0 <= frame - s.ride.start < len(s.ride.poses)
+            )
+            self._moment = Moment(tuple(step), rides, frame == chunk.scene)
+            flown.append(next(self._flight))
+        return Track(
+            grid=self.grid,
+            frames=min(chunk.end, self._limit),
+            chunks=(chunk,),
+            poses=flown_poses(flown),
+            intrinsics=lenses(slots, self.header.camera, shown),
+            actions=wasd(keys),
+            keys=keys,
+            prompts=tuple(self._prompts),
+            said=tuple(
+                Text(s.slot.start, s.slot.event.action, s.slot.end)
+                for s in self._active
+                if isinstance(s.slot.event, Action)
+            ),
+            cuts=cuts,
+            markers=tuple(
+                Text(s.slot.start, s.slot.event.marker)
+                for s in self._active
+                if isinstance(s.slot.event, Marker)
+            ),
+            first=chunk.start,
+        )
+
+    def _note_effects(self, end: int, boundary: int) -> None:
+        """Words and cuts act at the boundary a chunk begins with, all else at its own frame before `end`."""
+        waiting = []
+        for said in self._waiting:
+            start = said.slot.start
+            words = isinstance(said.slot.event, Prompt | Action | Cut)
+            if start > boundary if words else start >= end:
+                waiting.append(said)
+            else:
+                frame = boundary if words else start
+                self._effects.append(Effect(said.number, max(0, self._index), frame))
+        self._waiting = waiting
+
+    def _forget(self, chunk: Chunk) -> None:
+        """Let go of what can no longer change anything, so a long stream stays small."""
+        lens = max(
+            (s.slot.start for s in self._active if s.slot.path and s.slot.path.intrinsics is not None),
+            default=-1,
+        )
+        kept = []
+        for said in self._active:
+            slot = said.slot
+            lends_lens = slot.path is not None and slot.path.intrinsics is not None and slot.start >= lens
+            cut_is_over = isinstance(slot.event, Cut) and slot.start <= chunk.start
+            if not cut_is_over and (slot.end > chunk.end or slot.start > chunk.start or lends_lens):
+                kept.append(said)
+            else:
+                said.slot, said.ride = replace(slot, path=None), None
+        self._active = kept
+        standing = [text for text in self._prompts if text.start <= chunk.start]
+        self._prompts = standing[-1:] + self._prompts[len(standing) :]
