@@ -62,13 +62,15 @@ class Recorder:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transformer, name)
 
-    def camera(self, rays: Tensor) -> Any:
+    def camera(self, rays: Tensor, *rest: Any) -> Any:
         self.rays.append(rays)
         self.flows.clear()
-        return self._transformer.camera(rays)
+        return self._transformer.camera(rays, *rest)
 
-    def __call__(self, latents: Tensor, condition: Tensor, *rest: Any, flow: bool = True) -> Tensor | None:
-        answer = self._transformer(latents, condition, *rest)
+    def __call__(
+        self, latents: Tensor, condition: Tensor, *rest: Any, flow: bool = True, **more: Any
+    ) -> Tensor | None:
+        answer = self._transformer(latents, condition, *rest, **more)
         self.flows.append(answer[0])
         if not flow:
             self.conditions.append(condition)

@@ -58,10 +58,8 @@ class KVCache:
         self._visible = self._seen()
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Keep this chunk's rotated k and v [1, N, heads, d], then let q (it may be empty) see all that is kept."""
+        """Keep this chunk's rotated k and v [1, N, heads, d], then let q see all that is kept."""
         self.write(layer, k, v)
-        if not q.shape[1]:
-            return q
         keys, values = (self._read(self._store[2 * layer + i]) for i in range(2))
         return attend_all(q, keys, values)
 

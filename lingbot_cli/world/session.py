@@ -38,7 +38,6 @@ class Look:
 class Ahead:
     """A chunk about to be made: what every forward over it is given."""
 
-    control: Control
     look: Look
     condition: Tensor
     camera: Pairs
@@ -95,7 +94,7 @@ class Session:
         self._cache_shape = CacheShape(
             layers=config.layers,
             tokens=self.shape[1] * self.shape[2] // 4,
-            heads=config.heads,
+            heads=config.heads // world.part.size,
             head_dim=config.head_dim,
             window=world.preset.window,
             sink=world.preset.sink,
@@ -119,11 +118,9 @@ class Session:
             for step, t in enumerate(self._schedule.timesteps):
                 if step:
                     latents = self._schedule.renoise(latents, self._draw(step, frames), step - 1)
-                flow = self.world.transformer(
-                    latents, ahead.condition, self._time(t), ahead.camera, self._text, ahead.attend
-                )
+                flow = self._forward(ahead, latents, t)
                 latents = self._schedule.clean(latents, flow, step)
-        self._commit(ahead, latents)
+        self._commit(ahead, control, latents)
         return latents[0]
 
     @torch.inference_mode()
@@ -132,7 +129,7 @@ class Session:
 
         After every chunk so far was recalled in order, denoise goes on bit-equal to the session that made them.
         """
-        self._commit(self._begin(control), latents[None].to(self.world.device))
+        self._commit(self._begin(control), control, latents[None].to(self.world.device))
 
     @torch.inference_mode()
     def skip(self, control: Control) -> None:
@@ -149,23 +146,19 @@ class Session:
             return ((video.float() + 1.0) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).contiguous()
 
     def _begin(self, control: Control) -> Ahead:
+        """Hear and look where the control says, and make room in memory."""
         self._listen(control)
-        look = self._look(control)
+        look = Look(relative(control.poses, self._pose, self._scale), control.intrinsics, control.actions)
         with self._phase("encode"):
             condition = self._condition.next(len(look.steps))
-        camera = self._camera(look)
-        return Ahead(
-            control, look, condition, camera, self._attend(self._cache, self.latent, len(look.steps))
-        )
+        return self._prepare(self._cache, self.latent, look, condition)
 
-    def _commit(self, ahead: Ahead, latents: Tensor) -> None:
+    def _commit(self, ahead: Ahead, control: Control, latents: Tensor) -> None:
         """Leave the clean keys and values of latents [1, 16, c, h, w] in memory and move on."""
         with self._phase("commit"):
-            self.world.transformer(
-                latents, ahead.condition, self._time(0), ahead.camera, self._text, ahead.attend, flow=False
-            )
+            self._forward(ahead, latents, 0, flow=False)
         self._keep(Seen(self.latent, latents, ahead.condition, ahead.look))
-        self._pass(ahead.control)
+        self._pass(control)
 
     def _pass(self, control: Control) -> None:
         self._pose = control.poses[-1]
@@ -184,22 +177,27 @@ class Session:
     def _recache(self) -> None:
         cache = KVCache(self._cache_shape, self.world.device, self.world.transformer.dtype)
         for seen in self._seen:
-            attend = self._attend(cache, seen.start, seen.latents.shape[2])
-            camera = self._camera(seen.look)
-            self.world.transformer(
-                seen.latents, seen.condition, self._time(0), camera, self._text, attend, flow=False
+            self._forward(
+                self._prepare(cache, seen.start, seen.look, seen.condition), seen.latents, 0, flow=False
             )
         self._cache = cache
 
-    def _look(self, control: Control) -> Look:
-        steps = relative(control.poses, self._pose, self._scale)
-        return Look(steps, control.intrinsics, control.actions)
+    def _prepare(self, cache: KVCache, start: int, look: Look, condition: Tensor) -> Ahead:
+        return Ahead(look, condition, self._camera(look), self._attend(cache, start, len(look.steps)))
+
+    def _forward(self, ahead: Ahead, latents: Tensor, t: int, *, flow: bool = True) -> Tensor:
+        return self.world.transformer(
+            *(latents, ahead.condition, torch.full((1,), float(t), device=self.world.device)),
+            *(ahead.camera, self._text, ahead.attend),
+            flow=flow,
+            part=self.world.part,
+        )
 
     def _camera(self, look: Look) -> Pairs:
         transformer = self.world.transformer
         actions = look.actions if transformer.config.control == "act" else None
         told = rays(look.steps, look.intrinsics, *self._size, actions)
-        return transformer.camera(torch.from_numpy(told)[None].to(self.world.device))
+        return transformer.camera(torch.from_numpy(told)[None].to(self.world.device), self.world.part)
 
     def _attend(self, cache: KVCache, start: int, frames: int) -> LayerAttend:
         """How this chunk's tokens are placed, remembered and what they see; makes room for them first."""
@@ -208,10 +206,16 @@ class Session:
         turn = rope.table(
             start, frames, height // 2, width // 2, self._cache_shape.head_dim, self.world.device
         )
+        part = self.world.part
+        count = frames * self._cache_shape.tokens
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            q = rope.rotate(q, turn) if q.shape[1] else q
-            return cache.attend(layer, q, rope.rotate(k, turn), v)
+            if not q.shape[1]:  # a pass that only remembers
+                k, v = part.to_heads([k, v], count)
+                cache.write(layer, rope.rotate(k, turn), v)
+                return q
+            q, k, v = part.to_heads([q, k, v], count)
+            return part.to_tokens(cache.attend(layer, rope.rotate(q, turn), rope.rotate(k, turn), v))
 
         return attend
 
@@ -226,6 +230,3 @@ class Session:
     def _draw(self, step: int, frames: int) -> Tensor:
         channels, height, width = self.shape
         return self._noise(self.chunk, step, (channels, frames, height, width))[None].to(self.world.device)
-
-    def _time(self, t: int) -> Tensor:
-        return torch.full((1,), float(t), device=self.world.device)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lingbot_cli.world.attention import Attend, Attention
+from lingbot_cli.world.part import WHOLE, Part
 from lingbot_cli.world.presets import Preset
 
 # Per block: a pair of tensors. Camera: scale and shift [B, N, dim]; text: keys and values [B, L, heads, d].
@@ -154,9 +155,9 @@ class Transformer(nn.Module):
         tokens = self.text_embedding(rows)
         return [block.cross_attn.keys_values(tokens) for block in self.each()]
 
-    def camera(self, rays: Tensor) -> Pairs:
+    def camera(self, rays: Tensor, part: Part = WHOLE) -> Pairs:
         """Scale and shift of every block for rays [B, control_dim, c, h, w]; they depend on neither t nor x."""
-        p = self.patch_embedding_wancamctrl(patchify(rays.to(self.dtype)))
+        p = self.patch_embedding_wancamctrl(part.own(patchify(rays.to(self.dtype))))
         p = p + self.c2ws_hidden_states_layer2(F.silu(self.c2ws_hidden_states_layer1(p)))
         return [block.camera(p) for block in self.each()]
 
@@ -180,14 +181,18 @@ class Transformer(nn.Module):
         attend: LayerAttend,
         *,
         flow: bool = True,
+        part: Part = WHOLE,
     ) -> Tensor | None:
         """Flow [B, 16, c, h, w] float32 of latents [B, 16, c, h, w] under condition [B, 20, c, h, w] at t [B].
 
         `attend(layer, q, k, v)` rotates, remembers and attends. With `flow=False` the pass is only for what it
-        leaves in the memory: it stops at the last block's keys and values and returns nothing.
+        leaves in the memory: it stops at the last block's keys and values and returns nothing. `part` is
+        this process's share of the tokens; `camera` holds that share only.
         """
-        x = patchify(torch.cat([latents, condition], dim=1).to(self.dtype))
-        x = F.linear(x, self.patch_embedding.weight.flatten(1), self.patch_embedding.bias).float()
+        tokens = patchify(torch.cat([latents, condition], dim=1).to(self.dtype))
+        x = F.linear(
+            part.own(tokens), self.patch_embedding.weight.flatten(1), self.patch_embedding.bias
+        ).float()
         embedding, rows = self.time(t)
         last = len(self.blocks) - 1
         for layer, block in enumerate(self.each()):
@@ -196,7 +201,7 @@ class Transformer(nn.Module):
                 attend(layer, k[:, :0], k, v)
                 return None
             x = block(x, rows, camera[layer], text[layer], lambda q, k, v, i=layer: attend(i, q, k, v))
-        return unpatchify(self.head(x, embedding), latents.shape)
+        return unpatchify(part.all(self.head(x, embedding), tokens.shape[1]), latents.shape)
 
 
 def patchify(x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from lingbot_cli.world.part import WHOLE, Part
 from lingbot_cli.world.presets import Preset
 from lingbot_cli.world.transformer import Transformer
 from lingbot_cli.world.vae import VAE
@@ -20,7 +21,10 @@ class TextEncoder(Protocol):
 
 @dataclass(frozen=True)
 class World:
-    """Weights and settings; `identity` is a hash of the weights, the same wherever they are loaded."""
+    """Weights and settings; `identity` is a hash of the weights, the same wherever they are loaded.
+
+    `part` is this process's share of the work where several devices make one film.
+    """
 
     preset: Preset
     transformer: Transformer
@@ -29,3 +33,4 @@ class World:
     device: torch.device
     identity: str = ""
     trained: bool = True
+    part: Part = WHOLE
