@@ -12,6 +12,7 @@ from training.place.palette import MOODS
 from training.prompts import prompt
 from training.start_world import told_rays
 from training.teacher import CHUNK, SCHEDULE, Batch
+from training.team import DEVICE
 from training.train_text import encoder, rows
 
 _POOL = 250
@@ -72,7 +73,7 @@ def batch(data: Latents, prompts: Prompts, rng: np.random.Generator, count: int)
         starts.append(start)
         counts.append(learned)
     stacked = [torch.stack(x) for x in (clean, told, rays, text, said, starts, counts, where)]
-    return Batch(*stacked)
+    return Batch(*(x.to(DEVICE) for x in stacked))
 
 
 def _said(moods: Tensor, prompts: Prompts, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -104,11 +105,11 @@ def noised(clean: Tensor, copies: int, generator: torch.Generator) -> tuple[Tens
     shape = (copies, *clean.shape[:2])
     odds = torch.tensor([0.46, 0.18, 0.18, 0.18])
     step = torch.multinomial(odds, int(np.prod(shape)), replacement=True, generator=generator).view(shape)
-    sigma = torch.tensor(SCHEDULE.sigmas)[step].float()
+    sigma = torch.tensor(SCHEDULE.sigmas)[step].float().to(DEVICE)
     wide = sigma[..., None, None, None, None]
-    noise = torch.randn(copies, *clean.shape, generator=generator)
+    noise = torch.randn(copies, *clean.shape, generator=generator).to(DEVICE)
     noisy = torch.where(wide > 0.999, noise, (1 - wide) * clean + wide * noise)
-    return noisy, sigma, torch.tensor(SCHEDULE.timesteps)[step].float()
+    return noisy, sigma, torch.tensor(SCHEDULE.timesteps)[step].float().to(DEVICE)
 
 
 def _chunks(x: Tensor) -> Tensor:

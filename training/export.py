@@ -38,7 +38,9 @@ def export(folder: Path, out: Path, source: str) -> None:
 
     def newest(stage: str) -> dict[str, Tensor]:
         final = folder / f"{stage}-final.pt"
-        return torch.load(final if final.exists() else folder / f"{stage}.pt", weights_only=True)["average"]
+        return torch.load(
+            final if final.exists() else folder / f"{stage}.pt", weights_only=True, map_location="cpu"
+        )["average"]
 
     statistics = torch.load(folder / "statistics.pt", weights_only=True)
     vae = fold(newest("vae"), statistics["mean"], statistics["std"])

@@ -18,7 +18,7 @@ from training.fused import fuse_norms
 from training.place.palette import MOODS
 from training.place.render import render
 from training.samples import HEIGHT, WIDTH
-from training.team import save
+from training.team import DEVICE, save
 from training.vae_loss import CONFIG, as_video
 
 # The encoding of an image and then grey is followed for this many latents; from there it has settled.
@@ -68,17 +68,17 @@ def encode(vae: VAE, clips: Clips, which: range, path: Path, seed: int) -> None:
     grey = _settled(vae, clips.video.shape[2:4])
     clean, told = [], []
     for i in which:
-        video = as_video(torch.from_numpy(clips.video[i].copy())[None])
+        video = as_video(torch.from_numpy(clips.video[i].copy())[None].to(DEVICE))
         image = video[:, :, 0]
         if rng.random() < 0.5:
             optics = torch.tensor([[clips.focal[i], clips.focal[i], 416.0, 240.0]])
             mood = torch.eye(len(MOODS))[[int(clips.moods[i, 0])]]
             large = render(torch.from_numpy(clips.stood[i, :1]), optics, mood, height=HEIGHT, width=WIDTH)
-            image = fit(large[0], *clips.video.shape[2:4])[None]
+            image = fit(large[0], *clips.video.shape[2:4])[None].to(DEVICE)
         begin = torch.cat([image[:, :, None], video.new_zeros(1, 3, 4 * _FOLLOWED - 4, *image.shape[-2:])], 2)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            clean.append(vae.encode(video)[0].half())
-            first = vae.encode(begin.contiguous(memory_format=torch.channels_last_3d))[0].half()
+        with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
+            clean.append(vae.encode(video)[0].half().cpu())
+            first = vae.encode(begin.contiguous(memory_format=torch.channels_last_3d))[0].half().cpu()
         rest = grey[:, None].expand(-1, LATENTS - first.shape[1], -1, -1).half()
         told.append(torch.cat([first, rest], 1))
     part = slice(which.start, which.stop)
@@ -100,8 +100,8 @@ def _settled(vae: VAE, size: tuple[int, int]) -> Tensor:
     """The latent [16, h, w] of grey that has gone on for longer than the encoder remembers."""
     carry, latent = Carry(), torch.empty(0)
     for step in range(vae.config.memory_frames // 4 + 2):
-        latent = vae.encode(torch.zeros(1, 3, 4 if step else 1, *size), carry)
-    return latent[0, :, -1]
+        latent = vae.encode(torch.zeros(1, 3, 4 if step else 1, *size, device=DEVICE), carry)
+    return latent[0, :, -1].cpu()
 
 
 @torch.no_grad()
@@ -109,18 +109,22 @@ def statistics(vae: VAE, clips: Clips, count: int = 40) -> dict[str, Tensor]:
     """Mean and standard deviation [16] of the raw latents' channels over some clips."""
     means = []
     for i in range(count):
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            means.append(vae.moments(as_video(torch.from_numpy(clips.video[i].copy())[None]))[0].float())
+        with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
+            video = as_video(torch.from_numpy(clips.video[i].copy())[None].to(DEVICE))
+            means.append(vae.moments(video)[0].float().cpu())
     values = torch.cat(means).transpose(0, 1).flatten(1)
     return {"mean": values.mean(1), "std": values.std(1)}
 
 
 def encode_share(rank: int, folder: Path, clips: int, seed: int) -> None:
     """This process's half of the work: a file of latents for every fifty clips, those there left alone."""
-    fuse_norms()
+    if DEVICE.type == "cpu":
+        fuse_norms()
     seen = Clips.open(folder / "data")
-    state = torch.load(folder / "vae.pt", weights_only=True)["average"]
-    vae = VAE(CONFIG)
+    final = folder / "vae-final.pt"
+    trained = final if final.exists() else folder / "vae.pt"
+    state = torch.load(trained, weights_only=True, map_location="cpu")["average"]
+    vae = VAE(CONFIG).to(DEVICE)
     vae.load_state_dict(state)
     place = folder / "statistics.pt"
     if rank == 0 and not place.exists():

@@ -49,7 +49,9 @@ class Told:
         clips, _, _, frames, height, width = batch.clean.shape
         self.camera = model.camera(batch.rays.flatten(0, 1))
         tokens = model.text_embedding(batch.rows.flatten(0, 1))
-        heard = (batch.said + torch.arange(clips)[:, None] * batch.rows.shape[1]).flatten()
+        heard = (
+            batch.said + torch.arange(clips, device=batch.said.device)[:, None] * batch.rows.shape[1]
+        ).flatten()
         self.text = [tuple(x[heard] for x in block.cross_attn.keys_values(tokens)) for block in model.each()]
         size = (frames, height // 2, width // 2)
         dim, device = model.config.head_dim, batch.clean.device
@@ -72,6 +74,9 @@ class Told:
             latents, condition, times, _more(self.camera, count), _more(self.text, count), listen
         )
         return flow.view(count, *shape)
+
+    def _time(self, clips: int, step: int) -> Tensor:
+        return torch.full((clips,), float(SCHEDULE.timesteps[step]), device=self.turn.device)
 
     def _turned(self, x: Tensor, count: int) -> Tensor:
         flat = x.reshape(count, -1, *x.shape[2:])
@@ -104,12 +109,14 @@ class Told:
             clean = self.batch.clean[:, j]
             if j >= first:
                 for step in (0, 2) if again else (0,):
-                    sigma, t = SCHEDULE.sigmas[step], torch.full((clips,), float(SCHEDULE.timesteps[step]))
+                    sigma, t = SCHEDULE.sigmas[step], self._time(clips, step)
                     noise = torch.randn_like(clean)
                     noisy = (1 - sigma) * clean + sigma * noise if step else noise
                     clean = noisy - sigma * self.model(noisy, condition, t, camera, text, listen)
             made.append(clean)
-            self.model(clean, condition, torch.zeros(clips), camera, text, listen, flow=False)
+            self.model(
+                clean, condition, torch.zeros(clips, device=clean.device), camera, text, listen, flow=False
+            )
         return torch.stack(made, 1)
 
 

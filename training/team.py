@@ -11,9 +11,16 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
 
 def together(workers: int, work: Callable[..., None], *rest: Any) -> None:
-    """Run `work(rank, *rest)` in that many processes, gradients averaged over the loopback interface."""
+    """Run `work(rank, *rest)` in that many processes, gradients averaged over the loopback interface.
+
+    With a GPU there is one, which has it.
+    """
+    if DEVICE.type == "cuda":
+        workers = 1
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
@@ -35,6 +42,8 @@ def average_gradients(model: nn.Module) -> None:
     parameters = [p for p in model.parameters() if p.requires_grad]
     for p in parameters:
         p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+    if dist.get_world_size() == 1:
+        return
     flat = torch.cat([p.grad.flatten() for p in parameters])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()

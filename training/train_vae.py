@@ -10,8 +10,8 @@ from lingbot_cli.world.vae import VAE
 from training.data import Clips
 from training.fused import fuse_norms
 from training.muon import Muon
-from training.team import Average, Clock, average_gradients, finite, note, save
-from training.vae_loss import as_video, loss, psnr, start
+from training.team import DEVICE, Average, Clock, average_gradients, finite, note, save
+from training.vae_loss import CONFIG, as_video, loss, psnr, start
 
 CROP = 40
 PICTURES_UNTIL, CLIPS_UNTIL = 0.15, 0.85  # parts of the stage's time
@@ -42,15 +42,16 @@ def rate(progress: float) -> float:
 
 def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
     """Train for that many minutes of the stage's own clock, going on from `vae.pt` when there is one."""
-    fuse_norms()
+    if DEVICE.type == "cpu":
+        fuse_norms()
     clips, unseen = Clips.open(folder / "data"), Clips.open(folder / "held-out")
-    shown = torch.from_numpy(unseen.video[:6].copy())
-    vae = start(seed)
+    shown = torch.from_numpy(unseen.video[:6].copy()).to(DEVICE)
+    vae = start(seed).to(DEVICE)
     checkpoint = folder / "vae.pt"
     optimiser, average = Muon(vae, lr=0.02, adam_lr=2e-3), Average(vae, 0.995)
     step, spent, total, decoder_only = 0, 0.0, 60 * minutes, False
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+        state = torch.load(checkpoint, weights_only=True, map_location=DEVICE)
         vae.load_state_dict(state["model"])
         average.weights, step, spent = state["average"], state["step"], state["spent"]
         decoder_only = spent >= CLIPS_UNTIL * total
@@ -67,7 +68,7 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
             optimiser = _decoder_alone(vae)
         optimiser.scale(rate(progress))
         single = progress < PICTURES_UNTIL or step % 6 == 0
-        batch = as_video(pictures(clips, rng, 8) if single else crop(clips, rng))
+        batch = as_video((pictures(clips, rng, 8) if single else crop(clips, rng)).to(DEVICE))
         value = loss(vae, batch, encoder_frozen=decoder_only)
         optimiser.zero_grad()
         value.backward()
@@ -97,7 +98,7 @@ def _decoder_alone(vae: VAE) -> Muon:
 
 
 def _report(folder: Path, average: Average, unseen: Tensor, step: int, spent: float, value: float) -> None:
-    vae = VAE(start(0).config)
+    vae = VAE(CONFIG).to(DEVICE)
     vae.load_state_dict(average.weights)
     still, clip = psnr(vae, unseen[:, ::14].flatten(0, 1)[:, None]), psnr(vae, unseen[:3])
     note(

@@ -13,7 +13,7 @@ from training.latents import Latents
 from training.muon import Muon
 from training.start_world import start
 from training.teacher import Batch, Told, loss
-from training.team import Average, Clock, average_gradients, finite, note, save
+from training.team import DEVICE, Average, Clock, average_gradients, finite, note, save
 
 CLIPS, COPIES = 2, 2
 OWN_PAST_FROM = 0.5  # part of the stage's time from which every second step goes on from its own films
@@ -49,7 +49,7 @@ def learn(
     learner: Learner, told: Batch, rng: np.random.Generator, generator: torch.Generator, own_past: bool
 ) -> tuple[Tensor, Tensor]:
     """The two losses of one batch: of the pictures, and of the whereabouts."""
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
         prepared = Told(learner.world, told)
         past = told.clean
         if own_past:
@@ -57,8 +57,8 @@ def learn(
             keep = (told.starts[:, 1] == 3).float()[:, None] * torch.ones_like(told.counts)
             own = torch.maximum(keep, told.counts)[..., None, None, None, None]
             past = own * made + (1 - own) * told.clean
-        blur = 0.12 * torch.rand(*past.shape[:2], 1, 1, 1, 1, generator=generator)
-        past = past + blur * torch.randn(past.shape, generator=generator)
+        blur = 0.12 * torch.rand(*past.shape[:2], 1, 1, 1, 1, generator=generator).to(DEVICE)
+        past = past + blur * torch.randn(past.shape, generator=generator).to(DEVICE)
         noisy, sigma, t = noised(told.clean, COPIES, generator)
         flow = prepared.run([past, *noisy], [torch.zeros_like(t[0]), *t])
         where = learner.whereabouts(told.clean.shape[3])
@@ -70,18 +70,19 @@ def learn(
 
 def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
     """Train for that many minutes of the stage's own clock, going on from `world.pt` when there is one."""
-    spell_attention_out()
+    if DEVICE.type == "cpu":
+        spell_attention_out()
     data = Latents.open(sorted((folder / "latents").glob("*.pt")))
     unseen = Latents.open([folder / "held-out.pt"])
     prompts = Prompts(folder, seed)
     world = start(data.asked, data.focal, seed)
-    learner = Learner(world)
+    learner = Learner(world).to(DEVICE)
     checkpoint = folder / "world.pt"
     optimiser = Muon(learner, lr=0.012, adam_lr=1e-3, plain=[f"world.{p}" for p in _PLAIN] + ["pose"])
     average = Average(world, 0.998)
     step, spent = 0, 0.0
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
+        state = torch.load(checkpoint, weights_only=True, map_location=DEVICE)
         learner.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
         average.weights, step, spent = state["average"], state["step"], state["spent"]
@@ -125,14 +126,14 @@ def _report(
     losses: np.ndarray,
 ) -> None:
     """Note how well the averaged weights imagine chunks of unseen clips from noise, from the true past and alone."""
-    world = Transformer(start(unseen.asked, unseen.focal, 0).config)
+    world = Transformer(start(unseen.asked, unseen.focal, 0).config).to(DEVICE)
     world.load_state_dict(average.weights)
     told = batch(unseen, prompts, np.random.default_rng(5), 8)
     generator = torch.Generator().manual_seed(5)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
         prepared = Told(world, told)
-        noise = torch.randn(1, *told.clean.shape, generator=generator)
-        sigma = torch.full(noise.shape[:3], 0.9998)
+        noise = torch.randn(1, *told.clean.shape, generator=generator).to(DEVICE)
+        sigma = torch.full(noise.shape[:3], 0.9998, device=DEVICE)
         flow = prepared.run(
             [told.clean, noise[0]], [torch.zeros_like(sigma[0]), 999 * torch.ones_like(sigma[0])]
         )

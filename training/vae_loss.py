@@ -65,4 +65,4 @@ def psnr(vae: VAE, pictures: Tensor) -> Tensor:
             shown = vae.decoder(vae.conv2(mean, None), None)
         shown = ((shown.float().clamp(-1, 1) + 1) * 127.5).round() / 255
         errors.append(F.mse_loss(shown, (video + 1) / 2, reduction="none").mean(dim=(0, 1, 3, 4)))
-    return -10 * torch.log10(torch.stack(errors).mean(0))
+    return -10 * torch.log10(torch.stack(errors).mean(0)).cpu()
