@@ -17,6 +17,7 @@ from lingbot_cli.redact import redact
 # imports no torch when it is imported itself, so help stays quick.
 COMMANDS: dict[str, str] = {
     "render": "lingbot_cli.cli.render",
+    "show": "lingbot_cli.cli.show",
     "parity": "lingbot_cli.cli.parity",
 }
 

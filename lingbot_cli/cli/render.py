@@ -63,6 +63,9 @@ def render(
     crf: Annotated[int | None, typer.Option(min=0, max=100, help="The codec's quality number.")] = None,
     format: Annotated[str | None, typer.Option(help="The format where the name does not say it.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    no_metadata: Annotated[
+        bool, typer.Option("--no-metadata", help="Leave out of the film how it was made.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
@@ -86,6 +89,7 @@ def render(
     try:
         prepared = prepare(request, lambda: env.stdin.buffer.read())
         sink = choose_sinks(targets, options, env.environ, env.stdout_bytes if piped else None)
-        perform(prepared, sink, display, metadata={}, clock=env.clock)
+        written = None if no_metadata else {"quality": quality, "codec": codec, "crf": crf}
+        perform(prepared, sink, display, written=written, clock=env.clock)
     finally:
         display.close()

@@ -1,14 +1,15 @@
 """A prepared film becomes a finished one, or ends well when it cannot."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lingbot_cli.errors import LingbotError
 from lingbot_cli.run.display import Announcement, Display
 from lingbot_cli.run.job import Chunk, Made, render
 from lingbot_cli.run.progress import Meter
+from lingbot_cli.run.recipe import metadata_of, recipe_of
 from lingbot_cli.run.request import Prepared
 from lingbot_cli.run.signals import Interruption
 from lingbot_cli.sinks.base import Sink
@@ -41,6 +42,14 @@ class Opened:
         )
 
 
+def precision_of(prepared: Prepared) -> str:
+    """What the world will compute in: what was asked for, or its device's usual."""
+    from lingbot_cli.world.precision import pick_device
+
+    on_cuda = pick_device(prepared.request.device).type == "cuda"
+    return prepared.request.precision or ("bfloat16" if on_cuda else "float32")
+
+
 def load(prepared: Prepared) -> Opened:
     """Load the world and encode every prompt of the film."""
     from lingbot_cli.weights.load import load_world
@@ -57,19 +66,21 @@ def perform(
     sink: Sink,
     display: Display,
     *,
-    metadata: dict[str, str],
+    written: Mapping[str, Any] | None,
     clock: Callable[[], float],
 ) -> Made:
     """Render the film into `sink`, telling `display`; whatever happens, the sink ends closed or aborted.
 
+    `written` is what the film's recipe says of its encoding; None leaves the recipe out.
     Errors: what any stage raises; InterruptedRun after a signal, when the film is not whole.
     """
-    film = replace(prepared.info(), metadata=metadata)
+    film = prepared.info()
     with Interruption(display.warning).listening() as stopped:
         display.plan(Announcement(plan_facts(prepared), prepared.summary()))
-        for difference in prepared.checkpoint.differences:
-            display.warning(str(difference))
         try:
+            if written is not None:
+                recipe = recipe_of(prepared, precision=precision_of(prepared), written=written)
+                film = replace(film, metadata=metadata_of(recipe))
             sink.open(film)
             opened = load(prepared)
             meter = Meter(film.fps, len(prepared.controls), film.frames, clock)
@@ -110,6 +121,7 @@ def plan_facts(prepared: Prepared) -> dict[str, object]:
         "seed": planned.seed,
         "model": planned.preset,
         "licence": prepared.checkpoint.preset.licence,
+        "differences": [str(difference) for difference in prepared.checkpoint.differences],
     }
 
 

@@ -37,7 +37,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A film ready to be made: `images` [H, W, 3] uint8 of each scene, the first under None."""
+    """A film ready to be made.
+
+    `images` [H, W, 3] uint8 of each scene, the first under None; `timeline` is its file's text.
+    """
 
     request: Request
     checkpoint: Checkpoint
@@ -45,6 +48,7 @@ class Prepared:
     plan: Plan
     controls: tuple[Control, ...]
     images: dict[Path | None, np.ndarray]
+    timeline: str | None
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -58,13 +62,14 @@ class Prepared:
         return FilmInfo(self.plan.height, self.plan.width, fps, self.plan.frames, markers)
 
     def summary(self) -> str:
-        """The film in one line."""
+        """The film in one line, and a line for each setting the checkpoint decides otherwise."""
         chunks = len(self.plan.chunks)
-        return (
+        film = (
             f"{self.plan.width}x{self.plan.height} · {self.plan.frames} frames, {self.plan.seconds:.1f} s at "
             f"{self.plan.fps} fps · {chunks} chunk{'s' if chunks > 1 else ''} · seed {self.plan.seed} · "
             f"{self.plan.preset} ({self.checkpoint.preset.licence})"
         )
+        return "\n".join([film, *map(str, self.checkpoint.differences)])
 
 
 def prepare(request: Request, stdin: Callable[[], bytes] | None = None) -> Prepared:
@@ -73,13 +78,14 @@ def prepare(request: Request, stdin: Callable[[], bytes] | None = None) -> Prepa
     Errors: UsageError with all that is wrong in a timeline at once, SetupError for a model that is not here.
     """
     checkpoint = read_checkpoint(request.model, request.assets)
+    piped = stdin() if request.timeline == "-" and stdin is not None else b""
     chosen = film(
         checkpoint.preset.chunk,
         timeline=request.timeline,
         moves=request.moves,
         poses=request.poses,
         flags=request.flags,
-        stdin=stdin,
+        stdin=lambda: piped,
     )
     cuts = [path for _, path in chosen.track.cuts]
     images: dict[Path | None, np.ndarray] = {None: read_image(request.image)}
@@ -87,7 +93,10 @@ def prepare(request: Request, stdin: Callable[[], bytes] | None = None) -> Prepa
     height, width = _size(request, chosen, images[None], checkpoint.preset.area)
     seed = next(seed for seed in (request.seed, chosen.header.seed, DEFAULT_SEED) if seed is not None)
     planned = plan(chosen.track, checkpoint.preset, height=height, width=width, seed=seed)
-    return Prepared(request, checkpoint, chosen, planned, tuple(controls(chosen.track)), images)
+    text = None
+    if request.timeline is not None:
+        text = (piped if request.timeline == "-" else Path(request.timeline).read_bytes()).decode()
+    return Prepared(request, checkpoint, chosen, planned, tuple(controls(chosen.track)), images, text)
 
 
 def _size(request: Request, chosen: Film, image: np.ndarray, area: int) -> tuple[int, int]:

@@ -83,7 +83,7 @@ def test_quiet_is_quiet_and_plain_lines_say_how_it_went(tmp_path, image):
     quiet = lingbot("render", str(image), "--moves", "w-3", *SMALL, "-o", "null:", "-q")
     assert (quiet.code, quiet.stdout, quiet.stderr) == (0, "", "")
     plain = lingbot("render", str(image), "--moves", "w-3", *SMALL, "-o", f"{tmp_path}/a.mkv")
-    first, chunk, last = plain.stderr.splitlines()
+    first, *_, chunk, last = plain.stderr.splitlines()
     assert first.startswith("32x32 · 3 frames")
     assert chunk.startswith("chunk 1/1 · 3 frames · ")
     assert last.startswith(f"{tmp_path}/a.mkv: 3 frames, 0.2 s at 16 fps, made in ")

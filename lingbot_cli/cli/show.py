@@ -1,0 +1,94 @@
+"""`lingbot show`: how a film was made."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from lingbot_cli.env import Env
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    film: Annotated[Path, typer.Argument(help="A film made with lingbot.")],
+    timeline: Annotated[
+        str | None, typer.Option(help="Write the film's timeline to this file, or to - for standard output.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the recipe as JSON.")] = False,
+) -> None:
+    """Print the recipe a film carries and the command that renders it again.
+
+    Example: lingbot show walk.mp4 --timeline walk.yaml
+    """
+    from lingbot_cli.run.recipe import read_recipe
+    from lingbot_cli.sinks.binary import find_ffmpeg
+    from lingbot_cli.sinks.tags import read_tags
+
+    env: Env = ctx.obj
+    recipe = read_recipe(read_tags(find_ffmpeg(env.environ), film), film)
+    if timeline is not None:
+        _write_timeline(env, recipe, film, timeline, overwrite)
+    if as_json:
+        env.out.file.write(json.dumps(recipe, ensure_ascii=False, indent=2) + "\n")
+    elif timeline is None:
+        _print(env.out, recipe, film)
+
+
+def _write_timeline(env: Env, recipe: dict[str, Any], film: Path, target: str, overwrite: bool) -> None:
+    from lingbot_cli.errors import OutputError, UsageError
+
+    if recipe["timeline"] is None:
+        raise UsageError(f"{film} was made without a timeline", hint="`lingbot show` prints its command")
+    if target == "-":
+        env.out.file.write(recipe["timeline"])
+        return
+    try:
+        with open(target, "w" if overwrite else "x") as file:
+            file.write(recipe["timeline"])
+    except FileExistsError as there:
+        raise UsageError(
+            f"{target} exists already", hint="choose another name, or say --overwrite"
+        ) from there
+    except OSError as failure:
+        raise OutputError(f"{target} cannot be written: {failure.strerror}") from failure
+
+
+def _print(out: Console, recipe: dict[str, Any], film: Path) -> None:
+    """Print the recipe for people."""
+    from lingbot_cli.run.recipe import command_of
+
+    model, versions = recipe["model"], recipe["versions"]
+    rows = {"model": f"{model['preset']['name']} ({model['identity']})"}
+    rows |= {name: str(value) for name, value in recipe["flags"].items() if name not in ("timeline", "model")}
+    rows |= {"versions": ", ".join(f"{name} {number}" for name, number in versions.items())}
+    for name, value in rows.items():
+        out.print(f"[bold]{name:>13}[/]  {escape(value)}")
+    for path, digest in recipe["files"].items():
+        out.print(f"[bold]{'file':>13}[/]  {escape(path)} ({_state(Path(path), digest)})")
+    timeline = recipe["flags"].get("timeline")
+    again = film.with_name(f"{film.stem}-again{film.suffix}")
+    out.print("\nTo render it again:")
+    if timeline is not None and not _holds(Path(timeline), recipe["timeline"]):
+        kept = film.with_suffix(".jsonl" if timeline == "-" else Path(timeline).suffix)
+        out.print(escape(f"  lingbot show {film} --timeline {kept}"))
+        timeline = str(kept)
+    out.print(escape(f"  {command_of(recipe, str(again), timeline)}"))
+
+
+def _state(path: Path, digest: str) -> str:
+    from lingbot_cli.run.recipe import file_hash
+
+    if not path.is_file():
+        return "not here"
+    return "unchanged" if file_hash(path) == digest else "has changed since"
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode()
