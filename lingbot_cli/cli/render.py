@@ -63,6 +63,10 @@ def render(
     crf: Annotated[int | None, typer.Option(min=0, max=100, help="The codec's quality number.")] = None,
     format: Annotated[str | None, typer.Option(help="The format where the name does not say it.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    overlay: Annotated[
+        Literal["none", "keys", "burn"],
+        typer.Option(help="keys: a copy that shows keys and prompt; burn: show them on the film itself."),
+    ] = "none",
     no_metadata: Annotated[
         bool, typer.Option("--no-metadata", help="Leave out of the film how it was made.")
     ] = False,
@@ -73,10 +77,14 @@ def render(
 
     Example: lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml -o walk.mp4
     """
+    from lingbot_cli.errors import UsageError
     from lingbot_cli.run.display import choose_display
     from lingbot_cli.run.perform import perform
     from lingbot_cli.run.request import Request, prepare
     from lingbot_cli.sinks.choose import OutputOptions, choose_sinks
+    from lingbot_cli.sinks.overlay import OverlaySink
+    from lingbot_cli.sinks.place import copy_name
+    from lingbot_cli.sinks.tee import TeeSink
     from lingbot_cli.timeline.film import Flags
 
     env: Env = ctx.obj
@@ -89,6 +97,16 @@ def render(
     try:
         prepared = prepare(request, lambda: env.stdin.buffer.read())
         sink = choose_sinks(targets, options, env.environ, env.stdout_bytes if piped else None)
+        if overlay == "burn":
+            sink = OverlaySink(sink, prepared.captions(), enlarge=False)
+        elif overlay == "keys":
+            copies = [copy_name(target, "keys") for target in targets if target not in ("-", "null:")]
+            if not copies:
+                raise UsageError(
+                    "--overlay keys makes a copy of a file, and no -o is one", hint="use --overlay burn"
+                )
+            copy = choose_sinks(copies, options, env.environ)
+            sink = TeeSink([sink, OverlaySink(copy, prepared.captions(), enlarge=True)])
         written = None if no_metadata else {"quality": quality, "codec": codec, "crf": crf}
         perform(prepared, sink, display, written=written, clock=env.clock)
     finally:

@@ -11,6 +11,7 @@ from lingbot_cli.control import Control
 from lingbot_cli.image import fitting_size, parse_size, read_image
 from lingbot_cli.plan import Plan, plan
 from lingbot_cli.sinks.base import Chapter, FilmInfo
+from lingbot_cli.sinks.overlay import Caption
 from lingbot_cli.timeline.controls import controls
 from lingbot_cli.timeline.film import Film, Flags, film
 from lingbot_cli.weights.checkpoint import Checkpoint, read_checkpoint
@@ -54,6 +55,15 @@ class Prepared:
     def prompts(self) -> tuple[str, ...]:
         """Every text the world will hear, once each."""
         return tuple(dict.fromkeys(control.prompt for control in self.controls))
+
+    def captions(self) -> list[Caption]:
+        """What an overlay says on each frame."""
+        keys = self.film.track.keys
+        return [
+            Caption(keys[frame], chunk.prompt)
+            for chunk in self.plan.chunks
+            for frame in range(chunk.start, chunk.start + chunk.frames)
+        ]
 
     def info(self) -> FilmInfo:
         """What sinks are told, without metadata."""

@@ -29,6 +29,14 @@ def partial_name(path: Path) -> Path:
     return path.with_name(f"{path.stem}.partial{path.suffix}")
 
 
+def copy_name(target: str, what: str) -> str:
+    """Return the name of another version of an output: film.mp4 → film.WHAT.mp4, a/%05d.png → a.WHAT/%05d.png."""
+    path = Path(target)
+    if _NUMBER.search(path.name):
+        return str(path.parent.with_name(f"{path.absolute().parent.name}.{what}") / path.name)
+    return str(path.with_name(f"{path.stem}.{what}{path.suffix}"))
+
+
 class FilePlace:
     """One file, beside its final name until it is whole."""
 

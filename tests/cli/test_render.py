@@ -87,3 +87,15 @@ def test_quiet_is_quiet_and_plain_lines_say_how_it_went(tmp_path, image):
     assert first.startswith("32x32 · 3 frames")
     assert chunk.startswith("chunk 1/1 · 3 frames · ")
     assert last.startswith(f"{tmp_path}/a.mkv: 3 frames, 0.2 s at 16 fps, made in ")
+
+
+def test_keys_are_drawn_on_a_copy_or_on_the_film(tmp_path, image):
+    common = ("render", str(image), "--moves", "w-3", *SMALL)
+    assert lingbot(*common, "-o", f"{tmp_path}/a/%d.png", "--overlay", "keys").code == 0
+    assert lingbot(*common, "-o", f"{tmp_path}/b/%d.png", "--overlay", "burn").code == 0
+    clean, copy, burnt = (frames(tmp_path / folder) for folder in ("a", "a.keys", "b"))
+    assert len(clean) == len(copy) == len(burnt) == 3
+    assert copy[0].shape == (384, 384, 3)
+    assert burnt[0].shape == clean[0].shape
+    assert (burnt[0] != clean[0]).any()
+    assert lingbot(*common, "-o", "null:", "--overlay", "keys").code == 2

@@ -1,0 +1,99 @@
+"""Draws the keys that are held and the prompt on the picture, on the way to another sink."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from lingbot_cli.sinks.base import FilmInfo, Sink
+
+# Where each key lies, in key widths from the left or (negative) from the right, and from the bottom.
+_KEYS = {
+    **{"q": (0, 2), "w": (1, 2), "e": (2, 2), "a": (0, 1), "s": (1, 1), "d": (2, 1)},
+    **{"i": (-2, 2), "j": (-3, 1), "k": (-2, 1), "l": (-1, 1)},
+}
+_READABLE = 360  # pixels of height below which a copy is enlarged
+_CACHED = 64
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What is drawn on one frame: the letters held, and the prompt."""
+
+    keys: str
+    prompt: str
+
+
+class OverlaySink:
+    """Hands frames with captions to `sink`; `enlarge` makes small films big enough to read."""
+
+    def __init__(self, sink: Sink, captions: Sequence[Caption], *, enlarge: bool) -> None:
+        self.name = sink.name
+        self._sink = sink
+        self._captions = captions
+        self._enlarge = enlarge
+        self._scale = 1
+        self._frame = 0
+
+    def open(self, film: FilmInfo) -> None:
+        self._frame = 0
+        self._scale = -(-_READABLE // film.height) if self._enlarge and film.height < _READABLE else 1
+        self._sink.open(replace(film, height=film.height * self._scale, width=film.width * self._scale))
+
+    def write(self, frames: np.ndarray) -> None:
+        large = frames.repeat(self._scale, axis=1).repeat(self._scale, axis=2)
+        for frame in large:
+            caption = self._captions[min(self._frame, len(self._captions) - 1)]
+            colour, cover = layer(caption, frame.shape[0], frame.shape[1])
+            frame[:] = (frame * (255 - cover) + colour * cover) // 255
+            self._frame += 1
+        self._sink.write(large)
+
+    def check(self) -> None:
+        self._sink.check()
+
+    def close(self) -> None:
+        self._sink.close()
+
+    def abort(self) -> str | None:
+        return self._sink.abort()
+
+
+@lru_cache(_CACHED)
+def layer(caption: Caption, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what to paint and how strongly: uint16 [H, W, 3] and [H, W, 1], both 0 to 255."""
+    image = Image.new("RGBA", (width, height), (0, 0, 0, 0))
+    draw = ImageDraw.Draw(image)
+    side = max(8, min(height // 9, width // 8))
+    for key, (column, row) in _KEYS.items():
+        left = side // 3 + column * side if column >= 0 else width - side // 3 + column * side
+        top = height - side // 3 - row * side
+        _key(draw, key, (left, top), side, held=key in caption.keys)
+    if caption.prompt:
+        _prompt(draw, caption.prompt, height, width)
+    painted = np.asarray(image, np.uint16)
+    return painted[..., :3], painted[..., 3:]
+
+
+def _key(draw: ImageDraw.ImageDraw, key: str, place: tuple[int, int], side: int, *, held: bool) -> None:
+    left, top = place
+    box = (left + 1, top + 1, left + side - 2, top + side - 2)
+    draw.rounded_rectangle(
+        box, side // 5, fill=(255, 255, 255, 230 if held else 50), outline=(255, 255, 255, 160)
+    )
+    middle = (left + side / 2, top + side / 2)
+    letter = (20, 20, 20, 255) if held else (255, 255, 255, 200)
+    draw.text(middle, key.upper(), fill=letter, anchor="mm", font=ImageFont.load_default(side * 0.55))
+
+
+def _prompt(draw: ImageDraw.ImageDraw, prompt: str, height: int, width: int) -> None:
+    size = max(8, height // 22)
+    font = ImageFont.load_default(size)
+    letters = max(8, int(width * 0.94 / font.getlength("n")))
+    text = "\n".join(textwrap.wrap(prompt, letters, max_lines=2, placeholder=" …"))
+    box = draw.multiline_textbbox((width * 0.03, size * 0.5), text, font=font)
+    draw.rectangle((0, 0, width, box[3] + size * 0.5), fill=(0, 0, 0, 130))
+    draw.multiline_text((width * 0.03, size * 0.5), text, fill=(255, 255, 255, 255), font=font)

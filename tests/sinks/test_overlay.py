@@ -1,0 +1,72 @@
+"""The keys and the prompt on the picture."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from lingbot_cli.sinks.base import FilmInfo
+from lingbot_cli.sinks.null import NullSink
+from lingbot_cli.sinks.overlay import Caption, OverlaySink, layer
+from lingbot_cli.sinks.place import copy_name
+
+
+class Kept(NullSink):
+    """Keeps what it is told and the frames."""
+
+    def open(self, film):
+        self.film = film
+        self.seen = []
+
+    def write(self, frames):
+        self.seen.extend(frames)
+
+
+def drawn(captions, frames, height, width, **options):
+    kept = Kept()
+    sink = OverlaySink(kept, captions, **options)
+    sink.open(FilmInfo(height, width, Fraction(16)))
+    grey = np.full((frames, height, width, 3), 90, np.uint8)
+    sink.write(grey[:2])
+    sink.write(grey[2:])
+    sink.close()
+    return kept, grey
+
+
+def test_each_frame_shows_its_own_keys():
+    captions = [Caption("w", ""), Caption("", ""), Caption("wl", "")]
+    kept, _ = drawn(captions, 4, 480, 832, enlarge=False)
+    first, second, third, fourth = (frame.astype(int) for frame in kept.seen)
+    assert (first != second).any()
+    lit = first.sum(2) - second.sum(2) > 100
+    rows, columns = np.nonzero(lit)
+    assert rows.min() > 240
+    assert columns.max() < 416  # W lies on the left
+    right = np.nonzero(third.sum(2) - first.sum(2) > 100)[1]
+    assert right.min() > 416  # L on the right
+    assert (third == fourth).all()  # what is said last stands
+
+
+def test_a_prompt_is_drawn_on_top_and_a_long_one_is_shortened():
+    colour, cover = layer(Caption("", "a courtyard " * 60), 480, 832)
+    assert colour.shape == (480, 832, 3)
+    assert cover[:20].min() > 0
+    assert cover[120:300].max() == 0
+    assert (cover != layer(Caption("", ""), 480, 832)[1]).any()
+
+
+def test_a_small_copy_is_enlarged_and_the_frames_given_stay_clean():
+    kept, grey = drawn([Caption("w", "a court")], 3, 64, 112, enlarge=True)
+    assert (kept.film.height, kept.film.width) == (384, 672)
+    assert kept.seen[0].shape == (384, 672, 3)
+    assert (grey == 90).all()
+    small, _ = drawn([Caption("w", "a court")], 3, 16, 16, enlarge=False)
+    assert small.seen[0].shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("target", "copy"),
+    [("film.mp4", "film.keys.mp4"), ("a/b.c.mkv", "a/b.c.keys.mkv"), ("a/s/%03d.png", "a/s.keys/%03d.png")],
+)
+def test_a_copy_lies_beside_the_film(target, copy):
+    assert copy_name(target, "keys") == copy
