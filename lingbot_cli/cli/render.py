@@ -10,17 +10,44 @@ from lingbot_cli.env import Env
 app = typer.Typer(add_completion=False)
 
 
-def _time(text: str | None) -> Any:
+def _time(option: str, text: str | None) -> Any:
     from lingbot_cli.errors import UsageError
     from lingbot_cli.timeline.times import parse_time
 
     try:
         return None if text is None else parse_time(text)
     except ValueError as wrong:
-        raise UsageError(f"--duration {text}: {wrong}") from wrong
+        raise UsageError(f"{option} {text}: {wrong}") from wrong
 
 
-@app.command()
+def _keeping(targets: list[str], resume: Any, fork_at: Any, stay: bool) -> Any:
+    """Where the film's latents are kept: beside its first file."""
+    from lingbot_cli.errors import UsageError
+    from lingbot_cli.run.checkpoint import Trail
+    from lingbot_cli.run.resume import Keeping
+
+    files = [target for target in targets if target not in ("-", "null:")]
+    if files:
+        return Keeping(Trail.beside(files[0]), resume, fork_at, stay)
+    if resume or fork_at or stay:
+        raise UsageError("nothing can be resumed without a file", hint="name one with -o")
+    return None
+
+
+class OptionalMode(typer.core.TyperCommand):
+    """A command whose `--resume` may stand alone, or be followed by `fast`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        spelled = [
+            "--resume=exact"
+            if each == "--resume" and (args[i + 1 : i + 2] not in (["exact"], ["fast"]))
+            else each
+            for i, each in enumerate(args)
+        ]
+        return super().parse_args(ctx, spelled)
+
+
+@app.command(cls=OptionalMode)
 def render(
     ctx: typer.Context,
     image: Annotated[Path, typer.Argument(help="The first picture of the world.")],
@@ -70,6 +97,16 @@ def render(
     no_metadata: Annotated[
         bool, typer.Option("--no-metadata", help="Leave out of the film how it was made.")
     ] = False,
+    resume: Annotated[
+        Literal["exact", "fast"] | None,
+        typer.Option(help="Go on where an interrupted run of this film ended; fast is approximate."),
+    ] = None,
+    fork_at: Annotated[
+        str | None, typer.Option(help="Go on from this moment of an earlier run with a changed timeline.")
+    ] = None,
+    keep_latents: Annotated[
+        bool, typer.Option("--keep-latents", help="Keep what --fork-at needs when the film is whole.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
@@ -92,7 +129,9 @@ def render(
     piped = "-" in targets
     display = choose_display(quiet=quiet, as_json=as_json, err=env.err, json_to=env.err if piped else env.out)
     options = OutputOptions(quality, codec, crf, format, overwrite)
-    flags = Flags(prompt=prompt, fps=fps, duration=_time(duration), scale=scale, allow_outside=allow_outside)
+    keeping = _keeping(targets, resume, _time("--fork-at", fork_at), keep_latents)
+    length = _time("--duration", duration)
+    flags = Flags(prompt=prompt, fps=fps, duration=length, scale=scale, allow_outside=allow_outside)
     request = Request(image, timeline, moves, poses, flags, size, seed, model, assets, device, precision)
     try:
         prepared = prepare(request, lambda: env.stdin.buffer.read())
@@ -108,6 +147,6 @@ def render(
             copy = choose_sinks(copies, options, env.environ)
             sink = TeeSink([sink, OverlaySink(copy, prepared.captions(), enlarge=True)])
         written = None if no_metadata else {"quality": quality, "codec": codec, "crf": crf}
-        perform(prepared, sink, display, written=written, clock=env.clock)
+        perform(prepared, sink, display, written=written, clock=env.clock, keeping=keeping)
     finally:
         display.close()

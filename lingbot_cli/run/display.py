@@ -35,6 +35,9 @@ class Display:
     def warning(self, text: str) -> None:
         """Something the user should know."""
 
+    def note(self, text: str) -> None:
+        """Something good to know."""
+
     def done(self, film: Announcement) -> None:
         """The film is finished."""
 
@@ -79,6 +82,9 @@ class PlainDisplay(QuietDisplay):
 
     def chunk(self, progress: Progress) -> None:
         self.console.print(progress_line(progress))
+
+    def note(self, text: str) -> None:
+        self.console.print(escape(redact(text)))
 
     def done(self, film: Announcement) -> None:
         self.console.print(escape(redact(film.text)))
@@ -130,6 +136,9 @@ class JsonDisplay(Display):
 
     def warning(self, text: str) -> None:
         self._say("warning", {"message": text})
+
+    def note(self, text: str) -> None:
+        self._say("note", {"message": text})
 
     def done(self, film: Announcement) -> None:
         self._say("done", film.facts)

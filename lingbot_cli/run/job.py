@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lingbot_cli.control import Control
 from lingbot_cli.run.ahead import ahead
+from lingbot_cli.run.steps import Step
 from lingbot_cli.sinks.base import Sink
 
 if TYPE_CHECKING:
@@ -22,13 +22,17 @@ Begin = Callable[[Path | None], "Session"]
 
 @dataclass(frozen=True)
 class Chunk:
-    """A chunk on its way: `latents` [16, c, h, w] until it is decoded, `frames` [T, H, W, 3] uint8 after."""
+    """A chunk on its way: `latents` [16, c, h, w], on the host once decoded; `frames` [T, H, W, 3] uint8 to show."""
 
-    index: int
-    control: Control
+    step: Step
     session: "Session"
     latents: Any
     frames: np.ndarray | None = None
+
+    @property
+    def index(self) -> int:
+        """Which chunk of the film it is, from 0."""
+        return self.step.index
 
 
 @dataclass(frozen=True)
@@ -41,47 +45,68 @@ class Made:
 
 
 def render(
-    controls: Iterable[Control],
+    steps: Iterable[Step],
     begin: Begin,
     sink: Sink,
     *,
     stopped: Callable[[], bool],
     on_chunk: Callable[[Chunk], None],
+    keep: Callable[[Chunk], None] | None = None,
 ) -> Made:
-    """Render `controls` into an open sink until they end or `stopped` says so, between two chunks.
+    """Render `steps` into an open sink until they end or `stopped` says so, between two chunks.
 
-    The sink is left open: the caller closes or aborts it. What any stage raises is raised here.
+    `keep` gets every chunk that was made, `on_chunk` every one that was shown. The sink is left open: the
+    caller closes or aborts it. What any stage raises is raised here.
     """
     chunks = frames = 0
     digest = hashlib.sha256()
-    denoised = ahead(_denoise(controls, begin, stopped), "denoise")
+    denoised = ahead(_denoise(steps, begin, stopped), "denoise")
     with closing(ahead(_decode(denoised), "decode", idle=sink.check)) as decoded:
         for chunk in decoded:
-            assert chunk.frames is not None
-            sink.write(chunk.frames)
             digest.update(np.ascontiguousarray(chunk.latents).data)
+            if keep is not None and chunk.step.how == "make":
+                keep(chunk)
+            if chunk.frames is not None and len(chunk.frames):
+                sink.write(chunk.frames)
+                on_chunk(chunk)
             chunks += 1
-            frames += len(chunk.frames)
-            on_chunk(chunk)
+            frames += chunk.step.control.frames
     return Made(chunks, frames, digest.hexdigest())
 
 
-def _denoise(controls: Iterable[Control], begin: Begin, stopped: Callable[[], bool]) -> Iterator[Chunk]:
+def _denoise(steps: Iterable[Step], begin: Begin, stopped: Callable[[], bool]) -> Iterator[Chunk]:
     session = None
-    for index, control in enumerate(controls):
+    for step in steps:
         if stopped():
             return
-        if session is None or control.cut is not None:
-            session = begin(control.cut)
-        yield Chunk(index, control, session, session.denoise(control))
+        if session is None or step.control.cut is not None:
+            session = begin(step.control.cut)
+        yield Chunk(step, session, _latents(step, session))
+
+
+def _latents(step: Step, session: "Session") -> Any:
+    if step.latents is None:
+        return session.denoise(step.control)
+    latents = step.latents()
+    if step.how == "recall":
+        session.recall(step.control, latents)
+    elif step.how == "skip":
+        session.skip(step.control)
+    return latents
 
 
 def _decode(denoised: Generator[Chunk, None, None]) -> Iterator[Chunk]:
-    """Decode, bring to the host, and cut off what the film does not ask for."""
+    """Decode, bring to the host, and cut off what is not to be shown."""
     with closing(denoised) as chunks:
         for chunk in chunks:
-            frames = chunk.session.decode(chunk.latents).cpu().numpy()
-            if len(frames) < chunk.control.frames:
-                raise ValueError(f"chunk {chunk.index} has {len(frames)} frames, not {chunk.control.frames}")
-            latents = chunk.latents.float().cpu().numpy()
-            yield Chunk(chunk.index, chunk.control, chunk.session, latents, frames[: chunk.control.frames])
+            step, latents, frames = chunk.step, chunk.latents, None
+            if step.decode:
+                frames = chunk.session.decode(latents).cpu().numpy()
+                if step.shown and len(frames) < step.control.frames:
+                    raise ValueError(
+                        f"chunk {step.index} has {len(frames)} frames, not {step.control.frames}"
+                    )
+                frames = frames[step.hide : step.control.frames]
+            if step.latents is None:
+                latents = latents.float().cpu().numpy()
+            yield Chunk(step, chunk.session, latents, frames)

@@ -1,6 +1,7 @@
 """A prepared film becomes a finished one, or ends well when it cannot."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,9 @@ from lingbot_cli.run.job import Chunk, Made, render
 from lingbot_cli.run.progress import Meter
 from lingbot_cli.run.recipe import metadata_of, recipe_of
 from lingbot_cli.run.request import Prepared
+from lingbot_cli.run.resume import Keeping
 from lingbot_cli.run.signals import Interruption
+from lingbot_cli.run.steps import Past, Step, fresh, steps
 from lingbot_cli.sinks.base import Sink
 
 if TYPE_CHECKING:
@@ -41,6 +44,13 @@ class Opened:
             scale=planned.scale,
         )
 
+    def steps(self, past: Past | None) -> Iterable[Step]:
+        """The film's chunks, those that earlier runs left taken up."""
+        if past is None:
+            return fresh(self.prepared.controls)
+        reach = self.world.vae.config.decoder_reach
+        return steps(self.prepared.controls, past, self.world.preset, reach)
+
 
 def precision_of(prepared: Prepared) -> str:
     """What the world will compute in: what was asked for, or its device's usual."""
@@ -50,15 +60,14 @@ def precision_of(prepared: Prepared) -> str:
     return prepared.request.precision or ("bfloat16" if on_cuda else "float32")
 
 
-def load(prepared: Prepared) -> Opened:
+def load(prepared: Prepared) -> "World":
     """Load the world and encode every prompt of the film."""
     from lingbot_cli.weights.load import load_world
 
     request = prepared.request
-    world = load_world(
+    return load_world(
         prepared.checkpoint, device=request.device, precision=request.precision, prompts=prepared.prompts
     )
-    return Opened(prepared, world)
 
 
 def perform(
@@ -68,6 +77,8 @@ def perform(
     *,
     written: Mapping[str, Any] | None,
     clock: Callable[[], float],
+    keeping: Keeping | None = None,
+    load: Callable[[Prepared], "World"] = load,
 ) -> Made:
     """Render the film into `sink`, telling `display`; whatever happens, the sink ends closed or aborted.
 
@@ -75,27 +86,39 @@ def perform(
     Errors: what any stage raises; InterruptedRun after a signal, when the film is not whole.
     """
     film = prepared.info()
-    with Interruption(display.warning).listening() as stopped:
+    with (
+        Interruption(display.warning).listening() as stopped,
+        keeping.trail.alone() if keeping else nullcontext(),
+    ):
         display.plan(Announcement(plan_facts(prepared), prepared.summary()))
         try:
             if written is not None:
                 recipe = recipe_of(prepared, precision=precision_of(prepared), written=written)
                 film = replace(film, metadata=metadata_of(recipe))
             sink.open(film)
-            opened = load(prepared)
+            past = keeping.take_up(prepared, display) if keeping else None
+            opened = Opened(prepared, load(prepared))
             meter = Meter(film.fps, len(prepared.controls), film.frames, clock)
 
             def count(chunk: Chunk) -> None:
-                keys = prepared.plan.chunks[chunk.index].keys
-                display.chunk(meter.count(chunk.control.frames, keys))
+                display.chunk(meter.count(chunk.step.shown, prepared.plan.chunks[chunk.index].keys))
 
             stopped.politely = True
-            made = render(prepared.controls, opened.begin, sink, stopped=stopped, on_chunk=count)
+            made = render(
+                opened.steps(past),
+                opened.begin,
+                sink,
+                stopped=stopped,
+                on_chunk=count,
+                keep=keeping.keeper(prepared) if keeping else None,
+            )
             stopped.check(whole=made.frames == film.frames)
             sink.close()
         except BaseException as failure:
             _keep(sink, display, failure)
             raise
+        if keeping:
+            keeping.finish()
     seconds = clock() - meter.began
     display.done(Announcement(_done_facts(sink, made, seconds), _done_line(sink, prepared, made, seconds)))
     return made

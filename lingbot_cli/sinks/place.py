@@ -47,7 +47,7 @@ class FilePlace:
         self.url = f"file:{self.partial.absolute()}"
 
     def prepare(self) -> None:
-        _check_folder(self.path.parent)
+        check_folder(self.path.parent)
         _check_free(self.path, self.path.exists(), self.overwrite)
         assert self.partial is not None
         try:
@@ -83,7 +83,7 @@ class FolderPlace:
 
     def prepare(self) -> None:
         assert self.partial is not None
-        _check_folder(self.folder.absolute().parent)
+        check_folder(self.folder.absolute().parent)
         _check_free(self.pattern, bool(_frames(self.folder, self.pattern.name)), self.overwrite)
         try:
             self.partial.mkdir(exist_ok=True)
@@ -126,7 +126,8 @@ def _frames(folder: Path, pattern: str) -> list[Path]:
     return sorted(path for path in found if named.fullmatch(path.name))
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Raise OutputError unless files can be made in a folder."""
     if not folder.is_dir():
         raise OutputError(f"the folder {folder} does not exist", hint=f"mkdir -p {folder}")
     if not os.access(folder, os.W_OK):

@@ -124,12 +124,12 @@ class Session:
         return latents[0]
 
     @torch.inference_mode()
-    def recall(self, control: Control, latents: Tensor) -> None:
+    def recall(self, control: Control, latents: np.ndarray | Tensor) -> None:
         """Take up the next chunk as it was made before: `latents` [16, c, h, w] float32, what denoise gave.
 
         After every chunk so far was recalled in order, denoise goes on bit-equal to the session that made them.
         """
-        self._commit(self._begin(control), control, latents[None].to(self.world.device))
+        self._commit(self._begin(control), control, torch.as_tensor(latents, device=self.world.device)[None])
 
     @torch.inference_mode()
     def skip(self, control: Control) -> None:
@@ -139,9 +139,10 @@ class Session:
         self._pass(control)
 
     @torch.inference_mode()
-    def decode(self, latents: Tensor) -> Tensor:
+    def decode(self, latents: np.ndarray | Tensor) -> Tensor:
         """Latents [16, c, h, w] of the next chunk to frames [T, H, W, 3] uint8 RGB, on the world's device."""
         with self._phase("decode"):
+            latents = torch.as_tensor(latents, device=self.world.device)
             video = self.world.vae.decode(latents[None], self._carry)[0]
             return ((video.float() + 1.0) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).contiguous()
 

@@ -51,6 +51,19 @@ class VAEConfig:
                 stride *= 2
         return frames + (8 + 2) * stride
 
+    @property
+    def decoder_reach(self) -> int:
+        """How many latents back the decoder sees; before that nothing can matter to a video frame."""
+        # Counted in video frames: two of the past for each convolution, four convolutions in the middle.
+        stride = 2 ** sum(self.temporal_downsample)
+        frames = (2 + 2 * 4) * stride
+        for temporal in (*self.temporal_downsample[::-1], False):
+            frames += 4 * (self.num_res_blocks + 1) * stride
+            if temporal:
+                frames += 2 * stride
+                stride //= 2
+        return -(-(frames + 2) // 2 ** sum(self.temporal_downsample)) + 1
+
 
 class Encoder(nn.Module):
     """Pixels [B, 3, T, H, W] to moments [B, 2·z, F, H/8, W/8]."""

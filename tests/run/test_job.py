@@ -10,6 +10,7 @@ import pytest
 
 from lingbot_cli.errors import OutputError
 from lingbot_cli.run.job import render
+from lingbot_cli.run.steps import fresh
 from lingbot_cli.sinks.base import FilmInfo
 from lingbot_cli.sinks.null import NullSink
 from lingbot_cli.world.session import Session
@@ -36,7 +37,7 @@ def begin(cut=None):
 def run(controls, sink=None, *, begin=begin, stopped=lambda: False, on_chunk=lambda _: None):
     sink = sink or Kept()
     sink.open(FilmInfo(HEIGHT, WIDTH, Fraction(16)))
-    return render(controls, begin, sink, stopped=stopped, on_chunk=on_chunk), sink
+    return render(fresh(controls), begin, sink, stopped=stopped, on_chunk=on_chunk), sink
 
 
 def told(chunks, **last):
@@ -92,10 +93,18 @@ def test_a_failure_anywhere_ends_the_run_with_itself(where):
     def fail(*_args):
         raise failure
 
+    def slow(*_args):
+        left.wait(2)  # longer than the sink is left unwatched
+        raise OutputError("nobody looked at the sink")
+
+    left = threading.Event()
+
     def broken(cut):
         if where == "begin":
             raise failure
         session = begin(cut)
+        if where == "check":
+            session.denoise = slow
         if where in ("denoise", "decode"):
             setattr(session, where, fail)
         return session
@@ -106,6 +115,7 @@ def test_a_failure_anywhere_ends_the_run_with_itself(where):
     before = threading.active_count()
     with pytest.raises(OutputError, match=f"{where} failed"):
         run(told(6), sink, begin=broken, on_chunk=fail if where == "on_chunk" else lambda _: None)
+    left.set()
     for thread in threading.enumerate():
         if thread.name in ("denoise", "decode"):
             thread.join(5)

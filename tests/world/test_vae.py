@@ -56,3 +56,16 @@ def test_nothing_is_seen_beyond_the_memory():
     constant = vae.config.memory_frames // 4 + 1
     assert (latents[:, :, constant:] - latents[:, :, -1:]).abs().max() == 0
     assert (latents[:, :, constant - 1] - latents[:, :, -1]).abs().max() > 0
+
+
+@torch.inference_mode()
+def test_a_decoder_that_joins_late_gives_the_same_frames_once_its_reach_has_gone_by():
+    vae, chunk, past = tiny_vae(), 3, -(-tiny_vae().config.decoder_reach // 3)
+    latents = torch.randn(1, 16, chunk * (past + 3), 4, 4, generator=torch.Generator().manual_seed(1))
+    parts = latents.split(chunk, dim=2)
+    whole, late = Carry(), Carry()
+    early = [vae.decode(part, whole) for part in parts]
+    joined = [vae.decode(part, late) for part in parts[1:]]
+    assert joined[0].shape[2] == 9  # it takes its first latent for the film's
+    assert torch.equal(early[-2], joined[-2])
+    assert torch.equal(early[-1], joined[-1])

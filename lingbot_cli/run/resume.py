@@ -1,0 +1,70 @@
+"""What a film takes up from an earlier run of it, and what it leaves when it is whole."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from lingbot_cli.errors import UsageError
+from lingbot_cli.run.checkpoint import Trail
+from lingbot_cli.run.display import Display
+from lingbot_cli.run.identity import facts, told
+from lingbot_cli.run.job import Chunk
+from lingbot_cli.run.request import Prepared
+from lingbot_cli.run.steps import Past
+from lingbot_cli.timeline.times import Grid, Time
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """A film's trail and what is asked of it.
+
+    `resume`: go on from what is there; "fast" rebuilds memory approximately. `fork_at`: what is told from this
+    moment on may be new. `stay`: keep the trail when the film is whole, to fork it later.
+    """
+
+    trail: Trail
+    resume: Literal["exact", "fast"] | None = None
+    fork_at: Time | None = None
+    stay: bool = False
+
+    def take_up(self, prepared: Prepared, display: Display) -> Past:
+        """What earlier runs left that this film goes on from; the trail is ready for its next chunk."""
+        past = None
+        if self.resume or self.fork_at is not None:
+            past = self.trail.past(facts(prepared), told(prepared), fork=self._fork(prepared))
+            past = past and replace(past, fast=self.resume == "fast")
+        elif made := self.trail.chunks():
+            display.warning(f"begun anew; --resume would have kept the {_chunks(made)} of an earlier run")
+        if past is not None:
+            display.note(f"{_chunks(past.chunks)} of {len(prepared.controls)} taken up from an earlier run")
+            if past.fast and past.chunks < len(prepared.controls):
+                display.warning(
+                    "--resume fast: memory is rebuilt approximately, what follows is not bit-equal"
+                )
+        past = past or Past(0, self.trail.latents)
+        self.trail.begin(facts(prepared), past.chunks)
+        return past
+
+    def keeper(self, prepared: Prepared) -> Callable[[Chunk], None]:
+        """What keeps each chunk that was made."""
+        said = told(prepared)
+        return lambda chunk: self.trail.keep(chunk.index, chunk.latents, said[chunk.index])
+
+    def finish(self) -> None:
+        """The film is whole."""
+        if not self.stay:
+            self.trail.clear()
+
+    def _fork(self, prepared: Prepared) -> int | None:
+        """The first chunk with a frame at the fork or later."""
+        if self.fork_at is None:
+            return None
+        preset = prepared.checkpoint.preset
+        frame = Grid(prepared.plan.fps, preset.chunk).moment(self.fork_at)
+        if frame > prepared.plan.frames:
+            raise UsageError(f"--fork-at {self.fork_at}: the film is over by then")
+        return sum(chunk.start + chunk.frames <= frame for chunk in prepared.plan.chunks)
+
+
+def _chunks(count: int) -> str:
+    return f"{count} chunk{'s' if count > 1 else ''}"

@@ -1,0 +1,124 @@
+"""An interrupted film goes on as if nothing had been, from any of its chunks (G7), and can be forked."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.command import lingbot
+from tests.reference import picture
+
+WALK = """timeline: 1
+events:
+  - {keys: w, for: 21f}
+  - {at: 1f, prompt: it rains, recache: true}
+  - {cut: second.png, at: 21f}
+  - {keys: wd, for: 25f, at: 21f}
+"""
+CHUNKS = 5  # of 9 and 12 frames, then 9, 12 and 4 of the second scene
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A folder with a finished film and its latents."""
+    folder = tmp_path_factory.mktemp("whole")
+    for seed, name in enumerate(("first.png", "second.png")):
+        Image.fromarray(picture(40, 48, seed)).save(folder / name)
+    (folder / "walk.yaml").write_text(WALK)
+    said = render(folder, "--keep-latents")[-1]
+    assert said["event"] == "done"
+    assert (said["chunks"], said["frames"]) == (CHUNKS, 46)
+    (folder / "hash").write_text(said["latents"])
+    return folder
+
+
+def render(folder, *more, timeline="walk.yaml", code=0):
+    done = lingbot(
+        *("render", str(folder / "first.png"), "-t", str(folder / timeline), "--prompt", "a court"),
+        *("--size", "32x32", "-o", str(folder / "film" / "%03d.png"), "--json", *more),
+    )
+    assert done.code == code, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()] if code == 0 else done.stderr
+
+
+def frames(folder):
+    return np.stack([np.asarray(Image.open(path)) for path in sorted((folder / "film").glob("*.png"))])
+
+
+@pytest.fixture
+def cut_off(whole, tmp_path):
+    """Makes the state in which a run is left that was killed after so many chunks."""
+
+    def make(chunks):
+        folder = tmp_path / "left"
+        shutil.copytree(whole, folder)
+        shutil.rmtree(folder / "film")
+        for file in (folder / "film.resume").glob("*.safetensors"):
+            if int(file.stem) >= chunks:
+                file.unlink()
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("chunks", range(CHUNKS + 1))
+def test_a_film_resumed_at_any_chunk_is_the_uninterrupted_one(whole, cut_off, chunks):
+    folder = cut_off(chunks)
+    said = render(folder, "--resume")
+    assert said[-1]["latents"] == (whole / "hash").read_text()
+    assert (frames(folder) == frames(whole)).all()
+    assert not (folder / "film.resume").exists()
+    notes = [each["message"] for each in said if each["event"] == "note"]
+    assert notes == (
+        [f"{chunks} chunk{'s' * (chunks > 1)} of {CHUNKS} taken up from an earlier run"] * (chunks > 0)
+    )
+    assert not [each for each in said if each["event"] == "error"]
+
+
+def test_a_fast_resume_says_that_it_is_approximate(cut_off):
+    said = render(cut_off(3), "--resume", "fast")
+    assert any("not bit-equal" in each.get("message", "") for each in said)
+    assert said[-1]["frames"] == 46
+
+
+def test_other_seed_and_other_words_are_refused_and_a_fork_renders_only_what_follows(whole, cut_off):
+    folder = cut_off(4)
+    assert "seed was 42 and is 7" in render(folder, "--resume", "--seed", "7", code=2)
+    (folder / "other.yaml").write_text(WALK.replace("wd", "sa"))
+    assert "chunk 3 of" in render(folder, "--resume", timeline="other.yaml", code=2)
+    assert not (folder / "film").exists()
+    said = render(folder, "--fork-at", "21f", timeline="other.yaml")
+    assert next(each["message"] for each in said if each["event"] == "note").startswith("2 chunks of 5")
+    assert (frames(folder)[:21] == frames(whole)[:21]).all()
+    assert not (frames(folder)[21:] == frames(whole)[21:]).all()
+
+
+def test_a_killed_renderer_leaves_what_it_made(whole, cut_off):
+    folder = cut_off(0)
+    command = [
+        sys.executable,
+        "-m",
+        "lingbot_cli",
+        "render",
+        "first.png",
+        "-t",
+        "walk.yaml",
+        "--prompt",
+        "a court",
+    ]
+    command += ["--size", "32x32", "-o", "film/%03d.png", "--json"]
+    env = os.environ | {"PYTHONPATH": os.getcwd(), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, text=True) as child:
+        for line in child.stdout:
+            if json.loads(line)["event"] == "chunk":
+                child.send_signal(signal.SIGKILL)
+                break
+    said = render(folder, "--resume")
+    assert any("taken up" in each.get("message", "") for each in said)
+    assert (frames(folder) == frames(whole)).all()
