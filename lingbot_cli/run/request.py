@@ -17,6 +17,7 @@ from lingbot_cli.timeline.film import Film, Flags, film
 from lingbot_cli.weights.checkpoint import Checkpoint, read_checkpoint
 
 DEFAULT_SEED = 42
+UNTRAINED = "this world is untrained: its weights are random, so the film moves but shows no place"
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,15 @@ class Prepared:
         return FilmInfo(self.plan.height, self.plan.width, fps, self.plan.frames, markers)
 
     def summary(self) -> str:
-        """The film in one line, and a line for each setting the checkpoint decides otherwise."""
+        """The film in one line, a line for each setting the checkpoint decides otherwise, and what it is not."""
         chunks = len(self.plan.chunks)
         film = (
             f"{self.plan.width}x{self.plan.height} · {self.plan.frames} frames, {self.plan.seconds:.1f} s at "
             f"{self.plan.fps} fps · {chunks} chunk{'s' if chunks > 1 else ''} · seed {self.plan.seed} · "
             f"{self.plan.preset} ({self.checkpoint.preset.licence})"
         )
-        return "\n".join([film, *map(str, self.checkpoint.differences)])
+        notes = [] if self.checkpoint.trained else [UNTRAINED]
+        return "\n".join([film, *map(str, self.checkpoint.differences), *notes])
 
 
 def prepare(request: Request, stdin: Callable[[], bytes] | None = None) -> Prepared:
