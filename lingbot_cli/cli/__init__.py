@@ -18,6 +18,7 @@ from lingbot_cli.redact import redact
 COMMANDS: dict[str, str] = {
     "render": "lingbot_cli.cli.render",
     "show": "lingbot_cli.cli.show",
+    "bench": "lingbot_cli.cli.bench",
     "parity": "lingbot_cli.cli.parity",
 }
 

@@ -1,7 +1,7 @@
 """A prepared film becomes a finished one, or ends well when it cannot."""
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Opened:
-    """A world that is loaded and knows the first images of its scenes."""
+    """A world that is loaded and knows the first images of its scenes; `phase` measures its steps."""
 
     prepared: Prepared
     world: "World"
+    phase: Callable[[str], AbstractContextManager[object]] = nullcontext
 
     def begin(self, cut: Path | None) -> "Session":
         """A fresh session of the film's first scene, or of a cut's."""
@@ -42,6 +43,7 @@ class Opened:
             width=planned.width,
             seed=planned.seed,
             scale=planned.scale,
+            phase=self.phase,
         )
 
     def steps(self, past: Past | None) -> Iterable[Step]:
