@@ -87,7 +87,7 @@ def measure(prepared: Prepared, sink: Sink, clock: Callable[[], float]) -> Figur
     import torch
 
     began = clock()
-    opened = load(prepared)
+    opened = Opened(prepared, load(prepared))
     loaded = clock() - began
     on_cuda = opened.world.device.type == "cuda"
     watch = Stopwatch(clock, torch.cuda.synchronize if on_cuda else lambda: None)
@@ -95,11 +95,11 @@ def measure(prepared: Prepared, sink: Sink, clock: Callable[[], float]) -> Figur
     moments: list[tuple[float, int]] = []
     sink.open(prepared.info())
     render(
-        prepared.controls,
+        opened.steps(None),
         opened.begin,
         sink,
         stopped=lambda: False,
-        on_chunk=lambda chunk: moments.append((clock(), chunk.control.frames)),
+        on_chunk=lambda chunk: moments.append((clock(), chunk.step.shown)),
     )
     sink.close()
     played = moments[WARM_UP - 1 :]
