@@ -11,6 +11,9 @@ from lingbot_cli.errors import UsageError
 MAX_PIXELS = 200_000_000
 """More than any phone's picture; less than fills a machine's memory."""
 
+MAX_STRETCH = 0.15
+"""How far (as a logarithm of the ratio) a picture's shape may be from the film's before it is cropped."""
+
 _HINT = "use a PNG, JPEG or WebP picture"
 
 
@@ -60,6 +63,23 @@ def fitting_size(height: int, width: int, area: int) -> tuple[int, int]:
         return max(16, int(square**0.5 + 1e-6) // 16 * 16)
 
     return side(area * height / width), side(area * width / height)
+
+
+def framed(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return the part of a picture [H, W, 3] that a film of another shape shows, no larger than it needs.
+
+    The middle is kept where the shapes differ by more than the rounding to whole cells; a picture more than
+    twice the film's size is averaged down first, since the published resize skips pixels.
+    """
+    rows, columns = image.shape[:2]
+    if abs(np.log(rows / columns * width / height)) > MAX_STRETCH:
+        keep_rows, keep_columns = min(rows, columns * height / width), min(columns, rows * width / height)
+        top, left = int((rows - keep_rows) / 2), int((columns - keep_columns) / 2)
+        image = image[top : top + max(1, round(keep_rows)), left : left + max(1, round(keep_columns))]
+    factor = min(image.shape[0] // height, image.shape[1] // width)
+    if factor < 2:
+        return image
+    return np.array(Image.fromarray(image).reduce(factor))
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.image import fitting_size, parse_size, read_image
+from lingbot_cli.image import fitting_size, framed, parse_size, read_image
 
 
 def test_a_phone_picture_is_turned_upright(tmp_path):
@@ -97,3 +97,26 @@ def test_sizes_are_multiples_of_16():
     for text in ("", "832", "x", "axb", "-16x16", "0x16", "16x16x16", "١٦x١٦"):
         with pytest.raises(UsageError):
             parse_size(text)
+
+
+def test_a_picture_of_the_films_shape_is_left_alone():
+    image = np.random.default_rng(0).integers(0, 255, (54, 96, 3), dtype=np.uint8)
+    assert framed(image, 32, 64) is image
+    assert framed(image, 480, 832) is image
+
+
+def test_another_shape_is_cropped_in_the_middle():
+    image = np.zeros((100, 100, 3), np.uint8)
+    image[:, 25:75] = 255
+    tall = framed(image, 96, 48)
+    assert tall.shape == (100, 50, 3)
+    assert tall.min() == 255
+    assert framed(image, 32, 96).shape == (33, 100, 3)
+
+
+def test_a_large_picture_is_averaged_not_sampled():
+    image = np.zeros((4000, 5000, 3), np.uint8)
+    image[::2] = 200  # stripes a pixel high vanish into their mean
+    small = framed(image, 64, 80)
+    assert small.shape[0] < 2 * 64
+    assert abs(small.astype(int) - 100).max() <= 4

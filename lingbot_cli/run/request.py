@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lingbot_cli.control import Control
-from lingbot_cli.image import fitting_size, parse_size, read_image
+from lingbot_cli.image import fitting_size, framed, parse_size, read_image
 from lingbot_cli.plan import Plan, plan
 from lingbot_cli.sinks.base import Chapter, FilmInfo
 from lingbot_cli.sinks.overlay import Caption
@@ -103,6 +103,7 @@ def prepare(request: Request, stdin: Callable[[], bytes] | None = None) -> Prepa
     images: dict[Path | None, np.ndarray] = {None: read_image(request.image)}
     images |= {path: read_image(path) for path in dict.fromkeys(cuts)}
     height, width = _size(request, chosen, images[None], checkpoint.preset.area)
+    images = {path: framed(image, height, width) for path, image in images.items()}
     seed = next(seed for seed in (request.seed, chosen.header.seed, DEFAULT_SEED) if seed is not None)
     planned = plan(chosen.track, checkpoint.preset, height=height, width=width, seed=seed)
     text = None
