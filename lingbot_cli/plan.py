@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from lingbot_cli.camera.path import Stance
+from lingbot_cli.camera.relative import inverse
 from lingbot_cli.timeline.compile import Track
 from lingbot_cli.timeline.controls import controls
 from lingbot_cli.world.presets import Preset
@@ -10,14 +14,20 @@ from lingbot_cli.world.presets import Preset
 
 @dataclass(frozen=True)
 class PlannedChunk:
-    """One chunk as the plan shows it: its film frames from `start` and what is said to it."""
+    """One chunk as the plan shows it: its film frames from `start` and what is said to it.
+
+    `keys` are all letters held during it, `motion` what the camera does from its first frame to the next
+    chunk's, in units along its own axes and degrees.
+    """
 
     start: int
     frames: int
     prompt: str
     keys: str
+    motion: str
     cut: Path | None = None
     recache: bool = False
+    markers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -41,15 +51,40 @@ class Plan:
 
 def plan(track: Track, preset: Preset, *, height: int, width: int, seed: int) -> Plan:
     """The plan of a film, with nothing loaded."""
-    chunks = tuple(
-        PlannedChunk(
-            start=chunk.start,
-            frames=control.frames,
-            prompt=control.prompt,
-            keys="".join(dict.fromkeys("".join(track.keys[chunk.start : chunk.start + control.frames]))),
-            cut=control.cut,
-            recache=control.recache,
-        )
-        for chunk, control in zip(track.chunks, controls(track), strict=True)
-    )
+    chunks = plan_chunks(track)
     return Plan(preset.name, height, width, track.grid.fps, track.frames, seed, track.scale, chunks)
+
+
+def plan_chunks(track: Track) -> tuple[PlannedChunk, ...]:
+    """Every chunk of a film as a plan shows it."""
+    made = []
+    scenes = {chunk.scene for chunk in track.chunks}
+    for chunk, control in zip(track.chunks, controls(track), strict=True):
+        end = chunk.start + control.frames
+        # The step into the next chunk counts too, unless a scene begins there.
+        last = end if end < len(track.poses) and end not in scenes else end - 1
+        made.append(
+            PlannedChunk(
+                start=chunk.start,
+                frames=control.frames,
+                prompt=control.prompt,
+                keys="".join(dict.fromkeys("".join(track.keys[chunk.start : end]))),
+                motion=_motion(track.poses[chunk.start], track.poses[last]),
+                cut=control.cut,
+                recache=control.recache,
+                markers=tuple(m.text for m in track.markers if chunk.start <= m.start < end),
+            )
+        )
+    return tuple(made)
+
+
+def _motion(here: np.ndarray, there: np.ndarray) -> str:
+    """How the camera went between two poses [4, 4]: what is worth a word, else `still`."""
+    begin, end = Stance.of(here), Stance.of(there)
+    right, down, forward = (inverse(Stance(yaw=begin.yaw).pose()) @ (there - here))[:3, 3]
+    yaw = (end.yaw - begin.yaw + 180) % 360 - 180
+    moves = (("forward", forward), ("right", right), ("up", -down))
+    turns = (("yaw", yaw), ("pitch", end.pitch - begin.pitch), ("roll", end.roll - begin.roll))
+    words = [f"{name} {way:+.2f}" for name, way in moves if abs(way) >= 0.005]
+    words += [f"{name} {turn:+.0f}°" for name, turn in turns if abs(turn) >= 0.5]
+    return " ".join(words) or "still"

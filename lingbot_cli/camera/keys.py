@@ -1,7 +1,5 @@
 """What each key does to the camera during one video frame (model §6)."""
 
-import numpy as np
-
 SPEED = 0.05  # units a video frame, the published walking speed
 TURN_RATE = 2.0  # degrees a video frame, the published looking speed
 FPS = 16
@@ -27,15 +25,15 @@ LETTERS = "".join(_KEYS)
 WASD = "wasd"
 
 
-def motion(keys: str, speed: float = SPEED, turn_rate: float = TURN_RATE) -> np.ndarray:
+def motion(keys: str, speed: float = SPEED, turn_rate: float = TURN_RATE) -> tuple[float, ...]:
     """One video frame of the held `keys` as a step [7]; opposite keys cancel, a letter counts once."""
-    step = np.zeros(AXES)
+    step = [0.0] * AXES
     for letter in set(keys):
         axis, sign = _KEYS[letter]
         step[axis] += sign * (turn_rate if axis in (YAW, LOOK) else speed)
-    return step
+    return tuple(step)
 
 
-def held(keys: str) -> np.ndarray:
-    """Whether w, a, s, d are among `keys` → [4] float32."""
-    return np.array([letter in keys for letter in WASD], np.float32)
+def held(keys: str) -> tuple[bool, ...]:
+    """Whether w, a, s, d are among `keys`."""
+    return tuple(letter in keys for letter in WASD)

@@ -3,7 +3,7 @@
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 from rich.markup import escape
@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "render": "lingbot_cli.cli.render",
     "show": "lingbot_cli.cli.show",
     "bench": "lingbot_cli.cli.bench",
+    "timeline": "lingbot_cli.cli.timeline",
     "parity": "lingbot_cli.cli.parity",
 }
 
@@ -26,13 +27,15 @@ COMMANDS: dict[str, str] = {
 class CommandTable(typer.core.TyperGroup):
     """A group whose commands are imported when they are asked for."""
 
+    table: ClassVar[dict[str, str]] = COMMANDS
+
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(COMMANDS)
+        return list(self.table)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.table:
             return None
-        command = typer.main.get_command(import_module(COMMANDS[cmd_name]).app)
+        command = typer.main.get_command(import_module(self.table[cmd_name]).app)
         command.name = cmd_name
         return command
 

@@ -109,7 +109,7 @@ def steps(slots: Iterable[Slot], camera: Camera, grid: Grid, shown: range) -> np
             continue
         event = slot.event
         if isinstance(event, Keys):
-            step = motion(event.keys, camera.speed, camera.turn_rate)
+            step = np.array(motion(event.keys, camera.speed, camera.turn_rate))
         elif isinstance(event, Move):
             away = np.array([event.move.forward, event.move.right, event.move.up])
             step = np.concatenate([away * (camera.speed * grid.fps / whole), np.zeros(AXES - 3)])

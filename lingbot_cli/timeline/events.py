@@ -171,15 +171,20 @@ class Marker(Event):
     marker: Text
 
 
+def _bare(value: Any) -> bool:
+    """Whether a `wait` has no span of its own."""
+    return value is None or value is True or value == {}
+
+
 class Wait(Spanned):
     """Nothing moves: `{wait: 2s}`, or `wait` with `for` or `until`."""
 
-    wait: Annotated[Time | None, PlainValidator(lambda v: None if v in (None, True, {}) else _time(v))]
+    wait: Annotated[Time | None, PlainValidator(lambda v: None if _bare(v) else _time(v))]
 
     @model_validator(mode="before")
     @classmethod
     def _value_is_the_span(cls, data: Any) -> Any:
-        if not isinstance(data, dict) or data.get("wait") in (None, True, {}):
+        if not isinstance(data, dict) or _bare(data.get("wait")):
             return data
         if "for" in data or "until" in data:
             raise _wrong("two spans; expected `wait: 2s`, or `wait` with `for` or `until`")

@@ -1,14 +1,18 @@
 """Files a timeline names: where they may lie, and whether they hold what they should."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from lingbot_cli.timeline.events import Cut, Poses
 from lingbot_cli.timeline.load import Said, Timeline
-from lingbot_cli.timeline.source import Problem
+from lingbot_cli.timeline.source import Problem, Problems
 from lingbot_cli.timeline.times import MAX_FRAMES
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -20,10 +24,10 @@ class CameraPath:
 
 
 class Files:
-    """The files of one timeline, each read once; `problems` gathers what is wrong with them."""
+    """The files of one timeline, each read once; `problems` gets what is wrong with them."""
 
-    def __init__(self, timeline: Timeline, *, allow_outside: bool = False) -> None:
-        self.problems: list[Problem] = []
+    def __init__(self, timeline: Timeline, problems: Problems, *, allow_outside: bool = False) -> None:
+        self._problems = problems
         self._folder = timeline.source.folder
         self._allow_outside = allow_outside
         self._arrays: dict[tuple[str, str], np.ndarray | str] = {}
@@ -39,10 +43,10 @@ class Files:
             message = (
                 f"{event.intrinsics} has {len(lenses)} rows; expected 1 or {len(poses)}, as many as poses"
             )
-            self.problems.append(Problem(said.item.place(("intrinsics",)), message))
+            self._problems.append(Problem(said.item.place(("intrinsics",)), message))
             return None
-        if lenses is not None:
-            lenses = np.broadcast_to(lenses, (len(poses), 4))
+        if lenses is not None and len(lenses) == 1:
+            lenses = lenses.repeat(len(poses), axis=0)
         return CameraPath(poses, lenses)
 
     def image(self, said: Said, event: Cut) -> Path | None:
@@ -65,12 +69,14 @@ class Files:
         return None
 
     def _refuse(self, said: Said, key: str, message: str) -> None:
-        self.problems.append(Problem(said.item.place((key,)), message))
+        self._problems.append(Problem(said.item.place((key,)), message))
 
     def _checked_array(self, key: str, name: str) -> np.ndarray | str:
         path = self._find(name)
         if isinstance(path, str):
             return path
+        import numpy as np  # only where an array is named: a check without one is quicker
+
         try:
             # A memory map, so a huge file costs nothing before its shape is known.
             array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -110,6 +116,8 @@ class Files:
 
 def check_poses(name: str, array: np.ndarray) -> np.ndarray | str:
     """Poses [N, 4, 4] as float64, or what is wrong with them."""
+    import numpy as np
+
     if array.ndim != 3 or array.shape[1:] != (4, 4) or not 1 <= len(array) <= MAX_FRAMES:
         return f"{name} has shape {list(array.shape)}; expected [N, 4, 4], one pose a video frame"
     if array.dtype.kind not in "fiu":
@@ -128,6 +136,8 @@ def check_poses(name: str, array: np.ndarray) -> np.ndarray | str:
 
 def check_intrinsics(name: str, array: np.ndarray) -> np.ndarray | str:
     """Intrinsics [N, 4] as float64 from [4] or [N, 4], or what is wrong with them."""
+    import numpy as np
+
     rows = array[None] if array.ndim == 1 else array
     if rows.ndim != 2 or rows.shape[1] != 4 or not 1 <= len(rows) <= MAX_FRAMES:
         return f"{name} has shape {list(array.shape)}; expected [N, 4] or [4]: fx, fy, cx, cy for 832×480"

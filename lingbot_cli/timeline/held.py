@@ -9,14 +9,14 @@ from lingbot_cli.timeline.events import Action, Camera, Event, Keys, Move, Turn,
 from lingbot_cli.timeline.files import Files
 from lingbot_cli.timeline.load import Said
 from lingbot_cli.timeline.schedule import LASTING, Slot, extent, nearest
-from lingbot_cli.timeline.source import Problem
+from lingbot_cli.timeline.source import Problem, Problems
 from lingbot_cli.timeline.times import MAX_FRAMES, Grid, Time
 
 FOREVER = 2**62  # the end of what holds until it is changed
 _TAP = 4  # video frames, one latent frame: the least that keys are held
 
 
-def place(said: Said, now: int, grid: Grid, camera: Camera, files: Files, problems: list[Problem]) -> Slot:
+def place(said: Said, now: int, grid: Grid, camera: Camera, files: Files, problems: Problems) -> Slot:
     """A live event on its frames: from `now` on, or from its `at` if that is later.
 
     Without a span keys, actions and waits hold; a move takes its time at walking, a turn at looking pace.

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from json.decoder import scanstring  # type: ignore[attr-defined]  # public in practice, missing in the stubs
@@ -43,8 +44,8 @@ def read_line(number: int, text: str) -> tuple[Any, list[Problem]]:
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         made = dict(items)
         if len(made) < len(items):
-            names = [name for name, _ in items]
-            twice.extend(name for i, name in enumerate(names) if name in names[:i])
+            names = Counter(name for name, _ in items)
+            twice.extend(name for name, count in names.items() if count > 1)
         return made
 
     try:

@@ -24,7 +24,7 @@ from lingbot_cli.timeline.files import Files
 from lingbot_cli.timeline.held import FOREVER, make_room, place, vanished
 from lingbot_cli.timeline.load import Said, Timeline
 from lingbot_cli.timeline.schedule import Slot, nearest
-from lingbot_cli.timeline.source import NOWHERE, Item, Problem, Source, TimelineError
+from lingbot_cli.timeline.source import NOWHERE, Item, Problems, Source, TimelineError
 from lingbot_cli.timeline.times import Grid
 from lingbot_cli.timeline.validate import read_event, read_header
 
@@ -68,7 +68,7 @@ class LiveTimeline:
         allow_outside: bool = False,
         remember: bool = True,
     ) -> None:
-        problems: list[Problem] = []
+        problems = Problems()
         self._raw_header = {"timeline": 1, **(header or {})}
         self.header = read_header(self._raw_header, NOWHERE, problems)
         self._source = Source("<live>", "", folder)
@@ -113,15 +113,16 @@ class LiveTimeline:
         next ones, a move goes at walking and a turn at looking pace.
         """
         source = source or self._source
-        problems: list[Problem] = []
+        problems = Problems()
         event = read_event(raw, item, problems, live=True)
         if event is None:
             raise TimelineError(source, problems)
-        files = Files(Timeline(self.header, (), self._source), allow_outside=self._allow_outside)
+        heading = Timeline(self.header, (), self._source)
+        files = Files(heading, problems, allow_outside=self._allow_outside)
         with self._lock:
             slot = place(Said(event, item), self.frame, self.grid, self.header.camera, files, problems)
-            if problems or files.problems:
-                raise TimelineError(source, problems + files.problems)
+            if problems:
+                raise TimelineError(source, problems)
             self._number += 1
             raw = {"wait": None} if raw == "wait" else raw
             slot = self._make_room(slot)

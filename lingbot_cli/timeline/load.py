@@ -1,20 +1,20 @@
 """A file becomes a Timeline, or every error in it at once with its place."""
 
 import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.events import Event, Header
 from lingbot_cli.timeline.lines import Line, read_line
-from lingbot_cli.timeline.nodes import Node, Reader
-from lingbot_cli.timeline.source import NOWHERE, Item, Place, Problem, Source, TimelineError
+from lingbot_cli.timeline.nodes import Reader
+from lingbot_cli.timeline.source import NOWHERE, Enough, Item, Place, Problem, Problems, Source, TimelineError
 from lingbot_cli.timeline.validate import read_event, read_header
 
 MAX_BYTES = 4 * 1024 * 1024
+MAX_LINES = 50_000
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,21 @@ def load(path: str, stdin: Callable[[], bytes] | None = None) -> Timeline:
 def read(source: Source) -> Timeline:
     """What is sound in a source, and every problem in how it is written."""
     suffix = Path(source.name).suffix.lower()
-    with _no_collection():
-        if suffix in (".yaml", ".yml"):
-            return _read_yaml(source)
-        if suffix == ".jsonl" or source.name == "<stdin>":
-            return _read_jsonl(source)
-    raise UsageError(
-        f"{source.name}: unknown kind of timeline '{suffix}'",
-        hint="use .yaml, .yml, .jsonl, or - for standard input",
-    )
+    if suffix in (".yaml", ".yml"):
+        form = _read_yaml
+    elif suffix == ".jsonl" or source.name == "<stdin>":
+        form = _read_jsonl
+    else:
+        raise UsageError(
+            f"{source.name}: unknown kind of timeline '{suffix}'",
+            hint="use .yaml, .yml, .jsonl, or - for standard input",
+        )
+    problems = Problems()
+    try:
+        with _no_collection():
+            return form(source, problems)
+    except Enough:
+        return Timeline(Header(), (), source, problems=tuple(problems))
 
 
 @contextmanager
@@ -98,15 +104,16 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _read_yaml(source: Source) -> Timeline:
-    reader = Reader(source.text)
-    problems, root = reader.problems, reader.root
+def _read_yaml(source: Source, problems: Problems) -> Timeline:
+    root = Reader(source.text, problems).root
     broken = bool(problems)
     top = root or NOWHERE
     header, events = Header(), root
     if root is not None and isinstance(root.value, dict):
-        events = root.value.pop("events", (None, None))[1]
-        header = _header(root, problems)
+        events = root.parts.pop("events", (None, None))[1]
+        root.value.pop("events", None)
+        if not any(node.broken for _, node in root.parts.values()):
+            header = read_header(root.value, root, problems)
     if events is None or not isinstance(events.value, list):
         if not broken:
             where = (events or top).place()
@@ -114,42 +121,29 @@ def _read_yaml(source: Source) -> Timeline:
                 Problem(where, "no list of events; expected `events:` and lines beginning with `- `")
             )
         return Timeline(header, (), source, top, tuple(problems))
-    sound = ((node.plain(), node) for node in events.value if not node.broken())
-    said = tuple(_events(sound, problems))
-    return Timeline(header, said, source, top, tuple(problems))
+    sound = (node for node in events.parts if not node.broken)
+    said = [Said(event, node) for node in sound if (event := read_event(node.value, node, problems))]
+    return Timeline(header, tuple(said), source, top, tuple(problems))
 
 
-def _header(node: Node, problems: list[Problem]) -> Header:
-    if node.broken():
-        return Header()
-    return read_header(node.plain(), node, problems)
-
-
-def _read_jsonl(source: Source) -> Timeline:
-    problems: list[Problem] = []
-    header, items = Header(), []
+def _read_jsonl(source: Source, problems: Problems) -> Timeline:
+    header, said = Header(), []
     top: Item = NOWHERE
-    first = True
-    for number, text in enumerate(source.text.split("\n"), 1):
-        if not text.strip():
-            continue
-        value, wrong = read_line(number, text)
-        problems.extend(wrong)
+    lines = ((number, text) for number, text in enumerate(source.text.split("\n"), 1) if text.strip())
+    for count, (number, text) in enumerate(lines):
         line = Line(number, text)
+        value, wrong = read_line(number, text)
+        for problem in wrong:
+            problems.append(problem)
         if isinstance(value, dict) and "timeline" in value:
-            if first:
+            if count == 0:
                 header, top = read_header(value, line, problems), line
             else:
                 where = line.place(("timeline",), key=True)
                 problems.append(Problem(where, "a header in the middle; expected it on the first line"))
-        elif not wrong:
-            items.append((value, line))
-        first = False
-    said = tuple(_events(items, problems))
-    return Timeline(header, said, source, top, tuple(problems))
-
-
-def _events(items: Iterable[tuple[Any, Item]], problems: list[Problem]) -> Iterable[Said]:
-    for raw, item in items:
-        if event := read_event(raw, item, problems):
-            yield Said(event, item)
+        elif not wrong and (event := read_event(value, line, problems)):
+            said.append(Said(event, line))
+        if count > MAX_LINES:
+            problems.append(Problem(line.place(), f"too much; expected at most {MAX_LINES} lines"))
+            break
+    return Timeline(header, tuple(said), source, top, tuple(problems))

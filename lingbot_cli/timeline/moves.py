@@ -5,14 +5,14 @@ from fractions import Fraction
 from lingbot_cli.camera.keys import LETTERS
 from lingbot_cli.timeline.events import Header, Keys
 from lingbot_cli.timeline.load import Said, Timeline
-from lingbot_cli.timeline.source import At, Place, Problem, Source, TimelineError
+from lingbot_cli.timeline.source import At, Place, Problem, Problems, Source, TimelineError
 from lingbot_cli.timeline.times import MAX_FRAMES, Time
 
 
 def parse_moves(text: str) -> Timeline:
     """A timeline of the moves in `text`; TimelineError names the column of each that is wrong."""
     source = Source("--moves", text)
-    problems: list[Problem] = []
+    problems = Problems()
     said: list[Said] = []
     column = 1
     for part in text.split(","):

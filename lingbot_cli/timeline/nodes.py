@@ -1,13 +1,11 @@
 """YAML read safely into nodes that know their places: no aliases, tags or duplicate keys, bounded."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
-from lingbot_cli.timeline.source import Place, Problem, Steps
+from lingbot_cli.timeline.source import Place, Problem, Problems, Steps
 
 MAX_DEPTH = 12
 MAX_NODES = 200_000
@@ -17,6 +15,11 @@ _NUMBER = re.compile(r"[-+]?(?:\d+|(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+
 _WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 
+def is_text(plain: str) -> bool:
+    """Whether an unquoted scalar is read as text, not as a number or a word such as true."""
+    return plain not in _WORDS and not _NUMBER.fullmatch(plain)
+
+
 class _Broken:
     """Stands where a value was already reported as wrong."""
 
@@ -24,57 +27,46 @@ class _Broken:
 BROKEN = _Broken()
 
 
-@dataclass(slots=True)
 class Node:
-    """A scalar, a list of nodes, or a mapping from keys to (key node, value node)."""
+    """A value without its places, and where it and its parts stood.
 
-    value: Any
-    line: int
-    column: int
-    width: int = 1
+    `parts` are the nodes of a list, or the (key, value) nodes of a mapping by name.
+    """
 
-    def plain(self) -> Any:
-        """The value without places."""
-        if type(self.value) is dict:
-            return {name: node.plain() for name, (_, node) in self.value.items()}
-        if type(self.value) is list:
-            return [node.plain() for node in self.value]
-        return self.value
+    __slots__ = ("_mark", "broken", "parts", "value")
 
-    def broken(self) -> bool:
-        """Whether something inside was already reported."""
-        if type(self.value) is dict:
-            return any(node.broken() for _, node in self.value.values())
-        if type(self.value) is list:
-            return any(node.broken() for node in self.value)
-        return self.value is BROKEN
+    def __init__(self, value: Any, event: Any) -> None:
+        self.value = value
+        self.parts: Any = {} if type(value) is dict else [] if type(value) is list else ()
+        self.broken = value is BROKEN
+        self._mark = event.start_mark, event.end_mark
 
     def place(self, path: Steps = (), *, key: bool = False) -> Place:
         """Where the value at `path` stands, or its key; the nearest node around it when it is missing."""
-        node, label = self, self
+        node = label = self
         for step in path:
-            if type(node.value) is dict and step in node.value:
-                label, node = node.value[step]
-            elif type(node.value) is list and isinstance(step, int) and step < len(node.value):
-                label = node = node.value[step]
+            if type(node.parts) is dict and step in node.parts:
+                label, node = node.parts[step]
+            elif type(node.parts) is list and isinstance(step, int) and step < len(node.parts):
+                label = node = node.parts[step]
             else:
                 break
-        shown = label if key else node
-        return Place(shown.line, shown.column, shown.width)
+        start, end = (label if key else node)._mark
+        width = end.column - start.column if end.line == start.line else 1
+        return Place(start.line + 1, start.column + 1, max(1, width))
 
 
 class Reader:
-    """One pass over the parser's events; `problems` gathers what is wrong, the tree is what was sound."""
+    """One pass over the parser's events: `root` is the tree of what was sound, `problems` gets the rest."""
 
-    def __init__(self, text: str) -> None:
-        self.problems: list[Problem] = []
+    def __init__(self, text: str, problems: Problems) -> None:
+        self._problems = problems
         self.root: Node | None = None
-        self._open: list[
-            tuple[Node, list[Node | None]]
-        ] = []  # containers and the key that waits for its value
+        self._open: list[Node] = []
+        self._keys: list[Node | None] = []  # for each open mapping, the key that waits for its value
         self._count = 0
         try:
-            self._read(yaml.parse(text, Loader=_Loader))
+            self._read(_Loader(text))
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             place = _inside(text, mark.line, mark.column) if mark else Place()
@@ -87,92 +79,103 @@ class Reader:
             place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
             self._wrong(place, f"the character U+{_code(error):04X} is not allowed; expected printable text")
 
-    def _read(self, events: Iterator[yaml.Event]) -> None:
-        for event in events:
+    def _read(self, loader: Any) -> None:
+        while True:
+            event = loader.get_event()
             kind = type(event)
             if kind is yaml.ScalarEvent:
-                self._add(event, self._scalar(event))
+                self._add(event, Node(self._scalar(event), event))
             elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
-                node = self._node(event, {} if kind is yaml.MappingStartEvent else [])
+                node = Node({} if kind is yaml.MappingStartEvent else [], event)
                 self._add(event, node)
-                self._open.append((node, [None]))
+                self._open.append(node)
+                self._keys.append(None)
                 if len(self._open) > MAX_DEPTH:
-                    self._wrong(self._at(event), f"nested too deeply; expected at most {MAX_DEPTH} levels")
+                    self._wrong(node.place(), f"nested too deeply; expected at most {MAX_DEPTH} levels")
                     return
             elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
-                self._open.pop()
+                self._close()
             elif kind is yaml.AliasEvent:
-                self._wrong(self._at(event), "aliases are not allowed; expected the value written out")
-                self._add(event, self._node(event, BROKEN))
+                node = Node(BROKEN, event)
+                self._wrong(node.place(), "aliases are not allowed; expected the value written out")
+                self._add(event, node)
             elif kind is yaml.DocumentStartEvent and self.root is not None:
-                self._wrong(self._at(event), "a second document; expected one timeline a file")
+                self._wrong(Node(None, event).place(), "a second document; expected one timeline a file")
+                return
+            elif kind is yaml.StreamEndEvent:
                 return
             if self._count > MAX_NODES:
-                self._wrong(self._at(event), f"too much; expected at most {MAX_NODES} values")
+                self._wrong(Node(None, event).place(), f"too much; expected at most {MAX_NODES} values")
                 return
 
     def _add(self, event: Any, node: Node) -> None:
         """Put a node where it belongs: at the root, in a list, as a key, or under the key that waits."""
         self._count += 1
-        if node.value is not BROKEN and (event.anchor or event.tag):
-            if event.anchor:
-                self._wrong(self._at(event), "anchors are not allowed; expected the value alone")
-            if event.tag:
-                tag = event.tag[:40]
-                self._wrong(self._at(event), f"the tag {tag} is not allowed; expected the value alone")
+        if not node.broken and (event.anchor or event.tag):
+            self._refuse_dress(event, node)
         if not self._open:
             self.root = node
             return
-        parent, waiting = self._open[-1]
+        parent, key = self._open[-1], self._keys[-1]
         if type(parent.value) is list:
-            parent.value.append(node)
-        elif waiting[0] is None:
-            waiting[0] = node
+            parent.value.append(node.value)
+            parent.parts.append(node)
+        elif key is None:
+            self._keys[-1] = node
         else:
-            key, waiting[0] = waiting[0], None
+            self._keys[-1] = None
             self._pair(parent, key, node)
+        if node.broken:
+            parent.broken = True
+
+    def _close(self) -> None:
+        node = self._open.pop()
+        self._keys.pop()
+        if node.broken and self._open:
+            self._open[-1].broken = True
 
     def _pair(self, parent: Node, key: Node, node: Node) -> None:
-        place = Place(key.line, key.column, key.width)
-        if type(key.value) not in (str, int, float, bool, type(None)):
-            self._wrong(place, "a key that is not a word; expected a key such as keys or for")
-        elif str(key.value) in parent.value:
-            self._wrong(place, f"the key '{key.value}' stands twice; expected it once")
-        else:
-            parent.value[str(key.value)] = (key, node)
+        name = key.value
+        if type(name) not in (str, int, float, bool, type(None)):
+            self._wrong(key.place(), "a key that is not a word; expected a key such as keys or for")
+            return
+        name = str(name)
+        if name in parent.parts:
+            self._wrong(key.place(), f"the key '{name[:40]}' stands twice; expected it once")
+            return
+        parent.parts[name] = (key, node)
+        parent.value[name] = node.value
 
-    def _scalar(self, event: Any) -> Node:
-        if event.style or event.tag is not None:
-            return self._node(event, event.value)
+    def _refuse_dress(self, event: Any, node: Node) -> None:
+        if event.anchor:
+            self._wrong(node.place(), "anchors are not allowed; expected the value alone")
+        if event.tag:
+            self._wrong(node.place(), f"the tag {event.tag[:40]} is not allowed; expected the value alone")
+
+    def _scalar(self, event: Any) -> Any:
         text = event.value
+        if event.style or event.tag is not None:
+            return text
         if text in _WORDS:
-            return self._node(event, _WORDS[text])
+            return _WORDS[text]
         if not _NUMBER.fullmatch(text):
-            return self._node(event, text)
+            return text
         if len(text) > 30:
-            self._wrong(self._at(event), "the number is too long; expected at most 30 digits")
-            return self._node(event, BROKEN)
-        whole = text.lstrip("+-").isdigit()
-        return self._node(event, int(text) if whole else float(text))
-
-    def _node(self, event: Any, value: Any) -> Node:
-        start, end = event.start_mark, event.end_mark
-        line, column = start.line, start.column
-        width = end.column - column if end.line == line else 1
-        return Node(value, line + 1, column + 1, width if width > 0 else 1)
-
-    def _at(self, event: Any) -> Place:
-        return self._node(event, None).place()
+            self._wrong(Node(None, event).place(), "the number is too long; expected at most 30 digits")
+            return BROKEN
+        return int(text) if text.lstrip("+-").isdigit() else float(text)
 
     def _wrong(self, place: Place, message: str) -> None:
-        self.problems.append(Problem(place, message))
+        self._problems.append(Problem(place, message))
 
     def _salvage(self) -> None:
         """After a syntax error, drop what was being written and keep what was whole."""
-        if len(self._open) > 2:
-            parent, _ = self._open[1]
-            if type(parent.value) is list and parent.value:
+        for parent in self._open[1:2]:
+            if len(self._open) > 2 and type(parent.value) is list and parent.value:
                 parent.value.pop()
+                parent.parts.pop()
+        for parent in self._open:
+            parent.broken = False
 
 
 def _inside(text: str, line: int, column: int) -> Place:

@@ -19,7 +19,7 @@ from lingbot_cli.timeline.events import (
 )
 from lingbot_cli.timeline.files import CameraPath, Files
 from lingbot_cli.timeline.load import Said, Timeline
-from lingbot_cli.timeline.source import Problem, TimelineError
+from lingbot_cli.timeline.source import NOWHERE, Enough, Item, Problem, Problems, TimelineError
 from lingbot_cli.timeline.times import MAX_FRAMES, Grid, Time, clock
 
 LASTING = (Keys, Move, Turn, Poses, Action, Wait)
@@ -34,6 +34,7 @@ class Slot:
     end: int
     path: CameraPath | None = None
     image: Path | None = None
+    item: Item = NOWHERE
 
 
 @dataclass(frozen=True)
@@ -74,32 +75,41 @@ def attempt(
     allow_outside: bool = False,
 ) -> tuple[Schedule, list[Problem]]:
     """The schedule as far as it goes, and every problem in it, in the order of lines."""
-    header = timeline.header
-    grid = Grid(fps or header.fps, chunk)
-    files = Files(timeline, allow_outside=allow_outside)
-    problems = list(timeline.problems)
+    grid = Grid(fps or timeline.header.fps, chunk)
+    problems = Problems(timeline.problems)
+    files = Files(timeline, problems, allow_outside=allow_outside)
+    try:
+        slots, frames = _slots(timeline, grid, files, problems, duration)
+    except Enough:
+        slots, frames = [], 0
+    return Schedule(timeline.header, grid, tuple(slots), frames), sorted(set(problems))
+
+
+def _slots(
+    timeline: Timeline, grid: Grid, files: Files, problems: Problems, duration: Time | None
+) -> tuple[list[Slot], int]:
+    """Every event on its frames, and the film's length."""
     limit = None
-    if header.duration is not None and duration is None:
-        limit = _limit(timeline, grid.moment(header.duration), problems)
+    if timeline.header.duration is not None and duration is None:
+        limit = _limit(timeline, grid.moment(timeline.header.duration), problems)
     slots: list[Slot] = []
     now = Fraction(0)
-    last = 0
     for said in timeline.said:
         start = now if said.event.at is None else grid.moment(said.event.at)
         slot, now = _place(said, start, grid, files, problems, limit)
         slots.append(slot)
-        last = max(last, slot.end)
+    last = max((slot.end for slot in slots), default=0)
     ends = [slot.start for slot in slots if isinstance(slot.event, End)]
     frames = min(ends, default=last if limit is None else limit)
     if duration is not None:
         frames = nearest(grid.moment(duration))
-    if frames == 0 and not problems and not files.problems:
+    if frames == 0 and not problems:
         message = "the film has no length; expected an event with a span, or `duration` in the header"
         problems.append(Problem(timeline.top.place(), message))
-    return Schedule(header, grid, tuple(slots), frames), sorted({*problems, *files.problems})
+    return slots, frames
 
 
-def _limit(timeline: Timeline, moment: Fraction, problems: list[Problem]) -> int | None:
+def _limit(timeline: Timeline, moment: Fraction, problems: Problems) -> int | None:
     frames = nearest(moment)
     if 0 < frames <= MAX_FRAMES:
         return frames
@@ -109,7 +119,7 @@ def _limit(timeline: Timeline, moment: Fraction, problems: list[Problem]) -> int
 
 
 def _place(
-    said: Said, start: Fraction, grid: Grid, files: Files, problems: list[Problem], limit: int | None
+    said: Said, start: Fraction, grid: Grid, files: Files, problems: Problems, limit: int | None
 ) -> tuple[Slot, Fraction]:
     """One event on its frames, and when the next begins."""
     event, (end, path, image) = said.event, extent(said, start, grid, files)
@@ -130,7 +140,7 @@ def _place(
         first, last, end = min(first, MAX_FRAMES), MAX_FRAMES, Fraction(0)
     elif limit is not None and (last > limit or first >= limit):
         problems.append(Problem(said.item.place(), _past(first, last, limit, grid)))
-    return Slot(event, first, last, path, image), end
+    return Slot(event, first, last, path, image, said.item), end
 
 
 def extent(

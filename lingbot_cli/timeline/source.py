@@ -60,10 +60,10 @@ class Problem:
         head = f"{source.name}:{line}:{column}: {self.message}"
         if line > len(lines):
             return head
-        text = lines[line - 1].expandtabs(1).rstrip()
+        text = lines[line - 1]
         # A very long line is shown around the place.
         start = max(0, column - 60) if len(text) > 110 else 0
-        shown = "".join(c if c.isprintable() else "?" for c in text[start : start + 110])
+        shown = "".join(c if c.isprintable() else " " for c in text[start : start + 110]).rstrip()
         width = max(1, min(width, len(shown) - (column - 1 - start)))
         margin = " " * len(str(line))
         return f"{head}\n  {line} | {shown}\n  {margin} | {' ' * (column - 1 - start)}{'^' * width}"
@@ -74,6 +74,22 @@ class Problem:
         return {"file": source.name, "line": line, "column": column, "message": self.message}
 
 
+class Enough(Exception):
+    """So much is wrong that more would not help."""
+
+
+class Problems(list[Problem]):
+    """What is wrong so far; raises Enough rather than holding more than `LIMIT`."""
+
+    LIMIT = 1000
+
+    def append(self, problem: Problem) -> None:
+        """Add one, if there is room."""
+        if len(self) >= self.LIMIT:
+            raise Enough
+        super().append(problem)
+
+
 class TimelineError(UsageError):
     """A timeline with everything that is wrong with it."""
 
@@ -81,5 +97,9 @@ class TimelineError(UsageError):
         self.source = source
         self.problems = sorted(set(problems))
         lines = source.text.split("\n")
-        count = f"{len(self.problems)} error{'s' if len(self.problems) != 1 else ''} in {source.name}"
-        super().__init__("\n".join([count, *(p.render(source, lines) for p in self.problems)]))
+        self.rendered = [problem.render(source, lines) for problem in self.problems]
+        many = len(self.problems)
+        count = (
+            f"{many} error{'s' if many != 1 else ''}{' or more' * (many >= Problems.LIMIT)} in {source.name}"
+        )
+        super().__init__("\n".join([count, *self.rendered]))

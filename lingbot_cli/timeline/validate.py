@@ -8,20 +8,25 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from lingbot_cli.timeline.events import KINDS, Event, Header
-from lingbot_cli.timeline.source import Item, Problem, Steps
+from lingbot_cli.timeline.source import Item, Problem, Problems, Steps
+
+_MAX_KEYS = 40
 
 
-def read_header(raw: Any, item: Item, problems: list[Problem]) -> Header:
+def read_header(raw: Any, item: Item, problems: Problems) -> Header:
     """The header a plain value says, or the default one after adding to `problems`."""
-    return _validated(Header, raw, item, problems) or Header()
+    header = _validated(Header, raw, item, problems) if _few(raw, item, problems) else None
+    return header or Header()
 
 
-def read_event(raw: Any, item: Item, problems: list[Problem], *, live: bool = False) -> Event | None:
+def read_event(raw: Any, item: Item, problems: Problems, *, live: bool = False) -> Event | None:
     """The event a plain value says, or None after adding to `problems`."""
     if raw == "wait":
         raw = {"wait": None}
     if not isinstance(raw, dict):
         problems.append(Problem(item.place(), "not an event; expected a mapping such as {keys: w, for: 2s}"))
+        return None
+    if not _few(raw, item, problems):
         return None
     kinds = [name for name in raw if name in KINDS]
     if len(kinds) == 1:
@@ -40,7 +45,15 @@ def read_event(raw: Any, item: Item, problems: list[Problem], *, live: bool = Fa
     return None
 
 
-def _validated(model: type[Any], raw: Any, item: Item, problems: list[Problem], *, live: bool = False) -> Any:
+def _few(raw: Any, item: Item, problems: Problems) -> bool:
+    """Whether a mapping has no more keys than anyone would write."""
+    if len(raw) <= _MAX_KEYS:
+        return True
+    problems.append(Problem(item.place(), f"{len(raw)} keys; expected at most {_MAX_KEYS}"))
+    return False
+
+
+def _validated(model: type[Any], raw: Any, item: Item, problems: Problems, *, live: bool = False) -> Any:
     try:
         return model.model_validate(raw, context={"live": True} if live else None)
     except ValidationError as error:

@@ -1,0 +1,30 @@
+"""`lingbot timeline …`: write, check, draw and change timelines; no world is needed for any of it."""
+
+from typing import ClassVar
+
+import typer
+
+from lingbot_cli.cli import CommandTable
+
+
+class TimelineCommands(CommandTable):
+    """The commands of `lingbot timeline`."""
+
+    table: ClassVar[dict[str, str]] = {
+        "new": "lingbot_cli.cli.timeline_new",
+        "check": "lingbot_cli.cli.timeline_check",
+        "plan": "lingbot_cli.cli.timeline_plan",
+        "export": "lingbot_cli.cli.timeline_export",
+        "convert": "lingbot_cli.cli.timeline_convert",
+    }
+
+
+app = typer.Typer(cls=TimelineCommands, add_completion=False, no_args_is_help=True)
+
+
+@app.callback()
+def timeline() -> None:
+    """Write, check, draw and convert timelines; none of it needs a world.
+
+    Example: lingbot timeline new walk.yaml
+    """

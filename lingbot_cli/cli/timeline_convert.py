@@ -1,0 +1,81 @@
+"""`lingbot timeline convert`: the same film in another form."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from lingbot_cli.env import Env
+from lingbot_cli.errors import OutputError, UsageError
+from lingbot_cli.timeline.dump import as_jsonl, as_yaml
+from lingbot_cli.timeline.events import Cut, Poses
+from lingbot_cli.timeline.load import Timeline, load
+from lingbot_cli.timeline.moves import as_moves, parse_moves
+from lingbot_cli.timeline.source import TimelineError
+
+Form = Literal["yaml", "jsonl", "moves"]
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def convert(
+    ctx: typer.Context,
+    file: Annotated[
+        str, typer.Argument(help="A timeline, - for JSONL on standard input, or moves (w-10,iw-15).")
+    ],
+    to: Annotated[Form | None, typer.Option(help="The form to write; else the output's name tells.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The file; else it is printed.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Write a timeline as YAML, as JSONL or, where it only holds keys, as a string of moves.
+
+    Example: lingbot timeline convert w-10,iw-15,none-10 -o walk.yaml
+    """
+    env: Env = ctx.obj
+    named: dict[str, Form] = {".yaml": "yaml", ".yml": "yaml", ".jsonl": "jsonl", ".txt": "moves"}
+    form = to or named.get(output.suffix if output else "")
+    if form is None:
+        raise UsageError("which form?", hint="give --to yaml, jsonl or moves, or -o NAME.yaml")
+    is_file = file == "-" or Path(file).suffix in (".yaml", ".yml", ".jsonl") or Path(file).exists()
+    timeline = load(file, env.stdin.buffer.read) if is_file else parse_moves(file)
+    if timeline.problems:
+        raise TimelineError(timeline.source, list(timeline.problems))
+    text = _written(timeline, form)
+    if output is None:
+        env.out.print(text, end="", markup=False, soft_wrap=True)
+        return
+    _same_folder(timeline, output)
+    try:
+        with output.open("w" if overwrite else "x", encoding="utf-8") as out:
+            out.write(text)
+    except FileExistsError:
+        raise UsageError(f"{output} exists", hint="choose another name, or --overwrite") from None
+    except OSError as error:
+        raise OutputError(f"{output} cannot be written: {error.strerror}") from None
+
+
+def _written(timeline: Timeline, form: Form) -> str:
+    if form == "yaml":
+        return as_yaml(timeline)
+    if form == "jsonl":
+        return as_jsonl(timeline)
+    moves = as_moves(timeline)
+    if moves is None:
+        raise UsageError(
+            f"{timeline.source.name} says more than keys one after the other; moves can say only that",
+            hint="convert it to yaml or jsonl",
+        )
+    return moves + "\n"
+
+
+def _same_folder(timeline: Timeline, output: Path) -> None:
+    """Files are named beside a timeline, so one that names files stays in its folder."""
+    names = any(isinstance(said.event, Poses | Cut) for said in timeline.said)
+    if names and output.parent.resolve() != timeline.source.folder.resolve():
+        raise UsageError(
+            f"{timeline.source.name} names files beside it, which {output} would not find",
+            hint=f"write it into {timeline.source.folder}",
+        )

@@ -1,0 +1,34 @@
+"""`lingbot timeline export`: the camera of every frame, in the published layout."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lingbot_cli.cli.options import AllowOutside, Duration, Fps, PresetName, preset_of
+from lingbot_cli.env import Env
+from lingbot_cli.timeline.film import Flags, film
+from lingbot_cli.timeline.poses_dir import write_poses
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def export(
+    ctx: typer.Context,
+    file: Annotated[str, typer.Argument(help="A timeline; - reads JSONL from standard input.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder to write to.")],
+    preset: PresetName = "built-in",
+    duration: Duration = None,
+    fps: Fps = None,
+    allow_outside: AllowOutside = False,
+) -> None:
+    """Write poses.npy, intrinsics.npy and action.npy, a row a video frame; `--poses` reads them again.
+
+    Example: lingbot timeline export recipes/first-walk.yaml -o camera/
+    """
+    env: Env = ctx.obj
+    flags = Flags(duration=duration, fps=fps, allow_outside=allow_outside)
+    made = film(preset_of(preset).chunk, timeline=file, flags=flags, stdin=env.stdin.buffer.read)
+    for path in write_poses(made.track, output):
+        env.out.print(f"{path}", markup=False, soft_wrap=True)
