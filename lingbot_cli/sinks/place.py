@@ -33,7 +33,7 @@ def copy_name(target: str, what: str) -> str:
     """Return the name of another version of an output: film.mp4 → film.WHAT.mp4, a/%05d.png → a.WHAT/%05d.png."""
     path = Path(target)
     if _NUMBER.search(path.name):
-        return str(path.parent.with_name(f"{path.absolute().parent.name}.{what}") / path.name)
+        return str(_folder_beside(path.parent, what) / path.name)
     return str(path.with_name(f"{path.stem}.{what}{path.suffix}"))
 
 
@@ -78,7 +78,7 @@ class FolderPlace:
         self.pattern = pattern
         self.folder = pattern.parent
         self.overwrite = overwrite
-        self.partial: Path | None = self.folder.with_name(f"{self.folder.absolute().name}.partial")
+        self.partial: Path | None = _folder_beside(self.folder, "partial")
         self.url = f"{str(self.partial.absolute()).replace('%', '%%')}/{pattern.name}"
 
     def prepare(self) -> None:
@@ -124,6 +124,11 @@ def _frames(folder: Path, pattern: str) -> list[Path]:
     named = re.compile(rf"{re.escape(before)}\d+{re.escape(after)}")
     found = folder.glob(f"{glob.escape(before)}*{glob.escape(after)}")
     return sorted(path for path in found if named.fullmatch(path.name))
+
+
+def _folder_beside(folder: Path, what: str) -> Path:
+    """Return frames.WHAT beside frames/; a sequence that lies in the working folder gets it there."""
+    return folder.with_name(f"{folder.name}.{what}") if folder.name else Path(f"frames.{what}")
 
 
 def check_folder(folder: Path) -> None:

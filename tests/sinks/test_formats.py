@@ -98,6 +98,12 @@ def test_names_that_look_like_protocols_and_patterns(tmp_path, bars, decode):
     assert sorted(path.name for path in (folder / "shots").iterdir()) == ["s00.png", "s01.png", "s02.png"]
 
 
+def test_a_sequence_in_the_working_folder(tmp_path, bars, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path.relative_to(tmp_path), "s%d.png", bars(2))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["s0.png", "s1.png"]
+
+
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [

@@ -66,7 +66,12 @@ def test_a_small_copy_is_enlarged_and_the_frames_given_stay_clean():
 
 @pytest.mark.parametrize(
     ("target", "copy"),
-    [("film.mp4", "film.keys.mp4"), ("a/b.c.mkv", "a/b.c.keys.mkv"), ("a/s/%03d.png", "a/s.keys/%03d.png")],
+    [
+        ("film.mp4", "film.keys.mp4"),
+        ("a/b.c.mkv", "a/b.c.keys.mkv"),
+        ("a/s/%03d.png", "a/s.keys/%03d.png"),
+        ("%d.png", "frames.keys/%d.png"),
+    ],
 )
 def test_a_copy_lies_beside_the_film(target, copy):
     assert copy_name(target, "keys") == copy
