@@ -14,7 +14,6 @@ from lingbot_cli.world.vae import VAE
 from lingbot_cli.world.vae_layers import Carry
 from training.data import LATENTS, Clips
 from training.export import fold
-from training.fused import fuse_norms
 from training.place.palette import MOODS
 from training.place.render import render
 from training.samples import HEIGHT, WIDTH
@@ -118,8 +117,6 @@ def statistics(vae: VAE, clips: Clips, count: int = 40) -> dict[str, Tensor]:
 
 def encode_share(rank: int, folder: Path, clips: int, seed: int) -> None:
     """This process's half of the work: a file of latents for every fifty clips, those there left alone."""
-    if DEVICE.type == "cpu":
-        fuse_norms()
     seen = Clips.open(folder / "data")
     final = folder / "vae-final.pt"
     trained = final if final.exists() else folder / "vae.pt"

@@ -16,7 +16,7 @@ from training.teacher import Batch, Told, loss
 from training.team import DEVICE, Average, Clock, average_gradients, finite, note, save
 
 CLIPS, COPIES = 2, 2
-OWN_PAST_FROM = 0.5  # part of the stage's time from which every second step goes on from its own films
+OWN_PAST_FROM = 0.6  # part of the stage's time from which every second step goes on from its own films
 REPORT_EVERY = 240.0
 _PLAIN = ("patch_embedding", "head", "text_embedding", "time_", "pose")
 
@@ -78,8 +78,8 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
     world = start(data.asked, data.focal, seed)
     learner = Learner(world).to(DEVICE)
     checkpoint = folder / "world.pt"
-    optimiser = Muon(learner, lr=0.012, adam_lr=1e-3, plain=[f"world.{p}" for p in _PLAIN] + ["pose"])
-    average = Average(world, 0.998)
+    optimiser = Muon(learner, lr=0.02, adam_lr=2e-3, plain=[f"world.{p}" for p in _PLAIN] + ["pose"])
+    average = Average(world, 0.993)
     step, spent = 0, 0.0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True, map_location=DEVICE)
@@ -95,7 +95,7 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
         told = batch(data, prompts, rng, CLIPS)
         pictures, missed = learn(learner, told, rng, generator, progress > OWN_PAST_FROM and step % 2 == 0)
         optimiser.zero_grad()
-        (pictures + 0.2 * missed).backward()
+        (pictures + (0.5 - 0.4 * progress) * missed).backward()
         average_gradients(learner)
         if finite(learner):
             nn.utils.clip_grad_norm_(learner.parameters(), 2.0)
