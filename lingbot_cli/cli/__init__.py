@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "show": "lingbot_cli.cli.show",
     "bench": "lingbot_cli.cli.bench",
     "timeline": "lingbot_cli.cli.timeline",
+    "models": "lingbot_cli.cli.models",
     "parity": "lingbot_cli.cli.parity",
 }
 

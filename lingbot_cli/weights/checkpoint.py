@@ -64,7 +64,8 @@ class Checkpoint:
 
     `preset` holds the architecture of the weights and the run settings of the published preset.
     `identity` changes when any weight does; `text_identity` when a prompt's rows would.
-    `stored` is the type of most of the transformer's weights in its files, as safetensors names it.
+    `stored` is the type of most of the transformer's weights in its files, as safetensors names it; `fp8` says
+    that its blocks are eight bits with scales.
     """
 
     layout: Layout
@@ -72,6 +73,7 @@ class Checkpoint:
     differences: tuple[Difference, ...]
     trained: bool
     stored: str
+    fp8: bool
     identity: str
     text_identity: str
 
@@ -137,6 +139,7 @@ def read_checkpoint(model: str | Path | None, assets: Path | None = None) -> Che
         differences=differences,
         trained=bool(config.get("trained", True)),
         stored=max(tensors.values(), key=lambda entry: entry.elements).dtype,
+        fp8=any(name.endswith(".weight_scale") for name in tensors),
         identity=fingerprint(parts),
         text_identity=f"{text}-{actual.text_len}",
     )

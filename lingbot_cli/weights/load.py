@@ -3,22 +3,29 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
-from lingbot_cli.errors import SetupError
+from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.weights.checkpoint import Checkpoint, read_checkpoint
 from lingbot_cli.weights.headers import read_json
 from lingbot_cli.weights.names import text_name, vae_name
 from lingbot_cli.weights.prompts import Prompts
+from lingbot_cli.weights.quantised import quantised
 from lingbot_cli.weights.store import cache_folder
-from lingbot_cli.weights.stream import Report, Stored, fill, stored_tensors
+from lingbot_cli.weights.stream import Report, Stored, fill, match, stored_tensors
+from lingbot_cli.world.fp8 import use_fp8
+from lingbot_cli.world.offload import offload
 from lingbot_cli.world.precision import pick_device, pick_dtype
 from lingbot_cli.world.presets import Preset
 from lingbot_cli.world.text import TextEncoder, umt5_config, umt5_on_meta
 from lingbot_cli.world.transformer import Transformer, TransformerConfig
 from lingbot_cli.world.vae import VAE, VAEConfig
 from lingbot_cli.world.world import World
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 DECODER = ("decoder.", "conv2.")
 """The VAE's parameters that only decoding needs; the rest encodes and stays in float32 (model §9)."""
@@ -32,27 +39,29 @@ def load_world(
     precision: str | None = None,
     decode: str | None = None,
     text_on: str = "cpu",
+    offloaded: bool = False,
     preset: Preset | None = None,
     prompts: Iterable[str] = (),
     report: Report | None = None,
 ) -> World:
     """Load a model: a folder, a fetched model's name, a checkpoint read before, or None for the built-in one.
 
-    `precision` of the transformer: bfloat16 on CUDA, else float32; `decode` of the VAE's decoder: float16 on
+    `precision` of the transformer: bfloat16 on CUDA, else float32, or fp8; `offloaded` keeps its blocks in host
+    memory. `decode` of the VAE's decoder: float16 on
     CUDA, else float32. `preset` replaces the run settings. `prompts` are encoded first and the text encoder
     leaves memory before the transformer enters it. Errors: SetupError, UsageError.
     """
     checkpoint = model if isinstance(model, Checkpoint) else read_checkpoint(model, assets)
     where = pick_device(device)
     on_cuda = where.type == "cuda"
-    dtype = pick_dtype(precision or ("bfloat16" if on_cuda else "float32"))
+    precision = pick_precision(checkpoint, where, precision)
     decoder_dtype = pick_dtype(decode or ("float16" if on_cuda else "float32"))
     text = prompts_of(checkpoint, pick_device(text_on), report)
     for prompt in prompts:
         text.encode(prompt)
     text.release()
     vae = load_vae(checkpoint, where, decoder_dtype, report)
-    transformer = load_transformer(checkpoint, where, dtype, report)
+    transformer = load_transformer(checkpoint, where, precision, offloaded=offloaded, report=report)
     return World(
         preset=preset or checkpoint.preset,
         transformer=transformer,
@@ -78,15 +87,53 @@ def transformer_config(preset: Preset) -> TransformerConfig:
     )
 
 
+def pick_precision(checkpoint: Checkpoint, device: torch.device, asked: str | None) -> str:
+    """What the transformer is kept in. Errors: UsageError for more bits than a checkpoint in fp8 has."""
+    if checkpoint.fp8:
+        if asked not in (None, "fp8"):
+            raise UsageError(f"{checkpoint.layout.root} is kept in fp8 and cannot be loaded as {asked}.")
+        return "fp8"
+    return asked or ("bfloat16" if device.type == "cuda" else "float32")
+
+
 def load_transformer(
-    checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, report: Report | None = None
+    checkpoint: Checkpoint,
+    device: torch.device,
+    precision: str,
+    *,
+    offloaded: bool = False,
+    report: Report | None = None,
 ) -> Transformer:
-    """The transformer, streamed to the device in one precision."""
-    with torch.device("meta"):
-        transformer = Transformer(transformer_config(checkpoint.preset))
+    """The transformer, streamed to the device, or its blocks to host memory, in one precision.
+
+    With fp8 the blocks' matrices are eight bits and the rest is bfloat16.
+    """
     tensors = stored_tensors(checkpoint.layout.transformer)
-    fill(transformer, tensors, part="transformer", device=device, dtype_of=lambda _: dtype, report=report)
+    transformer = _transformer_on_meta(checkpoint, precision)
+    if precision == "fp8" and not checkpoint.fp8:
+        tensors = quantised(tensors)
+    types = {name: place.dtype for name, place in transformer.state_dict().items()}
+    host = torch.device("cpu")
+    fill(
+        transformer,
+        tensors,
+        part="transformer",
+        device_of=lambda name: host if offloaded and name.startswith("blocks.") else device,
+        dtype_of=lambda name: types[name],
+        report=report,
+    )
+    if offloaded:
+        offload(transformer, device)
     return transformer.eval()
+
+
+def _transformer_on_meta(checkpoint: Checkpoint, precision: str) -> Transformer:
+    dtype = torch.bfloat16 if precision == "fp8" else pick_dtype(precision)
+    with torch.device("meta"):
+        transformer = Transformer(transformer_config(checkpoint.preset)).to(dtype)
+    if precision == "fp8":
+        use_fp8(transformer, dtype)
+    return transformer
 
 
 def load_vae(
@@ -100,7 +147,7 @@ def load_vae(
         vae,
         tensors,
         part="VAE",
-        device=device,
+        device_of=lambda _: device,
         dtype_of=lambda name: decoder_dtype if name.startswith(DECODER) else torch.float32,
         report=report,
     )
@@ -142,6 +189,18 @@ def _statistics(checkpoint: Checkpoint) -> dict[str, tuple[float, ...]]:
     return {key: tuple(said[key]) for key in ("latents_mean", "latents_std") if key in said}
 
 
+def check_tensors(checkpoint: Checkpoint) -> None:
+    """Hold every stored tensor to its place, on the meta device, and read the tokenizer. Errors: SetupError."""
+    transformer = _transformer_on_meta(checkpoint, "fp8" if checkpoint.fp8 else "float32")
+    match(transformer, stored_tensors(checkpoint.layout.transformer), "transformer")
+    vae = original_vae_names(stored_tensors(checkpoint.layout.vae))
+    with torch.device("meta"):
+        match(VAE(vae_config(vae)), vae, "VAE")
+    text = text_tensors(checkpoint)
+    match(umt5_on_meta(umt5_config({name: t.shape for name, t in text.items()})), text, "text encoder")
+    load_tokenizer(checkpoint.layout.tokenizer)
+
+
 def prompts_of(checkpoint: Checkpoint, device: torch.device, report: Report | None) -> Prompts:
     """A checkpoint's prompts: known ones from the disk, new ones through its text encoder on a device."""
     return Prompts(
@@ -154,22 +213,40 @@ def prompts_of(checkpoint: Checkpoint, device: torch.device, report: Report | No
 
 def load_text(checkpoint: Checkpoint, device: torch.device, report: Report | None = None) -> TextEncoder:
     """The text encoder: bfloat16 where it is stored so, else float32 (float16 overflows in it)."""
+    tensors = text_tensors(checkpoint)
+    model = umt5_on_meta(umt5_config({name: tensor.shape for name, tensor in tensors.items()}))
+    dtype = torch.bfloat16 if tensors["shared.weight"].dtype == torch.bfloat16 else torch.float32
+    fill(
+        model,
+        tensors,
+        part="text encoder",
+        device_of=lambda _: device,
+        dtype_of=lambda _: dtype,
+        report=report,
+    )
+    tokenizer = load_tokenizer(checkpoint.layout.tokenizer)
+    return TextEncoder(model, tokenizer, checkpoint.preset.text_len)
+
+
+def load_tokenizer(file: Path) -> "Tokenizer":
+    """A `tokenizer.json`. Errors: SetupError."""
     from tokenizers import Tokenizer
 
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as problem:  # the library raises nothing narrower
+        raise SetupError(f"{file} is no tokenizer: {problem}.", hint="Fetch that file again.") from problem
+
+
+def text_tensors(checkpoint: Checkpoint) -> dict[str, Stored]:
+    """The text encoder's tensors under UMT5's names. Errors: SetupError when they are no such encoder's."""
     stored = stored_tensors(checkpoint.layout.text)
     tensors = {text_name(name): tensor for name, tensor in stored.items()}
     try:
-        model = umt5_on_meta(umt5_config({name: tensor.shape for name, tensor in tensors.items()}))
+        umt5_config({name: tensor.shape for name, tensor in tensors.items()})
     except (KeyError, ValueError, IndexError) as lack:
         raise SetupError(
-            f"{checkpoint.layout.text} holds no UMT5 encoder: {lack}.", hint="Fetch the text encoder again."
+            f"{checkpoint.layout.text} holds no UMT5 encoder: {lack} is not as it should be.",
+            hint="Fetch the text encoder again.",
         ) from lack
-    dtype = torch.bfloat16 if tensors["shared.weight"].dtype == torch.bfloat16 else torch.float32
-    fill(model, tensors, part="text encoder", device=device, dtype_of=lambda _: dtype, report=report)
-    try:
-        tokenizer = Tokenizer.from_file(str(checkpoint.layout.tokenizer))
-    except Exception as problem:  # the library raises nothing narrower
-        raise SetupError(
-            f"{checkpoint.layout.tokenizer} is no tokenizer: {problem}.", hint="Fetch that file again."
-        ) from problem
-    return TextEncoder(model, tokenizer, checkpoint.preset.text_len)
+    return tensors

@@ -125,7 +125,7 @@ def fill(
     tensors: Mapping[str, Stored],
     *,
     part: str,
-    device: torch.device,
+    device_of: Callable[[str], torch.device],
     dtype_of: Callable[[str], torch.dtype],
     report: Report | None = None,
 ) -> None:
@@ -134,13 +134,12 @@ def fill(
     Errors: SetupError naming what is missing, left over or of another shape.
     """
     places = module.state_dict(keep_vars=True)
-    names = {id(place): name for name, place in reversed(places.items())}  # one name for tied tensors
-    wanted = {name: places[name] for name in places if names[id(places[name])] == name}
-    _match({name: tuple(tensor.shape) for name, tensor in wanted.items()}, tensors, part)
+    names = _first_names(places)
+    wanted = match(module, tensors, part)
     total, done, began = sum(tensor.bytes for tensor in tensors.values()), 0, time.monotonic()
     filled: dict[str, Tensor] = {}
     for name in wanted:
-        target = torch.empty(wanted[name].shape, dtype=dtype_of(name), device=device)
+        target = torch.empty(wanted[name].shape, dtype=dtype_of(name), device=device_of(name))
         tensors[name].write_to(target)
         filled[name] = target
         done += tensors[name].bytes
@@ -150,7 +149,12 @@ def fill(
     module.requires_grad_(False)
 
 
-def _match(wanted: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Stored], part: str) -> None:
+def match(module: nn.Module, tensors: Mapping[str, Stored], part: str) -> dict[str, Tensor]:
+    """A module's own tensors by name, tied ones once, if the stored ones are exactly those. Errors: SetupError."""
+    places = module.state_dict(keep_vars=True)
+    names = _first_names(places)
+    own = {name: place for name, place in places.items() if names[id(place)] == name}
+    wanted = {name: tuple(place.shape) for name, place in own.items()}
     problems = [
         *(f"{name} is missing" for name in wanted if name not in tensors),
         *(f"{name} has no place" for name in tensors if name not in wanted),
@@ -166,6 +170,12 @@ def _match(wanted: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Stored],
             f"The {part}'s tensors do not fit: {'; '.join(problems[:4])}{more}.",
             hint="`lingbot models verify` tells whether the files are whole.",
         )
+    return own
+
+
+def _first_names(places: Mapping[str, Tensor]) -> dict[int, str]:
+    """One name for each tensor, though it be tied to others."""
+    return {id(place): name for name, place in reversed(list(places.items()))}
 
 
 def _fill(source: object, view: memoryview, entry: Entry) -> None:

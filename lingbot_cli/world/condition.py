@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lingbot_cli.world.vae import VAE
+from lingbot_cli.world.vae import VAE, latents_at_once
 from lingbot_cli.world.vae_layers import Carry
 
 
@@ -33,9 +33,9 @@ class Condition:
     def next(self, frames: int) -> Tensor:
         """Mask and latents [1, 4+16, frames, h, w] of the next latent frames."""
         encode = min(frames, max(self._constant_from + 1 - self._made, 0))
-        latents = [self._encode(encode)] if encode else []
+        latents = self._encode(encode) if encode else []
         if encode:
-            self._tail = latents[0][:, :, -1:]
+            self._tail = latents[-1][:, :, -1:]
         if encode < frames:
             assert self._tail is not None
             latents.append(self._tail.expand(-1, -1, frames - encode, -1, -1))
@@ -46,9 +46,14 @@ class Condition:
         self._made += frames
         return torch.cat([mask, y], dim=1)
 
-    def _encode(self, frames: int) -> Tensor:
-        video = self._image.new_zeros(1, 3, 4 * frames, *self._image.shape[1:])
-        if self._made == 0:
-            video = video[:, :, 3:]
-            video[:, :, 0] = self._image
-        return self._vae.encode(video, self._carry)
+    def _encode(self, frames: int) -> list[Tensor]:
+        """The next latents, in as many parts as the encoder takes at this size."""
+        height, width = self._image.shape[1:]
+        parts, step = [], latents_at_once(height, width)
+        for start in range(0, frames, step):
+            video = self._image.new_zeros(1, 3, 4 * min(step, frames - start), height, width)
+            if start == 0 and self._made == 0:
+                video = video[:, :, 3:]
+                video[:, :, 0] = self._image
+            parts.append(self._vae.encode(video, self._carry))
+        return parts

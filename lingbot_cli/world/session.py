@@ -18,6 +18,7 @@ from lingbot_cli.world.cache import CacheShape, KVCache
 from lingbot_cli.world.condition import Condition, fit
 from lingbot_cli.world.sampler import NoiseSource, schedule, seeded_noise
 from lingbot_cli.world.transformer import LayerAttend, Pairs
+from lingbot_cli.world.vae import latents_at_once
 from lingbot_cli.world.vae_layers import Carry
 from lingbot_cli.world.world import World
 
@@ -143,8 +144,13 @@ class Session:
         """Latents [16, c, h, w] of the next chunk to frames [T, H, W, 3] uint8 RGB, on the world's device."""
         with self._phase("decode"):
             latents = torch.as_tensor(latents, device=self.world.device)
-            video = self.world.vae.decode(latents[None], self._carry)[0]
-            return ((video.float() + 1.0) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).contiguous()
+            parts = latents[None].split(latents_at_once(*self._size), dim=2)
+            return torch.cat([self._pixels(self.world.vae.decode(part, self._carry)[0]) for part in parts])
+
+    @staticmethod
+    def _pixels(video: Tensor) -> Tensor:
+        """Video [3, T, H, W] in −1…1 to frames [T, H, W, 3] uint8."""
+        return ((video.float() + 1.0) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).contiguous()
 
     def _begin(self, control: Control) -> Ahead:
         """Hear and look where the control says, and make room in memory."""

@@ -104,7 +104,7 @@ class Block(nn.Module):
 
     def _normed(self, x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
         y = F.layer_norm(x, (self.dim,), eps=self.eps) * (1.0 + scale) + shift
-        return y.to(self.self_attn.q.weight.dtype)
+        return y.to(self.norm3.weight.dtype)  # the linear layers' may be fewer bits
 
 
 class Head(nn.Module):

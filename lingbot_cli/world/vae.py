@@ -28,6 +28,17 @@ LATENT_STD = (
 )
 
 
+PIXELS_AT_ONCE = 1_000_000
+
+
+def latents_at_once(height: int, width: int) -> int:
+    """How many latents go through the VAE together: a small picture's all, one of a large one's.
+
+    At 832×480 the feature maps of four latents are ten gigabytes; streaming them gives the same numbers.
+    """
+    return max(1, PIXELS_AT_ONCE // (4 * height * width))
+
+
 @dataclass(frozen=True)
 class VAEConfig:
     """Widths of a VAE and the statistics its latents are normalised with."""

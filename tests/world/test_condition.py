@@ -38,3 +38,13 @@ def test_a_picture_is_fitted_to_any_size():
     image = torch.from_numpy(picture(54, 96))
     assert fit(image, 32, 80).shape == (3, 32, 80)
     assert fit(image, 54, 96).sub(image.permute(2, 0, 1).float() / 127.5 - 1).abs().max() < 1e-5
+
+
+def test_a_large_picture_is_encoded_in_parts_with_the_same_result(monkeypatch):
+    image = fit(torch.from_numpy(picture()), 16, 32)
+    whole = Condition(tiny_vae(), image).next(4)
+    monkeypatch.setattr("lingbot_cli.world.condition.latents_at_once", lambda *_: 1)
+    parts = Condition(tiny_vae(), image)
+    torch.testing.assert_close(
+        torch.cat([parts.next(3), parts.next(1)], 2)[:, 4:], whole[:, 4:], atol=1e-5, rtol=0
+    )

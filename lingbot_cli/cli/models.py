@@ -1,0 +1,207 @@
+"""`lingbot models`: find, fetch, check, convert and remove worlds."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.table import Table
+
+from lingbot_cli.env import Env
+from lingbot_cli.errors import SetupError, UsageError
+from lingbot_cli.weights.catalogue import PUBLISHED, Published
+from lingbot_cli.weights.checkpoint import Checkpoint, part_files, read_checkpoint
+from lingbot_cli.weights.memory import estimate, gigabytes
+from lingbot_cli.weights.present import Model, known_models, remove
+from lingbot_cli.weights.probe import machine_setup
+from lingbot_cli.weights.pull import Fetching, pull, verify
+from lingbot_cli.weights.store import model_folder
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__.split(":")[1].strip().capitalize())
+
+ModelArgument = Annotated[str, typer.Argument(help="A model's name, or the folder it lies in.")]
+AssetsOption = Annotated[
+    Path | None, typer.Option(help="A folder with the VAE, text encoder and tokenizer a model lacks.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_models(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    """List the models known and which of them are here, with size, licence and whether they fit.
+
+    Example: lingbot models list
+    """
+    env: Env = ctx.obj
+    models = known_models(env.environ)
+    if as_json:
+        env.out.print_json(json.dumps([asdict(model) for model in models]))
+        return
+    table = Table(title="models", title_justify="left")
+    for heading in ("model", "here", "size", "needs at its size", "fits", "licence"):
+        table.add_column(heading, overflow="fold")
+    for model in models:
+        table.add_row(*_row(model))
+    env.out.print(table)
+
+
+@app.command("pull")
+def pull_model(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="The model to fetch.")],
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help="You have read the licence and accept it.")
+    ] = False,
+    revision: Annotated[str | None, typer.Option(help="A commit of the model's repository.")] = None,
+) -> None:
+    """Fetch a model from the hub; one that was interrupted goes on where it stopped.
+
+    Example: lingbot models pull lingbot-world-v2-1.3b-causal-fast --accept-license
+    """
+    env: Env = ctx.obj
+    model = _published(name)
+    if model_folder(name, env.environ).is_dir():
+        env.err.print(f"{name} is here: {model_folder(name, env.environ)}")
+        return
+    _accept(env, model, accept_license)
+    last = -1.0
+
+    def report(fetching: Fetching) -> None:
+        nonlocal last
+        if fetching.seconds - last < 1 and fetching.done < fetching.total:
+            return
+        last = fetching.seconds
+        env.err.print(
+            f"{gigabytes(fetching.done)} of {gigabytes(fetching.total)}, {fetching.seconds:.0f} s: {fetching.file}"
+        )
+
+    env.err.print(f"fetched: {pull(model, report, revision)}")
+
+
+@app.command()
+def show(
+    ctx: typer.Context, model: ModelArgument, assets: AssetsOption = None, as_json: JsonOption = False
+) -> None:
+    """Show what a model is: layout, settings, where its config disagrees, files, memory.
+
+    Example: lingbot models show built-in
+    """
+    env: Env = ctx.obj
+    checkpoint = read_checkpoint(model, assets)
+    told = _told(checkpoint)
+    if as_json:
+        env.out.print_json(json.dumps(told))
+        return
+    for key, value in told.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{name} {item}" for name, item in value.items())
+        if isinstance(value, list):
+            value = "; ".join(value) or "none"
+        env.out.print(f"{key}: {value}", markup=False)
+
+
+@app.command("verify")
+def verify_model(ctx: typer.Context, model: ModelArgument, assets: AssetsOption = None) -> None:
+    """Hold every file to its publisher's hash and every tensor to its place; nothing is loaded.
+
+    Example: lingbot models verify lingbot-world-v2-14b-causal-fast
+    """
+    env: Env = ctx.obj
+    from lingbot_cli.weights.load import check_tensors  # torch
+
+    folder = read_checkpoint(model, assets).layout.root
+    checkpoint, count = verify(folder, assets, lambda _: None)
+    check_tensors(checkpoint)
+    said = (
+        f"{count} files have their publisher's content" if count else "no publisher's hashes are known here"
+    )
+    env.out.print(f"{folder}: {said}; every tensor has its place", markup=False)
+
+
+@app.command()
+def convert(
+    ctx: typer.Context,
+    model: ModelArgument,
+    folder: Annotated[Path, typer.Argument(help="The new folder.")],
+    precision: Annotated[
+        Literal["bfloat16", "float16", "float32", "fp8"], typer.Option(help="What the weights are kept in.")
+    ] = "bfloat16",
+    assets: AssetsOption = None,
+) -> None:
+    """Write any model as one folder of our own layout, which loads with no conversion.
+
+    Example: lingbot models convert lingbot-world-v2-14b-causal-fast 14b-fp8 --precision fp8
+    """
+    env: Env = ctx.obj
+    from lingbot_cli.weights.convert import convert as convert_world  # torch
+
+    checkpoint = read_checkpoint(model, assets)
+    convert_world(checkpoint, folder, precision, lambda done: env.err.print(f"written: {done}", markup=False))
+    env.out.print(f"{folder}", markup=False)
+
+
+@app.command()
+def rm(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="A fetched model.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove a fetched model, and what an interrupted fetch of it left.
+
+    Example: lingbot models rm lingbot-world-fast --yes
+    """
+    env: Env = ctx.obj
+    _published(name)
+    if not yes and not (env.stdin.isatty() and typer.confirm(f"Remove {name}?")):
+        raise UsageError(f"{name} was not removed.", hint="Say --yes to remove it without a question.")
+    freed = remove(name, env.environ)
+    if not freed:
+        raise SetupError(f"{name} is not on this machine.")
+    env.out.print(f"removed {name}: {gigabytes(freed)}")
+
+
+def _published(name: str) -> Published:
+    if name not in PUBLISHED:
+        raise UsageError(f"{name} is no model that can be fetched.", hint=f"Known: {', '.join(PUBLISHED)}.")
+    return PUBLISHED[name]
+
+
+def _accept(env: Env, model: Published, accepted: bool) -> None:
+    """Show the licence; go on only with the user's word."""
+    env.err.print(f"{model.name}, about {gigabytes(model.bytes)}. Licence: {model.terms}", markup=False)
+    if not accepted and not (env.stdin.isatty() and typer.confirm("Do you accept it?")):
+        raise UsageError("The licence was not accepted.", hint="Say --accept-license once you have read it.")
+
+
+def _row(model: Model) -> list[str]:
+    fits = {True: "yes", False: "no", None: "?"}[model.fits]
+    return [
+        model.name,
+        "yes" if model.here else "no",
+        gigabytes(model.bytes),
+        gigabytes(model.needs),
+        fits,
+        model.licence,
+    ]
+
+
+def _told(checkpoint: Checkpoint) -> dict[str, object]:
+    layout, preset = checkpoint.layout, checkpoint.preset
+    setup = machine_setup(preset)
+    return {
+        "folder": str(layout.root),
+        "layout": layout.kind,
+        "trained": checkpoint.trained,
+        "identity": checkpoint.identity,
+        "stored as": checkpoint.stored,
+        "preset": asdict(preset),
+        "differences": [str(difference) for difference in checkpoint.differences],
+        "files": {part: str(place) for part, place in layout.parts.items()},
+        "bytes": sum(file.stat().st_size for part in layout.parts.values() for file in part_files(part)),
+        "memory": {
+            "size": f"{setup.width}x{setup.height}",
+            "device": setup.device,
+            "peak": gigabytes(estimate(preset, setup).peak),
+        },
+    }

@@ -1,0 +1,93 @@
+"""Where the published models lie on the hub, and which of their files a render needs."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files of one repository at one revision, put into `into` under the model's folder.
+
+    `revision` is a commit; None where the publisher's current one is taken and kept from then on.
+    `files` are patterns of `fnmatch`.
+    """
+
+    repository: str
+    revision: str | None
+    files: tuple[str, ...]
+    into: str = ""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A model that can be fetched: its sources and about how many bytes they hold together."""
+
+    name: str
+    sources: tuple[Source, ...]
+    bytes: int
+    terms: str
+
+
+V2_14B = "5c33dd40b213598c418fd25bff30fdbd23fd38a7"
+ASSETS = ("Wan2.1_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth", "google/umt5-xxl/tokenizer.json")
+NON_COMMERCIAL = (
+    "CC BY-NC-SA 4.0: for non-commercial use; share what you derive under the same terms, naming the authors. "
+    "https://creativecommons.org/licenses/by-nc-sa/4.0/"
+)
+
+PUBLISHED = {
+    model.name: model
+    for model in (
+        Published(
+            name="lingbot-world-fast",
+            sources=(
+                Source(
+                    repository="robbyant/lingbot-world-fast-diffusers",
+                    revision=None,
+                    files=(
+                        "model_index.json",
+                        "transformer/*.json",
+                        "transformer/*.safetensors",
+                        "vae/*.json",
+                        "vae/*.safetensors",
+                        "text_encoder/*.json",
+                        "text_encoder/*.safetensors",
+                        "tokenizer/tokenizer.json",
+                    ),
+                ),
+            ),
+            bytes=49_000_000_000,
+            terms="Apache-2.0 code; for the weights read the model card: "
+            "https://huggingface.co/robbyant/lingbot-world-fast",
+        ),
+        Published(
+            name="lingbot-world-v2-14b-causal-fast",
+            sources=(
+                Source(
+                    repository="robbyant/lingbot-world-v2-14b-causal-fast",
+                    revision=V2_14B,
+                    files=("transformers/*.json", "transformers/*.safetensors", *ASSETS),
+                ),
+            ),
+            bytes=49_000_000_000,
+            terms=NON_COMMERCIAL,
+        ),
+        Published(
+            name="lingbot-world-v2-1.3b-causal-fast",
+            sources=(
+                Source(
+                    repository="robbyant/lingbot-world-v2-1.3b-causal-fast",
+                    revision="7e36a5f919f86cb4255cc9bfc30adb44963fbde1",
+                    files=("model-*.safetensors", "model.safetensors.index.json"),
+                ),
+                Source(
+                    repository="robbyant/lingbot-world-v2-14b-causal-fast",
+                    revision=V2_14B,
+                    files=ASSETS,
+                    into="assets",
+                ),
+            ),
+            bytes=18_700_000_000,
+            terms=NON_COMMERCIAL,
+        ),
+    )
+}

@@ -1,0 +1,241 @@
+"""How much memory a run takes, from a preset and a size alone; what would take less. No torch here."""
+
+from dataclasses import dataclass, fields, replace
+
+from lingbot_cli.errors import MemoryShortError
+from lingbot_cli.world.presets import Preset
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "fp8": 1}
+PIXELS_AT_ONCE = 1_000_000
+"""The VAE's limit of a picture's size times frames, as in `world.vae`."""
+RUNTIME = {"cpu": 300_000_000, "cuda": 700_000_000}
+"""What the interpreter with its libraries, or a GPU's context with its workspaces, takes before anything."""
+FEATURE_MAPS = {"cpu": 6.0, "cuda": 5.0}
+"""How many of its largest feature maps the VAE holds at once: input, shortcut, activation, what it joins to the
+past, output; on the CPU the convolution's own copy too."""
+UMT5_XXL = 5_680_910_336
+"""Parameters of the published text encoder; kept in bfloat16."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The choices that decide memory. `latents` is the length of a film, which only a window of −1 feels."""
+
+    height: int
+    width: int
+    device: str = "cpu"
+    precision: str = "float32"
+    decode: str = "float32"
+    text_on: str = "cpu"
+    offload: bool = False
+    latents: int = 0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes by what they are for. `transformer` to `work` are on the device, `host` is beside it in RAM.
+
+    The text encoder is there before the rest and gone when the rest comes.
+    """
+
+    transformer: int
+    vae: int
+    keys_values: int
+    state: int
+    work: int
+    runtime: int
+    text: int
+    host: int
+
+    @property
+    def peak(self) -> int:
+        """The most the device holds at once."""
+        rest = self.transformer + self.vae + self.keys_values + self.state + self.work
+        return self.runtime + max(rest, self.text)
+
+    def rows(self) -> list[tuple[str, int]]:
+        """Each item with its bytes, for people."""
+        return [(field.name.replace("_", " "), getattr(self, field.name)) for field in fields(self)]
+
+
+def estimate(preset: Preset, setup: Setup) -> Estimate:
+    """The memory of a run with this preset and setup."""
+    size = BYTES[setup.precision]
+    size_of_activations = max(size, 2)
+    weights, resident = _transformer_bytes(preset, size, setup.offload)
+    on_cpu = setup.device == "cpu"
+    text = _text_parameters(preset) * (2 if preset.text_dim == 4096 else 4)
+    on_device = setup.text_on != "cpu" or on_cpu
+    return Estimate(
+        transformer=resident,
+        vae=_vae_bytes(preset, BYTES[setup.decode]),
+        keys_values=_keys_values(preset, setup, size_of_activations),
+        state=_state(preset, setup, size_of_activations),
+        work=max(_transformer_work(preset, setup, size_of_activations), _vae_work(preset, setup)),
+        runtime=RUNTIME["cpu" if on_cpu else "cuda"],
+        text=text if on_device else 0,
+        host=(0 if on_device else text) + (weights - resident),
+    )
+
+
+def parameters(preset: Preset) -> int:
+    """The transformer's parameters."""
+    return _outer_parameters(preset) + preset.layers * _block_parameters(preset)
+
+
+def check_fits(preset: Preset, setup: Setup, free: int, free_host: int) -> Estimate:
+    """The estimate, if it fits. Errors: MemoryShortError with the flags that would make it fit."""
+    needed = estimate(preset, setup)
+    if needed.peak <= free and needed.host <= free_host:
+        return needed
+    ways = [
+        (flags, other, saved)
+        for flags, other in _ways(preset, setup)
+        if (saved := needed.peak + needed.host - other.peak - other.host) > 0
+    ]
+    enough = [f"{flags} (saves {gigabytes(saved)})" for flags, other, saved in ways
+              if other.peak <= free and other.host <= free_host]  # fmt: skip
+    short = (
+        f"{preset.name} at {setup.width}x{setup.height} needs {gigabytes(needed.peak)} on {setup.device}"
+        + (f" and {gigabytes(needed.host)} of RAM beside it" if needed.host else "")
+        + f"; free: {gigabytes(free)}"
+        + (f" and {gigabytes(free_host)}" if needed.host else "")
+        + "."
+    )
+    if enough:
+        raise MemoryShortError(short, hint="Any of these fits: " + "; ".join(enough[:5]) + ".")
+    less = min(ways, key=lambda way: way[1].peak, default=None)
+    raise MemoryShortError(
+        short,
+        hint=f"Not even {less[0]} fits ({gigabytes(less[1].peak)}): a smaller model or a larger device is needed."
+        if less
+        else "A smaller model or a larger device is needed.",
+    )
+
+
+def gigabytes(count: float) -> str:
+    """Bytes for people."""
+    return f"{count / 1e9:.2f} GB" if count < 10e9 else f"{count / 1e9:.1f} GB"
+
+
+def _ways(preset: Preset, setup: Setup) -> list[tuple[str, Estimate]]:
+    """Changes that make a run smaller, the mildest first, then their sums."""
+    steps: list[tuple[str, Preset, Setup]] = []
+    smallest = preset.sink + preset.chunk
+    if setup.text_on != "cpu":
+        steps.append(("--text-on cpu", preset, replace(setup, text_on="cpu")))
+    if setup.device != "cpu" and not setup.offload:
+        steps.append(("--offload", preset, replace(setup, offload=True)))
+    if setup.precision == "float32" and setup.device != "cpu":
+        steps.append(("--precision bfloat16", preset, replace(setup, precision="bfloat16")))
+    if setup.precision in ("float32", "bfloat16"):
+        steps.append(("--precision fp8", preset, replace(setup, precision="fp8")))
+    if preset.window < 0 or preset.window > smallest:
+        window = max(smallest, 12) if preset.window < 0 or preset.window > 12 else smallest
+        steps.append((f"--window {window}", replace(preset, window=window), setup))
+    for share in (0.75, 0.5):
+        height, width = (max(16, int(side * share) // 16 * 16) for side in (setup.height, setup.width))
+        steps.append((f"--size {width}x{height}", preset, replace(setup, height=height, width=width)))
+    ways = [(flags, estimate(p, s)) for flags, p, s in steps]
+    flags: list[str] = []
+    both, all_of_it = preset, setup
+    for name, p, s in steps:
+        changed = {
+            f.name: getattr(s, f.name) for f in fields(Setup) if getattr(s, f.name) != getattr(setup, f.name)
+        }
+        flags = [flag for flag in flags if flag.split()[0] != name.split()[0]] + [name]
+        both = replace(both, window=p.window) if p.window != preset.window else both
+        all_of_it = replace(all_of_it, **changed)
+        if len(flags) > 1:
+            ways.append((" ".join(flags), estimate(both, all_of_it)))
+    return ways
+
+
+def _outer_parameters(preset: Preset) -> int:
+    d, control = preset.dim, 4 * (384 if preset.control == "cam" else 448)
+    linear = d * d + d
+    return (
+        (36 * 4 * d + d)
+        + (control * d + d + 2 * linear)
+        + (preset.text_dim * d + d + linear)
+        + (preset.freq_dim * d + d + linear + 6 * linear)
+        + (64 * d + 64 + 2 * d)
+    )
+
+
+def _block_parameters(preset: Preset) -> int:
+    d, f = preset.dim, preset.ffn
+    return 12 * (d * d + d) + 4 * d + 2 * d + 2 * d * f + f + d + 6 * d
+
+
+def _transformer_bytes(preset: Preset, size: int, offload: bool) -> tuple[int, int]:
+    """All of the transformer's weights, and those that stay on the device: two blocks of an offloaded one."""
+    outer, block = _outer_parameters(preset) * max(size, 2), _block_parameters(preset) * size
+    kept = min(2, preset.layers) if offload else preset.layers
+    return outer + preset.layers * block, outer + kept * block
+
+
+def _vae_bytes(preset: Preset, decode: int) -> int:
+    """The published VAE has 126.9 M parameters, 42 % of them to encode in float32."""
+    count = 126_892_531 * (preset.vae_dim / 96) ** 2 * (0.46 + 0.27 * preset.vae_blocks)
+    return int(count * (0.42 * 4 + 0.58 * decode))
+
+
+def _text_parameters(preset: Preset) -> int:
+    if preset.text_dim == 4096:
+        return UMT5_XXL
+    return 8 * preset.text_dim**2 + 1024 * preset.text_dim
+
+
+def _tokens(setup: Setup) -> int:
+    """Tokens of one latent frame."""
+    return setup.height * setup.width // 256
+
+
+def _keys_values(preset: Preset, setup: Setup, size: int) -> int:
+    """K and V of every layer; without a window the buffers double as they fill."""
+    slots = preset.window
+    if slots < 0:
+        slots = max(preset.chunk, 2 * setup.latents)
+    return 2 * preset.layers * slots * _tokens(setup) * preset.dim * size
+
+
+def _state(preset: Preset, setup: Setup, size: int) -> int:
+    """What a session keeps besides: the prompt's K and V, and the last two frames of every causal convolution."""
+    pixels, n, blocks = setup.height * setup.width, preset.vae_dim, preset.vae_blocks
+    convolutions = 2 * (blocks + 1)
+    decoder = (
+        (convolutions + 4 + 1) * 4 / 64
+        + ((convolutions - 1) * 4 + 2 + 4) / 16
+        + convolutions * 2 / 4
+        + convolutions
+        + 1
+    )
+    deeper = 2 * (blocks - 1)
+    encoder = 2 * (
+        2 * blocks + (3 + 2 * deeper) / 4 + (6 + 4 * deeper + 1) / 16 + (8 + 4 * deeper + 16 + 4 + 2) / 64
+    )
+    carried = n * pixels * (2 * decoder * BYTES[setup.decode] + encoder * 4)
+    return int(carried) + 2 * preset.layers * preset.text_len * preset.dim * size
+
+
+def _transformer_work(preset: Preset, setup: Setup, size: int) -> int:
+    """One forward: the residual stream twice in float32, then the feed-forward or the rotation of the keys."""
+    tokens, d = preset.chunk * _tokens(setup), preset.dim
+    camera = 2 * preset.layers * tokens * d * size
+    feed_forward = tokens * (d * (8 + size) + 2 * preset.ffn * size)
+    attention = tokens * d * (4 + 5 * size + (12 if size < 4 else 8))
+    modulation = 4 * tokens * d + (7 * d * d * 4 if size < 4 else 0)
+    dequantised = preset.ffn * d * 2 if setup.precision == "fp8" else 0
+    return camera + max(feed_forward, attention, modulation) + dequantised
+
+
+def _vae_work(preset: Preset, setup: Setup) -> int:
+    """The full-size feature maps of the frames that pass at once, in the encoder (float32) or the decoder."""
+    pixels = setup.height * setup.width
+    latents = min(preset.chunk, max(1, PIXELS_AT_ONCE // (4 * pixels)))
+    maps = FEATURE_MAPS["cpu" if setup.device == "cpu" else "cuda"]
+    feature_map = preset.vae_dim * pixels * 4
+    joined_past = 2 * preset.vae_dim * pixels * 4
+    frames = (3 * 4 * 3 * 4 * latents + 3 * 4 * preset.chunk) * pixels
+    return int(maps * feature_map * 4 * latents + joined_past) + frames

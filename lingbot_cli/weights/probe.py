@@ -1,0 +1,64 @@
+"""What memory this machine has free, asked without torch."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from lingbot_cli.weights.memory import Setup
+from lingbot_cli.world.presets import Preset
+
+
+def free_ram() -> int:
+    """Bytes of RAM a process may still take: the kernel's estimate, and no more than its control group allows."""
+    free = 0
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                free = int(line.split()[1]) * 1024
+    if not free:
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    with contextlib.suppress(OSError, ValueError):
+        group = Path("/sys/fs/cgroup")
+        free = min(
+            free, int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+        )
+    return max(free, 0)
+
+
+def free_gpus() -> list[tuple[str, int, int]]:
+    """Name, total and free bytes of each NVIDIA GPU, as its own tool tells; empty where there is none."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    query = [tool, "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
+        said = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
+        rows = [line.rsplit(",", 2) for line in said.strip().splitlines()]
+        return [(name, int(total) * 2**20, int(free) * 2**20) for name, total, free in rows]
+    return []
+
+
+def machine_setup(preset: Preset) -> Setup:
+    """How this machine would run a preset at its own size when nothing else is said."""
+    height, width = default_size(preset)
+    if free_gpus():
+        return Setup(height, width, device="cuda", precision="bfloat16", decode="float16")
+    return Setup(height, width)
+
+
+def default_size(preset: Preset) -> tuple[int, int]:
+    """Height and width of a picture of the preset's area and 832×480's shape, in cells of 16 pixels."""
+    height = round((preset.area * 480 / 832) ** 0.5 / 16) * 16
+    return height, round(preset.area / height / 16) * 16
+
+
+def free_on(device: str) -> tuple[int, int]:
+    """Free bytes of a device and of the RAM beside it; the CPU's memory is the RAM."""
+    ram = free_ram()
+    gpus = free_gpus() if device != "cpu" else []
+    if not gpus:
+        return ram, ram
+    place = int(device.partition(":")[2] or 0)
+    return gpus[min(place, len(gpus) - 1)][2], ram
