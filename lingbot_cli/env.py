@@ -15,7 +15,8 @@ from rich.console import Console
 class Env:
     """The streams, the environment and the clock of one run of the program.
 
-    `clock` returns monotonic seconds. `debug` lets tracebacks through.
+    `clock` returns monotonic seconds. `debug` lets tracebacks through. `argv` is the command
+    line as it was given.
     """
 
     stdin: TextIO = field(default_factory=lambda: sys.stdin)
@@ -24,6 +25,7 @@ class Env:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     clock: Callable[[], float] = time.monotonic
     debug: bool = False
+    argv: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.out = self._console(self.stdout)

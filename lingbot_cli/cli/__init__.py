@@ -71,6 +71,7 @@ def main(
 def run(argv: Sequence[str], env: Env | None = None) -> int:
     """Run one command line and return its exit code (see spec: 0 done … 130/143 interrupted)."""
     env = env or Env()
+    env.argv = tuple(argv)
     try:
         app(args=list(argv), prog_name="lingbot", obj=env)
     except SystemExit as finished:

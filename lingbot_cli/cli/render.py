@@ -83,6 +83,7 @@ def render(
     precision: Annotated[
         Literal["float32", "bfloat16", "float16"] | None, typer.Option(help="What the world computes in.")
     ] = None,
+    gpus: Annotated[int, typer.Option(min=1, help="Make one film on so many GPUs of this machine.")] = 1,
     quality: Annotated[
         Literal["web", "master", "draft"], typer.Option(help="master keeps every pixel exactly.")
     ] = "web",
@@ -116,7 +117,9 @@ def render(
     """
     from lingbot_cli.errors import UsageError
     from lingbot_cli.run.display import choose_display
-    from lingbot_cli.run.perform import perform
+    from lingbot_cli.run.gang import Gang, check_heads, check_shared
+    from lingbot_cli.run.launch import launch
+    from lingbot_cli.run.perform import follow, perform
     from lingbot_cli.run.request import Request, prepare
     from lingbot_cli.sinks.choose import OutputOptions, choose_sinks
     from lingbot_cli.sinks.overlay import OverlaySink
@@ -132,9 +135,18 @@ def render(
     keeping = _keeping(targets, resume, _time("--fork-at", fork_at), keep_latents)
     length = _time("--duration", duration)
     flags = Flags(prompt=prompt, fps=fps, duration=length, scale=scale, allow_outside=allow_outside)
-    request = Request(image, timeline, moves, poses, flags, size, seed, model, assets, device, precision)
+    gang = Gang.of(env.environ)
+    where = gang.device(device) if gang else device
+    request = Request(image, timeline, moves, poses, flags, size, seed, model, assets, where, precision)
+    if gang or gpus > 1:
+        check_shared(timeline, resuming=bool(resume or fork_at))
     try:
         prepared = prepare(request, lambda: env.stdin.buffer.read())
+        if gang and not gang.leads:
+            return follow(prepared, gang)
+        if gpus > 1 and not gang:
+            check_heads(prepared.checkpoint.preset.heads, gpus)
+            raise typer.Exit(launch(env.argv, gpus, env.environ, display.warning))
         sink = choose_sinks(targets, options, env.environ, env.stdout_bytes if piped else None)
         if overlay == "burn":
             sink = OverlaySink(sink, prepared.captions(), enlarge=False)
@@ -147,6 +159,6 @@ def render(
             copy = choose_sinks(copies, options, env.environ)
             sink = TeeSink([sink, OverlaySink(copy, prepared.captions(), enlarge=True)])
         written = None if no_metadata else {"quality": quality, "codec": codec, "crf": crf}
-        perform(prepared, sink, display, written=written, clock=env.clock, keeping=keeping)
+        perform(prepared, sink, display, written=written, clock=env.clock, keeping=keeping, gang=gang)
     finally:
         display.close()

@@ -60,8 +60,8 @@ def render(
     """
     chunks = frames = 0
     digest = hashlib.sha256()
-    denoised = ahead(_denoise(steps, begin, stopped), "denoise")
-    with closing(ahead(_decode(denoised), "decode", idle=sink.check)) as decoded:
+    made = ahead(denoised(steps, begin, stopped), "denoise")
+    with closing(ahead(_decode(made), "decode", idle=sink.check)) as decoded:
         for chunk in decoded:
             digest.update(np.ascontiguousarray(chunk.latents).data)
             if keep is not None and chunk.step.how == "make":
@@ -74,7 +74,8 @@ def render(
     return Made(chunks, frames, digest.hexdigest())
 
 
-def _denoise(steps: Iterable[Step], begin: Begin, stopped: Callable[[], bool]) -> Iterator[Chunk]:
+def denoised(steps: Iterable[Step], begin: Begin, stopped: Callable[[], bool]) -> Iterator[Chunk]:
+    """Each chunk's latents, by the session of its scene, until `stopped` says so."""
     session = None
     for step in steps:
         if stopped():
@@ -95,9 +96,9 @@ def _latents(step: Step, session: "Session") -> Any:
     return latents
 
 
-def _decode(denoised: Generator[Chunk, None, None]) -> Iterator[Chunk]:
+def _decode(made: Generator[Chunk, None, None]) -> Iterator[Chunk]:
     """Decode, bring to the host, and cut off what is not to be shown."""
-    with closing(denoised) as chunks:
+    with closing(made) as chunks:
         for chunk in chunks:
             step, latents, frames = chunk.step, chunk.latents, None
             if step.decode:

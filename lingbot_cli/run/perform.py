@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from lingbot_cli.errors import LingbotError
 from lingbot_cli.run.display import Announcement, Display
+from lingbot_cli.run.gang import Gang
 from lingbot_cli.run.job import Chunk, Made, render
 from lingbot_cli.run.progress import Meter
 from lingbot_cli.run.recipe import metadata_of, recipe_of
 from lingbot_cli.run.request import Prepared
 from lingbot_cli.run.resume import Keeping
-from lingbot_cli.run.signals import Interruption
+from lingbot_cli.run.signals import Interruption, ignoring_signals
 from lingbot_cli.run.steps import Past, Step, fresh, steps
 from lingbot_cli.sinks.base import Sink
 
@@ -81,6 +82,7 @@ def perform(
     clock: Callable[[], float],
     keeping: Keeping | None = None,
     load: Callable[[Prepared], "World"] = load,
+    gang: Gang | None = None,
 ) -> Made:
     """Render the film into `sink`, telling `display`; whatever happens, the sink ends closed or aborted.
 
@@ -99,7 +101,7 @@ def perform(
                 film = replace(film, metadata=metadata_of(recipe))
             sink.open(film)
             past = keeping.take_up(prepared, display) if keeping else None
-            opened = Opened(prepared, load(prepared))
+            opened = Opened(prepared, gang.join(load(prepared)) if gang else load(prepared))
             meter = Meter(film.fps, len(prepared.controls), film.frames, clock)
 
             def count(chunk: Chunk) -> None:
@@ -110,7 +112,7 @@ def perform(
                 opened.steps(past),
                 opened.begin,
                 sink,
-                stopped=stopped,
+                stopped=gang.agreed(stopped) if gang else stopped,
                 on_chunk=count,
                 keep=keeping.keeper(prepared) if keeping else None,
             )
@@ -124,6 +126,13 @@ def perform(
     seconds = clock() - meter.began
     display.done(Announcement(_done_facts(sink, made, seconds), _done_line(sink, prepared, made, seconds)))
     return made
+
+
+def follow(prepared: Prepared, gang: Gang) -> None:
+    """Do a follower's share of the film; the leader alone hears signals, shows and writes."""
+    with ignoring_signals():
+        opened = Opened(prepared, gang.join(load(prepared)))
+        gang.follow(opened.steps(None), opened.begin)
 
 
 def _keep(sink: Sink, display: Display, failure: BaseException) -> None:

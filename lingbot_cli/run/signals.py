@@ -50,3 +50,15 @@ class Interruption:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def ignoring_signals() -> Iterator[None]:
+    """Leave the signals to another process while the block runs."""
+    heard = [number for name in _NAMES if (number := getattr(signal, name, None)) is not None]
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -29,7 +29,7 @@ dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank
 try:
     world = dataclasses.replace(tiny_world(), part=Ulysses(4))
 except UsageError as refused:
-    print(refused, refused.hint)
+    print(refused)
     sys.exit(2)
 living = Session(world, picture(), height=height, width=width, seed=1)
 made = [living.denoise(control) for control in walk(4)]
@@ -83,4 +83,4 @@ def test_many_equal_one(tmp_path, processes):
 def test_heads_that_cannot_be_shared_are_refused(tmp_path):
     for child in run(3, tmp_path):
         assert child.returncode == 2, child.stderr
-        assert "4 attention heads cannot be shared among 3 devices use 1, 2, 4" in child.stdout
+        assert "4 attention heads cannot be shared among 3 devices" in child.stdout

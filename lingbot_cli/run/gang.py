@@ -1,0 +1,91 @@
+"""Several processes that make one film: which one this is, and what the leader decides for all."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lingbot_cli.errors import UsageError
+from lingbot_cli.run.job import Begin, denoised
+from lingbot_cli.run.steps import Step
+
+if TYPE_CHECKING:
+    from lingbot_cli.world.world import World
+
+
+@dataclass(frozen=True)
+class Gang:
+    """One of `size` processes, on its machine's device number `local`; rank 0 leads and writes the film."""
+
+    rank: int
+    size: int
+    local: int
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> "Gang | None":
+        """What torchrun (or `--gpus`) says in the environment; None for a process of its own."""
+        try:
+            size = int(environ.get("WORLD_SIZE", "1"))
+            rank, local = int(environ.get("RANK", "0")), int(environ.get("LOCAL_RANK", "0"))
+        except ValueError as wrong:
+            raise UsageError(f"WORLD_SIZE, RANK and LOCAL_RANK must be numbers: {wrong}") from wrong
+        return cls(rank, size, local) if size > 1 else None
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+    def device(self, asked: str | None) -> str | None:
+        """The device of this process: its own GPU, or what was asked for."""
+        import torch
+
+        if asked in (None, "cuda") and torch.cuda.is_available():
+            return f"cuda:{self.local}"
+        return asked
+
+    def join(self, world: "World") -> "World":
+        """Meet the others and take this process's part; UsageError for heads that do not split."""
+        import torch
+        import torch.distributed as dist
+
+        from lingbot_cli.world.parallel import Ulysses
+
+        if world.device.type == "cuda":
+            torch.cuda.set_device(world.device)
+        dist.init_process_group("cpu:gloo,cuda:nccl" if world.device.type == "cuda" else "gloo")
+        return replace(world, part=Ulysses(world.preset.heads))
+
+    def agreed(self, stopped: Callable[[], bool]) -> Callable[[], bool]:
+        """The leader's answer for everyone, asked once a chunk, so that all end after the same one."""
+        import torch
+        import torch.distributed as dist
+
+        def decide() -> bool:
+            answer = torch.tensor([self.leads and stopped()])
+            dist.broadcast(answer, 0)
+            return bool(answer.item())
+
+        return decide
+
+    def follow(self, steps: Iterable[Step], begin: Begin) -> None:
+        """Do this process's share of every chunk until the leader ends; nothing is decoded or written."""
+        for _ in denoised(steps, begin, self.agreed(lambda: False)):
+            pass
+
+
+def check_heads(heads: int, count: int) -> None:
+    """Refuse a number of processes that does not divide a model's attention heads."""
+    if heads % count:
+        fit = ", ".join(str(n) for n in range(2, heads + 1) if heads % n == 0)
+        raise UsageError(f"{heads} attention heads cannot be shared among {count} devices", hint=f"use {fit}")
+
+
+def check_shared(timeline: str | None, *, resuming: bool) -> None:
+    """Refuse what several processes cannot do together."""
+    if timeline == "-":
+        raise UsageError(
+            "several devices cannot share a timeline from standard input", hint="write it to a file"
+        )
+    if resuming:
+        raise UsageError(
+            "a film is resumed on one device", hint="leave --gpus out; the film goes on the same"
+        )
