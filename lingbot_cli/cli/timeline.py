@@ -14,6 +14,8 @@ class TimelineCommands(CommandTable):
         "new": "lingbot_cli.cli.timeline_new",
         "check": "lingbot_cli.cli.timeline_check",
         "plan": "lingbot_cli.cli.timeline_plan",
+        "show": "lingbot_cli.cli.timeline_show",
+        "animatic": "lingbot_cli.cli.timeline_animatic",
         "export": "lingbot_cli.cli.timeline_export",
         "convert": "lingbot_cli.cli.timeline_convert",
     }

@@ -144,3 +144,19 @@ def test_wrong_usage(argv, message, capsys):
     assert done.code == 2
     assert message in " ".join(said.split())
     assert "Traceback" not in said
+
+
+def test_show_draws_in_the_terminal_and_as_svg(tmp_path):
+    assert "looking, each half second" in lingbot("timeline", "show", WALK).stdout
+    assert "↑" in lingbot("timeline", "show", "w-10,l-20").stdout
+    drawing = tmp_path / "walk.svg"
+    assert lingbot("timeline", "show", WALK, "-o", str(drawing)).code == 0
+    assert drawing.read_text().startswith("<svg")
+    assert lingbot("timeline", "show", WALK, "-o", str(drawing)).code == 2
+
+
+def test_animatic_is_a_film_of_the_exact_length(tmp_path):
+    film = tmp_path / "walk.y4m"
+    done = lingbot("timeline", "animatic", WALK, "-o", str(film), "--size", "160x96")
+    assert (done.code, done.stdout) == (0, f"{film}: 72 frames, 4.5 s\n")
+    assert film.read_bytes().count(b"FRAME") == 72

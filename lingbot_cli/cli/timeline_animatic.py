@@ -1,0 +1,75 @@
+"""`lingbot timeline animatic`: the moves as a film, before any world is asked."""
+
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lingbot_cli.cli.options import AllowOutside, Duration, Fps, PresetName, preset_of
+from lingbot_cli.env import Env
+
+if TYPE_CHECKING:
+    import numpy as np
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def animatic(
+    ctx: typer.Context,
+    file: Annotated[
+        str, typer.Argument(help="A timeline, - for JSONL on standard input, or moves (w-10,iw-15).")
+    ],
+    output: Annotated[str, typer.Option("-o", "--output", help="The film, such as walk.mp4.")],
+    image: Annotated[Path | None, typer.Option(help="The picture the film will begin from.")] = None,
+    size: Annotated[str | None, typer.Option(help="Such as 832x480; multiples of 16.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    preset: PresetName = "built-in",
+    duration: Duration = None,
+    fps: Fps = None,
+    allow_outside: AllowOutside = False,
+) -> None:
+    """Film the moves in seconds: the picture stands in a gridded space and the camera flies as it will.
+
+    Keys, prompt and time code (hours:minutes:seconds:frames) are drawn on it.
+
+    Example: lingbot timeline animatic recipes/first-walk.yaml -o walk.mp4
+    """
+    from lingbot_cli.drawing.animatic import animatic as frames_of
+    from lingbot_cli.drawing.animatic import card, fitted
+    from lingbot_cli.image import fitting_size, parse_size, read_image
+    from lingbot_cli.sinks.base import Chapter, FilmInfo
+    from lingbot_cli.sinks.choose import OutputOptions, choose_sink
+    from lingbot_cli.timeline.film import Flags, film
+
+    env: Env = ctx.obj
+    is_file = file == "-" or Path(file).suffix in (".yaml", ".yml", ".jsonl") or Path(file).exists()
+    made = film(
+        preset_of(preset).chunk,
+        timeline=file if is_file else None,
+        moves=None if is_file else file,
+        flags=Flags(fps=fps, duration=duration, allow_outside=allow_outside),
+        stdin=lambda: env.stdin.buffer.read(),
+    )
+    track = made.track
+    first = read_image(image) if image is not None else None
+    asked = size or made.header.size
+    rows, columns = first.shape[:2] if first is not None else (480, 832)
+    height, width = parse_size(asked) if asked is not None else fitting_size(rows, columns, 832 * 480)
+    pictures: dict[Path | None, np.ndarray] = {None: card(height, width, Path(file).stem)}
+    if first is not None:
+        pictures[None] = fitted(first, height, width)
+    pictures.update({path: fitted(read_image(path), height, width) for _, path in track.cuts})
+    chapters = tuple(Chapter(marker.start, marker.text) for marker in track.markers)
+    sink = choose_sink(output, OutputOptions("draft", None, None, None, overwrite), env.environ)
+    try:
+        sink.open(FilmInfo(height, width, Fraction(track.grid.fps), track.frames, chapters))
+        for frames in frames_of(track, pictures):
+            sink.write(frames)
+        sink.close()
+    except BaseException:
+        sink.abort()
+        raise
+    length = track.frames / track.grid.fps
+    env.out.print(f"{output}: {track.frames} frames, {length:.1f} s", markup=False, soft_wrap=True)

@@ -1,0 +1,62 @@
+"""`lingbot timeline show`: the camera's way from above."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lingbot_cli.cli.options import AllowOutside, PresetName, preset_of
+from lingbot_cli.env import Env
+from lingbot_cli.errors import OutputError, UsageError
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def show(
+    ctx: typer.Context,
+    file: Annotated[
+        str, typer.Argument(help="A timeline, - for JSONL on standard input, or moves (w-10,iw-15).")
+    ],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Draw into this .svg file.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+    preset: PresetName = "built-in",
+    allow_outside: AllowOutside = False,
+) -> None:
+    """Show where the camera goes, where it looks and what happens, from above.
+
+    Example: lingbot timeline show recipes/first-walk.yaml -o walk.svg
+    """
+    from lingbot_cli.drawing.above import scenes, terminal
+    from lingbot_cli.drawing.svg import svg
+    from lingbot_cli.timeline.film import Flags, film
+
+    env: Env = ctx.obj
+    if output is not None and output.suffix != ".svg":
+        raise UsageError(f"{output} is not a .svg name", hint="a drawing is an SVG: name it walk.svg")
+    is_file = file == "-" or Path(file).suffix in (".yaml", ".yml", ".jsonl") or Path(file).exists()
+    made = film(
+        preset_of(preset).chunk,
+        timeline=file if is_file else None,
+        moves=None if is_file else file,
+        flags=Flags(allow_outside=allow_outside),
+        stdin=lambda: env.stdin.buffer.read(),
+    )
+    drawn, fps = scenes(made.track), made.track.grid.fps
+    if output is None:
+        width = max(20, min(env.out.width - 1, 100)) if env.out.is_terminal else 72
+        for number, scene in enumerate(drawn):
+            lines = [""] if number else []
+            for line in lines + terminal(scene, fps, width):
+                env.out.print(line, markup=False, soft_wrap=True)
+        return
+    try:
+        with output.open("w" if overwrite else "x", encoding="utf-8") as out:
+            out.write(svg(drawn, fps, file))
+    except FileExistsError:
+        raise UsageError(f"{output} exists", hint="choose another name, or --overwrite") from None
+    except OSError as error:
+        raise OutputError(f"{output} cannot be written: {error.strerror}") from None
+    env.out.print(
+        f"{output}: {len(drawn)} scene{'s' if len(drawn) > 1 else ''}", markup=False, soft_wrap=True
+    )

@@ -1,0 +1,1 @@
+"""Timelines as pictures: from above, and as a film without a world."""

@@ -1,0 +1,99 @@
+"""A film's camera seen from above: where it goes, where it looks, and what happens on the way."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from lingbot_cli.camera.path import Stance
+from lingbot_cli.timeline.compile import Track
+from lingbot_cli.timeline.times import clock
+
+ARROWS = "↑↗→↘↓↙←↖"
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Something that happens at video frame `start`, numbered as it is drawn."""
+
+    number: int
+    start: int
+    what: str
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One scene from above: `places` [N, 2] are x to the right and z ahead, `yaws` [N] in degrees."""
+
+    start: int
+    places: np.ndarray
+    yaws: np.ndarray
+    spots: tuple[Spot, ...]
+
+    @property
+    def length(self) -> float:
+        """How far the camera goes, in units."""
+        return float(np.linalg.norm(np.diff(self.places, axis=0), axis=1).sum())
+
+
+def scenes(track: Track) -> list[Scene]:
+    """The film's scenes, each with what happens in it."""
+    starts = sorted({chunk.scene for chunk in track.chunks if chunk.scene < track.frames})
+    happenings = _happenings(track)
+    made, count = [], 0
+    for start, end in zip(starts, [*starts[1:], track.frames], strict=True):
+        here = [(frame, what) for frame, what in happenings if start <= frame < end]
+        spots = tuple(Spot(count + i, frame, what) for i, (frame, what) in enumerate(here, 1))
+        count += len(here)
+        poses = track.poses[start:end]
+        yaws = np.array([Stance.of(pose).yaw for pose in poses])
+        made.append(Scene(start, poses[:, [0, 2], 3], yaws, spots))
+    return made
+
+
+def _happenings(track: Track) -> list[tuple[int, str]]:
+    """Everything said, at the frame it was said; sorted."""
+    said = [(t.start, f"prompt “{t.text}”") for t in track.prompts]
+    said += [(t.start, f"action “{t.text}” until {clock(track.grid.seconds(t.end))}") for t in track.said]
+    said += [(t.start, f"marker “{t.text}”") for t in track.markers]
+    said += [
+        (chunk.start, f"cut to {track.cuts[chunk.cut][1].name}")
+        for chunk in track.chunks
+        if chunk.cut is not None
+    ]
+    return sorted((each for each in said if each[0] < track.frames), key=lambda each: each[0])
+
+
+def arrow(yaw: float) -> str:
+    """The arrow nearest to a heading, ahead being up."""
+    return ARROWS[round(yaw / 45) % 8]
+
+
+def terminal(scene: Scene, fps: int, width: int = 72, height: int = 20) -> list[str]:
+    """A scene as lines of text: the way dotted, an arrow each half second, a number where something happens."""
+    low, high = scene.places.min(0), scene.places.max(0)
+    span = high - low
+    # A character is twice as high as wide.
+    unit = max(span[0] / (width - 1), span[1] / (height - 1) / 2, 0.02)
+    columns, rows = math.floor(span[0] / unit + 0.5) + 1, math.floor(span[1] / unit / 2 + 0.5) + 1
+    grid = [[" "] * columns for _ in range(rows)]
+    at = np.floor((scene.places - low) / [unit, 2 * unit] + 0.5).astype(int)
+    for x, z in at:
+        grid[z][x] = "·"
+    for frame in range(0, len(at), max(1, fps // 2)):
+        x, z = at[frame]
+        grid[z][x] = arrow(scene.yaws[frame])
+    for spot in scene.spots:
+        x, z = at[spot.start - scene.start]
+        for i, digit in enumerate(str(spot.number)):
+            if x + i < columns:
+                grid[z][x + i] = digit
+    picture = ["".join(row).rstrip() for row in reversed(grid)]
+    looks = " ".join(arrow(scene.yaws[frame]) for frame in range(0, len(at), max(1, fps // 2)))
+    return [
+        *picture,
+        "",
+        f"{len(at)} frames, {clock(len(at) / fps)}, {scene.length:.1f} units on the way; one character is {unit:.2f}",
+        f"looking, each half second: {looks}",
+        *(f"{spot.number:>3}  {clock(spot.start / fps):>7}  {spot.what}" for spot in scene.spots),
+    ]

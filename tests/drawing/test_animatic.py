@@ -1,0 +1,60 @@
+"""The moves as a film: the picture stands, the camera flies."""
+
+import numpy as np
+import pytest
+
+from lingbot_cli.camera.path import Stance
+from lingbot_cli.drawing.animatic import animatic, card, fitted
+from lingbot_cli.drawing.space import space, view
+from tests.timeline.said import track
+
+LENS = np.array([416.0, 416, 416, 240])
+PICTURE = np.random.default_rng(0).integers(0, 256, (120, 208, 3), np.uint8)
+
+
+def seen(pose: Stance) -> np.ndarray:
+    return np.asarray(view(space(PICTURE, np.eye(4), LENS), pose.pose(), LENS))
+
+
+def test_the_first_view_is_the_picture():
+    np.testing.assert_array_equal(seen(Stance()), PICTURE)
+
+
+def test_walking_halfway_makes_it_twice_as_large():
+    middle = PICTURE[30:90, 52:156].repeat(2, 0).repeat(2, 1)
+    assert (seen(Stance(z=2.0)) == middle).mean() > 0.95
+
+
+def test_turning_right_moves_it_left():
+    turned = seen(Stance(yaw=45))
+    columns = (turned != turned[0, -1]).any(2).mean(0)
+    assert columns[:90].mean() > 0.9
+    assert columns[118:].mean() < 0.5
+
+
+def test_rolling_a_quarter_turns_it():
+    part = np.s_[60 - 40 : 60 + 40, 104 - 40 : 104 + 40]
+    assert (seen(Stance(roll=90))[part] == np.rot90(PICTURE[part])).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    "pose", [Stance(yaw=180), Stance(z=9.0), Stance(z=9.0, yaw=180), Stance(pitch=85), Stance(z=4.0)]
+)
+def test_any_view_can_be_drawn(pose):
+    assert seen(pose).shape == PICTURE.shape
+
+
+def test_frames_keys_and_prompts():
+    made = track("prompt: dusk\nevents: [{keys: w, for: 1s}, prompt: rain, {wait: 2s}]", 3)
+    frames = np.concatenate(list(animatic(made, {None: card(96, 160, "walk")})))
+    assert frames.shape == (48, 96, 160, 3)
+    assert frames.dtype == np.uint8
+    still = [np.abs(frames[i].astype(int) - frames[i + 1]).mean() for i in (24, 40)]
+    assert max(still) < 2
+    assert np.abs(frames[0].astype(int) - frames[15]).mean() > 2
+    # the prompt's band changes with the chunk, not with the second
+    assert (frames[20, :10, :40] != frames[22, :10, :40]).any()
+
+
+def test_a_picture_is_fitted_exactly():
+    assert fitted(np.zeros((333, 555, 3), np.uint8), 96, 160).shape == (96, 160, 3)
