@@ -115,7 +115,7 @@ def render(
 
     Example: lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml -o walk.mp4
     """
-    from lingbot_cli.errors import UsageError
+    from lingbot_cli.errors import LingbotError, UsageError
     from lingbot_cli.run.display import choose_display
     from lingbot_cli.run.gang import Gang, check_heads, check_shared
     from lingbot_cli.run.launch import launch
@@ -160,5 +160,8 @@ def render(
             sink = TeeSink([sink, OverlaySink(copy, prepared.captions(), enlarge=True)])
         written = None if no_metadata else {"quality": quality, "codec": codec, "crf": crf}
         perform(prepared, sink, display, written=written, clock=env.clock, keeping=keeping, gang=gang)
+    except LingbotError as error:
+        display.error(error)
+        raise
     finally:
         display.close()

@@ -4,6 +4,7 @@ import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from statistics import mean
 
@@ -14,11 +15,12 @@ from lingbot_cli.run.job import render
 from lingbot_cli.run.perform import Opened, load, precision_of
 from lingbot_cli.run.progress import peak_memory, size_text
 from lingbot_cli.run.request import Prepared, Request, prepare
-from lingbot_cli.sinks.base import Sink
+from lingbot_cli.sinks.base import FilmInfo, Sink
 from lingbot_cli.weights.checkpoint import read_checkpoint
 
 PHASES = ("encode", "denoise", "commit", "decode", "transfer", "write")
 WARM_UP = 1
+SINK_FRAMES = 144
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Figures:
     """What was measured: `phases` are mean seconds a chunk, one after the other, without the warm-up.
 
     `first_frame`: seconds from a loaded world to its first frames. `fps`: frames a second as played, with
-    the phases overlapping. `memory`: the most bytes held, in main memory and on the device.
+    the phases overlapping; `sink_fps`: of the encoder alone, at 832×480. `memory`: the most bytes held, in
+    main memory and on the device.
     """
 
     model: str
@@ -39,6 +42,7 @@ class Figures:
     phases: dict[str, float]
     fps: float
     realtime: float
+    sink_fps: float
     memory: int
     device_memory: int
 
@@ -83,7 +87,10 @@ def walk(request: Request, chunks: int) -> Iterator[Prepared]:
 
 
 def measure(prepared: Prepared, sink: Sink, clock: Callable[[], float]) -> Figures:
-    """Render the film twice, timed step by step and then as a user would, and return the figures."""
+    """Render the film twice, timed step by step and then as a user would, and return the figures.
+
+    `sink` is opened again and again, so it must overwrite.
+    """
     import torch
 
     began = clock()
@@ -115,6 +122,7 @@ def measure(prepared: Prepared, sink: Sink, clock: Callable[[], float]) -> Figur
         phases=watch.means(),
         fps=fps,
         realtime=fps / prepared.plan.fps,
+        sink_fps=sink_alone(sink, clock),
         memory=peak_memory(),
         device_memory=torch.cuda.max_memory_allocated() if on_cuda else 0,
     )
@@ -140,6 +148,25 @@ def _step_by_step(opened: Opened, sink: Sink, watch: Stopwatch, clock: Callable[
     return first_frame
 
 
+def sink_alone(sink: Sink, clock: Callable[[], float]) -> float:
+    """The frames a second that a sink takes when nothing else runs: a picture that pans, 832×480."""
+    height, width, chunk = 480, 832, 12
+    across = np.arange(2 * width) * 255 // (2 * width)
+    down = np.sin(np.arange(height) / 9) * 60
+    picture = np.stack(
+        [across + down[:, None], across * 0 + 128 + down[:, None], 255 - across - down[:, None]], -1
+    )
+    picture = picture.clip(0, 255).astype(np.uint8)
+    sink.open(FilmInfo(height, width, Fraction(16), SINK_FRAMES))
+    began = clock()
+    for first in range(0, SINK_FRAMES, chunk):
+        sink.write(
+            np.stack([picture[:, pan : pan + width] for pan in range(3 * first, 3 * (first + chunk), 3)])
+        )
+    sink.close()
+    return SINK_FRAMES / (clock() - began)
+
+
 def rows(figures: Figures) -> list[tuple[str, str]]:
     """The figures as lines of a table: what, and how much."""
     chunk = sum(figures.phases.values())
@@ -151,6 +178,7 @@ def rows(figures: Figures) -> list[tuple[str, str]]:
         *((phase, f"{figures.phases[phase] * 1000:.1f} ms") for phase in PHASES),
         ("one chunk, step by step", f"{chunk * 1000:.1f} ms"),
         ("as played", f"{figures.fps:.1f} fps, {figures.realtime:.2f}× real time"),
+        ("sink alone, 832x480", f"{figures.sink_fps:.1f} fps, {figures.sink_fps / 16:.1f}× real time"),
         ("peak memory", size_text(figures.memory)),
         *([("peak device memory", size_text(figures.device_memory))] if figures.device_memory else []),
     ]

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lingbot_cli.errors import LingbotError
 from lingbot_cli.run.display import Announcement, Display
 from lingbot_cli.run.gang import Gang
 from lingbot_cli.run.job import Chunk, Made, render
@@ -118,8 +117,10 @@ def perform(
             )
             stopped.check(whole=made.frames == film.frames)
             sink.close()
-        except BaseException as failure:
-            _keep(sink, display, failure)
+        except BaseException:
+            kept = sink.abort()
+            if kept is not None:
+                display.warning(f"what was made is kept in {kept}")
             raise
         if keeping:
             keeping.finish()
@@ -133,14 +134,6 @@ def follow(prepared: Prepared, gang: Gang) -> None:
     with ignoring_signals():
         opened = Opened(prepared, gang.join(load(prepared)))
         gang.follow(opened.steps(None), opened.begin)
-
-
-def _keep(sink: Sink, display: Display, failure: BaseException) -> None:
-    kept = sink.abort()
-    if kept is not None:
-        display.warning(f"what was made is kept in {kept}")
-    if isinstance(failure, LingbotError):
-        display.error(failure)
 
 
 def plan_facts(prepared: Prepared) -> dict[str, object]:

@@ -19,6 +19,7 @@ def test_every_phase_is_measured():
     assert figures["realtime"] == pytest.approx(figures["fps"] / 16)
     assert figures["first_frame"] > 0
     assert figures["memory"] > 2**20
+    assert figures["sink_fps"] > 0
 
 
 def test_a_table_for_people_and_one_for_a_page():

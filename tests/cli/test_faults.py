@@ -48,7 +48,8 @@ class Running:
 
 
 def left_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.name != "first.png")
+    """The films in a folder, not what a resumed run would need."""
+    return sorted(path.name for path in folder.glob("a.*") if path.suffix != ".resume")
 
 
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks /proc for the encoder")
@@ -121,6 +122,17 @@ def test_an_encoder_that_is_killed_ends_the_run(tmp_path, decode):
     assert "was killed by signal 9" in run.said
     assert left_in(tmp_path) == ["a.partial.mp4"]
     assert len(decode(tmp_path / "a.partial.mp4", 32, 32)) >= 45 - 16
+
+
+def test_the_whole_program_is_killed(tmp_path, decode):
+    run = Running(tmp_path, *ENDLESS, "-o", str(tmp_path / "a.mp4"))
+    run.until("chunk 4/")
+    (encoder,) = children(run.process.pid)
+    run.process.kill()
+    assert run.end() == -signal.SIGKILL
+    wait_until(lambda: gone(encoder))
+    assert left_in(tmp_path) == ["a.partial.mp4"]
+    assert len(decode(tmp_path / "a.partial.mp4", 32, 32)) >= 45
 
 
 def test_a_disk_that_fills_up(tmp_path, decode):

@@ -1,6 +1,7 @@
 """`lingbot render`, from the command line to the file, on the built-in world."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +23,9 @@ def image(tmp_path):
 @pytest.fixture
 def timeline(tmp_path):
     path = tmp_path / "walk.yaml"
-    path.write_text("timeline: 1\nprompt: a court\nevents:\n  - {keys: w, for: 20f}\n  - marker: end\n")
+    path.write_text(
+        "timeline: 1\nprompt: a court\nevents:\n  - {keys: w, for: 16f}\n  - marker: end\n  - {keys: w, for: 4f}\n"
+    )
     return path
 
 
@@ -99,3 +102,28 @@ def test_keys_are_drawn_on_a_copy_or_on_the_film(tmp_path, image):
     assert burnt[0].shape == clean[0].shape
     assert (burnt[0] != clean[0]).any()
     assert lingbot(*common, "-o", "null:", "--overlay", "keys").code == 2
+
+
+def test_json_says_how_it_failed(tmp_path, image):
+    (tmp_path / "film.mp4").write_text("mine")
+    done = lingbot("render", str(image), "--moves", "w-3", *SMALL, "-o", f"{tmp_path}/film.mp4", "--json")
+    plan, error = (json.loads(line) for line in done.stdout.splitlines())
+    assert (done.code, plan["event"], error["event"]) == (2, "plan", "error")
+    assert error["exit_code"] == 2
+    assert "exists already" in error["message"]
+    assert "--overwrite" in error["hint"]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder nobody can write to")
+def test_a_folder_that_takes_no_files(image):
+    done = lingbot("render", str(image), "--moves", "w-3", *SMALL, "-o", "/proc/film.mp4")
+    assert done.code == 4
+    assert "/proc/film." in done.stderr
+    assert "cannot be written" in done.stderr
+
+
+def test_markers_become_chapters(tmp_path, image, timeline, probe):
+    assert lingbot("render", str(image), "-t", str(timeline), *SMALL, "-o", f"{tmp_path}/a.mkv").code == 0
+    (chapter,) = probe(tmp_path / "a.mkv")["chapters"]
+    assert chapter["tags"]["title"] == "end"
