@@ -9,6 +9,7 @@ from lingbot_cli.camera.path import Stance
 from lingbot_cli.camera.relative import inverse
 from lingbot_cli.timeline.compile import Track
 from lingbot_cli.timeline.controls import controls
+from lingbot_cli.timeline.times import clock
 from lingbot_cli.world.presets import Preset
 
 
@@ -88,3 +89,22 @@ def _motion(here: np.ndarray, there: np.ndarray) -> str:
     words = [f"{name} {way:+.2f}" for name, way in moves if abs(way) >= 0.005]
     words += [f"{name} {turn:+.0f}°" for name, turn in turns if abs(turn) >= 0.5]
     return " ".join(words) or "still"
+
+
+def listing(chunks: tuple[PlannedChunk, ...], fps: int) -> list[str]:
+    """The chunks as aligned lines; a prompt is written only where it changes."""
+    rows = [("chunk", "frames", "from", "keys", "motion", "what is said")]
+    before = None
+    for number, chunk in enumerate(chunks):
+        said = [f"cut to {chunk.cut.name}"] if chunk.cut else []
+        said += [f"marker “{m}”" for m in chunk.markers]
+        if chunk.prompt != before:
+            said.append(f"“{chunk.prompt}”" + (" (recache)" if chunk.recache else ""))
+        before = chunk.prompt
+        frames = f"{chunk.start}–{chunk.start + chunk.frames - 1}"
+        at = clock(chunk.start / fps)
+        rows.append((str(number), frames, at, chunk.keys or "–", chunk.motion, " · ".join(said)))
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    return [
+        "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[5]]).rstrip() for row in rows
+    ]

@@ -34,6 +34,19 @@ def _keeping(targets: list[str], resume: Any, fork_at: Any, stay: bool) -> Any:
     return None
 
 
+def _preview(env: Env, prepared: Any, outputs: list[str], *, as_json: bool) -> None:
+    """Print what `--dry-run` says."""
+    import json
+
+    from lingbot_cli.run.preview import preview, preview_facts
+
+    if as_json:
+        env.out.print(json.dumps(preview_facts(prepared, outputs)), markup=False, soft_wrap=True)
+        return
+    for line in preview(prepared, outputs):
+        env.out.print(line, markup=False, soft_wrap=True)
+
+
 class OptionalMode(typer.core.TyperCommand):
     """A command whose `--resume` may stand alone, or be followed by `fast`."""
 
@@ -108,6 +121,13 @@ def render(
     keep_latents: Annotated[
         bool, typer.Option("--keep-latents", help="Keep what --fork-at needs when the film is whole.")
     ] = False,
+    save_poses: Annotated[
+        Path | None,
+        typer.Option(help="Also write the camera of every frame to this folder, as --poses reads."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan, the memory and the outputs; make nothing.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
 ) -> None:
@@ -126,6 +146,7 @@ def render(
     from lingbot_cli.sinks.place import copy_name
     from lingbot_cli.sinks.tee import TeeSink
     from lingbot_cli.timeline.film import Flags
+    from lingbot_cli.timeline.poses_dir import write_poses
 
     env: Env = ctx.obj
     targets = output or [f"{image.stem}.mp4"]
@@ -158,6 +179,12 @@ def render(
                 )
             copy = choose_sinks(copies, options, env.environ)
             sink = TeeSink([sink, OverlaySink(copy, prepared.captions(), enlarge=True)])
+        if dry_run:
+            outputs = [sink.name, *([f"{save_poses}/"] if save_poses else [])]
+            _preview(env, prepared, outputs, as_json=as_json)
+            return None
+        if save_poses is not None:
+            write_poses(prepared.film.track, save_poses)
         written = None if no_metadata else {"quality": quality, "codec": codec, "crf": crf}
         perform(prepared, sink, display, written=written, clock=env.clock, keeping=keeping, gang=gang)
     except LingbotError as error:

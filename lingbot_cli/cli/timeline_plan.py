@@ -8,7 +8,7 @@ import typer
 
 from lingbot_cli.cli.options import AllowOutside, Duration, Fps, PresetName, preset_of
 from lingbot_cli.env import Env
-from lingbot_cli.plan import PlannedChunk, plan_chunks
+from lingbot_cli.plan import PlannedChunk, listing, plan_chunks
 from lingbot_cli.timeline.compile import Track, compile_track
 from lingbot_cli.timeline.load import load
 from lingbot_cli.timeline.notes import notes
@@ -49,25 +49,6 @@ def plan(
     lines = timeline.source.text.split("\n")
     for note in notes(made):
         env.out.print("note: " + note.render(timeline.source, lines), markup=False, soft_wrap=True)
-
-
-def listing(chunks: tuple[PlannedChunk, ...], fps: int) -> list[str]:
-    """The chunks as aligned lines; a prompt is written only where it changes."""
-    rows = [("chunk", "frames", "from", "keys", "motion", "what is said")]
-    before = None
-    for number, chunk in enumerate(chunks):
-        said = [f"cut to {chunk.cut.name}"] if chunk.cut else []
-        said += [f"marker “{m}”" for m in chunk.markers]
-        if chunk.prompt != before:
-            said.append(f"“{chunk.prompt}”" + (" (recache)" if chunk.recache else ""))
-        before = chunk.prompt
-        frames = f"{chunk.start}–{chunk.start + chunk.frames - 1}"
-        at = clock(chunk.start / fps)
-        rows.append((str(number), frames, at, chunk.keys or "–", chunk.motion, " · ".join(said)))
-    widths = [max(len(row[i]) for row in rows) for i in range(5)]
-    return [
-        "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[5]]).rstrip() for row in rows
-    ]
 
 
 def _total(preset: str, track: Track, chunks: tuple[PlannedChunk, ...]) -> str:

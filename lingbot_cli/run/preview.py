@@ -1,0 +1,71 @@
+"""What `--dry-run` says: the whole plan of a film, with nothing loaded and nothing written."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from lingbot_cli.plan import listing
+from lingbot_cli.run.request import Prepared
+from lingbot_cli.weights.memory import Estimate, Setup, estimate, gigabytes
+from lingbot_cli.weights.probe import free_gpus
+
+_PARTS = {
+    "transformer": "transformer",
+    "vae": "VAE",
+    "keys_values": "keys and values of the window",
+    "state": "state of the session",
+    "work": "work space",
+    "runtime": "runtime",
+    "text": "text encoder (gone before the rest)",
+    "host": "in RAM beside the device",
+}
+
+
+def memory_of(prepared: Prepared) -> tuple[str, Estimate]:
+    """The device the film would run on, as far as can be told without torch, and its memory by part."""
+    request = prepared.request
+    device = request.device or ("cuda" if free_gpus() else "cpu")
+    on_cuda = device.startswith("cuda")
+    setup = Setup(
+        height=prepared.plan.height,
+        width=prepared.plan.width,
+        device=device,
+        precision=request.precision or ("bfloat16" if on_cuda else "float32"),
+        decode="float16" if on_cuda else "float32",
+        latents=sum(len(control.poses) for control in prepared.controls),
+    )
+    return device, estimate(prepared.checkpoint.preset, setup)
+
+
+def preview(prepared: Prepared, outputs: Sequence[str]) -> list[str]:
+    """The plan as lines: the film, its chunks, its memory by part, and what will be written."""
+    device, needed = memory_of(prepared)
+    parts = [(label, getattr(needed, part)) for part, label in _PARTS.items()]
+    wide = max(len(label) for label, _ in parts)
+    return [
+        prepared.summary(),
+        "",
+        *listing(prepared.plan.chunks, prepared.plan.fps),
+        "",
+        f"memory on {device}: {gigabytes(needed.peak)} at the most",
+        *(f"  {label.ljust(wide)}  {gigabytes(count):>9}" for label, count in parts if count),
+        "",
+        *(f"will write {name}" for name in outputs),
+    ]
+
+
+def preview_facts(prepared: Prepared, outputs: Sequence[str]) -> dict[str, object]:
+    """The same as plain data."""
+    device, needed = memory_of(prepared)
+    planned = asdict(prepared.plan)
+    chunks = [
+        {**asdict(chunk), "cut": str(chunk.cut) if chunk.cut else None} for chunk in prepared.plan.chunks
+    ]
+    memory = {**asdict(needed), "peak": needed.peak}
+    return {
+        "event": "dry_run",
+        **planned,
+        "chunks": chunks,
+        "device": device,
+        "memory": memory,
+        "writes": list(outputs),
+    }
