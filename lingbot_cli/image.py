@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -17,26 +18,36 @@ MAX_STRETCH = 0.15
 _HINT = "use a PNG, JPEG or WebP picture"
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Return the picture at `path`, upright and on white, uint8 RGB [H, W, 3]; UsageError if it is none."""
+def read_image(
+    source: Path | BinaryIO,
+    *,
+    name: str | None = None,
+    formats: tuple[str, ...] | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> np.ndarray:
+    """Return the picture at `source`, upright and on white, uint8 RGB [H, W, 3]; UsageError if it is none.
+
+    `name` is what errors call it; `formats` are Pillow's names of those that are read, None for all.
+    """
+    name = name or str(source)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as opened:
-                if opened.width * opened.height > MAX_PIXELS:
+            with Image.open(source, formats=formats) as opened:
+                if opened.width * opened.height > max_pixels:
                     raise UsageError(
-                        f"{path}: {opened.width}x{opened.height} pixels are too many",
-                        hint=f"make it smaller than {MAX_PIXELS // 1_000_000} million pixels first",
+                        f"{name}: {opened.width}x{opened.height} pixels are too many",
+                        hint=f"make it smaller than {max_pixels // 1_000_000} million pixels first",
                     )
                 return _rgb(ImageOps.exif_transpose(opened))
     except FileNotFoundError as failure:
-        raise UsageError(f"{path}: no such file") from failure
+        raise UsageError(f"{name}: no such file") from failure
     except IsADirectoryError as failure:
-        raise UsageError(f"{path} is a folder, not a picture", hint=_HINT) from failure
+        raise UsageError(f"{name} is a folder, not a picture", hint=_HINT) from failure
     except UnidentifiedImageError as failure:
-        raise UsageError(f"{path} is not a picture", hint=_HINT) from failure
+        raise UsageError(f"{name} is not a picture", hint=_HINT) from failure
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as failure:
-        raise UsageError(f"{path}: the picture cannot be read: {failure}", hint=_HINT) from failure
+        raise UsageError(f"{name}: the picture cannot be read: {failure}", hint=_HINT) from failure
 
 
 def _rgb(image: Image.Image) -> np.ndarray:

@@ -17,6 +17,8 @@ from lingbot_cli.redact import redact
 # imports no torch when it is imported itself, so help stays quick.
 COMMANDS: dict[str, str] = {
     "render": "lingbot_cli.cli.render",
+    "play": "lingbot_cli.cli.play",
+    "serve": "lingbot_cli.cli.serve",
     "show": "lingbot_cli.cli.show",
     "bench": "lingbot_cli.cli.bench",
     "timeline": "lingbot_cli.cli.timeline",

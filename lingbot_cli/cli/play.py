@@ -1,0 +1,89 @@
+"""`lingbot play`: walk through a world, in a browser."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from lingbot_cli.env import Env
+
+if TYPE_CHECKING:
+    from lingbot_cli.live.host import Model
+    from lingbot_cli.live.record import Recorder
+    from lingbot_cli.live.service import Offer
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def play(
+    ctx: typer.Context,
+    image: Annotated[Path, typer.Argument(help="The first picture of the world.")],
+    prompt: Annotated[str, typer.Option(help="What the world is like.")] = "",
+    record: Annotated[
+        Path | None, typer.Option(help="Write what was played as a timeline, such as walk.jsonl.")
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="Such as 832x480; multiples of 16.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Which of many worlds.")] = 42,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The page's port; 0 takes any.")] = 0,
+    model: Annotated[
+        str | None, typer.Option(help="A model's folder or name; else the built-in one.")
+    ] = None,
+    assets: Annotated[Path | None, typer.Option(help="Where a model's text encoder and VAE lie.")] = None,
+    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; else the best there is.")] = None,
+    precision: Annotated[
+        Literal["float32", "bfloat16", "float16"] | None, typer.Option(help="What the world computes in.")
+    ] = None,
+) -> None:
+    """Play in a world: the page on this machine's loopback address, for a browser.
+
+    Over ssh, forward the port that is printed. A restart begins another file: walk-2.jsonl.
+
+    Example: lingbot play samples/courtyard-day.png --prompt "a stone courtyard" --record walk.jsonl
+    """
+    from lingbot_cli.image import parse_size, read_image
+    from lingbot_cli.live.host import Model
+    from lingbot_cli.live.record import Recorder
+    from lingbot_cli.live.service import Offer
+    from lingbot_cli.timeline.events import Camera
+
+    env: Env = ctx.obj
+    height, width = parse_size(size) if size else (None, None)
+    offer = Offer(read_image(image), prompt, seed, height, width, Camera())
+    recorder = Recorder(record) if record is not None else None
+    world = Model(model, assets, device, precision)
+    try:
+        _in_browser(env, world, offer, recorder, port)
+    finally:
+        if recorder is not None:
+            recorder.write()
+
+
+def _in_browser(env: Env, world: "Model", offer: "Offer", recorder: "Recorder | None", port: int) -> None:
+    from lingbot_cli.live.guard import Rules, new_token
+    from lingbot_cli.live.host import host
+    from lingbot_cli.live.hub import Rooms
+    from lingbot_cli.live.protocol import Limits
+    from lingbot_cli.live.server import Address
+    from lingbot_cli.live.service import Service
+
+    limits = Limits()
+    if offer.height and offer.width:
+        limits = Limits(pixels=max(limits.pixels, offer.height * offer.width))
+
+    def say(address: str) -> None:
+        env.out.print(f"open {address}", markup=False, soft_wrap=True)
+        number = address.split("/?")[0].rsplit(":", 1)[1]
+        env.out.print(
+            f"from elsewhere, first: ssh -L {number}:127.0.0.1:{number} THIS-MACHINE",
+            markup=False,
+            soft_wrap=True,
+        )
+
+    def service() -> Service:
+        if recorder is None:
+            return Service(world.load(offer.prompt), limits, offer)
+        return Service(world.load(offer.prompt), limits, offer, recorder.chunk)
+
+    rules = Rules(new_token())
+    host(service, Address(port=port), rules, Rooms(), say=say, message_bytes=limits.message_bytes)

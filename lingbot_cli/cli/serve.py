@@ -1,0 +1,85 @@
+"""`lingbot serve`: the engine as a service, for its own page and any client of the realtime protocol."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from lingbot_cli.env import Env
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def serve(
+    ctx: typer.Context,
+    image: Annotated[
+        Path | None, typer.Option("--image", "-i", help="The first picture of clients that send none.")
+    ] = None,
+    prompt: Annotated[str, typer.Option(help="What the world is like for clients that do not say.")] = "",
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; loopback unless told otherwise.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 30000,
+    token: Annotated[
+        str | None,
+        typer.Option(envvar="LINGBOT_TOKEN", help="What clients must know; else one is made and printed."),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A name this server is reached by; may be repeated.")
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option(help="Another page's origin, such as http://127.0.0.1:18080.")
+    ] = None,
+    sessions: Annotated[int, typer.Option(min=1, help="How many may play at once; others wait.")] = 1,
+    alive: Annotated[
+        int, typer.Option(min=1, help="How many worlds stay in memory, kept ones included.")
+    ] = 4,
+    grace: Annotated[
+        float, typer.Option(min=0, help="Seconds a world waits for a client that is gone.")
+    ] = 30,
+    idle: Annotated[
+        float, typer.Option(min=1, help="Seconds of silence after which a client is closed.")
+    ] = 600,
+    lifetime: Annotated[float, typer.Option(min=1, help="Seconds a session may last.")] = 14400,
+    max_pixels: Annotated[int, typer.Option(min=256, help="The largest film, in pixels.")] = 832 * 480,
+    max_chunks: Annotated[int | None, typer.Option(min=1, help="The longest session, in chunks.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A model's folder or name; else the built-in one.")
+    ] = None,
+    assets: Annotated[Path | None, typer.Option(help="Where a model's text encoder and VAE lie.")] = None,
+    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; else the best there is.")] = None,
+    precision: Annotated[
+        Literal["float32", "bfloat16", "float16"] | None, typer.Option(help="What the world computes in.")
+    ] = None,
+) -> None:
+    """Serve a world over WebSockets, with a page to play it in.
+
+    Example: lingbot serve --image samples/courtyard-day.png --port 30000
+    """
+    from lingbot_cli.image import read_image
+    from lingbot_cli.live.guard import Rules, new_token
+    from lingbot_cli.live.host import Model
+    from lingbot_cli.live.host import host as host_world
+    from lingbot_cli.live.hub import Rooms
+    from lingbot_cli.live.protocol import ROUTE, Limits
+    from lingbot_cli.live.server import Address
+    from lingbot_cli.live.service import Offer, Service
+
+    env: Env = ctx.obj
+    limits = Limits(pixels=max_pixels, chunks=max_chunks)
+    picture = None if image is None else read_image(image)
+
+    def say(address: str) -> None:
+        env.out.print(f"page:   {address}", markup=False, soft_wrap=True)
+        realtime = address.replace("http://", "ws://").replace("/?", f"{ROUTE}?")
+        env.out.print(f"engine: {realtime}", markup=False, soft_wrap=True)
+
+    host_world(
+        lambda: Service(Model(model, assets, device, precision).load(prompt), limits, Offer(picture, prompt)),
+        Address(host, port),
+        Rules(token or new_token(), tuple(allow_host or ()), tuple(allow_origin or ())),
+        Rooms(places=sessions, alive=alive, grace=grace, idle=idle, lifetime=lifetime),
+        say=say,
+        message_bytes=limits.message_bytes,
+    )

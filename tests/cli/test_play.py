@@ -1,0 +1,87 @@
+"""`lingbot play` as a program: the address it prints, and a walk that renders to the film that was shown."""
+
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.command import lingbot
+from tests.live.client import client
+from tests.reference import picture
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "first.png"
+    Image.fromarray(picture(40, 48)).save(path)
+    return path
+
+
+def test_what_was_played_renders_to_the_same_film(tmp_path, image):
+    walk = tmp_path / "walk.jsonl"
+    command = (
+        "play",
+        str(image),
+        "--prompt",
+        "a court",
+        "--size",
+        "32x32",
+        "--seed",
+        "5",
+        "--record",
+        str(walk),
+    )
+    with subprocess.Popen(
+        [sys.executable, "-m", "lingbot_cli", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as child:
+        try:
+            address = child.stdout.readline()
+            found = re.fullmatch(r"open http://127\.0\.0\.1:(\d+)/\?token=(\S+)\n", address)
+            assert found, address
+            shown = []
+            with client(int(found[1]), found[2]) as player:
+                player.say(type="init", prompt="a court", seed=5, camera={}, realtime_output_pacing=True)
+                shown.append(player.chunk()[0])
+                player.event("camera_actions", {"mode": "state", "transitions": [{"actions": ["w"]}]})
+                player.event("prompt", "it rains")
+                player.event("turn", {"yaw": 7.5, "pitch": -2.0})
+                shown += [player.chunk()[0] for _ in range(2)]
+                player.event("camera_actions", {"mode": "state", "transitions": [{"actions": ["w", "l"]}]})
+                player.event("camera_actions", {"mode": "state", "transitions": [{"actions": []}]})
+                shown += [player.chunk()[0] for _ in range(2)]
+                player.event("stop")
+            child.send_signal(signal.SIGTERM)
+            assert child.wait(60) == 143
+        finally:
+            child.kill()
+        assert "Traceback" not in child.stdout.read()
+    film = np.concatenate(shown)
+    done = lingbot(
+        *("render", str(image), "-t", str(walk), "--quality", "master", "-o", f"{tmp_path}/film/%03d.png")
+    )
+    assert done.code == 0, done.stderr
+    again = np.stack([np.asarray(Image.open(path)) for path in sorted((tmp_path / "film").glob("*.png"))])
+    assert len(again) >= len(film)  # a chunk may have gone out while its reader left
+    assert (again[: len(film)] == film).all()
+    assert len(again) - len(film) <= 12
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (("--size", "33x32"), 2, "multiples of 16"),
+        (("--record", "nowhere/walk.jsonl"), 4, "does not exist"),
+        (("--record", "walk.txt"), 4, ".jsonl"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_loaded(image, options, code, said):
+    done = lingbot("play", str(image), *options)
+    assert done.code == code
+    assert said in done.stderr

@@ -1,0 +1,176 @@
+"""The page in a real Chromium: keys, words, reload, a second tab, and who is turned away."""
+
+import urllib.error
+import urllib.request
+
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from lingbot_cli.live.guard import Rules
+from lingbot_cli.live.hub import Rooms
+from lingbot_cli.live.service import Offer
+from lingbot_cli.timeline.events import Camera
+from tests.live.chromium import chromium, needs_chromium
+from tests.live.client import client
+from tests.live.conftest import TOKEN, serving
+from tests.reference import picture
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("profile")) as found:
+        yield found
+
+
+@pytest.fixture
+def playing():
+    offer = Offer(picture(), "a courtyard", height=32, width=48, camera=Camera())
+    with serving(Rooms(places=1, grace=20), offer=offer) as served:
+        yield f"http://127.0.0.1:{served.port}/?token={TOKEN}"
+
+
+def yaw(tab):
+    return float(tab.data()["yaw"])
+
+
+@needs_chromium
+def test_keys_turn_the_camera_the_right_way_and_words_change_the_world(browser, playing, tmp_path):
+    tab = browser.open(playing)
+    tab.until("document.body.dataset.shown > 3")
+    assert yaw(tab) == 0
+    tab.key("keyDown", "l")
+    tab.until("Number(document.body.dataset.yaw) > 10")
+    tab.key("keyUp", "l")
+    tab.chunks(2)
+    turned = yaw(tab)
+    tab.chunks(2)
+    assert yaw(tab) == turned  # released keys are released
+    tab.key("keyDown", "w")
+    tab.until("Number(document.body.dataset.position.split(' ')[2]) > 0.2")
+    tab.key("keyUp", "w")
+    tab.ask("document.getElementById('prompt').value = 'it rains'")
+    tab.ask("document.getElementById('say').click()")
+    tab.until("document.body.dataset.prompt === 'it rains'")
+    assert "fps" in tab.ask("document.getElementById('line').textContent")
+    tab.ask("document.getElementById('prompt').focus()")
+    before = tab.data()["position"]
+    tab.key("keyDown", "w")
+    tab.key("keyUp", "w")
+    tab.chunks(3)
+    assert tab.data()["position"] == before  # what is typed is not walked
+    tab.screenshot(tmp_path / "page.png")
+    assert (tmp_path / "page.png").stat().st_size > 5000
+
+
+@needs_chromium
+def test_dragging_to_the_right_looks_to_the_right_and_pause_holds_the_world(browser, playing):
+    tab = browser.open(playing)
+    tab.until("document.body.dataset.shown > 3")
+    for kind, x in (("mousePressed", 300), ("mouseMoved", 380), ("mouseReleased", 380)):
+        tab.call("Input.dispatchMouseEvent", type=kind, x=x, y=200, button="left", buttons=1, clickCount=1)
+    tab.until("Number(document.body.dataset.yaw) > 10")
+    tab.chunks(2)
+    assert yaw(tab) == pytest.approx(80 * 0.15, abs=0.01)
+    tab.ask("document.getElementById('pause').click()")
+    tab.until("document.body.dataset.state === 'paused'")
+    tab.ask("document.getElementById('pause').click()")
+    tab.until("document.body.dataset.state === 'playing'")
+    tab.ask("document.getElementById('seed').value = '7'")
+    tab.ask("document.getElementById('restart').click()")
+    tab.until("document.body.dataset.chunk === '0' && document.body.dataset.yaw === '0.000'")
+
+
+@needs_chromium
+def test_a_reload_goes_on_in_the_same_world_and_a_second_tab_waits(browser, playing):
+    tab = browser.open(playing)
+    tab.until("document.body.dataset.shown > 3")
+    tab.key("keyDown", "j")
+    tab.until("Number(document.body.dataset.yaw) < -10")
+    tab.key("keyUp", "j")
+    tab.chunks(2)
+    there = yaw(tab)
+    chunk = int(tab.data()["chunk"])
+    tab.call("Page.reload")
+    tab.until(f"Number(document.body.dataset.chunk) > {chunk}")
+    assert yaw(tab) == there
+    second = browser.open(playing, 390, 780)
+    second.until("document.body.dataset.state === 'waiting'")
+    assert second.ask("document.documentElement.scrollWidth <= 390")
+    tab.call("Page.navigate", url="about:blank")
+    second.until("document.body.dataset.state === 'playing'")
+    assert second.ask("performance.getEntriesByType('resource').length") == 0  # one document, nothing else
+
+
+@needs_chromium
+def test_on_a_phone_the_pads_walk(browser, playing):
+    tab = browser.open(playing, 390, 780)
+    tab.call("Emulation.setTouchEmulationEnabled", enabled=True)
+    tab.call("Emulation.setEmulatedMedia", features=[{"name": "pointer", "value": "coarse"}])
+    tab.until("document.body.dataset.shown > 3")
+    x, y = tab.ask(
+        "(({x, y, width, height}) => [x + width / 2, y + height / 2])"
+        "(document.querySelector('[data-key=w]').getBoundingClientRect())"
+    )
+    tab.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+    tab.until("Number(document.body.dataset.position.split(' ')[2]) > 0.2")
+    tab.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+    tab.chunks(2)
+    there = tab.data()["position"]
+    tab.chunks(1)
+    assert tab.data()["position"] == there
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "status"),
+    [
+        ("", {}, 401),
+        ("?token=wrong", {}, 401),
+        ("?token=", {"Authorization": "Bearer wrong"}, 401),
+        (f"?token={TOKEN}", {"Host": "evil.example"}, 421),
+        (f"?token={TOKEN}", {"Origin": "http://evil.example"}, 403),
+        (f"?token={TOKEN}", {"Origin": "null"}, 403),
+        ("", {"Authorization": f"Bearer {TOKEN}"}, 200),
+        (f"?token={TOKEN}", {"Host": "localhost:1"}, 200),
+    ],
+)
+def test_only_who_knows_the_token_and_comes_from_here_is_let_in(served, query, headers, status):
+    for path in ("/", "/v1/models", "/healthz", "/metrics"):
+        request = urllib.request.Request(f"http://127.0.0.1:{served.port}{path}{query}", headers=headers)
+        found, text = answer(request)
+        assert found == status
+        assert TOKEN not in text
+
+
+def answer(request):
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answered:
+            return answered.status, answered.read().decode()
+    except urllib.error.HTTPError as turned_away:
+        with turned_away:
+            return turned_away.code, turned_away.read().decode()
+
+
+@pytest.mark.parametrize(
+    ("token", "options", "status"),
+    [
+        ("", {}, 401),
+        (TOKEN, {"origin": "http://evil.example"}, 403),
+    ],
+)
+def test_a_websocket_is_turned_away_before_it_opens(served, token, options, status):
+    with pytest.raises(InvalidStatus) as turned_away, client(served.port, token, **options):
+        pass
+    assert turned_away.value.response.status_code == status
+
+
+def test_the_token_may_come_as_a_subprotocol_and_is_not_echoed(served):
+    with client(served.port, "", subprotocols=["lingbot", f"token.{TOKEN}"]) as found:
+        assert found.socket.subprotocol == "lingbot"
+
+
+def test_other_names_and_pages_are_let_in_by_name():
+    rules = Rules(TOKEN, hosts=("worlds.example",), origins=("http://127.0.0.1:18080",))
+    headers = {"host": "worlds.example:443", "origin": "http://127.0.0.1:18080"}
+    assert rules.denial(headers, f"token={TOKEN}") is None
+    assert Rules(TOKEN).denial(headers, f"token={TOKEN}") is not None
+    assert TOKEN not in repr(rules)
