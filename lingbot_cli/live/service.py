@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.image import fitting_size, parse_size, read_image
+from lingbot_cli.image import fitting_size, framed, parse_size, read_image
 from lingbot_cli.live.living import Begin, Living, Setting
 from lingbot_cli.live.messages import Init
 from lingbot_cli.live.protocol import Limits, Refusal
@@ -55,7 +55,7 @@ class Service:
             raise Refusal("too_many_chunks", f"max_chunks may be {self.limits.chunks} at most")
         chunks = min(filter(None, (init.max_chunks, self.limits.chunks)), default=None)
         return Setting(
-            picture=picture,
+            picture=framed(picture, height, width),
             prompt=init.prompt or self.offer.prompt,
             height=height,
             width=width,

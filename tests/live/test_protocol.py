@@ -5,6 +5,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from lingbot_cli.control import Control
+from lingbot_cli.image import framed
 from lingbot_cli.live.conditions import Sampled
 from lingbot_cli.live.steering import LENS, PublishedSteering
 from lingbot_cli.world.session import Session
@@ -36,7 +37,9 @@ def test_a_script_is_played_to_its_end_exactly_as_the_engine_renders_it(served):
     assert set(chunks[0][1]) >= STATS
     assert [len(frames) for frames, _ in chunks] == [9, 12]
     steering = PublishedSteering("a courtyard")
-    session = Session(tiny_world(), picture(48, 64), height=32, width=32, seed=42, scale=steering.scale)
+    session = Session(
+        tiny_world(), framed(picture(48, 64), 32, 32), height=32, width=32, seed=42, scale=steering.scale
+    )
     letters = ["".join(each) for each in script]
     for (frames, stats), part in zip(chunks, (letters[:3], letters[3:]), strict=True):
         control = steering.control(Sampled(None, tuple(part), ()), ())
@@ -167,7 +170,7 @@ def test_exact_poses_drive_the_world_chunk_by_chunk(served):
     from tests.reference import walk
 
     controls = walk(2)
-    session = Session(tiny_world(), picture(48, 64), height=32, width=32, seed=42, scale=0.2)
+    session = Session(tiny_world(), framed(picture(48, 64), 32, 32), height=32, width=32, seed=42, scale=0.2)
     with served.client() as client:
         client.say(**init(controls=True, scale=0.2))
         for number, control in enumerate(controls):
