@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test setup lint clean
+.PHONY: demo test setup lint pictures clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -15,6 +15,13 @@ setup: $(VENV)/.ready
 demo: setup
 	mkdir -p demo
 	$(BIN)/lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml -o demo/first-walk.mp4 --overwrite
+
+# The pictures of the paths beside the recipes, and the film in the README.
+pictures: setup
+	for recipe in recipes/*.yaml recipes/*.jsonl; do \
+		$(BIN)/lingbot timeline show $$recipe -o $${recipe%.*}.svg --overwrite || exit; done
+	mkdir -p docs
+	$(BIN)/lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml -o docs/first-walk.gif --overwrite
 
 lint: setup
 	$(BIN)/ruff check .
