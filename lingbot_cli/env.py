@@ -16,7 +16,7 @@ class Env:
     """The streams, the environment and the clock of one run of the program.
 
     `clock` returns monotonic seconds. `debug` lets tracebacks through. `argv` is the command
-    line as it was given.
+    line as it was given, `settled` the flags that settings added to it.
     """
 
     stdin: TextIO = field(default_factory=lambda: sys.stdin)
@@ -26,6 +26,7 @@ class Env:
     clock: Callable[[], float] = time.monotonic
     debug: bool = False
     argv: tuple[str, ...] = ()
+    settled: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.out = self._console(self.stdout)

@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import typer
@@ -10,8 +11,9 @@ from rich.markup import escape
 
 from lingbot_cli import __version__
 from lingbot_cli.env import Env
-from lingbot_cli.errors import LingbotError
+from lingbot_cli.errors import LingbotError, UsageError
 from lingbot_cli.redact import redact
+from lingbot_cli.settings import SETTINGS, read_settings
 
 # Each module holds `app = typer.Typer(add_completion=False)` with the command (or its sub-commands) and
 # imports no torch when it is imported itself, so help stays quick.
@@ -22,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "show": "lingbot_cli.cli.show",
     "bench": "lingbot_cli.cli.bench",
     "timeline": "lingbot_cli.cli.timeline",
+    "config": "lingbot_cli.cli.config",
     "models": "lingbot_cli.cli.models",
     "parity": "lingbot_cli.cli.parity",
 }
@@ -41,6 +44,23 @@ class CommandTable(typer.core.TyperGroup):
         command = typer.main.get_command(import_module(self.table[cmd_name]).app)
         command.name = cmd_name
         return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is called, the settings before its own arguments, whose flags win."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and not {"-h", "--help"} & set(rest):
+            rest = [*_settled(command, ctx.obj), *rest]
+        return name, command, rest
+
+
+def _settled(command: Any, env: Env) -> list[str]:
+    """Each setting as the flag it stands for, where the command has one."""
+    options = {option.name for option in command.params} & set(SETTINGS)
+    if not options:
+        return []
+    found = {name: each for name, each in read_settings(env.environ, Path.cwd()).items() if name in options}
+    env.settled = tuple(f"--{name} {each.value} ({each.source})" for name, each in found.items())
+    return [f"--{name}={each.value}" for name, each in found.items()]
 
 
 app = typer.Typer(
@@ -77,7 +97,10 @@ def run(argv: Sequence[str], env: Env | None = None) -> int:
     try:
         app(args=list(argv), prog_name="lingbot", obj=env)
     except SystemExit as finished:
-        return finished.code if isinstance(finished.code, int) else int(bool(finished.code))
+        code = finished.code if isinstance(finished.code, int) else int(bool(finished.code))
+        if code == UsageError.exit_code and env.settled:
+            env.err.print(escape(f"set elsewhere: {', '.join(env.settled)}"))
+        return code
     except LingbotError as error:
         _report(env, error)
         return error.exit_code
