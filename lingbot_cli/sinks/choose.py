@@ -13,7 +13,7 @@ from lingbot_cli.sinks.base import FilmInfo, Sink
 from lingbot_cli.sinks.binary import find_ffmpeg, working_codec
 from lingbot_cli.sinks.codecs import CODECS
 from lingbot_cli.sinks.ffmpeg import FfmpegSink
-from lingbot_cli.sinks.formats import codec_of, format_of
+from lingbot_cli.sinks.formats import codec_of, ending_says, format_of
 from lingbot_cli.sinks.null import NullSink
 from lingbot_cli.sinks.place import FilePlace, FolderPlace, PipePlace, Place
 from lingbot_cli.sinks.process import Encoder
@@ -38,6 +38,10 @@ def choose_sinks(
     same = {target for target in targets if targets.count(target) > 1}
     if same:
         raise UsageError(f"-o {same.pop()} is named twice")
+    if options.format is not None and all(target == "null:" or ending_says(target) for target in targets):
+        raise UsageError(
+            f"--format {options.format}: the names say their formats already", hint="leave --format out"
+        )
     sinks = [choose_sink(target, options, environ, stdout) for target in targets]
     return sinks[0] if len(sinks) == 1 else TeeSink(sinks)
 

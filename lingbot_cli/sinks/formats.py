@@ -69,20 +69,24 @@ FORMATS = {
 }
 
 
+def ending_says(target: str) -> Format | None:
+    """Return the format that the target's ending names, if it does."""
+    known = (format_ for format_ in FORMATS.values() if target.lower().endswith(format_.suffixes))
+    return next(known, None)
+
+
 def format_of(target: str, name: str | None = None) -> Format:
-    """Return the format called `name`, or else the one `target`'s ending asks for."""
-    if name is not None:
-        if name not in FORMATS:
-            raise UsageError(f"--format {name}: no such format", hint=f"formats: {', '.join(FORMATS)}")
-        return FORMATS[name]
-    for format_ in FORMATS.values():
-        if target.lower().endswith(format_.suffixes):
-            return format_
-    endings = " ".join(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
+    """Return the format that `target`'s ending names, or else the one called `name`."""
+    if name is not None and name not in FORMATS:
+        raise UsageError(f"--format {name}: no such format", hint=f"formats: {', '.join(FORMATS)}")
+    found = ending_says(target) or (FORMATS[name] if name is not None else None)
+    if found is not None:
+        return found
     if target == "-":
         raise UsageError(
             "-o - needs --format", hint="for example --format y4m, or --format rgb for raw frames"
         )
+    endings = " ".join(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
     raise UsageError(
         f"-o {target}: the ending says no known format", hint=f"use one of {endings}, or --format"
     )

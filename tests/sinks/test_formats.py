@@ -8,7 +8,7 @@ import pytest
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.sinks.base import FilmInfo
-from lingbot_cli.sinks.choose import OutputOptions, choose_sink
+from lingbot_cli.sinks.choose import OutputOptions, choose_sink, choose_sinks
 
 FRAMES = 21
 
@@ -114,7 +114,8 @@ def test_a_sequence_in_the_working_folder(tmp_path, bars, monkeypatch):
         ("film.webm", {"codec": "x264"}, "--codec x264"),
         ("film.mp4", {"quality": "master", "codec": "x264"}, "not lossless"),
         ("film.gif", {"crf": 3}, "--crf 3"),
-        ("film.mp4", {"format": "avi"}, "--format avi"),
+        ("film", {"format": "avi"}, "--format avi"),
+        ("film.mp4", {"format": "mkv"}, "say their formats already"),
         ("film.png", {}, "sequence"),
         ("%d-%d.png", {}, "sequence"),
         ("-", {}, "--format"),
@@ -123,4 +124,15 @@ def test_a_sequence_in_the_working_folder(tmp_path, bars, monkeypatch):
 )
 def test_what_cannot_be_written_is_said(name, options, said):
     with pytest.raises(UsageError, match=said):
-        choose_sink(name, OutputOptions(**options), os.environ)
+        choose_sinks([name], OutputOptions(**options), os.environ)
+
+
+def test_a_format_is_for_the_names_that_say_none(tmp_path, bars, decode):
+    both = choose_sinks(
+        [str(tmp_path / "clip"), str(tmp_path / "b.webm")], OutputOptions(format="mkv"), os.environ
+    )
+    both.open(FilmInfo(96, 128, Fraction(16), 3))
+    both.write(bars(3))
+    both.close()
+    assert (tmp_path / "clip").read_bytes()[:4] == (tmp_path / "b.webm").read_bytes()[:4]  # both Matroska
+    assert len(decode(tmp_path / "clip", 96, 128)) == 3
