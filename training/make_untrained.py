@@ -10,11 +10,10 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor
 
-from lingbot_cli.weights.load import transformer_config
 from lingbot_cli.weights.own import write_world
 from lingbot_cli.world.presets import PRESETS, Preset
 from lingbot_cli.world.text import umt5_on_meta
-from lingbot_cli.world.transformer import Transformer
+from lingbot_cli.world.transformer import Transformer, TransformerConfig
 from lingbot_cli.world.vae import VAE, VAEConfig
 
 WORDS = """
@@ -65,7 +64,7 @@ def byte_level_tokenizer() -> Tokenizer:
 
 def random_transformer(preset: Preset) -> dict[str, Tensor]:
     """Weights in eight bits: noise needs no more, and the repository carries them."""
-    transformer = Transformer(transformer_config(preset))
+    transformer = Transformer(TransformerConfig.of(preset))
     return {name: tensor.to(torch.float8_e4m3fn) for name, tensor in randomised(transformer).items()}
 
 

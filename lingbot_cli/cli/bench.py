@@ -2,9 +2,11 @@
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -16,12 +18,18 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def bench(
     ctx: typer.Context,
-    chunks: Annotated[int, typer.Option(min=1, max=10_000, help="How many chunks to measure.")] = 8,
+    chunks: Annotated[
+        int, typer.Option(min=1, max=10_000, help="How many chunks to measure once the window is full.")
+    ] = 8,
     size: Annotated[str | None, typer.Option(help="Such as 832x480; multiples of 16.")] = None,
     model: Annotated[
         str | None, typer.Option(help="A model's folder or name; else the built-in one.")
     ] = None,
     assets: Annotated[Path | None, typer.Option(help="Where a model's text encoder and VAE lie.")] = None,
+    random_weights: Annotated[
+        bool,
+        typer.Option("--random-weights", help="Make the model's shape on the device; nothing is fetched."),
+    ] = False,
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; else the best there is.")] = None,
     precision: Annotated[
         Literal["float32", "bfloat16", "float16"] | None, typer.Option(help="What the world computes in.")
@@ -31,30 +39,69 @@ def bench(
     ] = "web",
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print them as a Markdown table.")] = False,
+    compare: Annotated[
+        tuple[Path, Path] | None, typer.Option(help="Two files that --json printed: how they differ.")
+    ] = None,
 ) -> None:
     """Measure each phase of a chunk, the first frame, the speed as played and the memory.
 
-    The first chunk warms up and is left out. The film goes into an MP4 that is thrown away.
-    """
-    from rich.table import Table
+    Chunks are measured once the window is full, when each costs what every later one costs. The film goes into
+    an MP4 that is thrown away.
 
+    Example: lingbot bench --model lingbot-world-v2-1.3b-causal-fast --random-weights --size 832x480
+    """
+    from lingbot_cli.run.bench import compare as compared
     from lingbot_cli.run.bench import measure, rows, walk
+    from lingbot_cli.run.perform import load
     from lingbot_cli.run.request import Request
     from lingbot_cli.sinks.choose import OutputOptions, choose_sink
 
     env: Env = ctx.obj
+    if compare is not None:
+        before, after = (read_figures(path) for path in compare)
+        show(env, ("what", *map(str, compare), "faster"), compared(before, after), markdown=markdown)
+        return
     request = Request(Path(), size=size, model=model, assets=assets, device=device, precision=precision)
-    with tempfile.TemporaryDirectory() as folder, walk(request, chunks) as prepared:
+    checkpoint, make = None, load
+    if random_weights:
+        from lingbot_cli.weights.randomised import random_checkpoint, random_world
+
+        checkpoint = random_checkpoint(model)
+        make = partial(random_world, device=device, precision=precision)
+    with tempfile.TemporaryDirectory() as folder, walk(request, chunks, checkpoint) as prepared:
         options = OutputOptions(quality=quality, overwrite=True)
         sink = choose_sink(str(Path(folder) / "bench.mp4"), options, env.environ)
-        figures = measure(prepared, sink, env.clock)
+        figures = measure(prepared, sink, env.clock, make)
     if as_json:
         env.out.file.write(json.dumps(asdict(figures)) + "\n")
-    elif markdown:
-        lines = ["| | |", "|---|---:|", *(f"| {what} | {value} |" for what, value in rows(figures))]
-        env.out.file.write("\n".join(lines) + "\n")
     else:
-        table = Table("what", "how much", title="lingbot bench", title_justify="left")
-        for row in rows(figures):
-            table.add_row(*row)
-        env.out.print(table)
+        show(env, ("what", "how much"), rows(figures), markdown=markdown)
+
+
+def read_figures(path: Path) -> dict[str, Any]:
+    """What an earlier `--json` printed. Errors: UsageError when it is not that."""
+    from lingbot_cli.errors import UsageError
+
+    try:
+        figures = json.loads(path.read_text())
+        figures["phases"], figures["fps"], figures["first_frame"]
+    except (OSError, ValueError, KeyError, TypeError) as wrong:
+        raise UsageError(
+            f"{path} holds no figures: {wrong}", hint="`lingbot bench --json > a.json` makes some"
+        ) from wrong
+    return figures
+
+
+def show(env: Env, heads: Sequence[str], lines: Sequence[Sequence[str]], *, markdown: bool) -> None:
+    """Print a table for people or for a page."""
+    from rich.table import Table
+
+    if markdown:
+        rule = "|---|" + "---:|" * (len(heads) - 1)
+        body = ["| " + " | ".join(line) + " |" for line in (("",) * len(heads), *lines)]
+        env.out.file.write("\n".join([body[0], rule, *body[1:]]) + "\n")
+        return
+    table = Table(*heads, title="lingbot bench", title_justify="left")
+    for line in lines:
+        table.add_row(*line)
+    env.out.print(table)

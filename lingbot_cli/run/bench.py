@@ -1,35 +1,42 @@
-"""How fast a world is on this machine, phase by phase and as played."""
+"""How fast a world is on this machine, phase by phase and as played, and how near to what the device can do."""
 
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
-from statistics import mean
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from lingbot_cli.run.bench_sink import sink_alone
 from lingbot_cli.run.job import render
 from lingbot_cli.run.perform import Opened, load, precision_of
 from lingbot_cli.run.progress import peak_memory, size_text
 from lingbot_cli.run.request import Prepared, Request, prepare
-from lingbot_cli.sinks.base import FilmInfo, Sink
-from lingbot_cli.weights.checkpoint import read_checkpoint
+from lingbot_cli.run.stopwatch import DeviceTimer, HostTimer, Stopwatch
+from lingbot_cli.sinks.base import Sink
+from lingbot_cli.weights.checkpoint import Checkpoint, read_checkpoint
+from lingbot_cli.world.presets import Preset
+
+if TYPE_CHECKING:
+    from lingbot_cli.run.work import Work
+    from lingbot_cli.world.world import World
 
 PHASES = ("encode", "denoise", "commit", "decode", "transfer", "write")
-WARM_UP = 1
-SINK_FRAMES = 144
+PEAK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured: `phases` are mean seconds a chunk, one after the other, without the warm-up.
+    """What was measured: `phases` are mean seconds a chunk, one after the other, once the window is full.
 
     `first_frame`: seconds from a loaded world to its first frames. `fps`: frames a second as played, with
-    the phases overlapping; `sink_fps`: of the encoder alone, at 832×480. `memory`: the most bytes held, in
-    main memory and on the device.
+    the phases overlapping; `sink_fps`: of the encoder alone, at 832×480. `memory`: the most bytes held, in main
+    memory and on the device. `flops` and
+    `bytes`: what the phases of one chunk compute and must move; `peak_flops` and `peak_bytes`: what the
+    device reached a second in this run, on a matrix product and a copy.
     """
 
     model: str
@@ -45,60 +52,58 @@ class Figures:
     sink_fps: float
     memory: int
     device_memory: int
+    flops: dict[str, int]
+    bytes: dict[str, int]
+    peak_flops: float
+    peak_bytes: float
+
+    def roofline(self, phase: str) -> float | None:
+        """The share of the fastest possible time that a phase reaches: 1 is as fast as the device can."""
+        if not self.flops.get(phase) or not self.phases[phase]:
+            return None
+        least = max(self.flops[phase] / self.peak_flops, self.bytes[phase] / self.peak_bytes)
+        return least / self.phases[phase]
 
 
-class Stopwatch:
-    """Adds up the seconds of named phases, chunk by chunk; `settle` waits for the device's queue to empty."""
-
-    def __init__(self, clock: Callable[[], float], settle: Callable[[], object]) -> None:
-        self.laps: list[dict[str, float]] = [{}]
-        self._clock = clock
-        self._settle = settle
-
-    @contextlib.contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Time a block."""
-        self._settle()
-        began = self._clock()
-        yield
-        self._settle()
-        lap = self.laps[-1]
-        lap[name] = lap.get(name, 0.0) + self._clock() - began
-
-    def lap(self) -> None:
-        """Begin a new chunk."""
-        self.laps.append({})
-
-    def means(self) -> dict[str, float]:
-        """The mean seconds of each phase after the warm-up."""
-        laps = self.laps[WARM_UP:-1]
-        return {name: mean(lap.get(name, 0.0) for lap in laps) for name in PHASES}
+def warm_up(preset: Preset) -> int:
+    """How many chunks pass until a chunk costs what every later one costs: the window is full."""
+    return 1 + max(0, -(-preset.window // preset.chunk))
 
 
 @contextlib.contextmanager
-def walk(request: Request, chunks: int) -> Iterator[Prepared]:
+def walk(request: Request, chunks: int, checkpoint: Checkpoint | None = None) -> Iterator[Prepared]:
     """Prepare a straight walk of so many chunks after the warm-up, into a picture that is drawn for it."""
+    checkpoint = checkpoint or read_checkpoint(request.model, request.assets)
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "slope.png"
         shades = np.linspace(0, 255, 480, dtype=np.uint8)[:, None, None]
         Image.fromarray(np.broadcast_to(shades, (480, 832, 3)).copy()).save(image)
-        latents = read_checkpoint(request.model, request.assets).preset.chunk * (chunks + WARM_UP)
-        yield prepare(replace(request, image=image, moves=f"w-{4 * latents - 3}"))
+        latents = checkpoint.preset.chunk * (chunks + warm_up(checkpoint.preset))
+        yield prepare(replace(request, image=image, moves=f"w-{4 * latents - 3}"), checkpoint=checkpoint)
 
 
-def measure(prepared: Prepared, sink: Sink, clock: Callable[[], float]) -> Figures:
+def measure(
+    prepared: Prepared,
+    sink: Sink,
+    clock: Callable[[], float],
+    load: Callable[[Prepared], "World"] = load,
+) -> Figures:
     """Render the film twice, timed step by step and then as a user would, and return the figures.
 
     `sink` is opened again and again, so it must overwrite.
     """
     import torch
 
+    from lingbot_cli.run.work import peaks
+
     began = clock()
     opened = Opened(prepared, load(prepared))
     loaded = clock() - began
-    on_cuda = opened.world.device.type == "cuda"
-    watch = Stopwatch(clock, torch.cuda.synchronize if on_cuda else lambda: None)
-    first_frame = _step_by_step(replace(opened, phase=watch.phase), sink, watch, clock)
+    skip = warm_up(opened.world.preset)
+    device = opened.world.device
+    on_cuda = device.type == "cuda"
+    watch = Stopwatch(DeviceTimer() if on_cuda else HostTimer(clock))
+    first_frame, work = _step_by_step(opened, sink, watch, clock)
     moments: list[tuple[float, int]] = []
     sink.open(prepared.info())
     render(
@@ -109,31 +114,51 @@ def measure(prepared: Prepared, sink: Sink, clock: Callable[[], float]) -> Figur
         on_chunk=lambda chunk: moments.append((clock(), chunk.step.shown)),
     )
     sink.close()
-    played = moments[WARM_UP - 1 :]
+    played = moments[skip - 1 :]
     fps = sum(frames for _, frames in played[1:]) / (played[-1][0] - played[0][0])
+    peak = peaks(device, opened.world.transformer.dtype, PEAK_SECONDS, clock)
     return Figures(
         model=prepared.plan.preset,
         size=f"{prepared.plan.width}x{prepared.plan.height}",
-        device=torch.cuda.get_device_name(opened.world.device) if on_cuda else "cpu",
+        device=torch.cuda.get_device_name(device) if on_cuda else "cpu",
         precision=precision_of(prepared),
-        chunks=len(prepared.controls) - WARM_UP,
+        chunks=len(prepared.controls) - skip,
         load=loaded,
         first_frame=first_frame,
-        phases=watch.means(),
+        phases=watch.means(PHASES, skip),
         fps=fps,
         realtime=fps / prepared.plan.fps,
         sink_fps=sink_alone(sink, clock),
         memory=peak_memory(),
         device_memory=torch.cuda.max_memory_allocated() if on_cuda else 0,
+        flops={name: done.flops for name, done in work.items()},
+        bytes={name: done.bytes for name, done in work.items()},
+        peak_flops=peak.flops,
+        peak_bytes=peak.bytes,
     )
 
 
-def _step_by_step(opened: Opened, sink: Sink, watch: Stopwatch, clock: Callable[[], float]) -> float:
-    """Render with nothing overlapping; return the seconds until the first frames were there."""
+class _Phases:
+    """The phases of a session, given to the stopwatch and for its last chunk to the count of work."""
+
+    def __init__(self, watch: Stopwatch) -> None:
+        self.of: Callable[[str], contextlib.AbstractContextManager[object]] = watch.phase
+
+    def __call__(self, name: str) -> contextlib.AbstractContextManager[object]:
+        return self.of(name)
+
+
+def _step_by_step(
+    opened: Opened, sink: Sink, watch: Stopwatch, clock: Callable[[], float]
+) -> tuple[float, "dict[str, Work]"]:
+    """Render with nothing overlapping; return the seconds until the first frames and a chunk's work by phase."""
+    from lingbot_cli.run.work import WorkByPhase
+
     prepared = opened.prepared
+    phases = _Phases(watch)
     began = clock()
     first_frame = 0.0
-    session = opened.begin(None)
+    session = replace(opened, phase=phases).begin(None)
     sink.open(prepared.info())
     for index, control in enumerate(prepared.controls):
         frames = session.decode(session.denoise(control))
@@ -145,26 +170,9 @@ def _step_by_step(opened: Opened, sink: Sink, watch: Stopwatch, clock: Callable[
             sink.write(host[: control.frames])
         watch.lap()
     sink.close()
-    return first_frame
-
-
-def sink_alone(sink: Sink, clock: Callable[[], float]) -> float:
-    """The frames a second that a sink takes when nothing else runs: a picture that pans, 832×480."""
-    height, width, chunk = 480, 832, 12
-    across = np.arange(2 * width) * 255 // (2 * width)
-    down = np.sin(np.arange(height) / 9) * 60
-    picture = np.stack(
-        [across + down[:, None], across * 0 + 128 + down[:, None], 255 - across - down[:, None]], -1
-    )
-    picture = picture.clip(0, 255).astype(np.uint8)
-    sink.open(FilmInfo(height, width, Fraction(16), SINK_FRAMES))
-    began = clock()
-    for first in range(0, SINK_FRAMES, chunk):
-        sink.write(
-            np.stack([picture[:, pan : pan + width] for pan in range(3 * first, 3 * (first + chunk), 3)])
-        )
-    sink.close()
-    return SINK_FRAMES / (clock() - began)
+    phases.of = counted = WorkByPhase()
+    session.step(prepared.controls[-1])
+    return first_frame, counted.phases
 
 
 def rows(figures: Figures) -> list[tuple[str, str]]:
@@ -175,10 +183,39 @@ def rows(figures: Figures) -> list[tuple[str, str]]:
         ("chunks measured", f"{figures.chunks}"),
         ("load", f"{figures.load:.2f} s"),
         ("first frame", f"{figures.first_frame:.2f} s"),
-        *((phase, f"{figures.phases[phase] * 1000:.1f} ms") for phase in PHASES),
+        *((phase, _phase_text(figures, phase)) for phase in PHASES),
         ("one chunk, step by step", f"{chunk * 1000:.1f} ms"),
         ("as played", f"{figures.fps:.1f} fps, {figures.realtime:.2f}× real time"),
         ("sink alone, 832x480", f"{figures.sink_fps:.1f} fps, {figures.sink_fps / 16:.1f}× real time"),
         ("peak memory", size_text(figures.memory)),
         *([("peak device memory", size_text(figures.device_memory))] if figures.device_memory else []),
+        ("a matrix product here", f"{figures.peak_flops / 1e12:.2f} TFLOP/s"),
+        ("a copy here", f"{figures.peak_bytes / 1e9:.1f} GB/s"),
     ]
+
+
+def _phase_text(figures: Figures, phase: str) -> str:
+    seconds = figures.phases[phase]
+    share = figures.roofline(phase)
+    if share is None:
+        return f"{seconds * 1000:.1f} ms"
+    return (
+        f"{seconds * 1000:.1f} ms · {figures.flops[phase] / seconds / 1e12:.2f} TFLOP/s · "
+        f"{figures.bytes[phase] / seconds / 1e9:.1f} GB/s · {share:.0%} of the roofline"
+    )
+
+
+def compare(before: dict[str, object], after: dict[str, object]) -> list[tuple[str, str, str, str]]:
+    """Two runs' figures side by side: what, before, after, and how many times faster the second is.
+
+    Both as `--json` prints them. Errors: KeyError when one lacks a figure.
+    """
+    lines = []
+    for phase in PHASES:
+        a, b = (float(figures["phases"][phase]) for figures in (before, after))  # type: ignore[index]
+        lines.append((phase, f"{a * 1000:.1f} ms", f"{b * 1000:.1f} ms", f"{a / b:.2f}×" if b else "–"))
+    for name, unit in (("first_frame", "s"), ("fps", "fps")):
+        a, b = (float(figures[name]) for figures in (before, after))  # type: ignore[arg-type]
+        faster = a / b if unit == "s" else b / a
+        lines.append((name.replace("_", " "), f"{a:.2f} {unit}", f"{b:.2f} {unit}", f"{faster:.2f}×"))
+    return lines

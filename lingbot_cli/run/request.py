@@ -84,12 +84,14 @@ class Prepared:
         return "\n".join([film, *map(str, self.checkpoint.differences), *notes])
 
 
-def prepare(request: Request, stdin: Callable[[], bytes] | None = None) -> Prepared:
+def prepare(
+    request: Request, stdin: Callable[[], bytes] | None = None, *, checkpoint: Checkpoint | None = None
+) -> Prepared:
     """Read and check everything the film needs but the weights themselves; nothing is written.
 
     Errors: UsageError with all that is wrong in a timeline at once, SetupError for a model that is not here.
     """
-    checkpoint = read_checkpoint(request.model, request.assets)
+    checkpoint = checkpoint or read_checkpoint(request.model, request.assets)
     piped = stdin() if request.timeline == "-" and stdin is not None else b""
     chosen = film(
         checkpoint.preset.chunk,

@@ -73,20 +73,6 @@ def load_world(
     )
 
 
-def transformer_config(preset: Preset) -> TransformerConfig:
-    """The transformer's widths of a preset."""
-    return TransformerConfig(
-        dim=preset.dim,
-        heads=preset.heads,
-        layers=preset.layers,
-        ffn=preset.ffn,
-        text_dim=preset.text_dim,
-        text_len=preset.text_len,
-        freq_dim=preset.freq_dim,
-        control=preset.control,
-    )
-
-
 def pick_precision(checkpoint: Checkpoint, device: torch.device, asked: str | None) -> str:
     """What the transformer is kept in. Errors: UsageError for more bits than a checkpoint in fp8 has."""
     if checkpoint.fp8:
@@ -130,7 +116,7 @@ def load_transformer(
 def _transformer_on_meta(checkpoint: Checkpoint, precision: str) -> Transformer:
     dtype = torch.bfloat16 if precision == "fp8" else pick_dtype(precision)
     with torch.device("meta"):
-        transformer = Transformer(transformer_config(checkpoint.preset)).to(dtype)
+        transformer = Transformer(TransformerConfig.of(checkpoint.preset)).to(dtype)
     if precision == "fp8":
         use_fp8(transformer, dtype)
     return transformer

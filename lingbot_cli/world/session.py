@@ -158,7 +158,8 @@ class Session:
         look = Look(relative(control.poses, self._pose, self._scale), control.intrinsics, control.actions)
         with self._phase("encode"):
             condition = self._condition.next(len(look.steps))
-        return self._prepare(self._cache, self.latent, look, condition)
+        with self._phase("denoise"):
+            return self._prepare(self._cache, self.latent, look, condition)
 
     def _commit(self, ahead: Ahead, control: Control, latents: Tensor) -> None:
         """Leave the clean keys and values of latents [1, 16, c, h, w] in memory and move on."""

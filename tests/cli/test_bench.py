@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from lingbot_cli.run.bench import PHASES, Stopwatch
+from lingbot_cli.run.bench import PHASES
+from lingbot_cli.run.stopwatch import HostTimer, Stopwatch
 from tests.command import lingbot
 
 SMALL = ("bench", "--chunks", "2", "--size", "32x32", "--quality", "draft")
@@ -20,6 +21,11 @@ def test_every_phase_is_measured():
     assert figures["first_frame"] > 0
     assert figures["memory"] > 2**20
     assert figures["sink_fps"] > 0
+    for phase in ("denoise", "commit", "decode"):
+        assert figures["flops"][phase] > 0
+        assert figures["bytes"][phase] > 0
+    assert figures["peak_flops"] > 1e9
+    assert figures["peak_bytes"] > 1e8
 
 
 def test_a_table_for_people_and_one_for_a_page():
@@ -34,9 +40,33 @@ def test_a_table_for_people_and_one_for_a_page():
 
 def test_the_warm_up_is_left_out():
     now = iter([0.0, 100.0, 200.0, 201.0, 300.0, 303.0])
-    watch = Stopwatch(lambda: next(now), lambda: None)
+    watch = Stopwatch(HostTimer(lambda: next(now)))
     for _ in range(3):
         with watch.phase("denoise"):
             pass
         watch.lap()
-    assert watch.means()["denoise"] == 2.0
+    assert watch.means(PHASES, skip=1) == {phase: 2.0 if phase == "denoise" else 0.0 for phase in PHASES}
+
+
+def test_random_weights_need_no_model():
+    figures = json.loads(lingbot(*SMALL, "--random-weights", "--json").stdout)
+    assert figures["model"] == "built-in"
+    refused = lingbot(*SMALL, "--random-weights", "--model", "another")
+    assert refused.code == 2
+    assert "lingbot-world-fast" in refused.stderr
+
+
+def test_two_runs_are_compared(tmp_path):
+    phases = dict.fromkeys(PHASES, 0.2)
+    (tmp_path / "a.json").write_text(json.dumps({"phases": phases, "fps": 10.0, "first_frame": 1.0}))
+    (tmp_path / "b.json").write_text(
+        json.dumps({"phases": phases | {"decode": 0.1}, "fps": 15.0, "first_frame": 2.0})
+    )
+    said = lingbot(
+        "bench", "--markdown", "--compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")
+    ).stdout
+    assert "| decode | 200.0 ms | 100.0 ms | 2.00× |" in said
+    assert "| fps | 10.00 fps | 15.00 fps | 1.50× |" in said
+    assert "| first frame | 1.00 s | 2.00 s | 0.50× |" in said
+    refused = lingbot("bench", "--compare", str(tmp_path / "a.json"), str(tmp_path / "none.json"))
+    assert refused.code == 2

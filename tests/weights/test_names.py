@@ -5,11 +5,10 @@ import json
 import pytest
 import torch
 
-from lingbot_cli.weights.load import transformer_config
 from lingbot_cli.weights.names import text_name, vae_name
 from lingbot_cli.world.presets import PRESETS
 from lingbot_cli.world.text import umt5_config, umt5_on_meta
-from lingbot_cli.world.transformer import Transformer
+from lingbot_cli.world.transformer import Transformer, TransformerConfig
 from lingbot_cli.world.vae import VAE, VAEConfig
 from tests.reference import REFERENCE
 
@@ -35,7 +34,7 @@ def shapes(module: torch.nn.Module) -> Shapes:
 )
 def test_transformer(name: str, preset: str, billions: float) -> None:
     with torch.device("meta"):
-        transformer = Transformer(transformer_config(PRESETS[preset]))
+        transformer = Transformer(TransformerConfig.of(PRESETS[preset]))
     assert shapes(transformer) == manifest(name)
     assert sum(p.numel() for p in transformer.parameters()) / 1e9 == pytest.approx(billions, abs=5e-4)
 

@@ -1,0 +1,108 @@
+"""How much arithmetic a phase does and how many bytes it must move, counted from the operations it runs."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry, sdpa_flop_count
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor, *_: Any, **__: Any) -> int:
+    return sdpa_flop_count(q.shape, k.shape, v.shape)
+
+
+# The library's own table has every GPU's attention but not the CPU's.
+FORMULAS = {**flop_registry, torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
+
+
+@dataclass(frozen=True)
+class Work:
+    """`flops`: floating-point operations of products, convolutions and attention. `bytes`: what those read and
+    write, each operand once; element-wise work is not in it, so it is the least that must be moved."""
+
+    flops: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: "Work") -> "Work":
+        return Work(self.flops + other.flops, self.bytes + other.bytes)
+
+
+class Counter(TorchDispatchMode):
+    """Adds up the work of every counted operation that runs inside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.work = Work()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        formula = FORMULAS.get(func._overloadpacket)
+        if formula is None:
+            with self:  # what is made of other operations is counted in them
+                made = func.decompose(*args, **(kwargs or {}))
+            return func(*args, **(kwargs or {})) if made is NotImplemented else made
+        out = func(*args, **(kwargs or {}))
+        operands = (*args, *(out if isinstance(out, tuple) else (out,)))
+        moved = sum(value.numel() * value.element_size() for value in operands if isinstance(value, Tensor))
+        self.work += Work(formula(*args, **(kwargs or {}), out_val=out), moved)
+        return out
+
+
+class WorkByPhase:
+    """The work of each named phase, for a session that names them."""
+
+    def __init__(self) -> None:
+        self.phases: dict[str, Work] = {}
+
+    @contextlib.contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        with Counter() as counter:
+            yield
+        self.phases[name] = self.phases.get(name, Work()) + counter.work
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """What a device reached in this run: floating-point operations and bytes a second."""
+
+    flops: float
+    bytes: float
+
+
+def peaks(device: torch.device, dtype: torch.dtype, seconds: float, clock: Any) -> Peaks:
+    """Measure a large matrix product and a large copy on random data, each for about `seconds`."""
+    side, elements = (8192, 2**30) if device.type == "cuda" else (1024, 2**26)
+    a, b = torch.randn(2, side, side, device=device).to(dtype)
+    source = torch.empty(elements, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return Peaks(
+        flops=2 * side**3 * _rate(lambda: torch.mm(a, b), device, seconds, clock),
+        bytes=2 * elements * _rate(lambda: target.copy_(source), device, seconds, clock),
+    )
+
+
+def _rate(run: Any, device: torch.device, seconds: float, clock: Any) -> float:
+    """How often a second `run` runs, after a warm-up, taken as the best of three spells."""
+
+    def settle() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    best = 0.0
+    for _ in range(3):
+        run()
+        settle()
+        count, began = 0, clock()
+        while True:
+            for _ in range(4):
+                run()
+            settle()
+            count += 4
+            took = clock() - began
+            if took > seconds / 3:
+                break
+        best = max(best, count / took)
+    return best
