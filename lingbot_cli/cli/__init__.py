@@ -48,7 +48,7 @@ class CommandTable(typer.core.TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that is called, the settings before its own arguments, whose flags win."""
         name, command, rest = super().resolve_command(ctx, args)
-        if command is not None and not {"-h", "--help"} & set(rest):
+        if command is not None and not ctx.resilient_parsing and not {"-h", "--help"} & set(rest):
             rest = [*_settled(command, ctx.obj), *rest]
         return name, command, rest
 
@@ -66,7 +66,6 @@ def _settled(command: Any, env: Env) -> list[str]:
 app = typer.Typer(
     cls=CommandTable,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -86,7 +85,10 @@ def main(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
 ) -> None:
-    """Render LingBot worlds: an image, a prompt and a timeline become a film."""
+    """Render LingBot worlds: an image, a prompt and a timeline become a film.
+
+    Example: lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml -o walk.mp4
+    """
     ctx.obj.debug = debug
 
 

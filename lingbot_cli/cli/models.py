@@ -18,13 +18,21 @@ from lingbot_cli.weights.probe import machine_setup
 from lingbot_cli.weights.pull import Fetching, pull, verify
 from lingbot_cli.weights.store import model_folder
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__.split(":")[1].strip().capitalize())
+app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 ModelArgument = Annotated[str, typer.Argument(help="A model's name, or the folder it lies in.")]
 AssetsOption = Annotated[
     Path | None, typer.Option(help="A folder with the VAE, text encoder and tokenizer a model lacks.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.callback()
+def models() -> None:
+    """Find, fetch, check, convert and remove worlds.
+
+    Example: lingbot models list
+    """
 
 
 @app.command("list")
