@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "timeline": "lingbot_cli.cli.timeline",
     "config": "lingbot_cli.cli.config",
     "models": "lingbot_cli.cli.models",
+    "doctor": "lingbot_cli.cli.doctor",
     "parity": "lingbot_cli.cli.parity",
 }
 

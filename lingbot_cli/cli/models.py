@@ -47,7 +47,8 @@ def list_models(ctx: typer.Context, as_json: JsonOption = False) -> None:
         env.out.print_json(json.dumps([asdict(model) for model in models]))
         return
     table = Table(title="models", title_justify="left")
-    for heading in ("model", "here", "size", "needs at its size", "fits", "licence"):
+    table.add_column("model", no_wrap=True)
+    for heading in ("here", "size", "needs at its size", "fits", "licence"):
         table.add_column(heading, overflow="fold")
     for model in models:
         table.add_row(*_row(model))

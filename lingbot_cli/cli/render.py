@@ -94,9 +94,24 @@ def render(
     assets: Annotated[Path | None, typer.Option(help="Where a model's text encoder and VAE lie.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; else the best there is.")] = None,
     precision: Annotated[
-        Literal["float32", "bfloat16", "float16"] | None, typer.Option(help="What the world computes in.")
+        Literal["float32", "bfloat16", "float16", "fp8"] | None,
+        typer.Option(help="What the world computes in; fp8 keeps its weights in eight bits."),
     ] = None,
     gpus: Annotated[int, typer.Option(min=1, help="Make one film on so many GPUs of this machine.")] = 1,
+    decode: Annotated[
+        Literal["float32", "bfloat16", "float16"] | None, typer.Option(help="What pictures are decoded in.")
+    ] = None,
+    text_on: Annotated[str | None, typer.Option(help="Where prompts are read: cpu, or a device.")] = None,
+    offload: Annotated[
+        bool, typer.Option("--offload", help="Keep the transformer in main memory and stream it.")
+    ] = False,
+    chunk: Annotated[int | None, typer.Option(help="Latent frames made at a time.")] = None,
+    window: Annotated[int | None, typer.Option(help="Latent frames remembered; -1 for all.")] = None,
+    sink_frames: Annotated[
+        int | None, typer.Option("--sink", help="First latent frames never forgotten.")
+    ] = None,
+    shift: Annotated[float | None, typer.Option(help="The flow shift of the schedule.")] = None,
+    steps: Annotated[str | None, typer.Option(help="Schedule indices, such as 0,250,500,750.")] = None,
     quality: Annotated[
         Literal["web", "master", "draft"], typer.Option(help="master keeps every pixel exactly.")
     ] = "web",
@@ -147,6 +162,7 @@ def render(
     from lingbot_cli.sinks.tee import TeeSink
     from lingbot_cli.timeline.film import Flags
     from lingbot_cli.timeline.poses_dir import write_poses
+    from lingbot_cli.weights.settings import Settings, parse_steps
 
     env: Env = ctx.obj
     targets = output or [f"{image.stem}.mp4"]
@@ -158,7 +174,12 @@ def render(
     flags = Flags(prompt=prompt, fps=fps, duration=length, scale=scale, allow_outside=allow_outside)
     gang = Gang.of(env.environ)
     where = gang.device(device) if gang else device
-    request = Request(image, timeline, moves, poses, flags, size, seed, model, assets, where, precision)
+    settings = Settings(
+        chunk, window, sink_frames, shift, parse_steps(steps), decode=decode, text_on=text_on, offload=offload
+    )
+    request = Request(
+        image, timeline, moves, poses, flags, size, seed, model, assets, where, precision, settings
+    )
     if gang or gpus > 1:
         check_shared(timeline, resuming=bool(resume or fork_at))
     try:

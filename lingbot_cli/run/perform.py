@@ -56,10 +56,11 @@ class Opened:
 
 def precision_of(prepared: Prepared) -> str:
     """What the world will compute in: what was asked for, or its device's usual."""
+    from lingbot_cli.weights.load import pick_precision
     from lingbot_cli.world.precision import pick_device
 
-    on_cuda = pick_device(prepared.request.device).type == "cuda"
-    return prepared.request.precision or ("bfloat16" if on_cuda else "float32")
+    request = prepared.request
+    return pick_precision(prepared.checkpoint, pick_device(request.device), request.precision)
 
 
 def load(prepared: Prepared) -> "World":
@@ -68,7 +69,13 @@ def load(prepared: Prepared) -> "World":
 
     request = prepared.request
     return load_world(
-        prepared.checkpoint, device=request.device, precision=request.precision, prompts=prepared.prompts
+        prepared.checkpoint,
+        device=request.device,
+        precision=request.precision,
+        decode=request.settings.decode,
+        text_on=request.settings.text_on or "cpu",
+        offloaded=request.settings.offload,
+        prompts=prepared.prompts,
     )
 
 
@@ -88,6 +95,8 @@ def perform(
     `written` is what the film's recipe says of its encoding; None leaves the recipe out.
     Errors: what any stage raises; InterruptedRun after a signal, when the film is not whole.
     """
+    from lingbot_cli.run.memory import check_memory
+
     film = prepared.info()
     with (
         Interruption(display.warning).listening() as stopped,
@@ -95,6 +104,7 @@ def perform(
     ):
         display.plan(Announcement(plan_facts(prepared), prepared.summary()))
         try:
+            check_memory(prepared)
             if written is not None:
                 recipe = recipe_of(prepared, precision=precision_of(prepared), written=written)
                 film = replace(film, metadata=metadata_of(recipe))

@@ -37,6 +37,7 @@ def recipe_of(prepared: Prepared, *, precision: str, written: Mapping[str, Any])
         "assets": None if request.assets is None else str(request.assets),
         "device": request.device,
         "precision": precision,
+        **request.settings.flags(),
         **written,
     }
     files = [request.image, *(path for path in prepared.images if path is not None)]

@@ -15,6 +15,7 @@ from lingbot_cli.sinks.overlay import Caption
 from lingbot_cli.timeline.controls import controls
 from lingbot_cli.timeline.film import Film, Flags, film
 from lingbot_cli.weights.checkpoint import Checkpoint, read_checkpoint
+from lingbot_cli.weights.settings import Settings, with_settings
 
 DEFAULT_SEED = 42
 UNTRAINED = "this world is untrained: its weights are random, so the film moves but shows no place"
@@ -35,6 +36,7 @@ class Request:
     assets: Path | None = None
     device: str | None = None
     precision: str | None = None
+    settings: Settings = field(default_factory=Settings)
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def prepare(
 
     Errors: UsageError with all that is wrong in a timeline at once, SetupError for a model that is not here.
     """
-    checkpoint = checkpoint or read_checkpoint(request.model, request.assets)
+    checkpoint = with_settings(checkpoint or read_checkpoint(request.model, request.assets), request.settings)
     piped = stdin() if request.timeline == "-" and stdin is not None else b""
     chosen = film(
         checkpoint.preset.chunk,

@@ -45,11 +45,12 @@ def _version(path: str) -> tuple[int, int] | None:
 def working_codec(ffmpeg: str, name: str) -> str:
     """Return `name`, or for a family (h264, hevc) its first codec that encodes one second here."""
     *hardware, software = FAMILIES.get(name, (name,))
-    return next((codec for codec in hardware if _encodes_a_second(ffmpeg, codec)), software)
+    return next((codec for codec in hardware if encodes_a_second(ffmpeg, codec)), software)
 
 
 @lru_cache(maxsize=16)
-def _encodes_a_second(ffmpeg: str, name: str) -> bool:
+def encodes_a_second(ffmpeg: str, name: str) -> bool:
+    """Whether a codec of ours really encodes here, tried on one second of a test picture."""
     codec = CODECS[name]
     trial = [ffmpeg, "-hide_banner", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=s=640x480:r=16:d=1"]
     trial += ["-pix_fmt", codec.pixels, "-c:v", codec.encoder, *codec.args, "-f", "null", "-"]

@@ -47,15 +47,16 @@ CONFIG_KEYS = {
 
 @dataclass(frozen=True)
 class Difference:
-    """A value that the preset and the checkpoint do not share; `used` is the one the run takes."""
+    """A value that the preset and `said_by` do not share; `used` is the one the run takes."""
 
     name: str
     preset: Any
     checkpoint: Any
     used: Any
+    said_by: str = "checkpoint"
 
     def __str__(self) -> str:
-        return f"{self.name}: preset {self.preset}, checkpoint {self.checkpoint}; {self.used} is used"
+        return f"{self.name}: preset {self.preset}, {self.said_by} {self.checkpoint}; {self.used} is used"
 
 
 @dataclass(frozen=True)
