@@ -1,10 +1,11 @@
 """Options that several commands share."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lingbot_cli.errors import UsageError
+from lingbot_cli.errors import OutputError, UsageError
 from lingbot_cli.timeline.times import Time, parse_time
 from lingbot_cli.world.presets import PRESETS, Preset
 
@@ -14,6 +15,22 @@ def preset_of(name: str) -> Preset:
     if name not in PRESETS:
         raise UsageError(f"there is no preset '{name}'", hint=f"use one of {', '.join(PRESETS)}")
     return PRESETS[name]
+
+
+def names_file(text: str) -> bool:
+    """Whether an argument is a timeline file or standard input, and not moves such as w-10,iw-15."""
+    return text == "-" or Path(text).suffix in (".yaml", ".yml", ".jsonl") or Path(text).exists()
+
+
+def write_text(file: Path, text: str, *, overwrite: bool) -> None:
+    """Write a new file, or replace it when that is wanted. Errors: UsageError where it exists, OutputError."""
+    try:
+        with file.open("w" if overwrite else "x", encoding="utf-8") as out:
+            out.write(text)
+    except FileExistsError:
+        raise UsageError(f"{file} exists", hint="choose another name, or --overwrite") from None
+    except OSError as error:
+        raise OutputError(f"{file} cannot be written: {error.strerror}") from None
 
 
 def _time(text: str) -> Time:
@@ -36,3 +53,8 @@ Duration = Annotated[
 Fps = Annotated[
     int | None, typer.Option("--fps", min=1, max=120, help="Frames a second; wins over the header.")
 ]
+TimelineOrMoves = Annotated[
+    str,
+    typer.Argument(metavar="FILE", help="A timeline, - for JSONL on standard input, or moves (w-10,iw-15)."),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")]

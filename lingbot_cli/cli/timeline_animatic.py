@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lingbot_cli.cli.options import AllowOutside, Duration, Fps, PresetName, preset_of
+from lingbot_cli.cli.options import (
+    AllowOutside,
+    Duration,
+    Fps,
+    Overwrite,
+    PresetName,
+    TimelineOrMoves,
+    names_file,
+    preset_of,
+)
 from lingbot_cli.env import Env
 
 if TYPE_CHECKING:
@@ -18,13 +27,11 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def animatic(
     ctx: typer.Context,
-    file: Annotated[
-        str, typer.Argument(help="A timeline, - for JSONL on standard input, or moves (w-10,iw-15).")
-    ],
+    file: TimelineOrMoves,
     output: Annotated[str, typer.Option("-o", "--output", help="The film, such as walk.mp4.")],
     image: Annotated[Path | None, typer.Option(help="The picture the film will begin from.")] = None,
     size: Annotated[str | None, typer.Option(help="Such as 832x480; multiples of 16.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    overwrite: Overwrite = False,
     preset: PresetName = "built-in",
     duration: Duration = None,
     fps: Fps = None,
@@ -44,7 +51,7 @@ def animatic(
     from lingbot_cli.timeline.film import Flags, film
 
     env: Env = ctx.obj
-    is_file = file == "-" or Path(file).suffix in (".yaml", ".yml", ".jsonl") or Path(file).exists()
+    is_file = names_file(file)
     made = film(
         preset_of(preset).chunk,
         timeline=file if is_file else None,

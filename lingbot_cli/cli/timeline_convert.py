@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from lingbot_cli.cli.options import Overwrite, TimelineOrMoves, names_file, write_text
 from lingbot_cli.env import Env
-from lingbot_cli.errors import OutputError, UsageError
+from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.dump import as_jsonl, as_yaml
 from lingbot_cli.timeline.events import Cut, Poses
 from lingbot_cli.timeline.load import Timeline, load
@@ -21,14 +22,12 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def convert(
     ctx: typer.Context,
-    file: Annotated[
-        str, typer.Argument(help="A timeline, - for JSONL on standard input, or moves (w-10,iw-15).")
-    ],
+    file: TimelineOrMoves,
     to: Annotated[Form | None, typer.Option(help="The form to write; else the output's name tells.")] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The file; else it is printed.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a timeline as YAML, as JSONL or, where it only holds keys, as a string of moves.
 
@@ -39,8 +38,8 @@ def convert(
     form = to or named.get(output.suffix if output else "")
     if form is None:
         raise UsageError("which form?", hint="give --to yaml, jsonl or moves, or -o NAME.yaml")
-    is_file = file == "-" or Path(file).suffix in (".yaml", ".yml", ".jsonl") or Path(file).exists()
-    timeline = load(file, env.stdin.buffer.read) if is_file else parse_moves(file)
+    is_file = names_file(file)
+    timeline = load(file, lambda: env.stdin.buffer.read()) if is_file else parse_moves(file)
     if timeline.problems:
         raise TimelineError(timeline.source, list(timeline.problems))
     text = _written(timeline, form)
@@ -48,13 +47,7 @@ def convert(
         env.out.print(text, end="", markup=False, soft_wrap=True)
         return
     _same_folder(timeline, output)
-    try:
-        with output.open("w" if overwrite else "x", encoding="utf-8") as out:
-            out.write(text)
-    except FileExistsError:
-        raise UsageError(f"{output} exists", hint="choose another name, or --overwrite") from None
-    except OSError as error:
-        raise OutputError(f"{output} cannot be written: {error.strerror}") from None
+    write_text(output, text, overwrite=overwrite)
 
 
 def _written(timeline: Timeline, form: Form) -> str:

@@ -29,6 +29,6 @@ def export(
     """
     env: Env = ctx.obj
     flags = Flags(duration=duration, fps=fps, allow_outside=allow_outside)
-    made = film(preset_of(preset).chunk, timeline=file, flags=flags, stdin=env.stdin.buffer.read)
+    made = film(preset_of(preset).chunk, timeline=file, flags=flags, stdin=lambda: env.stdin.buffer.read())
     for path in write_poses(made.track, output):
         env.out.print(f"{path}", markup=False, soft_wrap=True)

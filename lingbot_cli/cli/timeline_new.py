@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from lingbot_cli.cli.options import Overwrite, write_text
 from lingbot_cli.env import Env
-from lingbot_cli.errors import OutputError, UsageError
+from lingbot_cli.errors import UsageError
 
 app = typer.Typer(add_completion=False)
 
@@ -18,7 +19,7 @@ def new(
     file: Annotated[
         Path | None, typer.Argument(help="The .yaml file to write; left out, it is printed.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write a first timeline with every kind of event explained.
 
@@ -31,11 +32,5 @@ def new(
         return
     if file.suffix not in (".yaml", ".yml"):
         raise UsageError(f"{file} is not a .yaml name", hint="comments live in YAML: name it walk.yaml")
-    try:
-        with file.open("w" if overwrite else "x", encoding="utf-8") as out:
-            out.write(text)
-    except FileExistsError:
-        raise UsageError(f"{file} exists", hint="choose another name, or --overwrite") from None
-    except OSError as error:
-        raise OutputError(f"{file} cannot be written: {error.strerror}") from None
+    write_text(file, text, overwrite=overwrite)
     env.out.print(f"{file}: written; next: lingbot timeline show {file}", markup=False, soft_wrap=True)

@@ -5,9 +5,17 @@ from typing import Annotated
 
 import typer
 
-from lingbot_cli.cli.options import AllowOutside, PresetName, preset_of
+from lingbot_cli.cli.options import (
+    AllowOutside,
+    Overwrite,
+    PresetName,
+    TimelineOrMoves,
+    names_file,
+    preset_of,
+    write_text,
+)
 from lingbot_cli.env import Env
-from lingbot_cli.errors import OutputError, UsageError
+from lingbot_cli.errors import UsageError
 
 app = typer.Typer(add_completion=False)
 
@@ -15,11 +23,9 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def show(
     ctx: typer.Context,
-    file: Annotated[
-        str, typer.Argument(help="A timeline, - for JSONL on standard input, or moves (w-10,iw-15).")
-    ],
+    file: TimelineOrMoves,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Draw into this .svg file.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+    overwrite: Overwrite = False,
     preset: PresetName = "built-in",
     allow_outside: AllowOutside = False,
 ) -> None:
@@ -34,7 +40,7 @@ def show(
     env: Env = ctx.obj
     if output is not None and output.suffix != ".svg":
         raise UsageError(f"{output} is not a .svg name", hint="a drawing is an SVG: name it walk.svg")
-    is_file = file == "-" or Path(file).suffix in (".yaml", ".yml", ".jsonl") or Path(file).exists()
+    is_file = names_file(file)
     made = film(
         preset_of(preset).chunk,
         timeline=file if is_file else None,
@@ -50,13 +56,7 @@ def show(
             for line in lines + terminal(scene, fps, width):
                 env.out.print(line, markup=False, soft_wrap=True)
         return
-    try:
-        with output.open("w" if overwrite else "x", encoding="utf-8") as out:
-            out.write(svg(drawn, fps, file))
-    except FileExistsError:
-        raise UsageError(f"{output} exists", hint="choose another name, or --overwrite") from None
-    except OSError as error:
-        raise OutputError(f"{output} cannot be written: {error.strerror}") from None
+    write_text(output, svg(drawn, fps, file), overwrite=overwrite)
     env.out.print(
         f"{output}: {len(drawn)} scene{'s' if len(drawn) > 1 else ''}", markup=False, soft_wrap=True
     )

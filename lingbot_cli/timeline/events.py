@@ -108,7 +108,7 @@ class Turning(Strict):
     """How far to look, in degrees; yaw right and pitch up are positive."""
 
     yaw: Amount = 0.0
-    pitch: Amount = 0.0
+    pitch: Annotated[float, Field(ge=-170, le=170, allow_inf_nan=False)] = 0.0  # from limit to limit
     roll: Amount = 0.0
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.events import Cut, Poses
 from lingbot_cli.timeline.load import Said, Timeline
 from lingbot_cli.timeline.source import Problem, Problems
@@ -90,12 +91,13 @@ class Files:
         path = self._find(name)
         if isinstance(path, str):
             return path
-        from PIL import Image  # only where a picture is named: it costs a check its quickness
+        from lingbot_cli.image import (
+            read_image,  # only where a picture is named: a check without one is quicker
+        )
 
         try:
-            with Image.open(path) as picture:
-                picture.verify()
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            read_image(path)
+        except UsageError:
             return f"{name} is not a picture that can be read; expected PNG, JPEG or WebP"
         return path
 

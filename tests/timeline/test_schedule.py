@@ -48,6 +48,8 @@ def test_duration_is_exact_and_flags_win():
         ("events: [{poses: ../up.npy}]", "outside"),
         ("events: [{poses: /etc/passwd}]", "outside"),
         ("events: [{cut: text.png}]", "not a picture"),
+        ("events: [{cut: half.jpg}]", "not a picture"),
+        ("events: [{turn: {pitch: 200}, for: 1s}]", "at most 170"),
         ("events: [{poses: text.png}]", "not a NumPy array"),
         ("events: [{poses: flat.npy}]", "shape [5, 3]"),
         ("events: [{poses: nan.npy}]", "not finite"),
@@ -63,6 +65,8 @@ def test_what_does_not_fit(tmp_path, text, message):
     two = np.stack([np.eye(4)] * 2)
     np.save(tmp_path / "up.npy", two)
     (folder / "text.png").write_text("no picture")
+    Image.effect_noise((64, 64), 90).save(folder / "whole.jpg")
+    (folder / "half.jpg").write_bytes((folder / "whole.jpg").read_bytes()[:900])
     for name, array in {
         "ok": two,
         "flat": np.zeros((5, 3)),
