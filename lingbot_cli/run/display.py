@@ -24,13 +24,24 @@ class Announcement:
 
 
 class Display:
-    """Told what happens, in this order: plan, chunks and warnings, then done or error, then close."""
+    """Told what happens, in this order: plan, chunks and warnings, then done or error, then close.
+
+    `interval` is how many seconds it likes between two states of a stream.
+    """
+
+    interval = 1.0
 
     def plan(self, plan: Announcement) -> None:
         """What is going to be rendered."""
 
     def chunk(self, progress: Progress) -> None:
         """A chunk has been written."""
+
+    def state(self, state: Announcement) -> None:
+        """How a stream is going."""
+
+    def news(self, kind: str, news: Announcement) -> None:
+        """Something has happened to a stream; `kind` is one word for it."""
 
     def warning(self, text: str) -> None:
         """Something the user should know."""
@@ -77,6 +88,14 @@ class QuietDisplay(Display):
 class PlainDisplay(QuietDisplay):
     """A line for everything, for logs."""
 
+    interval = 10.0
+
+    def state(self, state: Announcement) -> None:
+        self.console.print(escape(redact(state.text)))
+
+    def news(self, kind: str, news: Announcement) -> None:
+        self.console.print(f"[cyan]{kind}:[/] {escape(redact(news.text))}")
+
     def plan(self, plan: Announcement) -> None:
         self.console.print(escape(redact(plan.text)))
 
@@ -93,6 +112,8 @@ class PlainDisplay(QuietDisplay):
 class LiveDisplay(PlainDisplay):
     """One line that changes, on a terminal."""
 
+    interval = 1.0
+
     def __init__(self, console: Console) -> None:
         super().__init__(console)
         self._live = Live(console=console, transient=True, auto_refresh=False)
@@ -104,6 +125,9 @@ class LiveDisplay(PlainDisplay):
 
     def chunk(self, progress: Progress) -> None:
         self._live.update(Text(progress_line(progress)), refresh=True)
+
+    def state(self, state: Announcement) -> None:
+        self._live.update(Text(redact(state.text)), refresh=True)
 
     def done(self, film: Announcement) -> None:
         self.close()
@@ -133,6 +157,12 @@ class JsonDisplay(Display):
             for key, value in asdict(progress).items()
         }
         self._say("chunk", figures)
+
+    def state(self, state: Announcement) -> None:
+        self._say("stream", state.facts)
+
+    def news(self, kind: str, news: Announcement) -> None:
+        self._say(kind, news.facts)
 
     def warning(self, text: str) -> None:
         self._say("warning", {"message": text})

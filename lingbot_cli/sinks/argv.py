@@ -37,7 +37,7 @@ def encode_argv(
         *("-map", f"{video}:v", *use_notes),
         *("-vf", _filters(film, codec)),
         *("-c:v", codec.encoder, "-pix_fmt", codec.pixels),
-        *("-g", str(_keyframe_distance(film.fps)), "-fps_mode", "passthrough"),
+        *("-g", str(keyframe_distance(film.fps)), "-fps_mode", "passthrough"),
         *codec.args,
         *_quality_args(codec, quality, crf),
         *container_args,
@@ -62,7 +62,8 @@ def _quality_args(codec: Codec, quality: str, crf: int | None) -> Sequence[str]:
     return (codec.quality, str(number), *(codec.fast if draft else ()))
 
 
-def _keyframe_distance(fps: Fraction) -> int:
+def keyframe_distance(fps: Fraction) -> int:
+    """How many frames a keyframe is apart from the next, at most."""
     return max(1, round(fps * _KEYFRAME_SECONDS))
 
 

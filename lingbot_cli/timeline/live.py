@@ -43,7 +43,7 @@ class _Said:
     """An event on its frames; `end` moves when what it holds is changed."""
 
     number: int
-    raw: dict[str, Any]
+    raw: dict[str, Any] | None
     slot: Slot
     ride: Ride | None = None
 
@@ -123,20 +123,27 @@ class LiveTimeline:
             slot = place(Said(event, item), self.frame, self.grid, self.header.camera, files, problems)
             if problems:
                 raise TimelineError(source, problems)
-            self._number += 1
-            raw = {"wait": None} if raw == "wait" else raw
-            slot = self._make_room(slot)
-            said = _Said(self._number, raw, slot, ride_of(slot))
-            self._active.append(said)
-            self._waiting.append(said)
-            if self._remember:
-                self._history.append(said)
-            if isinstance(event, Prompt):
-                self._prompts.append(Text(slot.start, event.prompt, recache=event.recache))
-                self._prompts.sort(key=lambda text: text.start)
-            if isinstance(event, End):
-                self._limit = min(self._limit, slot.start)
+            self._add(slot, {"wait": None} if raw == "wait" else raw)
             return self._number
+
+    def add(self, slot: Slot) -> None:
+        """Take an event that stands on its frames already; it is not recorded."""
+        with self._lock:
+            self._add(slot, None)
+
+    def _add(self, slot: Slot, raw: dict[str, Any] | None) -> None:
+        self._number += 1
+        slot = self._make_room(slot)
+        said = _Said(self._number, raw, slot, ride_of(slot))
+        self._active.append(said)
+        self._waiting.append(said)
+        if self._remember and raw is not None:
+            self._history.append(said)
+        if isinstance(slot.event, Prompt):
+            self._prompts.append(Text(slot.start, slot.event.prompt, recache=slot.event.recache))
+            self._prompts.sort(key=lambda text: text.start)
+        if isinstance(slot.event, End):
+            self._limit = min(self._limit, slot.start)
 
     def end(self) -> None:
         """Nothing more will be said: the film ends when all that has a span is over."""
@@ -179,7 +186,7 @@ class LiveTimeline:
             lines = [dict(self._raw_header)]
             for said in self._history:
                 slot = said.slot
-                if slot.start >= last or vanished(slot) or isinstance(slot.event, Wait | End):
+                if said.raw is None or slot.start >= last or vanished(slot) or isinstance(slot.event, Wait | End):
                     continue
                 end = last if slot.end == FOREVER else slot.end
                 line = {k: v for k, v in said.raw.items() if k not in ("at", "for", "until")}

@@ -1,0 +1,149 @@
+"""A live output that outlives its connections: what it is given is sent, or lost and counted, never waited for."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from lingbot_cli.errors import LingbotError, StreamLostError
+from lingbot_cli.sinks.backlog import Backlog
+from lingbot_cli.sinks.link import Link
+
+T = TypeVar("T")
+_SOONEST, _LATEST = 0.25, 10.0  # seconds between two tries
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A time without a connection: why, how many seconds (None while it lasts) and frames."""
+
+    name: str
+    reason: str
+    seconds: float | None = None
+    frames: int = 0
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The figures of one output: frames sent and lost, connections made again, and whether one stands."""
+
+    name: str
+    sent: int
+    lost: int
+    reconnects: int
+    connected: bool
+
+
+def patience(away: float) -> float:
+    """How long to wait before the next try once a server has been away for so many seconds."""
+    return min(max(_SOONEST, away / 10), _LATEST)
+
+
+class Broadcast(Generic[T]):
+    """Sends what is put into `backlog` to wherever `connect` leads, and connects again when that is lost.
+
+    It begins to connect at once. `tell` hears, in this output's thread, of every gap's beginning and end.
+    """
+
+    def __init__(
+        self, name: str, connect: Callable[[], Link[T]], backlog: Backlog[T], tell: Callable[[Gap], None]
+    ) -> None:
+        self.name = name
+        self._connect = connect
+        self._backlog = backlog
+        self._tell = tell
+        self._failure: LingbotError | None = None
+        self._started = threading.Event()
+        self._ending = threading.Event()
+        self._whole = False
+        self._link: Link[T] | None = None
+        self._sent = 0  # by connections that are over
+        self._reconnects = 0
+        self._thread = threading.Thread(target=self._run, name="broadcast", daemon=True)
+        self._thread.start()
+
+    def wait_started(self, seconds: float) -> None:
+        """Wait for the first connection; StreamLostError, or what else it failed with, when there is none."""
+        if not self._started.wait(max(0.0, seconds)):
+            self._ending.set()
+            raise StreamLostError(f"{self.name} could not be reached: no answer")
+        self.check()
+
+    def put(self, item: T) -> None:
+        """Hand over a frame or a tag; it is lost when there is no connection or too much waits for it."""
+        self._backlog.put(item, connected=self._link is not None)
+
+    def check(self) -> None:
+        """Raise what connecting again cannot mend."""
+        if self._failure is not None:
+            raise self._failure
+
+    @property
+    def delivery(self) -> Delivery:
+        link = self._link
+        sent = self._sent + (link.sent if link is not None else 0)
+        return Delivery(self.name, sent, self._backlog.lost, self._reconnects, link is not None)
+
+    def close(self, seconds: float = 4.0) -> None:
+        """Send what waits and end; StreamLostError when there is no connection that could end well."""
+        self._ending.set()
+        self._backlog.end()
+        if self._link is not None:
+            self._thread.join(seconds)
+        self.check()
+        if not self._whole:
+            self.abandon()
+            raise StreamLostError(f"{self.name} was away when the stream ended")
+
+    def abandon(self) -> str | None:
+        """End at once and never raise; what is kept."""
+        self._ending.set()
+        self._backlog.end()
+        link = self._link
+        return link.abandon() if link is not None else None
+
+    def _run(self) -> None:
+        link: Link[T] | None = None
+        try:
+            link = self._link = self._connect()
+        except LingbotError as failure:
+            self._failure = failure
+        self._started.set()
+        while link is not None:
+            broken = self._pump(link)
+            link = self._again(broken) if broken is not None else None
+
+    def _pump(self, link: Link[T]) -> StreamLostError | None:
+        """Send until the stream ends, None, or the connection does, why."""
+        self._link = link
+        try:
+            while (item := self._backlog.get()) is not None:
+                link.send(item)
+            link.close()
+            self._whole = True
+        except StreamLostError as broken:
+            link.abandon()
+            return broken
+        except LingbotError as failure:
+            self._failure = failure
+        finally:
+            self._link = None
+            self._sent += link.sent
+        return None
+
+    def _again(self, broken: StreamLostError) -> Link[T] | None:
+        """Connect again, however long it takes; None when the stream ends meanwhile."""
+        since, before = time.monotonic(), self._backlog.lost
+        self._backlog.rewind()
+        if not self._ending.is_set():
+            self._tell(Gap(self.name, str(broken)))
+        while not self._ending.wait(patience(time.monotonic() - since)):
+            try:
+                link = self._connect()
+            except StreamLostError:
+                continue
+            self._reconnects += 1
+            self._tell(Gap(self.name, str(broken), time.monotonic() - since, self._backlog.lost - before))
+            return link
+        return None

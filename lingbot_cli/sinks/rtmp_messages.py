@@ -1,0 +1,147 @@
+"""RTMP's alphabet: AMF0 values, and messages cut into chunks and put together again."""
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+OUR_CHUNK = 60_000
+SET_CHUNK_SIZE, ACKNOWLEDGEMENT, USER_CONTROL, WINDOW_SIZE, PEER_BANDWIDTH = 1, 3, 4, 5, 6
+AUDIO, VIDEO, DATA, COMMAND = 8, 9, 18, 20
+_LARGEST = 1 << 20  # bytes of a message from a server; all it has to say is short
+
+Value = float | bool | str | None | Mapping[str, "Value"]
+
+
+def amf(*values: Value) -> bytes:
+    """Values in AMF0, one after the other."""
+    return b"".join(map(_encode, values))
+
+
+def _encode(value: Value) -> bytes:
+    if value is None:
+        return b"\5"
+    if isinstance(value, bool):
+        return b"\1" + bytes([value])
+    if isinstance(value, str):
+        return b"\2" + _text(value)
+    if isinstance(value, Mapping):
+        return b"\3" + b"".join(_text(key) + _encode(item) for key, item in value.items()) + b"\0\0\x09"
+    return b"\0" + struct.pack(">d", value)
+
+
+def _text(text: str) -> bytes:
+    data = text.encode()
+    return struct.pack(">H", len(data)) + data
+
+
+def read_amf(data: bytes) -> list[Value]:
+    """The AMF0 values in `data`; what comes after one of a kind that servers do not send is left out."""
+    values: list[Value] = []
+    at = 0
+    try:
+        while at < len(data):
+            value, at = _decode(data, at)
+            values.append(value)
+    except (struct.error, IndexError, ValueError):
+        return values
+    return values
+
+
+def _decode(data: bytes, at: int) -> tuple[Value, int]:
+    kind, at = data[at], at + 1
+    if kind == 0:
+        return struct.unpack_from(">d", data, at)[0], at + 8
+    if kind == 1:
+        return bool(data[at]), at + 1
+    if kind == 2:
+        return _read_text(data, at)
+    if kind in (5, 6):
+        return None, at
+    if kind in (3, 8):
+        at += 4 if kind == 8 else 0
+        members: dict[str, Value] = {}
+        while data[at : at + 3] != b"\0\0\x09":
+            name, at = _read_text(data, at)
+            members[name], at = _decode(data, at)
+        return members, at + 3
+    raise ValueError(f"AMF0 kind {kind}")
+
+
+def _read_text(data: bytes, at: int) -> tuple[str, int]:
+    (length,) = struct.unpack_from(">H", data, at)
+    end = at + 2 + length
+    return data[at + 2 : end].decode(errors="replace"), end
+
+
+def message(kind: int, body: bytes, *, stream: int = 0, time: int = 0, chunk: int = OUR_CHUNK) -> bytes:
+    """One message as chunks; `time` in milliseconds, `chunk` the size we said ours have."""
+    channel = {AUDIO: 4, VIDEO: 6, DATA: 4, COMMAND: 3}.get(kind, 2)
+    time %= 1 << 32
+    late = struct.pack(">I", time) if time >= 0xFFFFFF else b""
+    head = min(time, 0xFFFFFF).to_bytes(3, "big") + len(body).to_bytes(3, "big")
+    parts = [bytes([channel]) + head + bytes([kind]) + struct.pack("<I", stream) + late + body[:chunk]]
+    for at in range(chunk, len(body), chunk):
+        parts.append(bytes([0xC0 | channel]) + late + body[at : at + chunk])
+    return b"".join(parts)
+
+
+@dataclass
+class _Channel:
+    """What a chunk without a full header takes over from the one before it."""
+
+    time: int = 0
+    length: int = 0
+    kind: int = 0
+    body: bytearray = field(default_factory=bytearray)
+
+
+class Inbox:
+    """Chunks from a server put together; fed with whatever has arrived."""
+
+    def __init__(self) -> None:
+        self._waiting = bytearray()
+        self._chunk = 128
+        self._channels: dict[int, _Channel] = {}
+
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+        """The messages that are whole now: kind and body. ValueError when it is not RTMP."""
+        self._waiting += data
+        whole: list[tuple[int, bytes]] = []
+        while (used := self._take(whole)) > 0:
+            del self._waiting[:used]
+        return whole
+
+    def _take(self, whole: list[tuple[int, bytes]]) -> int:
+        """Read one chunk; how many bytes it had, 0 when it is not all there."""
+        data = self._waiting
+        if not data:
+            return 0
+        form, number, at = data[0] >> 6, data[0] & 63, 1
+        if number < 2:
+            at = 2 + number
+            if len(data) < at:
+                return 0
+            number = 64 + data[1] + (data[2] << 8 if number else 0)
+        size = (11, 7, 3, 0)[form]
+        channel = self._channels.setdefault(number, _Channel())
+        if len(data) < at + size:
+            return 0
+        time, length, kind = channel.time, channel.length, channel.kind
+        if form < 3:
+            time = int.from_bytes(data[at : at + 3], "big")
+        if form < 2:
+            length, kind = int.from_bytes(data[at + 3 : at + 6], "big"), data[at + 6]
+        at += size + (4 if time == 0xFFFFFF else 0)
+        if length > _LARGEST:
+            raise ValueError(f"a message of {length} bytes")
+        end = at + min(self._chunk, length - len(channel.body))
+        if len(data) < end:
+            return 0
+        channel.time, channel.length, channel.kind = time, length, kind
+        channel.body += data[at:end]
+        if len(channel.body) == length:
+            body, channel.body = bytes(channel.body), bytearray()
+            if kind == SET_CHUNK_SIZE and len(body) == 4:
+                self._chunk = max(1, int.from_bytes(body, "big") & 0x7FFFFFFF)
+            whole.append((kind, body))
+        return end

@@ -1,0 +1,32 @@
+"""A timeline that begins again when it is over, from wherever the camera is then."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from lingbot_cli.control import Control
+from lingbot_cli.timeline.events import End, Prompt
+from lingbot_cli.timeline.live import LiveTimeline
+from lingbot_cli.timeline.schedule import Schedule, Slot
+
+
+def loop(timed: Schedule, *, prompt: str | None = None, frames: int | None = None) -> Iterator[Control]:
+    """Controls without end, or for `frames` video frames; each round begins with the opening prompt."""
+    header = timed.header.model_dump(by_alias=True, exclude_unset=True, exclude={"duration"})
+    live = LiveTimeline(
+        timed.grid.chunk, header, prompt=prompt, fps=timed.grid.fps, frames=frames, remember=False
+    )
+    slots = [slot for slot in timed.slots if slot.start < timed.frames and not isinstance(slot.event, End)]
+    opening = prompt or timed.header.prompt
+    if opening and any(isinstance(slot.event, Prompt) for slot in slots):
+        slots.insert(0, Slot(Prompt(prompt=opening), 0, 0))
+    begun = 0  # frames up to which the rounds have been said
+    while True:
+        while begun < live.frame + 4 * timed.grid.chunk:
+            for slot in slots:
+                live.add(replace(slot, start=begun + slot.start, end=begun + slot.end))
+            begun += timed.frames
+        told = live.control()
+        live.effects()
+        if told is None:
+            return
+        yield told
