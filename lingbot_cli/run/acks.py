@@ -37,7 +37,9 @@ class Acks:
         """A frame of the film leaves now."""
         with self._lock:
             self._waiting += self._live.effects()
-            acted = [effect for effect in self._waiting if effect.frame <= frame and effect.number in self._said]
+            acted = [
+                effect for effect in self._waiting if effect.frame <= frame and effect.number in self._said
+            ]
             for effect in acted:
                 line, when = self._said.pop(effect.number)
                 self._done.append(Ack(line, effect.chunk, effect.frame, now - when))

@@ -83,7 +83,7 @@ class Pacer:
         pace: Pace = "hold",
         lead: float = 1.0,
         clock: Callable[[], float],
-        showing: Callable[[int, float], None] = lambda _frame, _now: None,
+        showing: Callable[[int, float], None] | None = None,
         tick: Callable[[], None] = lambda: None,
     ) -> None:
         self._outputs = outputs
@@ -187,6 +187,7 @@ class Pacer:
         if due and self._waiting:
             frame, self._last = self._waiting.popleft()
             self._flow = replace(self._flow, shown=self._flow.shown + 1)
-            self._showing(frame, self._clock())
+            if self._showing is not None:
+                self._showing(frame, self._clock())
         else:
             self._flow = replace(self._flow, shown=self._flow.shown + 1, repeats=self._flow.repeats + 1)

@@ -17,14 +17,16 @@ from lingbot_cli.sinks.binary import find_ffmpeg
 from lingbot_cli.sinks.broadcast import Broadcast, Delivery, Gap
 from lingbot_cli.sinks.choose import OutputOptions, choose_sink
 from lingbot_cli.sinks.flv import Tag
+from lingbot_cli.sinks.formats import FORMATS
 from lingbot_cli.sinks.link import EncoderLink, FfmpegLink, RtmpLink, SinkLink
 from lingbot_cli.sinks.rtmp import RtmpAddress
 from lingbot_cli.sinks.stream_argv import stream_argv
 
 _START = 4.8  # seconds in which the first connections must stand
 _WAITING = 2.0  # seconds of frames that may wait for a slow connection
+_SPOKEN = "use rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, a file such as a.mp4, or null:"
+_ENDINGS = tuple(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
 _SRT = re.compile(r"(srt://(?:[^/@?\s:]+|\[[^\]\s]+\]):\d{1,5})/?(\?\S*)?", re.I)
-_HIDDEN_IN_SRT = re.compile(r"[?&](?:passphrase|streamid)=([^&\s]+)", re.I)
 
 
 class LiveOutput(Protocol):
@@ -65,11 +67,10 @@ Starter = Callable[[FilmInfo, np.ndarray, Callable[[Gap], None]], LiveOutput]
 
 @dataclass(frozen=True)
 class Target:
-    """Something a stream can go to; `secrets` must never be shown."""
+    """Something a stream can go to; its name holds no key."""
 
     name: str
     start: Starter
-    secrets: tuple[str, ...] = ()
 
 
 def choose_target(url: str, options: StreamOptions, environ: Mapping[str, str]) -> Target:
@@ -77,20 +78,21 @@ def choose_target(url: str, options: StreamOptions, environ: Mapping[str, str]) 
     scheme = url.partition("://")[0].lower()
     if scheme in ("rtmp", "rtmps"):
         address = RtmpAddress.parse(url)
-        return Target(
-            address.name, partial(_start_rtmp, address, options, find_ffmpeg(environ)), (address.key,)
-        )
+        return Target(address.name, partial(_start_rtmp, address, options, find_ffmpeg(environ)))
     if scheme == "srt":
         match = _SRT.fullmatch(url)
         if match is None:
             raise UsageError("--to: the SRT address is not complete", hint="write srt://HOST:PORT")
         start = partial(_start_srt, match[1], url, options, find_ffmpeg(environ))
-        return Target(match[1], start, tuple(_HIDDEN_IN_SRT.findall(match[2] or "")))
+        return Target(match[1], start)
     if "://" in url:
         raise UsageError(
             f"--to: {scheme}:// is not spoken here", hint="use rtmp://, rtmps://, srt://, a file or null:"
         )
-    sink = choose_sink("null:" if url == "null" else url, OutputOptions(overwrite=options.overwrite), environ)
+    if url != "null:" and not url.lower().endswith(_ENDINGS):
+        # What it was meant to be may hold a key, so it is not repeated.
+        raise UsageError("--to: neither an address nor a file of a known kind", hint=_SPOKEN)
+    sink = choose_sink(url, OutputOptions(overwrite=options.overwrite), environ)
     return Target(sink.name, partial(_start_sink, sink))
 
 

@@ -25,7 +25,7 @@ from lingbot_cli.timeline.held import FOREVER, make_room, place, vanished
 from lingbot_cli.timeline.load import Said, Timeline
 from lingbot_cli.timeline.schedule import Slot, nearest
 from lingbot_cli.timeline.source import NOWHERE, Item, Problems, Source, TimelineError
-from lingbot_cli.timeline.times import Grid
+from lingbot_cli.timeline.times import Grid, Time
 from lingbot_cli.timeline.validate import read_event, read_header
 
 
@@ -51,7 +51,7 @@ class _Said:
 class LiveTimeline:
     """A film whose events are said while it is made; one thread may say them and another take Controls.
 
-    `header` is a timeline's header as plain values; `prompt`, `fps` and `frames` (a limit) win over it.
+    `header` is a timeline's header as plain values; `prompt`, `fps` and `duration` win over it.
     Files that events name are looked for in `folder`. With `remember` off, `record` is not to be had, and
     a stream that runs for weeks does not grow. Errors: TimelineError.
     """
@@ -63,7 +63,7 @@ class LiveTimeline:
         *,
         prompt: str | None = None,
         fps: int | None = None,
-        frames: int | None = None,
+        duration: Time | None = None,
         folder: Path = Path(),
         allow_outside: bool = False,
         remember: bool = True,
@@ -79,9 +79,8 @@ class LiveTimeline:
         self._raw_header["fps"] = self.grid.fps
         if prompt or self.header.prompt:
             self._raw_header["prompt"] = prompt or self.header.prompt
-        if frames is None and self.header.duration is not None:
-            frames = nearest(self.grid.moment(self.header.duration))
-        self._limit = frames if frames is not None else FOREVER
+        duration = duration or self.header.duration
+        self._limit = nearest(self.grid.moment(duration)) if duration is not None else FOREVER
         self._allow_outside = allow_outside
         self._remember = remember
         self._lock = threading.Lock()
@@ -186,7 +185,12 @@ class LiveTimeline:
             lines = [dict(self._raw_header)]
             for said in self._history:
                 slot = said.slot
-                if said.raw is None or slot.start >= last or vanished(slot) or isinstance(slot.event, Wait | End):
+                if (
+                    said.raw is None
+                    or slot.start >= last
+                    or vanished(slot)
+                    or isinstance(slot.event, Wait | End)
+                ):
                     continue
                 end = last if slot.end == FOREVER else slot.end
                 line = {k: v for k, v in said.raw.items() if k not in ("at", "for", "until")}

@@ -7,13 +7,14 @@ from lingbot_cli.control import Control
 from lingbot_cli.timeline.events import End, Prompt
 from lingbot_cli.timeline.live import LiveTimeline
 from lingbot_cli.timeline.schedule import Schedule, Slot
+from lingbot_cli.timeline.times import Time
 
 
-def loop(timed: Schedule, *, prompt: str | None = None, frames: int | None = None) -> Iterator[Control]:
-    """Controls without end, or for `frames` video frames; each round begins with the opening prompt."""
+def loop(timed: Schedule, *, prompt: str | None = None, duration: Time | None = None) -> Iterator[Control]:
+    """Controls without end, or for a `duration`; each round begins with the opening prompt."""
     header = timed.header.model_dump(by_alias=True, exclude_unset=True, exclude={"duration"})
     live = LiveTimeline(
-        timed.grid.chunk, header, prompt=prompt, fps=timed.grid.fps, frames=frames, remember=False
+        timed.grid.chunk, header, prompt=prompt, fps=timed.grid.fps, duration=duration, remember=False
     )
     slots = [slot for slot in timed.slots if slot.start < timed.frames and not isinstance(slot.event, End)]
     opening = prompt or timed.header.prompt

@@ -14,6 +14,7 @@ from lingbot_cli.timeline.live import Effect, LiveTimeline
 from lingbot_cli.timeline.load import read
 from lingbot_cli.timeline.schedule import schedule
 from lingbot_cli.timeline.source import Source, TimelineError
+from lingbot_cli.timeline.times import parse_time
 
 
 def from_record(live, folder, chunk=4):
@@ -154,7 +155,7 @@ def test_the_end():
     closed.end()
     assert [control.frames for control in closed] == [13, 7]
     assert [c.frames for c in LiveTimeline(4, {"duration": "14f"})] == [13, 1]
-    assert [c.frames for c in LiveTimeline(4, {"duration": "14f"}, frames=5)] == [5]
+    assert [c.frames for c in LiveTimeline(4, {"duration": "14f"}, duration=parse_time("5f"))] == [5]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,152 @@
+"""`lingbot stream`: a world on the air."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from lingbot_cli.cli.options import AllowOutside, Duration, Fps
+from lingbot_cli.env import Env
+
+app = typer.Typer(add_completion=False)
+
+
+def _targets(to: list[str] | None, to_file: Path | None, env: Env) -> list[str]:
+    """The addresses, which are secrets: of the command line, of a file, else of LINGBOT_STREAM_URL."""
+    from lingbot_cli.errors import UsageError
+    from lingbot_cli.sinks.targets import read_urls
+
+    urls = [*(to or ()), *(read_urls(to_file) if to_file is not None else ())]
+    if not urls and env.environ.get("LINGBOT_STREAM_URL"):
+        urls = [env.environ["LINGBOT_STREAM_URL"]]
+    if not urls:
+        raise UsageError(
+            "where should the stream go?",
+            hint="say --to rtmp://HOST/APP/KEY, --to-file, or LINGBOT_STREAM_URL",
+        )
+    if len(set(urls)) < len(urls):
+        raise UsageError("a target is named twice")
+    return urls
+
+
+@app.command()
+def stream(
+    ctx: typer.Context,
+    image: Annotated[Path, typer.Argument(help="The first picture of the world.")],
+    timeline: Annotated[
+        str | None,
+        typer.Option("--timeline", "-t", help="What happens when: .yaml, .jsonl, or - for live events."),
+    ] = None,
+    moves: Annotated[str | None, typer.Option(help="Published notation, such as w-10,iw-15,none-10.")] = None,
+    poses: Annotated[str | None, typer.Option(help="A folder with poses.npy and intrinsics.npy.")] = None,
+    prompt: Annotated[str | None, typer.Option(help="What the world is like.")] = None,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, a file or null:; may be repeated."
+        ),
+    ] = None,
+    to_file: Annotated[
+        Path | None,
+        typer.Option(help="A file with targets, one a line, so no key stands in the shell's history."),
+    ] = None,
+    record: Annotated[Path | None, typer.Option(help="Keep what was made in a file too.")] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="Begin the timeline again when it is over.")] = False,
+    duration: Duration = None,
+    pace: Annotated[
+        Literal["hold", "smooth", "drop"],
+        typer.Option(help="hold repeats the last frame, smooth spreads them, drop leaves some out."),
+    ] = "hold",
+    lead: Annotated[float, typer.Option(min=0, max=60, help="Seconds of film gathered ahead.")] = 1.0,
+    bitrate: Annotated[
+        int | None, typer.Option(min=50, max=100_000, help="kbit/s; else what fits the size.")
+    ] = None,
+    no_audio: Annotated[bool, typer.Option("--no-audio", help="Leave the silent sound track out.")] = False,
+    size: Annotated[str | None, typer.Option(help="Such as 832x480; multiples of 16.")] = None,
+    fps: Fps = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Which of many worlds.")] = None,
+    allow_outside: AllowOutside = False,
+    save_timeline: Annotated[
+        Path | None,
+        typer.Option(help="Write the live events down, as a timeline that renders the same film."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A model's folder or name; else the built-in one.")
+    ] = None,
+    assets: Annotated[Path | None, typer.Option(help="Where a model's text encoder and VAE lie.")] = None,
+    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; else the best there is.")] = None,
+    precision: Annotated[
+        Literal["float32", "bfloat16", "float16"] | None, typer.Option(help="What the world computes in.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+) -> None:
+    """Stream a world: to RTMP, RTMPS, SRT or a file, at a steady rate, until its timeline ends or Ctrl-C.
+
+    Example: lingbot stream samples/courtyard-day.png -t recipes/look-around.jsonl --loop --to rtmp://HOST/APP/KEY
+    """
+    from lingbot_cli.errors import UsageError
+    from lingbot_cli.run.display import choose_display
+    from lingbot_cli.run.request import Request
+    from lingbot_cli.run.show import film_show, loop_show
+    from lingbot_cli.run.stream import Air, stream
+    from lingbot_cli.sinks.choose import OutputOptions, choose_sink
+    from lingbot_cli.sinks.targets import StreamOptions, choose_target
+    from lingbot_cli.timeline.film import Flags
+
+    env: Env = ctx.obj
+    live = timeline == "-" and moves is None and poses is None
+    if live and loop:
+        raise UsageError("--loop needs a timeline that ends", hint="name a file with --timeline, or --moves")
+    if save_timeline is not None and not live:
+        raise UsageError(
+            "--save-timeline writes down what comes on --timeline -", hint="leave one of them out"
+        )
+    options = StreamOptions(bitrate, not no_audio, overwrite)
+    targets = [choose_target(url, options, env.environ) for url in _targets(to, to_file, env)]
+    keep = None
+    if record is not None:
+        keep = choose_sink(str(record), OutputOptions(overwrite=overwrite), env.environ)
+    flags = Flags(prompt=prompt, fps=fps, duration=duration, allow_outside=allow_outside)
+    request = Request(image, timeline, moves, poses, flags, size, seed, model, assets, device, precision)
+    display = choose_display(quiet=quiet, as_json=as_json, err=env.err, json_to=env.out)
+    air = Air(targets, pace, lead, keep)
+    try:
+        if live:
+            _listen(env, request, air, display, save_timeline, overwrite)
+        else:
+            show = loop_show(request) if loop else film_show(request)
+            stream(show, air, display, acks=None, clock=env.clock)
+    finally:
+        display.close()
+
+
+def _listen(env: Env, request: Any, air: Any, display: Any, save: Path | None, overwrite: bool) -> None:
+    """Stream what comes on standard input, and write it down in the end."""
+    import json
+
+    from lingbot_cli.errors import UsageError
+    from lingbot_cli.run.acks import Acks
+    from lingbot_cli.run.display import Announcement
+    from lingbot_cli.run.listen import Input, listen
+    from lingbot_cli.run.show import live_show
+    from lingbot_cli.run.stream import stream
+
+    if save is not None and save.exists() and not overwrite:
+        raise UsageError(f"{save} exists already", hint="choose another name, or say --overwrite")
+
+    def refused(line: int, text: str) -> None:
+        display.news("skipped", Announcement({"line": line, "message": text.splitlines()[0]}, text))
+
+    lines = Input(env.stdin.buffer, refused)
+    display.news("waiting", Announcement({}, "for the first line on standard input"))
+    show, live = live_show(request, lines.header(), remember=save is not None)
+    acks = Acks(live, env.clock)
+    listen(lines, live, acks.said, env.clock)
+    try:
+        stream(show, air, display, acks=acks, clock=env.clock)
+    finally:
+        if save is not None:
+            said = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in live.record())
+            save.write_text(said)

@@ -1,0 +1,126 @@
+"""A show on the air: made, paced, sent, watched, and ended well."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from lingbot_cli.errors import LingbotError
+from lingbot_cli.run.acks import Acks
+from lingbot_cli.run.display import Announcement, Display
+from lingbot_cli.run.job import Made, render
+from lingbot_cli.run.pacing import Pace, Pacer
+from lingbot_cli.run.progress import Meter
+from lingbot_cli.run.show import Show
+from lingbot_cli.run.signals import Interruption
+from lingbot_cli.run.steps import fresh
+from lingbot_cli.run.watch import Watch, tell_gap
+from lingbot_cli.sinks.base import FilmInfo, Sink
+from lingbot_cli.sinks.targets import Target, start_all
+from lingbot_cli.sinks.tee import TeeSink
+
+if TYPE_CHECKING:
+    from lingbot_cli.world.session import Session
+
+Abort = Callable[[], str | None]
+"""Ends something at once and says what is kept of it."""
+
+
+@dataclass(frozen=True)
+class Air:
+    """How a show is sent: where to, in which pace, seconds of lead, and a file that keeps what was made."""
+
+    targets: Sequence[Target]
+    pace: Pace = "hold"
+    lead: float = 1.0
+    record: Sink | None = None
+
+
+def stream(show: Show, air: Air, display: Display, *, acks: Acks | None, clock: Callable[[], float]) -> Made:
+    """Send the show until it is over or a signal comes.
+
+    Errors: StreamLostError when a target cannot be reached at the start, within 5 s, or is away at the end;
+    what any stage raises; InterruptedRun after a signal, though the recorded file is whole then too.
+    """
+    film = FilmInfo(show.height, show.width, Fraction(show.fps))
+    still = np.asarray(
+        Image.fromarray(show.image).resize((show.width, show.height), Image.Resampling.BICUBIC)
+    )
+    with Interruption(display.warning).listening() as stopped:
+        display.plan(Announcement(show.facts(), show.summary()))
+        open_ends: list[Abort] = []
+        try:
+            if air.record is not None:
+                air.record.open(film)
+                open_ends.append(air.record.abort)
+            outputs = start_all(air.targets, film, still, lambda gap: tell_gap(display, gap))
+            open_ends += [output.abandon for output in outputs]
+            watch = Watch(display, outputs, acks, Meter(film.fps, show.chunks, show.frames, clock), clock)
+            pacer = Pacer(
+                *(outputs, show.fps, still),
+                pace=air.pace,
+                lead=air.lead,
+                clock=clock,
+                showing=acks.showing if acks is not None else None,
+                tick=watch.tick,
+            )
+            watch.pacer = pacer
+            pacer.open(film)
+            open_ends.insert(0, pacer.abort)
+            begin = _open_world(show)
+            stopped.politely = True
+            sink = TeeSink([air.record, pacer]) if air.record is not None else pacer
+            made = render(fresh(show.controls), begin, sink, stopped=stopped, on_chunk=watch.chunk)
+            if not stopped():
+                pacer.close()
+            pacer.abort()
+            watch.state()
+            open_ends.clear()
+            _close_all([output.close for output in outputs], air.record)
+            stopped.check(whole=False)
+        except BaseException as failure:
+            for abort in open_ends:
+                if kept := abort():
+                    display.warning(f"what was made is kept in {kept}")
+            if isinstance(failure, LingbotError):
+                display.error(failure)
+            raise
+    display.done(Announcement(watch.facts() | {"latents": made.latents}, watch.summary(show.fps)))
+    return made
+
+
+def _close_all(closes: Sequence[Callable[[], None]], record: Sink | None) -> None:
+    """End all well that can be, then report the first that could not."""
+    failures: list[LingbotError] = []
+    for close in [*closes, *([record.close] if record is not None else [])]:
+        try:
+            close()
+        except LingbotError as failure:
+            failures.append(failure)
+    if failures:
+        raise failures[0]
+
+
+def _open_world(show: Show) -> Callable[[Path | None], "Session"]:
+    from lingbot_cli.weights.load import load_world
+    from lingbot_cli.world.session import Session
+
+    request = show.request
+    world = load_world(
+        show.checkpoint, device=request.device, precision=request.precision, prompts=show.prompts
+    )
+
+    def begin(cut: Path | None) -> "Session":
+        return Session(
+            *(world, show.picture(cut)),
+            height=show.height,
+            width=show.width,
+            seed=show.seed,
+            scale=show.scale,
+        )
+
+    return begin
