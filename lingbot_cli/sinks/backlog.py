@@ -86,8 +86,8 @@ class Tags(Backlog[Tag]):
         super().__init__(most)
         self._settings: dict[int, Tag] = {}
 
-    @property
     def settings(self) -> list[Tag]:
+        """What a connection must hear before its first keyframe."""
         with self._news:
             return list(self._settings.values())
 

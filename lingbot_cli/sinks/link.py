@@ -37,18 +37,19 @@ class Link(Protocol[T]):
 
 
 class RtmpLink:
-    """Tags → an RTMP connection, its times counted from the first; `settings` go before it."""
+    """Tags → an RTMP connection, its times counted from the first; what `settings` are then goes before it."""
 
-    def __init__(self, address: RtmpAddress, settings: Sequence[Tag]) -> None:
+    def __init__(self, address: RtmpAddress, settings: Callable[[], Sequence[Tag]]) -> None:
         self.sent = 0
         self._begin: int | None = None
+        self._settings = settings
         self._publisher = Publisher(address)
-        for tag in settings:
-            self._publisher.send(replace(tag, time=0))
 
     def send(self, item: Tag) -> None:
         if self._begin is None:
             self._begin = item.time
+            for tag in self._settings():
+                self._publisher.send(replace(tag, time=0))
         self._publisher.send(replace(item, time=max(0, item.time - self._begin)))
         self.sent += item.is_picture
 

@@ -15,7 +15,7 @@ from lingbot_cli.sinks import rtmp_messages as said
 from lingbot_cli.sinks.flv import Tag
 from lingbot_cli.sinks.rtmp_messages import Inbox, Value, amf, message, read_amf
 
-CONNECTING = 4.0  # seconds until a server that says nothing counts as gone
+CONNECTING = 3.5  # seconds until a server that says nothing counts as gone
 STALLED = 4.0  # seconds until one that takes nothing does
 _PORTS = {"rtmp": 1935, "rtmps": 443}
 _URL = re.compile(r"(rtmps?)://([^/@\s]+|\[[^\]@\s]+\](?::\d+)?)/([^\s?]+)/([^\s/]+(?:\?\S*)?)", re.I)

@@ -32,7 +32,7 @@ def stream_argv(
         *("-map", "0:v", "-map_metadata", "-1", "-vf", CODECS["x264"].filters, "-c:v", "libx264"),
         *("-preset", "veryfast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-fps_mode", "passthrough"),
         *("-g", str(keyframe_distance(film.fps)), "-sc_threshold", "0"),
-        *("-b:v", f"{rate}k", "-minrate", f"{rate}k", "-maxrate", f"{rate}k", "-bufsize", f"{2 * rate}k"),
+        *("-b:v", f"{rate}k", "-minrate", f"{rate}k", "-maxrate", f"{rate}k", "-bufsize", f"{rate}k"),
         *("-x264-params", "nal-hrd=cbr"),
         *track,
         *("-flush_packets", "1", "-muxdelay", "0", "-f", muxer, url),

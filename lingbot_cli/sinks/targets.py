@@ -22,7 +22,7 @@ from lingbot_cli.sinks.link import EncoderLink, FfmpegLink, RtmpLink, SinkLink
 from lingbot_cli.sinks.rtmp import RtmpAddress
 from lingbot_cli.sinks.stream_argv import stream_argv
 
-_START = 4.8  # seconds in which the first connections must stand
+_START = 4.5  # seconds in which the first connections must stand
 _WAITING = 2.0  # seconds of frames that may wait for a slow connection
 _SPOKEN = "use rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, a file such as a.mp4, or null:"
 _ENDINGS = tuple(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)

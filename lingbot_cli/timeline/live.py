@@ -192,7 +192,8 @@ class LiveTimeline:
                     or isinstance(slot.event, Wait | End)
                 ):
                     continue
-                end = last if slot.end == FOREVER else slot.end
+                # What is held at the end is held through the last chunk's surplus, too.
+                end = self.frame if slot.end == FOREVER else slot.end
                 line = {k: v for k, v in said.raw.items() if k not in ("at", "for", "until")}
                 line["at"] = f"{slot.start}f"
                 if isinstance(slot.event, Spanned):

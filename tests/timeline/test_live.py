@@ -92,9 +92,13 @@ events = st.one_of(
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.dictionaries(st.integers(0, 6), st.lists(events, max_size=4)), st.sampled_from([3, 4]))
-def test_the_record_is_the_same_film(tmp_path_factory, script, chunk):
-    live = LiveTimeline(chunk)
+@given(
+    st.dictionaries(st.integers(0, 6), st.lists(events, max_size=4)),
+    st.sampled_from([3, 4]),
+    st.integers(1, 200),
+)
+def test_the_record_is_the_same_film(tmp_path_factory, script, chunk, length):
+    live = LiveTimeline(chunk, duration=parse_time(f"{length}f"))
     taken = play(live, script, 7)
     same(taken, from_record(live, tmp_path_factory.getbasetemp(), chunk))
 
