@@ -187,12 +187,12 @@ class LiveTimeline:
                 slot = said.slot
                 if (
                     said.raw is None
-                    or slot.start >= last
+                    or slot.start >= self.frame
                     or vanished(slot)
                     or isinstance(slot.event, Wait | End)
                 ):
                     continue
-                # What is held at the end is held through the last chunk's surplus, too.
+                # What is held or begins in the last chunk's surplus still moves its latents.
                 end = self.frame if slot.end == FOREVER else slot.end
                 line = {k: v for k, v in said.raw.items() if k not in ("at", "for", "until")}
                 line["at"] = f"{slot.start}f"

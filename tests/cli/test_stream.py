@@ -135,7 +135,7 @@ def test_a_loop_on_the_air_is_read_back_and_its_key_is_nowhere(tmp_path, image, 
     figures = on_air.said("stream")[-1]
     assert figures["reconnects"] == 1
     assert figures["outputs"][0]["name"] == f"rtmp://127.0.0.1:{server.port}/live"
-    assert figures["paced_fps"] == pytest.approx(16, rel=0.02)
+    assert figures["paced_fps"] == pytest.approx(16, rel=0.1)
     assert on_air.said("gap")[0]["seconds"] > 0
     assert "interrupted by SIGINT" in "".join(on_air.err)
     assert record.exists()

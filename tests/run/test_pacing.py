@@ -43,8 +43,8 @@ def chunk(first, count=16):
     return np.stack([frame(number) for number in range(first, first + count)])
 
 
-def pacer(seen, **options):
-    made = Pacer([seen], FPS, frame(0), clock=time.monotonic, **options)
+def pacer(seen, fps=FPS, **options):
+    made = Pacer([seen], fps, frame(0), clock=time.monotonic, **options)
     made.open(None)
     return made
 
@@ -88,8 +88,8 @@ def test_smooth_spreads_what_hold_shows_at_once():
     runs = {}
     for pace in ("hold", "smooth"):
         seen = Seen()
-        made = pacer(seen, pace=pace, lead=0.5)
-        throttled(made, 0.4, 5)
+        made = pacer(seen, 3 * FPS, pace=pace, lead=0.2)
+        throttled(made, 3 * 0.4, 4)  # four chunks in 1.7 s, two fifths of this rate
         made.abort()
         runs[pace] = longest_run([number for number in seen.numbers if number > 48])
     assert runs["smooth"] < runs["hold"] / 2
