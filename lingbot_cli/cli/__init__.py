@@ -19,6 +19,7 @@ from lingbot_cli.settings import SETTINGS, read_settings
 # imports no torch when it is imported itself, so help stays quick.
 COMMANDS: dict[str, str] = {
     "render": "lingbot_cli.cli.render",
+    "batch": "lingbot_cli.cli.batch",
     "stream": "lingbot_cli.cli.stream",
     "play": "lingbot_cli.cli.play",
     "serve": "lingbot_cli.cli.serve",

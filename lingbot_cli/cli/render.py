@@ -10,16 +10,6 @@ from lingbot_cli.env import Env
 app = typer.Typer(add_completion=False)
 
 
-def _time(option: str, text: str | None) -> Any:
-    from lingbot_cli.errors import UsageError
-    from lingbot_cli.timeline.times import parse_time
-
-    try:
-        return None if text is None else parse_time(text)
-    except ValueError as wrong:
-        raise UsageError(f"{option} {text}: {wrong}") from wrong
-
-
 def _keeping(targets: list[str], resume: Any, fork_at: Any, stay: bool) -> Any:
     """Where the film's latents are kept: beside its first file."""
     from lingbot_cli.errors import UsageError
@@ -150,6 +140,7 @@ def render(
 
     Example: lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml -o walk.mp4
     """
+    from lingbot_cli.cli.times import time_option
     from lingbot_cli.errors import LingbotError, UsageError
     from lingbot_cli.run.display import choose_display
     from lingbot_cli.run.gang import Gang, check_heads, check_shared
@@ -169,8 +160,8 @@ def render(
     piped = "-" in targets
     display = choose_display(quiet=quiet, as_json=as_json, err=env.err, json_to=env.err if piped else env.out)
     options = OutputOptions(quality, codec, crf, format, overwrite)
-    keeping = _keeping(targets, resume, _time("--fork-at", fork_at), keep_latents)
-    length = _time("--duration", duration)
+    keeping = _keeping(targets, resume, time_option("--fork-at", fork_at), keep_latents)
+    length = time_option("--duration", duration)
     flags = Flags(prompt=prompt, fps=fps, duration=length, scale=scale, allow_outside=allow_outside)
     gang = Gang.of(env.environ)
     where = gang.device(device) if gang else device

@@ -51,6 +51,8 @@ class FilePlace:
         _check_free(self.path, self.path.exists(), self.overwrite)
         assert self.partial is not None
         try:
+            # An encoder that outlived its killed run may still hold the old one open.
+            self.partial.unlink(missing_ok=True)
             self.partial.write_bytes(b"")
         except OSError as failure:
             raise OutputError(f"{self.partial} cannot be written: {failure.strerror}") from failure

@@ -15,7 +15,7 @@ _MAX_KEYS = 40
 
 def read_header(raw: Any, item: Item, problems: Problems) -> Header:
     """The header a plain value says, or the default one after adding to `problems`."""
-    header = _validated(Header, raw, item, problems) if _few(raw, item, problems) else None
+    header = validated(Header, raw, item, problems) if _few(raw, item, problems) else None
     return header or Header()
 
 
@@ -30,7 +30,7 @@ def read_event(raw: Any, item: Item, problems: Problems, *, live: bool = False) 
         return None
     kinds = [name for name in raw if name in KINDS]
     if len(kinds) == 1:
-        return _validated(KINDS[kinds[0]], raw, item, problems, live=live)
+        return validated(KINDS[kinds[0]], raw, item, problems, live=live)
     if kinds:
         said = " and ".join(kinds)
         message = f"two kinds in one event: {said}; expected one each, the second with `at` to overlap"
@@ -53,7 +53,8 @@ def _few(raw: Any, item: Item, problems: Problems) -> bool:
     return False
 
 
-def _validated(model: type[Any], raw: Any, item: Item, problems: Problems, *, live: bool = False) -> Any:
+def validated(model: type[Any], raw: Any, item: Item, problems: Problems, *, live: bool = False) -> Any:
+    """A plain value as a model, or None after adding everything wrong with it to `problems`."""
     try:
         return model.model_validate(raw, context={"live": True} if live else None)
     except ValidationError as error:

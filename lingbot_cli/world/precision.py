@@ -26,6 +26,11 @@ def pick_device(name: str | None) -> torch.device:
     return device
 
 
+def gpus() -> tuple[str, ...]:
+    """The names of all CUDA devices of this machine."""
+    return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+
+
 def pick_dtype(name: str) -> torch.dtype:
     """The torch type of a precision's name."""
     if name not in DTYPES:

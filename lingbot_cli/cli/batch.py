@@ -1,0 +1,98 @@
+"""`lingbot batch`: many films from one jobs file."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lingbot_cli.env import Env
+
+if TYPE_CHECKING:
+    from lingbot_cli.farm.crew import Crew
+    from lingbot_cli.farm.foreman import Row
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def batch(
+    ctx: typer.Context,
+    jobs: Annotated[str, typer.Argument(help="A .yaml or .jsonl file of jobs, or - for JSONL on stdin.")],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output-dir", help="The folder all films go to.", envvar="LINGBOT_OUTPUT_DIR"),
+    ] = Path("."),
+    workers: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, max=256, help="Films at a time; else one a GPU.")
+    ] = None,
+    device: Annotated[
+        list[str] | None, typer.Option(help="Such as cuda:0; may be repeated. Else every GPU, or the CPU.")
+    ] = None,
+    shard: Annotated[
+        str, typer.Option(help="I/N: only the I-th of N equal parts, from 1.", envvar="LINGBOT_SHARD")
+    ] = "1/1",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything and print what would be made.")
+    ] = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Begin no film after a failure.")] = False,
+    retry: Annotated[int, typer.Option(min=0, max=100, help="How often a failed film is tried again.")] = 0,
+    timeout: Annotated[
+        str | None, typer.Option(help="How long a film may take: 90s, 30:00, 1:30:00.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace films that were made from another recipe.")
+    ] = False,
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="Let files be named outside the jobs file's folder.")
+    ] = False,
+    report: Annotated[Path | None, typer.Option(help="Write a JSON report to this file.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML: each film is a test.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the summary.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+) -> None:
+    """Make every film of a jobs file once: what is finished is skipped, what was interrupted goes on.
+
+    Leaves with 0 when all films are there and with 1 when one is not.
+
+    Example: lingbot batch recipes/farm/seeds.yaml -o films --jobs 2
+    """
+    from lingbot_cli.cli.times import seconds_option
+    from lingbot_cli.farm import report as reports
+    from lingbot_cli.farm.foreman import Rules
+    from lingbot_cli.farm.run import part, rows_of, run
+    from lingbot_cli.farm.shelf import Shelf
+    from lingbot_cli.farm.survey import survey
+    from lingbot_cli.farm.tasks import read_tasks
+    from lingbot_cli.farm.watch import choose_watch
+    from lingbot_cli.timeline.load import read_source
+
+    env: Env = ctx.obj
+    rules = Rules(retry, seconds_option("--timeout", timeout), fail_fast)
+    source = read_source(jobs, lambda: env.stdin.buffer.read())
+    tasks = read_tasks(source, allow_outside=allow_outside, overwrite=overwrite)
+    rows = rows_of(survey(part(tasks, shard)), Shelf(output))
+    if dry_run:
+        env.out.print(reports.plan_table(rows, Shelf(output)))
+        raise typer.Exit(_code(rows))
+    watch = choose_watch(quiet=quiet, as_json=as_json, out=env.out, err=env.err, count=len(rows))
+    signal = run(rows, lambda count: _crew(output, count, workers, tuple(device or ())), rules, watch)
+    if report is not None:
+        reports.write_json(report, rows)
+    if junit is not None:
+        reports.write_junit(junit, rows)
+    if not as_json:
+        env.out.print(reports.result_table(rows))
+    raise typer.Exit(128 + signal if signal is not None else _code(rows))
+
+
+def _crew(output: Path, films: int, workers: int | None, devices: tuple[str, ...]) -> "Crew":
+    """Hands on this machine: as many as asked for, or one for each device."""
+    from lingbot_cli.farm.local import LocalCrew
+    from lingbot_cli.world.precision import gpus
+
+    devices = devices or gpus()
+    return LocalCrew(output, min(films, workers or len(devices) or 1), devices)
+
+
+def _code(rows: "list[Row]") -> int:
+    return int(any(row.outcome is not None and row.outcome.exit_code for row in rows))

@@ -1,0 +1,73 @@
+"""What a farm is going to make, known before any weights are loaded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from lingbot_cli.errors import LingbotError, UsageError
+from lingbot_cli.farm.tasks import Task
+from lingbot_cli.run.identity import recipe
+from lingbot_cli.run.request import DEFAULT_SEED, Prepared, Request, prepare
+from lingbot_cli.timeline.source import TimelineError
+from lingbot_cli.weights.checkpoint import read_checkpoint
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A task and what its film will be; `error` stands instead when it cannot be made."""
+
+    task: Task
+    frames: int = 0
+    chunks: int = 0
+    fps: int = 16
+    size: str = ""
+    seed: int = 0
+    recipe: str = ""
+    error: LingbotError | None = None
+
+
+class Preparer:
+    """Prepares tasks that follow each other; those that differ in the seed alone share the work."""
+
+    def __init__(self) -> None:
+        checkpoint = lru_cache(maxsize=8)(read_checkpoint)
+        self._seedless = lru_cache(maxsize=1)(
+            lambda request: prepare(request, checkpoint=checkpoint(request.model, request.assets))
+        )
+
+    def prepare(self, request: Request) -> Prepared:
+        """What `prepare` gives."""
+        prepared: Prepared = self._seedless(replace(request, seed=None))
+        if request.seed is None:
+            return prepared
+        planned = replace(prepared.plan, seed=request.seed)
+        return replace(prepared, request=request, plan=planned)
+
+
+def survey(tasks: Sequence[Task]) -> list[Planned]:
+    """Every task planned; UsageError with the errors of all timelines, each said once."""
+    preparer, planned, wrong = Preparer(), [], {}
+    for task in tasks:
+        try:
+            planned.append(_planned(task, preparer.prepare(task.request)))
+        except TimelineError as error:
+            wrong[str(error)] = error
+        except LingbotError as error:
+            planned.append(Planned(task, seed=task.request.seed or DEFAULT_SEED, error=error))
+    if wrong:
+        raise UsageError("\n".join(wrong))
+    return planned
+
+
+def _planned(task: Task, prepared: Prepared) -> Planned:
+    plan = prepared.plan
+    size = f"{plan.width}x{plan.height}"
+    return Planned(
+        task, plan.frames, len(plan.chunks), plan.fps, size, plan.seed, film_recipe(task, prepared)
+    )
+
+
+def film_recipe(task: Task, prepared: Prepared) -> str:
+    """A short name for a film file: its latents and how they are written."""
+    options = task.options
+    return f"{recipe(prepared)}-{options.quality}-{options.codec}-{options.crf}"
