@@ -72,7 +72,7 @@ def batch(
     tasks = read_tasks(source, allow_outside=allow_outside, overwrite=overwrite)
     rows = rows_of(survey(part(tasks, shard)), Shelf(output))
     if dry_run:
-        env.out.print(reports.plan_table(rows, Shelf(output)))
+        env.out.print(reports.plan_table(rows, Shelf(output)), width=_width(env))
         raise typer.Exit(_code(rows))
     watch = choose_watch(quiet=quiet, as_json=as_json, out=env.out, err=env.err, count=len(rows))
     signal = run(rows, lambda count: _crew(output, count, workers, tuple(device or ())), rules, watch)
@@ -81,7 +81,7 @@ def batch(
     if junit is not None:
         reports.write_junit(junit, rows)
     if not as_json:
-        env.out.print(reports.result_table(rows))
+        env.out.print(reports.result_table(rows), width=_width(env))
     raise typer.Exit(128 + signal if signal is not None else _code(rows))
 
 
@@ -92,6 +92,11 @@ def _crew(output: Path, films: int, workers: int | None, devices: tuple[str, ...
 
     devices = devices or gpus()
     return LocalCrew(output, min(films, workers or len(devices) or 1), devices)
+
+
+def _width(env: Env) -> int | None:
+    """A terminal's own width; a log has room for whole sentences."""
+    return None if env.out.is_terminal else 200
 
 
 def _code(rows: "list[Row]") -> int:
