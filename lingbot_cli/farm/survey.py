@@ -30,14 +30,15 @@ class Preparer:
     """Prepares tasks that follow each other; those that differ in the seed alone share the work."""
 
     def __init__(self) -> None:
-        checkpoint = lru_cache(maxsize=8)(read_checkpoint)
-        self._seedless = lru_cache(maxsize=1)(
-            lambda request: prepare(request, checkpoint=checkpoint(request.model, request.assets))
-        )
+        self._checkpoint = lru_cache(maxsize=8)(read_checkpoint)
+        self._seedless = lru_cache(maxsize=1)(self._prepare)
+
+    def _prepare(self, request: Request) -> Prepared:
+        return prepare(request, checkpoint=self._checkpoint(request.model, request.assets))
 
     def prepare(self, request: Request) -> Prepared:
         """What `prepare` gives."""
-        prepared: Prepared = self._seedless(replace(request, seed=None))
+        prepared = self._seedless(replace(request, seed=None))
         if request.seed is None:
             return prepared
         planned = replace(prepared.plan, seed=request.seed)
