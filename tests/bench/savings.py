@@ -83,7 +83,7 @@ class Wasteful:
         camera = camera if self._on.camera_once else self._transformer.camera(self._rays)
         text = text if self._on.text_once else self._transformer.text(self._context)
         full = flow or not self._on.short_commit
-        made = self._transformer(latents, condition, t, camera, text, *rest_of_it, flow=full, **more)
+        made = self._transformer(latents, condition, t, camera, text, *rest, flow=full, **more)
         return made if flow else None
 
 
