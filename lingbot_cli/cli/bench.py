@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from lingbot_cli.cli.options import Assets, Device, ModelName, Precision
 from lingbot_cli.env import Env
 
 app = typer.Typer(add_completion=False)
@@ -22,18 +23,14 @@ def bench(
         int, typer.Option(min=1, max=10_000, help="How many chunks to measure once the window is full.")
     ] = 8,
     size: Annotated[str | None, typer.Option(help="Such as 832x480; multiples of 16.")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="A model's folder or name; else the built-in one.")
-    ] = None,
-    assets: Annotated[Path | None, typer.Option(help="Where a model's text encoder and VAE lie.")] = None,
+    model: ModelName = None,
+    assets: Assets = None,
     random_weights: Annotated[
         bool,
         typer.Option("--random-weights", help="Make the model's shape on the device; nothing is fetched."),
     ] = False,
-    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; else the best there is.")] = None,
-    precision: Annotated[
-        Literal["float32", "bfloat16", "float16"] | None, typer.Option(help="What the world computes in.")
-    ] = None,
+    device: Device = None,
+    precision: Precision = None,
     quality: Annotated[
         Literal["web", "master", "draft"], typer.Option(help="How the film is written.")
     ] = "web",

@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -58,3 +58,14 @@ TimelineOrMoves = Annotated[
     typer.Argument(metavar="FILE", help="A timeline, - for JSONL on standard input, or moves (w-10,iw-15)."),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")]
+ModelName = Annotated[
+    str | None, typer.Option("--model", help="A model's folder or name; else the built-in one.")
+]
+Assets = Annotated[Path | None, typer.Option("--assets", help="Where a model's text encoder and VAE lie.")]
+Device = Annotated[
+    str | None, typer.Option("--device", help="Such as cpu or cuda:1; else the best there is.")
+]
+Precision = Annotated[
+    Literal["float32", "bfloat16", "float16", "fp8"] | None,
+    typer.Option("--precision", help="What the world computes in; fp8 keeps its weights in eight bits."),
+]

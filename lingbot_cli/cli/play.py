@@ -1,10 +1,11 @@
 """`lingbot play`: walk through a world, in a browser."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lingbot_cli.cli.options import Assets, Device, ModelName, Precision
 from lingbot_cli.env import Env
 
 if TYPE_CHECKING:
@@ -26,14 +27,10 @@ def play(
     size: Annotated[str | None, typer.Option(help="Such as 832x480; multiples of 16.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Which of many worlds.")] = 42,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The page's port; 0 takes any.")] = 0,
-    model: Annotated[
-        str | None, typer.Option(help="A model's folder or name; else the built-in one.")
-    ] = None,
-    assets: Annotated[Path | None, typer.Option(help="Where a model's text encoder and VAE lie.")] = None,
-    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; else the best there is.")] = None,
-    precision: Annotated[
-        Literal["float32", "bfloat16", "float16"] | None, typer.Option(help="What the world computes in.")
-    ] = None,
+    model: ModelName = None,
+    assets: Assets = None,
+    device: Device = None,
+    precision: Precision = None,
 ) -> None:
     """Play in a world: the page on this machine's loopback address, for a browser.
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from lingbot_cli.cli.options import Assets, Device, ModelName, Precision
 from lingbot_cli.env import Env
 
 app = typer.Typer(add_completion=False)
@@ -78,15 +79,10 @@ def render(
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="Let a timeline name files outside its folder.")
     ] = False,
-    model: Annotated[
-        str | None, typer.Option(help="A model's folder or name; else the built-in one.")
-    ] = None,
-    assets: Annotated[Path | None, typer.Option(help="Where a model's text encoder and VAE lie.")] = None,
-    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; else the best there is.")] = None,
-    precision: Annotated[
-        Literal["float32", "bfloat16", "float16", "fp8"] | None,
-        typer.Option(help="What the world computes in; fp8 keeps its weights in eight bits."),
-    ] = None,
+    model: ModelName = None,
+    assets: Assets = None,
+    device: Device = None,
+    precision: Precision = None,
     gpus: Annotated[int, typer.Option(min=1, help="Make one film on so many GPUs of this machine.")] = 1,
     decode: Annotated[
         Literal["float32", "bfloat16", "float16"] | None, typer.Option(help="What pictures are decoded in.")

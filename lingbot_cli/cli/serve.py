@@ -1,10 +1,11 @@
 """`lingbot serve`: the engine as a service, for its own page and any client of the realtime protocol."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from lingbot_cli.cli.options import Assets, Device, ModelName, Precision
 from lingbot_cli.env import Env
 
 app = typer.Typer(add_completion=False)
@@ -44,14 +45,10 @@ def serve(
     lifetime: Annotated[float, typer.Option(min=1, help="Seconds a session may last.")] = 14400,
     max_pixels: Annotated[int, typer.Option(min=256, help="The largest film, in pixels.")] = 832 * 480,
     max_chunks: Annotated[int | None, typer.Option(min=1, help="The longest session, in chunks.")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="A model's folder or name; else the built-in one.")
-    ] = None,
-    assets: Annotated[Path | None, typer.Option(help="Where a model's text encoder and VAE lie.")] = None,
-    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; else the best there is.")] = None,
-    precision: Annotated[
-        Literal["float32", "bfloat16", "float16"] | None, typer.Option(help="What the world computes in.")
-    ] = None,
+    model: ModelName = None,
+    assets: Assets = None,
+    device: Device = None,
+    precision: Precision = None,
 ) -> None:
     """Serve a world over WebSockets, with a page to play it in.
 

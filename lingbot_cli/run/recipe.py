@@ -44,7 +44,7 @@ def recipe_of(prepared: Prepared, *, precision: str, written: Mapping[str, Any])
     recipe = {
         "recipe": FORMAT,
         "image": str(request.image),
-        "flags": {name: value for name, value in asked.items() if value not in (None, False)},
+        "flags": {name: value for name, value in asked.items() if value is not None and value is not False},
         "timeline": prepared.timeline,
         "files": {str(path): file_hash(path) for path in files},
         "model": {
