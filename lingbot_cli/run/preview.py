@@ -20,20 +20,27 @@ _PARTS = {
 }
 
 
-def memory_of(prepared: Prepared) -> tuple[str, Estimate]:
-    """The device the film would run on, as far as can be told without torch, and its memory by part."""
-    request = prepared.request
-    device = request.device or ("cuda" if free_gpus() else "cpu")
-    on_cuda = device.startswith("cuda")
-    setup = Setup(
+def setup_of(prepared: Prepared, device: str, precision: str) -> Setup:
+    """The choices of a film that decide its memory."""
+    settings = prepared.request.settings
+    return Setup(
         height=prepared.plan.height,
         width=prepared.plan.width,
         device=device,
-        precision=request.precision or ("bfloat16" if on_cuda else "float32"),
-        decode="float16" if on_cuda else "float32",
+        precision=precision,
+        decode=settings.decode or ("float16" if device.startswith("cuda") else "float32"),
+        text_on=settings.text_on or "cpu",
+        offload=settings.offload,
         latents=sum(len(control.poses) for control in prepared.controls),
     )
-    return device, estimate(prepared.checkpoint.preset, setup)
+
+
+def memory_of(prepared: Prepared) -> tuple[str, Estimate]:
+    """The device the film would run on, as far as can be told without torch, and its memory by part."""
+    device = prepared.request.device or ("cuda" if free_gpus() else "cpu")
+    usual = "bfloat16" if device.startswith("cuda") else "float32"
+    precision = "fp8" if prepared.checkpoint.fp8 else prepared.request.precision or usual
+    return device, estimate(prepared.checkpoint.preset, setup_of(prepared, device, precision))
 
 
 def preview(prepared: Prepared, outputs: Sequence[str]) -> list[str]:
