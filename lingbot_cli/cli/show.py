@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from lingbot_cli.cli.options import Overwrite, write_text
 from lingbot_cli.env import Env
 
 app = typer.Typer(add_completion=False)
@@ -20,7 +21,7 @@ def show(
     timeline: Annotated[
         str | None, typer.Option(help="Write the film's timeline to this file, or to - for standard output.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    overwrite: Overwrite = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the recipe as JSON.")] = False,
 ) -> None:
     """Print the recipe a film carries and the command that renders it again.
@@ -42,22 +43,14 @@ def show(
 
 
 def _write_timeline(env: Env, recipe: dict[str, Any], film: Path, target: str, overwrite: bool) -> None:
-    from lingbot_cli.errors import OutputError, UsageError
+    from lingbot_cli.errors import UsageError
 
     if recipe["timeline"] is None:
         raise UsageError(f"{film} was made without a timeline", hint="`lingbot show` prints its command")
     if target == "-":
         env.out.file.write(recipe["timeline"])
-        return
-    try:
-        with open(target, "w" if overwrite else "x") as file:
-            file.write(recipe["timeline"])
-    except FileExistsError as there:
-        raise UsageError(
-            f"{target} exists already", hint="choose another name, or say --overwrite"
-        ) from there
-    except OSError as failure:
-        raise OutputError(f"{target} cannot be written: {failure.strerror}") from failure
+    else:
+        write_text(Path(target), recipe["timeline"], overwrite=overwrite)
 
 
 def _print(out: Console, recipe: dict[str, Any], film: Path) -> None:
