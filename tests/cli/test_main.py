@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +73,8 @@ def test_debug_shows_the_traceback_and_hides_the_key(env, monkeypatch):
     assert run([], env) == 5
     assert "Traceback" in env.stderr.getvalue()
     assert "sekrit" not in env.stderr.getvalue()
+
+
+def test_the_readme_names_every_command():
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert [name for name in COMMANDS if f"`lingbot {name}`" not in readme] == []
