@@ -51,6 +51,6 @@ def film(
     if poses is not None:
         prompt = flags.prompt or ""
         return Film(Header(), read_poses(poses, chunk, prompt=prompt, fps=flags.fps, scale=flags.scale))
-    read = parse_moves(moves) if moves is not None else load(timeline or "-", stdin)
+    read = parse_moves(moves) if moves is not None else load("-" if timeline is None else timeline, stdin)
     timed = schedule(read, chunk, fps=flags.fps, duration=flags.duration, allow_outside=flags.allow_outside)
     return Film(read.header, compile_track(timed, prompt=flags.prompt, scale=flags.scale or "fixed"))

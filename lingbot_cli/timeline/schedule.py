@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.events import (
     Action,
     Cut,
@@ -88,7 +89,7 @@ def attempt(
 def _slots(
     timeline: Timeline, grid: Grid, files: Files, problems: Problems, duration: Time | None
 ) -> tuple[list[Slot], int]:
-    """Every event on its frames, and the film's length."""
+    """Every event on its frames, and the film's length. Errors: UsageError for a `duration` out of reach."""
     limit = None
     if timeline.header.duration is not None and duration is None:
         limit = _limit(timeline, grid.moment(timeline.header.duration), problems)
@@ -103,6 +104,8 @@ def _slots(
     frames = min(ends, default=last if limit is None else limit)
     if duration is not None:
         frames = nearest(grid.moment(duration))
+        if not 0 < frames <= MAX_FRAMES:
+            raise UsageError(f"--duration {duration} is {frames} frames; expected 1 to {MAX_FRAMES}")
     if frames == 0 and not problems:
         message = "the film has no length; expected an event with a span, or `duration` in the header"
         problems.append(Problem(timeline.top.place(), message))

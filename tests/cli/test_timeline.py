@@ -134,6 +134,8 @@ def test_convert_there_and_back(tmp_path):
         (["convert", "w-x", "--to", "yaml"], "--moves:1:1: 'w-x' is not a move"),
         (["plan", WALK, "--preset", "none"], "no preset 'none'"),
         (["plan", WALK, "--duration", "soon"], "not a time"),
+        (["plan", WALK, "--duration", "99999s"], "expected 1 to 1000000"),
+        (["plan", WALK, "--duration", "0"], "--duration 0s is 0 frames"),
         (["plan", "gone.yaml"], "gone.yaml: cannot be read"),
         (["export", WALK], "--output"),
     ],
