@@ -24,6 +24,8 @@ COMMANDS: dict[str, str] = {
     "play": "lingbot_cli.cli.play",
     "serve": "lingbot_cli.cli.serve",
     "show": "lingbot_cli.cli.show",
+    "sheet": "lingbot_cli.cli.sheet",
+    "diff": "lingbot_cli.cli.diff",
     "bench": "lingbot_cli.cli.bench",
     "timeline": "lingbot_cli.cli.timeline",
     "config": "lingbot_cli.cli.config",

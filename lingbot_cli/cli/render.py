@@ -72,6 +72,10 @@ def render(
     size: Annotated[str | None, typer.Option(help="Such as 832x480; multiples of 16.")] = None,
     fps: Annotated[int | None, typer.Option(min=1, max=120, help="Frames a second.")] = None,
     duration: Annotated[str | None, typer.Option(help="How long the film is, such as 10s or 160f.")] = None,
+    frames: Annotated[
+        str | None,
+        typer.Option(help="Only frames A:B of the film, from A to before B; either may be left out."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Which of many worlds.")] = None,
     scale: Annotated[
         Literal["fixed", "clip"] | None, typer.Option(help="What one unit of the camera's path is.")
@@ -139,6 +143,7 @@ def render(
     from lingbot_cli.cli.times import time_option
     from lingbot_cli.errors import LingbotError, UsageError
     from lingbot_cli.run.display import choose_display
+    from lingbot_cli.run.excerpt import excerpt
     from lingbot_cli.run.gang import Gang, check_heads, check_shared
     from lingbot_cli.run.launch import launch
     from lingbot_cli.run.perform import follow, perform
@@ -171,6 +176,7 @@ def render(
         check_shared(timeline, resuming=bool(resume or fork_at))
     try:
         prepared = prepare(request, lambda: env.stdin.buffer.read())
+        prepared = prepared if frames is None else excerpt(prepared, frames)
         if gang and not gang.leads:
             return follow(prepared, gang)
         if gpus > 1 and not gang:
@@ -193,7 +199,7 @@ def render(
             return None
         if save_poses is not None:
             write_poses(prepared.film.track, save_poses)
-        written = None if no_metadata else {"quality": quality, "codec": codec, "crf": crf}
+        written = None if no_metadata else {"quality": quality, "codec": codec, "crf": crf, "frames": frames}
         perform(prepared, sink, display, written=written, clock=env.clock, keeping=keeping, gang=gang)
     except LingbotError as error:
         display.error(error)

@@ -14,7 +14,7 @@ from lingbot_cli.farm.tasks import Task
 from lingbot_cli.run.checkpoint import Trail
 from lingbot_cli.run.display import Display
 from lingbot_cli.run.identity import facts, told
-from lingbot_cli.run.perform import perform
+from lingbot_cli.run.perform import load, perform
 from lingbot_cli.run.progress import Progress
 from lingbot_cli.run.request import Prepared
 from lingbot_cli.run.resume import Keeping
@@ -104,19 +104,24 @@ class Worker:
 
     def _load(self, prepared: Prepared) -> "World":
         """The world of a film: the one that is loaded when it fits, else the old one leaves first."""
-        from lingbot_cli.weights.load import load_world, prompts_of
+        from lingbot_cli.weights.load import prompts_of
         from lingbot_cli.world.precision import pick_device
 
         request, checkpoint = prepared.request, prepared.checkpoint
-        key = (checkpoint.identity, checkpoint.text_identity, checkpoint.preset, request.precision)
+        key = (
+            checkpoint.identity,
+            checkpoint.text_identity,
+            checkpoint.preset,
+            request.precision,
+            request.settings,
+        )
         if self._loaded is not None and self._loaded[0] == key:
             text = prompts_of(checkpoint, pick_device("cpu"), None)  # its encoder leaves memory with it
             for prompt in prepared.prompts:
                 text.encode(prompt)
             return self._loaded[1]
         self._loaded = None
-        device = self.device or request.device
-        world = load_world(checkpoint, device=device, precision=request.precision, prompts=prepared.prompts)
+        world = load(replace(prepared, request=replace(request, device=self.device or request.device)))
         self._loaded = key, world
         return world
 

@@ -37,7 +37,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Made:
-    """What a job made; `latents` is the SHA-256 of all latents as float32, in order."""
+    """What a job made and showed; `latents` is the SHA-256 of all latents as float32, in order."""
 
     chunks: int
     frames: int
@@ -70,7 +70,7 @@ def render(
                 sink.write(chunk.frames)
                 on_chunk(chunk)
             chunks += 1
-            frames += chunk.step.control.frames
+            frames += chunk.step.shown
     return Made(chunks, frames, digest.hexdigest())
 
 

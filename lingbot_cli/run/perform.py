@@ -14,7 +14,7 @@ from lingbot_cli.run.recipe import metadata_of, recipe_of
 from lingbot_cli.run.request import Prepared
 from lingbot_cli.run.resume import Keeping
 from lingbot_cli.run.signals import Interruption, ignoring_signals
-from lingbot_cli.run.steps import Past, Step, fresh, steps
+from lingbot_cli.run.steps import NOTHING, Past, Step, fresh, steps
 from lingbot_cli.sinks.base import Sink
 
 if TYPE_CHECKING:
@@ -48,8 +48,9 @@ class Opened:
 
     def steps(self, past: Past | None) -> Iterable[Step]:
         """The film's chunks, those that earlier runs left taken up."""
-        if past is None:
+        if past is None and not self.prepared.first:
             return fresh(self.prepared.controls)
+        past = replace(past or NOTHING, written=self.prepared.first)
         reach = self.world.vae.config.decoder_reach
         return steps(self.prepared.controls, past, self.world.preset, reach)
 
@@ -152,7 +153,7 @@ def plan_facts(prepared: Prepared) -> dict[str, object]:
     return {
         "width": planned.width,
         "height": planned.height,
-        "frames": planned.frames,
+        "frames": planned.frames - prepared.first,
         "fps": planned.fps,
         "chunks": len(planned.chunks),
         "seed": planned.seed,

@@ -43,7 +43,8 @@ class Request:
 class Prepared:
     """A film ready to be made.
 
-    `images` [H, W, 3] uint8 of each scene, the first under None; `timeline` is its file's text.
+    `images` [H, W, 3] uint8 of each scene, the first under None; `timeline` is its file's text; `first` is
+    the first frame that is shown.
     """
 
     request: Request
@@ -53,6 +54,7 @@ class Prepared:
     controls: tuple[Control, ...]
     images: dict[Path | None, np.ndarray]
     timeline: str | None
+    first: int = 0
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -66,19 +68,23 @@ class Prepared:
             Caption(keys[frame], chunk.prompt)
             for chunk in self.plan.chunks
             for frame in range(chunk.start, chunk.start + chunk.frames)
-        ]
+        ][self.first :]
 
     def info(self) -> FilmInfo:
         """What sinks are told, without metadata."""
-        markers = tuple(Chapter(marker.start, marker.text) for marker in self.film.track.markers)
-        fps = Fraction(self.plan.fps)
-        return FilmInfo(self.plan.height, self.plan.width, fps, self.plan.frames, markers)
+        markers = tuple(
+            Chapter(marker.start - self.first, marker.text)
+            for marker in self.film.track.markers
+            if self.first <= marker.start < self.plan.frames
+        )
+        fps, frames = Fraction(self.plan.fps), self.plan.frames - self.first
+        return FilmInfo(self.plan.height, self.plan.width, fps, frames, markers)
 
     def summary(self) -> str:
         """The film in one line, a line for each setting the checkpoint decides otherwise, and what it is not."""
-        chunks = len(self.plan.chunks)
+        chunks, frames = len(self.plan.chunks), self.plan.frames - self.first
         film = (
-            f"{self.plan.width}x{self.plan.height} · {self.plan.frames} frames, {self.plan.seconds:.1f} s at "
+            f"{self.plan.width}x{self.plan.height} · {frames} frames, {frames / self.plan.fps:.1f} s at "
             f"{self.plan.fps} fps · {chunks} chunk{'s' if chunks > 1 else ''} · seed {self.plan.seed} · "
             f"{self.plan.preset} ({self.checkpoint.preset.licence})"
         )

@@ -10,7 +10,7 @@ from lingbot_cli.run.display import Display
 from lingbot_cli.run.identity import facts, told
 from lingbot_cli.run.job import Chunk
 from lingbot_cli.run.request import Prepared
-from lingbot_cli.run.steps import Past
+from lingbot_cli.run.steps import NOTHING, Past
 from lingbot_cli.timeline.times import Grid, Time
 
 
@@ -41,7 +41,7 @@ class Keeping:
                 display.warning(
                     "--resume fast: memory is rebuilt approximately, what follows is not bit-equal"
                 )
-        past = past or Past(0, self.trail.latents)
+        past = past or NOTHING
         self.trail.begin(facts(prepared), past.chunks)
         return past
 

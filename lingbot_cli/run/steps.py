@@ -47,6 +47,10 @@ class Past:
     fast: bool = False
 
 
+_NO_LATENTS: dict[int, np.ndarray] = {}
+NOTHING = Past(0, _NO_LATENTS.__getitem__)
+
+
 def fresh(controls: Iterable[Control]) -> Iterator[Step]:
     """Every chunk is made."""
     for index, control in enumerate(controls):

@@ -1,0 +1,48 @@
+"""`lingbot sheet`: frames of films on one picture."""
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lingbot_cli.env import Env
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def sheet(
+    ctx: typer.Context,
+    films: Annotated[list[Path], typer.Argument(help="Films, or sequences such as frames/%05d.png.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The PNG to write.")] = Path("sheet.png"),
+    frames: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="How many of each film: 12 of one, else 4 of each.")
+    ] = None,
+    columns: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Pictures in a row; else a film a row, or a square.")
+    ] = None,
+    width: Annotated[int, typer.Option(min=16, max=4096, help="How wide each picture is, in pixels.")] = 240,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Put frames of one film, or of many, on a contact sheet.
+
+    Example: lingbot sheet films/*.mp4 -o seeds.png --frames 1
+    """
+    from lingbot_cli.errors import OutputError, UsageError
+    from lingbot_cli.films import sheet as sheets
+    from lingbot_cli.sinks.binary import find_ffmpeg
+
+    env: Env = ctx.obj
+    if output.exists() and not overwrite:
+        raise UsageError(f"{output} exists already", hint="choose another name, or say --overwrite")
+    each = frames or (12 if len(films) == 1 else 4)
+    ffmpeg = find_ffmpeg(env.environ)
+    tiles = [tile for film in films for tile in sheets.tiles_of(ffmpeg, film, each, width)]
+    if columns is None:
+        columns = each if len(films) > 1 and each > 1 else math.ceil(math.sqrt(len(tiles)))
+    try:
+        sheets.sheet(tiles, columns).save(output, "PNG")
+    except OSError as failure:
+        raise OutputError(f"{output} cannot be written: {failure.strerror or failure}") from failure
+    env.err.print(f"{output}: {len(tiles)} pictures of {len(films)} film{'s' if len(films) > 1 else ''}")

@@ -1,0 +1,53 @@
+"""`--frames A:B`: the very frames of the whole film."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.command import lingbot
+from tests.reference import picture
+
+
+@pytest.fixture(scope="module")
+def render(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("film")
+    Image.fromarray(picture(40, 48)).save(folder / "a.png")
+
+    def render(name, *more):
+        done = lingbot(
+            *("render", str(folder / "a.png"), "--moves", "wl-60", "--prompt", "a court", "--size", "32x32"),
+            *("-o", str(folder / name / "%03d.png"), *more),
+        )
+        assert done.code == 0, done.stderr
+        return np.stack([np.asarray(Image.open(path)) for path in sorted((folder / name).glob("*.png"))])
+
+    return render
+
+
+@pytest.fixture(scope="module")
+def whole(render):
+    return render("whole")
+
+
+@pytest.mark.parametrize(
+    ("said", "first", "end"), [("0:9", 0, 9), ("30:41", 30, 41), ("50:", 50, 60), (":1", 0, 1)]
+)
+def test_a_range_shows_what_the_whole_film_shows(render, whole, said, first, end):
+    assert np.array_equal(render(said.replace(":", "-"), "--frames", said), whole[first:end])
+
+
+@pytest.mark.parametrize("said", ["5", "9:9", "8:3", "0:61", "-1:4", "a:b", "60:"])
+def test_what_is_no_range_is_refused(tmp_path, said):
+    Image.fromarray(picture(40, 48)).save(tmp_path / "a.png")
+    done = lingbot(
+        "render",
+        str(tmp_path / "a.png"),
+        "--moves",
+        "w-60",
+        f"--frames={said}",
+        "-o",
+        str(tmp_path / "a.mp4"),
+    )
+    assert done.code == 2
+    assert "--frames" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
