@@ -240,11 +240,12 @@ class Camera(Strict):
         if self.intrinsics is not None:
             fx, fy, cx, cy = self.intrinsics
             return fx, fy, cx, cy
-        focal = 416 / math.tan(math.radians(self.fov or DEFAULT_FOV) / 2)
+        focal = 416 / math.tan(math.radians(self.fov) / 2) if self.fov else DEFAULT_FOCAL
         return focal, focal, 416.0, 240.0
 
 
-DEFAULT_FOV = 90.0
+# The lens of the published servers and of the built-in world: 80 degrees from left to right.
+DEFAULT_FOCAL = 500.0
 
 
 def _size(text: str) -> str:
