@@ -81,15 +81,20 @@ class Prepared:
         return FilmInfo(self.plan.height, self.plan.width, fps, frames, markers)
 
     def summary(self) -> str:
-        """The film in one line, a line for each setting the checkpoint decides otherwise, and what it is not."""
+        """The film and its settings, a line for each that is not the preset's, and what the world is not."""
         chunks, frames = len(self.plan.chunks), self.plan.frames - self.first
         film = (
             f"{self.plan.width}x{self.plan.height} · {frames} frames, {frames / self.plan.fps:.1f} s at "
             f"{self.plan.fps} fps · {chunks} chunk{'s' if chunks > 1 else ''} · seed {self.plan.seed} · "
             f"{self.plan.preset} ({self.checkpoint.preset.licence})"
         )
+        preset = self.checkpoint.preset
+        run = (
+            f"chunk {preset.chunk} · window {preset.window} · sink {preset.sink} · "
+            f"steps {','.join(map(str, preset.steps))} · shift {preset.shift:g}"
+        )
         notes = [] if self.checkpoint.trained else [UNTRAINED]
-        return "\n".join([film, *map(str, self.checkpoint.differences), *notes])
+        return "\n".join([film, run, *map(str, self.checkpoint.differences), *notes])
 
 
 def prepare(

@@ -8,11 +8,15 @@ from lingbot_cli.world.presets import Preset
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "fp8": 1}
 PIXELS_AT_ONCE = 1_000_000
 """The VAE's limit of a picture's size times frames, as in `world.vae`."""
-RUNTIME = {"cpu": 300_000_000, "cuda": 700_000_000}
+RUNTIME = {"cpu": 250_000_000, "cuda": 700_000_000}
 """What the interpreter with its libraries, or a GPU's context with its workspaces, takes before anything."""
-FEATURE_MAPS = {"cpu": 6.0, "cuda": 5.0}
+FEATURE_MAPS = {"cpu": 7.5, "cuda": 5.0}
 """How many of its largest feature maps the VAE holds at once: input, shortcut, activation, what it joins to the
-past, output; on the CPU the convolution's own copy too."""
+past, output; on the CPU the sum over the kernel's frames too, and the channels put last."""
+HEAP_BLOCK = 32 * 2**20
+"""Up to this size the C library keeps freed blocks for itself (its largest threshold for mapping them)."""
+HEAP_KEEPS = 8
+"""How many of the largest such feature maps it was measured to keep for each residual block of a level."""
 UMT5_XXL = 5_680_910_336
 """Parameters of the published text encoder; kept in bfloat16."""
 
@@ -237,5 +241,9 @@ def _vae_work(preset: Preset, setup: Setup) -> int:
     maps = FEATURE_MAPS["cpu" if setup.device == "cpu" else "cuda"]
     feature_map = preset.vae_dim * pixels * 4
     joined_past = 2 * preset.vae_dim * pixels * 4
+    whole = feature_map * 4 * latents
+    levels = (whole, whole // 2, whole // 8, whole // 64)
+    heap = HEAP_KEEPS * preset.vae_blocks * max((level for level in levels if level <= HEAP_BLOCK), default=0)
+    kept = heap if setup.device == "cpu" else 0
     frames = (3 * 4 * 3 * 4 * latents + 3 * 4 * preset.chunk) * pixels
-    return int(maps * feature_map * 4 * latents + joined_past) + frames
+    return int(maps * whole + joined_past) + frames + kept

@@ -1,0 +1,135 @@
+"""The memory estimate holds, and a film that does not fit is told what would."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lingbot_cli.cli import run
+from lingbot_cli.env import Env
+from lingbot_cli.errors import MemoryShortError
+from lingbot_cli.weights.memory import Setup, check_fits, estimate, parameters
+from lingbot_cli.world.presets import PRESETS
+from tests.reference import REFERENCE
+
+SMALL = PRESETS["lingbot-world-v2-1.3b-causal-fast"]
+LARGE = PRESETS["lingbot-world-v2-14b-causal-fast"]
+ON_GPU = Setup(480, 832, device="cuda", precision="bfloat16", decode="float16")
+
+MEASURE = """
+import json, resource, sys
+import numpy as np
+from lingbot_cli.control import Control
+from lingbot_cli.weights.checkpoint import read_checkpoint
+from lingbot_cli.weights.load import load_world
+from lingbot_cli.weights.memory import Setup, estimate
+from lingbot_cli.world.session import Session
+
+height, width = int(sys.argv[2]), int(sys.argv[3])
+world = load_world(sys.argv[1], prompts=["a gate"])
+chunk = world.preset.chunk
+session = Session(world, np.full((height, width, 3), 90, np.uint8), height=height, width=width)
+control = Control(np.tile(np.eye(4), (chunk, 1, 1)), np.tile([400.0, 400, 416, 240], (chunk, 1)),
+                  np.zeros((chunk, 4), np.float32), "a gate", 1)
+for _ in range(2):
+    session.step(control)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(json.dumps([peak, estimate(world.preset, Setup(height, width)).peak]))
+"""
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 112), (192, 320)])
+def test_the_estimate_is_within_a_tenth_of_the_measured_peak(height: int, width: int, tmp_path: Path) -> None:
+    model = REFERENCE / "checkpoints" / "diffusers-v1-fast"
+    environment = os.environ | {"LINGBOT_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "2"}
+    command = [sys.executable, "-c", MEASURE, str(model), str(height), str(width)]
+    for _ in range(2):  # the second time the prompt is known, and nothing of the text encoder is imported
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, timeout=280, check=True
+        )
+    measured, estimated = json.loads(done.stdout)
+    assert estimated == pytest.approx(measured, rel=0.1)
+
+
+def test_parameters_are_those_of_the_published_models() -> None:
+    assert parameters(SMALL) == 1_709_502_016
+    assert parameters(LARGE) == 18_544_332_864
+
+
+def test_every_flag_saves_what_it_names() -> None:
+    whole = estimate(LARGE, ON_GPU)
+    assert estimate(replace(LARGE, window=10), ON_GPU).keys_values == whole.keys_values * 10 // 18
+    assert estimate(LARGE, replace(ON_GPU, precision="fp8")).transformer < 0.55 * whole.transformer
+    offloaded = estimate(LARGE, replace(ON_GPU, offload=True))
+    assert offloaded.transformer + offloaded.host == whole.transformer + whole.host
+    assert offloaded.transformer < 0.1 * whole.transformer
+    on_gpu = estimate(LARGE, replace(ON_GPU, text_on="cuda"))
+    assert (on_gpu.text, on_gpu.host) == (whole.host, 0)
+
+
+def test_what_does_not_fit_is_told_what_would() -> None:
+    with pytest.raises(MemoryShortError, match=r"needs 7\d\.\d GB on cuda") as error:
+        check_fits(LARGE, ON_GPU, free=40_000_000_000, free_host=100_000_000_000)
+    hint = error.value.hint or ""
+    assert "--offload (saves" in hint or "--offload" in hint
+    for flags in hint.removeprefix("Any of these fits: ").rstrip(".").split("; "):
+        assert _needs(flags.partition(" (saves")[0]) <= 40_000_000_000
+
+
+def _needs(flags: str) -> int:
+    words, preset, setup = iter(flags.split()), LARGE, ON_GPU
+    for word in words:
+        if word == "--offload":
+            setup = replace(setup, offload=True)
+        elif word == "--precision":
+            setup = replace(setup, precision=next(words))
+        elif word == "--window":
+            preset = replace(preset, window=int(next(words)))
+        else:
+            width, height = map(int, next(words).split("x"))
+            setup = replace(setup, height=height, width=width)
+    return estimate(preset, setup).peak
+
+
+def test_a_film_that_cannot_fit_leaves_with_6_and_writes_nothing(tmp_path: Path) -> None:
+    env = Env(stdout=io.StringIO(), stderr=io.StringIO())
+    model = REFERENCE / "checkpoints" / "diffusers-v1-fast"
+    film = tmp_path / "film.mp4"
+    command = [
+        "render",
+        "samples/courtyard-day.png",
+        "--moves",
+        "w-8",
+        "--model",
+        str(model),
+        "-o",
+        str(film),
+    ]
+    assert run([*command, "--size", "8192x8192"], env) == 6
+    said = env.stderr.getvalue()
+    assert "at 8192x8192 needs 1" in said
+    assert "hint: Any of these fits: --" in said or "hint: Not even --" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_replace_the_presets_and_are_printed() -> None:
+    env = Env(stdout=io.StringIO(), stderr=io.StringIO())
+    model = str(REFERENCE / "checkpoints" / "diffusers-v1-fast")
+    command = ["render", "samples/courtyard-day.png", "--moves", "w-4", "--size", "64x32", "-o", "null:"]
+    command += ["--model", model]
+    assert run([*command, "--window", "12", "--steps", "0,500", "--shift", "3"], env) == 0
+    said = env.stderr.getvalue()
+    lines = (
+        "window: preset 18, --window 12; 12 is used",
+        "(0, 500) is used",
+        "shift: preset 10.0, --shift 3.0",
+    )
+    for line in lines:
+        assert line in said
+    for bad in (["--window", "2"], ["--steps", "5,1"], ["--steps", "x"], ["--chunk", "0"], ["--shift", "0"]):
+        assert run([*command, *bad], env) == 2
