@@ -1,5 +1,7 @@
 """Looking after processes: who is alive, and waiting with an end."""
 
+import contextlib
+import threading
 import time
 from pathlib import Path
 
@@ -31,3 +33,24 @@ def wait_until(true, seconds=60):
     while not true():
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def never_there(path: Path):
+    """Watch all along that no file of this name appears."""
+    over, seen = threading.Event(), []
+
+    def watch():
+        while not over.wait(0.002):
+            if path.exists():
+                seen.append(path)
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+    assert not seen

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.processes import children, gone, wait_until
+from tests.processes import children, gone, never_there, wait_until
 from tests.reference import picture
 
 ENDLESS = ("--moves", "w-4000", "--size", "32x32")
@@ -59,10 +59,11 @@ pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks /proc f
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
 def test_the_first_signal_finishes_the_chunk_and_the_partial_film(tmp_path, decode, number, code):
-    run = Running(tmp_path, *ENDLESS, "-o", str(tmp_path / "a.mp4"))
-    run.until("chunk 2/")
-    run.process.send_signal(number)
-    assert run.end() == code
+    with never_there(tmp_path / "a.mp4"):
+        run = Running(tmp_path, *ENDLESS, "-o", str(tmp_path / "a.mp4"))
+        run.until("chunk 2/")
+        run.process.send_signal(number)
+        assert run.end() == code
     assert f"error: interrupted by {number.name}" in run.said
     assert "a.partial.mp4" in run.said
     assert "Traceback" not in run.said
@@ -142,8 +143,9 @@ def test_a_disk_that_fills_up(tmp_path, decode):
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mounting a small file system needs root")
     try:
-        run = Running(tmp_path, *ENDLESS, "--quality", "master", "-o", str(disk / "a.mkv"))
-        assert run.end() == 4
+        with never_there(disk / "a.mkv"):
+            run = Running(tmp_path, *ENDLESS, "--quality", "master", "-o", str(disk / "a.mkv"))
+            assert run.end() == 4
         assert "No space left on device" in run.said
         assert "Traceback" not in run.said
         assert left_in(disk) == ["a.partial.mkv"]
