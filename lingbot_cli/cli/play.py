@@ -1,7 +1,7 @@
-"""`lingbot play`: walk through a world, in a browser."""
+"""`lingbot play`: walk through a world, in a browser or in the terminal."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,20 +21,26 @@ def play(
     ctx: typer.Context,
     image: Annotated[Path, typer.Argument(help="The first picture of the world.")],
     prompt: Annotated[str, typer.Option(help="What the world is like.")] = "",
+    where: Annotated[
+        Literal["browser", "terminal"], typer.Option("--in", help="Where it is shown and the keys come from.")
+    ] = "browser",
     record: Annotated[
         Path | None, typer.Option(help="Write what was played as a timeline, such as walk.jsonl.")
     ] = None,
     size: Annotated[str | None, typer.Option(help="Such as 832x480; multiples of 16.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Which of many worlds.")] = 42,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The page's port; 0 takes any.")] = 0,
+    graphics: Annotated[
+        Literal["auto", "blocks", "kitty", "sixel"], typer.Option(help="How a terminal shows pictures.")
+    ] = "auto",
     model: ModelName = None,
     assets: Assets = None,
     device: Device = None,
     precision: Precision = None,
 ) -> None:
-    """Play in a world: the page on this machine's loopback address, for a browser.
+    """Play in a world: the page on this machine's loopback address, or half-blocks in the terminal.
 
-    Over ssh, forward the port that is printed. A restart begins another file: walk-2.jsonl.
+    Over ssh, forward the port that is printed, or use the terminal. A restart begins another file: walk-2.jsonl.
 
     Example: lingbot play samples/courtyard-day.png --prompt "a stone courtyard" --record walk.jsonl
     """
@@ -50,7 +56,12 @@ def play(
     recorder = Recorder(record) if record is not None else None
     world = Model(model, assets, device, precision)
     try:
-        _in_browser(env, world, offer, recorder, port)
+        if where == "terminal":
+            from lingbot_cli.live.terminal.play import play_in_terminal
+
+            play_in_terminal(env, world, offer, recorder, graphics)
+        else:
+            _in_browser(env, world, offer, recorder, port)
     finally:
         if recorder is not None:
             recorder.write()

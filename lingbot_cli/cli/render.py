@@ -1,5 +1,6 @@
 """`lingbot render`: one film, from an image and a timeline."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,6 +24,19 @@ def _keeping(targets: list[str], resume: Any, fork_at: Any, stay: bool) -> Any:
     if resume or fork_at or stay:
         raise UsageError("nothing can be resumed without a file", hint="name one with -o")
     return None
+
+
+def _check_alone(gpus: int, gang: Any, taken_up: Any) -> None:
+    """An engine elsewhere keeps its own GPUs and its own latents."""
+    from lingbot_cli.errors import UsageError
+
+    if gpus > 1 or gang:
+        raise UsageError("--engine and --gpus do not go together", hint="the server decides on its GPUs")
+    if taken_up:
+        raise UsageError(
+            "--engine makes whole films and keeps no latents here",
+            hint="leave out --resume, --fork-at, --keep-latents and --frames",
+        )
 
 
 def _preview(env: Env, prepared: Any, outputs: list[str], *, as_json: bool) -> None:
@@ -116,6 +130,10 @@ def render(
     no_metadata: Annotated[
         bool, typer.Option("--no-metadata", help="Leave out of the film how it was made.")
     ] = False,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="Have it made by a server, such as ws://HOST:30000; its token from LINGBOT_TOKEN."),
+    ] = None,
     resume: Annotated[
         Literal["exact", "fast"] | None,
         typer.Option(help="Go on where an interrupted run of this film ended; fast is approximate."),
@@ -141,6 +159,8 @@ def render(
     Example: lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml -o walk.mp4
     """
     from lingbot_cli.cli.times import time_option
+    from lingbot_cli.engine.address import Engine
+    from lingbot_cli.engine.render import render_remote
     from lingbot_cli.errors import LingbotError, UsageError
     from lingbot_cli.run.display import choose_display
     from lingbot_cli.run.excerpt import excerpt
@@ -172,11 +192,20 @@ def render(
     request = Request(
         image, timeline, moves, poses, flags, size, seed, model, assets, where, precision, settings
     )
+    served, remote = None, None
+    if engine is not None:
+        where_to = Engine.of(engine, env.environ)
+        _check_alone(gpus, gang, resume or fork_at or keep_latents or frames)
+        served = where_to.served()
     if gang or gpus > 1:
         check_shared(timeline, resuming=bool(resume or fork_at))
     try:
-        prepared = prepare(request, lambda: env.stdin.buffer.read())
+        described = served.described(model) if served is not None else None
+        prepared = prepare(request, lambda: env.stdin.buffer.read(), checkpoint=described)
         prepared = prepared if frames is None else excerpt(prepared, frames)
+        if served is not None:
+            keeping = None
+            remote = partial(render_remote, where_to, prepared, exact=served.exact)
         if gang and not gang.leads:
             return follow(prepared, gang)
         if gpus > 1 and not gang:
@@ -200,7 +229,16 @@ def render(
         if save_poses is not None:
             write_poses(prepared.film.track, save_poses)
         written = None if no_metadata else {"quality": quality, "codec": codec, "crf": crf, "frames": frames}
-        perform(prepared, sink, display, written=written, clock=env.clock, keeping=keeping, gang=gang)
+        perform(
+            prepared,
+            sink,
+            display,
+            written=written,
+            clock=env.clock,
+            keeping=keeping,
+            gang=gang,
+            remote=remote,
+        )
     except LingbotError as error:
         display.error(error)
         raise

@@ -107,7 +107,7 @@ class Worker:
         from lingbot_cli.weights.load import prompts_of
         from lingbot_cli.world.precision import pick_device
 
-        request, checkpoint = prepared.request, prepared.checkpoint
+        request, checkpoint = prepared.request, prepared.here
         key = (
             checkpoint.identity,
             checkpoint.text_identity,

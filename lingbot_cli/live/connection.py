@@ -86,13 +86,15 @@ class Connection:
         try:
             lifetime = self._hub.rooms.lifetime
             done, _ = await asyncio.wait(tasks, timeout=lifetime, return_when=asyncio.FIRST_COMPLETED)
-            self._over = not done or any(isinstance(task.exception(), Leave) for task in done)
+            self._over = not done or any(_left(task) for task in done)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         for task in tasks:
             if task in done:
+                if task.cancelled():
+                    raise Leave(4409, "this world is played on another connection")
                 task.result()
         raise Leave(1000, "the session's time is over")
 
@@ -138,17 +140,20 @@ class Connection:
 
     async def _play(self, init: Init, living: Living | None) -> None:
         back = living is None
+        if init.resume is not None:
+            await self._hub.take_over(init.resume)
         try:
             async with self._hub.place(self._tell_position, back=back):
                 if living is None:
                     living = self._hub.claim(init.resume or "")
-                if living is None:
+                if living is None or (back and init.have is not None and not living.rewind(init.have)):
                     raise Leave(4404, "that world is gone")
                 self._hub.metrics.begun.inc()
                 self._living = living
                 try:
-                    await self._tell_session(living, "resumed" if back else "started")
-                    await self._produce(living)
+                    with self._hub.player(living):
+                        await self._tell_session(living, "resumed" if back else "started")
+                        await self._produce(living)
                 except (asyncio.CancelledError, *GONE):
                     if not self._over:
                         self._hub.keep(living)
@@ -166,6 +171,8 @@ class Connection:
                 self._service.on_chunk(living)
             elif living.finished:
                 await self._tell_session(living, "ended")
+                if living.setting.exact:
+                    self._hub.keep(living)  # should its last chunk be lost on the way
                 raise Leave(1000, "all chunks are made")
             elif not living.ready:
                 self._stirred.clear()
@@ -214,6 +221,7 @@ class Connection:
                 "resume": living.key,
                 "grace": self._hub.rooms.grace,
                 "chunk_index": living.index,
+                "controls": living.directed,
                 "width": setting.width,
                 "height": setting.height,
                 "fps": setting.fps,
@@ -221,3 +229,8 @@ class Connection:
                 "prompt": setting.prompt,
             }
         )
+
+
+def _left(task: "asyncio.Task[None]") -> bool:
+    """Whether a task ended because its client should go."""
+    return not task.cancelled() and isinstance(task.exception(), Leave)

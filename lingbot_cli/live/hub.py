@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -44,6 +44,7 @@ class Hub:
         self._waiting: deque[_Ticket] = deque()
         self._playing = 0
         self._kept: OrderedDict[str, tuple[Living, asyncio.TimerHandle]] = OrderedDict()
+        self._players: dict[str, asyncio.Task[None]] = {}
         self._making: dict[str, asyncio.Future[None]] = {}
 
     @asynccontextmanager
@@ -90,6 +91,25 @@ class Hub:
         self.metrics.kept.set(len(self._kept))
         for ticket in self._waiting:
             ticket.changed.set()
+
+    @contextlib.contextmanager
+    def player(self, living: Living) -> Iterator[None]:
+        """While the block runs, the current task is the one that plays this world."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._players[living.key] = task
+        try:
+            yield
+        finally:
+            if self._players.get(living.key) is task:
+                del self._players[living.key]
+
+    async def take_over(self, key: str) -> None:
+        """End the connection that plays a world, for its client has come back on another one."""
+        player = self._players.get(key)
+        if player is not None:
+            player.cancel()
+            await asyncio.wait([player])
 
     def keep(self, living: Living) -> None:
         """Hold a world whose client is away, for the grace time or until room is needed."""

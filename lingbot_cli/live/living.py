@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lingbot_cli.world.session import Session
 
 _WAITING_CONTROLS = 8
+_REMEMBERED = 3  # chunks that were sent, for a client that did not get them
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +81,7 @@ class Living:
     def __init__(self, setting: Setting, chunk: int, begin: Begin, limits: Limits) -> None:
         self.key = secrets.token_urlsafe(18)
         self.unsent: deque[Made] = deque()
+        self._recent: deque[Made] = deque(maxlen=_REMEMBERED)
         self._chunk = chunk
         self._begin = begin
         self._limits = limits
@@ -91,8 +93,10 @@ class Living:
         self._generation += 1
         self.setting = setting
         self.unsent.clear()
+        self._recent.clear()
         self.index = 0
         self.sent_frames = 0
+        self.directed = 0
         self.paused = False
         self.conditions = Conditions(list(setting.script), self._limits)
         self.steering = self._steering(setting)
@@ -123,6 +127,7 @@ class Living:
         if len(self._exact) >= _WAITING_CONTROLS:
             raise Refusal("too_fast", f"{_WAITING_CONTROLS} controls wait already")
         self._exact.append((exact, event_id))
+        self.directed += 1
 
     @property
     def finished(self) -> bool:
@@ -176,8 +181,17 @@ class Living:
     def sent(self, made: Made) -> None:
         """A chunk is out, whole; unless the world was begun anew meanwhile, it is not sent again."""
         if self.unsent and self.unsent[0] is made:
-            self.unsent.popleft()
+            self._recent.append(self.unsent.popleft())
             self.sent_frames += len(made.frames)
+
+    def rewind(self, have: int) -> bool:
+        """Send again what a client that has its first `have` chunks did not get; False when that is forgotten."""
+        lost = [made for made in self._recent if made.index >= have]
+        first = min([made.index for made in (*lost, *self.unsent)], default=self.index)
+        self._recent = deque((made for made in self._recent if made.index < have), maxlen=_REMEMBERED)
+        self.unsent.extendleft(reversed(lost))
+        self.sent_frames -= sum(len(made.frames) for made in lost)
+        return first == have
 
     def _steering(self, setting: Setting) -> Steering:
         if setting.camera is None or setting.exact:

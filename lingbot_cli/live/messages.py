@@ -17,7 +17,7 @@ class Init(BaseModel):
 
     Ours: `camera` makes keys move as a timeline's do, per video frame, instead of the published steps per
     latent frame; `controls` promises exact poses, one `control` event a chunk; `scale` is what their
-    translations are divided by; `recache` is a `control`'s; `resume` is the key of a world to go on with.
+    translations are divided by; `resume` is the key of a world to go on with, `have` how many of its chunks came.
     """
 
     model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False, frozen=True)
@@ -46,6 +46,7 @@ class Init(BaseModel):
     controls: bool = False
     scale: Annotated[float, Field(gt=0, le=1e6)] | None = None
     resume: Annotated[str, Field(max_length=100)] | None = None
+    have: Whole | None = None
 
     @property
     def picture(self) -> bytes | None:

@@ -13,7 +13,7 @@ from lingbot_cli.world.precision import pick_device
 def check_memory(prepared: Prepared) -> Estimate:
     """The film's memory, when it fits. Errors: MemoryShortError with the flags that would make it fit."""
     device, ram = pick_device(prepared.request.device), free_ram()
-    precision = pick_precision(prepared.checkpoint, device, prepared.request.precision)
+    precision = pick_precision(prepared.here, device, prepared.request.precision)
     setup = setup_of(prepared, str(device), precision)
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else ram
     return check_fits(prepared.checkpoint.preset, setup, free, ram)

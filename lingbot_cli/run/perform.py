@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lingbot_cli.run.display import Announcement, Display
 from lingbot_cli.run.gang import Gang
-from lingbot_cli.run.job import Chunk, Made, render
+from lingbot_cli.run.job import Made, render
 from lingbot_cli.run.progress import Meter
 from lingbot_cli.run.recipe import metadata_of, recipe_of
 from lingbot_cli.run.request import Prepared
@@ -20,6 +20,10 @@ from lingbot_cli.sinks.base import Sink
 if TYPE_CHECKING:
     from lingbot_cli.world.session import Session
     from lingbot_cli.world.world import World
+
+
+Remote = Callable[[Sink, Callable[[], bool], Callable[[Step], None], Callable[[str], None]], Made]
+"""Makes a film elsewhere: into a sink, until stopped, counting its chunks and telling what happens."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def precision_of(prepared: Prepared) -> str:
     from lingbot_cli.world.precision import pick_device
 
     request = prepared.request
-    return pick_precision(prepared.checkpoint, pick_device(request.device), request.precision)
+    return pick_precision(prepared.here, pick_device(request.device), request.precision)
 
 
 def load(prepared: Prepared) -> "World":
@@ -70,7 +74,7 @@ def load(prepared: Prepared) -> "World":
 
     request = prepared.request
     return load_world(
-        prepared.checkpoint,
+        prepared.here,
         device=request.device,
         precision=request.precision,
         decode=request.settings.decode,
@@ -90,10 +94,12 @@ def perform(
     keeping: Keeping | None = None,
     load: Callable[[Prepared], "World"] = load,
     gang: Gang | None = None,
+    remote: Remote | None = None,
 ) -> Made:
     """Render the film into `sink`, telling `display`; whatever happens, the sink ends closed or aborted.
 
-    `written` is what the film's recipe says of its encoding; None leaves the recipe out.
+    `written` is what the film's recipe says of its encoding; None leaves the recipe out. `remote` makes the
+    frames elsewhere; then nothing is loaded.
     Errors: what any stage raises; InterruptedRun after a signal, when the film is not whole.
     """
     from lingbot_cli.run.memory import check_memory
@@ -105,27 +111,34 @@ def perform(
     ):
         display.plan(Announcement(plan_facts(prepared), prepared.summary()))
         try:
-            check_memory(prepared)
+            if remote is None:
+                check_memory(prepared)
             if written is not None:
-                recipe = recipe_of(prepared, precision=precision_of(prepared), written=written)
+                precision = precision_of(prepared) if remote is None else None
+                recipe = recipe_of(prepared, precision=precision, written=written)
                 film = replace(film, metadata=metadata_of(recipe))
             sink.open(film)
-            past = keeping.take_up(prepared, display) if keeping else None
-            opened = Opened(prepared, gang.join(load(prepared)) if gang else load(prepared))
             meter = Meter(film.fps, len(prepared.controls), film.frames, clock)
 
-            def count(chunk: Chunk) -> None:
-                display.chunk(meter.count(chunk.step.shown, prepared.plan.chunks[chunk.index].keys))
+            def count(step: Step) -> None:
+                display.chunk(meter.count(step.shown, prepared.plan.chunks[step.index].keys))
 
-            stopped.politely = True
-            made = render(
-                opened.steps(past),
-                opened.begin,
-                sink,
-                stopped=gang.agreed(stopped) if gang else stopped,
-                on_chunk=count,
-                keep=keeping.keeper(prepared) if keeping else None,
-            )
+            if remote is not None:
+                stopped.politely = True
+                made = remote(sink, stopped, count, display.warning)
+            else:
+                past = keeping.take_up(prepared, display) if keeping else None
+                opened = Opened(prepared, gang.join(load(prepared)) if gang else load(prepared))
+                meter = Meter(film.fps, len(prepared.controls), film.frames, clock)
+                stopped.politely = True
+                made = render(
+                    opened.steps(past),
+                    opened.begin,
+                    sink,
+                    stopped=gang.agreed(stopped) if gang else stopped,
+                    on_chunk=lambda chunk: count(chunk.step),
+                    keep=keeping.keeper(prepared) if keeping else None,
+                )
             stopped.check(whole=made.frames == film.frames)
             sink.close()
         except BaseException:

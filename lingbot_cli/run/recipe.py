@@ -19,7 +19,7 @@ KEY = "lingbot"
 FORMAT = 1
 
 
-def recipe_of(prepared: Prepared, *, precision: str, written: Mapping[str, Any]) -> dict[str, Any]:
+def recipe_of(prepared: Prepared, *, precision: str | None, written: Mapping[str, Any]) -> dict[str, Any]:
     """Return the recipe of a film; `written` is how it was encoded, as flags without their dashes."""
     request, planned = prepared.request, prepared.plan
     asked = {

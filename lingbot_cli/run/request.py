@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -14,11 +15,29 @@ from lingbot_cli.sinks.base import Chapter, FilmInfo
 from lingbot_cli.sinks.overlay import Caption
 from lingbot_cli.timeline.controls import controls
 from lingbot_cli.timeline.film import Film, Flags, film
-from lingbot_cli.weights.checkpoint import Checkpoint, read_checkpoint
+from lingbot_cli.weights.checkpoint import Checkpoint, Difference, read_checkpoint
 from lingbot_cli.weights.settings import Settings, with_settings
+from lingbot_cli.world.presets import Preset
 
 DEFAULT_SEED = 42
 UNTRAINED = "this world is untrained: its weights are random, so the film moves but shows no place"
+
+
+class Described(Protocol):
+    """What planning has to know of a model, wherever it runs: a Checkpoint, or what an engine serves."""
+
+    @property
+    def preset(self) -> Preset: ...
+    @property
+    def differences(self) -> tuple[Difference, ...]: ...
+    @property
+    def trained(self) -> bool: ...
+    @property
+    def fp8(self) -> bool: ...
+    @property
+    def identity(self) -> str: ...
+    @property
+    def text_identity(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -48,13 +67,20 @@ class Prepared:
     """
 
     request: Request
-    checkpoint: Checkpoint
+    checkpoint: Described
     film: Film
     plan: Plan
     controls: tuple[Control, ...]
     images: dict[Path | None, np.ndarray]
     timeline: str | None
     first: int = 0
+
+    @property
+    def here(self) -> Checkpoint:
+        """The checkpoint on this machine; TypeError for a model that runs elsewhere."""
+        if not isinstance(self.checkpoint, Checkpoint):
+            raise TypeError("the film's model is not on this machine")
+        return self.checkpoint
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -98,13 +124,18 @@ class Prepared:
 
 
 def prepare(
-    request: Request, stdin: Callable[[], bytes] | None = None, *, checkpoint: Checkpoint | None = None
+    request: Request, stdin: Callable[[], bytes] | None = None, *, checkpoint: Described | None = None
 ) -> Prepared:
     """Read and check everything the film needs but the weights themselves; nothing is written.
 
+    `checkpoint` is given where the model is not read from this machine.
+
     Errors: UsageError with all that is wrong in a timeline at once, SetupError for a model that is not here.
     """
-    checkpoint = with_settings(checkpoint or read_checkpoint(request.model, request.assets), request.settings)
+    if checkpoint is None:
+        checkpoint = read_checkpoint(request.model, request.assets)
+    if isinstance(checkpoint, Checkpoint):
+        checkpoint = with_settings(checkpoint, request.settings)
     piped = stdin() if request.timeline == "-" and stdin is not None else b""
     chosen = film(
         checkpoint.preset.chunk,

@@ -71,7 +71,7 @@ def film_show(request: Request) -> Show:
     film = prepare(request)
     return Show(
         request,
-        film.checkpoint,
+        film.here,
         film.images[None],
         film.plan.height,
         film.plan.width,

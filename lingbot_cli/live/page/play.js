@@ -65,6 +65,7 @@ function closed(event) {
   socket = null;
   const gone = event.code === 4404;
   if (gone) sessionStorage.removeItem("resume");
+  if (event.code === 4409) { state("ended", "this world is played in another tab"); return; }
   const over = event.code === 1000 || event.code === 1008 || event.code === 1011;
   if (over && !gone) {
     sessionStorage.removeItem("resume");
