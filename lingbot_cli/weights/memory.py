@@ -15,7 +15,7 @@ FEATURE_MAPS = {"cpu": 7.5, "cuda": 5.0}
 past, output; on the CPU the sum over the kernel's frames too, and the channels put last."""
 HEAP_BLOCK = 32 * 2**20
 """Up to this size the C library keeps freed blocks for itself (its largest threshold for mapping them)."""
-HEAP_KEEPS = 8
+HEAP_KEEPS = 7
 """How many of the largest such feature maps it was measured to keep for each residual block of a level."""
 UMT5_XXL = 5_680_910_336
 """Parameters of the published text encoder; kept in bfloat16."""

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from lingbot_cli.control import Control
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.weights.checkpoint import read_checkpoint
 from lingbot_cli.weights.layouts import recognise
 from lingbot_cli.weights.load import load_world
+from lingbot_cli.world.session import Session
 from tests.reference import REFERENCE
 
 ORIGINAL = REFERENCE / "checkpoints" / "original-v1-fast"
@@ -55,3 +58,20 @@ def test_the_small_published_model_asks_for_assets(tmp_path: Path) -> None:
 def test_names_that_are_no_model() -> None:
     with pytest.raises(UsageError, match="neither a folder nor a model"):
         read_checkpoint("no-such-world")
+
+
+def test_both_layouts_make_the_same_film(cache: Path) -> None:
+    films = []
+    for root in (ORIGINAL, DIFFUSERS):
+        session = Session(load_world(root), np.full((32, 48, 3), 90, np.uint8), height=32, width=48)
+        poses = np.tile(np.eye(4), (3, 1, 1))
+        poses[:, 2, 3] = [0.0, 0.2, 0.4]
+        lens = np.tile([400.0, 400.0, 416.0, 240.0], (3, 1))
+        control = Control(poses, lens, np.zeros((3, 4), np.float32), "a gate", 9)
+        latents = session.denoise(control)
+        films.append((latents, session.decode(latents)))
+    (latents, frames), (other_latents, other_frames) = films
+    torch.testing.assert_close(latents, other_latents, atol=1e-5, rtol=0)
+    assert torch.equal(frames, other_frames)
+    assert frames.float().std() > 0
+    assert len(list((cache / "prompts").iterdir())) == 2  # each text encoder's rows under its own name
