@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lingbot_cli.run.display import Announcement, Display
 from lingbot_cli.run.gang import Gang
 from lingbot_cli.run.job import Made, render
+from lingbot_cli.run.loading import telling
 from lingbot_cli.run.progress import Meter
 from lingbot_cli.run.recipe import metadata_of, recipe_of
 from lingbot_cli.run.request import Prepared
@@ -18,6 +19,7 @@ from lingbot_cli.run.steps import NOTHING, Past, Step, fresh, steps
 from lingbot_cli.sinks.base import Sink
 
 if TYPE_CHECKING:
+    from lingbot_cli.weights.stream import Report
     from lingbot_cli.world.session import Session
     from lingbot_cli.world.world import World
 
@@ -68,8 +70,8 @@ def precision_of(prepared: Prepared) -> str:
     return pick_precision(prepared.here, pick_device(request.device), request.precision)
 
 
-def load(prepared: Prepared) -> "World":
-    """Load the world and encode every prompt of the film."""
+def load(prepared: Prepared, report: "Report | None" = None) -> "World":
+    """Load the world and encode every prompt of the film; `report` is told how far that is."""
     from lingbot_cli.weights.load import load_world
 
     request = prepared.request
@@ -81,7 +83,12 @@ def load(prepared: Prepared) -> "World":
         text_on=request.settings.text_on or "cpu",
         offloaded=request.settings.offload,
         prompts=prepared.prompts,
+        report=report,
     )
+
+
+def _load_telling(display: Display) -> Callable[[Prepared], "World"]:
+    return lambda prepared: load(prepared, telling(display.note))
 
 
 def perform(
@@ -92,7 +99,7 @@ def perform(
     written: Mapping[str, Any] | None,
     clock: Callable[[], float],
     keeping: Keeping | None = None,
-    load: Callable[[Prepared], "World"] = load,
+    load: Callable[[Prepared], "World"] | None = None,
     gang: Gang | None = None,
     remote: Remote | None = None,
 ) -> Made:
@@ -128,7 +135,8 @@ def perform(
                 made = remote(sink, stopped, count, display.warning)
             else:
                 past = keeping.take_up(prepared, display) if keeping else None
-                opened = Opened(prepared, gang.join(load(prepared)) if gang else load(prepared))
+                world = (load or _load_telling(display))(prepared)
+                opened = Opened(prepared, gang.join(world) if gang else world)
                 meter = Meter(film.fps, len(prepared.controls), film.frames, clock)
                 stopped.politely = True
                 made = render(
