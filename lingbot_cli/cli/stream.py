@@ -76,8 +76,16 @@ def stream(
     assets: Annotated[Path | None, typer.Option(help="Where a model's text encoder and VAE lie.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; else the best there is.")] = None,
     precision: Annotated[
-        Literal["float32", "bfloat16", "float16"] | None, typer.Option(help="What the world computes in.")
+        Literal["float32", "bfloat16", "float16", "fp8"] | None,
+        typer.Option(help="What the world computes in."),
     ] = None,
+    decode: Annotated[
+        Literal["float32", "bfloat16", "float16"] | None, typer.Option(help="What pictures are decoded in.")
+    ] = None,
+    text_on: Annotated[str | None, typer.Option(help="Where prompts are read: cpu, or a device.")] = None,
+    offload: Annotated[
+        bool, typer.Option("--offload", help="Keep the transformer in main memory and stream it.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
@@ -86,7 +94,7 @@ def stream(
 
     Example: lingbot stream samples/courtyard-day.png -t recipes/look-around.jsonl --loop --to rtmp://HOST/APP/KEY
     """
-    from lingbot_cli.errors import UsageError
+    from lingbot_cli.errors import LingbotError, UsageError
     from lingbot_cli.run.display import choose_display
     from lingbot_cli.run.request import Request
     from lingbot_cli.run.show import film_show, loop_show
@@ -94,6 +102,7 @@ def stream(
     from lingbot_cli.sinks.choose import OutputOptions, choose_sink
     from lingbot_cli.sinks.targets import StreamOptions, choose_target
     from lingbot_cli.timeline.film import Flags
+    from lingbot_cli.weights.settings import Settings
 
     env: Env = ctx.obj
     live = timeline == "-" and moves is None and poses is None
@@ -109,7 +118,10 @@ def stream(
     if record is not None:
         keep = choose_sink(str(record), OutputOptions(overwrite=overwrite), env.environ)
     flags = Flags(prompt=prompt, fps=fps, duration=duration, allow_outside=allow_outside)
-    request = Request(image, timeline, moves, poses, flags, size, seed, model, assets, device, precision)
+    parts = Settings(decode=decode, text_on=text_on, offload=offload)
+    request = Request(
+        image, timeline, moves, poses, flags, size, seed, model, assets, device, precision, parts
+    )
     display = choose_display(quiet=quiet, as_json=as_json, err=env.err, json_to=env.out)
     air = Air(targets, pace, lead, keep)
     try:
@@ -118,6 +130,9 @@ def stream(
         else:
             show = loop_show(request) if loop else film_show(request)
             stream(show, air, display, acks=None, clock=env.clock)
+    except LingbotError as error:
+        display.error(error)
+        raise
     finally:
         display.close()
 

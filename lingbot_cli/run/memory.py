@@ -1,19 +1,46 @@
-"""Whether a prepared film fits this machine, asked before anything of it is loaded or written."""
+"""Whether a film or a stream fits this machine, asked before anything of it is loaded or written."""
 
 import torch
 
 from lingbot_cli.run.preview import setup_of
-from lingbot_cli.run.request import Prepared
+from lingbot_cli.run.request import Prepared, Request
+from lingbot_cli.run.show import Show
+from lingbot_cli.weights.checkpoint import Checkpoint
 from lingbot_cli.weights.load import pick_precision
-from lingbot_cli.weights.memory import Estimate, check_fits
+from lingbot_cli.weights.memory import Estimate, Setup, check_fits
 from lingbot_cli.weights.probe import free_ram
 from lingbot_cli.world.precision import pick_device
 
 
 def check_memory(prepared: Prepared) -> Estimate:
     """The film's memory, when it fits. Errors: MemoryShortError with the flags that would make it fit."""
-    device, ram = pick_device(prepared.request.device), free_ram()
-    precision = pick_precision(prepared.here, device, prepared.request.precision)
-    setup = setup_of(prepared, str(device), precision)
+    device, precision = _where(prepared.request, prepared.here)
+    return _check(prepared.here, setup_of(prepared, str(device), precision))
+
+
+def check_show(show: Show) -> Estimate:
+    """The same of a stream, which fills its memory's window however long it is."""
+    device, precision = _where(show.request, show.checkpoint)
+    settings, preset = show.request.settings, show.checkpoint.preset
+    setup = Setup(
+        height=show.height,
+        width=show.width,
+        device=str(device),
+        precision=precision,
+        decode=settings.decode or ("float16" if device.type == "cuda" else "float32"),
+        text_on=settings.text_on or "cpu",
+        offload=settings.offload,
+        latents=max(preset.window, (show.chunks or 1) * preset.chunk),
+    )
+    return _check(show.checkpoint, setup)
+
+
+def _where(request: Request, checkpoint: Checkpoint) -> tuple[torch.device, str]:
+    device = pick_device(request.device)
+    return device, pick_precision(checkpoint, device, request.precision)
+
+
+def _check(checkpoint: Checkpoint, setup: Setup) -> Estimate:
+    ram, device = free_ram(), torch.device(setup.device)
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else ram
-    return check_fits(prepared.checkpoint.preset, setup, free, ram)
+    return check_fits(checkpoint.preset, setup, free, ram)

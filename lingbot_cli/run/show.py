@@ -19,6 +19,7 @@ from lingbot_cli.timeline.loop import loop
 from lingbot_cli.timeline.moves import parse_moves
 from lingbot_cli.timeline.schedule import nearest, schedule
 from lingbot_cli.weights.checkpoint import Checkpoint, read_checkpoint
+from lingbot_cli.weights.settings import with_settings
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def loop_show(request: Request) -> Show:
 
 def live_show(request: Request, header: Mapping[str, Any], *, remember: bool) -> tuple[Show, LiveTimeline]:
     """A world that goes where it is told while it runs; `header` as plain values."""
-    checkpoint = read_checkpoint(request.model, request.assets)
+    checkpoint = with_settings(read_checkpoint(request.model, request.assets), request.settings)
     flags = request.flags
     live = LiveTimeline(
         checkpoint.preset.chunk,

@@ -82,12 +82,10 @@ def stream(show: Show, air: Air, display: Display, *, acks: Acks | None, clock: 
             open_ends.clear()
             _close_all([output.close for output in outputs], air.record)
             stopped.check(whole=False)
-        except BaseException as failure:
+        except BaseException:
             for abort in open_ends:
                 if kept := abort():
                     display.warning(f"what was made is kept in {kept}")
-            if isinstance(failure, LingbotError):
-                display.error(failure)
             raise
     display.done(Announcement(watch.facts() | {"latents": made.latents}, watch.summary(show.fps)))
     return made
@@ -106,12 +104,20 @@ def _close_all(closes: Sequence[Callable[[], None]], record: Sink | None) -> Non
 
 
 def _open_world(show: Show) -> Callable[[Path | None], "Session"]:
+    from lingbot_cli.run.memory import check_show
     from lingbot_cli.weights.load import load_world
     from lingbot_cli.world.session import Session
 
+    check_show(show)
     request = show.request
     world = load_world(
-        show.checkpoint, device=request.device, precision=request.precision, prompts=show.prompts
+        show.checkpoint,
+        device=request.device,
+        precision=request.precision,
+        decode=request.settings.decode,
+        text_on=request.settings.text_on or "cpu",
+        offloaded=request.settings.offload,
+        prompts=show.prompts,
     )
 
     def begin(cut: Path | None) -> "Session":

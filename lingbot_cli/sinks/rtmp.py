@@ -16,7 +16,7 @@ from lingbot_cli.sinks.flv import Tag
 from lingbot_cli.sinks.rtmp_messages import Inbox, Value, amf, message, read_amf
 
 CONNECTING = 3.5  # seconds until a server that says nothing counts as gone
-STALLED = 4.0  # seconds until one that takes nothing does
+STALLED = 8.0  # seconds until one that takes nothing does
 _PORTS = {"rtmp": 1935, "rtmps": 443}
 _URL = re.compile(r"(rtmps?)://([^/@\s]+|\[[^\]@\s]+\](?::\d+)?)/([^\s?]+)/([^\s/]+(?:\?\S*)?)", re.I)
 _HINT = "write rtmp://HOST/APP/KEY, with the server and the key that your service shows you"

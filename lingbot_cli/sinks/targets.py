@@ -23,7 +23,7 @@ from lingbot_cli.sinks.rtmp import RtmpAddress
 from lingbot_cli.sinks.stream_argv import stream_argv
 
 _START = 4.5  # seconds in which the first connections must stand
-_WAITING = 2.0  # seconds of frames that may wait for a slow connection
+_WAITING = 4.0  # seconds of frames that may wait for a slow connection
 _SPOKEN = "use rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, a file such as a.mp4, or null:"
 _ENDINGS = tuple(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
 _SRT = re.compile(r"(srt://(?:[^/@?\s:]+|\[[^\]\s]+\]):\d{1,5})/?(\?\S*)?", re.I)
