@@ -16,6 +16,8 @@ daemon off; master_process off; worker_processes 1; pid {folder}/pid; error_log 
 events {{ worker_connections 64; }}
 rtmp {{
   access_log off;
+  # What servers say now and then, said often.
+  ping 1s; ping_timeout 5s; ack_window 20000;
   server {{
     listen 127.0.0.1:{port};
     application live {{

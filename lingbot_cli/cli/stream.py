@@ -140,12 +140,14 @@ def stream(
 def _listen(env: Env, request: Any, air: Any, display: Any, save: Path | None, overwrite: bool) -> None:
     """Stream what comes on standard input, and write it down in the end."""
     import json
+    import os
 
     from lingbot_cli.errors import UsageError
     from lingbot_cli.run.acks import Acks
     from lingbot_cli.run.display import Announcement
     from lingbot_cli.run.listen import Input, listen
     from lingbot_cli.run.show import live_show
+    from lingbot_cli.run.signals import Interruption
     from lingbot_cli.run.stream import stream
 
     if save is not None and save.exists() and not overwrite:
@@ -154,9 +156,12 @@ def _listen(env: Env, request: Any, air: Any, display: Any, save: Path | None, o
     def refused(line: int, text: str) -> None:
         display.news("skipped", Announcement({"line": line, "message": text.splitlines()[0]}, text))
 
-    lines = Input(env.stdin.buffer, refused)
+    # Not through the stream's buffer: a thread that waits there could not be left behind at the end.
+    lines = Input(lambda: os.read(env.stdin.fileno(), 1 << 16), refused)
     display.news("waiting", Announcement({}, "for the first line on standard input"))
-    show, live = live_show(request, lines.header(), remember=save is not None)
+    with Interruption(display.warning).listening():
+        header = lines.header()
+    show, live = live_show(request, header, remember=save is not None)
     acks = Acks(live, env.clock)
     listen(lines, live, acks.said, env.clock)
     try:

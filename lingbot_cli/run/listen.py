@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 from lingbot_cli.timeline.lines import MAX_LINE, Line, read_line
 from lingbot_cli.timeline.live import LiveTimeline
@@ -12,10 +12,13 @@ NAME = "<stdin>"
 
 
 class Input:
-    """Lines of JSONL from a pipe; a line that is no JSON is told and skipped, however long it is."""
+    """Lines of JSONL; one that is no JSON is told and skipped, however long it is.
 
-    def __init__(self, stream: BinaryIO, refused: Callable[[int, str], None]) -> None:
-        self._stream = stream
+    `read` waits for the next bytes, of any length, and says with none that there are no more.
+    """
+
+    def __init__(self, read: Callable[[], bytes], refused: Callable[[int, str], None]) -> None:
+        self._read_bytes = read
         self._refused = refused
         self._number = 0
         self._first: tuple[int, str, Any] | None = None
@@ -35,11 +38,9 @@ class Input:
         yield from self._lines
 
     def _read(self) -> Iterator[tuple[int, str, Any]]:
-        while data := self._stream.readline(MAX_LINE + 1):
+        for data in self._split():
             self._number += 1
             if len(data) > MAX_LINE:
-                while data and not data.endswith(b"\n"):
-                    data = self._stream.readline(MAX_LINE)
                 self._refused(self._number, f"{NAME}:{self._number}: the line is too long")
                 continue
             text = data.decode("utf-8", "replace").rstrip("\r\n")
@@ -50,6 +51,16 @@ class Input:
                 self.refuse(self._number, text, wrong)
             else:
                 yield self._number, text, value
+
+    def _split(self) -> Iterator[bytes]:
+        """Lines as they come; of one that is too long only so much that this is seen."""
+        rest = b""
+        while piece := self._read_bytes():
+            *lines, rest = (rest + piece).split(b"\n")
+            yield from lines
+            rest = rest[: MAX_LINE + 1]
+        if rest:
+            yield rest
 
     def refuse(self, number: int, text: str, problems: list[Problem]) -> None:
         """Say what is wrong with a line."""

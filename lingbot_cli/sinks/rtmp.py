@@ -152,14 +152,16 @@ class Publisher:
 
     def _listen(self) -> None:
         """Hear what the server says meanwhile, without waiting for it."""
-        self._socket.settimeout(0)
-        try:
-            while data := self._socket.recv(1 << 16):
-                for kind, body in self._inbox.feed(data):
-                    self._hear(kind, body)
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return
-        raise ConnectionError("the server hung up")
+        while True:
+            self._socket.settimeout(0)
+            try:
+                data = self._socket.recv(1 << 16)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                return
+            if not data:
+                raise ConnectionError("the server hung up")
+            for kind, body in self._inbox.feed(data):
+                self._hear(kind, body)
 
     def _hear(self, kind: int, body: bytes) -> list[Value]:
         """Answer what wants an answer; the values of a command."""

@@ -161,14 +161,15 @@ def test_events_as_they_come(tmp_path, image, streaming):
     on_air.say({"prompt": "it rains"})
     until(lambda: len(on_air.said("effect")) == 2, 30)
     on_air.say({"turn": {"yaw": 20}, "for": "9f"})
-    on_air.process.stdin.close()
+    until(lambda: len(on_air.said("effect")) == 3, 30)
+    on_air.say({"end": True})
     assert on_air.end() == 0, on_air.err
     assert [(skipped["line"], skipped["message"].split(":")[0]) for skipped in on_air.said("skipped")] == [
         *((3, "<stdin>"), (4, "<stdin>"), (5, "<stdin>")),
     ]
     assert "unknown key letter 'x'" in on_air.said("skipped")[0]["message"]
     effects = on_air.said("effect")
-    assert [effect["line"] for effect in effects] == [2, 6, 7]
+    assert [effect["line"] for effect in effects] == [2, 6, 7]  # and the end, which has no frame
     assert all(0 < effect["latency"] < 30 and effect["frame"] > 0 for effect in effects)
     assert effects[0]["frame"] == 9 + 12 * (effects[0]["chunk"] - 1)
     lines = [json.loads(line) for line in said.read_text().splitlines()]
