@@ -1,5 +1,6 @@
 """`lingbot batch`: many films from one jobs file."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,8 +9,12 @@ import typer
 from lingbot_cli.env import Env
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lingbot_cli.farm.crew import Crew
     from lingbot_cli.farm.foreman import Row
+
+    Gather = Callable[..., Crew]
 
 app = typer.Typer(add_completion=False)
 
@@ -28,6 +33,12 @@ def batch(
     device: Annotated[
         list[str] | None, typer.Option(help="Such as cuda:0; may be repeated. Else every GPU, or the CPU.")
     ] = None,
+    on: Annotated[
+        str | None, typer.Option(help="ray, or ray://HOST:PORT: work on a cluster.", envvar="LINGBOT_ON")
+    ] = None,
+    bring: Annotated[
+        bool, typer.Option("--bring", help="With --on: send the jobs' folder there and bring films back.")
+    ] = False,
     shard: Annotated[
         str, typer.Option(help="I/N: only the I-th of N equal parts, from 1.", envvar="LINGBOT_SHARD")
     ] = "1/1",
@@ -75,7 +86,9 @@ def batch(
         env.out.print(reports.plan_table(rows, Shelf(output)), width=_width(env))
         raise typer.Exit(_code(rows))
     watch = choose_watch(quiet=quiet, as_json=as_json, out=env.out, err=env.err, count=len(rows))
-    signal = run(rows, lambda count: _crew(output, count, workers, tuple(device or ())), rules, watch)
+    place = _place(on, source.folder if bring else None)
+    gather = place or partial(_local, devices=tuple(device or ()))
+    signal = run(rows, lambda films: gather(output, films, count=workers), rules, watch)
     if report is not None:
         reports.write_json(report, rows)
     if junit is not None:
@@ -85,13 +98,26 @@ def batch(
     raise typer.Exit(128 + signal if signal is not None else _code(rows))
 
 
-def _crew(output: Path, films: int, workers: int | None, devices: tuple[str, ...]) -> "Crew":
+def _place(on: str | None, jobs: Path | None) -> "Gather | None":
+    """Who gathers hands on the cluster that is named; None for this machine."""
+    from lingbot_cli.errors import UsageError
+
+    if on is None and jobs is None:
+        return None
+    if on is None or (on != "ray" and not on.startswith("ray://")):
+        raise UsageError(f"--on {on or 'nothing'}: no such place", hint="use ray or ray://HOST:PORT")
+    from lingbot_cli.farm.cluster import RayCrew
+
+    return partial(RayCrew, address=None if on == "ray" else on, jobs=jobs)
+
+
+def _local(output: Path, films: int, count: int | None, devices: tuple[str, ...]) -> "Crew":
     """Hands on this machine: as many as asked for, or one for each device."""
     from lingbot_cli.farm.local import LocalCrew
     from lingbot_cli.world.precision import gpus
 
     devices = devices or gpus()
-    return LocalCrew(output, min(films, workers or len(devices) or 1), devices)
+    return LocalCrew(output, min(films, count or len(devices) or 1), devices)
 
 
 def _width(env: Env) -> int | None:

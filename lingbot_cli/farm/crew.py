@@ -15,6 +15,9 @@ class Hand(Protocol):
 
     name: str
 
+    def ready(self) -> bool:
+        """Whether it can begin a film; asking calls it to its place, which on a cluster may take a while."""
+
     def start(self, task: Task) -> None:
         """Begin a film; only when no other is in work."""
 

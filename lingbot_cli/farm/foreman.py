@@ -75,7 +75,7 @@ class Farm:
 
     def _assign(self) -> None:
         for hand in self.crew.hands:
-            if hand.name not in self._busy and self._waiting and not self._over():
+            if hand.name not in self._busy and self._waiting and not self._over() and hand.ready():
                 row = self._waiting.popleft()
                 row.tries, row.hand, row.progress = row.tries + 1, hand.name, None
                 hand.start(row.planned.task)

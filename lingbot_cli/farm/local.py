@@ -28,6 +28,9 @@ class LocalHand:
         self.pipe: Connection | None = None
         self._busy = False
 
+    def ready(self) -> bool:
+        return True
+
     def start(self, task: Task) -> None:
         if self._process is None or not self._process.is_alive() or self.pipe is None:
             self._begin()
