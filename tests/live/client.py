@@ -7,6 +7,7 @@ from typing import Any
 import msgpack
 import numpy as np
 from PIL import Image
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from tests.reference import picture
@@ -67,6 +68,16 @@ class Client:
             if message["type"] == kind and all(message.get(k) == v for k, v in fields.items()):
                 return message
         raise AssertionError(f"no {kind} came")
+
+    def end(self) -> int:
+        """Read on until the server closes, and return the code it closes with."""
+        try:
+            for _ in range(5000):
+                self.next()
+        except ConnectionClosed as closed:
+            assert closed.rcvd is not None
+            return closed.rcvd.code
+        raise AssertionError("the server did not close")
 
     def chunk(self) -> tuple[np.ndarray, dict[str, Any]]:
         """The frames [T, H, W, 3] of the next chunk and its stats."""
