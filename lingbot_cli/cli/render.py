@@ -130,6 +130,9 @@ def render(
     no_metadata: Annotated[
         bool, typer.Option("--no-metadata", help="Leave out of the film how it was made.")
     ] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Show the film while it is made, on a page of this machine.")
+    ] = False,
     engine: Annotated[
         str | None,
         typer.Option(help="Have it made by a server, such as ws://HOST:30000; its token from LINGBOT_TOKEN."),
@@ -171,6 +174,7 @@ def render(
     from lingbot_cli.sinks.choose import OutputOptions, choose_sinks
     from lingbot_cli.sinks.overlay import OverlaySink
     from lingbot_cli.sinks.place import copy_name
+    from lingbot_cli.sinks.preview import PreviewSink
     from lingbot_cli.sinks.tee import TeeSink
     from lingbot_cli.timeline.film import Flags
     from lingbot_cli.timeline.poses_dir import write_poses
@@ -226,6 +230,8 @@ def render(
             outputs = [sink.name, *([f"{save_poses}/"] if save_poses else [])]
             _preview(env, prepared, outputs, as_json=as_json)
             return None
+        if preview:
+            sink = TeeSink([sink, PreviewSink(display.warning)])
         if save_poses is not None:
             write_poses(prepared.film.track, save_poses)
         written = None if no_metadata else {"quality": quality, "codec": codec, "crf": crf, "frames": frames}

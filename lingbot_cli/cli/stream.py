@@ -51,6 +51,9 @@ def stream(
         typer.Option(help="A file with targets, one a line, so no key stands in the shell's history."),
     ] = None,
     record: Annotated[Path | None, typer.Option(help="Keep what was made in a file too.")] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Show the film while it is made, on a page of this machine.")
+    ] = False,
     loop: Annotated[bool, typer.Option("--loop", help="Begin the timeline again when it is over.")] = False,
     duration: Duration = None,
     pace: Annotated[
@@ -99,8 +102,11 @@ def stream(
     from lingbot_cli.run.request import Request
     from lingbot_cli.run.show import film_show, loop_show
     from lingbot_cli.run.stream import Air, stream
+    from lingbot_cli.sinks.base import Sink
     from lingbot_cli.sinks.choose import OutputOptions, choose_sink
+    from lingbot_cli.sinks.preview import PreviewSink
     from lingbot_cli.sinks.targets import StreamOptions, choose_target
+    from lingbot_cli.sinks.tee import TeeSink
     from lingbot_cli.timeline.film import Flags
     from lingbot_cli.weights.settings import Settings
 
@@ -114,7 +120,7 @@ def stream(
         )
     options = StreamOptions(bitrate, not no_audio, overwrite)
     targets = [choose_target(url, options, env.environ) for url in _targets(to, to_file, env)]
-    keep = None
+    keep: Sink | None = None
     if record is not None:
         keep = choose_sink(str(record), OutputOptions(overwrite=overwrite), env.environ)
     flags = Flags(prompt=prompt, fps=fps, duration=duration, allow_outside=allow_outside)
@@ -123,6 +129,9 @@ def stream(
         image, timeline, moves, poses, flags, size, seed, model, assets, device, precision, parts
     )
     display = choose_display(quiet=quiet, as_json=as_json, err=env.err, json_to=env.out)
+    if preview:
+        watched = PreviewSink(display.warning)
+        keep = watched if keep is None else TeeSink([keep, watched])
     air = Air(targets, pace, lead, keep)
     try:
         if live:

@@ -44,9 +44,18 @@ class Messages:
 
 
 def batches(
-    frames: np.ndarray, form: Form, *, request_id: str, chunk_index: int, event_id: int | None
+    frames: np.ndarray,
+    form: Form,
+    *,
+    request_id: str,
+    chunk_index: int,
+    event_id: int | None,
+    **more: float,
 ) -> Messages:
-    """Frames [T, H, W, 3] uint8 as messages: raw ones as a header and a bare binary, encoded ones in the map."""
+    """Frames [T, H, W, 3] uint8 as messages: raw ones as a header and a bare binary, encoded ones in the map.
+
+    `more` is said with every batch.
+    """
     size = RAW_FRAMES if form.format == "raw" else ENCODED_FRAMES
     pieces = [frames[start : start + size] for start in range(0, len(frames), size)]
     parts: list[tuple[bytes, ...]] = []
@@ -67,6 +76,7 @@ def batches(
             "frame_batch_index": index,
             "num_frame_batches": len(pieces),
             "is_final_frame_batch": index == len(pieces) - 1,
+            **more,
         }
         if form.format == "raw":
             parts.append((pack(header), carried))

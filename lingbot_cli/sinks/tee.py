@@ -12,7 +12,7 @@ class TeeSink:
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self.sinks = tuple(sinks)
-        self.name = ", ".join(sink.name for sink in self.sinks)
+        self.name = ", ".join(sink.name for sink in self.sinks if sink.name)
 
     def open(self, film: FilmInfo) -> None:
         opened: list[Sink] = []
