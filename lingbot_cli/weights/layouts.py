@@ -97,7 +97,6 @@ def recognise(root: Path, assets: Path | None = None) -> Layout:
 
     Errors: SetupError listing what was found and what is missing.
     """
-    root = Path(root)
     if not root.is_dir():
         raise SetupError(f"There is no folder {root}.", hint="`lingbot models` lists the models present.")
     shape = next((shape for shape in SHAPES if (root / shape.marker).exists()), None)
@@ -212,7 +211,7 @@ def _incomplete(root: Path, assets: Path | None, shape: Shape, missing: list[str
     if shape.needs_assets and assets is None:
         hint = "This model shares those with the 14B one: name a folder that holds them with --assets DIR."
     elif shape.needs_assets:
-        hint = f"{assets} has {_listing(Path(assets or root))}; --assets must hold the missing parts."
+        hint = f"{assets} has {_listing(assets or root)}; --assets must hold the missing parts."
     else:
         hint = "Fetch the missing parts; `lingbot models pull` fetches only what is not there."
     return SetupError(

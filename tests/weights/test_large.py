@@ -16,7 +16,8 @@ LARGEST_TENSOR = 8960 * 1536 * 4
 
 # Reads its own peak: anonymous memory, so the page cache of mapped files does not count.
 RENDER = """
-import json, sys, threading, time
+import json, sys, threading
+from pathlib import Path
 import numpy as np
 from lingbot_cli.control import Control
 from lingbot_cli.weights.load import load_world
@@ -31,10 +32,10 @@ def watch():
     global peak
     while not done.wait(0.02):
         peak = max(peak, held())
-watcher = threading.Thread(target=watch)
+watcher = threading.Thread(target=watch, daemon=True)
 watcher.start()
 steps = []
-world = load_world(sys.argv[1], assets=sys.argv[2], precision="bfloat16", prompts=["a gate"], report=steps.append)
+world = load_world(sys.argv[1], assets=Path(sys.argv[2]), precision="bfloat16", prompts=["a gate"], report=steps.append)
 done.set(); watcher.join()
 session = Session(world, np.full((32, 32, 3), 90, np.uint8), height=32, width=32)
 control = Control(np.tile(np.eye(4), (4, 1, 1)), np.tile([400.0, 400, 416, 240], (4, 1)),
