@@ -35,7 +35,8 @@ def watch():
 watcher = threading.Thread(target=watch, daemon=True)
 watcher.start()
 steps = []
-world = load_world(sys.argv[1], assets=Path(sys.argv[2]), precision="bfloat16", prompts=["a gate"], report=steps.append)
+world = load_world(sys.argv[1], assets=Path(sys.argv[2]), precision="bfloat16", prompts=["a gate"],
+                   report=steps.append)
 done.set(); watcher.join()
 session = Session(world, np.full((32, 32, 3), 90, np.uint8), height=32, width=32)
 control = Control(np.tile(np.eye(4), (4, 1, 1)), np.tile([400.0, 400, 416, 240], (4, 1)),
