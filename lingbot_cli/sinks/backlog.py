@@ -12,7 +12,7 @@ _PATIENCE = 0.5  # seconds; a reader looks up now and then, should nobody wake i
 
 
 class Backlog(Generic[T]):
-    """A queue that never makes its writer wait; `lost` counts the frames that did not fit.
+    """A queue that never makes its writer wait and holds `most`; `lost` counts the frames that did not fit.
 
     `_items` from `_next` on wait; those before it were taken.
     """
@@ -79,7 +79,7 @@ class Tags(Backlog[Tag]):
     """Encoded tags from a keyframe on, also those sent since the last one: a new connection begins there.
 
     `settings` are the codecs' own words, which every connection hears first. When a keyframe comes and
-    nobody is connected or more than `most` tags wait, those are lost.
+    nobody is connected or more than `most` milliseconds wait, those are lost.
     """
 
     def __init__(self, most: int) -> None:
@@ -96,7 +96,8 @@ class Tags(Backlog[Tag]):
             self._settings[item.kind] = item
             return
         if item.is_keyframe:
-            if not connected or len(self._items) - self._next > self._most:
+            waiting = self._items[self._next :]
+            if not connected or (waiting and item.time - waiting[0].time > self._most):
                 self._skip_to(len(self._items))
             del self._items[: self._next]
             self._next = 0

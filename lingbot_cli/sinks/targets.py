@@ -118,8 +118,7 @@ class RtmpOutput:
     def __init__(
         self, address: RtmpAddress, argv: list[str], fps: float, tell: Callable[[Gap], None]
     ) -> None:
-        # With audio there are about 43 more tags a second.
-        tags = Tags(round(_WAITING * (fps + 43)))
+        tags = Tags(round(_WAITING * 1000))
         self._wire: Broadcast[Tag] = Broadcast(
             address.name, lambda: RtmpLink(address, tags.settings), tags, tell
         )
@@ -143,8 +142,10 @@ class RtmpOutput:
         self._wire.check()
 
     def close(self) -> None:
-        self._encoder.close()
-        self._wire.close()
+        try:
+            self._encoder.close()
+        finally:
+            self._wire.close()
 
     def abandon(self) -> None:
         self._encoder.abandon()

@@ -189,7 +189,9 @@ def test_a_wrong_key_ends_it_before_anything_is_loaded(tmp_path, image):
     to = tmp_path / "to"
     to.write_text(f"{server.url.replace('first', 'wrong')}\n")
     try:
-        done = lingbot("stream", str(image), "--moves", "w-20", *SMALL, "--to-file", str(to), "--json")
+        done = lingbot(
+            "--debug", "stream", str(image), "--moves", "w-20", *SMALL, "--to-file", str(to), "--json"
+        )
     finally:
         server.stop()
     assert done.code == 5

@@ -11,7 +11,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from lingbot_cli.errors import LingbotError, StreamLostError, UsageError
+from lingbot_cli.errors import LingbotError, OutputError, StreamLostError, UsageError
 from lingbot_cli.sinks.base import FilmInfo
 from lingbot_cli.sinks.targets import StreamOptions, choose_target, read_urls, start_all
 from tests.rtmp import RtmpServer, free_port, until
@@ -173,6 +173,17 @@ def test_a_server_that_stops_reading_is_given_up(server):
         assert "no answer" in told[0].reason
         until(lambda: len(told) == 2)
     assert feed.longest < 0.5
+    output.abandon()
+
+
+def test_an_encoder_that_is_killed_is_said(server):
+    output = start(server.url)
+    with Feed(output):
+        until(lambda: output.delivery.sent > 5)
+        os.kill(output._encoder._link._encoder._child.pid, 9)
+        until(lambda: not output._encoder.delivery.connected)
+    with pytest.raises(OutputError, match="signal 9"):
+        output.check()
     output.abandon()
 
 
