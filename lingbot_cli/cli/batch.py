@@ -65,7 +65,7 @@ def batch(
 
     Leaves with 0 when all films are there and with 1 when one is not.
 
-    Example: lingbot batch recipes/farm/seeds.yaml -o films --jobs 2
+    Example: lingbot batch recipes/farm/seeds.yaml -o films --allow-outside
     """
     from lingbot_cli.cli.times import seconds_option
     from lingbot_cli.farm import report as reports
