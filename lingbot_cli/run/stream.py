@@ -81,13 +81,13 @@ def stream(show: Show, air: Air, display: Display, *, acks: Acks | None, clock: 
             watch.state()
             open_ends.clear()
             _close_all([output.close for output in outputs], air.record)
-            stopped.check(whole=False)
         except BaseException:
             for abort in open_ends:
                 if kept := abort():
                     display.warning(f"what was made is kept in {kept}")
             raise
-    display.done(Announcement(watch.facts() | {"latents": made.latents}, watch.summary(show.fps)))
+        display.done(Announcement(watch.facts() | {"latents": made.latents}, watch.summary(show.fps)))
+        stopped.check(whole=False)
     return made
 
 

@@ -86,9 +86,7 @@ def choose_target(url: str, options: StreamOptions, environ: Mapping[str, str]) 
         start = partial(_start_srt, match[1], url, options, find_ffmpeg(environ))
         return Target(match[1], start)
     if "://" in url:
-        raise UsageError(
-            f"--to: {scheme}:// is not spoken here", hint="use rtmp://, rtmps://, srt://, a file or null:"
-        )
+        raise UsageError(f"--to: {scheme}:// is not spoken here", hint=_SPOKEN)
     if url != "null:" and not url.lower().endswith(_ENDINGS):
         # What it was meant to be may hold a key, so it is not repeated.
         raise UsageError("--to: neither an address nor a file of a known kind", hint=_SPOKEN)

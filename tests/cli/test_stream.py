@@ -137,6 +137,7 @@ def test_a_loop_on_the_air_is_read_back_and_its_key_is_nowhere(tmp_path, image, 
     assert figures["outputs"][0]["name"] == f"rtmp://127.0.0.1:{server.port}/live"
     assert figures["paced_fps"] == pytest.approx(16, rel=0.1)
     assert on_air.said("gap")[0]["seconds"] > 0
+    assert on_air.said("done")[0]["made"] >= figures["made"]
     assert "interrupted by SIGINT" in "".join(on_air.err)
     assert record.exists()
     assert not list(tmp_path.glob("*.partial*"))
