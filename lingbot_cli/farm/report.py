@@ -15,6 +15,7 @@ from lingbot_cli.farm.foreman import Row
 from lingbot_cli.farm.shelf import Shelf
 from lingbot_cli.redact import redact
 from lingbot_cli.run.progress import duration_text
+from lingbot_cli.weights.memory import gigabytes
 
 _COLOURS = {"made": "green", "there": "cyan", "stopped": "yellow"}
 
@@ -22,15 +23,16 @@ _COLOURS = {"made": "green", "there": "cyan", "stopped": "yellow"}
 def plan_table(rows: Sequence[Row], shelf: Shelf) -> Table:
     """What `--dry-run` prints: a line for each film, the totals above."""
     drawn = Table(title=_totals(rows, shelf), title_justify="left")
-    for heading in ("film", "", "size", "frames", "length", "seed", "prompt"):
-        drawn.add_column(heading, justify="right" if heading in ("frames", "length", "seed") else "left")
+    for heading in ("film", "", "size", "frames", "length", "memory", "seed", "prompt"):
+        drawn.add_column(
+            heading, justify="right" if heading in ("frames", "length", "memory", "seed") else "left"
+        )
     for row in rows:
         each, status = row.planned, row.outcome.status if row.outcome is not None else ""
-        facts = (
-            (each.size, str(each.frames), duration_text(each.frames / each.fps))
-            if each.size
-            else ("", "", "")
-        )
+        facts = ("", "", "", "")
+        if each.size:
+            length = duration_text(each.frames / each.fps)
+            facts = (each.size, str(each.frames), length, gigabytes(each.memory))
         said = row.outcome.message if row.outcome is not None and row.outcome.message else _prompt(row)
         drawn.add_row(escape(each.task.name), _coloured(status), *facts, str(each.seed), escape(redact(said)))
     return drawn
@@ -49,7 +51,8 @@ def _totals(rows: Sequence[Row], shelf: Shelf) -> str:
         if made
         else "time not known before a first film"
     )
-    return f"{_count(len(rows), 'film')}, {len(left)} to make · {frames} frames · {time}"
+    memory = gigabytes(max((each.memory for each in left), default=0))
+    return f"{_count(len(rows), 'film')}, {len(left)} to make · {frames} frames · {time} · {memory} a worker"
 
 
 def _prompt(row: Row) -> str:
@@ -64,7 +67,9 @@ def result_table(rows: Sequence[Row]) -> Table:
     """A line for each film, the totals above."""
     drawn = Table(title=summary(rows), title_justify="left")
     for heading in ("film", "", "frames", "time", "tries", "what happened"):
-        drawn.add_column(heading, justify="right" if heading in ("frames", "time", "tries") else "left")
+        drawn.add_column(
+            heading, justify="right" if heading in ("frames", "time", "tries") else "left", overflow="fold"
+        )
     for row in rows:
         outcome = row.outcome
         assert outcome is not None

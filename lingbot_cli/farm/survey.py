@@ -7,6 +7,7 @@ from functools import lru_cache
 from lingbot_cli.errors import LingbotError, UsageError
 from lingbot_cli.farm.tasks import Task
 from lingbot_cli.run.identity import recipe
+from lingbot_cli.run.preview import memory_of
 from lingbot_cli.run.request import DEFAULT_SEED, Prepared, Request, prepare
 from lingbot_cli.timeline.source import TimelineError
 from lingbot_cli.weights.checkpoint import read_checkpoint
@@ -14,7 +15,10 @@ from lingbot_cli.weights.checkpoint import read_checkpoint
 
 @dataclass(frozen=True)
 class Planned:
-    """A task and what its film will be; `error` stands instead when it cannot be made."""
+    """A task and what its film will be, or the `error` why it cannot be made.
+
+    `memory` is the most bytes that its device will hold at once.
+    """
 
     task: Task
     frames: int = 0
@@ -23,6 +27,7 @@ class Planned:
     size: str = ""
     seed: int = 0
     recipe: str = ""
+    memory: int = 0
     error: LingbotError | None = None
 
 
@@ -64,7 +69,8 @@ def _planned(task: Task, prepared: Prepared) -> Planned:
     plan = prepared.plan
     size = f"{plan.width}x{plan.height}"
     return Planned(
-        task, plan.frames, len(plan.chunks), plan.fps, size, plan.seed, film_recipe(task, prepared)
+        *(task, plan.frames, len(plan.chunks), plan.fps, size, plan.seed, film_recipe(task, prepared)),
+        memory=memory_of(prepared)[1].peak,
     )
 
 

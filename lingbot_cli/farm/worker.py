@@ -104,6 +104,7 @@ class Worker:
 
     def _load(self, prepared: Prepared) -> "World":
         """The world of a film: the one that is loaded when it fits, else the old one leaves first."""
+        from lingbot_cli.run.memory import check_memory
         from lingbot_cli.weights.load import prompts_of
         from lingbot_cli.world.precision import pick_device
 
@@ -121,7 +122,9 @@ class Worker:
                 text.encode(prompt)
             return self._loaded[1]
         self._loaded = None
-        world = load(replace(prepared, request=replace(request, device=self.device or request.device)))
+        here = replace(prepared, request=replace(request, device=self.device or request.device))
+        check_memory(here)
+        world = load(here)
         self._loaded = key, world
         return world
 

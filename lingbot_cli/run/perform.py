@@ -106,7 +106,8 @@ def perform(
     """Render the film into `sink`, telling `display`; whatever happens, the sink ends closed or aborted.
 
     `written` is what the film's recipe says of its encoding; None leaves the recipe out. `remote` makes the
-    frames elsewhere; then nothing is loaded.
+    frames elsewhere; then nothing is loaded. `load` gives a world that may be there already, and sees to its
+    memory itself.
     Errors: what any stage raises; InterruptedRun after a signal, when the film is not whole.
     """
     from lingbot_cli.run.memory import check_memory
@@ -118,7 +119,7 @@ def perform(
     ):
         display.plan(Announcement(plan_facts(prepared), prepared.summary()))
         try:
-            if remote is None:
+            if remote is None and load is None:
                 check_memory(prepared)
             if written is not None:
                 precision = precision_of(prepared) if remote is None else None
