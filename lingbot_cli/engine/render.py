@@ -1,25 +1,25 @@
 """A film made by a remote engine, its frames into the same sinks."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import groupby
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from itertools import groupby, islice
 
 import numpy as np
 
 from lingbot_cli.control import Control
 from lingbot_cli.engine.address import Engine
-from lingbot_cli.engine.scene import Scene, control_event, init, prompt_event
-from lingbot_cli.engine.wire import GONE, Stopped, Wire, frames_of, refused
+from lingbot_cli.engine.published import published
+from lingbot_cli.engine.scene import Scene
+from lingbot_cli.engine.session import RemoteSession
+from lingbot_cli.engine.wire import Stopped
 from lingbot_cli.errors import StreamLostError
-from lingbot_cli.redact import redact
 from lingbot_cli.run.job import Made
 from lingbot_cli.run.request import Prepared
 from lingbot_cli.run.steps import Step
 from lingbot_cli.sinks.base import Sink
 
-_AHEAD = 2  # controls the server knows before it has answered the one in work
-_TRIES, _PAUSE = 5, 0.5  # attempts to come back to a world, and seconds before the first
+_AHEAD = 2  # controls the server knows while it makes the first of them
+_NONE = np.zeros(0, np.float32)  # a remote session keeps its latents to itself
 
 
 def render_remote(
@@ -43,14 +43,18 @@ def render_remote(
         if stopped():
             raise Stopped
 
+    play = exactly if exact else published
     try:
         for scene in scenes(prepared):
-            for control, shown in zip(scene.controls, Play(engine, scene, exact, idle, tell), strict=True):
-                sink.write(shown)
-                on_step(Step(chunks, control))
-                chunks += 1
-                frames += len(shown)
-                idle()
+            with closing(play(engine, scene, idle=idle, tell=tell)) as made:
+                for control, whole in zip(scene.controls, made, strict=True):
+                    if len(whole) < control.frames:
+                        raise StreamLostError(f"the engine sent {len(whole)} frames of {control.frames}")
+                    sink.write(whole[: control.frames])
+                    on_step(Step(chunks, control))
+                    chunks += 1
+                    frames += control.frames
+                    idle()
     except Stopped:
         pass
     return Made(chunks, frames, "")
@@ -70,91 +74,22 @@ def scenes(prepared: Prepared) -> Iterator[Scene]:
         controls = list(group)
         picture = prepared.images[controls[0].cut]
         yield Scene(
-            picture, controls, planned.height, planned.width, planned.fps, planned.seed, planned.scale
+            picture, planned.height, planned.width, planned.fps, planned.seed, planned.scale, controls
         )
 
 
-class Play:
-    """A scene's chunks in order, frames [T, H, W, 3] uint8 cut to the film; a lost connection is mended."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        scene: Scene,
-        exact: bool,
-        idle: Callable[[], None],
-        tell: Callable[[str], None],
-    ) -> None:
-        self._engine = engine
-        self._scene = scene
-        self._exact = exact
-        self._idle = idle
-        self._tell = tell
-        self._key: str | None = None
-        self._said = 0
-        self._got = 0
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        tries = 0
-        while self._got < len(self._scene.controls):
-            before = self._got
-            try:
-                with self._connected() as wire:
-                    yield from self._chunks(wire)
-            except GONE as gone:
-                tries = 1 if self._got > before else tries + 1
-                if self._key is None or tries > _TRIES:
-                    raise StreamLostError(
-                        f"the engine {self._engine.address} is lost: {redact(str(gone)) or 'no answer'}"
-                    ) from gone
-                self._tell("the engine is lost; coming back to its world")
-                time.sleep(_PAUSE * 2 ** (tries - 1))
-
-    @contextmanager
-    def _connected(self) -> Iterator[Wire]:
-        wire = Wire(self._engine, self._idle)
-        try:
-            message = init(self._scene, exact=self._exact)
-            if self._key is not None:
-                message |= {"resume": self._key, "have": self._got}
-            wire.send(message)
-            yield wire
-        finally:
-            wire.close()
-
-    def _chunks(self, wire: Wire) -> Iterator[np.ndarray]:
-        parts: list[np.ndarray] = []
-        if not self._exact:
-            self._ask(wire)
-        while self._got < len(self._scene.controls):
-            message = wire.receive()
-            kind = message.get("type")
-            if kind == "error":
-                raise refused(message)
-            if kind == "queue":
-                self._tell(f"the engine is busy: place {message.get('position')} in line")
-            elif kind == "session":
-                self._key = str(message["resume"])
-                self._said = int(message.get("controls", self._said))
-                self._ask(wire)
-            elif kind == "frame_batch":
-                parts.append(frames_of(message, self._scene.height, self._scene.width))
-                if message.get("is_final_frame_batch", True):
-                    frames = np.concatenate(parts)
-                    parts = []
-                    control = self._scene.controls[self._got]
-                    if len(frames) < control.frames:
-                        raise StreamLostError(f"the engine sent {len(frames)} frames of {control.frames}")
-                    self._got += 1
-                    self._ask(wire)
-                    yield frames[: control.frames]
-
-    def _ask(self, wire: Wire) -> None:
-        """Say what the coming chunks need and the server does not know yet."""
-        controls = self._scene.controls
-        if self._exact:
-            while self._said < min(len(controls), self._got + _AHEAD):
-                wire.send(control_event(self._said, controls[self._said]))
-                self._said += 1
-        elif 0 < self._got < len(controls) and controls[self._got].prompt != controls[self._got - 1].prompt:
-            wire.send(prompt_event(self._got, controls[self._got].prompt))
+def exactly(
+    engine: Engine, scene: Scene, *, idle: Callable[[], None], tell: Callable[[str], None]
+) -> Generator[np.ndarray, None, None]:
+    """The frames [T, H, W, 3] uint8 of every chunk, told a few ahead so that the server never waits."""
+    session = RemoteSession(engine, scene, idle=idle, tell=tell)
+    ahead = iter(scene.controls)
+    try:
+        for control in islice(ahead, _AHEAD):
+            session.denoise(control)
+        for _ in scene.controls:
+            yield session.decode(_NONE)
+            for control in islice(ahead, 1):
+                session.denoise(control)
+    finally:
+        session.close()

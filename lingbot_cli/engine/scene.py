@@ -18,38 +18,37 @@ _PAIRS = (("w", "s"), ("d", "a"), ("l", "j"), ("i", "k"))
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """What is made from one first picture [H, W, 3] uint8; `scale` is what translations are divided by."""
+    """What is made from one first picture [H, W, 3] uint8; `scale` is what translations are divided by.
+
+    `controls` may be unknown, and empty, where they come while it is made.
+    """
 
     picture: np.ndarray
-    controls: Sequence[Control]
     height: int
     width: int
     fps: float
     seed: int
     scale: float
+    controls: Sequence[Control] = ()
 
 
-def init(scene: Scene, *, exact: bool) -> dict[str, Any]:
-    """The message a scene begins with."""
+def init(scene: Scene, first: Control, *, exact: bool) -> dict[str, Any]:
+    """The message a scene begins with; `first` is its first chunk's Control."""
     buffer = io.BytesIO()
     Image.fromarray(scene.picture).save(buffer, "png")
-    chunk = len(scene.controls[0].poses)
     message = {
         "type": "init",
-        "prompt": scene.controls[0].prompt,
+        "prompt": first.prompt,
         "first_frame": buffer.getvalue(),
         "size": f"{scene.width}x{scene.height}",
         "fps": scene.fps,
-        "num_frames": 4 * chunk - 3,
+        "num_frames": 4 * len(first.poses) - 3,
         "seed": scene.seed,
         "guidance_scale": 1.0,
-        "max_chunks": len(scene.controls),
         "realtime_output_format": "raw",
         "realtime_output_pacing": False,
     }
-    if exact:
-        return {**message, "controls": True, "scale": scene.scale}
-    return {**message, "condition_inputs": {"camera_actions": script(scene.controls)}}
+    return {**message, "controls": True, "scale": scene.scale} if exact else message
 
 
 def control_event(number: int, control: Control) -> dict[str, Any]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lingbot_cli.world.session import Session
 
 _WAITING_CONTROLS = 8
-_REMEMBERED = 3  # chunks that were sent, for a client that did not get them
+_REMEMBERED = 4  # chunks that were sent, for a client that did not get them
 
 
 @dataclass(frozen=True, eq=False)

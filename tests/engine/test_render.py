@@ -77,8 +77,8 @@ def test_a_connection_that_breaks_is_mended_and_the_film_is_the_same(tmp_path, f
 
 def test_an_engine_that_is_gone_for_good_leaves_a_playable_part_and_5(tmp_path, film, world, monkeypatch):
     monkeypatch.setenv("LINGBOT_TOKEN", TOKEN)
-    monkeypatch.setattr("lingbot_cli.engine.render._TRIES", 1)
-    monkeypatch.setattr("lingbot_cli.engine.render._PAUSE", 0.01)
+    monkeypatch.setattr("lingbot_cli.engine.session._TRIES", 1)
+    monkeypatch.setattr("lingbot_cli.engine.session._PAUSE", 0.01)
     with serving(Rooms(grace=0), world=world) as served, Flaky(served.port, cut_after=60_000) as proxy:
         done = lingbot(*film, "-o", f"{tmp_path}/film.mkv", "--engine", f"ws://127.0.0.1:{proxy.port}")
     assert done.code == 5, done.stderr
