@@ -1,5 +1,6 @@
 """`lingbot batch`: many films from one jobs file."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -39,6 +40,9 @@ def batch(
     bring: Annotated[
         bool, typer.Option("--bring", help="With --on: send the jobs' folder there and bring films back.")
     ] = False,
+    engine: Annotated[
+        str | None, typer.Option(help="Have every film made by a server at ws://HOST:PORT, as render does.")
+    ] = None,
     shard: Annotated[
         str, typer.Option(help="I/N: only the I-th of N equal parts, from 1.", envvar="LINGBOT_SHARD")
     ] = "1/1",
@@ -68,6 +72,7 @@ def batch(
     Example: lingbot batch recipes/farm/seeds.yaml -o films --allow-outside
     """
     from lingbot_cli.cli.times import seconds_option
+    from lingbot_cli.engine.address import Elsewhere
     from lingbot_cli.farm import report as reports
     from lingbot_cli.farm.foreman import Rules
     from lingbot_cli.farm.run import part, rows_of, run
@@ -81,6 +86,8 @@ def batch(
     rules = Rules(retry, seconds_option("--timeout", timeout), fail_fast)
     source = read_source(jobs, lambda: env.stdin.buffer.read())
     tasks = read_tasks(source, allow_outside=allow_outside, overwrite=overwrite)
+    elsewhere = Elsewhere.of(engine, None, env.environ)
+    tasks = [replace(task, request=replace(task.request, elsewhere=elsewhere)) for task in tasks]
     rows = rows_of(survey(part(tasks, shard)), Shelf(output))
     if dry_run:
         env.out.print(reports.plan_table(rows, Shelf(output)), width=_width(env))

@@ -1,6 +1,5 @@
 """`lingbot render`: one film, from an image and a timeline."""
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -162,8 +161,7 @@ def render(
     Example: lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml -o walk.mp4
     """
     from lingbot_cli.cli.times import time_option
-    from lingbot_cli.engine.address import Engine
-    from lingbot_cli.engine.render import render_remote
+    from lingbot_cli.engine.address import Elsewhere
     from lingbot_cli.errors import LingbotError, UsageError
     from lingbot_cli.run.display import choose_display
     from lingbot_cli.run.excerpt import excerpt
@@ -193,23 +191,18 @@ def render(
     settings = Settings(
         chunk, window, sink_frames, shift, parse_steps(steps), decode=decode, text_on=text_on, offload=offload
     )
-    request = Request(
-        image, timeline, moves, poses, flags, size, seed, model, assets, where, precision, settings
-    )
-    served, remote = None, None
     if engine is not None:
-        where_to = Engine.of(engine, env.environ)
         _check_alone(gpus, gang, resume or fork_at or keep_latents or frames)
-        served = where_to.served()
+        keeping = None
+    elsewhere = Elsewhere.of(engine, model, env.environ)
+    request = Request(
+        image, timeline, moves, poses, flags, size, seed, model, assets, where, precision, settings, elsewhere
+    )
     if gang or gpus > 1:
         check_shared(timeline, resuming=bool(resume or fork_at))
     try:
-        described = served.described(model) if served is not None else None
-        prepared = prepare(request, lambda: env.stdin.buffer.read(), checkpoint=described)
+        prepared = prepare(request, lambda: env.stdin.buffer.read())
         prepared = prepared if frames is None else excerpt(prepared, frames)
-        if served is not None:
-            keeping = None
-            remote = partial(render_remote, where_to, prepared, exact=served.exact)
         if gang and not gang.leads:
             return follow(prepared, gang)
         if gpus > 1 and not gang:
@@ -235,16 +228,7 @@ def render(
         if save_poses is not None:
             write_poses(prepared.film.track, save_poses)
         written = None if no_metadata else {"quality": quality, "codec": codec, "crf": crf, "frames": frames}
-        perform(
-            prepared,
-            sink,
-            display,
-            written=written,
-            clock=env.clock,
-            keeping=keeping,
-            gang=gang,
-            remote=remote,
-        )
+        perform(prepared, sink, display, written=written, clock=env.clock, keeping=keeping, gang=gang)
     except LingbotError as error:
         display.error(error)
         raise

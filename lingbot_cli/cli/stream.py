@@ -54,6 +54,10 @@ def stream(
     preview: Annotated[
         bool, typer.Option("--preview", help="Show the film while it is made, on a page of this machine.")
     ] = False,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="Have it made by lingbot serve at ws://HOST:PORT; its token from LINGBOT_TOKEN."),
+    ] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Begin the timeline again when it is over.")] = False,
     duration: Duration = None,
     pace: Annotated[
@@ -97,6 +101,7 @@ def stream(
 
     Example: lingbot stream samples/courtyard-day.png -t recipes/look-around.jsonl --loop --to rtmp://HOST/APP/KEY
     """
+    from lingbot_cli.engine.address import Elsewhere
     from lingbot_cli.errors import LingbotError, UsageError
     from lingbot_cli.run.display import choose_display
     from lingbot_cli.run.request import Request
@@ -126,7 +131,8 @@ def stream(
     flags = Flags(prompt=prompt, fps=fps, duration=duration, allow_outside=allow_outside)
     parts = Settings(decode=decode, text_on=text_on, offload=offload)
     request = Request(
-        image, timeline, moves, poses, flags, size, seed, model, assets, device, precision, parts
+        *(image, timeline, moves, poses, flags, size, seed, model, assets, device, precision, parts),
+        elsewhere=Elsewhere.of(engine, model, env.environ),
     )
     display = choose_display(quiet=quiet, as_json=as_json, err=env.err, json_to=env.out)
     if preview:

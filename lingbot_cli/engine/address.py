@@ -117,6 +117,24 @@ class Remote:
     differences: tuple[Difference, ...] = ()
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """Where a film's model runs, when not here; `exact`: it takes whole chunks of poses."""
+
+    engine: Engine
+    model: Remote
+    exact: bool
+
+    @classmethod
+    def of(cls, text: str | None, model: str | None, environ: Mapping[str, str]) -> "Elsewhere | None":
+        """What `--engine` names, asked what it serves; None without one. `model` as in `Served.described`."""
+        if text is None:
+            return None
+        engine = Engine.of(text, environ)
+        served = engine.served()
+        return cls(engine, served.described(model), served.exact)
+
+
 def _facts(model: dict[str, Any]) -> dict[str, Any]:
     numbers = {key: model[key] for key in ("chunk", "fps", "area") if type(model.get(key)) is int}
     texts = {key: model[key] for key in ("licence", "identity") if isinstance(model.get(key), str)}

@@ -7,7 +7,7 @@ from itertools import groupby, islice
 import numpy as np
 
 from lingbot_cli.control import Control
-from lingbot_cli.engine.address import Engine
+from lingbot_cli.engine.address import Elsewhere, Engine
 from lingbot_cli.engine.published import published
 from lingbot_cli.engine.scene import Scene
 from lingbot_cli.engine.session import RemoteSession
@@ -23,14 +23,12 @@ _NONE = np.zeros(0, np.float32)  # a remote session keeps its latents to itself
 
 
 def render_remote(
-    engine: Engine,
+    elsewhere: Elsewhere,
     prepared: Prepared,
     sink: Sink,
     stopped: Callable[[], bool],
     on_step: Callable[[Step], None],
     tell: Callable[[str], None],
-    *,
-    exact: bool,
 ) -> Made:
     """Render into an open sink until the film is whole or `stopped`; `tell` hears what is worth knowing.
 
@@ -43,10 +41,10 @@ def render_remote(
         if stopped():
             raise Stopped
 
-    play = exactly if exact else published
+    play = exactly if elsewhere.exact else published
     try:
         for scene in scenes(prepared):
-            with closing(play(engine, scene, idle=idle, tell=tell)) as made:
+            with closing(play(elsewhere.engine, scene, idle=idle, tell=tell)) as made:
                 for control, whole in zip(scene.controls, made, strict=True):
                     if len(whole) < control.frames:
                         raise StreamLostError(f"the engine sent {len(whole)} frames of {control.frames}")

@@ -39,6 +39,8 @@ class Preparer:
         self._seedless = lru_cache(maxsize=1)(self._prepare)
 
     def _prepare(self, request: Request) -> Prepared:
+        if request.elsewhere is not None:
+            return prepare(request)
         return prepare(request, checkpoint=self._checkpoint(request.model, request.assets))
 
     def prepare(self, request: Request) -> Prepared:

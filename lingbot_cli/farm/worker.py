@@ -82,8 +82,10 @@ class Worker:
         shelf, name = Shelf(self.folder), film_recipe(task, prepared)
         path = str(shelf.path(task.name))
         shelf.make_room(task.name)
-        keeping = _keeping(Trail.beside(path), prepared)
-        options = replace(task.options, overwrite=task.options.overwrite or _whole(keeping, prepared))
+        # A film that is made elsewhere leaves no latents here to go on from.
+        keeping = None if task.request.elsewhere is not None else _keeping(Trail.beside(path), prepared)
+        whole = keeping is not None and _whole(keeping, prepared)
+        options = replace(task.options, overwrite=task.options.overwrite or whole)
         sink = choose_sinks([path], options, self.environ)
         written = {"quality": options.quality, "codec": options.codec, "crf": options.crf}
         made = perform(
@@ -99,7 +101,8 @@ class Worker:
         shelf.put(
             task.name, {"recipe": name, "frames": made.frames, "latents": made.latents, "seconds": seconds}
         )
-        keeping.trail.clear()
+        if keeping is not None:
+            keeping.trail.clear()
         return Outcome("made", frames=made.frames, seconds=seconds, latents=made.latents)
 
     def _load(self, prepared: Prepared) -> "World":

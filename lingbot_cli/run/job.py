@@ -102,12 +102,19 @@ def _decode(made: Generator[Chunk, None, None]) -> Iterator[Chunk]:
         for chunk in chunks:
             step, latents, frames = chunk.step, chunk.latents, None
             if step.decode:
-                frames = chunk.session.decode(latents).cpu().numpy()
+                frames = _on_host(chunk.session.decode(latents))
                 if step.shown and len(frames) < step.control.frames:
                     raise ValueError(
                         f"chunk {step.index} has {len(frames)} frames, not {step.control.frames}"
                     )
                 frames = frames[step.hide : step.control.frames]
             if step.latents is None:
-                latents = latents.float().cpu().numpy()
+                latents = _on_host(latents)
             yield Chunk(step, chunk.session, latents, frames)
+
+
+def _on_host(values: Any) -> np.ndarray:
+    """What a session made, as an array of whole or float32 numbers; a remote session's are arrays already."""
+    if isinstance(values, np.ndarray):
+        return values
+    return (values.float() if values.is_floating_point() else values).cpu().numpy()

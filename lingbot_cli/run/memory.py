@@ -20,7 +20,7 @@ def check_memory(prepared: Prepared) -> Estimate:
 
 def check_show(show: Show) -> Estimate:
     """The same of a stream, which fills its memory's window however long it is."""
-    device, precision = _where(show.request, show.checkpoint)
+    device, precision = _where(show.request, show.here)
     settings, preset = show.request.settings, show.checkpoint.preset
     setup = Setup(
         height=show.height,
@@ -32,7 +32,7 @@ def check_show(show: Show) -> Estimate:
         offload=settings.offload,
         latents=max(preset.window, (show.chunks or 1) * preset.chunk),
     )
-    return _check(show.checkpoint, setup)
+    return _check(show.here, setup)
 
 
 def _where(request: Request, checkpoint: Checkpoint) -> tuple[torch.device, str]:

@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from lingbot_cli.world.world import World
 
 
-Remote = Callable[[Sink, Callable[[], bool], Callable[[Step], None], Callable[[str], None]], Made]
-"""Makes a film elsewhere: into a sink, until stopped, counting its chunks and telling what happens."""
-
-
 @dataclass(frozen=True)
 class Opened:
     """A world that is loaded and knows the first images of its scenes; `phase` measures its steps."""
@@ -101,28 +97,27 @@ def perform(
     keeping: Keeping | None = None,
     load: Callable[[Prepared], "World"] | None = None,
     gang: Gang | None = None,
-    remote: Remote | None = None,
 ) -> Made:
     """Render the film into `sink`, telling `display`; whatever happens, the sink ends closed or aborted.
 
-    `written` is what the film's recipe says of its encoding; None leaves the recipe out. `remote` makes the
-    frames elsewhere; then nothing is loaded. `load` gives a world that may be there already, and sees to its
-    memory itself.
+    `written` is what the film's recipe says of its encoding; None leaves the recipe out. Where the
+    request says so the frames are made elsewhere; then nothing is loaded here. `load` gives a world that may
+    be there already, and sees to its memory itself.
     Errors: what any stage raises; InterruptedRun after a signal, when the film is not whole.
     """
     from lingbot_cli.run.memory import check_memory
 
-    film = prepared.info()
+    film, elsewhere = prepared.info(), prepared.request.elsewhere
     with (
         Interruption(display.warning).listening() as stopped,
         keeping.trail.alone() if keeping else nullcontext(),
     ):
         display.plan(Announcement(plan_facts(prepared), prepared.summary()))
         try:
-            if remote is None and load is None:
+            if elsewhere is None and load is None:
                 check_memory(prepared)
             if written is not None:
-                precision = precision_of(prepared) if remote is None else None
+                precision = precision_of(prepared) if elsewhere is None else None
                 recipe = recipe_of(prepared, precision=precision, written=written)
                 film = replace(film, metadata=metadata_of(recipe))
             sink.open(film)
@@ -131,9 +126,11 @@ def perform(
             def count(step: Step) -> None:
                 display.chunk(meter.count(step.shown, prepared.plan.chunks[step.index].keys))
 
-            if remote is not None:
+            if elsewhere is not None:
+                from lingbot_cli.engine.render import render_remote
+
                 stopped.politely = True
-                made = remote(sink, stopped, count, display.warning)
+                made = render_remote(elsewhere, prepared, sink, stopped, count, display.warning)
             else:
                 past = keeping.take_up(prepared, display) if keeping else None
                 world = (load or _load_telling(display))(prepared)

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from lingbot_cli.control import Control
+from lingbot_cli.engine.address import Elsewhere
 from lingbot_cli.image import fitting_size, framed, parse_size, read_image
 from lingbot_cli.plan import Plan, plan
 from lingbot_cli.sinks.base import Chapter, FilmInfo
@@ -56,6 +57,7 @@ class Request:
     device: str | None = None
     precision: str | None = None
     settings: Settings = field(default_factory=Settings)
+    elsewhere: Elsewhere | None = None
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,7 @@ class Prepared:
     @property
     def here(self) -> Checkpoint:
         """The checkpoint on this machine; TypeError for a model that runs elsewhere."""
-        if not isinstance(self.checkpoint, Checkpoint):
-            raise TypeError("the film's model is not on this machine")
-        return self.checkpoint
+        return on_this_machine(self.checkpoint)
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -123,22 +123,31 @@ class Prepared:
         return "\n".join([film, run, *map(str, self.checkpoint.differences), *notes])
 
 
+def on_this_machine(checkpoint: Described) -> Checkpoint:
+    """A checkpoint that can be loaded; TypeError for a model that runs elsewhere."""
+    if not isinstance(checkpoint, Checkpoint):
+        raise TypeError("the model is not on this machine")
+    return checkpoint
+
+
+def described(request: Request, checkpoint: Checkpoint | None = None) -> Described:
+    """The request's model as films are planned with it: one that runs elsewhere, or one on this machine."""
+    if request.elsewhere is not None:
+        return request.elsewhere.model
+    return with_settings(checkpoint or read_checkpoint(request.model, request.assets), request.settings)
+
+
 def prepare(
-    request: Request, stdin: Callable[[], bytes] | None = None, *, checkpoint: Described | None = None
+    request: Request, stdin: Callable[[], bytes] | None = None, *, checkpoint: Checkpoint | None = None
 ) -> Prepared:
     """Read and check everything the film needs but the weights themselves; nothing is written.
 
-    `checkpoint` is given where the model is not read from this machine.
-
     Errors: UsageError with all that is wrong in a timeline at once, SetupError for a model that is not here.
     """
-    if checkpoint is None:
-        checkpoint = read_checkpoint(request.model, request.assets)
-    if isinstance(checkpoint, Checkpoint):
-        checkpoint = with_settings(checkpoint, request.settings)
+    model = described(request, checkpoint)
     piped = stdin() if request.timeline == "-" and stdin is not None else b""
     chosen = film(
-        checkpoint.preset.chunk,
+        model.preset.chunk,
         timeline=request.timeline,
         moves=request.moves,
         poses=request.poses,
@@ -148,14 +157,14 @@ def prepare(
     cuts = [path for _, path in chosen.track.cuts]
     images: dict[Path | None, np.ndarray] = {None: read_image(request.image)}
     images |= {path: read_image(path) for path in dict.fromkeys(cuts)}
-    height, width = _size(request, chosen, images[None], checkpoint.preset.area)
+    height, width = _size(request, chosen, images[None], model.preset.area)
     images = {path: framed(image, height, width) for path, image in images.items()}
     seed = next(seed for seed in (request.seed, chosen.header.seed, DEFAULT_SEED) if seed is not None)
-    planned = plan(chosen.track, checkpoint.preset, height=height, width=width, seed=seed)
+    planned = plan(chosen.track, model.preset, height=height, width=width, seed=seed)
     text = None
     if request.timeline is not None:
         text = (piped if request.timeline == "-" else Path(request.timeline).read_bytes()).decode()
-    return Prepared(request, checkpoint, chosen, planned, tuple(controls(chosen.track)), images, text)
+    return Prepared(request, model, chosen, planned, tuple(controls(chosen.track)), images, text)
 
 
 def _size(request: Request, chosen: Film, image: np.ndarray, area: int) -> tuple[int, int]:

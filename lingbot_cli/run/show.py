@@ -11,15 +11,22 @@ from lingbot_cli.camera.relative import FIXED_SCALE
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
 from lingbot_cli.image import fitting_size, framed, parse_size, read_image
-from lingbot_cli.run.request import DEFAULT_SEED, UNTRAINED, Request, prepare
+from lingbot_cli.run.request import (
+    DEFAULT_SEED,
+    UNTRAINED,
+    Described,
+    Request,
+    described,
+    on_this_machine,
+    prepare,
+)
 from lingbot_cli.timeline.events import Header
 from lingbot_cli.timeline.live import LiveTimeline
 from lingbot_cli.timeline.load import load
 from lingbot_cli.timeline.loop import loop
 from lingbot_cli.timeline.moves import parse_moves
 from lingbot_cli.timeline.schedule import nearest, schedule
-from lingbot_cli.weights.checkpoint import Checkpoint, read_checkpoint
-from lingbot_cli.weights.settings import with_settings
+from lingbot_cli.weights.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,7 @@ class Show:
     """A stream ready to be made; `frames` and `chunks` are None when nobody knows how many there will be."""
 
     request: Request
-    checkpoint: Checkpoint
+    checkpoint: Described
     image: np.ndarray
     height: int
     width: int
@@ -38,6 +45,11 @@ class Show:
     prompts: tuple[str, ...] = ()
     frames: int | None = None
     chunks: int | None = None
+
+    @property
+    def here(self) -> Checkpoint:
+        """The checkpoint on this machine; TypeError for a model that runs elsewhere."""
+        return on_this_machine(self.checkpoint)
 
     def picture(self, cut: Path | None) -> np.ndarray:
         """The first image of a scene, [H, W, 3] uint8."""
@@ -72,7 +84,7 @@ def film_show(request: Request) -> Show:
     film = prepare(request)
     return Show(
         request,
-        film.here,
+        film.checkpoint,
         film.images[None],
         film.plan.height,
         film.plan.width,
@@ -105,7 +117,7 @@ def loop_show(request: Request) -> Show:
 
 def live_show(request: Request, header: Mapping[str, Any], *, remember: bool) -> tuple[Show, LiveTimeline]:
     """A world that goes where it is told while it runs; `header` as plain values."""
-    checkpoint = with_settings(read_checkpoint(request.model, request.assets), request.settings)
+    checkpoint = described(request)
     flags = request.flags
     live = LiveTimeline(
         checkpoint.preset.chunk,

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from lingbot_cli.errors import LingbotError
+from lingbot_cli.errors import LingbotError, UsageError
 from lingbot_cli.run.acks import Acks
 from lingbot_cli.run.display import Announcement, Display
 from lingbot_cli.run.job import Made, render
@@ -71,7 +71,7 @@ def stream(show: Show, air: Air, display: Display, *, acks: Acks | None, clock: 
             watch.pacer = pacer
             pacer.open(film)
             open_ends.insert(0, pacer.abort)
-            begin = _open_world(show)
+            begin = _open_world(show) if show.request.elsewhere is None else _reach_world(show, display)
             stopped.politely = True
             sink = TeeSink([air.record, pacer]) if air.record is not None else pacer
             made = render(fresh(show.controls), begin, sink, stopped=stopped, on_chunk=watch.chunk)
@@ -111,7 +111,7 @@ def _open_world(show: Show) -> Callable[[Path | None], "Session"]:
     check_show(show)
     request = show.request
     world = load_world(
-        show.checkpoint,
+        show.here,
         device=request.device,
         precision=request.precision,
         decode=request.settings.decode,
@@ -128,5 +128,23 @@ def _open_world(show: Show) -> Callable[[Path | None], "Session"]:
             seed=show.seed,
             scale=show.scale,
         )
+
+    return begin
+
+
+def _reach_world(show: Show, display: Display) -> Callable[[Path | None], Any]:
+    """The same of a world that lives on a server."""
+    from lingbot_cli.engine.scene import Scene
+    from lingbot_cli.engine.session import RemoteSession
+
+    elsewhere = show.request.elsewhere
+    if elsewhere is None or not elsewhere.exact:
+        raise UsageError(
+            "streams need an engine that takes exact poses", hint="use lingbot serve, or render a film first"
+        )
+
+    def begin(cut: Path | None) -> Any:
+        scene = Scene(show.picture(cut), show.height, show.width, show.fps, show.seed, show.scale)
+        return RemoteSession(elsewhere.engine, scene, idle=lambda: None, tell=display.warning)
 
     return begin
