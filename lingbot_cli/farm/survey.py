@@ -11,6 +11,7 @@ from lingbot_cli.run.preview import memory_of
 from lingbot_cli.run.request import DEFAULT_SEED, Prepared, Request, prepare
 from lingbot_cli.timeline.source import TimelineError
 from lingbot_cli.weights.checkpoint import read_checkpoint
+from lingbot_cli.weights.probe import free_gpus
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,10 @@ class Preparer:
 def survey(tasks: Sequence[Task]) -> list[Planned]:
     """Every task planned; UsageError with the errors of all timelines, each said once."""
     preparer, planned, wrong = Preparer(), [], {}
+    device = "cuda" if free_gpus() else "cpu"  # asked once: asking takes a while
     for task in tasks:
         try:
-            planned.append(_planned(task, preparer.prepare(task.request)))
+            planned.append(_planned(task, preparer.prepare(task.request), device))
         except TimelineError as error:
             wrong[str(error)] = error
         except LingbotError as error:
@@ -67,12 +69,13 @@ def survey(tasks: Sequence[Task]) -> list[Planned]:
     return planned
 
 
-def _planned(task: Task, prepared: Prepared) -> Planned:
+def _planned(task: Task, prepared: Prepared, device: str) -> Planned:
     plan = prepared.plan
     size = f"{plan.width}x{plan.height}"
+    placed = replace(prepared, request=replace(prepared.request, device=prepared.request.device or device))
     return Planned(
         *(task, plan.frames, len(plan.chunks), plan.fps, size, plan.seed, film_recipe(task, prepared)),
-        memory=memory_of(prepared)[1].peak,
+        memory=memory_of(placed)[1].peak,
     )
 
 
