@@ -1,5 +1,6 @@
 """Clips as a batch to learn from: noise, prompts, and now and then a long silence after the beginning."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,86 +16,97 @@ from training.teacher import CHUNK, SCHEDULE, Batch
 from training.team import DEVICE
 from training.train_text import encoder, rows
 
-_POOL = 250
+_POOL = 250  # prompts of each mood, and of none
+_LINES = 3  # prompts a clip hears at most
 _TEXT_LEN = PRESETS["built-in"].text_len
 
 
-class Prompts:
-    """Many prompts for every mood, and for none, as rows [64, text_dim]."""
-
-    def __init__(self, folder: Path, seed: int) -> None:
-        model = encoder(torch.load(folder / "text.pt", weights_only=True))
-        rng = np.random.default_rng(seed)
-        self.rows = []
-        for mood in (*range(len(MOODS)), None):
-            with torch.no_grad():
-                found = rows(model, [prompt(rng, mood) for _ in range(_POOL)])
-            padded = [torch.nn.functional.pad(r, (0, 0, 0, _TEXT_LEN - len(r))) for r in found]
-            self.rows.append(torch.stack(padded))
-
-    def some(self, rng: np.random.Generator, mood: int | None) -> Tensor:
-        return self.rows[len(MOODS) if mood is None else mood][rng.integers(_POOL)]
+def pool(folder: Path, seed: int) -> Tensor:
+    """Many prompts as rows [moods + 1, _POOL, 64, text_dim]; the last kind asks for no mood."""
+    model = encoder(torch.load(folder / "text.pt", weights_only=True))
+    rng = np.random.default_rng(seed)
+    found = []
+    for mood in (*range(len(MOODS)), None):
+        with torch.no_grad():
+            spoken = rows(model, [prompt(rng, mood) for _ in range(_POOL)])
+        found.append(torch.stack([torch.nn.functional.pad(r, (0, 0, 0, _TEXT_LEN - len(r))) for r in spoken]))
+    return torch.stack(found).to(DEVICE)
 
 
-def batch(data: Latents, prompts: Prompts, rng: np.random.Generator, count: int) -> Batch:
-    """`count` random clips.
+@dataclass(frozen=True)
+class Source:
+    """All clips and prompts, where the training runs."""
 
-    A third of them play far into a film: their sink is the beginning of some other clip, their condition has
-    settled, and the two chunks that have no past are not learned from.
-    """
-    which = rng.integers(len(data.clean), size=count)
-    other = rng.integers(len(data.clean), size=count)
-    far = rng.random(count) < 0.35
-    cut = data.clean.shape[2] // CHUNK
-    clean, told, rays, where, text, said, starts, counts = [], [], [], [], [], [], [], []
-    for i, j, late in zip(which, other, far, strict=True):
-        film, condition = data.clean[i].float(), data.told[i].float()
-        mask = torch.zeros(4, *condition.shape[1:])
-        mask[:, 0] = 1
-        camera = told_rays(data.asked[i].numpy(), float(data.focal[i]))
-        moods, places = data.moods[i].clone(), data.where[i]
-        start, learned = torch.arange(cut) * CHUNK, torch.ones(cut)
-        if late:
-            film, condition, camera, places = film.clone(), condition.clone(), camera.clone(), places.clone()
-            film[:, :CHUNK], places[:CHUNK] = data.clean[j][:, :CHUNK].float(), data.where[j][:CHUNK]
-            condition[:, :CHUNK] = data.told[j][:, :CHUNK].float()
-            condition[:, CHUNK:] = data.grey[:, None].float()
-            camera[:, :CHUNK] = told_rays(data.asked[j].numpy(), float(data.focal[j]))[:, :CHUNK]
-            moods[0] = data.moods[j][0]
-            start[1:] += CHUNK * int(np.exp(rng.uniform(0, np.log(1500))))
-            learned[:2] = 0
-        clean.append(_chunks(film))
-        told.append(_chunks(torch.cat([mask, condition])))
-        rays.append(_chunks(camera))
-        where.append(places.view(cut, CHUNK, -1))
-        heard, lines = _said(moods, prompts, rng)
-        text.append(lines)
-        said.append(heard)
-        starts.append(start)
-        counts.append(learned)
-    stacked = [torch.stack(x) for x in (clean, told, rays, text, said, starts, counts, where)]
-    return Batch(*(x.to(DEVICE) for x in stacked))
+    data: Latents
+    prompts: Tensor
 
+    @property
+    def chunks(self) -> int:
+        return self.data.clean.shape[2] // CHUNK
 
-def _said(moods: Tensor, prompts: Prompts, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Which line each chunk hears [J], and three lines [3, 64, text_dim].
+    def batch(self, rng: np.random.Generator, count: int) -> Batch:
+        """`count` random clips.
 
-    The beginning is often told nothing of its mood, and keeps it; a change is always named.
-    """
-    changes = [0] + [j for j in range(1, len(moods)) if moods[j] != moods[j - 1]]
-    lines = []
-    for n, j in enumerate(changes):
-        silent = n == 0 and rng.random() < 0.3
-        lines.append(prompts.some(rng, None if silent else int(moods[j])))
-    heard = torch.zeros(len(moods), dtype=torch.int64)
-    for n, j in enumerate(changes):
-        heard[j:] = n
-    later = int(rng.integers(1, len(moods)))
-    if len(changes) == 1 and rng.random() < 0.3:  # other words, the same light
-        lines.append(prompts.some(rng, None if rng.random() < 0.5 else int(moods[0])))
-        heard[later:] = 1
-    lines += [torch.zeros_like(lines[0])] * (3 - len(lines))
-    return heard, torch.stack(lines)
+        A third of them play far into a film: their sink is the beginning of some other clip, their condition
+        has settled, and the two chunks that have no past are not learned from.
+        """
+        data, size = self.data, len(self.data.clean)
+        i, j = (torch.from_numpy(rng.integers(size, size=count)).to(DEVICE) for _ in range(2))
+        far = torch.from_numpy(rng.random(count) < 0.35).to(DEVICE)
+
+        def spliced(x: Tensor, axis: int) -> Tensor:
+            own, sink = x[i].float(), x[j].float().narrow(axis, 0, CHUNK)
+            late = far.view(-1, *[1] * (own.dim() - 1))
+            head = torch.where(late, sink, own.narrow(axis, 0, CHUNK))
+            return torch.cat([head, own.narrow(axis, CHUNK, own.shape[axis] - CHUNK)], axis)
+
+        told = spliced(data.told, 2)
+        settled = (
+            far.view(-1, 1, 1, 1, 1) & (torch.arange(told.shape[2], device=DEVICE) >= CHUNK)[:, None, None]
+        )
+        told = torch.where(settled, data.grey[:, None].float(), told)
+        mask = torch.zeros_like(told[:, :4])
+        mask[:, :, 0] = 1
+        focal = torch.where(far[:, None], data.focal[j, None], data.focal[i, None]).expand(-1, CHUNK)
+        focal = torch.cat([focal, data.focal[i, None].expand(-1, told.shape[2] - CHUNK)], 1)
+        starts = (torch.arange(self.chunks, device=DEVICE) * CHUNK).repeat(count, 1)
+        gap = CHUNK * np.exp(rng.uniform(0, np.log(1500), count)).astype(np.int64)
+        starts[:, 1:] += (torch.from_numpy(gap).to(DEVICE) * far)[:, None]
+        counts = torch.ones(count, self.chunks, device=DEVICE)
+        counts[:, :2] -= far[:, None].float()
+        moods = torch.cat(
+            [torch.where(far, data.moods[j, 0], data.moods[i, 0])[:, None], data.moods[i, 1:]], 1
+        )
+        lines, said = self._said(moods.cpu().numpy(), rng)
+        return Batch(
+            clean=_chunks(spliced(data.clean, 2)),
+            condition=_chunks(torch.cat([mask, told], 1)),
+            rays=_chunks(told_rays(spliced(data.steps, 1), focal.float())),
+            rows=lines,
+            said=said,
+            starts=starts,
+            counts=counts,
+            where=spliced(data.where, 1).unflatten(1, (-1, CHUNK)),
+        )
+
+    def _said(self, moods: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Three lines a clip [B, 3, 64, text_dim] and which of them each chunk [B, J] hears.
+
+        The beginning is often told nothing of its mood, and keeps it; a change is always named.
+        """
+        none = len(MOODS)
+        kinds, heard = np.full((len(moods), _LINES), none), np.zeros(moods.shape, np.int64)
+        for b, clip in enumerate(moods):
+            changes = [0] + [k for k in range(1, len(clip)) if clip[k] != clip[k - 1]]
+            changes = changes[:_LINES]
+            for n, k in enumerate(changes):
+                kinds[b, n] = none if n == 0 and rng.random() < 0.3 else clip[k]
+                heard[b, k:] = n
+            if len(changes) == 1 and rng.random() < 0.3:  # other words, the same light
+                kinds[b, 1] = none if rng.random() < 0.5 else clip[0]
+                heard[b, rng.integers(1, len(clip)) :] = 1
+        which = torch.from_numpy(rng.integers(_POOL, size=kinds.shape)).to(DEVICE)
+        return self.prompts[torch.from_numpy(kinds).to(DEVICE), which], torch.from_numpy(heard).to(DEVICE)
 
 
 def noised(clean: Tensor, copies: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -113,5 +125,5 @@ def noised(clean: Tensor, copies: int, generator: torch.Generator) -> tuple[Tens
 
 
 def _chunks(x: Tensor) -> Tensor:
-    """[C, F, h, w] to [F/c, C, c, h, w]."""
-    return x.unflatten(1, (-1, CHUNK)).movedim(1, 0)
+    """[B, C, F, h, w] to [B, F/c, C, c, h, w]."""
+    return x.unflatten(2, (-1, CHUNK)).movedim(2, 1)

@@ -9,6 +9,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from lingbot_cli.camera.path import Stance
+from lingbot_cli.camera.relative import relative
 from lingbot_cli.world.condition import fit
 from lingbot_cli.world.vae import VAE
 from lingbot_cli.world.vae_layers import Carry
@@ -28,13 +29,14 @@ _FOLLOWED = 6
 class Latents:
     """`clean` and `told` [N, 16, 15, 8, 14] float16: the film and the condition's latents.
 
-    `asked` [N, 15, 4, 4], `where` [N, 15, 6] (x, z, y of the camera, sine and cosine of its heading, its pitch,
-    each about 1), `focal` [N], `moods` [N, 5]; `grey` [16, 8, 14] is what the condition settles at.
+    `steps` [N, 15, 4, 4] is the asked path, each pose from the one before. `where` [N, 15, 6] is where the camera
+    stood: x, z, y, sine and cosine of its heading, its pitch, each about 1. `focal` [N], `moods` [N, 5]; `grey`
+    [16, 8, 14] is what the condition settles at.
     """
 
     clean: Tensor
     told: Tensor
-    asked: Tensor
+    steps: Tensor
     where: Tensor
     focal: Tensor
     moods: Tensor
@@ -44,10 +46,9 @@ class Latents:
     def open(cls, paths: list[Path]) -> "Latents":
         """All the parts that were written."""
         parts = [torch.load(path, weights_only=True, mmap=True) for path in paths]
-        joined = {
-            f.name: torch.cat([part[f.name] for part in parts]) for f in fields(cls) if f.name != "grey"
-        }
-        return cls(**joined, grey=parts[0]["grey"])
+        names = [f.name for f in fields(cls) if f.name != "grey"]
+        joined = {name: torch.cat([part[name] for part in parts]).to(DEVICE) for name in names}
+        return cls(**joined, grey=parts[0]["grey"].to(DEVICE))
 
 
 def whereabouts(poses: np.ndarray) -> Tensor:
@@ -86,9 +87,9 @@ def encode(vae: VAE, clips: Clips, which: range, path: Path, seed: int) -> None:
         {
             "clean": torch.stack(clean),
             "told": torch.stack(told),
-            "asked": torch.from_numpy(clips.asked[part]),
+            "steps": torch.from_numpy(np.stack([relative(path) for path in clips.asked[part]])).float(),
             "where": whereabouts(clips.stood[part]),
-            "focal": torch.from_numpy(clips.focal[part]),
+            "focal": torch.from_numpy(clips.focal[part]).float(),
             "moods": torch.from_numpy(clips.moods[part]),
             "grey": grey.half(),
         },

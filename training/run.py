@@ -5,6 +5,7 @@ Whatever ends it (a signal, a full night), the same command goes on from the las
 """
 
 import argparse
+import os
 from pathlib import Path
 
 import torch
@@ -30,18 +31,26 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=BUILT_IN)
     options = parser.parse_args()
     folder, seed = options.folder, options.seed
-    torch.set_num_threads(1)
+    cores = os.cpu_count() or 1
+    torch.set_num_threads(1 if cores <= 2 else cores)
     for name, clips, unlike in (("data", options.clips, 0), ("held-out", 64, 98)):
         if not (folder / name / "video.npy").exists():
             draw(folder / name, clips, seed + unlike)
     if not (folder / "text.pt").exists():
         train_text.train(folder, seed)
-    if not (folder / "vae-final.pt").exists():
+    if not _spent(folder / "vae-final.pt", options.vae_minutes):
         together(options.workers, train_vae.train, folder, options.vae_minutes, seed)
     together(options.workers, encode_share, folder, options.encoded, seed)
-    if not (folder / "world-final.pt").exists():
+    if not _spent(folder / "world-final.pt", options.world_minutes):
         together(options.workers, train_world.train, folder, options.world_minutes, seed)
     export(folder, options.out, "trained on the courtyard, see training/README.md")
+
+
+def _spent(final: Path, minutes: float) -> bool:
+    """Whether a stage has had its time; with more minutes than before it goes on."""
+    return (
+        final.exists() and torch.load(final, weights_only=True, map_location="cpu")["spent"] >= 60 * minutes
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,9 @@
 """Where the transformer begins: noise passes straight through, and the camera is already sorted by meaning."""
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lingbot_cli.camera.rays import rays
-from lingbot_cli.camera.relative import relative
+from lingbot_cli.camera.rays import CELL
 from lingbot_cli.world.presets import PRESETS
 from lingbot_cli.world.transformer import Transformer, TransformerConfig, patchify
 from training.data import LATENTS
@@ -13,14 +11,22 @@ from training.data import LATENTS
 _COMPONENTS = 12
 
 
-def told_rays(asked: np.ndarray, focal: float) -> Tensor:
-    """The rays [384, 15, 8, 14] of a clip's asked poses [15, 4, 4]."""
-    intrinsics = np.tile([focal, focal, 416.0, 240.0], (len(asked), 1))
-    return torch.from_numpy(rays(relative(asked), intrinsics, 64, 112))
+def told_rays(steps: Tensor, focal: Tensor, height: int = 64, width: int = 112) -> Tensor:
+    """The rays [B, 384, F, h, w] of relative poses [B, F, 4, 4] under lenses [B, F]: `camera.rays`, many at once."""
+    x = ((torch.arange(width, device=steps.device) + 0.5) * (832 / width) - 416).view(-1, CELL).T
+    y = ((torch.arange(height, device=steps.device) + 0.5) * (480 / height) - 240).view(-1, CELL).T
+    x, y = x[None, :, None, :], y[:, None, :, None]  # [1, dx, 1, w], [dy, 1, h, 1]
+    flat = torch.stack([x.expand(CELL, -1, y.shape[2], -1), y.expand(-1, CELL, -1, x.shape[3])])
+    flat = flat.flatten(1, 2) / focal[:, :, None, None, None, None]
+    ray = torch.cat([flat, torch.ones_like(flat[:, :, :1])], 2)
+    ray = ray / ray.norm(dim=2, keepdim=True)
+    ray = torch.einsum("bfij,bfjkhw->bikfhw", steps[..., :3, :3], ray)
+    origin = steps[..., :3, 3].transpose(1, 2)[:, :, None, :, None, None].expand_as(ray)
+    return torch.cat([origin, ray], 1).flatten(1, 2)
 
 
-def start(asked: Tensor, focal: Tensor, seed: int) -> Transformer:
-    """A fresh transformer; `asked` [N, 15, 4, 4] and `focal` [N] show it what cameras do."""
+def start(steps: Tensor, focal: Tensor, seed: int) -> Transformer:
+    """A fresh transformer; `steps` [N, 15, 4, 4] and `focal` [N] show it what cameras do."""
     torch.manual_seed(seed)
     model = Transformer(TransformerConfig.of(PRESETS["built-in"]))
     dim = model.config.dim
@@ -38,7 +44,7 @@ def start(asked: Tensor, focal: Tensor, seed: int) -> Transformer:
         for layer in silent:
             layer.weight.zero_()
         _pass_noise(model)
-        _sort_camera(model.patch_embedding_wancamctrl, asked, focal, dim)
+        _sort_camera(model.patch_embedding_wancamctrl, steps, focal, dim)
     return model
 
 
@@ -54,11 +60,11 @@ def _pass_noise(model: Transformer) -> None:
             head[16 * cell + channel, 4 * channel + cell] = 1
 
 
-def _sort_camera(layer: nn.Linear, asked: Tensor, focal: Tensor, dim: int) -> None:
+def _sort_camera(layer: nn.Linear, steps: Tensor, focal: Tensor, dim: int) -> None:
     """The projection begins as the rays' principal components, each made equally loud, mixed at random."""
     seen = []
-    for clip in range(min(len(asked), 160)):
-        told = told_rays(asked[clip].numpy(), float(focal[clip]))[None]
+    for clip in range(min(len(steps), 160)):
+        told = told_rays(steps[clip, None].cpu(), focal[clip, None, None].cpu().float().expand(1, LATENTS))
         tokens = patchify(told)[0]
         seen.append(tokens[torch.randint(len(tokens), (LATENTS * 8,))])
     tokens = torch.cat(seen)

@@ -53,10 +53,7 @@ class Told:
             batch.said + torch.arange(clips, device=batch.said.device)[:, None] * batch.rows.shape[1]
         ).flatten()
         self.text = [tuple(x[heard] for x in block.cross_attn.keys_values(tokens)) for block in model.each()]
-        size = (frames, height // 2, width // 2)
-        dim, device = model.config.head_dim, batch.clean.device
-        turns = [rope.table(int(s), *size, dim, device) for s in batch.starts.flatten()]
-        self.turn = torch.cat(turns, dim=1)  # [2, B·J·tokens, d/2]
+        self.turn = turns(batch.starts.flatten(), frames, height // 2, width // 2, model.config.head_dim)
 
     def run(self, streams: list[Tensor], t: list[Tensor]) -> Tensor:
         """Flow [S, B, J, 16, c, h, w] of streams [B, J, 16, c, h, w] at t [B, J]; the first is the clean past."""
@@ -118,6 +115,23 @@ class Told:
                 clean, condition, torch.zeros(clips, device=clean.device), camera, text, listen, flow=False
             )
         return torch.stack(made, 1)
+
+
+def turns(starts: Tensor, frames: int, height: int, width: int, head_dim: int) -> Tensor:
+    """`rope.table` [2, N·frames·height·width, head_dim/2] of N chunks that start at `starts` [N], in one go."""
+    size, device = (len(starts), frames, height, width), starts.device
+    places = [
+        starts[:, None] + torch.arange(frames, device=device),
+        torch.arange(height),
+        torch.arange(width),
+    ]
+    shapes = [(-1, frames, 1, 1), (1, 1, height, 1), (1, 1, 1, width)]
+    angles = []
+    for place, shape, channels in zip(places, shapes, rope.axis_widths(head_dim), strict=True):
+        rates = rope.BASE ** -(torch.arange(0, channels, 2, dtype=torch.float64, device=device) / channels)
+        angles.append((place.to(device).double().view(shape)[..., None] * rates).expand(*size, -1))
+    flat = torch.cat(angles, -1).flatten(0, 3)
+    return torch.stack([flat.cos(), flat.sin()]).float()
 
 
 def sees(chunk: int) -> list[int]:

@@ -13,7 +13,9 @@ from training.muon import Muon
 from training.team import DEVICE, Average, Clock, average_gradients, finite, note, save
 from training.vae_loss import CONFIG, as_video, loss, psnr, start
 
-CROP = 40
+ON_CPU = DEVICE.type == "cpu"
+CROP = 40 if ON_CPU else 64
+PICTURES, CROPS = (8, 1) if ON_CPU else (128, 12)  # in a batch
 PICTURES_UNTIL, CLIPS_UNTIL = 0.15, 0.85  # parts of the stage's time
 REPORT_EVERY = 180.0
 
@@ -24,11 +26,18 @@ def pictures(clips: Clips, rng: np.random.Generator, count: int) -> Tensor:
     return torch.from_numpy(np.stack([clips.video[i, t] for i, t in zip(which, when, strict=True)]))[:, None]
 
 
-def crop(clips: Clips, rng: np.random.Generator) -> Tensor:
-    """A small window of a whole clip [1, 57, CROP, CROP, 3]."""
+def crops(clips: Clips, rng: np.random.Generator) -> Tensor:
+    """Small windows of whole clips [CROPS, 57, CROP, CROP, 3]."""
     height, width = clips.video.shape[2:4]
-    i, y, x = rng.integers(len(clips.video)), rng.integers(height - CROP + 1), rng.integers(width - CROP + 1)
-    return torch.from_numpy(clips.video[i, :, y : y + CROP, x : x + CROP].copy())[None]
+    cut = []
+    for _ in range(CROPS):
+        i, y, x = (
+            rng.integers(len(clips.video)),
+            rng.integers(height - CROP + 1),
+            rng.integers(width - CROP + 1),
+        )
+        cut.append(clips.video[i, :, y : y + CROP, x : x + CROP])
+    return torch.from_numpy(np.stack(cut))
 
 
 def rate(progress: float) -> float:
@@ -42,7 +51,7 @@ def rate(progress: float) -> float:
 
 def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
     """Train for that many minutes of the stage's own clock, going on from `vae.pt` when there is one."""
-    if DEVICE.type == "cpu":
+    if ON_CPU:
         fuse_norms()
     clips, unseen = Clips.open(folder / "data"), Clips.open(folder / "held-out")
     shown = torch.from_numpy(unseen.video[:6].copy()).to(DEVICE)
@@ -68,7 +77,7 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
             optimiser = _decoder_alone(vae)
         optimiser.scale(rate(progress))
         single = progress < PICTURES_UNTIL or step % 6 == 0
-        batch = as_video((pictures(clips, rng, 8) if single else crop(clips, rng)).to(DEVICE))
+        batch = as_video((pictures(clips, rng, PICTURES) if single else crops(clips, rng)).to(DEVICE))
         value = loss(vae, batch, encoder_frozen=decoder_only)
         optimiser.zero_grad()
         value.backward()

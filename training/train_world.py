@@ -6,16 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lingbot_cli.world.transformer import Transformer
-from training.batches import Prompts, batch, noised
+from lingbot_cli.world.transformer import Transformer, TransformerConfig
+from training.batches import Source, noised, pool
 from training.fused import spell_attention_out
 from training.latents import Latents
 from training.muon import Muon
 from training.start_world import start
-from training.teacher import Batch, Told, loss
+from training.teacher import PRESET, Batch, Told, loss
 from training.team import DEVICE, Average, Clock, average_gradients, finite, note, save
 
-CLIPS, COPIES = 2, 2
+CLIPS, COPIES = (2 if DEVICE.type == "cpu" else 48), 2
 OWN_PAST_FROM = 0.6  # part of the stage's time from which every second step goes on from its own films
 REPORT_EVERY = 240.0
 _PLAIN = ("patch_embedding", "head", "text_embedding", "time_", "pose")
@@ -72,10 +72,10 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
     """Train for that many minutes of the stage's own clock, going on from `world.pt` when there is one."""
     if DEVICE.type == "cpu":
         spell_attention_out()
-    data = Latents.open(sorted((folder / "latents").glob("*.pt")))
-    unseen = Latents.open([folder / "held-out.pt"])
-    prompts = Prompts(folder, seed)
-    world = start(data.asked, data.focal, seed)
+    prompts = pool(folder, seed)
+    source = Source(Latents.open(sorted((folder / "latents").glob("*.pt"))), prompts)
+    unseen = Source(Latents.open([folder / "held-out.pt"]), prompts)
+    world = start(source.data.steps, source.data.focal, seed)
     learner = Learner(world).to(DEVICE)
     checkpoint = folder / "world.pt"
     optimiser = Muon(learner, lr=0.02, adam_lr=2e-3, plain=[f"world.{p}" for p in _PLAIN] + ["pose"])
@@ -92,7 +92,7 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
     while (spent := clock.seconds()) < total:
         progress = spent / total
         optimiser.scale(rate(progress))
-        told = batch(data, prompts, rng, CLIPS)
+        told = source.batch(rng, CLIPS)
         pictures, missed = learn(learner, told, rng, generator, progress > OWN_PAST_FROM and step % 2 == 0)
         optimiser.zero_grad()
         (pictures + (0.5 - 0.4 * progress) * missed).backward()
@@ -108,27 +108,26 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
             if rank == 0:
                 state = {"model": learner.state_dict(), "optimiser": optimiser.state_dict()}
                 save(checkpoint, {**state, "average": average.weights, "step": step, "spent": spent})
-                _report(folder, average, unseen, prompts, step, spent, np.mean(losses, axis=0))
+                _report(folder, average, unseen, step, spent, np.mean(losses, axis=0))
             losses = []
     if rank == 0:
         save(folder / "world-final.pt", {"average": average.weights, "step": step, "spent": spent})
-        _report(folder, average, unseen, prompts, step, spent, np.mean(losses or [(0, 0)], axis=0))
+        _report(folder, average, unseen, step, spent, np.mean(losses or [(0, 0)], axis=0))
 
 
 @torch.no_grad()
 def _report(
     folder: Path,
     average: Average,
-    unseen: Latents,
-    prompts: Prompts,
+    unseen: Source,
     step: int,
     spent: float,
     losses: np.ndarray,
 ) -> None:
     """Note how well the averaged weights imagine chunks of unseen clips from noise, from the true past and alone."""
-    world = Transformer(start(unseen.asked, unseen.focal, 0).config).to(DEVICE)
+    world = Transformer(TransformerConfig.of(PRESET)).to(DEVICE)
     world.load_state_dict(average.weights)
-    told = batch(unseen, prompts, np.random.default_rng(5), 8)
+    told = unseen.batch(np.random.default_rng(5), 8)
     generator = torch.Generator().manual_seed(5)
     with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
         prepared = Told(world, told)

@@ -48,6 +48,18 @@ class Opened:
             phase=self.phase,
         )
 
+    def strangers(self) -> list[str]:
+        """A sentence for every first picture that is of another place than the one the world knows by heart."""
+        from lingbot_cli.world.familiar import is_familiar
+
+        planned, name = self.prepared.plan, self.world.preset.name
+        return [
+            f"{path or self.prepared.request.image} is not of the place that the {name} world knows: "
+            "the film begins with it and does not stay with it"
+            for path, image in self.prepared.images.items()
+            if not is_familiar(self.world, image, height=planned.height, width=planned.width)
+        ]
+
     def steps(self, past: Past | None) -> Iterable[Step]:
         """The film's chunks, those that earlier runs left taken up."""
         if past is None and not self.prepared.first:
@@ -135,6 +147,8 @@ def perform(
                 past = keeping.take_up(prepared, display) if keeping else None
                 world = (load or _load_telling(display))(prepared)
                 opened = Opened(prepared, gang.join(world) if gang else world)
+                for sentence in opened.strangers():
+                    display.warning(sentence)
                 meter = Meter(film.fps, len(prepared.controls), film.frames, clock)
                 stopped.politely = True
                 made = render(

@@ -32,7 +32,7 @@ def held(keys: list[tuple[str, float]], start: Stance) -> Walk:
     ask = stand = start
     asked, stood = [ask], [stand]
     for letters, pace in keys:
-        step = tuple(motion(letters, SPEED * pace, TURN_RATE * pace).tolist())
+        step = motion(letters, SPEED * pace, TURN_RATE * pace)
         ask, stand = ask.after(step), _inside(stand.after(step))
         asked.append(ask)
         stood.append(stand)

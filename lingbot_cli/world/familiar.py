@@ -1,0 +1,26 @@
+"""Whether a first picture is of the one place that a small world knows."""
+
+import numpy as np
+import torch
+
+from lingbot_cli.world.condition import fit
+from lingbot_cli.world.world import World
+
+
+def is_familiar(world: World, image: np.ndarray, *, height: int, width: int) -> bool:
+    """Whether the world may know where an image [H, W, 3] uint8 was taken; a world of many places always may."""
+    least = world.preset.familiar
+    if least is None or not world.trained:
+        return True
+    return given_back(world, image, height=height, width=width) >= least
+
+
+@torch.inference_mode()
+def given_back(world: World, image: np.ndarray, *, height: int, width: int) -> float:
+    """PSNR in dB of an image [H, W, 3] uint8, resized, after the VAE has encoded and decoded it.
+
+    A VAE that has seen one place only gives pictures of anything else back badly.
+    """
+    picture = fit(torch.from_numpy(image), height, width).clamp(-1, 1).to(world.device)[None, :, None]
+    again = world.vae.decode(world.vae.encode(picture)).float()
+    return float(-10 * torch.log10(((again - picture) / 2).square().mean().clamp_min(1e-10)))
