@@ -71,7 +71,7 @@ def _sort_camera(layer: nn.Linear, steps: Tensor, focal: Tensor, dim: int) -> No
     mean = tokens.mean(0)
     values, vectors = torch.linalg.eigh((tokens - mean).T @ (tokens - mean) / len(tokens))
     values, vectors = values[-_COMPONENTS:], vectors[:, -_COMPONENTS:]
-    whitened = (vectors / (values + 1e-6 * values[-1]).sqrt()).T
+    whitened = (vectors / (values + 1e-5 * values[-1]).sqrt()).T
     mix = torch.randn(dim, _COMPONENTS) * _COMPONENTS**-0.5
     layer.weight.copy_(mix @ whitened)
     layer.bias.copy_(-layer.weight @ mean)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lingbot_cli.world.transformer import Transformer, TransformerConfig
@@ -64,7 +65,8 @@ def learn(
         where = learner.whereabouts(told.clean.shape[3])
     pictures = loss(flow[1:].float(), noisy, sigma, told)
     asked = told.where.expand(1 + COPIES, *told.where.shape)
-    missed = (where.float().view_as(asked) - asked).square().mean(dim=(3, 4)) * told.counts
+    apart = F.smooth_l1_loss(where.float().view_as(asked), asked, reduction="none")
+    missed = 2 * apart.mean(dim=(3, 4)) * told.counts
     return pictures, missed.sum() / told.counts.sum() / (1 + COPIES)
 
 
