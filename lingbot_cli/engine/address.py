@@ -15,6 +15,7 @@ from lingbot_cli.world.presets import PRESETS, Preset
 
 _PATIENCE = 30.0
 _LARGEST_ANSWER = 2**20
+_OFFER = "controls"  # what a server that takes exact poses names among its offers
 _SCHEMES = {"ws": "http", "wss": "https"}
 
 
@@ -142,7 +143,7 @@ def _facts(model: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": str(model["id"]),
         "trained": model.get("trained") is not False,
-        "exact": isinstance(offers, list) and "controls" in offers,
+        "exact": isinstance(offers, list) and _OFFER in offers,
         **numbers,
         **texts,
     }

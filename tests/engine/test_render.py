@@ -1,7 +1,5 @@
 """Films made by a server are the films made here; lost engines, refusals and what leaks nowhere."""
 
-import threading
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,6 +13,7 @@ from lingbot_cli.errors import UsageError
 from lingbot_cli.live.hub import Rooms
 from tests.command import lingbot
 from tests.live.conftest import TOKEN, serving
+from tests.live.relay import Flaky
 from tests.reference import picture
 
 TIMELINE = """\
@@ -75,6 +74,16 @@ def test_a_connection_that_breaks_is_mended_and_the_film_is_the_same(tmp_path, f
     assert (frames(tmp_path / "a") == frames(tmp_path / "b")).all()
 
 
+def test_a_server_that_takes_letters_only_makes_the_film_too(tmp_path, film, world, monkeypatch):
+    monkeypatch.setenv("LINGBOT_TOKEN", TOKEN)
+    monkeypatch.setattr("lingbot_cli.engine.address._OFFER", "nothing")
+    with serving(world=world) as served:
+        engine = f"ws://127.0.0.1:{served.port}"
+        done = lingbot(*film, "-o", f"{tmp_path}/film/%03d.png", "--engine", engine)
+    assert done.code == 0, done.stderr
+    assert len(frames(tmp_path / "film")) == 49
+
+
 def test_an_engine_that_is_gone_for_good_leaves_a_playable_part_and_5(tmp_path, film, world, monkeypatch):
     monkeypatch.setenv("LINGBOT_TOKEN", TOKEN)
     monkeypatch.setattr("lingbot_cli.engine.session._TRIES", 1)
@@ -133,58 +142,3 @@ def test_letters_follow_a_path_as_near_as_letters_can():
     assert sum("s" in each for each in back) >= 4
     assert sum("l" in each for each in forth) >= 5
     assert any("k" in each for each in back)
-
-
-class Flaky:
-    """A TCP relay that cuts the first long connection after so many bytes from the server."""
-
-    def __init__(self, port, cut_after):
-        import socket
-
-        self._target = port
-        self._left = cut_after
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._sockets = []
-        self._cut = False
-
-    def __enter__(self):
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._listener.close()
-        for each in self._sockets:
-            each.close()
-
-    def _accept(self):
-        import socket
-
-        while True:
-            try:
-                near, _ = self._listener.accept()
-                far = socket.create_connection(("127.0.0.1", self._target))
-            except OSError:
-                return
-            self._sockets += [near, far]
-            threading.Thread(target=self._pump, args=(near, far, False), daemon=True).start()
-            threading.Thread(target=self._pump, args=(far, near, True), daemon=True).start()
-
-    def _pump(self, source, sink, counted):
-        import socket
-
-        try:
-            while data := source.recv(4096):
-                if counted and not self._cut:
-                    self._left -= len(data)
-                    if self._left < 0:
-                        self._cut = True
-                        break
-                sink.sendall(data)
-        except OSError:
-            pass
-        for each in (source, sink):
-            try:
-                each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue

@@ -13,6 +13,7 @@ from lingbot_cli.timeline.events import Camera
 from tests.live.chromium import chromium, needs_chromium
 from tests.live.client import client
 from tests.live.conftest import TOKEN, serving
+from tests.live.relay import Narrow
 from tests.reference import picture
 
 
@@ -118,6 +119,17 @@ def test_on_a_phone_the_pads_walk(browser, playing):
     there = tab.data()["position"]
     tab.chunks(1)
     assert tab.data()["position"] == there
+
+
+@needs_chromium
+def test_a_slow_link_gets_smaller_frames(browser):
+    offer = Offer(picture(), "a courtyard", height=96, width=192, camera=Camera())
+    with serving(offer=offer) as served, Narrow(served.port, bytes_a_second=80_000) as relay:
+        tab = browser.open(f"http://127.0.0.1:{relay.port}/?token={TOKEN}")
+        tab.until("document.body.dataset.shown > 0")
+        assert tab.ask("find('screen').width") == 192
+        tab.until("find('screen').width < 192")
+        assert tab.ask("link.step") > 0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,70 @@
+"""`lingbot serve` as a program, its page in Chromium, and its end."""
+
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from tests.command import lingbot
+from tests.live.chromium import chromium, needs_chromium
+from tests.live.client import client, init
+from tests.reference import picture
+
+
+@needs_chromium
+def test_the_page_and_any_client_play_on_it_and_sigterm_ends_it(tmp_path):
+    Image.fromarray(picture(32, 48)).save(tmp_path / "first.png")
+    command = [
+        sys.executable,
+        "-m",
+        "lingbot_cli",
+        "serve",
+        "--port",
+        "0",
+        "--token",
+        "sekrit",
+        "--sessions",
+        "2",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
+        try:
+            page = child.stdout.readline()
+            port = int(re.fullmatch(r"page:   http://127\.0\.0\.1:(\d+)/\?token=sekrit\n", page)[1])
+            engine = child.stdout.readline()
+            assert engine == f"engine: ws://127.0.0.1:{port}/v1/realtime_video/generate?token=sekrit\n"
+            with client(port, "sekrit") as player:
+                player.say(**init(max_chunks=1))
+                assert len(player.chunk()[0]) == 9
+            with chromium(tmp_path / "profile") as browser:
+                tab = browser.open(page.split()[1])
+                tab.until("document.body.dataset.state === 'choosing'")
+                node = tab.call("DOM.getDocument")["root"]["nodeId"]
+                chooser = tab.call("DOM.querySelector", nodeId=node, selector="#picture")["nodeId"]
+                tab.call("DOM.setFileInputFiles", nodeId=chooser, files=[str(tmp_path / "first.png")])
+                tab.until("document.body.dataset.shown > 3")
+                tab.key("keyDown", "l")
+                tab.until("Number(document.body.dataset.yaw) > 5")
+            child.send_signal(signal.SIGTERM)
+            assert child.wait(60) == 143
+        finally:
+            child.kill()
+        rest = child.stdout.read()
+    assert "interrupted by SIGTERM" in rest
+    assert "Traceback" not in rest
+    assert "sekrit" not in rest
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (("--image", "nowhere.png"), 2, "no such file"),
+        (("--host", "192.0.2.1"), 3, "cannot be listened on"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_loaded(options, code, said):
+    done = lingbot("serve", *options)
+    assert done.code == code
+    assert said in done.stderr
