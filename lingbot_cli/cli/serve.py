@@ -1,5 +1,6 @@
 """`lingbot serve`: the engine as a service, for its own page and any client of the realtime protocol."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -43,7 +44,10 @@ def serve(
         float, typer.Option(min=1, help="Seconds of silence after which a client is closed.")
     ] = 600,
     lifetime: Annotated[float, typer.Option(min=1, help="Seconds a session may last.")] = 14400,
-    max_pixels: Annotated[int, typer.Option(min=256, help="The largest film, in pixels.")] = 832 * 480,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(min=256, help="The largest film; else 832x480 on a GPU, the world's own size without."),
+    ] = None,
     max_chunks: Annotated[int | None, typer.Option(min=1, help="The longest session, in chunks.")] = None,
     model: ModelName = None,
     assets: Assets = None,
@@ -64,8 +68,14 @@ def serve(
     from lingbot_cli.live.service import Offer, Service
 
     env: Env = ctx.obj
-    limits = Limits(pixels=max_pixels, chunks=max_chunks)
+    limits = Limits(chunks=max_chunks)
     picture = None if image is None else read_image(image)
+
+    def service() -> Service:
+        world = Model(model, assets, device, precision).load(prompt)
+        usual = Limits().pixels if world.device.type == "cuda" else 0
+        pixels = max_pixels or max(usual, world.preset.area)
+        return Service(world, replace(limits, pixels=pixels), Offer(picture, prompt))
 
     def say(address: str) -> None:
         env.out.print(f"page:   {address}", markup=False, soft_wrap=True)
@@ -73,7 +83,7 @@ def serve(
         env.out.print(f"engine: {realtime}", markup=False, soft_wrap=True)
 
     host_world(
-        lambda: Service(Model(model, assets, device, precision).load(prompt), limits, Offer(picture, prompt)),
+        service,
         Address(host, port),
         Rules(token or new_token(), tuple(allow_host or ()), tuple(allow_origin or ())),
         Rooms(places=sessions, alive=alive, grace=grace, idle=idle, lifetime=lifetime),

@@ -41,6 +41,7 @@ class Hub:
         self.rooms = rooms
         self.metrics = metrics
         self._thread = ThreadPoolExecutor(1, "world")
+        self._turn = asyncio.Lock()
         self._waiting: deque[_Ticket] = deque()
         self._playing = 0
         self._kept: OrderedDict[str, tuple[Living, asyncio.TimerHandle]] = OrderedDict()
@@ -140,10 +141,22 @@ class Hub:
         self._count()
 
     async def make(self, living: Living) -> None:
-        """Have the next chunk made; when the waiter leaves, it is made nevertheless and kept unsent."""
+        """Have the next chunk made, when it is this world's turn.
+
+        It is told what was said until then. A waiter that leaves before gives its turn up; one that leaves
+        later finds the chunk unsent when it comes back.
+        """
         under_way = self._making.get(living.key)
         if under_way is None:
-            told = living.tell()
+            await self._turn.acquire()
+            try:
+                told = living.tell() if living.ready else None
+            except BaseException:
+                self._turn.release()
+                raise
+            if told is None:
+                self._turn.release()
+                return
             under_way = asyncio.ensure_future(self._make(living, told))
             self._making[living.key] = under_way
             under_way.add_done_callback(partial(self._made, living.key))
@@ -160,6 +173,7 @@ class Hub:
 
     def _made(self, key: str, future: "asyncio.Future[None]") -> None:
         del self._making[key]
+        self._turn.release()
         if not future.cancelled():
             future.exception()  # whoever waited has it; nobody may have
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgpack
 from websockets.exceptions import ConnectionClosed
 
+from lingbot_cli.live.protocol import Limits
 from tests.live.client import Client, init, png
 
 _PATHS = ("/etc/passwd", "../../secret.png", "http://127.0.0.1:9/a.png", "file:///etc/shadow", "data:,x")
@@ -98,7 +99,7 @@ def main(seconds: float) -> None:
     chance = random.Random(time.time_ns())
     end = time.monotonic() + seconds
     rounds = 0
-    with serving() as served:
+    with serving(limits=Limits(pixels=4096)) as served:
         while time.monotonic() < end:
             with served.client() as client:
                 check(attack(client, chance, 60))

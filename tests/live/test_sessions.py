@@ -97,6 +97,26 @@ def settled():
     return not [thread for thread in threading.enumerate() if thread.name.startswith("world")]
 
 
+def test_clients_that_left_before_their_turn_cost_nothing():
+    with serving(Rooms(places=40, alive=40, grace=0)) as served:
+        with served.client() as slow:
+            slow.say(**init(size="160x160"))
+            slow.until("session")
+            for _ in range(30):
+                with served.client() as client:
+                    client.say(**init(size="160x160"))
+                    client.until("session")
+                    client.socket.socket.close()
+            slow.chunk()
+        settle(served, sessions=0)
+        made = figures(served)["lingbot_chunks_total"]
+        with served.client() as last:
+            last.say(**init(max_chunks=1))
+            last.chunk()
+        assert figures(served)["lingbot_chunks_total"] <= made + 2
+        assert made < 25  # not one for each of those who left
+
+
 def test_who_waits_is_told_its_place_and_moves_up():
     with serving(Rooms(places=1, grace=0)) as served, served.client() as first:
         first.say(**init())
