@@ -127,9 +127,8 @@ def test_a_slow_link_gets_smaller_frames(browser):
     with serving(offer=offer) as served, Narrow(served.port, bytes_a_second=80_000) as relay:
         tab = browser.open(f"http://127.0.0.1:{relay.port}/?token={TOKEN}")
         tab.until("document.body.dataset.shown > 0")
-        assert tab.ask("find('screen').width") == 192
-        tab.until("find('screen').width < 192")
-        assert tab.ask("link.step") > 0
+        assert tab.ask("document.getElementById('screen').width") == 192
+        tab.until("document.getElementById('screen').width < 192")
 
 
 @pytest.mark.parametrize(

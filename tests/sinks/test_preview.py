@@ -42,8 +42,15 @@ def test_a_page_shows_the_frames_as_they_come(sink, tmp_path):
             assert time.monotonic() < end
             sink.write(chunk())
             time.sleep(0.2)
-        assert tab.ask("[find('screen').width, find('screen').height].join()") == "48,32"
-        red, green, blue = tab.ask("[...find('screen').getContext('2d').getImageData(24, 16, 1, 1).data]")[:3]
+        assert (
+            tab.ask(
+                "[document.getElementById('screen').width, document.getElementById('screen').height].join()"
+            )
+            == "48,32"
+        )
+        red, green, blue = tab.ask(
+            "[...document.getElementById('screen').getContext('2d').getImageData(24, 16, 1, 1).data]"
+        )[:3]
         assert min(np.abs(np.array([red, green, blue]) - frame[16, 24]).max() for frame in chunk()) < 12
         assert tab.ask("getComputedStyle(document.getElementById('bar')).display") == "none"
         sink.close()

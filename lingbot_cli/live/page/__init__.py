@@ -20,7 +20,8 @@ def document(facts: dict[str, Any]) -> tuple[str, str]:
 
     `facts` is what the page knows from the start; it stands in the page as data, not as code.
     """
-    script = "\n".join(_read(name) for name in _SCRIPTS)
+    # In a scope of its own, so that no browser's own names stand in the way.
+    script = "(() => {\n" + "\n".join(_read(name) for name in _SCRIPTS) + "\n})();"
     style = _read("style.css")
     said = json.dumps(facts, ensure_ascii=True).replace("<", "\\u003c")
     html = _read("index.html")
