@@ -1,5 +1,6 @@
 """A scene on a server that takes letters only: all of them at once, prompts as their chunks come near."""
 
+import contextlib
 from collections.abc import Callable, Generator
 
 import numpy as np
@@ -47,6 +48,8 @@ def _chunks(wire: Wire, scene: Scene, tell: Callable[[str], None]) -> Generator[
             continue
         got += 1
         if got < len(controls) and controls[got].prompt != controls[got - 1].prompt:
-            wire.send(prompt_event(got, controls[got].prompt))
+            # A server that is ahead may have closed already; what it sent is still to be read.
+            with contextlib.suppress(*GONE):
+                wire.send(prompt_event(got, controls[got].prompt))
         yield np.concatenate(parts)
         parts = []

@@ -53,6 +53,7 @@ def counted(monkeypatch):
 
 
 def test_fifty_clients_half_of_which_vanish_leave_nothing_and_the_last_is_served(counted):
+    before = len(world_threads())
     chance = random.Random(5)
     stays = set(chance.sample(range(49), 24)) | {49}
     outcomes = {}
@@ -89,12 +90,14 @@ def test_fifty_clients_half_of_which_vanish_leave_nothing_and_the_last_is_served
             gc.collect()
             time.sleep(0.05)
         assert len(counted) == 0
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("world")] or settled()
+    end = time.monotonic() + WAIT
+    while len(world_threads()) > before and time.monotonic() < end:
+        time.sleep(0.05)
+    assert len(world_threads()) == before
 
 
-def settled():
-    time.sleep(0.5)
-    return not [thread for thread in threading.enumerate() if thread.name.startswith("world")]
+def world_threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("world")]
 
 
 def test_clients_that_left_before_their_turn_cost_nothing():
