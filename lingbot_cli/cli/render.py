@@ -163,6 +163,7 @@ def render(
     from lingbot_cli.cli.times import time_option
     from lingbot_cli.engine.address import Elsewhere
     from lingbot_cli.errors import LingbotError, UsageError
+    from lingbot_cli.live.preview import PreviewSink
     from lingbot_cli.run.display import choose_display
     from lingbot_cli.run.excerpt import excerpt
     from lingbot_cli.run.gang import Gang, check_heads, check_shared
@@ -172,7 +173,6 @@ def render(
     from lingbot_cli.sinks.choose import OutputOptions, choose_sinks
     from lingbot_cli.sinks.overlay import OverlaySink
     from lingbot_cli.sinks.place import copy_name
-    from lingbot_cli.sinks.preview import PreviewSink
     from lingbot_cli.sinks.tee import TeeSink
     from lingbot_cli.timeline.film import Flags
     from lingbot_cli.timeline.poses_dir import write_poses

@@ -103,13 +103,13 @@ def stream(
     """
     from lingbot_cli.engine.address import Elsewhere
     from lingbot_cli.errors import LingbotError, UsageError
+    from lingbot_cli.live.preview import PreviewSink
     from lingbot_cli.run.display import choose_display
     from lingbot_cli.run.request import Request
     from lingbot_cli.run.show import film_show, loop_show
     from lingbot_cli.run.stream import Air, stream
     from lingbot_cli.sinks.base import Sink
     from lingbot_cli.sinks.choose import OutputOptions, choose_sink
-    from lingbot_cli.sinks.preview import PreviewSink
     from lingbot_cli.sinks.targets import StreamOptions, choose_target
     from lingbot_cli.sinks.tee import TeeSink
     from lingbot_cli.timeline.film import Flags

@@ -9,8 +9,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from lingbot_cli.live.preview import PreviewSink
 from lingbot_cli.sinks.base import FilmInfo
-from lingbot_cli.sinks.preview import PreviewSink
 from tests.live.chromium import chromium, needs_chromium
 from tests.reference import picture
 
