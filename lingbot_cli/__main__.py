@@ -5,11 +5,13 @@ import os
 import sys
 import threading
 
-from lingbot_cli.cli import run
-
 
 def main() -> None:
     """Run the command line and leave the process with its exit code."""
+    try:
+        from lingbot_cli.cli import run
+    except KeyboardInterrupt:
+        sys.exit(130)
     code = run(sys.argv[1:])
     if threading.active_count() > 1:
         # A stage is still in the middle of a forward pass: taking the interpreter down under it would crash.

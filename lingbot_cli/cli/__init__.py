@@ -102,6 +102,7 @@ def run(argv: Sequence[str], env: Env | None = None) -> int:
     env = env or Env()
     env.argv = tuple(argv)
     try:
+        _check_text(argv)
         app(args=list(argv), prog_name="lingbot", obj=env)
     except SystemExit as finished:
         code = finished.code if isinstance(finished.code, int) else int(bool(finished.code))
@@ -111,6 +112,8 @@ def run(argv: Sequence[str], env: Env | None = None) -> int:
     except LingbotError as error:
         _report(env, error)
         return error.exit_code
+    except KeyboardInterrupt:  # before a film hears signals itself there is nothing to finish
+        return 130
     except MemoryError:
         env.err.print("[bold red]error:[/] not enough memory")
         return 6
@@ -121,6 +124,18 @@ def run(argv: Sequence[str], env: Env | None = None) -> int:
         _report(env, bug)
         return 1
     return 0
+
+
+def _check_text(argv: Sequence[str]) -> None:
+    """Refuse bytes that are no text: neither a prompt nor a recipe could hold them."""
+    for word in argv:
+        try:
+            word.encode()
+        except UnicodeEncodeError as wrong:
+            shown = word.encode(errors="backslashreplace").decode()
+            raise UsageError(
+                f"{shown} is not UTF-8 text", hint="write it in UTF-8; rename a file so called"
+            ) from wrong
 
 
 def _report(env: Env, error: Exception) -> None:

@@ -11,7 +11,7 @@ from lingbot_cli.env import Env
 app = typer.Typer(add_completion=False)
 
 
-def _keeping(targets: list[str], resume: Any, fork_at: Any, stay: bool) -> Any:
+def _keeping(targets: list[str], resume: Any, fork_at: Any, stay: bool, anew: bool) -> Any:
     """Where the film's latents are kept: beside its first file."""
     from lingbot_cli.errors import UsageError
     from lingbot_cli.run.checkpoint import Trail
@@ -19,7 +19,7 @@ def _keeping(targets: list[str], resume: Any, fork_at: Any, stay: bool) -> Any:
 
     files = [target for target in targets if target not in ("-", "null:")]
     if files:
-        return Keeping(Trail.beside(files[0]), resume, fork_at, stay)
+        return Keeping(Trail.beside(files[0]), resume, fork_at, stay, anew)
     if resume or fork_at or stay:
         raise UsageError("nothing can be resumed without a file", hint="name one with -o")
     return None
@@ -183,7 +183,7 @@ def render(
     piped = "-" in targets
     display = choose_display(quiet=quiet, as_json=as_json, err=env.err, json_to=env.err if piped else env.out)
     options = OutputOptions(quality, codec, crf, format, overwrite)
-    keeping = _keeping(targets, resume, time_option("--fork-at", fork_at), keep_latents)
+    keeping = _keeping(targets, resume, time_option("--fork-at", fork_at), keep_latents, overwrite)
     length = time_option("--duration", duration)
     flags = Flags(prompt=prompt, fps=fps, duration=length, scale=scale, allow_outside=allow_outside)
     gang = Gang.of(env.environ)

@@ -137,7 +137,7 @@ def _keeping(trail: Trail, prepared: Prepared) -> Keeping:
     try:
         trail.past(facts(prepared), told(prepared))
     except UsageError:
-        return Keeping(trail, stay=True)
+        return Keeping(trail, stay=True, anew=True)
     return Keeping(trail, "exact", stay=True)
 
 

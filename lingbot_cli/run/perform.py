@@ -126,6 +126,8 @@ def perform(
     ):
         display.plan(Announcement(plan_facts(prepared), prepared.summary()))
         try:
+            if keeping:
+                keeping.check()
             if elsewhere is None and load is None:
                 check_memory(prepared)
             if written is not None:

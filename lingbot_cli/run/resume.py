@@ -19,13 +19,24 @@ class Keeping:
     """A film's trail and what is asked of it.
 
     `resume`: go on from what is there; "fast" rebuilds memory approximately. `fork_at`: what is told from this
-    moment on may be new. `stay`: keep the trail when the film is whole, to fork it later.
+    moment on may be new. `stay`: keep the trail when the film is whole, to fork it later. `anew`: what an
+    interrupted run left may be thrown away.
     """
 
     trail: Trail
     resume: Literal["exact", "fast"] | None = None
     fork_at: Time | None = None
     stay: bool = False
+    anew: bool = False
+
+    def check(self) -> None:
+        """Refuse to throw away what an interrupted run left. Errors: UsageError."""
+        made = self.trail.chunks()
+        if made and not (self.anew or self.resume or self.fork_at is not None):
+            raise UsageError(
+                f"{self.trail.folder} holds {_chunks(made)} of an interrupted film",
+                hint="--resume goes on with it, --overwrite begins anew",
+            )
 
     def take_up(self, prepared: Prepared, display: Display) -> Past:
         """What earlier runs left that this film goes on from; the trail is ready for its next chunk."""
@@ -33,8 +44,6 @@ class Keeping:
         if self.resume or self.fork_at is not None:
             past = self.trail.past(facts(prepared), told(prepared), fork=self._fork(prepared))
             past = past and replace(past, fast=self.resume == "fast")
-        elif made := self.trail.chunks():
-            display.warning(f"begun anew; --resume would have kept the {_chunks(made)} of an earlier run")
         if past is not None:
             display.note(f"{_chunks(past.chunks)} of {len(prepared.controls)} taken up from an earlier run")
             if past.fast and past.chunks < len(prepared.controls):

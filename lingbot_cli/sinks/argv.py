@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
-from lingbot_cli.sinks.base import FilmInfo
+from lingbot_cli.sinks.base import Chapter, FilmInfo
 from lingbot_cli.sinks.codecs import Codec
 from lingbot_cli.sinks.formats import Format
 
@@ -71,8 +71,12 @@ def metadata_text(film: FilmInfo) -> str:
     """Return the film's metadata and chapters in ffmpeg's own notation (ffmetadata)."""
     lines = [";FFMETADATA1"]
     lines += [f"{_escape(key)}={_escape(value)}" for key, value in film.metadata.items()]
-    ends = [*(chapter.start for chapter in film.chapters[1:]), film.frames]
-    for chapter, end in zip(film.chapters, ends, strict=False):
+    chapters = film.chapters
+    if chapters and chapters[0].start > 0:
+        # In MP4 the first chapter begins with the film, wherever it is said to begin.
+        chapters = (Chapter(0, "start"), *chapters)
+    ends = [*(chapter.start for chapter in chapters[1:]), film.frames]
+    for chapter, end in zip(chapters, ends, strict=False):
         end = chapter.start + 1 if end is None else end
         lines += [
             "[CHAPTER]",

@@ -41,12 +41,16 @@ def read_poses(
     settings = _settings(root)
     chunks = chunks_of(len(poses), chunk)
     rows = np.minimum(np.arange(chunks[-1].end), len(poses) - 1)
+    path = poses[rows]
+    after = np.array(settings.get("after", []), np.float64).reshape(-1, 4, 4)[: len(rows) - len(poses)]
+    path[len(poses) : len(poses) + len(after)] = after
+    path[len(poses) + len(after) :] = after[-1] if len(after) else poses[-1]
     states = actions[np.minimum(rows, len(actions) - 1)].astype(np.float32)
     track = Track(
         grid=Grid(fps or settings.get("fps", 16), chunk),
         frames=len(poses),
         chunks=tuple(chunks),
-        poses=poses[rows],
+        poses=path,
         intrinsics=lenses[np.minimum(rows, len(lenses) - 1)],
         actions=states,
         keys=tuple("".join(k for k, on in zip(WASD, state, strict=True) if on > 0) for state in states),
@@ -63,8 +67,10 @@ def read_poses(
 def write_poses(track: Track, folder: str | Path) -> list[Path]:
     """Write the camera of every video frame of a film to a folder; the files written, in order."""
     root = Path(folder)
-    fixed = {"fps": track.grid.fps, "scale": "fixed"}
     count = track.frames
+    # The last chunk also sees where the camera is in its surplus, after the film's last frame.
+    after = track.poses[count:].tolist()
+    fixed = {"fps": track.grid.fps, "scale": "fixed", "after": after}
     made = [root / POSES, root / INTRINSICS, root / ACTION, root / SETTINGS]
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -89,6 +95,10 @@ def _settings(root: Path) -> dict:
         raise UsageError(f'{path} is not as written by an export; expected {{"fps": 16, "scale": "fixed"}}')
     if not isinstance(said.get("fps"), int) or not 1 <= said["fps"] <= 120:
         raise UsageError(f"{path} names no fps between 1 and 120")
+    try:
+        np.array(said.get("after", []), np.float64).reshape(-1, 4, 4)
+    except (ValueError, TypeError):
+        raise UsageError(f"{path}: `after` holds no poses; leave it out") from None
     return said
 
 

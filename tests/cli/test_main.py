@@ -78,3 +78,17 @@ def test_debug_shows_the_traceback_and_hides_the_key(env, monkeypatch):
 def test_the_readme_names_every_command():
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     assert [name for name in COMMANDS if f"`lingbot {name}`" not in readme] == []
+
+
+def test_bytes_that_are_no_text_are_refused(env):
+    assert run(["render", "no\udcff.png"], env) == 2
+    assert "no\\udcff.png is not UTF-8 text" in env.stderr.getvalue()
+
+
+def test_an_interruption_before_anything_began_is_quiet(monkeypatch, env):
+    def interrupt(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(app), "__call__", interrupt)
+    assert run([], env) == 130
+    assert env.stderr.getvalue() == ""

@@ -122,3 +122,12 @@ def test_a_killed_renderer_leaves_what_it_made(whole, cut_off):
     said = render(folder, "--resume")
     assert any("taken up" in each.get("message", "") for each in said)
     assert (frames(folder) == frames(whole)).all()
+
+
+def test_what_an_interrupted_film_left_is_not_thrown_away_unasked(whole, cut_off):
+    folder = cut_off(2)
+    refused = render(folder, code=2)
+    assert "2 chunks of an interrupted film" in refused
+    assert "--resume" in refused
+    assert list((folder / "film.resume").iterdir())
+    assert render(folder, "--overwrite")[-1]["latents"] == (whole / "hash").read_text()

@@ -79,3 +79,12 @@ def test_metadata_is_escaped_and_chapters_end_where_the_next_begins():
         "[CHAPTER]\nTIMEBASE=1/16\nSTART=0\nEND=33\ntitle=the gate\n"
         "[CHAPTER]\nTIMEBASE=1/16\nSTART=33\nEND=100\ntitle=a\\=b\\;c\\#d\n"
     )
+
+
+def test_what_comes_before_the_first_marker_is_a_chapter():
+    film = FilmInfo(16, 16, Fraction(16), 48, (Chapter(16, "gate"),))
+    text = metadata_text(film)
+    assert [line for line in text.splitlines() if line.startswith(("START", "END", "title"))] == [
+        *("START=0", "END=16", "title=start"),
+        *("START=16", "END=48", "title=gate"),
+    ]
