@@ -1,7 +1,7 @@
 """Secrets leave no trace in text."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from lingbot_cli.redact import redact
@@ -25,6 +25,7 @@ KEYS = st.text("abcdefghijklmnopqrstuvwxyzABCXYZ0123456789-_", min_size=12, max_
 @given(key=KEYS)
 def test_the_key_is_hidden_and_the_rest_stays(form, key):
     key = key.replace("-", "x").replace("_", "y")
+    assume(key not in form)
     text = redact("before " + form.format(key) + " after")
     assert key not in text
     assert text.startswith("before ")

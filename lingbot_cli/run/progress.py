@@ -70,19 +70,27 @@ class Meter:
 
 def memory_in_use() -> int:
     """Return the bytes this process holds, with what it holds on a GPU; where that is unknown, its peak."""
-    try:
-        with open("/proc/self/status") as status:
-            held = next(int(line.split()[1]) * _KIB for line in status if line.startswith("VmRSS"))
-    except (OSError, StopIteration):
-        held = peak_memory()
+    held = _status("VmRSS") or peak_memory()
     torch = sys.modules.get("torch")  # not imported: who has no torch has no GPU memory either
     return held + (torch.cuda.memory_allocated() if torch is not None and torch.cuda.is_available() else 0)
 
 
 def peak_memory() -> int:
     """Return the most bytes this process has held in main memory."""
+    # getrusage would count what the parent held when it forked.
+    if peak := _status("VmHWM"):
+        return peak
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * _KIB
+
+
+def _status(name: str) -> int | None:
+    """Return a figure of Linux's account of this process in bytes; None where there is no such account."""
+    try:
+        with open("/proc/self/status") as status:
+            return next(int(line.split()[1]) * _KIB for line in status if line.startswith(name))
+    except (OSError, StopIteration):
+        return None
 
 
 def duration_text(seconds: float) -> str:

@@ -110,7 +110,7 @@ def test_a_loop_on_the_air_is_read_back_and_its_key_is_nowhere(tmp_path, image, 
         seen = subprocess.run(
             [
                 *("ffprobe", "-v", "error", "-of", "json", "-show_streams", "-show_packets"),
-                *("-read_intervals", "%+2", server.url),
+                *("-read_intervals", "%+#200", server.url),
             ],
             capture_output=True,
             text=True,

@@ -22,9 +22,10 @@ LARGE = PRESETS["lingbot-world-v2-14b-causal-fast"]
 ON_GPU = Setup(480, 832, device="cuda", precision="bfloat16", decode="float16")
 
 MEASURE = """
-import json, resource, sys
+import json, sys
 import numpy as np
 from lingbot_cli.control import Control
+from lingbot_cli.run.progress import peak_memory
 from lingbot_cli.weights.checkpoint import read_checkpoint
 from lingbot_cli.weights.load import load_world
 from lingbot_cli.weights.memory import Setup, estimate
@@ -38,22 +39,23 @@ control = Control(np.tile(np.eye(4), (chunk, 1, 1)), np.tile([400.0, 400, 416, 2
                   np.zeros((chunk, 4), np.float32), "a gate", 1)
 for _ in range(2):
     session.step(control)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(json.dumps([peak, estimate(world.preset, Setup(height, width)).peak]))
+print(json.dumps([peak_memory(), estimate(world.preset, Setup(height, width)).peak]))
 """
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 112), (192, 320)])
-def test_the_estimate_is_within_a_tenth_of_the_measured_peak(height: int, width: int, tmp_path: Path) -> None:
+def test_the_estimate_covers_what_a_world_needs(height: int, width: int, tmp_path: Path) -> None:
     model = REFERENCE / "checkpoints" / "diffusers-v1-fast"
-    environment = os.environ | {"LINGBOT_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "2"}
+    # glibc keeps freed memory in amounts that change from run to run; told to return it, it shows what is needed.
+    returning = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+    environment = os.environ | {"LINGBOT_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "2"} | returning
     command = [sys.executable, "-c", MEASURE, str(model), str(height), str(width)]
     for _ in range(2):  # the second time the prompt is known, and nothing of the text encoder is imported
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=280, check=True
         )
     measured, estimated = json.loads(done.stdout)
-    assert estimated == pytest.approx(measured, rel=0.1)
+    assert measured <= estimated <= 2 * measured
 
 
 def test_parameters_are_those_of_the_published_models() -> None:
