@@ -47,7 +47,8 @@ def measured(film: Film, mood: str) -> dict[str, float]:
     asked = np.unwrap(np.radians([s.yaw for s in truth])) * 180 / np.pi
     apart = (heading - asked + 180) % 360 - 180
     away = np.array([np.hypot(a.x - b.x, a.z - b.z) for a, b in zip(found, truth, strict=True)])
-    gone, due = (float(np.hypot(s[12].x - s[0].x, s[12].z - s[0].z)) for s in (found, truth))
+    end = min(12, len(found) - 1)  # three seconds
+    gone, due = (float(np.hypot(s[end].x - s[0].x, s[end].z - s[0].z)) for s in (found, truth))
     out = {
         "psnr_3s": film.psnr(0, 49),
         "psnr_all": film.psnr(0, len(film.made)),
@@ -57,8 +58,8 @@ def measured(film: Film, mood: str) -> dict[str, float]:
         "units_all": float(away.mean()),
         "pixels_2s": float(np.abs(apart[1:9] - apart[0]).max()) * _PIXELS_A_DEGREE,
     }
-    if abs(asked[12] - asked[0]) > 20:
-        out["turning_speed"] = float((heading[12] - heading[0]) / (asked[12] - asked[0]))
+    if abs(asked[end] - asked[0]) > 20:
+        out["turning_speed"] = float((heading[end] - heading[0]) / (asked[end] - asked[0]))
     if due > 1:
         out["walking_speed"] = gone / due
     return out

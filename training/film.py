@@ -77,27 +77,35 @@ def picture(poses: Tensor, moods: Tensor, size: tuple[int, int]) -> Tensor:
 def seen_from(film: Film, mood: str, every: int = 4) -> list[Stance]:
     """Where each `every`-th picture of a film was taken from, found by matching it with the place itself.
 
-    Gauss–Newton over x, z and heading on blurred pictures, begun where the picture before was taken from, moved as
-    the walk was asked to move: so nothing but the pictures can pull the answer towards or away from the truth.
+    Gauss–Newton over x, z and heading on blurred pictures, begun where the picture before was taken from and at
+    a half and the whole of the step that was asked for; whichever then looks most like the picture is believed.
     """
     weights = torch.eye(len(MOODS))[MOODS.index(mood)]
     found, at = [], Stance.of(film.walk.stood[0])
     for i in range(0, len(film.made), every):
+        guesses = [at]
         if i:
             before, now = Stance.of(film.walk.stood[i - every]), Stance.of(film.walk.stood[i])
-            turned = np.radians(at.yaw - before.yaw)
-            dx, dz = now.x - before.x, now.z - before.z
-            x = at.x + dx * np.cos(turned) + dz * np.sin(turned)
-            z = at.z - dx * np.sin(turned) + dz * np.cos(turned)
-            at = Stance(x, now.y, z, at.yaw + now.yaw - before.yaw, now.pitch)
-        at = _match(_soft(torch.from_numpy(film.made[i])[None]), at, weights)
+            guesses = [_onward(at, before, now, share) for share in (0.0, 0.5, 1.0)]
+        shown = _soft(torch.from_numpy(film.made[i])[None])
+        at = min((_match(shown, guess, weights) for guess in guesses), key=lambda found: found[0])[1]
         found.append(at)
     return found
 
 
-def _match(shown: Tensor, at: Stance, mood: Tensor) -> Stance:
+def _onward(at: Stance, before: Stance, now: Stance, share: float) -> Stance:
+    """From a stance, a share of the step between two others, seen along its own heading."""
+    turned = np.radians(at.yaw - before.yaw)
+    dx, dz = share * (now.x - before.x), share * (now.z - before.z)
+    x, z = at.x + dx * np.cos(turned) + dz * np.sin(turned), at.z - dx * np.sin(turned) + dz * np.cos(turned)
+    return Stance(float(x), now.y, float(z), at.yaw + share * (now.yaw - before.yaw), now.pitch)
+
+
+def _match(shown: Tensor, at: Stance, mood: Tensor) -> tuple[float, Stance]:
+    """How far the best picture near a stance is from the one shown, and where it is taken from."""
+    best = (float("inf"), at)
     steps = np.array([0.03, 0.03, 0.5])
-    for _ in range(4):
+    for _ in range(5):
         moved = [at] + [_moved(at, *(steps * np.eye(3)[k] * sign)) for k in range(3) for sign in (1, -1)]
         poses = torch.from_numpy(np.stack([s.pose() for s in moved]))
         drawn = _soft(picture(poses, mood.expand(7, -1), tuple(shown.shape[2:])))
@@ -105,11 +113,12 @@ def _match(shown: Tensor, at: Stance, mood: Tensor) -> Stance:
             [(drawn[1 + 2 * k] - drawn[2 + 2 * k]).flatten() / 2 for k in range(3)], 1
         ).double()
         miss = (shown[0] - drawn[0]).flatten().double()
+        best = min(best, (float(miss.abs().mean()), at), key=lambda found: found[0])
         trust = 1 / (0.1 + miss.abs())
         normal = slope.T @ (slope * trust[:, None])
         step = torch.linalg.solve(normal + 1e-4 * normal.trace() * torch.eye(3), slope.T @ (miss * trust))
         at = _moved(at, *(steps * step.numpy().clip(-8, 8)))
-    return at
+    return best
 
 
 def _moved(at: Stance, x: float, z: float, yaw: float) -> Stance:
