@@ -35,7 +35,7 @@ def walks(seconds: int) -> dict[str, list[str]]:
         "walk": ((["w"] * 48 + ["s"] * 48) * (n // 96 + 1))[:n],
         "turn": ["l"] * n,
         "walk-and-turn": ["wl"] * n,
-        "turn-and-return": (["j"] * 45 + ["l"] * 45) * (n // 90) + [""] * (n % 90),
+        "turn-and-return": ((["j"] * 45 + ["l"] * 45) * (n // 90 + 1))[:n],
     }
 
 

@@ -1,0 +1,46 @@
+"""The world that ships does what it is told: judged by its pictures alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lingbot_cli.camera.keys import motion
+from lingbot_cli.camera.path import walk
+from lingbot_cli.control import Control
+from lingbot_cli.weights.load import load_world
+from lingbot_cli.world.session import Session
+from lingbot_cli.world.world import World
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+CHUNKS = 3
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return load_world()
+
+
+def film(world: World, keys: str, prompts: tuple[str, ...] = ("a courtyard at day",), chunks: int = CHUNKS):
+    """Frames [T, H, W, 3] float of one key set held from the first sample on; the last prompt stays."""
+    image = np.array(Image.open(SAMPLES / "courtyard-day.png").convert("RGB"))
+    session = Session(world, image, height=64, width=112)
+    poses = walk(np.tile(motion(keys), (12 * chunks, 1)))[::4]
+    frames = []
+    for i in range(chunks):
+        control = Control(
+            poses=poses[3 * i : 3 * i + 3],
+            intrinsics=np.tile([500.0, 500.0, 416.0, 240.0], (3, 1)),
+            actions=np.zeros((3, 4), np.float32),
+            prompt=prompts[min(i, len(prompts) - 1)],
+            frames=12,
+        )
+        frames.append(session.step(control).numpy().astype(float))
+    return np.concatenate(frames)
+
+
+def test_the_light_changes_when_the_prompt_says_so(world):
+    frames = film(world, "", ("a courtyard at day", "night falls"))
+    assert frames[-1].mean() < 0.6 * frames[4].mean()
+    assert frames[-1][..., 2].mean() > frames[-1][..., 0].mean()
