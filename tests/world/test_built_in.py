@@ -9,7 +9,9 @@ from PIL import Image
 from lingbot_cli.camera.keys import motion
 from lingbot_cli.camera.path import walk
 from lingbot_cli.control import Control
+from lingbot_cli.image import framed
 from lingbot_cli.weights.load import load_world
+from lingbot_cli.world.familiar import is_familiar
 from lingbot_cli.world.session import Session
 from lingbot_cli.world.world import World
 
@@ -44,3 +46,15 @@ def test_the_light_changes_when_the_prompt_says_so(world):
     frames = film(world, "", ("a courtyard at day", "night falls"))
     assert frames[-1].mean() < 0.6 * frames[4].mean()
     assert frames[-1][..., 2].mean() > frames[-1][..., 0].mean()
+
+
+@pytest.mark.parametrize("sample", sorted(SAMPLES.glob("*.png")), ids=lambda path: path.stem)
+def test_it_knows_its_own_place(world, sample):
+    image = framed(np.array(Image.open(sample).convert("RGB")), 64, 112)
+    assert is_familiar(world, image, height=64, width=112)
+
+
+def test_it_does_not_know_another(world):
+    noise = np.random.default_rng(0).integers(0, 256, (8, 14, 3), dtype=np.uint8)
+    image = np.array(Image.fromarray(noise).resize((112, 64)))
+    assert not is_familiar(world, image, height=64, width=112)
