@@ -1,6 +1,7 @@
 """Stage one, the VAE: pictures alone, then clips cut to small crops, then the decoder alone."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,7 +66,8 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
         average.weights, step, spent = state["average"], state["step"], state["spent"]
         decoder_only = spent >= CLIPS_UNTIL * total
         optimiser = _decoder_alone(vae) if decoder_only else optimiser
-        optimiser.load_state_dict(state["optimiser"])
+        if _same_weights(state["optimiser"], optimiser):  # not after more time has unfrozen the encoder again
+            optimiser.load_state_dict(state["optimiser"])
     rng = np.random.default_rng([seed, rank, step])
     torch.manual_seed(1000 * seed + 10 * step + rank)
     clock, reported, losses = Clock(spent), spent, []
@@ -97,6 +99,11 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
     if rank == 0:
         save(folder / "vae-final.pt", {"average": average.weights, "step": step, "spent": spent})
         _report(folder, average, shown, step, spent, float(np.mean(losses or [0])))
+
+
+def _same_weights(kept: dict[str, Any], optimiser: Muon) -> bool:
+    now = optimiser.state_dict()["param_groups"]
+    return [len(g["params"]) for g in kept["param_groups"]] == [len(g["params"]) for g in now]
 
 
 def _decoder_alone(vae: VAE) -> Muon:
