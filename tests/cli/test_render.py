@@ -128,5 +128,8 @@ def test_a_folder_that_takes_no_files(image):
 
 def test_markers_become_chapters(tmp_path, image, timeline, probe):
     assert lingbot("render", str(image), "-t", str(timeline), *SMALL, "-o", f"{tmp_path}/a.mkv").code == 0
-    (chapter,) = probe(tmp_path / "a.mkv")["chapters"]
+    before, chapter = probe(tmp_path / "a.mkv")["chapters"]
+    assert before["tags"]["title"] == "start"
     assert chapter["tags"]["title"] == "end"
+    assert float(before["start_time"]) == 0
+    assert before["end_time"] == chapter["start_time"]
