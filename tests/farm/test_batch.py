@@ -47,7 +47,7 @@ def test_twelve_films_and_five_kills(shop, decode):
 def full_disk(shop):
     disk = shop.folder / "out" / "disk"
     disk.mkdir(parents=True)
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "none", str(disk)]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mounting a small file system needs root")
     yield
