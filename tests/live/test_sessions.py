@@ -7,6 +7,7 @@ import threading
 import time
 import urllib.request
 import weakref
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -215,8 +216,9 @@ def test_too_many_events_and_too_many_mistakes_end_a_connection():
     with serving(limits=Limits(events_a_second=5, strikes=10)) as served, served.client() as client:
         client.say(**init())
         client.chunk()
-        for _ in range(40):
-            client.event("heartbeat")
+        with suppress(ConnectionClosed):  # the server may hang up before the last of them is out
+            for _ in range(40):
+                client.event("heartbeat")
         assert client.end() == 1008
         assert any(message.get("code") == "too_fast" for message in client.told)
 
