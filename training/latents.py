@@ -15,8 +15,9 @@ from lingbot_cli.world.vae import VAE
 from lingbot_cli.world.vae_layers import Carry
 from training.data import LATENTS, Clips
 from training.export import fold
+from training.fused import fuse_norms
 from training.place.palette import MOODS
-from training.place.render import render
+from training.place.render import draw_batch, render
 from training.samples import HEIGHT, WIDTH
 from training.team import DEVICE, save
 from training.vae_loss import CONFIG, as_video
@@ -66,6 +67,7 @@ def encode(vae: VAE, clips: Clips, which: range, path: Path, seed: int) -> None:
     """Encode some clips to a file; half of the first images come through the resize a large picture gets."""
     rng = np.random.default_rng([seed, which.start])
     grey = _settled(vae, clips.video.shape[2:4])
+    fast = torch.compile(draw_batch, dynamic=False)
     clean, told = [], []
     for i in which:
         video = as_video(torch.from_numpy(clips.video[i].copy())[None].to(DEVICE))
@@ -73,7 +75,7 @@ def encode(vae: VAE, clips: Clips, which: range, path: Path, seed: int) -> None:
         if rng.random() < 0.5:
             optics = torch.tensor([[clips.focal[i], clips.focal[i], 416.0, 240.0]])
             mood = torch.eye(len(MOODS))[[int(clips.moods[i, 0])]]
-            large = render(torch.from_numpy(clips.stood[i, :1]), optics, mood, height=HEIGHT, width=WIDTH)
+            large = render(torch.from_numpy(clips.stood[i, :1]), optics, mood, height=HEIGHT, width=WIDTH, draw=fast)
             image = fit(large[0], *clips.video.shape[2:4])[None].to(DEVICE)
         begin = torch.cat([image[:, :, None], video.new_zeros(1, 3, 4 * _FOLLOWED - 4, *image.shape[-2:])], 2)
         with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
@@ -118,6 +120,7 @@ def statistics(vae: VAE, clips: Clips, count: int = 40) -> dict[str, Tensor]:
 
 def encode_share(rank: int, folder: Path, clips: int, seed: int) -> None:
     """This process's half of the work: a file of latents for every fifty clips, those there left alone."""
+    fuse_norms()
     seen = Clips.open(folder / "data")
     final = folder / "vae-final.pt"
     trained = final if final.exists() else folder / "vae.pt"

@@ -16,7 +16,7 @@ from training.start_world import start
 from training.teacher import PRESET, Batch, Told, loss
 from training.team import DEVICE, Average, Clock, average_gradients, finite, note, save
 
-CLIPS, COPIES = (2 if DEVICE.type == "cpu" else 48), 2
+CLIPS = 4 if DEVICE.type == "cpu" else 64
 OWN_PAST_FROM = 0.6  # part of the stage's time from which every second step goes on from its own films
 REPORT_EVERY = 240.0
 _PLAIN = ("patch_embedding", "head", "text_embedding", "time_", "pose")
@@ -60,14 +60,14 @@ def learn(
             past = own * made + (1 - own) * told.clean
         blur = 0.12 * torch.rand(*past.shape[:2], 1, 1, 1, 1, generator=generator).to(DEVICE)
         past = past + blur * torch.randn(past.shape, generator=generator).to(DEVICE)
-        noisy, sigma, t = noised(told.clean, COPIES, generator)
+        noisy, sigma, t = noised(told.clean, 1, generator)
         flow = prepared.run([past, *noisy], [torch.zeros_like(t[0]), *t])
         where = learner.whereabouts(told.clean.shape[3])
     pictures = loss(flow[1:].float(), noisy, sigma, told)
-    asked = told.where.expand(1 + COPIES, *told.where.shape)
+    asked = told.where.expand(2, *told.where.shape)
     apart = F.smooth_l1_loss(where.float().view_as(asked), asked, reduction="none")
     missed = 2 * apart.mean(dim=(3, 4)) * told.counts
-    return pictures, missed.sum() / told.counts.sum() / (1 + COPIES)
+    return pictures, missed.sum() / told.counts.sum() / 2
 
 
 def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
@@ -80,7 +80,7 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
     world = start(source.data.steps, source.data.focal, seed)
     learner = Learner(world).to(DEVICE)
     checkpoint = folder / "world.pt"
-    optimiser = Muon(learner, lr=0.02, adam_lr=2e-3, plain=[f"world.{p}" for p in _PLAIN] + ["pose"])
+    optimiser = Muon(learner, lr=0.013, adam_lr=1e-3, plain=[f"world.{p}" for p in _PLAIN] + ["pose"])
     average = Average(world, 0.993)
     step, spent = 0, 0.0
     if checkpoint.exists():
