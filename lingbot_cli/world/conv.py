@@ -32,6 +32,6 @@ def by_frames(x: Tensor, weight: Tensor, bias: Tensor, *, padding: tuple[int, in
             bias if tap == 0 else None,
             padding=padding,
         )
-        total = part if total is None else total + part
+        total = part if total is None else total.add_(part)
     assert total is not None
     return total.unflatten(0, (x.shape[0], frames)).transpose(1, 2)

@@ -4,7 +4,6 @@ import itertools
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lingbot_cli.world.vae_layers import (
@@ -99,7 +98,7 @@ class Encoder(nn.Module):
         x = self.conv1(x, carry)
         for layer in (*self.downsamples, *self.middle):
             x = layer(x, carry)
-        return self.head[2](F.silu(self.head[0](x)), carry)
+        return self.head[2](self.head[0](x), carry, silu=True)
 
 
 class Decoder(nn.Module):
@@ -126,7 +125,7 @@ class Decoder(nn.Module):
         x = self.conv1(x, carry)
         for layer in (*self.middle, *self.upsamples):
             x = layer(x, carry)
-        return self.head[2](F.silu(self.head[0](x)), carry)
+        return self.head[2](self.head[0](x), carry, silu=True)
 
 
 def _middle(width: int) -> nn.ModuleList:

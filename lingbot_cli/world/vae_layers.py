@@ -10,22 +10,55 @@ from lingbot_cli.world.conv import conv3d
 class Carry:
     """What one stream remembers between two calls: the last input frames of every temporal layer.
 
-    It belongs to a session; `frames` maps a layer's name to [B, C, n, H, W].
+    It belongs to a session; `frames` maps a layer's name to [B, C, n, H, W]. The past and the new frames meet
+    in one space as large as the largest layer needs, which all layers use in turn: nothing is joined anew.
     """
 
-    def __init__(self, frames: dict[str, Tensor] | None = None) -> None:
-        self.frames: dict[str, Tensor] = {} if frames is None else frames
+    def __init__(self) -> None:
+        self.frames: dict[str, Tensor] = {}
+        self._space = torch.empty(0)
 
     def started(self, layer: str) -> bool:
         """Whether the layer has been given frames before."""
         return layer in self.frames
 
-    def join(self, layer: str, x: Tensor, keep: int) -> Tensor:
-        """Put the remembered frames before x and remember the newest `keep` frames of both."""
+    def join(self, layer: str, x: Tensor, keep: int, *, silu: bool = False) -> Tensor:
+        """The remembered frames and after them x, or its SiLU; the newest `keep` frames of both are remembered.
+
+        What is returned lasts until the next call. No gradient goes through it.
+        """
         held = self.frames.get(layer)
-        joined = x if held is None else torch.cat([held, x], dim=2)
-        self.frames[layer] = joined[:, :, max(joined.shape[2] - keep, 0) :].clone()
+        if held is None:
+            joined = F.silu(x) if silu else x
+        else:
+            past = held.shape[2]
+            joined = self._room(past + x.shape[2], like=x)
+            joined[:, :, :past] = held
+            if silu:
+                torch.ops.aten.silu.out(x, out=joined[:, :, past:])
+            else:
+                joined[:, :, past:] = x
+        newest = joined[:, :, max(joined.shape[2] - keep, 0) :]
+        if held is not None and held.shape == newest.shape:
+            held.copy_(newest)
+        else:
+            self.frames[layer] = newest.clone()
         return joined
+
+    def _room(self, frames: int, like: Tensor) -> Tensor:
+        """The space as [B, C, frames, H, W], its memory in the order of `like`."""
+        batch, channels, _, height, width = like.shape
+        count = batch * channels * frames * height * width
+        if (
+            self._space.numel() < count
+            or self._space.dtype != like.dtype
+            or self._space.device != like.device
+        ):
+            self._space = like.new_empty(count)
+        room = self._space[:count]
+        if like.is_contiguous(memory_format=torch.channels_last_3d):
+            return room.view(batch, frames, height, width, channels).permute(0, 4, 1, 2, 3)
+        return room.view(batch, channels, frames, height, width)
 
 
 class CausalConv3d(nn.Module):
@@ -41,10 +74,13 @@ class CausalConv3d(nn.Module):
         self.past = size[0] - 1
         self.padding = (size[1] // 2, size[2] // 2)
 
-    def forward(self, x: Tensor, carry: Carry | None) -> Tensor:
+    def forward(self, x: Tensor, carry: Carry | None, *, silu: bool = False) -> Tensor:
+        """Convolve x [B, C, T, H, W], or its SiLU."""
         frames = x.shape[2]
         if self.past and carry is not None:
-            x = carry.join(self.name, x, self.past)
+            x = carry.join(self.name, x, self.past, silu=silu)
+        elif silu:
+            x = F.silu(x)
         missing = frames + self.past - x.shape[2]
         if missing:
             x = F.pad(x, (0, 0, 0, 0, missing, 0))
@@ -59,7 +95,7 @@ class RMSNorm(nn.Module):
         self.gamma = nn.Parameter(torch.ones(channels, *(1,) * axes))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.normalize(x, dim=1) * (x.shape[1] ** 0.5) * self.gamma
+        return F.normalize(x, dim=1).mul_(x.shape[1] ** 0.5) * self.gamma
 
 
 class ResidualBlock(nn.Module):
@@ -83,8 +119,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, carry: Carry | None) -> Tensor:
         norm1, _, conv1, norm2, _, _, conv2 = self.residual
-        y = conv1(F.silu(norm1(x)), carry)
-        y = conv2(F.silu(norm2(y)), carry)
+        y = conv1(norm1(x), carry, silu=True)
+        y = conv2(norm2(y), carry, silu=True)
         return y + (x if self.shortcut is None else self.shortcut(x, None))
 
 
