@@ -75,7 +75,9 @@ def encode(vae: VAE, clips: Clips, which: range, path: Path, seed: int) -> None:
         if rng.random() < 0.5:
             optics = torch.tensor([[clips.focal[i], clips.focal[i], 416.0, 240.0]])
             mood = torch.eye(len(MOODS))[[int(clips.moods[i, 0])]]
-            large = render(torch.from_numpy(clips.stood[i, :1]), optics, mood, height=HEIGHT, width=WIDTH, draw=fast)
+            large = render(
+                torch.from_numpy(clips.stood[i, :1]), optics, mood, height=HEIGHT, width=WIDTH, draw=fast
+            )
             image = fit(large[0], *clips.video.shape[2:4])[None].to(DEVICE)
         begin = torch.cat([image[:, :, None], video.new_zeros(1, 3, 4 * _FOLLOWED - 4, *image.shape[-2:])], 2)
         with torch.autocast(DEVICE.type, dtype=torch.bfloat16):

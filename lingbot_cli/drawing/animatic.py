@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lingbot_cli.drawing.space import space, view
 from lingbot_cli.image import framed
+from lingbot_cli.lettering import lettering
 from lingbot_cli.sinks.overlay import Caption, layer
 from lingbot_cli.timeline.compile import Track
 from lingbot_cli.timeline.controls import controls
@@ -40,7 +41,7 @@ def card(height: int, width: int, title: str) -> np.ndarray:
         draw.line((width * share, 0, width * share, height), fill=_INK)
         draw.line((0, height * share, width, height * share), fill=_INK)
     draw.rectangle((0, 0, width - 1, height - 1), outline=_INK, width=max(1, height // 80))
-    font = ImageFont.load_default(max(10, height // 12))
+    title, font = lettering(title, max(10, height // 12))
     draw.text((width / 2, height / 2), title, fill=_INK, anchor="mm", font=font)
     return np.asarray(image)
 

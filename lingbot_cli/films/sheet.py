@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.films.read import count_frames, read_frames
+from lingbot_cli.lettering import lettering
 
 _GAP, _LABEL, _INK, _PAPER = 6, 16, (235, 235, 235), (24, 24, 24)
 _MOST = 1000
@@ -43,12 +44,12 @@ def sheet(tiles: Sequence[Tile], columns: int) -> Image.Image:
     high = max(tile.picture.shape[0] for tile in tiles) + _LABEL + _GAP
     rows = -(-len(tiles) // columns)
     drawn = Image.new("RGB", (_GAP + min(columns, len(tiles)) * wide, _GAP + rows * high), _PAPER)
-    pen, font = ImageDraw.Draw(drawn), ImageFont.load_default(11)
+    pen = ImageDraw.Draw(drawn)
     for index, tile in enumerate(tiles):
         row, column = divmod(index, columns)
         left, top = _GAP + column * wide, _GAP + row * high
         drawn.paste(Image.fromarray(tile.picture), (left, top))
-        label = tile.label
+        label, font = lettering(tile.label, 11)
         while len(label) > 1 and pen.textlength(label, font) > tile.picture.shape[1]:
             label = label[1:]  # its end tells it from its neighbours
         pen.text((left, top + tile.picture.shape[0] + 1), label, _INK, font)

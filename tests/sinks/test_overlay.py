@@ -5,6 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from lingbot_cli.lettering import lettering
 from lingbot_cli.sinks.base import FilmInfo
 from lingbot_cli.sinks.null import NullSink
 from lingbot_cli.sinks.overlay import Caption, OverlaySink, layer
@@ -53,6 +54,17 @@ def test_a_prompt_is_drawn_on_top_and_a_long_one_is_shortened():
     assert cover[:20].min() > 0
     assert cover[120:300].max() == 0
     assert (cover != layer(Caption("", ""), 480, 832)[1]).any()
+
+
+@pytest.mark.parametrize("prompt", ["une cour à l'été", "ein Hof – früh", "двор зимой"])
+def test_a_prompt_beyond_plain_latin_is_written_in_letters_not_boxes(prompt):
+    text, font = lettering(prompt, 20)
+    missing = bytes(font.getmask("\U0010ffff"))
+    assert all(bytes(font.getmask(letter)) != missing for letter in text if letter != " ")
+
+
+def test_letters_that_no_font_has_become_question_marks():
+    assert lettering("a \U0010fffe b", 20)[0] == "a ? b"
 
 
 def test_a_small_copy_is_enlarged_and_the_frames_given_stay_clean():

@@ -1,0 +1,43 @@
+"""Letters on pictures: a font of this machine that has them, or letters that every font has."""
+
+import unicodedata
+from functools import lru_cache
+
+from PIL import ImageFont
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+# Looked for by name where each system keeps its fonts; the one that ships with Pillow has plain Latin only.
+_FILES = (
+    *("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "Arial.ttf"),
+    *("NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "PingFang.ttc", "msyh.ttc", "Arial Unicode.ttf"),
+)
+_NOBODY_HAS = "\U0010ffff"
+
+
+def lettering(text: str, size: int) -> tuple[str, Font]:
+    """The text and a font of `size` pixels that can write it.
+
+    Where no font on this machine has a letter, it loses its accents, or becomes a question mark.
+    """
+    plain = ImageFont.load_default(size)
+    for file in ("", *_FILES):
+        font = _open(file, size) if file else plain
+        if font is not None and _has(font, text):
+            return text, font
+    spread = unicodedata.normalize("NFKD", text)
+    known = "".join(letter for letter in spread if not unicodedata.combining(letter))
+    return "".join(letter if _has(plain, letter) else "?" for letter in known), plain
+
+
+@lru_cache(32)
+def _open(file: str, size: int) -> Font | None:
+    try:
+        return ImageFont.truetype(file, size)
+    except OSError:
+        return None
+
+
+def _has(font: Font, text: str) -> bool:
+    missing = bytes(font.getmask(_NOBODY_HAS))
+    return all(bytes(font.getmask(letter)) != missing for letter in set(text) if not letter.isspace())
