@@ -17,6 +17,7 @@ from lingbot_cli.run.resume import Keeping
 from lingbot_cli.run.signals import Interruption, ignoring_signals
 from lingbot_cli.run.steps import NOTHING, Past, Step, fresh, steps
 from lingbot_cli.sinks.base import Sink
+from lingbot_cli.sinks.tee import names
 
 if TYPE_CHECKING:
     from lingbot_cli.weights.stream import Report
@@ -125,6 +126,8 @@ def perform(
         keeping.trail.alone() if keeping else nullcontext(),
     ):
         display.plan(Announcement(plan_facts(prepared), prepared.summary()))
+        for note in prepared.film.notes:
+            display.warning(note)
         try:
             if keeping:
                 keeping.check()
@@ -201,6 +204,7 @@ def plan_facts(prepared: Prepared) -> dict[str, object]:
 def _done_facts(sink: Sink, made: Made, seconds: float) -> dict[str, object]:
     return {
         "file": sink.name,
+        "files": names(sink),
         "frames": made.frames,
         "chunks": made.chunks,
         "seconds": round(seconds, 3),
@@ -211,6 +215,6 @@ def _done_facts(sink: Sink, made: Made, seconds: float) -> dict[str, object]:
 
 def _done_line(sink: Sink, prepared: Prepared, made: Made, seconds: float) -> str:
     return (
-        f"{sink.name}: {made.frames} frames, {made.frames / prepared.plan.fps:.1f} s at {prepared.plan.fps} fps, "
+        f"{sink.name.removesuffix(':')}: {made.frames} frames, {made.frames / prepared.plan.fps:.1f} s at {prepared.plan.fps} fps, "
         f"made in {seconds:.1f} s ({made.frames / max(seconds, 1e-6):.1f} fps)"
     )

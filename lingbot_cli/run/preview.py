@@ -57,6 +57,7 @@ def preview(prepared: Prepared, outputs: Sequence[str]) -> list[str]:
         *(f"  {label.ljust(wide)}  {gigabytes(count):>9}" for label, count in parts if count),
         "",
         *(f"will write {name}" for name in outputs),
+        *(f"note: {note}" for note in prepared.film.notes),
     ]
 
 

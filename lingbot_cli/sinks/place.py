@@ -135,6 +135,8 @@ def _folder_beside(folder: Path, what: str) -> Path:
 
 def check_folder(folder: Path) -> None:
     """Raise OutputError unless files can be made in a folder."""
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file, not a folder", hint="choose another name for the film")
     if not folder.is_dir():
         raise OutputError(f"the folder {folder} does not exist", hint=f"mkdir -p {folder}")
     if not os.access(folder, os.W_OK):

@@ -47,3 +47,10 @@ class TeeSink:
     def abort(self) -> str | None:
         kept = [what for sink in self.sinks if (what := sink.abort())]
         return ", ".join(kept) or None
+
+
+def names(sink: Sink) -> list[str]:
+    """The names of all the outputs behind a sink, one each."""
+    if isinstance(sink, TeeSink):
+        return [name for each in sink.sinks for name in names(each)]
+    return [sink.name] if sink.name else []

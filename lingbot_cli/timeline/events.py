@@ -188,6 +188,10 @@ class Wait(Spanned):
             return data
         if "for" in data or "until" in data:
             raise _wrong("two spans; expected `wait: 2s`, or `wait` with `for` or `until`")
+        try:
+            parse_time(data["wait"])
+        except ValueError:
+            return data  # the field itself says so, under its own name
         return {**{k: v for k, v in data.items() if k != "wait"}, "wait": None, "for": data["wait"]}
 
 

@@ -8,6 +8,7 @@ from lingbot_cli.timeline.compile import Track, compile_track
 from lingbot_cli.timeline.events import Header
 from lingbot_cli.timeline.load import load
 from lingbot_cli.timeline.moves import parse_moves
+from lingbot_cli.timeline.notes import notes
 from lingbot_cli.timeline.poses_dir import read_poses
 from lingbot_cli.timeline.schedule import schedule
 from lingbot_cli.timeline.times import Time
@@ -15,10 +16,11 @@ from lingbot_cli.timeline.times import Time
 
 @dataclass(frozen=True)
 class Film:
-    """What was asked for: the header's settings and the whole track."""
+    """What was asked for: the header's settings and the whole track; `notes` is what it will not show."""
 
     header: Header
     track: Track
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,17 @@ def film(
     `chunk` is the world's latent frames a chunk. UsageError when none or two are given, and with every
     error of the one that is.
     """
-    if sum(source is not None for source in (timeline, moves, poses)) != 1:
+    said = {"--timeline": timeline, "--moves": moves, "--poses": poses}
+    given = [flag for flag, source in said.items() if source is not None]
+    if not given:
         raise UsageError("what should the camera do?", hint="give one of --timeline, --moves or --poses")
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} both say what the camera does", hint="give one of them")
     if poses is not None:
         prompt = flags.prompt or ""
         return Film(Header(), read_poses(poses, chunk, prompt=prompt, fps=flags.fps, scale=flags.scale))
     read = parse_moves(moves) if moves is not None else load("-" if timeline is None else timeline, stdin)
     timed = schedule(read, chunk, fps=flags.fps, duration=flags.duration, allow_outside=flags.allow_outside)
-    return Film(read.header, compile_track(timed, prompt=flags.prompt, scale=flags.scale or "fixed"))
+    unseen = [f"{read.source.name}:{note.place.line}: {note.message}" for note in notes(timed)]
+    track = compile_track(timed, prompt=flags.prompt, scale=flags.scale or "fixed")
+    return Film(read.header, track, tuple(unseen))

@@ -1,6 +1,7 @@
 """A file becomes a Timeline, or every error in it at once with its place."""
 
 import gc
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -135,6 +136,10 @@ def _read_jsonl(source: Source, problems: Problems) -> Timeline:
         value, wrong = read_line(number, text)
         for problem in wrong:
             problems.append(problem)
+        if wrong and not re.search(r"^\s*[{\[]", source.text, re.M):
+            place, message = problems[-1].place, problems.pop().message
+            problems.append(Problem(place, f"{message}; `lingbot timeline convert` makes JSON lines of YAML"))
+            break  # another format: every line of it would be wrong in the same way
         if isinstance(value, dict) and "timeline" in value:
             if count == 0:
                 header, top = read_header(value, line, problems), line

@@ -40,7 +40,7 @@ def test_a_timeline_becomes_a_film_of_exactly_its_length(tmp_path, image, timeli
         *("-o", "null:", "--json"),
     )
     assert done.code == 0, done.stderr
-    said = [json.loads(line) for line in done.stdout.splitlines()]
+    said = [each for line in done.stdout.splitlines() if (each := json.loads(line))["event"] != "note"]
     assert [each["event"] for each in said] == ["plan", "warning", "chunk", "chunk", "done"]
     assert "is not of the place" in said[1]["message"]
     assert said[0] == said[0] | {"width": 32, "height": 32, "frames": 20, "chunks": 2, "fps": 16}
@@ -64,6 +64,8 @@ def test_a_timeline_becomes_a_film_of_exactly_its_length(tmp_path, image, timeli
         (("none.png", "--moves", "w-5"), 2, "no such file"),
         (("text.png", "--moves", "w-5"), 2, "is not a picture"),
         (("first.png",), 2, "--timeline"),
+        (("first.png", "--moves", "w-5", "--poses", "p"), 2, "--moves and --poses both say"),
+        (("first.png", "--moves", "w-5", "-o", "first.png/film.mp4"), 4, "first.png is a file, not a folder"),
         (("first.png", "--moves", "w-5", "-o", "film.avi"), 2, "ending"),
         (("first.png", "--moves", "w-5", "-o", "first.mp4"), 2, "--overwrite"),
         (("first.png", "--moves", "w-5", "-o", "no/where.mp4"), 4, "does not exist"),
@@ -93,6 +95,18 @@ def test_quiet_is_quiet_and_plain_lines_say_how_it_went(tmp_path, image):
     assert first.startswith("32x32 · 3 frames")
     assert chunk.startswith("chunk 1/1 · 3 frames · ")
     assert last.startswith(f"{tmp_path}/a.mkv: 3 frames, 0.2 s at 16 fps, made in ")
+
+
+def test_what_a_shorter_duration_leaves_out_is_said(tmp_path, image):
+    timeline = tmp_path / "t.yaml"
+    timeline.write_text("events:\n  - {keys: w, for: 3f}\n  - {keys: l, for: 3f}\n")
+    command = ("render", str(image), "--timeline", str(timeline), *SMALL, "--duration", "3f", "-o", "null:")
+    said = "t.yaml:3: begins at frame 3, and the film ends at 3; it is not played"
+    assert f"note: {timeline.parent}/{said}" in lingbot(*command, "--dry-run").stdout
+    done = lingbot(*command, "-o", f"{tmp_path}/a.mkv", "--json")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert any(said in event.get("message", "") for event in events)
+    assert events[-1]["files"] == ["null:", f"{tmp_path}/a.mkv"]
 
 
 def test_keys_are_drawn_on_a_copy_or_on_the_film(tmp_path, image):

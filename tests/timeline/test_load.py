@@ -124,6 +124,18 @@ def test_hostile_or_empty_yaml_is_refused_with_a_place(text):
     assert all(p.place.line >= 1 and p.place.column >= 1 and "; expected" in p.message for p in problems)
 
 
+def test_a_wrong_wait_is_called_a_wait():
+    (problem,) = wrong("events:\n  - {wait: 1x}\n")
+    assert (problem.place.line, problem.place.column) == (2, 12)
+    assert problem.message.startswith("`wait`: '1x' is not a time")
+
+
+def test_another_format_in_place_of_json_lines_is_one_error():
+    (problem,) = wrong("events:\n  - keys: w\n    for: 1s\n", "<stdin>")
+    assert "not JSON" in problem.message
+    assert "timeline convert" in problem.message
+
+
 def test_bad_utf8_names_the_byte(tmp_path):
     file = tmp_path / "t.yaml"
     file.write_bytes(b"events:\n  - prompt: caf\xe9\n")
