@@ -214,7 +214,8 @@ def _done_facts(sink: Sink, made: Made, seconds: float) -> dict[str, object]:
 
 
 def _done_line(sink: Sink, prepared: Prepared, made: Made, seconds: float) -> str:
+    name, length = sink.name.removesuffix(":"), made.frames / prepared.plan.fps
     return (
-        f"{sink.name.removesuffix(':')}: {made.frames} frames, {made.frames / prepared.plan.fps:.1f} s at {prepared.plan.fps} fps, "
+        f"{name}: {made.frames} frames, {length:.1f} s at {prepared.plan.fps} fps, "
         f"made in {seconds:.1f} s ({made.frames / max(seconds, 1e-6):.1f} fps)"
     )

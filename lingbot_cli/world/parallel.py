@@ -32,9 +32,9 @@ class Ulysses:
         return pad_tokens(tokens, share * self.size)[:, self.rank * share : (self.rank + 1) * share]
 
     def all(self, own: Tensor, count: int) -> Tensor:
-        gathered = own.new_empty(self.size * own.shape[0], *own.shape[1:])
-        dist.all_gather_into_tensor(gathered, own.contiguous())
-        return gathered.unflatten(0, (self.size, -1)).movedim(0, 1).flatten(1, 2)[:, :count]
+        gathered = own.new_empty(self.size, *own.shape)
+        dist.all_gather(list(gathered), own.contiguous())
+        return gathered.movedim(0, 1).flatten(1, 2)[:, :count]
 
     def to_heads(self, parts: list[Tensor], count: int) -> list[Tensor]:
         x = (
