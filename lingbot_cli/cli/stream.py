@@ -64,7 +64,12 @@ def stream(
         Literal["hold", "smooth", "drop"],
         typer.Option(help="hold repeats the last frame, smooth spreads them, drop leaves some out."),
     ] = "hold",
-    lead: Annotated[float, typer.Option(min=0, max=60, help="Seconds of film gathered ahead.")] = 1.0,
+    lead: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=60, help="Seconds of film gathered ahead; else 1, or 0.25 with --timeline -."
+        ),
+    ] = None,
     bitrate: Annotated[
         int | None, typer.Option(min=50, max=100_000, help="kbit/s; else what fits the size.")
     ] = None,
@@ -107,7 +112,7 @@ def stream(
     from lingbot_cli.run.display import choose_display
     from lingbot_cli.run.request import Request
     from lingbot_cli.run.show import film_show, loop_show
-    from lingbot_cli.run.stream import Air, stream
+    from lingbot_cli.run.stream import LEAD, LIVE_LEAD, Air, stream
     from lingbot_cli.sinks.base import Sink
     from lingbot_cli.sinks.choose import OutputOptions, choose_sink
     from lingbot_cli.sinks.targets import StreamOptions, choose_target
@@ -138,7 +143,8 @@ def stream(
     if preview:
         watched = PreviewSink(display.warning)
         keep = watched if keep is None else TeeSink([keep, watched])
-    air = Air(targets, pace, lead, keep)
+    ahead = lead if lead is not None else LIVE_LEAD if live else LEAD
+    air = Air(targets, pace, ahead, keep)
     try:
         if live:
             _listen(env, request, air, display, save_timeline, overwrite)

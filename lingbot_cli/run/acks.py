@@ -4,23 +4,35 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lingbot_cli.run.timely import Timings
 from lingbot_cli.timeline.live import Effect, LiveTimeline
 
 
 @dataclass(frozen=True)
 class Ack:
-    """The event of input line `line` acted in `chunk` from film frame `frame`, sent `latency` s after the line."""
+    """The event of input line `line` acted in `chunk` from film frame `frame`, sent `latency` s after the line.
+
+    Those are the seconds until its chunk was begun, until that was made, and until the frame's turn came.
+    """
 
     line: int
     chunk: int
     frame: int
-    latency: float
+    boundary: float
+    making: float
+    buffered: float
+
+    @property
+    def latency(self) -> float:
+        """Seconds from the line to the frame."""
+        return self.boundary + self.making + self.buffered
 
 
 class Acks:
     """Told of lines by their reader and of frames by who sends them; asked by whoever shows it."""
 
     def __init__(self, live: LiveTimeline, clock: Callable[[], float]) -> None:
+        self.timings = Timings()
         self._live = live
         self._clock = clock
         self._lock = threading.Lock()
@@ -42,7 +54,10 @@ class Acks:
             ]
             for effect in acted:
                 line, when = self._said.pop(effect.number)
-                self._done.append(Ack(line, effect.chunk, effect.frame, now - when))
+                begun, came = self.timings.of(effect.chunk, now)
+                self._done.append(
+                    Ack(line, effect.chunk, effect.frame, begun - when, came - begun, now - came)
+                )
                 self._waiting.remove(effect)
 
     def take(self) -> list[Ack]:

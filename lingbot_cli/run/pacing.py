@@ -68,8 +68,8 @@ class Pacer:
 
     `lead` seconds of film are gathered before it begins. hold repeats the last frame when none is there,
     smooth spreads what there is, drop never lets the world wait and leaves out what is too much.
-    `showing(frame, now)` is told of each film frame when it leaves, `tick` is called now and then by the
-    thread that writes.
+    `coming(now)` is told of each chunk that is written, `showing(frame, now)` of each film frame when it
+    leaves; `tick` is called now and then by the thread that writes.
     """
 
     name = "the stream"
@@ -83,6 +83,7 @@ class Pacer:
         pace: Pace = "hold",
         lead: float = 1.0,
         clock: Callable[[], float],
+        coming: Callable[[float], None] | None = None,
         showing: Callable[[int, float], None] | None = None,
         tick: Callable[[], None] = lambda: None,
     ) -> None:
@@ -91,12 +92,14 @@ class Pacer:
         self._pace = pace
         self._lead = max(1, round(lead * fps))
         self._clock = clock
+        self._coming = coming
         self._showing = showing
         self._tick = tick
         self._last = still
         self._waiting: collections.deque[tuple[int, np.ndarray]] = collections.deque()
         self._cadence = Cadence(fps, lead)
         self._flow = Flow()
+        self._left = 0  # frames of the film
         self._begun = self._ended = self._stopped = False
         self._times: collections.deque[float] = collections.deque(maxlen=max(2, round(_WINDOW * fps)))
         self._change = threading.Condition()
@@ -107,6 +110,8 @@ class Pacer:
 
     def write(self, frames: np.ndarray) -> None:
         """Take a chunk [T, H, W, 3]; except with drop, wait until there is less than `lead` before it."""
+        if self._coming is not None:
+            self._coming(self._clock())
         while self._pace != "drop":
             with self._change:
                 if len(self._waiting) <= self._lead or self._stopped:
@@ -140,6 +145,15 @@ class Pacer:
             self._change.notify_all()
         if self._thread.is_alive():
             self._thread.join(2)
+
+    def waiting(self, frames: int) -> float:
+        """Seconds that the first so many frames of the film still last."""
+        return (frames - self._left) / self._fps
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing leaves any more."""
+        return self._stopped
 
     @property
     def flow(self) -> Flow:
@@ -187,6 +201,7 @@ class Pacer:
         if due and self._waiting:
             frame, self._last = self._waiting.popleft()
             self._flow = replace(self._flow, shown=self._flow.shown + 1)
+            self._left = frame + 1
             if self._showing is not None:
                 self._showing(frame, self._clock())
         else:

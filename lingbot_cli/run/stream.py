@@ -1,5 +1,6 @@
 """A show on the air: made, paced, sent, watched, and ended well."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,6 +19,7 @@ from lingbot_cli.run.progress import Meter
 from lingbot_cli.run.show import Show
 from lingbot_cli.run.signals import Interruption
 from lingbot_cli.run.steps import fresh
+from lingbot_cli.run.timely import timely
 from lingbot_cli.run.watch import Watch, tell_gap
 from lingbot_cli.sinks.base import FilmInfo, Sink
 from lingbot_cli.sinks.targets import Target, start_all
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 Abort = Callable[[], str | None]
 """Ends something at once and says what is kept of it."""
+LEAD, LIVE_LEAD = 1.0, 0.25  # seconds of film gathered ahead, when nothing else is asked for
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Air:
 
     targets: Sequence[Target]
     pace: Pace = "hold"
-    lead: float = 1.0
+    lead: float = LEAD
     record: Sink | None = None
 
 
@@ -65,6 +68,7 @@ def stream(show: Show, air: Air, display: Display, *, acks: Acks | None, clock: 
                 pace=air.pace,
                 lead=air.lead,
                 clock=clock,
+                coming=acks.timings.come if acks is not None else None,
                 showing=acks.showing if acks is not None else None,
                 tick=watch.tick,
             )
@@ -73,8 +77,18 @@ def stream(show: Show, air: Air, display: Display, *, acks: Acks | None, clock: 
             open_ends.insert(0, pacer.abort)
             begin = _open_world(show) if show.request.elsewhere is None else _reach_world(show, display)
             stopped.politely = True
-            sink = TeeSink([air.record, pacer]) if air.record is not None else pacer
-            made = render(fresh(show.controls), begin, sink, stopped=stopped, on_chunk=watch.chunk)
+            controls = show.controls
+            if acks is not None:
+                controls = timely(
+                    *(controls, acks.timings),
+                    waiting=pacer.waiting,
+                    over=lambda: pacer.over or stopped(),
+                    lead=math.inf if air.pace == "drop" else air.lead,  # drop lets no world wait
+                    clock=clock,
+                )
+            # What is recorded may come a little later; what is sent may not.
+            sink = TeeSink([pacer, air.record]) if air.record is not None else pacer
+            made = render(fresh(controls), begin, sink, stopped=stopped, on_chunk=watch.chunk)
             if not stopped():
                 pacer.close()
             pacer.abort()

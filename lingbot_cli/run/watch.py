@@ -32,6 +32,7 @@ class Watch:
         self._clock = clock
         self._made = 0.0  # frames a second
         self._chunks = 0
+        self._latency: float | None = None  # of the newest event that acted
         self._told = clock()
         self._sent: collections.deque[tuple[float, int]] = collections.deque(maxlen=12)
 
@@ -44,13 +45,21 @@ class Watch:
     def tick(self) -> None:
         """Tell what there is to tell, when it is time."""
         for ack in self._acks.take() if self._acks is not None else ():
-            text = f"line {ack.line} acts in chunk {ack.chunk}, frame {ack.frame}, after {ack.latency:.2f} s"
+            text = (
+                f"line {ack.line} acts in chunk {ack.chunk}, frame {ack.frame}, after {ack.latency:.2f} s: "
+                f"{ack.boundary:.2f} until the chunk began, {ack.making:.2f} until it was made, "
+                f"{ack.buffered:.2f} until its turn"
+            )
             facts = {
                 "line": ack.line,
                 "chunk": ack.chunk,
                 "frame": ack.frame,
                 "latency": round(ack.latency, 3),
+                "boundary": round(ack.boundary, 3),
+                "making": round(ack.making, 3),
+                "buffered": round(ack.buffered, 3),
             }
+            self._latency = ack.latency
             self._display.news("effect", Announcement(facts, text))
         if self._clock() - self._told >= self._display.interval:
             self.state()
@@ -75,6 +84,7 @@ class Watch:
             "repeats": flow.repeats,
             "drops": flow.drops,
             "buffer": round(flow.buffer, 2),
+            "latency": None if self._latency is None else round(self._latency, 3),
             "reconnects": sum(each.reconnects for each in deliveries),
             "outputs": [
                 {
@@ -104,6 +114,7 @@ class Watch:
             f"{flow.repeats} repeats",
             f"{flow.drops} drops",
             f"buffer {flow.buffer:.1f} s",
+            *(() if self._latency is None else (f"line to frame {self._latency:.1f} s",)),
             f"{sum(each.reconnects for each in deliveries)} reconnects",
             *(f"{each.name} is away" for each in deliveries if not each.connected),
         ]

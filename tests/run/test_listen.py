@@ -69,6 +69,8 @@ def test_what_is_said_acts_and_is_followed_to_its_frame():
     assert acks.take() == []
     live.say({"at": "14f", "marker": "later"})
     live.control()
+    acks.timings.begin(103.0)
+    acks.timings.come(104.0)
     acks.showing(0, 105.5)
-    assert acks.take() == [Ack(1, 0, 0, 5.5), Ack(4, 0, 0, 2.5)]
+    assert acks.take() == [Ack(1, 0, 0, 3.0, 1.0, 1.5), Ack(4, 0, 0, 0.0, 1.0, 1.5)]
     assert acks.take() == []

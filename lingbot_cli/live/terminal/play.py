@@ -55,7 +55,10 @@ class Player:
         self._letters = ""
         self._writing: str | None = None
         self._pace = Pace()
-        self._frames: deque[np.ndarray] = deque()
+        self._frames: deque[tuple[np.ndarray, float | None]] = deque()  # and when what it shows was said
+        self._said: dict[int, float] = {}
+        self._number = 0
+        self._latency: float | None = None
         self._work: Future[Work] | None = None
         self._next = 0.0
         self._shown: deque[float] = deque(maxlen=32)
@@ -76,8 +79,15 @@ class Player:
     def _steer(self, now: float) -> None:
         letters = self._held.letters(now)
         if letters != self._letters:
+            pressed = bool(set(letters) - set(self._letters))
             self._letters = letters
-            self._living.conditions.act(States((letters,)))
+            self._living.conditions.act(States((letters,)), self._event(now) if pressed else None)
+
+    def _event(self, now: float) -> int:
+        """A number for what is said now, which comes back with the chunk that has heard it."""
+        self._number += 1
+        self._said[self._number] = now
+        return self._number
 
     def _make(self, now: float) -> None:
         if self._work is not None:
@@ -86,7 +96,11 @@ class Player:
             work, self._work = self._work.result(), None
             made = self._living.take(work)
             if made is not None:
-                self._frames.extend(made.frames)
+                if not self._frames:
+                    self._next = max(self._next, now)
+                said = [when for number in made.told.event_ids if (when := self._said.pop(number, None))]
+                self._frames.append((made.frames[0], min(said, default=None)))
+                self._frames.extend((frame, None) for frame in made.frames[1:])
                 self._living.sent(made)
                 self._pace.sent(len(made.frames) / self._living.setting.fps, made.seconds, now)
                 if self._recorder is not None:
@@ -96,10 +110,15 @@ class Player:
 
     def _show(self, now: float) -> None:
         period = 1 / self._living.setting.fps
-        self._next = max(self._next + period, now - period)
+        # A terminal too slow for the rate sees fewer pictures, not older ones.
+        overdue = min(len(self._frames), 1 + int((now - self._next) / period))
+        self._next += overdue * period
+        taken = [self._frames.popleft() for _ in range(overdue)]
         self._shown.append(now)
         columns, rows = self._screen.cells()
-        self._screen.write(self._draw(self._frames.popleft(), columns, rows))
+        self._screen.write(self._draw(taken[-1][0], columns, rows))
+        for _, said in taken:
+            self._latency = self._latency if said is None else monotonic() - said
         self._say()
 
     def _say(self) -> None:
@@ -110,6 +129,8 @@ class Player:
         rate = (len(self._shown) - 1) / span if span else 0.0
         held = f" · {self._letters.upper()}" if self._letters else ""
         state = "paused" if self._living.paused else f"{rate:.1f} fps"
+        if self._latency is not None:
+            state += f" · {self._latency:.1f} s from key to picture"
         self._screen.line(f"{state} · chunk {self._living.index}{held} · {_HELP}")
 
     def _hear(self, key: str) -> None:
@@ -125,6 +146,7 @@ class Player:
             self._say()
         elif key in "rR":
             self._frames.clear()
+            self._said.clear()
             self._living.restart(self._living.setting)
             self._held.release()
             self._letters = ""
@@ -136,7 +158,7 @@ class Player:
         said = self._writing or ""
         if key in ("\r", "\n"):
             if said.strip():
-                self._living.conditions.say(said.strip())
+                self._living.conditions.say(said.strip(), self._event(monotonic()))
             self._writing = None
         elif key == "\x1b":
             self._writing = None

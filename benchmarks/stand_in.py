@@ -1,0 +1,48 @@
+"""`lingbot …` with a world that computes nothing: each chunk takes DENOISE, then DECODE seconds of sleep.
+
+What is measured with it is the program's own: how it waits, paces and hands on.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from lingbot_cli.__main__ import main
+from lingbot_cli.control import Control
+from lingbot_cli.run import stream
+from lingbot_cli.run.show import Show
+
+DENOISE, DECODE = (float(os.environ.get(name, "0.1")) for name in ("DENOISE", "DECODE"))
+
+
+class Asleep:
+    """A session that shows its first picture for ever."""
+
+    def __init__(self, picture: np.ndarray) -> None:
+        self._picture = picture
+        self._begun = False
+
+    def denoise(self, control: Control) -> np.ndarray:
+        time.sleep(DENOISE)
+        return np.zeros((16, len(control.poses), 1, 1), np.float32)
+
+    def decode(self, latents: np.ndarray) -> np.ndarray:
+        time.sleep(DECODE)
+        frames = 4 * latents.shape[1] - (0 if self._begun else 3)
+        self._begun = True
+        return np.repeat(self._picture[None], frames, 0)
+
+
+def open_world(show: Show) -> Callable[[Path | None], Asleep]:
+    still = np.zeros((show.height, show.width, 3), np.uint8)
+    return lambda _cut: Asleep(still)
+
+
+if __name__ == "__main__":
+    stream._open_world = open_world  # type: ignore[assignment]
+    sys.argv[0] = "lingbot"
+    main()
