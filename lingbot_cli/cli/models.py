@@ -17,6 +17,7 @@ from lingbot_cli.weights.present import Model, known_models, remove
 from lingbot_cli.weights.probe import machine_setup
 from lingbot_cli.weights.pull import Fetching, pull, verify
 from lingbot_cli.weights.store import model_folder
+from lingbot_cli.world.presets import PRESETS
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -46,13 +47,15 @@ def list_models(ctx: typer.Context, as_json: JsonOption = False) -> None:
     if as_json:
         env.out.print_json(json.dumps([asdict(model) for model in models]))
         return
-    table = Table(title="models", title_justify="left")
-    table.add_column("model", no_wrap=True)
-    for heading in ("here", "size", "needs at its size", "fits", "licence"):
-        table.add_column(heading, overflow="fold")
+    table = Table(box=None, pad_edge=False)
+    for heading in ("model", "here", "size", "memory", "fits"):
+        table.add_column(heading, no_wrap=True)
     for model in models:
         table.add_row(*_row(model))
     env.out.print(table)
+    env.out.print("\nmemory is what a film of the model's usual size takes on this machine", markup=False)
+    for model in models:
+        env.out.print(f"{model.name}: {model.licence}", markup=False)
 
 
 @app.command("pull")
@@ -97,8 +100,8 @@ def show(
     Example: lingbot models show built-in
     """
     env: Env = ctx.obj
-    checkpoint = read_checkpoint(model, assets)
-    told = _told(checkpoint)
+    absent = next((m for m in known_models(env.environ) if m.name == model and not m.here), None)
+    told = _wanted(absent) if absent else _told(read_checkpoint(model, assets))
     if as_json:
         env.out.print_json(json.dumps(told))
         return
@@ -191,8 +194,20 @@ def _row(model: Model) -> list[str]:
         gigabytes(model.bytes),
         gigabytes(model.needs),
         fits,
-        model.licence,
     ]
+
+
+def _wanted(model: Model) -> dict[str, object]:
+    """What can be said of a model before it is fetched."""
+    return {
+        "model": model.name,
+        "here": "no",
+        "size": gigabytes(model.bytes),
+        "memory": gigabytes(model.needs),
+        "licence": model.licence,
+        "preset": asdict(PRESETS[model.name]),
+        "fetch it": f"lingbot models pull {model.name}",
+    }
 
 
 def _told(checkpoint: Checkpoint) -> dict[str, object]:

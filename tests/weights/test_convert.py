@@ -66,3 +66,15 @@ def test_what_was_converted_can_be_shown(capsys: pytest.CaptureFixture[str]) -> 
     assert "layout: v1 original" in shown
     assert "window: preset 18, checkpoint -1; 18 is used" in shown
     assert read_checkpoint(CHECKPOINTS / "original-v1-fast").identity in shown
+
+
+def test_a_model_that_is_not_here_is_shown_with_how_to_get_it(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LINGBOT_CACHE_DIR", str(cache))
+    assert run(["models", "show", "lingbot-world-fast"]) == 0
+    shown = capsys.readouterr().out
+    assert "size: 49.0 GB" in shown
+    assert "fetch it: lingbot models pull lingbot-world-fast" in shown
+    assert run(["models", "list"]) == 0
+    assert max(len(line) for line in capsys.readouterr().out.splitlines()) <= 80
