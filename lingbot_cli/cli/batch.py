@@ -1,12 +1,12 @@
 """`lingbot batch`: many films from one jobs file."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lingbot_cli.cli.options import Fast
 from lingbot_cli.env import Env
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def batch(
     ] = False,
     fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Begin no film after a failure.")] = False,
     retry: Annotated[int, typer.Option(min=0, max=100, help="How often a failed film is tried again.")] = 0,
+    fast: Fast = False,
     timeout: Annotated[
         str | None, typer.Option(help="How long a film may take: 90s, 30:00, 1:30:00.")
     ] = None,
@@ -87,7 +88,7 @@ def batch(
     source = read_source(jobs, lambda: env.stdin.buffer.read())
     tasks = read_tasks(source, allow_outside=allow_outside, overwrite=overwrite)
     elsewhere = Elsewhere.of(engine, None, env.environ)
-    tasks = [replace(task, request=replace(task.request, elsewhere=elsewhere)) for task in tasks]
+    tasks = [task.placed(elsewhere, fast=fast) for task in tasks]
     rows = rows_of(survey(part(tasks, shard)), Shelf(output))
     if dry_run:
         env.out.print(reports.plan_table(rows, Shelf(output)), width=_width(env))

@@ -10,7 +10,18 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from lingbot_cli.cli.options import Assets, Device, ModelName, Precision
+from lingbot_cli.cli.options import (
+    Assets,
+    AttentionIn,
+    Device,
+    Fast,
+    Linears,
+    ModelName,
+    Precision,
+    TinyDecoder,
+    Window,
+    lever_settings,
+)
 from lingbot_cli.env import Env
 
 app = typer.Typer(add_completion=False)
@@ -31,6 +42,11 @@ def bench(
     ] = False,
     device: Device = None,
     precision: Precision = None,
+    window: Window = None,
+    fast: Fast = False,
+    linears: Linears = None,
+    attention: AttentionIn = None,
+    tiny_decoder: TinyDecoder = None,
     quality: Annotated[
         Literal["web", "master", "draft"], typer.Option(help="How the film is written.")
     ] = "web",
@@ -58,7 +74,15 @@ def bench(
         before, after = (read_figures(path) for path in compare)
         show(env, ("what", *map(str, compare), "faster"), compared(before, after), markdown=markdown)
         return
-    request = Request(Path(), size=size, model=model, assets=assets, device=device, precision=precision)
+    request = Request(
+        Path(),
+        size=size,
+        model=model,
+        assets=assets,
+        device=device,
+        precision=precision,
+        settings=lever_settings(window, linears, attention, tiny_decoder, fast=fast),
+    )
     checkpoint, make = None, load
     if random_weights:
         from lingbot_cli.weights.randomised import random_checkpoint, random_world

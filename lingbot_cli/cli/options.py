@@ -1,13 +1,16 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from lingbot_cli.errors import OutputError, UsageError
 from lingbot_cli.timeline.times import Time, parse_time
 from lingbot_cli.world.presets import PRESETS, Preset
+
+if TYPE_CHECKING:
+    from lingbot_cli.weights.settings import Settings
 
 
 def preset_of(name: str) -> Preset:
@@ -69,3 +72,38 @@ Precision = Annotated[
     Literal["float32", "bfloat16", "float16", "fp8"] | None,
     typer.Option("--precision", help="What the world computes in; fp8 keeps its weights in eight bits."),
 ]
+Window = Annotated[int | None, typer.Option("--window", help="Latent frames remembered; -1 for all.")]
+Fast = Annotated[
+    bool,
+    typer.Option("--fast", help="Trade exactness for speed: fp8 linears and int8 attention where they help "
+                 "here, and a smaller window."),
+]  # fmt: skip
+Linears = Annotated[
+    Literal["exact", "fp8"] | None,
+    typer.Option("--linears", help="What the blocks' matrices are multiplied in."),
+]
+AttentionIn = Annotated[
+    Literal["exact", "int8"] | None,
+    typer.Option("--attention", help="int8: by sageattention's kernels, where that package and a GPU are."),
+]
+TinyDecoder = Annotated[
+    Path | None,
+    typer.Option(
+        "--tiny-decoder", exists=True, dir_okay=False, help="A taew2_1 file: rough pictures, sooner."
+    ),
+]
+
+
+def lever_settings(
+    window: int | None, linears: str | None, attention: str | None, tiny: Path | None, *, fast: bool
+) -> "Settings":
+    """The flags of fast mode as settings."""
+    from lingbot_cli.weights.settings import Settings
+
+    return Settings(
+        window=window,
+        linears=linears,
+        attention=attention,
+        tiny_decoder=None if tiny is None else str(tiny),
+        fast=fast,
+    )

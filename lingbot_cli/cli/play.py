@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lingbot_cli.cli.options import Assets, Device, ModelName, Precision
+from lingbot_cli.cli.options import (
+    Assets,
+    AttentionIn,
+    Device,
+    Fast,
+    Linears,
+    ModelName,
+    Precision,
+    TinyDecoder,
+    Window,
+    lever_settings,
+)
 from lingbot_cli.env import Env
 
 if TYPE_CHECKING:
@@ -37,6 +48,11 @@ def play(
     assets: Assets = None,
     device: Device = None,
     precision: Precision = None,
+    window: Window = None,
+    fast: Fast = False,
+    linears: Linears = None,
+    attention: AttentionIn = None,
+    tiny_decoder: TinyDecoder = None,
 ) -> None:
     """Play in a world: the page on this machine's loopback address, or half-blocks in the terminal.
 
@@ -54,7 +70,10 @@ def play(
     height, width = parse_size(size) if size else (None, None)
     offer = Offer(read_image(image), prompt, seed, height, width, Camera())
     recorder = Recorder(record) if record is not None else None
-    world = Model(model, assets, device, precision)
+    levers = lever_settings(window, linears, attention, tiny_decoder, fast=fast)
+    world = Model(model, assets, device, precision, levers)
+    for line in world.unusual():
+        env.out.print(line, markup=False, soft_wrap=True)
     try:
         if where == "terminal":
             from lingbot_cli.live.terminal.play import play_in_terminal

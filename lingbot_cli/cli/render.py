@@ -1,11 +1,23 @@
 """`lingbot render`: one film, from an image and a timeline."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from lingbot_cli.cli.options import Assets, Device, ModelName, Precision
+from lingbot_cli.cli.options import (
+    Assets,
+    AttentionIn,
+    Device,
+    Fast,
+    Linears,
+    ModelName,
+    Precision,
+    TinyDecoder,
+    Window,
+    lever_settings,
+)
 from lingbot_cli.env import Env
 
 app = typer.Typer(add_completion=False)
@@ -109,11 +121,15 @@ def render(
         bool, typer.Option("--offload", help="Keep the transformer in main memory and stream it.")
     ] = False,
     chunk: Annotated[int | None, typer.Option(help="Latent frames made at a time.")] = None,
-    window: Annotated[int | None, typer.Option(help="Latent frames remembered; -1 for all.")] = None,
+    window: Window = None,
     sink_frames: Annotated[
         int | None, typer.Option("--sink", help="First latent frames never forgotten.")
     ] = None,
     shift: Annotated[float | None, typer.Option(help="The flow shift of the schedule.")] = None,
+    fast: Fast = False,
+    linears: Linears = None,
+    attention: AttentionIn = None,
+    tiny_decoder: TinyDecoder = None,
     steps: Annotated[str | None, typer.Option(help="Schedule indices, such as 0,250,500,750.")] = None,
     quality: Annotated[
         Literal["web", "master", "draft"], typer.Option(help="master keeps every pixel exactly.")
@@ -176,7 +192,7 @@ def render(
     from lingbot_cli.sinks.tee import TeeSink
     from lingbot_cli.timeline.film import Flags
     from lingbot_cli.timeline.poses_dir import write_poses
-    from lingbot_cli.weights.settings import Settings, parse_steps
+    from lingbot_cli.weights.settings import parse_steps
 
     env: Env = ctx.obj
     targets = output or [f"{image.stem}.mp4"]
@@ -188,8 +204,15 @@ def render(
     flags = Flags(prompt=prompt, fps=fps, duration=length, scale=scale, allow_outside=allow_outside)
     gang = Gang.of(env.environ)
     where = gang.device(device) if gang else device
-    settings = Settings(
-        chunk, window, sink_frames, shift, parse_steps(steps), decode=decode, text_on=text_on, offload=offload
+    settings = replace(
+        lever_settings(window, linears, attention, tiny_decoder, fast=fast),
+        chunk=chunk,
+        sink=sink_frames,
+        shift=shift,
+        steps=parse_steps(steps),
+        decode=decode,
+        text_on=text_on,
+        offload=offload,
     )
     if engine is not None:
         _check_alone(gpus, gang, resume or fork_at or keep_latents or frames)

@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from lingbot_cli.cli.options import Assets, Device, ModelName, Precision
+from lingbot_cli.cli.options import (
+    Assets,
+    AttentionIn,
+    Device,
+    Fast,
+    Linears,
+    ModelName,
+    Precision,
+    TinyDecoder,
+    Window,
+    lever_settings,
+)
 from lingbot_cli.env import Env
 
 app = typer.Typer(add_completion=False)
@@ -53,6 +64,11 @@ def serve(
     assets: Assets = None,
     device: Device = None,
     precision: Precision = None,
+    window: Window = None,
+    fast: Fast = False,
+    linears: Linears = None,
+    attention: AttentionIn = None,
+    tiny_decoder: TinyDecoder = None,
 ) -> None:
     """Serve a world over WebSockets, with a page to play it in.
 
@@ -71,8 +87,13 @@ def serve(
     limits = Limits(chunks=max_chunks)
     picture = None if image is None else read_image(image)
 
+    levers = lever_settings(window, linears, attention, tiny_decoder, fast=fast)
+    chosen = Model(model, assets, device, precision, levers)
+    for line in chosen.unusual():
+        env.out.print(line, markup=False, soft_wrap=True)
+
     def service() -> Service:
-        world = Model(model, assets, device, precision).load(prompt)
+        world = chosen.load(prompt)
         usual = Limits().pixels if world.device.type == "cuda" else 0
         pixels = max_pixels or max(usual, world.preset.area)
         return Service(world, replace(limits, pixels=pixels), Offer(picture, prompt))

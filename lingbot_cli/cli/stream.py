@@ -1,11 +1,22 @@
 """`lingbot stream`: a world on the air."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from lingbot_cli.cli.options import AllowOutside, Duration, Fps
+from lingbot_cli.cli.options import (
+    AllowOutside,
+    AttentionIn,
+    Duration,
+    Fast,
+    Fps,
+    Linears,
+    TinyDecoder,
+    Window,
+    lever_settings,
+)
 from lingbot_cli.env import Env
 
 app = typer.Typer(add_completion=False)
@@ -98,6 +109,11 @@ def stream(
     offload: Annotated[
         bool, typer.Option("--offload", help="Keep the transformer in main memory and stream it.")
     ] = False,
+    window: Window = None,
+    fast: Fast = False,
+    linears: Linears = None,
+    attention: AttentionIn = None,
+    tiny_decoder: TinyDecoder = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
@@ -118,7 +134,6 @@ def stream(
     from lingbot_cli.sinks.targets import StreamOptions, choose_target
     from lingbot_cli.sinks.tee import TeeSink
     from lingbot_cli.timeline.film import Flags
-    from lingbot_cli.weights.settings import Settings
 
     env: Env = ctx.obj
     live = timeline == "-" and moves is None and poses is None
@@ -134,7 +149,8 @@ def stream(
     if record is not None:
         keep = choose_sink(str(record), OutputOptions(overwrite=overwrite), env.environ)
     flags = Flags(prompt=prompt, fps=fps, duration=duration, allow_outside=allow_outside)
-    parts = Settings(decode=decode, text_on=text_on, offload=offload)
+    levers = lever_settings(window, linears, attention, tiny_decoder, fast=fast)
+    parts = replace(levers, decode=decode, text_on=text_on, offload=offload)
     request = Request(
         *(image, timeline, moves, poses, flags, size, seed, model, assets, device, precision, parts),
         elsewhere=Elsewhere.of(engine, model, env.environ),

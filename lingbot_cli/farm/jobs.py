@@ -50,6 +50,11 @@ class Job(Strict):
     model: Text | None = None
     assets: Text | None = None
     precision: Literal["float32", "bfloat16", "float16"] | None = None
+    window: int | None = None
+    fast: bool = False
+    linears: Literal["exact", "fp8"] | None = None
+    attention: Literal["exact", "int8"] | None = None
+    tiny_decoder: Text | None = None
     quality: Literal["web", "master", "draft"] = "web"
     codec: Text | None = None
     crf: Annotated[int, Field(ge=0, le=100)] | None = None

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 
 from lingbot_cli.errors import LingbotError, UsageError
 from lingbot_cli.farm.tasks import Task
 from lingbot_cli.run.identity import recipe
 from lingbot_cli.run.preview import memory_of
+from lingbot_cli.run.recipe import file_hash
 from lingbot_cli.run.request import DEFAULT_SEED, Prepared, Request, prepare
 from lingbot_cli.timeline.source import TimelineError
 from lingbot_cli.weights.checkpoint import read_checkpoint
@@ -50,7 +52,7 @@ class Preparer:
         if request.seed is None:
             return prepared
         planned = replace(prepared.plan, seed=request.seed)
-        return replace(prepared, request=request, plan=planned)
+        return replace(prepared, request=replace(prepared.request, seed=request.seed), plan=planned)
 
 
 def survey(tasks: Sequence[Task]) -> list[Planned]:
@@ -73,6 +75,7 @@ def _planned(task: Task, prepared: Prepared, device: str) -> Planned:
     plan = prepared.plan
     size = f"{plan.width}x{plan.height}"
     placed = replace(prepared, request=replace(prepared.request, device=prepared.request.device or device))
+    task = replace(task, request=prepared.request)  # what --fast takes here is taken wherever it is made
     return Planned(
         *(task, plan.frames, len(plan.chunks), plan.fps, size, plan.seed, film_recipe(task, prepared)),
         memory=memory_of(placed)[1].peak,
@@ -81,5 +84,6 @@ def _planned(task: Task, prepared: Prepared, device: str) -> Planned:
 
 def film_recipe(task: Task, prepared: Prepared) -> str:
     """A short name for a film file: its latents and how they are written."""
-    options = task.options
-    return f"{recipe(prepared)}-{options.quality}-{options.codec}-{options.crf}"
+    options, tiny = task.options, prepared.request.settings.tiny_decoder
+    name = f"{recipe(prepared)}-{options.quality}-{options.codec}-{options.crf}"
+    return name if tiny is None else f"{name}-{file_hash(Path(tiny))[:16]}"

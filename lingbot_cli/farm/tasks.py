@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path, PurePosixPath
 
+from lingbot_cli.engine.address import Elsewhere
 from lingbot_cli.errors import UsageError
 from lingbot_cli.farm.jobs import Job, read_jobs
 from lingbot_cli.image import parse_size
@@ -16,6 +17,7 @@ from lingbot_cli.sinks.choose import OutputOptions
 from lingbot_cli.sinks.formats import codec_of, format_of
 from lingbot_cli.timeline.film import Flags
 from lingbot_cli.timeline.source import Enough, Item, Problem, Problems, Source, TimelineError
+from lingbot_cli.weights.settings import Settings
 
 MAX_FILMS = 10_000
 FIELDS = ("image", "timeline", "prompt", "seed", "job")
@@ -28,6 +30,12 @@ class Task:
     name: str
     request: Request
     options: OutputOptions
+
+    def placed(self, elsewhere: Elsewhere | None, *, fast: bool) -> "Task":
+        """The same film made by an engine, or with every lever of fast mode that its job does not rule out."""
+        settings = self.request.settings
+        settings = replace(settings, fast=settings.fast or fast)
+        return replace(self, request=replace(self.request, elsewhere=elsewhere, settings=settings))
 
 
 def read_tasks(source: Source, *, allow_outside: bool = False, overwrite: bool = False) -> list[Task]:
@@ -74,11 +82,23 @@ def _films(
             model=job.model,
             assets=None if job.assets is None else Path(job.assets),
             precision=job.precision,
+            settings=Settings(
+                window=job.window,
+                linears=job.linears,
+                attention=job.attention,
+                tiny_decoder=files["tiny_decoder"],
+                fast=job.fast,
+            ),
         )
         yield Task(_name(job, number, prompt, seed), request, options)
 
 
-_FILES = {"image": Path.is_file, "timeline": Path.is_file, "poses": Path.is_dir}
+_FILES = {
+    "image": Path.is_file,
+    "timeline": Path.is_file,
+    "poses": Path.is_dir,
+    "tiny_decoder": Path.is_file,
+}
 
 
 def _file(

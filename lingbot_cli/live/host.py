@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,9 @@ from lingbot_cli.live.guard import Rules
 from lingbot_cli.live.hub import Rooms
 from lingbot_cli.live.server import Address, Server, url
 from lingbot_cli.live.service import Service
+from lingbot_cli.run.request import Described, Request, on_this_machine, run_lines, settled
 from lingbot_cli.run.signals import Interruption
+from lingbot_cli.weights.settings import Settings
 
 if TYPE_CHECKING:
     from lingbot_cli.world.world import World
@@ -28,16 +30,41 @@ class Model:
     device: str | None = None
     precision: str | None = None
 
+    settings: Settings = field(default_factory=Settings)
+
+    def unusual(self) -> list[str]:
+        """How the world is run, in lines, where that is not as usual."""
+        if self.settings == Settings():
+            return []
+        request, model = self._settled()
+        return run_lines(model, request.settings)
+
     def load(self, prompt: str) -> "World":
         """The world, with the prompt it will hear first already encoded."""
         from lingbot_cli.weights.load import load_world
 
+        request, model = self._settled()
+        settings = request.settings
         return load_world(
-            self.model,
-            assets=self.assets,
+            on_this_machine(model),
             device=self.device,
             precision=self.precision,
+            linears=settings.linears,
+            attention=settings.attention,
+            tiny_decoder=settings.tiny_decoder,
             prompts=(prompt,),
+        )
+
+    def _settled(self) -> tuple[Request, Described]:
+        return settled(
+            Request(
+                Path(),
+                model=self.model,
+                assets=self.assets,
+                device=self.device,
+                precision=self.precision,
+                settings=self.settings,
+            )
         )
 
 

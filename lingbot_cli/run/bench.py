@@ -2,7 +2,7 @@
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from lingbot_cli.run.bench_sink import sink_alone
 from lingbot_cli.run.job import render
 from lingbot_cli.run.perform import Opened, load, precision_of
 from lingbot_cli.run.progress import peak_memory, size_text
-from lingbot_cli.run.request import Prepared, Request, prepare
+from lingbot_cli.run.request import Prepared, Request, prepare, settled
 from lingbot_cli.run.stopwatch import DeviceTimer, HostTimer, Stopwatch
 from lingbot_cli.sinks.base import Sink
 from lingbot_cli.weights.checkpoint import Checkpoint, read_checkpoint
@@ -36,7 +36,7 @@ class Figures:
     the phases overlapping; `sink_fps`: of the encoder alone, at 832×480. `memory`: the most bytes held, in main
     memory and on the device. `flops` and
     `bytes`: what the phases of one chunk compute and must move; `peak_flops` and `peak_bytes`: what the
-    device reached a second in this run, on a matrix product and a copy.
+    device reached a second in this run, on a matrix product and a copy. `levers`: what was not exact, by flag.
     """
 
     model: str
@@ -56,6 +56,7 @@ class Figures:
     bytes: dict[str, int]
     peak_flops: float
     peak_bytes: float
+    levers: dict[str, str]
 
     def roofline(self, phase: str) -> float | None:
         """The share of the fastest possible time that a phase reaches: 1 is as fast as the device can."""
@@ -74,11 +75,12 @@ def warm_up(preset: Preset) -> int:
 def walk(request: Request, chunks: int, checkpoint: Checkpoint | None = None) -> Iterator[Prepared]:
     """Prepare a straight walk of so many chunks after the warm-up, into a picture that is drawn for it."""
     checkpoint = checkpoint or read_checkpoint(request.model, request.assets)
+    preset = settled(request, checkpoint)[1].preset
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "slope.png"
         shades = np.linspace(0, 255, 480, dtype=np.uint8)[:, None, None]
         Image.fromarray(np.broadcast_to(shades, (480, 832, 3)).copy()).save(image)
-        latents = checkpoint.preset.chunk * (chunks + warm_up(checkpoint.preset))
+        latents = preset.chunk * (chunks + warm_up(preset))
         yield prepare(replace(request, image=image, moves=f"w-{4 * latents - 3}"), checkpoint=checkpoint)
 
 
@@ -135,7 +137,15 @@ def measure(
         bytes={name: done.bytes for name, done in work.items()},
         peak_flops=peak.flops,
         peak_bytes=peak.bytes,
+        levers=levers_of(prepared),
     )
+
+
+def levers_of(prepared: Prepared) -> dict[str, str]:
+    """The levers of a film, a window that is not the model's own among them."""
+    settings = prepared.request.settings
+    window = {} if settings.window is None else {"window": str(settings.window)}
+    return window | settings.levers()
 
 
 class _Phases:
@@ -180,6 +190,7 @@ def rows(figures: Figures) -> list[tuple[str, str]]:
     chunk = sum(figures.phases.values())
     return [
         ("model", f"{figures.model}, {figures.size}, {figures.precision}, {figures.device}"),
+        *([("levers", _levers_text(figures.levers))] if figures.levers else []),
         ("chunks measured", f"{figures.chunks}"),
         ("load", f"{figures.load:.2f} s"),
         ("first frame", f"{figures.first_frame:.2f} s"),
@@ -192,6 +203,10 @@ def rows(figures: Figures) -> list[tuple[str, str]]:
         ("a matrix product here", f"{figures.peak_flops / 1e12:.2f} TFLOP/s"),
         ("a copy here", f"{figures.peak_bytes / 1e9:.1f} GB/s"),
     ]
+
+
+def _levers_text(levers: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in levers.items()) or "none"
 
 
 def _phase_text(figures: Figures, phase: str) -> str:
@@ -211,6 +226,9 @@ def compare(before: dict[str, object], after: dict[str, object]) -> list[tuple[s
     Both as `--json` prints them. Errors: KeyError when one lacks a figure.
     """
     lines = []
+    said = [_levers_text(figures.get("levers") or {}) for figures in (before, after)]  # type: ignore[arg-type]
+    if any(text != "none" for text in said):
+        lines.append(("levers", *said, ""))
     for phase in PHASES:
         a, b = (float(figures["phases"][phase]) for figures in (before, after))  # type: ignore[index]
         lines.append((phase, f"{a * 1000:.1f} ms", f"{b * 1000:.1f} ms", f"{a / b:.2f}×" if b else "–"))

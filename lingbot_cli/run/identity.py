@@ -27,6 +27,8 @@ def facts(prepared: Prepared) -> dict[str, str]:
         "scale": repr(planned.scale),
         "device": request.device or "the best there is",
         "precision": request.precision or "the device's",
+        "linears": request.settings.linears or "exact",
+        "attention": request.settings.attention or "exact",
         "image": picture(prepared.images[None]),
     }
 

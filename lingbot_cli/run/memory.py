@@ -31,6 +31,7 @@ def check_show(show: Show) -> Estimate:
         text_on=settings.text_on or "cpu",
         offload=settings.offload,
         latents=max(preset.window, (show.chunks or 1) * preset.chunk),
+        linears=settings.linears,
     )
     return _check(show.here, setup)
 

@@ -66,8 +66,7 @@ class Opened:
         if past is None and not self.prepared.first:
             return fresh(self.prepared.controls)
         past = replace(past or NOTHING, written=self.prepared.first)
-        reach = self.world.vae.config.decoder_reach
-        return steps(self.prepared.controls, past, self.world.preset, reach)
+        return steps(self.prepared.controls, past, self.world.preset, self.world.decoder_reach)
 
 
 def precision_of(prepared: Prepared) -> str:
@@ -84,13 +83,17 @@ def load(prepared: Prepared, report: "Report | None" = None) -> "World":
     from lingbot_cli.weights.load import load_world
 
     request = prepared.request
+    settings = request.settings
     return load_world(
         prepared.here,
         device=request.device,
         precision=request.precision,
-        decode=request.settings.decode,
-        text_on=request.settings.text_on or "cpu",
-        offloaded=request.settings.offload,
+        decode=settings.decode,
+        text_on=settings.text_on or "cpu",
+        offloaded=settings.offload,
+        linears=settings.linears,
+        attention=settings.attention,
+        tiny_decoder=settings.tiny_decoder,
         prompts=prepared.prompts,
         report=report,
     )
@@ -198,6 +201,7 @@ def plan_facts(prepared: Prepared) -> dict[str, object]:
         "model": planned.preset,
         "licence": prepared.checkpoint.preset.licence,
         "differences": [str(difference) for difference in prepared.checkpoint.differences],
+        "levers": prepared.request.settings.levers(),
     }
 
 

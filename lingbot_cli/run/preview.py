@@ -32,6 +32,7 @@ def setup_of(prepared: Prepared, device: str, precision: str) -> Setup:
         text_on=settings.text_on or "cpu",
         offload=settings.offload,
         latents=sum(len(control.poses) for control in prepared.controls),
+        linears=settings.linears,
     )
 
 
@@ -73,6 +74,7 @@ def preview_facts(prepared: Prepared, outputs: Sequence[str]) -> dict[str, objec
         "event": "dry_run",
         **planned,
         "chunks": chunks,
+        "levers": prepared.request.settings.levers(),
         "device": device,
         "memory": memory,
         "writes": list(outputs),

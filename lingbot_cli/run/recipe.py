@@ -41,6 +41,8 @@ def recipe_of(prepared: Prepared, *, precision: str | None, written: Mapping[str
         **written,
     }
     files = [request.image, *(path for path in prepared.images if path is not None)]
+    if request.settings.tiny_decoder is not None:
+        files.append(Path(request.settings.tiny_decoder))
     recipe = {
         "recipe": FORMAT,
         "image": str(request.image),

@@ -1,7 +1,7 @@
 """What a film is asked to be, and everything that can be known of it before torch is imported."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
@@ -10,8 +10,10 @@ import numpy as np
 
 from lingbot_cli.control import Control
 from lingbot_cli.engine.address import Elsewhere
+from lingbot_cli.errors import UsageError
 from lingbot_cli.image import fitting_size, framed, parse_size, read_image
 from lingbot_cli.plan import Plan, plan
+from lingbot_cli.run.fast import chosen
 from lingbot_cli.sinks.base import Chapter, FilmInfo
 from lingbot_cli.sinks.overlay import Caption
 from lingbot_cli.timeline.controls import controls
@@ -114,13 +116,23 @@ class Prepared:
             f"{self.plan.fps} fps · {chunks} chunk{'s' if chunks > 1 else ''} · seed {self.plan.seed} · "
             f"{self.plan.preset} ({self.checkpoint.preset.licence})"
         )
-        preset = self.checkpoint.preset
-        run = (
-            f"chunk {preset.chunk} · window {preset.window} · sink {preset.sink} · "
-            f"steps {','.join(map(str, preset.steps))} · shift {preset.shift:g}"
-        )
         notes = [] if self.checkpoint.trained else [UNTRAINED]
-        return "\n".join([film, run, *map(str, self.checkpoint.differences), *notes])
+        return "\n".join([film, *run_lines(self.checkpoint, self.request.settings), *notes])
+
+
+def run_lines(model: Described, settings: Settings) -> list[str]:
+    """How a model is run: its settings and levers, a line for each that is not the preset's, and what is said."""
+    preset = model.preset
+    levers = replace(settings, window=None).words()
+    run = [
+        f"chunk {preset.chunk}",
+        f"window {preset.window}",
+        f"sink {preset.sink}",
+        f"steps {','.join(map(str, preset.steps))}",
+        f"shift {preset.shift:g}",
+        *levers,
+    ]
+    return [" · ".join(run), *map(str, model.differences), *settings.said]
 
 
 def on_this_machine(checkpoint: Described) -> Checkpoint:
@@ -130,11 +142,21 @@ def on_this_machine(checkpoint: Described) -> Checkpoint:
     return checkpoint
 
 
-def described(request: Request, checkpoint: Checkpoint | None = None) -> Described:
-    """The request's model as films are planned with it: one that runs elsewhere, or one on this machine."""
+def settled(request: Request, checkpoint: Checkpoint | None = None) -> tuple[Request, Described]:
+    """The request with `--fast` taken apart, and its model as films are planned with it, here or elsewhere.
+
+    Errors: UsageError for levers where the model runs elsewhere; those of reading a checkpoint.
+    """
     if request.elsewhere is not None:
-        return request.elsewhere.model
-    return with_settings(checkpoint or read_checkpoint(request.model, request.assets), request.settings)
+        if request.settings.fast or request.settings.levers():
+            raise UsageError(
+                "--engine: how exactly it computes is the server's choice",
+                hint="give --fast to `lingbot serve` and leave it out here",
+            )
+        return request, request.elsewhere.model
+    checkpoint = checkpoint or read_checkpoint(request.model, request.assets)
+    settings = chosen(request.settings, checkpoint.preset, request.device)
+    return replace(request, settings=settings), with_settings(checkpoint, settings)
 
 
 def prepare(
@@ -144,7 +166,7 @@ def prepare(
 
     Errors: UsageError with all that is wrong in a timeline at once, SetupError for a model that is not here.
     """
-    model = described(request, checkpoint)
+    request, model = settled(request, checkpoint)
     piped = stdin() if request.timeline == "-" and stdin is not None else b""
     chosen = film(
         model.preset.chunk,

@@ -16,9 +16,10 @@ from lingbot_cli.run.request import (
     UNTRAINED,
     Described,
     Request,
-    described,
     on_this_machine,
     prepare,
+    run_lines,
+    settled,
 )
 from lingbot_cli.timeline.events import Header
 from lingbot_cli.timeline.live import LiveTimeline
@@ -66,24 +67,28 @@ class Show:
             "seed": self.seed,
             "model": self.checkpoint.preset.name,
             "licence": self.checkpoint.preset.licence,
+            "levers": self.request.settings.levers(),
         }
 
     def summary(self) -> str:
-        """The stream in one line, and what its world is not."""
+        """The stream in one line, how its world is run where that is not as usual, and what its world is not."""
         length = "until it is stopped" if self.frames is None else f"{self.frames / self.fps:.1f} s"
         preset = self.checkpoint.preset
         line = (
             f"{self.width}x{self.height} · {length} at {self.fps} fps · seed {self.seed} · "
             f"{preset.name} ({preset.licence})"
         )
-        return line if self.checkpoint.trained else f"{line}\n{UNTRAINED}"
+        settings = self.request.settings
+        unusual = self.checkpoint.differences or settings.levers() or settings.said
+        run = run_lines(self.checkpoint, settings) if unusual else []
+        return "\n".join([line, *run, *([] if self.checkpoint.trained else [UNTRAINED])])
 
 
 def film_show(request: Request) -> Show:
     """A film, once; UsageError with all that is wrong in its timeline."""
     film = prepare(request)
     return Show(
-        request,
+        film.request,
         film.checkpoint,
         film.images[None],
         film.plan.height,
@@ -117,7 +122,7 @@ def loop_show(request: Request) -> Show:
 
 def live_show(request: Request, header: Mapping[str, Any], *, remember: bool) -> tuple[Show, LiveTimeline]:
     """A world that goes where it is told while it runs; `header` as plain values."""
-    checkpoint = described(request)
+    request, checkpoint = settled(request)
     flags = request.flags
     live = LiveTimeline(
         checkpoint.preset.chunk,

@@ -123,14 +123,17 @@ def _open_world(show: Show) -> Callable[[Path | None], "Session"]:
     from lingbot_cli.world.session import Session
 
     check_show(show)
-    request = show.request
+    request, settings = show.request, show.request.settings
     world = load_world(
         show.here,
         device=request.device,
         precision=request.precision,
-        decode=request.settings.decode,
-        text_on=request.settings.text_on or "cpu",
-        offloaded=request.settings.offload,
+        decode=settings.decode,
+        text_on=settings.text_on or "cpu",
+        offloaded=settings.offload,
+        linears=settings.linears,
+        attention=settings.attention,
+        tiny_decoder=settings.tiny_decoder,
         prompts=show.prompts,
     )
 

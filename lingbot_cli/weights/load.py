@@ -15,11 +15,15 @@ from lingbot_cli.weights.prompts import Prompts
 from lingbot_cli.weights.quantised import quantised
 from lingbot_cli.weights.store import cache_folder
 from lingbot_cli.weights.stream import Report, Stored, fill, match, stored_tensors
-from lingbot_cli.world.fp8 import use_fp8
+from lingbot_cli.world.attention import Attend, attend_all
+from lingbot_cli.world.attention8 import attend8
+from lingbot_cli.world.fp8 import use_fp8, widened
+from lingbot_cli.world.fp8_product import product8
 from lingbot_cli.world.offload import offload
-from lingbot_cli.world.precision import pick_device, pick_dtype
+from lingbot_cli.world.precision import capability_of, pick_device, pick_dtype
 from lingbot_cli.world.presets import Preset
 from lingbot_cli.world.text import TextEncoder, umt5_config, umt5_on_meta
+from lingbot_cli.world.tiny_decoder import TinyDecoder
 from lingbot_cli.world.transformer import Transformer, TransformerConfig
 from lingbot_cli.world.vae import VAE, VAEConfig
 from lingbot_cli.world.world import World
@@ -40,6 +44,9 @@ def load_world(
     decode: str | None = None,
     text_on: str = "cpu",
     offloaded: bool = False,
+    linears: str | None = None,
+    attention: str | None = None,
+    tiny_decoder: str | Path | None = None,
     preset: Preset | None = None,
     prompts: Iterable[str] = (),
     report: Report | None = None,
@@ -48,7 +55,9 @@ def load_world(
 
     `precision` of the transformer: bfloat16 on CUDA, else float32, or fp8; `offloaded` keeps its blocks in host
     memory. `decode` of the VAE's decoder: float16 on
-    CUDA, else float32. `preset` replaces the run settings. `prompts` are encoded first and the text encoder
+    CUDA, else float32. `linears` fp8: the blocks' matrices are multiplied in eight bits; `attention` int8: so are
+    queries and keys; `tiny_decoder`: a file of one that shows pictures in the VAE's place.
+    `preset` replaces the run settings. `prompts` are encoded first and the text encoder
     leaves memory before the transformer enters it. Errors: SetupError, UsageError.
     """
     checkpoint = model if isinstance(model, Checkpoint) else read_checkpoint(model, assets)
@@ -56,12 +65,16 @@ def load_world(
     on_cuda = where.type == "cuda"
     precision = pick_precision(checkpoint, where, precision)
     decoder_dtype = pick_dtype(decode or ("float16" if on_cuda else "float32"))
+    attend = attend_by(attention, where, precision)
+    tiny = load_tiny_decoder(tiny_decoder, where, decoder_dtype)
     text = prompts_of(checkpoint, pick_device(text_on), report)
     for prompt in prompts:
         text.encode(prompt)
     text.release()
     vae = load_vae(checkpoint, where, decoder_dtype, report)
-    transformer = load_transformer(checkpoint, where, precision, offloaded=offloaded, report=report)
+    transformer = load_transformer(
+        checkpoint, where, precision, offloaded=offloaded, linears=linears, report=report
+    )
     return World(
         preset=preset or checkpoint.preset,
         transformer=transformer,
@@ -70,7 +83,16 @@ def load_world(
         device=where,
         identity=checkpoint.identity,
         trained=checkpoint.trained,
+        attend=attend,
+        tiny=tiny,
     )
+
+
+def attend_by(attention: str | None, device: torch.device, precision: str) -> Attend:
+    """What computes self-attention: exactly, or int8. Errors: SetupError where that is not to be had."""
+    if attention is None:
+        return attend_all
+    return attend8(capability_of(device), activations(precision))
 
 
 def pick_precision(checkpoint: Checkpoint, device: torch.device, asked: str | None) -> str:
@@ -88,15 +110,17 @@ def load_transformer(
     precision: str,
     *,
     offloaded: bool = False,
+    linears: str | None = None,
     report: Report | None = None,
 ) -> Transformer:
     """The transformer, streamed to the device, or its blocks to host memory, in one precision.
 
-    With fp8 the blocks' matrices are eight bits and the rest is bfloat16.
+    With fp8 the blocks' matrices are eight bits and the rest is bfloat16; with `linears` fp8 they are eight bits
+    whatever the rest is, and multiplied so.
     """
     tensors = stored_tensors(checkpoint.layout.transformer)
-    transformer = _transformer_on_meta(checkpoint, precision)
-    if precision == "fp8" and not checkpoint.fp8:
+    transformer = transformer_on_meta(checkpoint.preset, precision, linears, device)
+    if "fp8" in (precision, linears) and not checkpoint.fp8:
         tensors = quantised(tensors)
     types = {name: place.dtype for name, place in transformer.state_dict().items()}
     host = torch.device("cpu")
@@ -113,13 +137,44 @@ def load_transformer(
     return transformer.eval()
 
 
-def _transformer_on_meta(checkpoint: Checkpoint, precision: str) -> Transformer:
-    dtype = torch.bfloat16 if precision == "fp8" else pick_dtype(precision)
+def transformer_on_meta(
+    preset: Preset, precision: str, linears: str | None, device: torch.device
+) -> Transformer:
+    """A transformer whose tensors have their types but no memory yet, to compute as asked on a device."""
+    dtype = activations(precision)
     with torch.device("meta"):
-        transformer = Transformer(TransformerConfig.of(checkpoint.preset)).to(dtype)
-    if precision == "fp8":
-        use_fp8(transformer, dtype)
+        transformer = Transformer(TransformerConfig.of(preset)).to(dtype)
+    if linears is not None:
+        use_fp8(transformer, dtype, product8(capability_of(device)))
+    elif precision == "fp8":
+        use_fp8(transformer, dtype, widened)
     return transformer
+
+
+def activations(precision: str) -> torch.dtype:
+    """What a transformer computes in outside its eight-bit products."""
+    return torch.bfloat16 if precision == "fp8" else pick_dtype(precision)
+
+
+def load_tiny_decoder(
+    named: str | Path | None, device: torch.device, dtype: torch.dtype
+) -> TinyDecoder | None:
+    """A tiny decoder from a safetensors or `.pth` file, an encoder beside it left out; None when none is named.
+
+    Errors: UsageError where there is no such file, SetupError for one that holds something else.
+    """
+    if named is None:
+        return None
+    file = Path(named)
+    if not file.is_file():
+        raise UsageError(
+            f"--tiny-decoder {file}: no such file", hint="name taew2_1.safetensors or taew2_1.pth"
+        )
+    tensors = {name: each for name, each in stored_tensors(file).items() if name.startswith("decoder.")}
+    with torch.device("meta"):
+        decoder = TinyDecoder()
+    fill(decoder, tensors, part="tiny decoder", device_of=lambda _: device, dtype_of=lambda _: dtype)
+    return decoder.eval()
 
 
 def load_vae(
@@ -177,7 +232,8 @@ def _statistics(checkpoint: Checkpoint) -> dict[str, tuple[float, ...]]:
 
 def check_tensors(checkpoint: Checkpoint) -> None:
     """Hold every stored tensor to its place, on the meta device, and read the tokenizer. Errors: SetupError."""
-    transformer = _transformer_on_meta(checkpoint, "fp8" if checkpoint.fp8 else "float32")
+    precision = "fp8" if checkpoint.fp8 else "float32"
+    transformer = transformer_on_meta(checkpoint.preset, precision, None, torch.device("cpu"))
     match(transformer, stored_tensors(checkpoint.layout.transformer), "transformer")
     vae = original_vae_names(stored_tensors(checkpoint.layout.vae))
     with torch.device("meta"):

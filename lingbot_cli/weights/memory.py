@@ -33,6 +33,7 @@ class Setup:
     text_on: str = "cpu"
     offload: bool = False
     latents: int = 0
+    linears: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def estimate(preset: Preset, setup: Setup) -> Estimate:
     """The memory of a run with this preset and setup."""
     size = BYTES[setup.precision]
     size_of_activations = max(size, 2)
-    weights, resident = _transformer_bytes(preset, size, setup.offload)
+    weights, resident = _transformer_bytes(preset, size, 1 if setup.linears else size, setup.offload)
     on_cpu = setup.device == "cpu"
     text = _text_parameters(preset) * (2 if preset.text_dim == 4096 else 4)
     on_device = setup.text_on != "cpu" or on_cpu
@@ -132,7 +133,7 @@ def _ways(preset: Preset, setup: Setup) -> list[tuple[str, Estimate]]:
         steps.append(("--offload", preset, replace(setup, offload=True)))
     if setup.precision == "float32" and setup.device != "cpu":
         steps.append(("--precision bfloat16", preset, replace(setup, precision="bfloat16")))
-    if setup.precision in ("float32", "bfloat16"):
+    if setup.precision in ("float32", "bfloat16") and not setup.linears:
         steps.append(("--precision fp8", preset, replace(setup, precision="fp8")))
     if preset.window < 0 or preset.window > smallest:
         window = max(smallest, 12) if preset.window < 0 or preset.window > 12 else smallest
@@ -172,9 +173,9 @@ def _block_parameters(preset: Preset) -> int:
     return 12 * (d * d + d) + 4 * d + 2 * d + 2 * d * f + f + d + 6 * d
 
 
-def _transformer_bytes(preset: Preset, size: int, offload: bool) -> tuple[int, int]:
+def _transformer_bytes(preset: Preset, size: int, in_blocks: int, offload: bool) -> tuple[int, int]:
     """All of the transformer's weights, and those that stay on the device: two blocks of an offloaded one."""
-    outer, block = _outer_parameters(preset) * max(size, 2), _block_parameters(preset) * size
+    outer, block = _outer_parameters(preset) * max(size, 2), _block_parameters(preset) * in_blocks
     kept = min(2, preset.layers) if offload else preset.layers
     return outer + preset.layers * block, outer + kept * block
 
@@ -230,7 +231,12 @@ def _transformer_work(preset: Preset, setup: Setup, size: int) -> int:
     feed_forward = tokens * (d * (8 + size) + 2 * preset.ffn * size)
     attention = tokens * d * (4 + 5 * size + (12 if size < 4 else 8))
     modulation = 4 * tokens * d + (7 * d * d * 4 if size < 4 else 0)
-    dequantised = preset.ffn * d * 2 if setup.precision == "fp8" else 0
+    dequantised = preset.ffn * d * 2 if setup.precision == "fp8" and not setup.linears else 0
+    if (
+        setup.linears
+    ):  # the tokens raised to the whole range and their eight bits, and both widened to emulate
+        dequantised = tokens * preset.ffn * (size + 1)
+        dequantised += (tokens * preset.ffn + preset.ffn * d) * size if setup.device == "cpu" else 0
     return camera + max(feed_forward, attention, modulation) + dequantised
 
 

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from lingbot_cli.weights.memory import Setup
+from lingbot_cli.world.levers import Capability
 from lingbot_cli.world.presets import Preset
 
 
@@ -29,14 +30,32 @@ def free_ram() -> int:
 
 def free_gpus() -> list[tuple[str, int, int]]:
     """Name, total and free bytes of each NVIDIA GPU, as its own tool tells; empty where there is none."""
+    with contextlib.suppress(ValueError):
+        rows = [line.rsplit(",", 2) for line in _asked("name,memory.total,memory.free")]
+        return [(name, int(total) * 2**20, int(free) * 2**20) for name, total, free in rows]
+    return []
+
+
+def capability(device: str | None) -> Capability:
+    """Compute capability of a CUDA device by name, or of the first where none is named, told without torch."""
+    kind, _, place = (device or "cuda").partition(":")
+    if kind != "cuda":
+        return None
+    with contextlib.suppress(ValueError, IndexError):
+        major, _, minor = _asked("compute_cap")[int(place or 0)].partition(".")
+        return int(major), int(minor)
+    return None
+
+
+def _asked(what: str) -> list[str]:
+    """A line of values for each NVIDIA GPU, as its own tool tells; none where there is no GPU."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []
-    query = [tool, "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits"]
-    with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
+    query = [tool, f"--query-gpu={what}", "--format=csv,noheader,nounits"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
         said = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
-        rows = [line.rsplit(",", 2) for line in said.strip().splitlines()]
-        return [(name, int(total) * 2**20, int(free) * 2**20) for name, total, free in rows]
+        return said.strip().splitlines()
     return []
 
 

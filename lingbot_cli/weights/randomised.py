@@ -7,10 +7,11 @@ from torch import Tensor, nn
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.weights.checkpoint import Checkpoint, find
-from lingbot_cli.weights.load import DECODER
-from lingbot_cli.world.precision import pick_device, pick_dtype
+from lingbot_cli.weights.load import DECODER, attend_by, load_tiny_decoder, transformer_on_meta
+from lingbot_cli.weights.settings import Settings
+from lingbot_cli.world.fp8 import FP8, SCALE, quantise
+from lingbot_cli.world.precision import pick_device
 from lingbot_cli.world.presets import PRESETS, Preset
-from lingbot_cli.world.transformer import Transformer, TransformerConfig
 from lingbot_cli.world.vae import VAE, VAEConfig
 from lingbot_cli.world.world import World
 
@@ -44,25 +45,36 @@ class RandomText:
         return torch.randn(self._shape, generator=torch.Generator().manual_seed(0))
 
 
+class Asking(Protocol):
+    """What a film asks for besides a model."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+
 class Shaped(Protocol):
     """What asks for a world: a prepared film."""
 
     @property
-    def checkpoint(self) -> Checkpoint: ...
+    def here(self) -> Checkpoint: ...
+    @property
+    def request(self) -> Asking: ...
 
 
 def random_world(film: Shaped, *, device: str | None, precision: str | None) -> World:
     """A world of the shape a film asks for, its weights drawn on the device in their final precision."""
-    preset = film.checkpoint.preset
+    preset, settings = film.here.preset, film.request.settings
     where = pick_device(device)
     on_cuda = where.type == "cuda"
-    dtype = pick_dtype(precision or ("bfloat16" if on_cuda else "float32"))
+    decoder_dtype = torch.float16 if on_cuda else torch.float32
+    precision = precision or ("bfloat16" if on_cuda else "float32")
+    attend = attend_by(settings.attention, where, precision)
+    tiny = load_tiny_decoder(settings.tiny_decoder, where, decoder_dtype)
+    transformer = transformer_on_meta(preset, precision, settings.linears, where)
     with torch.device("meta"):
-        transformer = Transformer(TransformerConfig.of(preset)).to(dtype)
         vae = VAE(VAEConfig(dim=preset.vae_dim, num_res_blocks=preset.vae_blocks))
-        if on_cuda:
-            for part in DECODER:
-                vae.get_submodule(part.rstrip(".")).to(torch.float16)
+        for part in DECODER:
+            vae.get_submodule(part.rstrip(".")).to(decoder_dtype)
     _draw(transformer, where)
     _draw(vae, where)
     return World(
@@ -73,6 +85,8 @@ def random_world(film: Shaped, *, device: str | None, precision: str | None) -> 
         device=where,
         identity="random weights",
         trained=False,
+        attend=attend,
+        tiny=tiny,
     )
 
 
@@ -80,8 +94,16 @@ def _draw(module: nn.Module, device: torch.device) -> None:
     """Give a module of the meta device values on a real one: norms one, the rest small."""
     module.to_empty(device=device).eval().requires_grad_(False)
     generator = torch.Generator(device).manual_seed(0)
-    for name, parameter in module.named_parameters():
-        if name.endswith("gamma") or ("norm" in name and name.endswith("weight")):
+    own = dict(module.named_parameters())
+    for name, parameter in own.items():
+        if parameter.dtype == FP8:
+            drawn = torch.empty(parameter.shape, device=device).normal_(std=0.02, generator=generator)
+            bits, scale = quantise(drawn)
+            parameter.copy_(bits)
+            own[name + SCALE].copy_(scale)
+        elif name.endswith(SCALE):
+            continue  # it came with its matrix
+        elif name.endswith("gamma") or ("norm" in name and name.endswith("weight")):
             parameter.fill_(1.0)
         else:
             parameter.normal_(std=0.02, generator=generator)

@@ -14,7 +14,11 @@ LAST_STEP = 1000
 
 @dataclass(frozen=True)
 class Settings:
-    """`chunk` to `steps` replace those of the preset; the rest says where and in what the parts are kept."""
+    """`chunk` to `steps` replace those of the preset; `decode` to `offload` say where and in what parts are kept.
+
+    `linears`, `attention` and `tiny_decoder` (a file) trade exactness for speed; `fast` asks for those that help
+    here, and `said` tells which they were.
+    """
 
     chunk: int | None = None
     window: int | None = None
@@ -24,10 +28,26 @@ class Settings:
     decode: str | None = None
     text_on: str | None = None
     offload: bool = False
+    linears: str | None = None
+    attention: str | None = None
+    tiny_decoder: str | None = None
+    fast: bool = False
+    said: tuple[str, ...] = ()
+
+    def levers(self) -> dict[str, str]:
+        """What is not computed exactly, as flags without their dashes."""
+        levers = {"linears": self.linears, "attention": self.attention, "tiny-decoder": self.tiny_decoder}
+        return {name: value for name, value in levers.items() if value is not None}
+
+    def words(self) -> list[str]:
+        """The levers for people, a smaller window among them."""
+        window = {} if self.window is None else {"window": self.window}
+        return [f"{name.replace('-', ' ')} {value}" for name, value in (self.levers() | window).items()]
 
     def flags(self) -> dict[str, Any]:
         """What was given, as flags without their dashes."""
-        given = {field.name.replace("_", "-"): getattr(self, field.name) for field in fields(self)}
+        names = [field.name for field in fields(self) if field.name != "said"]
+        given = {name.replace("_", "-"): getattr(self, name) for name in names}
         if self.steps is not None:
             given["steps"] = ",".join(map(str, self.steps))
         return {name: value for name, value in given.items() if value not in (None, False)}

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.world.attention import attend_all
+from lingbot_cli.world.attention import Attend, attend_all
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,12 @@ class KVCache:
     All cursors are Python integers: no step asks the device for a number.
     """
 
-    def __init__(self, shape: CacheShape, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, shape: CacheShape, device: torch.device, dtype: torch.dtype, attend: Attend = attend_all
+    ) -> None:
+        """`attend` computes the attention of rotated queries to all keys and values that are seen."""
         self.shape = shape
+        self._attend_to = attend
         self.held: dict[int, int] = {}  # slot → absolute latent frame
         self._chunk: list[slice] = []
         self._visible: list[slice] = []
@@ -61,7 +65,7 @@ class KVCache:
         """Keep this chunk's rotated k and v [1, N, heads, d], then let q see all that is kept."""
         self.write(layer, k, v)
         keys, values = (self._read(self._store[2 * layer + i]) for i in range(2))
-        return attend_all(q, keys, values)
+        return self._attend_to(q, keys, values)
 
     def write(self, layer: int, k: Tensor, v: Tensor) -> None:
         """Keep this chunk's rotated k and v; a later pass over the same chunk overwrites them."""

@@ -1,6 +1,7 @@
 """Block matrices in eight bits with a scale a row: half the memory of bfloat16, computed in bfloat16."""
 
 import re
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -12,30 +13,38 @@ SCALE = "_scale"
 """What a quantised weight's name gets for the name of its scales."""
 _QUANTISED = re.compile(r"blocks\.\d+\..*\.weight")
 
+# x [..., in], a weight [out, in] in eight bits, its scales [out, 1] float32, a bias [out] → [..., out] as x.
+Product = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+def widened(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+    """The product in x's own type: eight bits are only how the weight is kept."""
+    # The scale goes on the result, a row of the weight being a column of it: the weight is only cast.
+    return F.linear(x, weight.to(x.dtype)) * scale.view(-1).to(x.dtype) + bias.to(x.dtype)
+
 
 class Linear8(nn.Module):
     """A linear layer whose weight [out, in] is eight bits times `weight_scale` [out, 1] float32."""
 
-    def __init__(self, features_in: int, features_out: int, dtype: torch.dtype) -> None:
+    def __init__(self, features_in: int, features_out: int, dtype: torch.dtype, product: Product) -> None:
         super().__init__()
+        self.product = product
         self.weight = nn.Parameter(torch.empty(features_out, features_in, dtype=FP8), requires_grad=False)
         self.weight_scale = nn.Parameter(torch.empty(features_out, 1), requires_grad=False)
         self.bias = nn.Parameter(torch.empty(features_out, dtype=dtype), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        # The scale goes on the result, a row of the weight being a column of it: the weight is only cast.
-        y = F.linear(x, self.weight.to(x.dtype)) * self.weight_scale.view(-1).to(x.dtype)
-        return y + self.bias.to(x.dtype)
+        return self.product(x, self.weight, self.weight_scale, self.bias)
 
 
-def use_fp8(transformer: nn.Module, dtype: torch.dtype) -> None:
+def use_fp8(transformer: nn.Module, dtype: torch.dtype, product: Product = widened) -> None:
     """Replace the linear layers of a transformer's blocks, on any device; their weights are still to be filled."""
     for block in transformer.get_submodule("blocks").children():
         for name, module in list(block.named_modules()):
             if isinstance(module, nn.Linear):
                 owner, _, leaf = name.rpartition(".")
                 with module.weight.device:
-                    layer = Linear8(module.in_features, module.out_features, dtype)
+                    layer = Linear8(module.in_features, module.out_features, dtype, product)
                 setattr(block.get_submodule(owner), leaf, layer)
 
 

@@ -3,6 +3,7 @@
 import torch
 
 from lingbot_cli.errors import SetupError, UsageError
+from lingbot_cli.world.levers import Capability
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -29,6 +30,13 @@ def pick_device(name: str | None) -> torch.device:
 def gpus() -> tuple[str, ...]:
     """The names of all CUDA devices of this machine."""
     return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
+
+
+def capability_of(device: torch.device) -> Capability:
+    """A CUDA device's compute capability; None for any other, another maker's devices under that name too."""
+    if device.type != "cuda" or torch.version.cuda is None:
+        return None
+    return torch.cuda.get_device_capability(device)
 
 
 def pick_dtype(name: str) -> torch.dtype:

@@ -102,7 +102,7 @@ class Session:
             max_attention_tokens=max_attention_tokens,
         )
         self._cache_shape.check(world.preset.chunk)
-        self._cache = KVCache(self._cache_shape, world.device, world.transformer.dtype)
+        self._cache = self._memory()
         self._seen: deque[Seen] = deque()
 
     def step(self, control: Control) -> Tensor:
@@ -144,8 +144,9 @@ class Session:
         """Latents [16, c, h, w] of the next chunk to frames [T, H, W, 3] uint8 RGB, on the world's device."""
         with self._phase("decode"):
             latents = torch.as_tensor(latents, device=self.world.device)
+            decoder = self.world.tiny or self.world.vae
             parts = latents[None].split(latents_at_once(*self._size), dim=2)
-            return torch.cat([self._pixels(self.world.vae.decode(part, self._carry)[0]) for part in parts])
+            return torch.cat([self._pixels(decoder.decode(part, self._carry)[0]) for part in parts])
 
     @staticmethod
     def _pixels(video: Tensor) -> Tensor:
@@ -183,12 +184,16 @@ class Session:
             self._recache()
 
     def _recache(self) -> None:
-        cache = KVCache(self._cache_shape, self.world.device, self.world.transformer.dtype)
+        cache = self._memory()
         for seen in self._seen:
             self._forward(
                 self._prepare(cache, seen.start, seen.look, seen.condition), seen.latents, 0, flow=False
             )
         self._cache = cache
+
+    def _memory(self) -> KVCache:
+        world = self.world
+        return KVCache(self._cache_shape, world.device, world.transformer.dtype, world.attend)
 
     def _prepare(self, cache: KVCache, start: int, look: Look, condition: Tensor) -> Ahead:
         return Ahead(look, condition, self._camera(look), self._attend(cache, start, len(look.steps)))

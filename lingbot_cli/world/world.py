@@ -6,8 +6,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from lingbot_cli.world.attention import Attend, attend_all
 from lingbot_cli.world.part import WHOLE, Part
 from lingbot_cli.world.presets import Preset
+from lingbot_cli.world.tiny_decoder import TinyDecoder
 from lingbot_cli.world.transformer import Transformer
 from lingbot_cli.world.vae import VAE
 
@@ -23,7 +25,8 @@ class TextEncoder(Protocol):
 class World:
     """Weights and settings; `identity` is a hash of the weights, the same wherever they are loaded.
 
-    `part` is this process's share of the work where several devices make one film.
+    `part` is this process's share of the work where several devices make one film; `attend` computes the
+    self-attention over what memory holds; a `tiny` decoder shows pictures in place of the VAE's.
     """
 
     preset: Preset
@@ -34,3 +37,10 @@ class World:
     identity: str = ""
     trained: bool = True
     part: Part = WHOLE
+    attend: Attend = attend_all
+    tiny: TinyDecoder | None = None
+
+    @property
+    def decoder_reach(self) -> int:
+        """How many latents back the decoder sees; before that nothing can matter to a video frame."""
+        return self.vae.config.decoder_reach if self.tiny is None else self.tiny.reach

@@ -1,0 +1,70 @@
+"""`--fast` and its levers on the command line: told in the plan, carried by the film, the same film again."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lingbot_cli.world.tiny_decoder import TinyDecoder
+from tests.command import PICTURE, lingbot
+
+FILM = ("render", PICTURE, "--moves", "w-12", "--size", "32x32", "--prompt", "a courtyard", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """A tiny decoder of random weights, in the published file's form."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("tiny") / "taew2_1.safetensors"
+    save_file(TinyDecoder().state_dict(), path)
+    return path
+
+
+def test_the_plan_tells_what_fast_takes():
+    said = lingbot(*FILM, "--fast", "--linears", "fp8", "--dry-run", "-o", "null:").stdout
+    assert "window 9 · sink 3 · steps 0,250,500,750 · shift 5 · linears fp8" in said
+    assert "fast: linears fp8, window 9; without int8 attention: its kernels need a CUDA device" in said
+    assert "only emulated on this device" in said
+    facts = json.loads(lingbot(*FILM, "--linears", "fp8", "--dry-run", "--json", "-o", "null:").stdout)
+    assert facts["levers"] == {"linears": "fp8"}
+
+
+def test_a_film_carries_its_levers_and_is_made_again_by_them(tmp_path, tiny):
+    film, again = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    levers = ("--fast", "--linears", "fp8", "--tiny-decoder", str(tiny))
+    done = lingbot(*FILM, *levers, "--json", "-o", str(film))
+    first = json.loads(done.stdout.splitlines()[-1])
+    recipe = json.loads(lingbot("show", str(film), "--json").stdout)
+    kept = {name: recipe["flags"].get(name) for name in ("linears", "window", "tiny-decoder", "fast")}
+    assert kept == {"linears": "fp8", "window": 9, "tiny-decoder": str(tiny), "fast": None}
+    assert str(tiny) in recipe["files"]
+    shown = lingbot("show", str(film)).stdout
+    command = next(line for line in shown.splitlines() if line.strip().startswith("lingbot render"))
+    for word in ("--linears fp8", "--window 9", f"--tiny-decoder {tiny}"):
+        assert word in command
+    words = command.split()[1:]
+    words[words.index("--prompt") + 1 : words.index("--prompt") + 3] = ["a courtyard"]
+    words[words.index("-o") + 1] = str(again)
+    second = json.loads(lingbot(*words, "--json").stdout.splitlines()[-1])
+    assert second["latents"] == first["latents"]
+    assert lingbot("diff", str(film), str(again)).code == 0
+
+
+def test_int8_attention_that_is_not_here_is_missed_by_name(tmp_path):
+    refused = lingbot(*FILM, "--attention", "int8", "-o", str(tmp_path / "a.mp4"))
+    assert refused.code == 3
+    assert "--attention int8 cannot run here: its kernels need a CUDA device" in refused.stderr
+    assert list(tmp_path.glob("*.mp4")) == []
+
+
+def test_a_tiny_decoder_must_be_there():
+    assert lingbot(*FILM, "--tiny-decoder", "none.pth", "-o", "null:").code == 2
+
+
+@pytest.mark.parametrize("command", ["render", "stream", "play", "serve", "bench"])
+def test_every_command_has_the_levers(command):
+    said = lingbot(command, "--help").stdout
+    for flag in ("--fast", "--linears", "--attention", "--window", "--tiny-decoder"):
+        assert flag in said
+    assert "--fast" in lingbot("batch", "--help").stdout
