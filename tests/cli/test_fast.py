@@ -1,15 +1,32 @@
 """`--fast` and its levers on the command line: told in the plan, carried by the film, the same film again."""
 
 import json
+import shlex
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from lingbot_cli.farm.survey import survey
+from lingbot_cli.farm.tasks import read_tasks
+from lingbot_cli.timeline.load import read_source
 from lingbot_cli.world.tiny_decoder import TinyDecoder
-from tests.command import PICTURE, lingbot
+from tests.command import lingbot
 
-FILM = ("render", PICTURE, "--moves", "w-12", "--size", "32x32", "--prompt", "a courtyard", "--device", "cpu")
+PICTURE = Path(__file__).parents[2] / "samples" / "courtyard-day.png"
+FILM = (
+    "render",
+    str(PICTURE),
+    "--moves",
+    "w-12",
+    "--size",
+    "32x32",
+    "--prompt",
+    "a courtyard",
+    "--device",
+    "cpu",
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +56,11 @@ def test_a_film_carries_its_levers_and_is_made_again_by_them(tmp_path, tiny):
     kept = {name: recipe["flags"].get(name) for name in ("linears", "window", "tiny-decoder", "fast")}
     assert kept == {"linears": "fp8", "window": 9, "tiny-decoder": str(tiny), "fast": None}
     assert str(tiny) in recipe["files"]
-    shown = lingbot("show", str(film)).stdout
-    command = next(line for line in shown.splitlines() if line.strip().startswith("lingbot render"))
-    for word in ("--linears fp8", "--window 9", f"--tiny-decoder {tiny}"):
-        assert word in command
-    words = command.split()[1:]
-    words[words.index("--prompt") + 1 : words.index("--prompt") + 3] = ["a courtyard"]
+    words = shlex.split(lingbot("show", str(film)).stdout.splitlines()[-1])
+    for flag, value in (("linears", "fp8"), ("window", "9"), ("tiny-decoder", str(tiny))):
+        assert words[words.index(f"--{flag}") + 1] == value
     words[words.index("-o") + 1] = str(again)
-    second = json.loads(lingbot(*words, "--json").stdout.splitlines()[-1])
+    second = json.loads(lingbot(*words[1:], "--json").stdout.splitlines()[-1])
     assert second["latents"] == first["latents"]
     assert lingbot("diff", str(film), str(again)).code == 0
 
@@ -63,8 +77,21 @@ def test_a_tiny_decoder_must_be_there():
 
 
 @pytest.mark.parametrize("command", ["render", "stream", "play", "serve", "bench"])
-def test_every_command_has_the_levers(command):
-    said = lingbot(command, "--help").stdout
+def test_every_command_has_the_levers(command, capsys):
+    lingbot(command, "--help")
+    said = capsys.readouterr().out
     for flag in ("--fast", "--linears", "--attention", "--window", "--tiny-decoder"):
         assert flag in said
-    assert "--fast" in lingbot("batch", "--help").stdout
+
+
+def test_a_batch_takes_them_by_job_and_for_all(tmp_path):
+    jobs = tmp_path / "jobs.jsonl"
+    job = {"image": str(PICTURE), "moves": "w-4", "size": "32x32"}
+    jobs.write_text(
+        "".join(json.dumps(job | {"output": f"{n}.mp4", "linears": n}) + "\n" for n in ("fp8", "exact"))
+    )
+    said = read_tasks(read_source(str(jobs)), allow_outside=True)
+    planned = survey([task.placed(None, fast=True) for task in said])
+    settings = [film.task.request.settings.flags() for film in planned]
+    assert settings == [{"window": 9, "linears": "fp8"}, {"window": 9}]
+    assert len({film.recipe for film in [*planned, *survey(said)]}) == 4
