@@ -51,20 +51,37 @@ def test_the_warm_up_is_left_out():
 def test_random_weights_need_no_model():
     figures = json.loads(lingbot(*SMALL, "--random-weights", "--json").stdout)
     assert figures["model"] == "built-in"
+    assert figures["levers"] == {}
     refused = lingbot(*SMALL, "--random-weights", "--model", "another")
     assert refused.code == 2
     assert "lingbot-world-fast" in refused.stderr
+
+
+def test_levers_are_measured_and_named():
+    short = ("bench", "--chunks", "1", "--size", "32x32", "--quality", "draft", "--device", "cpu")
+    figures = json.loads(lingbot(*short, "--random-weights", "--fast", "--linears", "fp8", "--json").stdout)
+    assert figures["levers"] == {"window": "9", "linears": "fp8"}
+    assert figures["chunks"] == 1
+    assert figures["flops"]["denoise"] > 0
 
 
 def test_two_runs_are_compared(tmp_path):
     phases = dict.fromkeys(PHASES, 0.2)
     (tmp_path / "a.json").write_text(json.dumps({"phases": phases, "fps": 10.0, "first_frame": 1.0}))
     (tmp_path / "b.json").write_text(
-        json.dumps({"phases": phases | {"decode": 0.1}, "fps": 15.0, "first_frame": 2.0})
+        json.dumps(
+            {
+                "phases": phases | {"decode": 0.1},
+                "fps": 15.0,
+                "first_frame": 2.0,
+                "levers": {"linears": "fp8"},
+            }
+        )
     )
     said = lingbot(
         "bench", "--markdown", "--compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")
     ).stdout
+    assert "| levers | none | linears fp8 |  |" in said
     assert "| decode | 200.0 ms | 100.0 ms | 2.00× |" in said
     assert "| fps | 10.00 fps | 15.00 fps | 1.50× |" in said
     assert "| first frame | 1.00 s | 2.00 s | 0.50× |" in said

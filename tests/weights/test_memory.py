@@ -135,3 +135,12 @@ def test_settings_replace_the_presets_and_are_printed() -> None:
         assert line in said
     for bad in (["--window", "2"], ["--steps", "5,1"], ["--steps", "x"], ["--chunk", "0"], ["--shift", "0"]):
         assert run([*command, *bad], env) == 2
+
+
+def test_fp8_linears_keep_the_blocks_in_eight_bits() -> None:
+    exact, kept = (estimate(LARGE, replace(ON_GPU, precision=each)) for each in ("bfloat16", "fp8"))
+    multiplied = estimate(LARGE, replace(ON_GPU, linears="fp8"))
+    assert multiplied.transformer == kept.transformer < 0.6 * exact.transformer
+    with pytest.raises(MemoryShortError) as short:
+        check_fits(LARGE, replace(ON_GPU, linears="fp8"), 20 * 10**9, 10**12)
+    assert "--precision fp8" not in str(short.value.hint)

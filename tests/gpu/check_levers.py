@@ -1,0 +1,66 @@
+"""What of fast mode only a GPU can show: `python tests/gpu/check_levers.py` on a machine with one.
+
+Holds the matrix units' eight-bit product to the emulated one and int8 attention to the exact one, at the published
+models' shapes; prints the errors it measured.
+"""
+
+import torch
+import torch.nn.functional as F
+
+from lingbot_cli.errors import SetupError
+from lingbot_cli.world.attention import attend_all
+from lingbot_cli.world.attention8 import attend8
+from lingbot_cli.world.fp8 import quantise
+from lingbot_cli.world.fp8_product import emulated, multiplied
+from lingbot_cli.world.levers import multiplies_fp8
+from lingbot_cli.world.precision import capability_of
+
+DEVICE = torch.device("cuda")
+TOKENS = 6240
+"""Of four latent frames at 832×480."""
+
+
+def main() -> None:
+    """Run every check that this device allows; a failed one is an AssertionError."""
+    draw = torch.Generator(DEVICE).manual_seed(0)
+    able = capability_of(DEVICE)
+    if multiplies_fp8(able):
+        for wide, narrow in ((1536, 1536), (1536, 8960), (5120, 5120), (13824, 5120)):
+            linear(wide, narrow, draw)
+    else:
+        print(f"fp8 linears: not on compute capability {able}")
+    try:
+        attend = attend8(able, torch.bfloat16)
+    except SetupError as lack:
+        print(f"int8 attention: {lack}")
+        return
+    for heads in (12, 40):
+        q, k, v = (torch.randn(1, n * TOKENS, heads, 128, device=DEVICE, generator=draw) for n in (1, 3, 3))
+        q, k, v = (x.bfloat16() for x in (q, k, v))
+        exact, made = attend_all(q, k, v), attend(q, k, v)
+        error = relative(made, exact)
+        print(f"int8 attention, {heads} heads: {error:.2%} from exact")
+        assert error < 0.1
+
+
+def linear(wide: int, narrow: int, draw: torch.Generator) -> None:
+    """One layer from `wide` to `narrow`: units against emulation, both against bfloat16."""
+    x = torch.randn(TOKENS, wide, device=DEVICE, generator=draw).bfloat16()
+    whole = torch.randn(narrow, wide, device=DEVICE, generator=draw) * wide**-0.5
+    bias = torch.randn(narrow, device=DEVICE, generator=draw).bfloat16()
+    weight, scale = quantise(whole)
+    exact = F.linear(x, whole.bfloat16(), bias)
+    units, told = multiplied(x, weight, scale, bias), emulated(x, weight, scale, bias)
+    figures = relative(units, exact), relative(units, told)
+    print("fp8 linear {}→{}: {:.2%} from exact, {:.2%} from emulated".format(wide, narrow, *figures))
+    assert figures[0] < 0.06
+    assert figures[1] < 0.02
+
+
+def relative(made: torch.Tensor, exact: torch.Tensor) -> float:
+    """The error's root mean square as a share of the exact values' spread."""
+    return float((made - exact).float().square().mean().sqrt() / exact.float().std())
+
+
+if __name__ == "__main__":
+    main()
