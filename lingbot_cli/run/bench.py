@@ -225,10 +225,10 @@ def compare(before: dict[str, object], after: dict[str, object]) -> list[tuple[s
 
     Both as `--json` prints them. Errors: KeyError when one lacks a figure.
     """
-    lines = []
+    lines: list[tuple[str, str, str, str]] = []
     said = [_levers_text(figures.get("levers") or {}) for figures in (before, after)]  # type: ignore[arg-type]
     if any(text != "none" for text in said):
-        lines.append(("levers", *said, ""))
+        lines.append(("levers", said[0], said[1], ""))
     for phase in PHASES:
         a, b = (float(figures["phases"][phase]) for figures in (before, after))  # type: ignore[index]
         lines.append((phase, f"{a * 1000:.1f} ms", f"{b * 1000:.1f} ms", f"{a / b:.2f}×" if b else "–"))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lingbot_cli.run.display import Announcement, Display
 from lingbot_cli.run.gang import Gang
@@ -12,12 +12,13 @@ from lingbot_cli.run.job import Made, render
 from lingbot_cli.run.loading import telling
 from lingbot_cli.run.progress import Meter
 from lingbot_cli.run.recipe import metadata_of, recipe_of
-from lingbot_cli.run.request import Prepared
+from lingbot_cli.run.request import Prepared, Request
 from lingbot_cli.run.resume import Keeping
 from lingbot_cli.run.signals import Interruption, ignoring_signals
 from lingbot_cli.run.steps import NOTHING, Past, Step, fresh, steps
 from lingbot_cli.sinks.base import Sink
 from lingbot_cli.sinks.tee import names
+from lingbot_cli.weights.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from lingbot_cli.weights.stream import Report
@@ -78,14 +79,24 @@ def precision_of(prepared: Prepared) -> str:
     return pick_precision(prepared.here, pick_device(request.device), request.precision)
 
 
-def load(prepared: Prepared, report: "Report | None" = None) -> "World":
-    """Load the world and encode every prompt of the film; `report` is told how far that is."""
+class Asked(Protocol):
+    """What a world is loaded for: a film or a stream."""
+
+    @property
+    def here(self) -> Checkpoint: ...
+    @property
+    def request(self) -> Request: ...
+    @property
+    def prompts(self) -> tuple[str, ...]: ...
+
+
+def load(asked: Asked, report: "Report | None" = None) -> "World":
+    """Load the world and encode every prompt that is known; `report` is told how far that is."""
     from lingbot_cli.weights.load import load_world
 
-    request = prepared.request
-    settings = request.settings
+    request, settings = asked.request, asked.request.settings
     return load_world(
-        prepared.here,
+        asked.here,
         device=request.device,
         precision=request.precision,
         decode=settings.decode,
@@ -94,7 +105,7 @@ def load(prepared: Prepared, report: "Report | None" = None) -> "World":
         linears=settings.linears,
         attention=settings.attention,
         tiny_decoder=settings.tiny_decoder,
-        prompts=prepared.prompts,
+        prompts=asked.prompts,
         report=report,
     )
 

@@ -15,6 +15,7 @@ from lingbot_cli.run.acks import Acks
 from lingbot_cli.run.display import Announcement, Display
 from lingbot_cli.run.job import Made, render
 from lingbot_cli.run.pacing import Pace, Pacer
+from lingbot_cli.run.perform import load
 from lingbot_cli.run.progress import Meter
 from lingbot_cli.run.show import Show
 from lingbot_cli.run.signals import Interruption
@@ -119,23 +120,10 @@ def _close_all(closes: Sequence[Callable[[], None]], record: Sink | None) -> Non
 
 def _open_world(show: Show) -> Callable[[Path | None], "Session"]:
     from lingbot_cli.run.memory import check_show
-    from lingbot_cli.weights.load import load_world
     from lingbot_cli.world.session import Session
 
     check_show(show)
-    request, settings = show.request, show.request.settings
-    world = load_world(
-        show.here,
-        device=request.device,
-        precision=request.precision,
-        decode=settings.decode,
-        text_on=settings.text_on or "cpu",
-        offloaded=settings.offload,
-        linears=settings.linears,
-        attention=settings.attention,
-        tiny_decoder=settings.tiny_decoder,
-        prompts=show.prompts,
-    )
+    world = load(show)
 
     def begin(cut: Path | None) -> "Session":
         return Session(
