@@ -57,7 +57,7 @@ class TinyDecoder(nn.Module):
 
     def decode(self, latents: Tensor, carry: Carry | None = None) -> Tensor:
         """Normalised latents [1, 16, f, h, w] to video [1, 3, T, 8h, 8w] in −1…1, as `VAE.decode` streams it."""
-        x = latents[0].transpose(0, 1).to(next(self.parameters()).dtype)
+        x = latents[0].transpose(0, 1).to(next(self.parameters()))  # its device too
         first = carry is None or not carry.started("tiny")
         x = torch.tanh(x / 3) * 3  # values beyond the usual range are pressed together
         for index, layer in enumerate(self.decoder):
