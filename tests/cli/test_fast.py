@@ -65,6 +65,18 @@ def test_a_film_carries_its_levers_and_is_made_again_by_them(tmp_path, tiny):
     assert lingbot("diff", str(film), str(again)).code == 0
 
 
+def test_some_frames_are_those_of_the_whole_film(tmp_path, tiny):
+    long = tuple(word if word != "w-12" else "w-150" for word in FILM)
+    for name, frames in (("whole", "0:"), ("some", "140:")):
+        done = lingbot(
+            *long, "--tiny-decoder", str(tiny), "--frames", frames, "-o", str(tmp_path / f"{name}.rgb")
+        )
+        assert done.code == 0, done.stderr
+    whole, some = ((tmp_path / f"{name}.rgb").read_bytes() for name in ("whole", "some"))
+    assert len(some) == 10 * 32 * 32 * 3
+    assert whole.endswith(some)
+
+
 def test_int8_attention_that_is_not_here_is_missed_by_name(tmp_path):
     refused = lingbot(*FILM, "--attention", "int8", "-o", str(tmp_path / "a.mp4"))
     assert refused.code == 3
