@@ -1,4 +1,4 @@
-"""What of fast mode only a GPU can show: `python tests/gpu/check_levers.py` on a machine with one.
+"""What of fast mode only a GPU can show: `python -m tests.gpu.check_levers` on a machine with one.
 
 Holds the matrix units' eight-bit product to the emulated one and int8 attention to the exact one, at the published
 models' shapes; prints the errors it measured.

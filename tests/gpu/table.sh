@@ -33,4 +33,4 @@ for model in lingbot-world-v2-1.3b-causal-fast lingbot-world-v2-14b-causal-fast;
     done
 done
 # How far fp8 linears and int8 attention lead from the exact ones on this device.
-${PYTHON:-python3} tests/gpu/check_levers.py | tee "$out/levers.txt"
+${PYTHON:-python3} -m tests.gpu.check_levers | tee "$out/levers.txt"
