@@ -3,12 +3,30 @@
 import io
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, TextIO
 
 from rich.console import Console
+
+from lingbot_cli.errors import OutputError
+
+
+class Printer(Console):
+    """A console that says so, with an OutputError, when nobody reads any more what it prints."""
+
+    def on_broken_pipe(self) -> None:
+        # A thread would die of it unheard; the next to print is the main one.
+        if threading.current_thread() is not threading.main_thread():
+            return
+        # What is still held back would be tried once more when the program leaves.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.file.fileno())
+        os.close(nowhere)
+        name = "error" if self.stderr else "output"
+        raise OutputError(f"nobody reads standard {name} any more")
 
 
 @dataclass
@@ -29,14 +47,12 @@ class Env:
     settled: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        self.out = self._console(self.stdout)
-        self.err = self._console(self.stderr)
+        self.out = self._console(self.stdout, error=False)
+        self.err = self._console(self.stderr, error=True)
 
-    def _console(self, stream: TextIO) -> Console:
+    def _console(self, stream: TextIO, *, error: bool) -> Printer:
         """Colours and live displays on a terminal, plain unwrapped lines elsewhere."""
-        if stream.isatty():
-            return Console(file=stream, highlight=False)
-        return Console(file=stream, highlight=False, soft_wrap=True)
+        return Printer(file=stream, stderr=error, highlight=False, soft_wrap=not stream.isatty())
 
     @property
     def stdout_bytes(self) -> BinaryIO:

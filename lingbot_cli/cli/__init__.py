@@ -1,5 +1,6 @@
 """The command line: one table of commands, and the one place where errors become exit codes."""
 
+import contextlib
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
@@ -11,7 +12,7 @@ from rich.markup import escape
 
 from lingbot_cli import __version__
 from lingbot_cli.env import Env
-from lingbot_cli.errors import LingbotError, UsageError
+from lingbot_cli.errors import LingbotError, OutputError, UsageError
 from lingbot_cli.redact import redact
 from lingbot_cli.settings import SETTINGS, read_settings
 
@@ -147,6 +148,7 @@ def _report(env: Env, error: Exception) -> None:
     else:
         message = f"a bug in lingbot: {type(error).__name__}: {error}"
         hint = "run it again as `lingbot --debug …` and send us what it prints"
-    env.err.print(f"[bold red]error:[/] {escape(redact(message))}")
-    if hint:
-        env.err.print(f"[bold]hint:[/] {escape(redact(hint))}")
+    with contextlib.suppress(OutputError):  # where nobody listens there is nothing to say
+        env.err.print(f"[bold red]error:[/] {escape(redact(message))}")
+        if hint:
+            env.err.print(f"[bold]hint:[/] {escape(redact(hint))}")

@@ -18,6 +18,7 @@ from lingbot_cli.cli.options import (
     Window,
     lever_settings,
 )
+from lingbot_cli.cli.watching import OptionalValues, Preview, choose_watching
 from lingbot_cli.env import Env
 
 app = typer.Typer(add_completion=False)
@@ -63,20 +64,7 @@ def _preview(env: Env, prepared: Any, outputs: list[str], *, as_json: bool) -> N
         env.out.print(line, markup=False, soft_wrap=True)
 
 
-class OptionalMode(typer.core.TyperCommand):
-    """A command whose `--resume` may stand alone, or be followed by `fast`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        spelled = [
-            "--resume=exact"
-            if each == "--resume" and (args[i + 1 : i + 2] not in (["exact"], ["fast"]))
-            else each
-            for i, each in enumerate(args)
-        ]
-        return super().parse_args(ctx, spelled)
-
-
-@app.command(cls=OptionalMode)
+@app.command(cls=OptionalValues)
 def render(
     ctx: typer.Context,
     image: Annotated[Path, typer.Argument(help="The first picture of the world.")],
@@ -145,9 +133,7 @@ def render(
     no_metadata: Annotated[
         bool, typer.Option("--no-metadata", help="Leave out of the film how it was made.")
     ] = False,
-    preview: Annotated[
-        bool, typer.Option("--preview", help="Show the film while it is made, on a page of this machine.")
-    ] = False,
+    preview: Preview = None,
     engine: Annotated[
         str | None,
         typer.Option(help="Have it made by a server, such as ws://HOST:30000; its token from LINGBOT_TOKEN."),
@@ -179,8 +165,6 @@ def render(
     from lingbot_cli.cli.times import time_option
     from lingbot_cli.engine.address import Elsewhere
     from lingbot_cli.errors import LingbotError, UsageError
-    from lingbot_cli.live.preview import PreviewSink
-    from lingbot_cli.run.display import choose_display
     from lingbot_cli.run.excerpt import excerpt
     from lingbot_cli.run.gang import Gang, check_heads, check_shared
     from lingbot_cli.run.launch import launch
@@ -197,7 +181,8 @@ def render(
     env: Env = ctx.obj
     targets = output or [f"{image.stem}.mp4"]
     piped = "-" in targets
-    display = choose_display(quiet=quiet, as_json=as_json, err=env.err, json_to=env.err if piped else env.out)
+    json_to = env.err if piped else env.out
+    display, shown = choose_watching(preview, env, quiet=quiet, as_json=as_json, json_to=json_to)
     options = OutputOptions(quality, codec, crf, format, overwrite)
     keeping = _keeping(targets, resume, time_option("--fork-at", fork_at), keep_latents, overwrite)
     length = time_option("--duration", duration)
@@ -246,8 +231,8 @@ def render(
             outputs = [sink.name, *([f"{save_poses}/"] if save_poses else [])]
             _preview(env, prepared, outputs, as_json=as_json)
             return None
-        if preview:
-            sink = TeeSink([sink, PreviewSink(display.warning)])
+        if shown is not None:
+            sink = TeeSink([sink, shown])
         if save_poses is not None:
             write_poses(prepared.film.track, save_poses)
         written = None if no_metadata else {"quality": quality, "codec": codec, "crf": crf, "frames": frames}

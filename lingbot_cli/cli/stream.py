@@ -17,6 +17,7 @@ from lingbot_cli.cli.options import (
     Window,
     lever_settings,
 )
+from lingbot_cli.cli.watching import OptionalValues, Preview, choose_watching
 from lingbot_cli.env import Env
 
 app = typer.Typer(add_completion=False)
@@ -40,7 +41,7 @@ def _targets(to: list[str] | None, to_file: Path | None, env: Env) -> list[str]:
     return urls
 
 
-@app.command()
+@app.command(cls=OptionalValues)
 def stream(
     ctx: typer.Context,
     image: Annotated[Path, typer.Argument(help="The first picture of the world.")],
@@ -62,9 +63,7 @@ def stream(
         typer.Option(help="A file with targets, one a line, so no key stands in the shell's history."),
     ] = None,
     record: Annotated[Path | None, typer.Option(help="Keep what was made in a file too.")] = None,
-    preview: Annotated[
-        bool, typer.Option("--preview", help="Show the film while it is made, on a page of this machine.")
-    ] = False,
+    preview: Preview = None,
     engine: Annotated[
         str | None,
         typer.Option(help="Have it made by lingbot serve at ws://HOST:PORT; its token from LINGBOT_TOKEN."),
@@ -124,8 +123,6 @@ def stream(
     """
     from lingbot_cli.engine.address import Elsewhere
     from lingbot_cli.errors import LingbotError, UsageError
-    from lingbot_cli.live.preview import PreviewSink
-    from lingbot_cli.run.display import choose_display
     from lingbot_cli.run.request import Request
     from lingbot_cli.run.show import film_show, loop_show
     from lingbot_cli.run.stream import LEAD, LIVE_LEAD, Air, stream
@@ -155,10 +152,9 @@ def stream(
         *(image, timeline, moves, poses, flags, size, seed, model, assets, device, precision, parts),
         elsewhere=Elsewhere.of(engine, model, env.environ),
     )
-    display = choose_display(quiet=quiet, as_json=as_json, err=env.err, json_to=env.out)
-    if preview:
-        watched = PreviewSink(display.warning)
-        keep = watched if keep is None else TeeSink([keep, watched])
+    display, shown = choose_watching(preview, env, quiet=quiet, as_json=as_json, json_to=env.out, typed=live)
+    if shown is not None:
+        keep = shown if keep is None else TeeSink([keep, shown])
     ahead = lead if lead is not None else LIVE_LEAD if live else LEAD
     air = Air(targets, pace, ahead, keep)
     try:

@@ -145,8 +145,11 @@ class JsonDisplay(Display):
 
     def _say(self, event: str, facts: Mapping[str, Any]) -> None:
         line = redact(json.dumps({"event": event, **facts}, ensure_ascii=False))
-        self.console.file.write(line + "\n")
-        self.console.file.flush()
+        try:
+            self.console.file.write(line + "\n")
+            self.console.file.flush()
+        except BrokenPipeError:
+            self.console.on_broken_pipe()
 
     def plan(self, plan: Announcement) -> None:
         self._say("plan", plan.facts)

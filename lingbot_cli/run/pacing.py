@@ -12,7 +12,8 @@ from lingbot_cli.sinks.base import FilmInfo
 
 Pace = Literal["hold", "smooth", "drop"]
 _PATIENCE = 0.2  # seconds between looks at what happens elsewhere
-_LATE = 2.0  # seconds behind at which time is given up for lost (a machine that slept)
+_LATE = 10.0  # seconds behind at which time is given up for lost (a machine that slept)
+_HURRY = 4  # times the rate at which what is overdue leaves: encoders and backlogs bear it for _LATE seconds
 _WINDOW = 10.0  # seconds over which a rate is measured
 
 
@@ -65,6 +66,9 @@ class Cadence:
 
 class Pacer:
     """A sink that hands `outputs` one frame every 1/fps s, beginning with `still` until the film comes.
+
+    The moments stand on a schedule of their own: what a stall has held up leaves after it, so that no frame of
+    any minute is missing.
 
     `lead` seconds of film are gathered before it begins. hold repeats the last frame when none is there,
     smooth spreads what there is, drop never lets the world wait and leaves out what is too much.
@@ -176,17 +180,19 @@ class Pacer:
         return surplus
 
     def _run(self) -> None:
-        start, count = self._clock(), 0
+        start, count, soonest = self._clock(), 0, 0.0
         while True:
             with self._change:
-                late = self._clock() - (start + count / self._fps)
-                while late < 0 and not self._stopped:
-                    self._change.wait(-late)
-                    late = self._clock() - (start + count / self._fps)
+                while (early := max(start + count / self._fps, soonest) - self._clock()) > 0:
+                    if self._stopped:
+                        return
+                    self._change.wait(early)
                 if self._stopped or (self._ended and not self._waiting):
                     return
-                if late > _LATE:
-                    start, count = self._clock(), 0
+                now = self._clock()
+                if now - (start + count / self._fps) > _LATE:
+                    start, count = now, 0
+                soonest = now + 1 / (self._fps * _HURRY)
                 self._next()
                 self._change.notify_all()
             count += 1

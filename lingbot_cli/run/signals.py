@@ -10,6 +10,9 @@ from types import FrameType
 from lingbot_cli.errors import InterruptedRun
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+_last: list[
+    Callable[[], None]
+] = []  # of whoever holds something that outlives the process, such as a terminal
 
 
 class Interruption:
@@ -34,6 +37,8 @@ class Interruption:
 
     def _hear(self, number: int, _frame: FrameType | None) -> None:
         if self.number is not None:
+            for do in reversed(_last):
+                do()
             # Not sys.exit: that would wait for threads. The encoder sees its input end and finishes alone.
             os._exit(128 + number)
         self.number = number
@@ -54,6 +59,16 @@ class Interruption:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def before_leaving(do: Callable[[], None]) -> Iterator[None]:
+    """Have something done should a second signal end the program while the block runs."""
+    _last.append(do)
+    try:
+        yield
+    finally:
+        _last.remove(do)
 
 
 @contextlib.contextmanager

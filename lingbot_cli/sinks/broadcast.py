@@ -12,6 +12,8 @@ from lingbot_cli.sinks.link import Link
 
 T = TypeVar("T")
 _SOONEST, _LATEST = 0.25, 10.0  # seconds between two tries
+_STEADY = 10.0  # seconds a connection stands to be one that holds
+_FLAPS = 6  # connections that did not: by then a try is as late as it gets
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,9 @@ class Delivery:
     connected: bool
 
 
-def patience(away: float) -> float:
-    """How long to wait before the next try once a server has been away for so many seconds."""
-    return min(max(_SOONEST, away / 10), _LATEST)
+def patience(away: float, flaps: int = 0) -> float:
+    """How long to wait before the next try after so many seconds, and connections that broke soon."""
+    return min(max(_SOONEST * 2 ** min(flaps, _FLAPS), away / 10), _LATEST)
 
 
 class Broadcast(Generic[T]):
@@ -60,6 +62,8 @@ class Broadcast(Generic[T]):
         self._link: Link[T] | None = None
         self._sent = 0  # by connections that are over
         self._reconnects = 0
+        self._since = time.monotonic()  # of the connection that stands, or stood last
+        self._flaps = 0
         self._thread = threading.Thread(target=self._run, name="broadcast", daemon=True)
         self._thread.start()
 
@@ -117,6 +121,7 @@ class Broadcast(Generic[T]):
     def _pump(self, link: Link[T]) -> StreamLostError | None:
         """Send until the stream ends, None, or the connection does, why."""
         self._link = link
+        self._since = time.monotonic()
         try:
             while (item := self._backlog.get()) is not None:
                 link.send(item)
@@ -135,10 +140,11 @@ class Broadcast(Generic[T]):
     def _again(self, broken: StreamLostError) -> Link[T] | None:
         """Connect again, however long it takes; None when the stream ends meanwhile."""
         since, before = time.monotonic(), self._backlog.lost
+        self._flaps = self._flaps + 1 if since - self._since < _STEADY else 0
         self._backlog.rewind()
         if not self._ending.is_set():
             self._tell(Gap(self.name, str(broken)))
-        while not self._ending.wait(patience(time.monotonic() - since)):
+        while not self._ending.wait(patience(time.monotonic() - since, self._flaps)):
             try:
                 link = self._connect()
             except StreamLostError:

@@ -15,6 +15,7 @@ from lingbot_cli.sinks.codecs import CODECS
 from lingbot_cli.sinks.ffmpeg import FfmpegSink
 from lingbot_cli.sinks.formats import codec_of, ending_says, format_of
 from lingbot_cli.sinks.null import NullSink
+from lingbot_cli.sinks.piped import PipedEncoder
 from lingbot_cli.sinks.place import FilePlace, FolderPlace, PipePlace, Place
 from lingbot_cli.sinks.process import Encoder
 from lingbot_cli.sinks.tee import TeeSink
@@ -80,5 +81,5 @@ def choose_sink(
         )
 
     name = "standard output" if target == "-" else os.fspath(target)
-    start = partial(Encoder, output=stdout) if target == "-" else Encoder
+    start = Encoder if stdout is None or target != "-" else partial(PipedEncoder, output=stdout)
     return FfmpegSink(name, place, argv, tells=container.tells, start=start)

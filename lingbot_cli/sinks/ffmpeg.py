@@ -1,7 +1,6 @@
 """A sink that encodes with ffmpeg, under a partial name until the film is whole."""
 
 import contextlib
-import subprocess
 from collections.abc import Callable
 from functools import partial
 
@@ -46,10 +45,7 @@ class FfmpegSink:
         self._shape = (film.height, film.width, 3)
         self._written = 0
         notes = metadata_text(film) if self._tells and (film.metadata or film.chapters) else None
-        try:
-            self._encoder = self._start(partial(self._argv, film, self._place.url), notes=notes)
-        except (OSError, subprocess.SubprocessError) as failure:
-            raise OutputError(f"ffmpeg could not be started: {failure}") from failure
+        self._encoder = self._start(partial(self._argv, film, self._place.url), notes=notes)
 
     @property
     def encoder(self) -> Encoder:

@@ -1,9 +1,10 @@
 """One connection of a live output, from its first frame until it breaks or the stream ends."""
 
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
@@ -61,32 +62,52 @@ class RtmpLink:
 
 
 class EncoderLink:
-    """Frames → ffmpeg → tags, each handed to `take` as soon as it is there."""
+    """Frames → ffmpeg → tags, each handed to `take` as soon as it is there, its time counted from `begin` ms.
 
-    def __init__(self, argv: list[str], take: Callable[[Tag], None]) -> None:
+    An encoder that has worked may be started again, so its end is a StreamLostError, as is that of any that
+    `mends` the end of another; one that never worked raises OutputError.
+    """
+
+    def __init__(self, argv: list[str], take: Callable[[Tag], None], *, begin: int, mends: bool) -> None:
         self.sent = 0
         self._take = take
+        self._begin = begin
+        self._mends = mends
         read, write = os.pipe()
-        with open(write, "wb") as output:
-            self._encoder = Encoder(lambda _: argv, output=output)
+        with contextlib.ExitStack() as unread, self._telling():
+            unread.callback(os.close, read)
+            with open(write, "wb") as output:
+                self._encoder = Encoder(lambda _: argv, output=output)
+            unread.pop_all()
         self._thread = threading.Thread(target=self._read, args=(read,), name="flv", daemon=True)
         self._thread.start()
 
     def _read(self, pipe: int) -> None:
         with open(pipe, "rb") as stream:
             for tag in tags(stream):
-                self._take(tag)
+                self._take(replace(tag, time=tag.time + self._begin))
                 self.sent += tag.is_picture
 
     def send(self, item: np.ndarray) -> None:
-        self._encoder.write(item[None])
+        with self._telling():
+            self._encoder.write(item[None])
 
     def close(self) -> None:
-        self._encoder.finish(_LAST)
+        with self._telling():
+            self._encoder.finish(_LAST)
         self._thread.join(_LAST)
 
     def abandon(self) -> None:
         self._encoder.stop()
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except OutputError as failure:
+            if self._mends or self.sent:
+                raise StreamLostError(str(failure), hint=failure.hint) from failure
+            raise
 
 
 class FfmpegLink:

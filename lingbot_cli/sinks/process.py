@@ -47,15 +47,18 @@ class Encoder:
                 text.write(notes.encode())
                 text.seek(0)
                 fd = text.fileno()
-            self._child = subprocess.Popen(
-                argv(fd),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL if output is None else output,
-                stderr=subprocess.PIPE,
-                pass_fds=() if fd is None else (fd,),
-                start_new_session=True,
-                bufsize=0,
-            )
+            try:
+                self._child = subprocess.Popen(
+                    argv(fd),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL if output is None else output,
+                    stderr=subprocess.PIPE,
+                    pass_fds=() if fd is None else (fd,),
+                    start_new_session=True,
+                    bufsize=0,
+                )
+            except (OSError, subprocess.SubprocessError) as failure:
+                raise OutputError(f"ffmpeg could not be started: {failure}") from failure
         self._drain = threading.Thread(target=self._read_chatter, name="ffmpeg stderr", daemon=True)
         self._drain.start()
 

@@ -111,22 +111,44 @@ def start_all(
 
 
 class RtmpOutput:
-    """Frames are encoded once and go on being encoded whatever becomes of the connection."""
+    """Frames are encoded once and go on being encoded whatever becomes of the connection.
+
+    An encoder that dies is started again; on the wire its times go on where the other's would be.
+    """
 
     def __init__(
         self, address: RtmpAddress, argv: list[str], fps: float, tell: Callable[[Gap], None]
     ) -> None:
+        self._argv = argv
+        self._last: tuple[int, float] | None = None  # the newest tag: its time in ms, and when it came
         tags = Tags(round(_WAITING * 1000))
         self._wire: Broadcast[Tag] = Broadcast(
             address.name, lambda: RtmpLink(address, tags.settings), tags, tell
         )
         self._encoder: Broadcast[np.ndarray] = Broadcast(
-            "ffmpeg", lambda: EncoderLink(argv, self._wire.put), Frames(round(_WAITING * fps)), tell
+            f"the encoder of {address.name}", self._encode, Frames(round(_WAITING * fps)), tell
         )
+
+    def _encode(self) -> EncoderLink:
+        begin, last = 0, self._last
+        if last is not None:
+            begin = last[0] + max(1, round(1000 * (time.monotonic() - last[1])))
+        return EncoderLink(self._argv, self._take, begin=begin, mends=last is not None)
+
+    def _take(self, tag: Tag) -> None:
+        self._last = tag.time, time.monotonic()
+        self._wire.put(tag)
 
     @property
     def delivery(self) -> Delivery:
-        return self._wire.delivery
+        wire, encoder = self._wire.delivery, self._encoder.delivery
+        return Delivery(
+            wire.name,
+            wire.sent,
+            wire.lost + encoder.lost,
+            wire.reconnects + encoder.reconnects,
+            wire.connected and encoder.connected,
+        )
 
     def wait_started(self, seconds: float) -> None:
         self._wire.wait_started(seconds)

@@ -100,9 +100,18 @@ def test_a_reader_that_goes_away(tmp_path):
     assert len(run.process.stdout.buffer.read(32 * 32 * 3)) == 32 * 32 * 3
     run.process.stdout.close()
     assert run.end() == 4
-    assert "error: standard output: ffmpeg ended" in run.said
-    assert "Broken pipe" in run.said
+    assert run.said.splitlines()[-1] == "error: standard output: its reader is gone"
+    assert "Broken pipe" not in run.said
     assert "Traceback" not in run.said
+
+
+def test_a_reader_of_the_news_that_goes_away(tmp_path):
+    run = Running(tmp_path, *ENDLESS, "-o", str(tmp_path / "a.mkv"), "--json", stdout=subprocess.PIPE)
+    assert any('"event": "chunk"' in line for line in run.process.stdout)
+    run.process.stdout.close()
+    assert run.end() == 4
+    assert run.said == "error: nobody reads standard output any more\n"
+    assert left_in(tmp_path) == ["a.partial.mkv"]
 
 
 def test_frames_on_standard_output_are_exactly_the_film(tmp_path):

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.command import lingbot
+from tests.processes import children
 from tests.reference import picture
 from tests.rtmp import RtmpServer, free_port, until
 
@@ -145,6 +146,46 @@ def test_a_loop_on_the_air_is_read_back_and_its_key_is_nowhere(tmp_path, image, 
     assert key.encode() not in record.read_bytes()
 
 
+def encoder_of(on_air, ending):
+    """The ffmpeg of a running stream whose command line ends so."""
+    (found,) = [
+        pid
+        for pid in children(on_air.process.pid)
+        if Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").strip().endswith(ending)
+    ]
+    return found
+
+
+def test_an_encoder_that_is_killed_does_not_end_the_show(tmp_path, image, streaming, decode):
+    server = RtmpServer(tmp_path / "server")
+    record = tmp_path / "made.mkv"
+    try:
+        on_air = streaming(
+            *(image, "--moves", "w-10,l-7", "--loop", *SMALL, "--json", "--record", record), url=server.url
+        )
+        until(lambda: any(said["made"] > 20 for said in on_air.said("stream")), 120)
+        os.kill(encoder_of(on_air, b"-f flv pipe:1"), signal.SIGKILL)
+        until(lambda: on_air.said("gap"), 30)
+        sent = on_air.said("stream")[-1]["outputs"][0]["sent"]
+        until(lambda: on_air.said("stream")[-1]["outputs"][0]["sent"] > sent + 20, 60)
+        on_air.process.send_signal(signal.SIGINT)
+        assert on_air.end() == 130
+    finally:
+        server.stop()
+    assert "killed by signal 9" in on_air.said("lost")[0]["reason"]
+    assert on_air.said("stream")[-1]["reconnects"] == 1
+    assert len(decode(record, 32, 32)) == on_air.said("done")[0]["made"]
+
+
+def test_an_encoder_of_a_file_that_is_killed_ends_it(tmp_path, image, streaming):
+    on_air = streaming(image, "--moves", "w-400", *SMALL, "--json", "--to", tmp_path / "sent.mkv")
+    until(lambda: any(said["made"] > 0 for said in on_air.said("stream")), 120)
+    os.kill(encoder_of(on_air, b"sent.partial.mkv"), signal.SIGKILL)
+    assert on_air.end() == 4
+    assert "killed by signal 9" in on_air.said("error")[0]["message"]
+    assert [path.name for path in tmp_path.glob("sent.*")] == ["sent.partial.mkv"]
+
+
 def test_events_as_they_come(tmp_path, image, streaming):
     sent, kept, said = (tmp_path / name for name in ("sent.mkv", "made.mkv", "said.jsonl"))
     on_air = streaming(
@@ -183,6 +224,25 @@ def test_events_as_they_come(tmp_path, image, streaming):
     assert again.code == 0, again.stderr
     rendered = json.loads(again.stdout.splitlines()[-1])
     assert (rendered["frames"], rendered["latents"]) == (done["made"], done["latents"])
+
+
+def test_a_reader_of_the_news_that_goes_away(image):
+    command = ("stream", str(image), "--moves", "w-4000", *SMALL, "--to", "null:", "--json")
+    with subprocess.Popen(
+        [sys.executable, "-m", "lingbot_cli", *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as child:
+        watchdog = threading.Timer(180, child.kill)
+        watchdog.start()
+        assert '"event": "plan"' in child.stdout.readline()
+        child.stdout.close()
+        said = child.stderr.read()
+        assert child.wait(60) == 4
+        watchdog.cancel()
+    assert said == "error: nobody reads standard output any more\n"
 
 
 def test_a_wrong_key_ends_it_before_anything_is_loaded(tmp_path, image):

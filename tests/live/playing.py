@@ -1,6 +1,6 @@
-"""`lingbot play …` on the tiny world of the tests, so that a terminal shows it within seconds.
+"""`lingbot …`, and `play` on the tiny world of the tests, so that a terminal shows it within seconds.
 
-With CRASH in the environment the tenth picture fails.
+With CRASH in the environment the fourth picture fails.
 """
 
 import os
@@ -8,7 +8,7 @@ import sys
 
 from lingbot_cli.__main__ import main
 from lingbot_cli.live.host import Model
-from lingbot_cli.live.terminal import pictures, play
+from lingbot_cli.live.terminal import pictures, play, preview
 from tests.reference import tiny_world
 
 
@@ -22,10 +22,10 @@ if "CRASH" in os.environ:
 
     def draw(frame, columns, rows):
         drawn.append(frame)
-        if len(drawn) == 10:
+        if len(drawn) == 4:
             raise LookupError("a picture that cannot be drawn")
         return pictures.half_blocks(frame, columns, rows)
 
-    play.DRAW = {"blocks": draw}
+    play.DRAW = preview.DRAW = {"blocks": draw}
 sys.argv[0] = "lingbot"
 main()

@@ -137,6 +137,21 @@ def test_a_failed_output_ends_the_wait():
     assert all(thread.name != "pacer" for thread in threading.enumerate())
 
 
+def test_what_a_stall_has_held_up_leaves_after_it():
+    seen, stalled = Seen(), [0.0]
+    made = Pacer([seen], FPS, frame(0), clock=lambda: time.monotonic() + stalled[0])
+    begun = time.monotonic()
+    made.open(None)
+    for seconds in (0.7, 5.0):
+        until(lambda: len(seen.numbers) > 4)
+        count = len(seen.numbers)
+        stalled[0] += seconds
+        time.sleep(0.1)
+        assert len(seen.numbers) < count + seconds * FPS  # not all of it at once
+        until(lambda: len(seen.numbers) >= (time.monotonic() - begun + stalled[0]) * FPS - 2)
+    made.abort()
+
+
 def test_a_machine_that_slept_does_not_catch_up():
     seen, asleep = Seen(), [0.0]
     made = Pacer([seen], FPS, frame(0), clock=lambda: time.monotonic() + asleep[0])

@@ -13,7 +13,8 @@ import pytest
 
 from lingbot_cli.errors import LingbotError, OutputError, StreamLostError, UsageError
 from lingbot_cli.sinks.base import FilmInfo
-from lingbot_cli.sinks.targets import StreamOptions, choose_target, read_urls, start_all
+from lingbot_cli.sinks.rtmp import RtmpAddress
+from lingbot_cli.sinks.targets import RtmpOutput, StreamOptions, choose_target, read_urls, start_all
 from tests.rtmp import RtmpServer, free_port, until
 
 FILM = FilmInfo(64, 96, Fraction(16))
@@ -176,15 +177,52 @@ def test_a_server_that_stops_reading_is_given_up(server):
     output.abandon()
 
 
-def test_an_encoder_that_is_killed_is_said(server):
-    output = start(server.url)
-    with Feed(output):
-        until(lambda: output.delivery.sent > 5)
-        os.kill(output._encoder._link._encoder._child.pid, 9)
-        until(lambda: not output._encoder.delivery.connected)
-    with pytest.raises(OutputError, match="signal 9"):
-        output.check()
-    output.abandon()
+def kill_encoder(output):
+    os.kill(output._encoder._link._encoder._child.pid, 9)
+
+
+def test_an_encoder_that_is_killed_is_started_again(server):
+    told = []
+    output = start(server.url, told)
+    with Feed(output) as feed:
+        for kills in (1, 2):
+            sent = output.delivery.sent
+            until(lambda sent=sent: output.delivery.sent > sent + 20)
+            kill_encoder(output)
+            until(lambda kills=kills: len(told) == 2 * kills)
+        sent = output.delivery.sent
+        until(lambda: output.delivery.sent > sent + 20)
+    output.close()
+    assert feed.longest < 0.5
+    assert [gap.seconds is None for gap in told] == [True, False] * 2
+    assert "killed by signal 9" in told[0].reason
+    assert told[0].name == f"the encoder of rtmp://127.0.0.1:{server.port}/live"
+    assert told[3].seconds > told[1].seconds  # it waits longer for what does not hold
+    assert output.delivery.reconnects == 2
+    (film,) = server.films()  # the connection never broke
+    pictures = packets(film, "v")
+    times = [time for time, _, _ in pictures]
+    assert np.diff(times).min() > 0
+    holes = np.flatnonzero(np.diff(times) > 0.2)
+    assert len(holes) == 2
+    for hole in holes:
+        assert pictures[hole + 1][2].startswith("K")
+        assert np.diff(times)[hole] < 5
+    decoded = subprocess.run(
+        ["ffmpeg", "-v", "error", "-i", str(film), "-map", "0:v", "-f", "null", "-"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert decoded.stderr == ""
+
+
+def test_an_encoder_that_cannot_work_ends_the_stream(server, tmp_path):
+    for argv in (["sh", "-c", "echo broken >&2; exit 3"], [str(tmp_path / "nowhere")]):
+        output = RtmpOutput(RtmpAddress.parse(server.url), argv, 16, [].append)
+        with Feed(output), pytest.raises(OutputError, match=r"broken|could not be started"):
+            until(lambda output=output: output.check())
+        output.abandon()
 
 
 def silent_listener():

@@ -10,6 +10,7 @@ import numpy as np
 
 from lingbot_cli.camera.keys import LETTERS
 from lingbot_cli.env import Env
+from lingbot_cli.errors import UsageError
 from lingbot_cli.live.actions import States
 from lingbot_cli.live.living import Living, Work
 from lingbot_cli.live.messages import Init
@@ -33,7 +34,9 @@ def play_in_terminal(
     env: Env, model: "Model", offer: "Offer", recorder: Recorder | None, graphics: str
 ) -> None:
     """Play until X, or a signal, which raises InterruptedRun; the terminal is given back either way."""
-    screen = Screen(env.stdin, env.stdout)
+    if not (env.stdin.isatty() and env.stdout.isatty()):
+        raise UsageError("--in terminal needs a terminal", hint="leave it out to play in a browser")
+    screen = Screen(env.stdin.fileno(), env.stdout.fileno())
     with Interruption(env.err.print).listening():
         env.err.print("the world is being loaded …")
         service = Service(model.load(offer.prompt), Limits(), offer)

@@ -1,17 +1,18 @@
 """The terminal while a world is shown: taken over on the way in, given back on every way out."""
 
+import contextlib
 import os
 import re
 import select
 import termios
 import tty
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
-from lingbot_cli.errors import UsageError
+from lingbot_cli.run.signals import before_leaving
 
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J"  # the other screen, no cursor
-_LEAVE = "\x1b_Ga=d,d=A,q=2\x1b\\\x1b[0m\x1b[?25h\x1b[?1049l"
+_LEAVE = "\x1b\\\x1b_Ga=d,d=A,q=2\x1b\\\x1b[0m\x1b[?25h\x1b[?1049l"
 # A one-pixel kitty picture as a question, then the question every terminal answers.
 _ASK = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c"
 _ANSWER = re.compile(r"\x1b\[\?([0-9;]*)c")
@@ -19,46 +20,48 @@ _PATIENCE = 0.5  # seconds an answer may take, over ssh too
 
 
 class Screen:
-    """Keys come unbuffered and unechoed, the first line is the picture's, the last one ours."""
+    """Keys come unbuffered and unechoed, the first line is the picture's, the last one ours.
 
-    def __init__(self, stdin: TextIO, stdout: TextIO) -> None:
-        if not (stdin.isatty() and stdout.isatty()):
-            raise UsageError("--in terminal needs a terminal", hint="leave it out to play in a browser")
-        self._in = stdin.fileno()
-        self._out = stdout
-        self._before: list[Any] = []
-        self._size = os.get_terminal_size(stdout.fileno())
+    `source` and `target` are the terminal's file descriptors, to read from and to write to.
+    """
+
+    def __init__(self, source: int, target: int) -> None:
+        self._in = source
+        self._out = target
+        self._ends = contextlib.ExitStack()
+        self._size = os.get_terminal_size(target)
 
     def __enter__(self) -> "Screen":
-        self._before = termios.tcgetattr(self._in)
-        try:
+        before = termios.tcgetattr(self._in)
+        with contextlib.ExitStack() as ends:
+            ends.callback(self._give_back, before)
+            ends.enter_context(before_leaving(ends.close))
             tty.setcbreak(self._in)
             mode = termios.tcgetattr(self._in)
+            mode[0] &= ~termios.IXON  # Ctrl-S would stop the picture and whoever draws it
             mode[6][termios.VSUSP] = b"\0"  # Ctrl-Z would leave the terminal as it is now
             termios.tcsetattr(self._in, termios.TCSANOW, mode)
             self.write(_ENTER)
-        except BaseException:
-            self._give_back()
-            raise
+            self._ends = ends.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._give_back()
+        self._ends.close()
 
-    def _give_back(self) -> None:
+    def _give_back(self, before: list[Any]) -> None:
         # Settings first: they matter most, and a terminal that is gone takes no text.
-        try:
-            termios.tcsetattr(self._in, termios.TCSAFLUSH, self._before)
+        with contextlib.suppress(OSError, termios.error):
+            termios.tcflush(self._in, termios.TCIFLUSH)
+            termios.tcsetattr(self._in, termios.TCSANOW, before)
             self.write(_LEAVE)
-        except (OSError, termios.error):
-            return
 
     def write(self, text: str) -> None:
         """Show text at once."""
-        self._out.write(text)
-        self._out.flush()
+        rest = memoryview(text.encode())
+        while rest:
+            rest = rest[os.write(self._out, rest) :]
 
     def read(self, patience: float) -> str:
         """What was typed, after waiting for at most so many seconds."""
@@ -67,7 +70,7 @@ class Screen:
 
     def cells(self) -> tuple[int, int]:
         """Columns and rows for the picture; a changed size clears the screen."""
-        size = os.get_terminal_size(self._out.fileno())
+        size = os.get_terminal_size(self._out)
         if size != self._size:
             self._size = size
             self.write("\x1b[2J")
