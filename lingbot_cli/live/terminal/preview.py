@@ -9,10 +9,11 @@ import numpy as np
 
 from lingbot_cli.live.terminal.pictures import DRAW
 from lingbot_cli.live.terminal.screen import Screen
+from lingbot_cli.run.signals import before_leaving
 from lingbot_cli.sinks.base import FilmInfo
 
 _SECONDS = 2.0  # of film that may wait for its turn
-_STUCK = 1.0  # seconds a terminal that takes nothing more is waited for
+_STUCK = 0.3  # seconds a terminal that takes nothing more is waited for
 
 
 class TerminalPreview:
@@ -35,11 +36,14 @@ class TerminalPreview:
     def open(self, film: FilmInfo) -> None:
         self._frames = collections.deque(maxlen=max(1, round(_SECONDS * film.fps)))
         self._period = 1 / float(film.fps)
-        self._ends.enter_context(self._screen)
+        with contextlib.ExitStack() as ends:
+            ends.enter_context(self._screen)
+            kind = self._screen.graphics() if self._graphics == "auto" else self._graphics
+            ends.enter_context(before_leaving(self._stop))
+            self._thread = threading.Thread(target=self._run, args=(kind,), name="preview", daemon=True)
+            self._thread.start()
+            self._ends = ends.pop_all()
         self.shown = True
-        kind = self._screen.graphics() if self._graphics == "auto" else self._graphics
-        self._thread = threading.Thread(target=self._run, args=(kind,), name="preview", daemon=True)
-        self._thread.start()
 
     def write(self, frames: np.ndarray) -> None:
         self._frames.extend(frames)
@@ -53,15 +57,18 @@ class TerminalPreview:
             raise self._failure
 
     def close(self) -> None:
-        self._over.set()
-        if self._thread is not None:
-            self._thread.join(_STUCK)
+        self._stop()
         self._ends.close()
         self.shown = False
 
     def abort(self) -> str | None:
         self.close()
         return None
+
+    def _stop(self) -> None:
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join(_STUCK)
 
     def _run(self, kind: str) -> None:
         try:

@@ -6,6 +6,7 @@ import re
 import select
 import termios
 import tty
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -35,7 +36,7 @@ class Screen:
         before = termios.tcgetattr(self._in)
         with contextlib.ExitStack() as ends:
             ends.callback(self._give_back, before)
-            ends.enter_context(before_leaving(ends.close))
+            ends.enter_context(before_leaving(partial(self._give_back, before)))
             tty.setcbreak(self._in)
             mode = termios.tcgetattr(self._in)
             mode[0] &= ~termios.IXON  # Ctrl-S would stop the picture and whoever draws it

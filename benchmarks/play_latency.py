@@ -1,0 +1,109 @@
+"""How long from a key in `play --in terminal` until the first picture that it changed is drawn?
+
+    python -m benchmarks.play_latency --making 0.3
+
+The real player on a terminal of its own, in a world that sleeps for --making seconds a chunk.
+"""
+
+import argparse
+import os
+import pty
+import random
+import sys
+import threading
+import time
+from statistics import mean, median
+
+import numpy as np
+from rich.console import Console
+
+from lingbot_cli.control import Control
+from lingbot_cli.live.living import Living, Setting
+from lingbot_cli.live.messages import Init
+from lingbot_cli.live.protocol import Limits
+from lingbot_cli.live.terminal.play import Player
+from lingbot_cli.live.terminal.screen import Screen
+from lingbot_cli.timeline.events import Camera
+
+CHUNK, FPS, HEIGHT, WIDTH = 3, 16, 64, 112
+
+
+class Pictures:
+    """Frames where a session would return a tensor."""
+
+    def __init__(self, frames: np.ndarray) -> None:
+        self._frames = frames
+
+    def cpu(self) -> "Pictures":
+        return self
+
+    def numpy(self) -> np.ndarray:
+        return self._frames
+
+
+class Asleep:
+    """A world that takes its time and shows nothing."""
+
+    def __init__(self, making: float) -> None:
+        self._making = making
+        self._frames = 4 * CHUNK - 3
+
+    def step(self, control: Control) -> Pictures:  # noqa: ARG002 - it looks the same from everywhere
+        time.sleep(self._making)
+        frames, self._frames = self._frames, 4 * CHUNK
+        return Pictures(np.zeros((frames, HEIGHT, WIDTH, 3), np.uint8))
+
+
+class Offered:
+    """What a Player asks its service for."""
+
+    def __init__(self, making: float) -> None:
+        self._making = making
+
+    def living(self, init: Init) -> Living:  # noqa: ARG002 - nothing in it matters here
+        still = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        setting = Setting(still, "", HEIGHT, WIDTH, FPS, 42, Camera())
+        return Living(setting, CHUNK, lambda _setting, _scale: Asleep(self._making), Limits())  # type: ignore
+
+
+def main() -> int:
+    """Play, press keys at random moments, sum up."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--making", type=float, default=0.3)
+    parser.add_argument("--keys", type=int, default=12)
+    chosen = parser.parse_args()
+    hand, terminal = pty.openpty()
+    latencies: list[float] = []
+    with Screen(terminal, terminal) as screen:
+        player = Player(screen, Offered(chosen.making), None, "blocks")  # type: ignore[arg-type]
+
+        def look() -> None:
+            while os.read(hand, 1 << 16):
+                continue
+
+        def press() -> None:
+            chance = random.Random(0)
+            time.sleep(3)
+            for _ in range(chosen.keys):
+                player._latency = None
+                os.write(hand, b"w")
+                while player._latency is None:
+                    time.sleep(0.01)
+                latencies.append(player._latency)
+                time.sleep(chance.uniform(0.8, 2.0))  # until it counts as let go
+            os.write(hand, b"x")
+
+        for work in (look, press):
+            threading.Thread(target=work, daemon=True).start()
+        player.run()
+    Console().print(
+        f"{len(latencies)} keys: median {median(latencies):.2f} s, mean {mean(latencies):.2f} s, "
+        f"from {min(latencies):.2f} to {max(latencies):.2f} s"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
