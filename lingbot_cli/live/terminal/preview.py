@@ -46,6 +46,7 @@ class TerminalPreview:
         self.shown = True
 
     def write(self, frames: np.ndarray) -> None:
+        self.check()
         self._frames.extend(frames)
 
     def say(self, line: str) -> None:
