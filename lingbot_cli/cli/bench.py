@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +15,7 @@ from lingbot_cli.cli.options import (
     AttentionIn,
     Device,
     Fast,
+    Kernel,
     Linears,
     ModelName,
     Precision,
@@ -47,6 +48,7 @@ def bench(
     linears: Linears = None,
     attention: AttentionIn = None,
     tiny_decoder: TinyDecoder = None,
+    kernel: Kernel = None,
     quality: Annotated[
         Literal["web", "master", "draft"], typer.Option(help="How the film is written.")
     ] = "web",
@@ -81,7 +83,7 @@ def bench(
         assets=assets,
         device=device,
         precision=precision,
-        settings=lever_settings(window, linears, attention, tiny_decoder, fast=fast),
+        settings=replace(lever_settings(window, linears, attention, tiny_decoder, fast=fast), kernel=kernel),
     )
     checkpoint, make = None, load
     if random_weights:

@@ -107,3 +107,15 @@ def lever_settings(
         tiny_decoder=None if tiny is None else str(tiny),
         fast=fast,
     )
+
+
+DecodeOn = Annotated[
+    str | None,
+    typer.Option("--decode-on", help="A device of its own for the decoder, such as cuda:1 or cpu."),
+]
+Kernel = Annotated[
+    str | None,
+    typer.Option(
+        "--kernel", help="The program of self-attention, as `doctor` lists them; else the fastest here."
+    ),
+]

@@ -9,8 +9,10 @@ import typer
 from lingbot_cli.cli.options import (
     Assets,
     AttentionIn,
+    DecodeOn,
     Device,
     Fast,
+    Kernel,
     Linears,
     ModelName,
     Precision,
@@ -108,6 +110,8 @@ def render(
     offload: Annotated[
         bool, typer.Option("--offload", help="Keep the transformer in main memory and stream it.")
     ] = False,
+    decode_on: DecodeOn = None,
+    kernel: Kernel = None,
     chunk: Annotated[int | None, typer.Option(help="Latent frames made at a time.")] = None,
     window: Window = None,
     sink_frames: Annotated[
@@ -198,6 +202,8 @@ def render(
         decode=decode,
         text_on=text_on,
         offload=offload,
+        decode_on=decode_on,
+        kernel=kernel,
     )
     if engine is not None:
         _check_alone(gpus, gang, resume or fork_at or keep_latents or frames)

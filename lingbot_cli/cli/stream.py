@@ -9,9 +9,11 @@ import typer
 from lingbot_cli.cli.options import (
     AllowOutside,
     AttentionIn,
+    DecodeOn,
     Duration,
     Fast,
     Fps,
+    Kernel,
     Linears,
     TinyDecoder,
     Window,
@@ -113,6 +115,8 @@ def stream(
     linears: Linears = None,
     attention: AttentionIn = None,
     tiny_decoder: TinyDecoder = None,
+    decode_on: DecodeOn = None,
+    kernel: Kernel = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
@@ -147,7 +151,9 @@ def stream(
         keep = choose_sink(str(record), OutputOptions(overwrite=overwrite), env.environ)
     flags = Flags(prompt=prompt, fps=fps, duration=duration, allow_outside=allow_outside)
     levers = lever_settings(window, linears, attention, tiny_decoder, fast=fast)
-    parts = replace(levers, decode=decode, text_on=text_on, offload=offload)
+    parts = replace(
+        levers, decode=decode, text_on=text_on, offload=offload, decode_on=decode_on, kernel=kernel
+    )
     request = Request(
         *(image, timeline, moves, poses, flags, size, seed, model, assets, device, precision, parts),
         elsewhere=Elsewhere.of(engine, model, env.environ),

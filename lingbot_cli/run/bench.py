@@ -12,6 +12,8 @@ from PIL import Image
 
 from lingbot_cli.run.bench_sink import sink_alone
 from lingbot_cli.run.job import render
+from lingbot_cli.run.kernel import by_kernel, kernel_of
+from lingbot_cli.run.memory import check_memory
 from lingbot_cli.run.perform import Opened, load, precision_of
 from lingbot_cli.run.progress import peak_memory, size_text
 from lingbot_cli.run.request import Prepared, Request, prepare, settled
@@ -43,6 +45,7 @@ class Figures:
     size: str
     device: str
     precision: str
+    kernel: str
     chunks: int
     load: float
     first_frame: float
@@ -99,7 +102,8 @@ def measure(
     from lingbot_cli.run.work import peaks
 
     began = clock()
-    opened = Opened(prepared, load(prepared))
+    kernel, together = kernel_of(prepared), check_memory(prepared).together
+    opened = Opened(prepared, by_kernel(load(prepared), kernel), together=together)
     loaded = clock() - began
     skip = warm_up(opened.world.preset)
     device = opened.world.device
@@ -124,6 +128,7 @@ def measure(
         size=f"{prepared.plan.width}x{prepared.plan.height}",
         device=torch.cuda.get_device_name(device) if on_cuda else "cpu",
         precision=precision_of(prepared),
+        kernel=kernel,
         chunks=len(prepared.controls) - skip,
         load=loaded,
         first_frame=first_frame,
@@ -191,6 +196,7 @@ def rows(figures: Figures) -> list[tuple[str, str]]:
     return [
         ("model", f"{figures.model}, {figures.size}, {figures.precision}, {figures.device}"),
         *([("levers", _levers_text(figures.levers))] if figures.levers else []),
+        ("self-attention", figures.kernel),
         ("chunks measured", f"{figures.chunks}"),
         ("load", f"{figures.load:.2f} s"),
         ("first frame", f"{figures.first_frame:.2f} s"),

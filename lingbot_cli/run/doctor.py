@@ -79,27 +79,17 @@ def _torch(_: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _attention() -> Finding:
-    """The kernels that attention really runs with on the best device, tried one by one."""
-    import torch
-    from torch.nn.attention import SDPBackend, sdpa_kernel
+    """The kernels that attention really runs with on the best device, tried one by one, and which were taken."""
+    from lingbot_cli.run.kernel import FILE, remembered
+    from lingbot_cli.world.kernels import working
+    from lingbot_cli.world.precision import pick_device
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    q = torch.zeros(1, 2, 16, 64, device=device, dtype=dtype)
-    backends = (
-        SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH,
-    )  # fmt: skip
-    works = []
-    for backend in backends:
-        try:
-            with sdpa_kernel(backend):
-                torch.nn.functional.scaled_dot_product_attention(q, q, q)
-        except RuntimeError:
-            continue
-        works.append(backend.name.lower().removesuffix("_attention"))
-    return Finding(
-        "attention", "good" if works else "bad", f"on {device}: {', '.join(works) or 'none works'}"
-    )
+    device = pick_device(None)
+    names = working(device)
+    taken = sorted({str(each["kernel"]) for each in remembered(cache_folder() / FILE).values()})
+    said = f"on {device}: {', '.join(names) or 'none works'}"
+    measured = f"; measured as the fastest here: {', '.join(taken)}" if taken else ""
+    return Finding("attention", "good" if names else "bad", said + measured)
 
 
 def _ffmpeg(environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -29,6 +29,7 @@ def facts(prepared: Prepared) -> dict[str, str]:
         "precision": request.precision or "the device's",
         "linears": request.settings.linears or "exact",
         "attention": request.settings.attention or "exact",
+        "kernel": request.settings.kernel or "the fastest there is",
         "image": picture(prepared.images[None]),
     }
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from lingbot_cli.sinks.base import Sink
 
 if TYPE_CHECKING:
     from lingbot_cli.world.session import Session
+    from lingbot_cli.world.transfer import Landing
 
 Begin = Callable[[Path | None], "Session"]
 """Makes the world of a scene: from the film's first image (None) or from a cut's."""
@@ -22,12 +23,12 @@ Begin = Callable[[Path | None], "Session"]
 
 @dataclass(frozen=True)
 class Chunk:
-    """A chunk on its way: `latents` [16, c, h, w], on the host once decoded; `frames` [T, H, W, 3] uint8 to show."""
+    """A chunk on its way: `latents` [16, c, h, w] and `frames` [T, H, W, 3] uint8 to show, arrays once landed."""
 
     step: Step
     session: "Session"
     latents: Any
-    frames: np.ndarray | None = None
+    frames: Any = None
 
     @property
     def index(self) -> int:
@@ -62,7 +63,7 @@ def render(
     digest = hashlib.sha256()
     made = ahead(denoised(steps, begin, stopped), "denoise")
     with closing(ahead(_decode(made), "decode", idle=sink.check)) as decoded:
-        for chunk in decoded:
+        for chunk in map(_landed, decoded):
             digest.update(np.ascontiguousarray(chunk.latents).data)
             if keep is not None and chunk.step.how == "make":
                 keep(chunk)
@@ -75,46 +76,73 @@ def render(
 
 
 def denoised(steps: Iterable[Step], begin: Begin, stopped: Callable[[], bool]) -> Iterator[Chunk]:
-    """Each chunk's latents, by the session of its scene, until `stopped` says so."""
-    session = None
+    """Each chunk's latents, by the session of its scene, until `stopped` says so.
+
+    A device is asked for one chunk beyond the one it computes and no more, so that it never waits for the host
+    and a film that is stopped soon ends.
+    """
+    session, before = None, None
     for step in steps:
         if stopped():
             return
         if session is None or step.control.cut is not None:
             session = begin(step.control.cut)
-        yield Chunk(step, session, _latents(step, session))
+        latents = _latents(step, session)
+        _on_host(before)
+        before = latents
+        yield Chunk(step, session, latents)
 
 
-def _latents(step: Step, session: "Session") -> Any:
+def _latents(step: Step, session: "Session") -> "np.ndarray | Landing":
     if step.latents is None:
-        return session.denoise(step.control)
+        return _asked_for(session.denoise(step.control))
     latents = step.latents()
     if step.how == "recall":
         session.recall(step.control, latents)
     elif step.how == "skip":
         session.skip(step.control)
-    return latents
+    import torch
+
+    return _asked_for(torch.as_tensor(latents))
 
 
 def _decode(made: Generator[Chunk, None, None]) -> Iterator[Chunk]:
-    """Decode, bring to the host, and cut off what is not to be shown."""
+    """Decode beside what makes the next latents, and ask for the frames on the host."""
     with closing(made) as chunks:
         for chunk in chunks:
-            step, latents, frames = chunk.step, chunk.latents, None
-            if step.decode:
-                frames = _on_host(chunk.session.decode(latents))
-                if step.shown and len(frames) < step.control.frames:
-                    raise ValueError(
-                        f"chunk {step.index} has {len(frames)} frames, not {step.control.frames}"
-                    )
-                frames = frames[step.hide : step.control.frames]
-            if step.latents is None:
-                latents = _on_host(latents)
-            yield Chunk(step, chunk.session, latents, frames)
+            yield replace(chunk, frames=_frames(chunk)) if chunk.step.decode else chunk
 
 
-def _on_host(values: Any) -> np.ndarray:
-    """What a session made, as an array of whole or float32 numbers; a remote session's are arrays already."""
+def _frames(chunk: Chunk) -> "np.ndarray | Landing":
+    if not isinstance(chunk.latents, np.ndarray):
+        from lingbot_cli.world.transfer import step_aside
+
+        world = chunk.session.world
+        step_aside(world.device, world.decodes_on)
+        return _asked_for(chunk.session.decode(chunk.latents.there()))
+    return _asked_for(chunk.session.decode(chunk.latents))
+
+
+def _asked_for(values: Any) -> "np.ndarray | Landing":
+    """What a session made, on its way to the host; a remote session's is there already."""
     if isinstance(values, np.ndarray):
         return values
-    return (values.float() if values.is_floating_point() else values).cpu().numpy()
+    from lingbot_cli.world.transfer import download
+
+    return download(values)
+
+
+def _landed(chunk: Chunk) -> Chunk:
+    """Wait until the chunk is on the host, and cut off what is not to be shown."""
+    step = chunk.step
+    latents, frames = _on_host(chunk.latents), _on_host(chunk.frames)
+    if frames is not None:
+        if step.shown and len(frames) < step.control.frames:
+            raise ValueError(f"chunk {step.index} has {len(frames)} frames, not {step.control.frames}")
+        frames = frames[step.hide : step.control.frames]
+    return replace(chunk, latents=latents, frames=frames)
+
+
+def _on_host(values: "np.ndarray | Landing | None") -> np.ndarray | None:
+    """Wait for what is on its way."""
+    return values if values is None or isinstance(values, np.ndarray) else values.array()

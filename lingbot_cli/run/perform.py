@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lingbot_cli.run.display import Announcement, Display
 from lingbot_cli.run.gang import Gang
 from lingbot_cli.run.job import Made, render
+from lingbot_cli.run.kernel import by_kernel, kernel_of
 from lingbot_cli.run.loading import telling
 from lingbot_cli.run.progress import Meter
 from lingbot_cli.run.recipe import metadata_of, recipe_of
@@ -28,11 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Opened:
-    """A world that is loaded and knows the first images of its scenes; `phase` measures its steps."""
+    """A world that is loaded and knows the first images of its scenes; `phase` measures its steps.
+
+    `together` is how many latents are decoded in one call, None for as many as any device takes.
+    """
 
     prepared: Prepared
     world: "World"
     phase: Callable[[str], AbstractContextManager[object]] = nullcontext
+    together: int | None = None
 
     def begin(self, cut: Path | None) -> "Session":
         """A fresh session of the film's first scene, or of a cut's."""
@@ -48,6 +53,7 @@ class Opened:
             seed=planned.seed,
             scale=planned.scale,
             phase=self.phase,
+            together=self.together,
         )
 
     def strangers(self) -> list[str]:
@@ -102,6 +108,7 @@ def load(asked: Asked, report: "Report | None" = None) -> "World":
         decode=settings.decode,
         text_on=settings.text_on or "cpu",
         offloaded=settings.offload,
+        decode_on=settings.decode_on,
         linears=settings.linears,
         attention=settings.attention,
         tiny_decoder=settings.tiny_decoder,
@@ -145,11 +152,13 @@ def perform(
         try:
             if keeping:
                 keeping.check()
-            if elsewhere is None and load is None:
-                check_memory(prepared)
+            together = check_memory(prepared).together if elsewhere is None and load is None else None
+            kernel = kernel_of(prepared, gang.size if gang else 1) if elsewhere is None else None
+            if kernel is not None:
+                display.note(f"self-attention: {kernel}")
             if written is not None:
                 precision = precision_of(prepared) if elsewhere is None else None
-                recipe = recipe_of(prepared, precision=precision, written=written)
+                recipe = recipe_of(prepared, precision=precision, kernel=kernel, written=written)
                 film = replace(film, metadata=metadata_of(recipe))
             sink.open(film)
             meter = Meter(film.fps, len(prepared.controls), film.frames, clock)
@@ -157,7 +166,7 @@ def perform(
             def count(step: Step) -> None:
                 display.chunk(meter.count(step.shown, prepared.plan.chunks[step.index].keys))
 
-            if elsewhere is not None:
+            if elsewhere is not None or kernel is None:
                 from lingbot_cli.engine.render import render_remote
 
                 stopped.politely = True
@@ -165,7 +174,8 @@ def perform(
             else:
                 past = keeping.take_up(prepared, display) if keeping else None
                 world = (load or _load_telling(display))(prepared)
-                opened = Opened(prepared, gang.join(world) if gang else world)
+                world = by_kernel(gang.join(world) if gang else world, kernel)
+                opened = Opened(prepared, world, together=together)
                 for sentence in opened.strangers():
                     display.warning(sentence)
                 meter = Meter(film.fps, len(prepared.controls), film.frames, clock)
@@ -195,7 +205,8 @@ def perform(
 def follow(prepared: Prepared, gang: Gang) -> None:
     """Do a follower's share of the film; the leader alone hears signals, shows and writes."""
     with ignoring_signals():
-        opened = Opened(prepared, gang.join(load(prepared)))
+        world = by_kernel(gang.join(load(prepared)), kernel_of(prepared, gang.size))
+        opened = Opened(prepared, world)
         gang.follow(opened.steps(None), opened.begin)
 
 

@@ -15,6 +15,7 @@ _PARTS = {
     "state": "state of the session",
     "work": "work space",
     "runtime": "runtime",
+    "decoder": "to decode, on its own device",
     "text": "text encoder (gone before the rest)",
     "host": "in RAM beside the device",
 }
@@ -31,6 +32,7 @@ def setup_of(prepared: Prepared, device: str, precision: str) -> Setup:
         decode=settings.decode or ("float16" if device.startswith("cuda") else "float32"),
         text_on=settings.text_on or "cpu",
         offload=settings.offload,
+        decode_on=settings.decode_on,
         latents=sum(len(control.poses) for control in prepared.controls),
         linears=settings.linears,
     )

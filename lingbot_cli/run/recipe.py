@@ -19,8 +19,12 @@ KEY = "lingbot"
 FORMAT = 1
 
 
-def recipe_of(prepared: Prepared, *, precision: str | None, written: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the recipe of a film; `written` is how it was encoded, as flags without their dashes."""
+def recipe_of(
+    prepared: Prepared, *, precision: str | None, kernel: str | None, written: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the recipe of a film; `written` is how it was encoded, as flags without their dashes.
+
+    `precision` and `kernel` are what was used, asked for or not."""
     request, planned = prepared.request, prepared.plan
     asked = {
         "timeline": request.timeline,
@@ -38,6 +42,7 @@ def recipe_of(prepared: Prepared, *, precision: str | None, written: Mapping[str
         "device": request.device,
         "precision": precision,
         **request.settings.flags(),
+        "kernel": kernel,
         **written,
     }
     files = [request.image, *(path for path in prepared.images if path is not None)]

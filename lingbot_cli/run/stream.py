@@ -119,11 +119,12 @@ def _close_all(closes: Sequence[Callable[[], None]], record: Sink | None) -> Non
 
 
 def _open_world(show: Show) -> Callable[[Path | None], "Session"]:
+    from lingbot_cli.run.kernel import quickest
     from lingbot_cli.run.memory import check_show
     from lingbot_cli.world.session import Session
 
-    check_show(show)
-    world = load(show)
+    together = check_show(show).together
+    world = quickest(load(show), show.height, show.width, show.request.settings.kernel)
 
     def begin(cut: Path | None) -> "Session":
         return Session(
@@ -132,6 +133,7 @@ def _open_world(show: Show) -> Callable[[Path | None], "Session"]:
             width=show.width,
             seed=show.seed,
             scale=show.scale,
+            together=together,
         )
 
     return begin

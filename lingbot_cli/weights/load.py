@@ -47,6 +47,7 @@ def load_world(
     linears: str | None = None,
     attention: str | None = None,
     tiny_decoder: str | Path | None = None,
+    decode_on: str | None = None,
     preset: Preset | None = None,
     prompts: Iterable[str] = (),
     report: Report | None = None,
@@ -54,8 +55,8 @@ def load_world(
     """Load a model: a folder, a fetched model's name, a checkpoint read before, or None for the built-in one.
 
     `precision` of the transformer: bfloat16 on CUDA, else float32, or fp8; `offloaded` keeps its blocks in host
-    memory. `decode` of the VAE's decoder: float16 on
-    CUDA, else float32. `linears` fp8: the blocks' matrices are multiplied in eight bits; `attention` int8: so are
+    memory. `decode` of the VAE's decoder: float16 on CUDA, else float32; `decode_on`: a device of its own.
+    `linears` fp8: the blocks' matrices are multiplied in eight bits; `attention` int8: so are
     queries and keys; `tiny_decoder`: a file of one that shows pictures in the VAE's place.
     `preset` replaces the run settings. `prompts` are encoded first and the text encoder
     leaves memory before the transformer enters it. Errors: SetupError, UsageError.
@@ -66,12 +67,13 @@ def load_world(
     precision = pick_precision(checkpoint, where, precision)
     decoder_dtype = pick_dtype(decode or ("float16" if on_cuda else "float32"))
     attend = attend_by(attention, where, precision)
-    tiny = load_tiny_decoder(tiny_decoder, where, decoder_dtype)
+    decoder_on = where if decode_on is None else pick_device(decode_on)
+    tiny = load_tiny_decoder(tiny_decoder, decoder_on, decoder_dtype)
     text = prompts_of(checkpoint, pick_device(text_on), report)
     for prompt in prompts:
         text.encode(prompt)
     text.release()
-    vae = load_vae(checkpoint, where, decoder_dtype, report)
+    vae = load_vae(checkpoint, where, decoder_dtype, report, decoder_on=decoder_on)
     transformer = load_transformer(
         checkpoint, where, precision, offloaded=offloaded, linears=linears, report=report
     )
@@ -178,9 +180,14 @@ def load_tiny_decoder(
 
 
 def load_vae(
-    checkpoint: Checkpoint, device: torch.device, decoder_dtype: torch.dtype, report: Report | None = None
+    checkpoint: Checkpoint,
+    device: torch.device,
+    decoder_dtype: torch.dtype,
+    report: Report | None = None,
+    *,
+    decoder_on: torch.device | None = None,
 ) -> VAE:
-    """The VAE: its encoder in float32, its decoder in the given precision."""
+    """The VAE: its encoder in float32, its decoder in the given precision, on a device of its own if need be."""
     tensors = original_vae_names(stored_tensors(checkpoint.layout.vae))
     with torch.device("meta"):
         vae = VAE(vae_config(tensors, _statistics(checkpoint)))
@@ -188,7 +195,7 @@ def load_vae(
         vae,
         tensors,
         part="VAE",
-        device_of=lambda _: device,
+        device_of=lambda name: (decoder_on or device) if name.startswith(DECODER) else device,
         dtype_of=lambda name: decoder_dtype if name.startswith(DECODER) else torch.float32,
         report=report,
     )

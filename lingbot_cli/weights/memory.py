@@ -23,7 +23,11 @@ UMT5_XXL = 5_680_910_336
 
 @dataclass(frozen=True)
 class Setup:
-    """The choices that decide memory. `latents` is the length of a film, which only a window of −1 feels."""
+    """The choices that decide memory. `latents` is the length of a film, which only a window of −1 feels.
+
+    `together`: how many latents are decoded in one call, None for as many as any device takes at that size;
+    `decode_on`: another device that decodes.
+    """
 
     height: int
     width: int
@@ -34,13 +38,16 @@ class Setup:
     offload: bool = False
     latents: int = 0
     linears: str | None = None
+    together: int | None = None
+    decode_on: str | None = None
 
 
 @dataclass(frozen=True)
 class Estimate:
     """Bytes by what they are for. `transformer` to `work` are on the device, `host` is beside it in RAM.
 
-    The text encoder is there before the rest and gone when the rest comes.
+    `decoder` is on the device that decodes, where that is another. The text encoder is there before the rest
+    and gone when the rest comes.
     """
 
     transformer: int
@@ -50,6 +57,7 @@ class Estimate:
     work: int
     runtime: int
     text: int
+    decoder: int
     host: int
 
     @property
@@ -71,15 +79,27 @@ def estimate(preset: Preset, setup: Setup) -> Estimate:
     on_cpu = setup.device == "cpu"
     text = _text_parameters(preset) * (2 if preset.text_dim == 4096 else 4)
     on_device = setup.text_on != "cpu" or on_cpu
+    elsewhere = setup.decode_on not in (None, setup.device)
+    encoder, decoder = _vae_bytes(preset, BYTES[setup.decode])
+    told, seen, shown = _state(preset, setup, size_of_activations)
+    forward = _transformer_work(preset, setup, size_of_activations)
+    encoding, decoding = _vae_work(preset, setup, None, 4), _decode_work(preset, setup)
+    aside = decoder + shown + decoding if elsewhere else 0
+    if elsewhere:
+        decoder = shown = decoding = 0
+    # A GPU decodes while it denoises, on streams that do not lend each other memory.
+    beside = max(forward, decoding) if on_cpu else forward + decoding
+    host = aside if setup.decode_on == "cpu" else 0
     return Estimate(
         transformer=resident,
-        vae=_vae_bytes(preset, BYTES[setup.decode]),
+        vae=encoder + decoder,
         keys_values=_keys_values(preset, setup, size_of_activations),
-        state=_state(preset, setup, size_of_activations),
-        work=max(_transformer_work(preset, setup, size_of_activations), _vae_work(preset, setup)),
+        state=told + seen + shown,
+        work=max(beside, encoding),
         runtime=RUNTIME["cpu" if on_cpu else "cuda"],
         text=text if on_device else 0,
-        host=(0 if on_device else text) + (weights - resident),
+        decoder=aside - host,
+        host=host + (0 if on_device else text) + (weights - resident),
     )
 
 
@@ -116,6 +136,14 @@ def check_fits(preset: Preset, setup: Setup, free: int, free_host: int) -> Estim
         if less
         else "A smaller model or a larger device is needed.",
     )
+
+
+def roomiest(preset: Preset, setup: Setup, free: int) -> Setup:
+    """A GPU's setup with as many latents of a chunk decoded in one call as its free bytes allow."""
+    if setup.device == "cpu" or setup.decode_on is not None:
+        return setup
+    ways = (replace(setup, together=count) for count in range(preset.chunk, 1, -1))
+    return next((way for way in ways if estimate(preset, way).peak <= free), setup)
 
 
 def gigabytes(count: float) -> str:
@@ -180,10 +208,10 @@ def _transformer_bytes(preset: Preset, size: int, in_blocks: int, offload: bool)
     return outer + preset.layers * block, outer + kept * block
 
 
-def _vae_bytes(preset: Preset, decode: int) -> int:
-    """The published VAE has 126.9 M parameters, 42 % of them to encode in float32."""
+def _vae_bytes(preset: Preset, decode: int) -> tuple[int, int]:
+    """To encode and to decode: the published VAE has 126.9 M parameters, 42 % of them to encode in float32."""
     count = 126_892_531 * (preset.vae_dim / 96) ** 2 * (0.46 + 0.27 * preset.vae_blocks)
-    return int(count * (0.42 * 4 + 0.58 * decode))
+    return int(count * 0.42 * 4), int(count * 0.58 * decode)
 
 
 def _text_parameters(preset: Preset) -> int:
@@ -205,8 +233,9 @@ def _keys_values(preset: Preset, setup: Setup, size: int) -> int:
     return 2 * preset.layers * slots * _tokens(setup) * preset.dim * size
 
 
-def _state(preset: Preset, setup: Setup, size: int) -> int:
-    """What a session keeps besides: the prompt's K and V, and the last two frames of every causal convolution."""
+def _state(preset: Preset, setup: Setup, size: int) -> tuple[int, int, int]:
+    """What a session keeps besides: the prompt's K and V, and the last two frames of every causal convolution
+    of the encoder and of the decoder."""
     pixels, n, blocks = setup.height * setup.width, preset.vae_dim, preset.vae_blocks
     convolutions = 2 * (blocks + 1)
     decoder = (
@@ -220,8 +249,8 @@ def _state(preset: Preset, setup: Setup, size: int) -> int:
     encoder = 2 * (
         2 * blocks + (3 + 2 * deeper) / 4 + (6 + 4 * deeper + 1) / 16 + (8 + 4 * deeper + 16 + 4 + 2) / 64
     )
-    carried = n * pixels * (2 * decoder * BYTES[setup.decode] + encoder * 4)
-    return int(carried) + 2 * preset.layers * preset.text_len * preset.dim * size
+    prompt = 2 * preset.layers * preset.text_len * preset.dim * size
+    return prompt, int(n * pixels * encoder * 4), int(n * pixels * 2 * decoder * BYTES[setup.decode])
 
 
 def _transformer_work(preset: Preset, setup: Setup, size: int) -> int:
@@ -240,13 +269,17 @@ def _transformer_work(preset: Preset, setup: Setup, size: int) -> int:
     return camera + max(feed_forward, attention, modulation) + dequantised
 
 
-def _vae_work(preset: Preset, setup: Setup) -> int:
-    """The full-size feature maps of the frames that pass at once, in the encoder (float32) or the decoder."""
+def _decode_work(preset: Preset, setup: Setup) -> int:
+    return _vae_work(preset, setup, setup.together, BYTES[setup.decode])
+
+
+def _vae_work(preset: Preset, setup: Setup, together: int | None, size: int) -> int:
+    """The full-size feature maps of the latents that pass at once, in the encoder or the decoder."""
     pixels = setup.height * setup.width
-    latents = min(preset.chunk, max(1, PIXELS_AT_ONCE // (4 * pixels)))
+    latents = together or min(preset.chunk, max(1, PIXELS_AT_ONCE // (4 * pixels)))
     maps = FEATURE_MAPS["cpu" if setup.device == "cpu" else "cuda"]
-    feature_map = preset.vae_dim * pixels * 4
-    joined_past = 2 * preset.vae_dim * pixels * 4
+    feature_map = preset.vae_dim * pixels * size
+    joined_past = 2 * preset.vae_dim * pixels * size
     whole = feature_map * 4 * latents
     levels = (whole, whole // 2, whole // 8, whole // 64)
     heap = HEAP_KEEPS * preset.vae_blocks * max((level for level in levels if level <= HEAP_BLOCK), default=0)

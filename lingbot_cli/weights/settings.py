@@ -14,8 +14,9 @@ LAST_STEP = 1000
 
 @dataclass(frozen=True)
 class Settings:
-    """`chunk` to `steps` replace those of the preset; `decode` to `offload` say where and in what parts are kept.
+    """`chunk` to `steps` replace those of the preset; `decode` to `decode_on` say where and in what parts are kept.
 
+    `kernel` names the program of self-attention; None takes the fastest.
     `linears`, `attention` and `tiny_decoder` (a file) trade exactness for speed; `fast` asks for those that help
     here, and `said` tells which they were.
     """
@@ -28,6 +29,8 @@ class Settings:
     decode: str | None = None
     text_on: str | None = None
     offload: bool = False
+    decode_on: str | None = None
+    kernel: str | None = None
     linears: str | None = None
     attention: str | None = None
     tiny_decoder: str | None = None

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from lingbot_cli.world.transfer import upload
+
 BASE = 10000.0
 
 
@@ -26,7 +28,7 @@ def table(start: int, frames: int, height: int, width: int, head_dim: int, devic
         angles = torch.outer(position.double(), rates)
         shape = [2, 1, 1, 1, channels // 2]
         shape[1 + axis] = len(position)
-        turn = torch.stack([angles.cos(), angles.sin()]).float().to(device, non_blocking=True)
+        turn = upload(torch.stack([angles.cos(), angles.sin()]).float(), device)
         axes.append(turn.view(shape).expand(2, frames, height, width, -1))
     return torch.cat(axes, dim=-1).flatten(1, 3)
 

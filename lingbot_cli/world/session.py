@@ -17,6 +17,7 @@ from lingbot_cli.world import rope
 from lingbot_cli.world.cache import CacheShape, KVCache
 from lingbot_cli.world.condition import Condition, fit
 from lingbot_cli.world.sampler import NoiseSource, schedule, seeded_noise
+from lingbot_cli.world.transfer import upload
 from lingbot_cli.world.transformer import LayerAttend, Pairs
 from lingbot_cli.world.vae import latents_at_once
 from lingbot_cli.world.vae_layers import Carry
@@ -69,11 +70,13 @@ class Session:
         scale: float = FIXED_SCALE,
         noise: NoiseSource | None = None,
         max_attention_tokens: int | None = None,
+        together: int | None = None,
         phase: Phase = nullcontext,
     ) -> None:
         """`image` [H, W, 3] uint8 RGB of any size; the film's size must be a multiple of 16.
 
-        `scale` divides the camera's steps (model §7), `noise` replaces the seeded source.
+        `scale` divides the camera's steps (model §7), `noise` replaces the seeded source. `together`: how many
+        latents are decoded in one call; else as many as any device takes at this size.
         """
         if height % 16 or width % 16 or min(height, width) < 16:
             raise UsageError(f"size {width}x{height} is not made of 16-pixel cells")
@@ -82,6 +85,7 @@ class Session:
         self.latent = 0
         self.chunk = 0
         self._size = (height, width)
+        self._together = together or latents_at_once(height, width)
         self._scale = scale
         self._noise = noise or seeded_noise(seed)
         self._phase = phase
@@ -141,11 +145,10 @@ class Session:
 
     @torch.inference_mode()
     def decode(self, latents: np.ndarray | Tensor) -> Tensor:
-        """Latents [16, c, h, w] of the next chunk to frames [T, H, W, 3] uint8 RGB, on the world's device."""
+        """Latents [16, c, h, w] of the next chunk to frames [T, H, W, 3] uint8 RGB, where the VAE decodes."""
         with self._phase("decode"):
-            latents = torch.as_tensor(latents, device=self.world.device)
+            parts = torch.as_tensor(latents, device=self.world.decodes_on)[None].split(self._together, dim=2)
             decoder = self.world.tiny or self.world.vae
-            parts = latents[None].split(latents_at_once(*self._size), dim=2)
             return torch.cat([self._pixels(decoder.decode(part, self._carry)[0]) for part in parts])
 
     @staticmethod
@@ -179,7 +182,8 @@ class Session:
         if control.prompt == self._prompt:
             return
         self._prompt = control.prompt
-        self._text = self.world.transformer.text(self.world.text.encode(control.prompt).to(self.world.device))
+        rows = self.world.text.encode(control.prompt)
+        self._text = self.world.transformer.text(upload(rows, self.world.device))
         if control.recache and self._seen:
             self._recache()
 
@@ -210,7 +214,7 @@ class Session:
         transformer = self.world.transformer
         actions = look.actions if transformer.config.control == "act" else None
         told = rays(look.steps, look.intrinsics, *self._size, actions)
-        return transformer.camera(torch.from_numpy(told)[None].to(self.world.device), self.world.part)
+        return transformer.camera(upload(torch.from_numpy(told)[None], self.world.device), self.world.part)
 
     def _attend(self, cache: KVCache, start: int, frames: int) -> LayerAttend:
         """How this chunk's tokens are placed, remembered and what they see; makes room for them first."""
@@ -242,4 +246,5 @@ class Session:
 
     def _draw(self, step: int, frames: int) -> Tensor:
         channels, height, width = self.shape
-        return self._noise(self.chunk, step, (channels, frames, height, width))[None].to(self.world.device)
+        noise = self._noise(self.chunk, step, (channels, frames, height, width))
+        return upload(noise[None], self.world.device)

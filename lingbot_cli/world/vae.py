@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -160,16 +161,30 @@ class VAE(nn.Module):
         centre, spread = self._statistics(mean)
         return (mean - centre) / spread
 
+    @property
+    def decodes_on(self) -> torch.device:
+        """The device of the decoder, which need not be the encoder's."""
+        return self.conv2.weight.device
+
     def decode(self, latents: Tensor, carry: Carry | None = None) -> Tensor:
-        """Normalised latents [B, z, F, h, w] to video [B, 3, T, 8h, 8w] in −1…1."""
-        centre, spread = self._statistics(latents)
+        """Normalised latents [B, z, F, h, w] to video [B, 3, T, 8h, 8w] in −1…1, on the decoder's device."""
         weight = self.conv2.weight
+        latents = latents.to(weight.device)
+        centre, spread = self._statistics(latents)
         return self.decoder(self.conv2((latents * spread + centre).to(weight.dtype), None), carry).clamp(
             -1, 1
         )
 
     def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        shape = (1, -1, 1, 1, 1)
-        mean = torch.tensor(self.config.latents_mean, dtype=like.dtype, device=like.device)
-        std = torch.tensor(self.config.latents_std, dtype=like.dtype, device=like.device)
-        return mean.view(shape), std.view(shape)
+        config = self.config
+        return (
+            _channels(config.latents_mean, like.dtype, like.device),
+            _channels(config.latents_std, like.dtype, like.device),
+        )
+
+
+@cache
+def _channels(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Numbers as [1, C, 1, 1, 1], sent to a device once: the host waits for such a copy."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=dtype, device=device).view(1, -1, 1, 1, 1)

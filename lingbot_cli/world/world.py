@@ -44,3 +44,8 @@ class World:
     def decoder_reach(self) -> int:
         """How many latents back the decoder sees; before that nothing can matter to a video frame."""
         return self.vae.config.decoder_reach if self.tiny is None else self.tiny.reach
+
+    @property
+    def decodes_on(self) -> torch.device:
+        """The device of the decoder, which need not be the transformer's."""
+        return self.vae.decodes_on if self.tiny is None else next(self.tiny.parameters()).device

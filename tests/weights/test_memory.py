@@ -13,7 +13,7 @@ import pytest
 from lingbot_cli.cli import run
 from lingbot_cli.env import Env
 from lingbot_cli.errors import MemoryShortError
-from lingbot_cli.weights.memory import Setup, check_fits, estimate, parameters
+from lingbot_cli.weights.memory import Setup, check_fits, estimate, parameters, roomiest
 from lingbot_cli.world.presets import PRESETS
 from tests.reference import REFERENCE
 
@@ -72,6 +72,24 @@ def test_every_flag_saves_what_it_names() -> None:
     assert offloaded.transformer < 0.1 * whole.transformer
     on_gpu = estimate(LARGE, replace(ON_GPU, text_on="cuda"))
     assert (on_gpu.text, on_gpu.host) == (whole.host, 0)
+
+
+def test_a_gpu_with_memory_to_spare_decodes_a_whole_chunk_in_one_call() -> None:
+    least = estimate(SMALL, ON_GPU).peak
+    assert roomiest(SMALL, ON_GPU, free=80_000_000_000).together == SMALL.chunk
+    assert roomiest(SMALL, ON_GPU, free=least).together is None
+    between = roomiest(SMALL, ON_GPU, free=least + 2_000_000_000)
+    assert between.together in (2, 3)
+    assert least < estimate(SMALL, between).peak <= least + 2_000_000_000
+
+
+def test_a_decoder_elsewhere_leaves_its_memory_to_the_rest() -> None:
+    whole, apart = estimate(SMALL, ON_GPU), estimate(SMALL, replace(ON_GPU, decode_on="cuda:1"))
+    assert apart.peak < whole.peak
+    assert apart.decoder > 0
+    on_host = estimate(SMALL, replace(ON_GPU, decode_on="cpu"))
+    assert (on_host.peak, on_host.decoder) == (apart.peak, 0)
+    assert on_host.host > whole.host
 
 
 def test_what_does_not_fit_is_told_what_would() -> None:

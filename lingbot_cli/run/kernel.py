@@ -1,0 +1,124 @@
+"""Which kernel a film's self-attention runs by: the one asked for, or the fastest here, measured once."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lingbot_cli.run.request import Prepared
+from lingbot_cli.weights.store import cache_folder
+
+if TYPE_CHECKING:
+    import torch
+
+    from lingbot_cli.world.kernels import Shape
+    from lingbot_cli.world.presets import Preset
+    from lingbot_cli.world.world import World
+
+FILE = "kernels.json"
+
+
+def kernel_of(prepared: Prepared, processes: int = 1) -> str:
+    """The kernel of a film, asked before its world is loaded. Errors: SetupError for one that does not run."""
+    from lingbot_cli.weights.load import pick_precision
+    from lingbot_cli.world.kernels import kernel
+    from lingbot_cli.world.precision import pick_device, pick_dtype
+
+    request, planned = prepared.request, prepared.plan
+    device = pick_device(request.device)
+    if (asked := request.settings.kernel) is not None:
+        kernel(asked, device)
+        return asked
+    precision = pick_precision(prepared.here, device, request.precision)
+    dtype = pick_dtype("bfloat16" if precision == "fp8" else precision)
+    shape = shape_of(prepared.here.preset, planned.height, planned.width, processes)
+    return pick_kernel(shape, device, dtype)
+
+
+def by_kernel(world: "World", name: str) -> "World":
+    """The world with its self-attention computed by a kernel, unless something inexact was put there."""
+    from lingbot_cli.world.attention import attend_all
+    from lingbot_cli.world.kernels import kernel
+
+    return replace(world, attend=kernel(name, world.device)) if world.attend is attend_all else world
+
+
+def quickest(world: "World", height: int, width: int, asked: str | None = None) -> "World":
+    """A loaded world with the kernel asked for, or the fastest for pictures of a size."""
+    shape = shape_of(world.preset, height, width, world.part.size)
+    return by_kernel(world, asked or pick_kernel(shape, world.device, world.transformer.dtype))
+
+
+def shape_of(preset: "Preset", height: int, width: int, processes: int = 1) -> "Shape":
+    """The self-attention of a chunk once the window is full; without a window, of three chunks."""
+    from lingbot_cli.world.kernels import Shape
+
+    tokens = height * width // 256
+    window = preset.window if preset.window >= 0 else 3 * preset.chunk
+    heads = preset.heads // processes
+    return Shape(preset.chunk * tokens, window * tokens, heads, preset.dim // preset.heads)
+
+
+def pick_kernel(shape: "Shape", device: "torch.device", dtype: "torch.dtype") -> str:
+    """The fastest kernel for a shape, remembered for this device and torch; measuring takes milliseconds."""
+    from lingbot_cli.world.kernels import fastest, timed
+
+    file = cache_folder() / FILE
+    key = _key(shape, device, dtype)
+    known = remembered(file)
+    if key not in known:
+        seconds = timed(shape, device, dtype)
+        known[key] = {"kernel": fastest(seconds), "seconds": seconds}
+        _write(file, known)
+    return str(known[key]["kernel"])
+
+
+def remembered(file: Path) -> dict[str, dict[str, Any]]:
+    """What was measured before, by device and shape; nothing of a file that cannot be read or is none of ours."""
+    try:
+        known = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(known, dict):
+        return {}
+    return {key: each for key, each in known.items() if isinstance(each, dict) and "kernel" in each}
+
+
+def _key(shape: "Shape", device: "torch.device", dtype: "torch.dtype") -> str:
+    """Everything that a measurement depends on, in words."""
+    import torch
+
+    from lingbot_cli.world.kernels import kernels
+
+    cuda = device.type == "cuda"
+    name = (
+        torch.cuda.get_device_name(device) if cuda else f"{_processor()}, {torch.get_num_threads()} threads"
+    )
+    count = f"{shape.queries}×{shape.keys} tokens, {shape.heads} heads of {shape.head_dim}"
+    told = f"{name}, torch {torch.__version__}, {dtype}".replace("torch.", "")
+    return f"{told}, {count}, of {' '.join(kernels(device))}"
+
+
+def _processor() -> str:
+    """Which kind of processor this is; a folder may be shared by several machines."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return "cpu"
+    model = {line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "flags"))}
+    return "cpu " + hashlib.sha256("".join(sorted(model)).encode()).hexdigest()[:8]
+
+
+def _write(file: Path, known: Mapping[str, Any]) -> None:
+    """Replace the file whole; a folder that cannot be written only means measuring again."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=FILE, delete=False) as new:
+            json.dump(known, new, indent=1)
+        os.replace(new.name, file)
+    except OSError:
+        return
