@@ -45,7 +45,7 @@ class Figures:
     size: str
     device: str
     precision: str
-    kernel: str
+    kernel: str | None
     chunks: int
     load: float
     first_frame: float
@@ -196,7 +196,7 @@ def rows(figures: Figures) -> list[tuple[str, str]]:
     return [
         ("model", f"{figures.model}, {figures.size}, {figures.precision}, {figures.device}"),
         *([("levers", _levers_text(figures.levers))] if figures.levers else []),
-        ("self-attention", figures.kernel),
+        *([("self-attention", figures.kernel)] if figures.kernel else []),
         ("chunks measured", f"{figures.chunks}"),
         ("load", f"{figures.load:.2f} s"),
         ("first frame", f"{figures.first_frame:.2f} s"),

@@ -22,13 +22,18 @@ if TYPE_CHECKING:
 FILE = "kernels.json"
 
 
-def kernel_of(prepared: Prepared, processes: int = 1) -> str:
-    """The kernel of a film, asked before its world is loaded. Errors: SetupError for one that does not run."""
+def kernel_of(prepared: Prepared, processes: int = 1) -> str | None:
+    """The kernel of a film, asked before its world is loaded; None where a lever puts attention of its own there.
+
+    Errors: SetupError for one that does not run.
+    """
     from lingbot_cli.weights.load import pick_precision
     from lingbot_cli.world.kernels import kernel
     from lingbot_cli.world.precision import pick_device, pick_dtype
 
     request, planned = prepared.request, prepared.plan
+    if request.settings.attention is not None:
+        return None
     device = pick_device(request.device)
     if (asked := request.settings.kernel) is not None:
         kernel(asked, device)
@@ -39,16 +44,19 @@ def kernel_of(prepared: Prepared, processes: int = 1) -> str:
     return pick_kernel(shape, device, dtype)
 
 
-def by_kernel(world: "World", name: str) -> "World":
-    """The world with its self-attention computed by a kernel, unless something inexact was put there."""
-    from lingbot_cli.world.attention import attend_all
+def by_kernel(world: "World", name: str | None) -> "World":
+    """The world with its self-attention computed by a kernel, if one is named."""
     from lingbot_cli.world.kernels import kernel
 
-    return replace(world, attend=kernel(name, world.device)) if world.attend is attend_all else world
+    return world if name is None else replace(world, attend=kernel(name, world.device))
 
 
 def quickest(world: "World", height: int, width: int, asked: str | None = None) -> "World":
-    """A loaded world with the kernel asked for, or the fastest for pictures of a size."""
+    """A loaded world with the kernel asked for, or the fastest for pictures of a size, unless it has its own."""
+    from lingbot_cli.world.attention import attend_all
+
+    if world.attend is not attend_all:
+        return world
     shape = shape_of(world.preset, height, width, world.part.size)
     return by_kernel(world, asked or pick_kernel(shape, world.device, world.transformer.dtype))
 

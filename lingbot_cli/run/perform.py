@@ -166,7 +166,7 @@ def perform(
             def count(step: Step) -> None:
                 display.chunk(meter.count(step.shown, prepared.plan.chunks[step.index].keys))
 
-            if elsewhere is not None or kernel is None:
+            if elsewhere is not None:
                 from lingbot_cli.engine.render import render_remote
 
                 stopped.politely = True

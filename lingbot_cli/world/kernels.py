@@ -4,6 +4,7 @@ import importlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -89,7 +90,7 @@ def timed(shape: Shape, device: torch.device, dtype: torch.dtype) -> dict[str, f
     seconds = dict.fromkeys(right, float("inf"))
     for _ in range(ROUNDS):  # in turn, so that what else the machine does falls on all alike
         for name, attend in right.items():
-            seconds[name] = min(seconds[name], _seconds(lambda a=attend: a(q, k, v), device))
+            seconds[name] = min(seconds[name], _seconds(partial(attend, q, k, v), device))
     return seconds
 
 

@@ -61,6 +61,7 @@ def test_every_container_that_can_carries_it(name):
         "size": "32x32",
         "seed": 0,
         "precision": "float32",
+        "kernel": "torch",
     }
     assert recipe["flags"] == {**flags, "quality": "web"}
     assert recipe["model"]["preset"]["name"] == "built-in"

@@ -10,6 +10,7 @@ run="${PYTHON:-python3} -m lingbot_cli"
 for case in tests/data/reference/cases/*/; do
     $run parity "$case" --device cuda | tee -a "$out/parity.txt"
 done
+${PYTHON:-python3} -m tests.gpu.check_device cuda | tee "$out/device.txt"
 bench() { # OUT MODEL CHUNKS LEVERS…
     local json=$1 model=$2 chunks=$3
     $run bench --model "$model" --random-weights --size 832x480 --chunks "$chunks" --quality draft --json \

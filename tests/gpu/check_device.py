@@ -1,0 +1,88 @@
+"""Everything that a device does in its own way must make the film that the plain way makes.
+
+    python -m tests.gpu.check_device cuda
+
+Kernels, compiled blocks, latents decoded together, and decoding beside the denoising with frames that are fetched
+while both go on. Runs on any device: on a CPU it checks the check.
+"""
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lingbot_cli.control import Control
+from lingbot_cli.run.job import Chunk, render
+from lingbot_cli.run.steps import fresh
+from lingbot_cli.sinks.null import NullSink
+from lingbot_cli.weights.load import load_world
+from lingbot_cli.world.kernels import kernel, working
+from lingbot_cli.world.session import Session
+from lingbot_cli.world.world import World
+from tests.reference import walk
+
+HEIGHT, WIDTH, CHUNKS = 64, 112, 6
+CLOSE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
+
+
+def main(device: str) -> None:
+    """Print a line for each thing that holds. Errors: AssertionError for the first that does not."""
+    world = load_world(None, device=device, prompts=["a courtyard"])
+    controls = walk(CHUNKS, world.preset.chunk)
+    controls[0] = replace(controls[0], frames=4 * world.preset.chunk - 3)
+    latents, frames = film(world, controls)
+    beside = through_the_job(world, controls)
+    assert np.array_equal(beside, frames), "decoding beside the denoising changes the frames"
+    print(f"{device}: decoding beside the denoising gives the same {len(frames)} frames")
+    one_by_one = film(world, controls, together=1)[1]
+    apart = np.abs(one_by_one.astype(int) - frames).max()
+    assert apart <= 2, f"latents decoded one by one differ by {apart} levels"
+    print(f"{device}: latents decoded one by one differ by {apart} levels of 255 at the most")
+    for name in working(world.device):
+        near(
+            f"kernel {name}",
+            film(replace(world, attend=kernel(name, world.device)), controls)[0],
+            latents,
+            world,
+        )
+
+
+def near(name: str, made: Tensor, expected: Tensor, world: World) -> None:
+    """Hold latents to those of the plain way, to what their precision allows."""
+    off = float((made - expected).norm() / expected.norm())
+    assert off <= CLOSE[world.transformer.dtype], f"{name}: latents differ by {off:.1e} of their norm"
+    print(f"{world.device}: {name}: latents differ by {off:.1e} of their norm")
+
+
+def session(world: World, together: int | None = None) -> Session:
+    """A session that begins with a slope of grey."""
+    slope = np.linspace(0, 255, HEIGHT * WIDTH * 3, dtype=np.uint8).reshape(HEIGHT, WIDTH, 3)
+    return Session(world, slope, height=HEIGHT, width=WIDTH, together=together)
+
+
+def film(world: World, controls: list[Control], together: int | None = None) -> tuple[Tensor, np.ndarray]:
+    """Latents and frames, one thing after the other."""
+    living = session(world, together)
+    latents, frames = [], []
+    for control in controls:
+        latents.append(living.denoise(control))
+        frames.append(living.decode(latents[-1]).cpu())
+    return torch.cat(latents, dim=1).cpu(), torch.cat(frames).numpy()
+
+
+def through_the_job(world: World, controls: list[Control]) -> np.ndarray:
+    """Frames as a render makes them."""
+    parts: list[np.ndarray] = []
+
+    def keep(chunk: Chunk) -> None:
+        parts.append(np.array(chunk.frames))
+
+    render(fresh(controls), lambda _: session(world), NullSink(), stopped=lambda: False, on_chunk=keep)
+    return np.concatenate(parts)
+
+
+if __name__ == "__main__":
+    with torch.inference_mode():
+        main(sys.argv[1])
