@@ -35,11 +35,11 @@ def kernel_of(prepared: Prepared, processes: int = 1) -> str | None:
     if request.settings.attention is not None:
         return None
     device = pick_device(request.device)
-    if (asked := request.settings.kernel) is not None:
-        kernel(asked, device)
-        return asked
     precision = pick_precision(prepared.here, device, request.precision)
     dtype = pick_dtype("bfloat16" if precision == "fp8" else precision)
+    if (asked := request.settings.kernel) is not None:
+        kernel(asked, device, dtype)
+        return asked
     shape = shape_of(prepared.here.preset, planned.height, planned.width, processes)
     return pick_kernel(shape, device, dtype)
 
@@ -48,7 +48,9 @@ def by_kernel(world: "World", name: str | None) -> "World":
     """The world with its self-attention computed by a kernel, if one is named."""
     from lingbot_cli.world.kernels import kernel
 
-    return world if name is None else replace(world, attend=kernel(name, world.device))
+    if name is None:
+        return world
+    return replace(world, attend=kernel(name, world.device, world.transformer.dtype))
 
 
 def quickest(world: "World", height: int, width: int, asked: str | None = None) -> "World":

@@ -22,5 +22,5 @@ def given_back(world: World, image: np.ndarray, *, height: int, width: int) -> f
     A VAE that has seen one place only gives pictures of anything else back badly.
     """
     picture = fit(torch.from_numpy(image), height, width).clamp(-1, 1).to(world.device)[None, :, None]
-    again = world.vae.decode(world.vae.encode(picture)).float()
+    again = world.vae.decode(world.vae.encode(picture)).float().to(world.device)
     return float(-10 * torch.log10(((again - picture) / 2).square().mean().clamp_min(1e-10)))

@@ -41,8 +41,10 @@ def kernels(device: torch.device) -> dict[str, Attend]:
     the VAE's attention, which is decoding meanwhile.
     """
     aten = torch.ops.aten
-    if device.type != "cuda":
+    if device.type == "cpu":
         return {TORCH: attend_all, "math": _heads_first(aten._scaled_dot_product_attention_math)}
+    if device.type != "cuda":
+        return {TORCH: attend_all}
     found = {
         TORCH: attend_all,
         "cudnn": _heads_first(aten._scaled_dot_product_cudnn_attention, None, False),
@@ -52,21 +54,20 @@ def kernels(device: torch.device) -> dict[str, Attend]:
     return found | dict(_packaged())
 
 
-def kernel(name: str, device: torch.device) -> Attend:
-    """A kernel by name. Errors: SetupError where it does not run."""
-    found = kernels(device)
-    probe = torch.zeros(1, 16, 2, 64, device=device, dtype=_usual(device))
-    if name not in found or _result(found[name], probe, probe, probe) is None:
+def kernel(name: str, device: torch.device, dtype: torch.dtype) -> Attend:
+    """A kernel by name, for tensors of a type. Errors: SetupError where it does not run."""
+    there = working(device, dtype)
+    if name not in there:
         raise SetupError(
-            f"--kernel {name} does not run on {device}",
-            hint=f"one of {', '.join(working(device))}, or leave it out to take the fastest",
+            f"--kernel {name} does not run on {device} in {str(dtype).removeprefix('torch.')}",
+            hint=f"one of {', '.join(there)}, or leave it out to take the fastest",
         )
-    return found[name]
+    return kernels(device)[name]
 
 
-def working(device: torch.device) -> list[str]:
-    """The names of the kernels that run on a device, each tried on a small shape."""
-    probe = torch.zeros(1, 16, 2, 64, device=device, dtype=_usual(device))
+def working(device: torch.device, dtype: torch.dtype) -> list[str]:
+    """The names of the kernels that run on a device in a type, each tried on a small shape."""
+    probe = torch.zeros(1, 16, 2, 64, device=device, dtype=dtype)
     return [
         name for name, attend in kernels(device).items() if _result(attend, probe, probe, probe) is not None
     ]
@@ -91,6 +92,8 @@ def timed(shape: Shape, device: torch.device, dtype: torch.dtype) -> dict[str, f
     for _ in range(ROUNDS):  # in turn, so that what else the machine does falls on all alike
         for name, attend in right.items():
             seconds[name] = min(seconds[name], _seconds(partial(attend, q, k, v), device))
+    if device.type == "cuda":
+        torch.cuda.empty_cache()  # the weights come next
     return seconds
 
 
@@ -159,7 +162,3 @@ def _seconds(run: Callable[[], object], device: torch.device) -> float:
         end.record()
         end.synchronize()
     return start.elapsed_time(end) / 1000
-
-
-def _usual(device: torch.device) -> torch.dtype:
-    return torch.bfloat16 if device.type == "cuda" else torch.float32

@@ -38,7 +38,7 @@ class Landing:
 def download(x: Tensor) -> Landing:
     """Ask for a tensor's values on the host, behind the work that makes it."""
     if not x.is_cuda:
-        return Landing(x, x, None)
+        return Landing(x, x.cpu(), None)
     host = torch.empty(x.shape, dtype=x.dtype, pin_memory=True)
     host.copy_(x, non_blocking=True)
     arrived = torch.cuda.Event()

@@ -40,10 +40,10 @@ def main(device: str) -> None:
     apart = np.abs(one_by_one.astype(int) - frames).max()
     assert apart <= 2, f"latents decoded one by one differ by {apart} levels"
     print(f"{device}: latents decoded one by one differ by {apart} levels of 255 at the most")
-    for name in working(world.device):
+    for name in working(world.device, world.transformer.dtype):
         near(
             f"kernel {name}",
-            film(replace(world, attend=kernel(name, world.device)), controls)[0],
+            film(replace(world, attend=kernel(name, world.device, world.transformer.dtype)), controls)[0],
             latents,
             world,
         )

@@ -13,12 +13,14 @@ SHAPE = Shape(queries=12, keys=40, heads=3, head_dim=16)
 
 
 def test_every_kernel_that_runs_computes_the_same():
-    assert working(CPU)[0] == TORCH
-    assert "math" in working(CPU)
+    assert working(CPU, torch.float32)[0] == TORCH
+    assert "math" in working(CPU, torch.float32)
     generator = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(1, count, 3, 16, generator=generator) for count in (12, 40, 40))
-    for name in working(CPU):
-        torch.testing.assert_close(kernel(name, CPU)(q, k, v), attend_all(q, k, v), atol=1e-6, rtol=1e-5)
+    for name in working(CPU, torch.float32):
+        torch.testing.assert_close(
+            kernel(name, CPU, torch.float32)(q, k, v), attend_all(q, k, v), atol=1e-6, rtol=1e-5
+        )
 
 
 def test_a_kernel_that_is_wrong_or_refuses_is_not_measured(monkeypatch):
@@ -46,5 +48,5 @@ def test_another_kernel_is_taken_only_where_it_is_faster_by_more_than_noise():
 
 def test_a_kernel_that_is_not_here_is_refused_with_those_that_are():
     with pytest.raises(SetupError, match="--kernel cudnn does not run on cpu") as refused:
-        kernel("cudnn", CPU)
+        kernel("cudnn", CPU, torch.float32)
     assert "torch, math" in (refused.value.hint or "")
