@@ -13,6 +13,7 @@ import typer
 from lingbot_cli.cli.options import (
     Assets,
     AttentionIn,
+    Compile,
     Device,
     Fast,
     Kernel,
@@ -49,6 +50,7 @@ def bench(
     attention: AttentionIn = None,
     tiny_decoder: TinyDecoder = None,
     kernel: Kernel = None,
+    compile: Compile = None,
     quality: Annotated[
         Literal["web", "master", "draft"], typer.Option(help="How the film is written.")
     ] = "web",
@@ -83,7 +85,11 @@ def bench(
         assets=assets,
         device=device,
         precision=precision,
-        settings=replace(lever_settings(window, linears, attention, tiny_decoder, fast=fast), kernel=kernel),
+        settings=replace(
+            lever_settings(window, linears, attention, tiny_decoder, fast=fast),
+            kernel=kernel,
+            compile=compile,
+        ),
     )
     checkpoint, make = None, load
     if random_weights:

@@ -119,3 +119,7 @@ Kernel = Annotated[
         "--kernel", help="The program of self-attention, as `doctor` lists them; else the fastest here."
     ),
 ]
+Compile = Annotated[
+    bool | None,
+    typer.Option("--compile/--no-compile", help="Compile the blocks first; the default on GPUs that can."),
+]

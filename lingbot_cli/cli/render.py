@@ -9,6 +9,7 @@ import typer
 from lingbot_cli.cli.options import (
     Assets,
     AttentionIn,
+    Compile,
     DecodeOn,
     Device,
     Fast,
@@ -112,6 +113,7 @@ def render(
     ] = False,
     decode_on: DecodeOn = None,
     kernel: Kernel = None,
+    compile: Compile = None,
     chunk: Annotated[int | None, typer.Option(help="Latent frames made at a time.")] = None,
     window: Window = None,
     sink_frames: Annotated[
@@ -204,6 +206,7 @@ def render(
         offload=offload,
         decode_on=decode_on,
         kernel=kernel,
+        compile=compile,
     )
     if engine is not None:
         _check_alone(gpus, gang, resume or fork_at or keep_latents or frames)

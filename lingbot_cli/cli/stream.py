@@ -9,6 +9,7 @@ import typer
 from lingbot_cli.cli.options import (
     AllowOutside,
     AttentionIn,
+    Compile,
     DecodeOn,
     Duration,
     Fast,
@@ -117,6 +118,7 @@ def stream(
     tiny_decoder: TinyDecoder = None,
     decode_on: DecodeOn = None,
     kernel: Kernel = None,
+    compile: Compile = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
@@ -152,7 +154,13 @@ def stream(
     flags = Flags(prompt=prompt, fps=fps, duration=duration, allow_outside=allow_outside)
     levers = lever_settings(window, linears, attention, tiny_decoder, fast=fast)
     parts = replace(
-        levers, decode=decode, text_on=text_on, offload=offload, decode_on=decode_on, kernel=kernel
+        levers,
+        decode=decode,
+        text_on=text_on,
+        offload=offload,
+        decode_on=decode_on,
+        kernel=kernel,
+        compile=compile,
     )
     request = Request(
         *(image, timeline, moves, poses, flags, size, seed, model, assets, device, precision, parts),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lingbot_cli.run.compiling import compile_for, wanted
 from lingbot_cli.run.display import Announcement, Display
 from lingbot_cli.run.gang import Gang
 from lingbot_cli.run.job import Made, render
@@ -55,6 +56,13 @@ class Opened:
             phase=self.phase,
             together=self.together,
         )
+
+    def compile(self, display: Display | None) -> None:
+        """Compile the world's blocks where that is wanted, telling `display`."""
+        planned = self.prepared.plan
+        if wanted(self.prepared.request.settings.compile, str(self.world.device)):
+            note, warn = (display.note, display.warning) if display else (_silently, _silently)
+            compile_for(self.world, planned.height, planned.width, note=note, warn=warn)
 
     def strangers(self) -> list[str]:
         """A sentence for every first picture that is of another place than the one the world knows by heart."""
@@ -117,6 +125,10 @@ def load(asked: Asked, report: "Report | None" = None) -> "World":
     )
 
 
+def _silently(_: str) -> None:
+    """What a follower says is said by the leader."""
+
+
 def _load_telling(display: Display) -> Callable[[Prepared], "World"]:
     return lambda prepared: load(prepared, telling(display.note))
 
@@ -176,6 +188,7 @@ def perform(
                 world = (load or _load_telling(display))(prepared)
                 world = by_kernel(gang.join(world) if gang else world, kernel)
                 opened = Opened(prepared, world, together=together)
+                opened.compile(display)
                 for sentence in opened.strangers():
                     display.warning(sentence)
                 meter = Meter(film.fps, len(prepared.controls), film.frames, clock)
@@ -207,6 +220,7 @@ def follow(prepared: Prepared, gang: Gang) -> None:
     with ignoring_signals():
         world = by_kernel(gang.join(load(prepared)), kernel_of(prepared, gang.size))
         opened = Opened(prepared, world)
+        opened.compile(None)
         gang.follow(opened.steps(None), opened.begin)
 
 

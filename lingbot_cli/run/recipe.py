@@ -43,6 +43,7 @@ def recipe_of(
         "precision": precision,
         **request.settings.flags(),
         "kernel": kernel,
+        "no-compile": request.settings.compile is False,
         **written,
     }
     files = [request.image, *(path for path in prepared.images if path is not None)]

@@ -76,7 +76,9 @@ def stream(show: Show, air: Air, display: Display, *, acks: Acks | None, clock: 
             watch.pacer = pacer
             pacer.open(film)
             open_ends.insert(0, pacer.abort)
-            begin = _open_world(show) if show.request.elsewhere is None else _reach_world(show, display)
+            begin = (
+                _open_world(show, display) if show.request.elsewhere is None else _reach_world(show, display)
+            )
             stopped.politely = True
             controls = show.controls
             if acks is not None:
@@ -118,13 +120,17 @@ def _close_all(closes: Sequence[Callable[[], None]], record: Sink | None) -> Non
         raise failures[0]
 
 
-def _open_world(show: Show) -> Callable[[Path | None], "Session"]:
+def _open_world(show: Show, display: Display) -> Callable[[Path | None], "Session"]:
+    from lingbot_cli.run.compiling import compile_for, wanted
     from lingbot_cli.run.kernel import quickest
     from lingbot_cli.run.memory import check_show
     from lingbot_cli.world.session import Session
 
     together = check_show(show).together
-    world = quickest(load(show), show.height, show.width, show.request.settings.kernel)
+    settings = show.request.settings
+    world = quickest(load(show), show.height, show.width, settings.kernel)
+    if wanted(settings.compile, str(world.device)):
+        compile_for(world, show.height, show.width, note=display.note, warn=display.warning)
 
     def begin(cut: Path | None) -> "Session":
         return Session(

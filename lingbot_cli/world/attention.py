@@ -37,10 +37,6 @@ class Attention(nn.Module):
         k = self.norm_k(self.k(x)).unflatten(-1, (self.heads, -1))
         return k, self.v(x).unflatten(-1, (self.heads, -1))
 
-    def forward(self, x: Tensor, attend: Attend) -> Tensor:
-        """Self-attention of tokens [B, N, dim]; `attend` decides what is remembered and seen."""
-        return self.o(attend(self.queries(x), *self.keys_values(x)).flatten(2))
-
     def cross(self, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Attention of tokens [B, N, dim] to prepared keys and values [B, L, heads, d]."""
         return self.o(attend_all(self.queries(x), keys, values).flatten(2))

@@ -96,8 +96,25 @@ class Block(nn.Module):
         attend: Attend,
     ) -> Tensor:
         """One block over tokens x [B, N, dim]."""
-        shift, scale, gate, ffn_shift, ffn_scale, ffn_gate = self.modulate(time)
-        x = x + self.self_attn(self._normed(x, shift, scale), attend) * gate
+        return self.after(x, attend(*self.before(x, time)), time, camera, text)
+
+    def before(self, x: Tensor, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of this block's self-attention, unrotated."""
+        shift, scale, *_ = self.modulate(time)
+        y = self._normed(x, shift, scale)
+        return self.self_attn.queries(y), *self.self_attn.keys_values(y)
+
+    def after(
+        self,
+        x: Tensor,
+        attended: Tensor,
+        time: Tensor,
+        camera: tuple[Tensor, Tensor],
+        text: tuple[Tensor, Tensor],
+    ) -> Tensor:
+        """The rest of the block, from what self-attention gave [B, N, heads, d]."""
+        _, _, gate, ffn_shift, ffn_scale, ffn_gate = self.modulate(time)
+        x = x + self.self_attn.o(attended.flatten(2)) * gate
         x = (1.0 + camera[0]) * x + camera[1]
         x = x + self.cross_attn.cross(layer_norm(x, self.norm3).to(text[0].dtype), *text)
         return x + self.ffn(self._normed(x, ffn_shift, ffn_scale)) * ffn_gate

@@ -18,6 +18,7 @@ from lingbot_cli.run.job import Chunk, render
 from lingbot_cli.run.steps import fresh
 from lingbot_cli.sinks.null import NullSink
 from lingbot_cli.weights.load import load_world
+from lingbot_cli.world.compiled import compile_blocks, leave_eager
 from lingbot_cli.world.kernels import kernel, working
 from lingbot_cli.world.session import Session
 from lingbot_cli.world.world import World
@@ -47,6 +48,9 @@ def main(device: str) -> None:
             latents,
             world,
         )
+    compile_blocks(world, world.preset.chunk * HEIGHT * WIDTH // 256)
+    near("compiled blocks", film(world, controls)[0], latents, world)
+    leave_eager(world)
 
 
 def near(name: str, made: Tensor, expected: Tensor, world: World) -> None:
