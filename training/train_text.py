@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lingbot_cli.world.presets import PRESETS
-from lingbot_cli.world.text import clean, umt5_on_meta
+from lingbot_cli.world.text import umt5_on_meta
+from lingbot_cli.world.wording import clean
 from training.make_untrained import byte_level_tokenizer, random_text
 from training.place.palette import MOODS
 from training.prompts import prompt

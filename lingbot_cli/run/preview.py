@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from lingbot_cli.plan import listing
 from lingbot_cli.run.request import Prepared
+from lingbot_cli.weights.kept import all_kept
 from lingbot_cli.weights.memory import Estimate, Setup, estimate, gigabytes
 from lingbot_cli.weights.probe import free_gpus
 
@@ -14,7 +15,7 @@ _PARTS = {
     "keys_values": "keys and values of the window",
     "state": "state of the session",
     "work": "work space",
-    "runtime": "runtime",
+    "runtime": "Python and PyTorch, or a GPU's context",
     "decoder": "to decode, on its own device",
     "text": "text encoder (gone before the rest)",
     "host": "in RAM beside the device",
@@ -35,6 +36,7 @@ def setup_of(prepared: Prepared, device: str, precision: str) -> Setup:
         decode_on=settings.decode_on,
         latents=sum(len(control.poses) for control in prepared.controls),
         linears=settings.linears,
+        read_prompts=not all_kept(prepared.prompts, prepared.checkpoint.text_identity),
     )
 
 
@@ -56,8 +58,9 @@ def preview(prepared: Prepared, outputs: Sequence[str]) -> list[str]:
         "",
         *listing(prepared.plan.chunks, prepared.plan.fps),
         "",
-        f"memory on {device}: {gigabytes(needed.peak)} at the most",
+        f"memory on {device}: {gigabytes(needed.peak)} at the most, in this process",
         *(f"  {label.ljust(wide)}  {gigabytes(count):>9}" for label, count in parts if count),
+        "  ffmpeg's own and the page of --preview are not in it",
         "",
         *(f"will write {name}" for name in outputs),
         *(f"note: {note}" for note in prepared.film.notes),

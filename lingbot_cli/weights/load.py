@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from lingbot_cli.errors import SetupError, UsageError
+from lingbot_cli.weights.allocator import give_back_large_blocks
 from lingbot_cli.weights.checkpoint import Checkpoint, read_checkpoint
 from lingbot_cli.weights.headers import read_json
+from lingbot_cli.weights.kept import prompts_folder
 from lingbot_cli.weights.names import text_name, vae_name
 from lingbot_cli.weights.prompts import Prompts
 from lingbot_cli.weights.quantised import quantised
-from lingbot_cli.weights.store import cache_folder
 from lingbot_cli.weights.stream import Report, Stored, fill, match, stored_tensors
 from lingbot_cli.world.attention import Attend, attend_all
 from lingbot_cli.world.attention8 import attend8
@@ -63,6 +64,8 @@ def load_world(
     """
     checkpoint = model if isinstance(model, Checkpoint) else read_checkpoint(model, assets)
     where = pick_device(device)
+    if where.type == "cpu":
+        give_back_large_blocks()
     on_cuda = where.type == "cuda"
     precision = pick_precision(checkpoint, where, precision)
     decoder_dtype = pick_dtype(decode or ("float16" if on_cuda else "float32"))
@@ -256,7 +259,7 @@ def prompts_of(checkpoint: Checkpoint, device: torch.device, report: Report | No
         lambda: load_text(checkpoint, device, report),
         identity=checkpoint.text_identity,
         dim=checkpoint.preset.text_dim,
-        folder=cache_folder() / "prompts",
+        folder=prompts_folder(),
     )
 
 

@@ -3,30 +3,34 @@
 from dataclasses import dataclass, fields, replace
 
 from lingbot_cli.errors import MemoryShortError
+from lingbot_cli.weights.allocator import LARGEST_KEPT
 from lingbot_cli.world.presets import Preset
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "fp8": 1}
 PIXELS_AT_ONCE = 1_000_000
 """The VAE's limit of a picture's size times frames, as in `world.vae`."""
-RUNTIME = {"cpu": 250_000_000, "cuda": 700_000_000}
+RUNTIME = {"cpu": 295_000_000, "cuda": 700_000_000}
 """What the interpreter with its libraries, or a GPU's context with its workspaces, takes before anything."""
-FEATURE_MAPS = {"cpu": 7.5, "cuda": 5.0}
-"""How many of its largest feature maps the VAE holds at once: input, shortcut, activation, what it joins to the
-past, output; on the CPU the sum over the kernel's frames too, and the channels put last."""
-HEAP_BLOCK = 32 * 2**20
-"""Up to this size the C library keeps freed blocks for itself (its largest threshold for mapping them)."""
-HEAP_KEEPS = 7
-"""How many of the largest such feature maps it was measured to keep for each residual block of a level."""
+TEXT_RUNTIME = 125_000_000
+"""What the library that reads prompts takes, and never gives back; kept prompts do without it."""
+FEATURE_MAPS = {"cpu": 7.0, "cuda": 5.0}
+"""How many of its largest feature maps the VAE holds at once, in a residual block's second convolution: the
+block's input, what the first one made, its activation, that joined to the past, the output; on the CPU the output
+is a sum, so its summand too, and the copy with the channels last that it is made from."""
+HEAP_KEEPS = 12
+"""How many of the largest maps that never leave the process it was measured to hold beside those in use;
+half as many in a film of one chunk, whose stages do not overlap."""
 UMT5_XXL = 5_680_910_336
 """Parameters of the published text encoder; kept in bfloat16."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """The choices that decide memory. `latents` is the length of a film, which only a window of −1 feels.
+    """The choices that decide memory.
 
-    `together`: how many latents are decoded in one call, None for as many as any device takes at that size;
-    `decode_on`: another device that decodes.
+    `latents` is the length of a film, where it is known; `read_prompts` whether it has prompts to read that are
+    not kept from an earlier run, so that the text encoder is loaded. `together`: how many latents are decoded
+    in one call, None for as many as any device takes at that size; `decode_on`: another device that decodes.
     """
 
     height: int
@@ -40,11 +44,12 @@ class Setup:
     linears: str | None = None
     together: int | None = None
     decode_on: str | None = None
+    read_prompts: bool = True
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes by what they are for. `transformer` to `work` are on the device, `host` is beside it in RAM.
+    """Bytes of this process by what they are for; `transformer` to `work` are on the device, `host` is beside it.
 
     `decoder` is on the device that decodes, where that is another. The text encoder is there before the rest
     and gone when the rest comes.
@@ -77,7 +82,7 @@ def estimate(preset: Preset, setup: Setup) -> Estimate:
     size_of_activations = max(size, 2)
     weights, resident = _transformer_bytes(preset, size, 1 if setup.linears else size, setup.offload)
     on_cpu = setup.device == "cpu"
-    text = _text_parameters(preset) * (2 if preset.text_dim == 4096 else 4)
+    text = _text_parameters(preset) * (2 if preset.text_dim == 4096 else 4) * setup.read_prompts
     on_device = setup.text_on != "cpu" or on_cpu
     elsewhere = setup.decode_on not in (None, setup.device)
     encoder, decoder = _vae_bytes(preset, BYTES[setup.decode])
@@ -87,16 +92,21 @@ def estimate(preset: Preset, setup: Setup) -> Estimate:
     aside = decoder + shown + decoding if elsewhere else 0
     if elsewhere:
         decoder = shown = decoding = 0
-    # A GPU decodes while it denoises, on streams that do not lend each other memory.
-    beside = max(forward, decoding) if on_cpu else forward + decoding
+    # A chunk is decoded while the next one is denoised, on a GPU on streams that do not lend each other memory.
+    if not on_cpu:
+        work = max(forward + decoding, encoding)
+    elif _chunks(preset, setup) > 1:
+        work = forward + max(decoding, encoding)
+    else:
+        work = max(forward, decoding, encoding)
     host = aside if setup.decode_on == "cpu" else 0
     return Estimate(
         transformer=resident,
         vae=encoder + decoder,
         keys_values=_keys_values(preset, setup, size_of_activations),
         state=told + seen + shown,
-        work=max(beside, encoding),
-        runtime=RUNTIME["cpu" if on_cpu else "cuda"],
+        work=work,
+        runtime=RUNTIME["cpu"] + TEXT_RUNTIME * setup.read_prompts if on_cpu else RUNTIME["cuda"],
         text=text if on_device else 0,
         decoder=aside - host,
         host=host + (0 if on_device else text) + (weights - resident),
@@ -225,11 +235,21 @@ def _tokens(setup: Setup) -> int:
     return setup.height * setup.width // 256
 
 
+def _chunks(preset: Preset, setup: Setup) -> float:
+    """How many chunks the film has; as many as you like where that is not known."""
+    return setup.latents / preset.chunk if setup.latents else float("inf")
+
+
 def _keys_values(preset: Preset, setup: Setup, size: int) -> int:
-    """K and V of every layer; without a window the buffers double as they fill."""
+    """K and V of every layer; without a window the buffers double as they fill.
+
+    Main memory that is asked for is taken only when it is written to: a short film leaves some of a window free.
+    """
     slots = preset.window
     if slots < 0:
         slots = max(preset.chunk, 2 * setup.latents)
+    elif setup.device == "cpu" and setup.latents:
+        slots = min(slots, setup.latents)
     return 2 * preset.layers * slots * _tokens(setup) * preset.dim * size
 
 
@@ -275,14 +295,14 @@ def _decode_work(preset: Preset, setup: Setup) -> int:
 
 def _vae_work(preset: Preset, setup: Setup, together: int | None, size: int) -> int:
     """The full-size feature maps of the latents that pass at once, in the encoder or the decoder."""
-    pixels = setup.height * setup.width
+    pixels, on_cpu = setup.height * setup.width, setup.device == "cpu"
     latents = together or min(preset.chunk, max(1, PIXELS_AT_ONCE // (4 * pixels)))
-    maps = FEATURE_MAPS["cpu" if setup.device == "cpu" else "cuda"]
+    maps = FEATURE_MAPS["cpu" if on_cpu else "cuda"]
     feature_map = preset.vae_dim * pixels * size
     joined_past = 2 * preset.vae_dim * pixels * size
-    whole = feature_map * 4 * latents
-    levels = (whole, whole // 2, whole // 8, whole // 64)
-    heap = HEAP_KEEPS * preset.vae_blocks * max((level for level in levels if level <= HEAP_BLOCK), default=0)
-    kept = heap if setup.device == "cpu" else 0
+    alone = _chunks(preset, setup) <= 1 and latents == preset.chunk
+    whole = feature_map * (4 * latents - 3 * alone)  # a film's first latent is one frame
     frames = (3 * 4 * 3 * 4 * latents + 3 * 4 * preset.chunk) * pixels
-    return int(maps * whole + joined_past) + frames + kept
+    levels = (whole, whole // 2, whole // 8, whole // 64)
+    kept = HEAP_KEEPS // (1 + alone) * max((level for level in levels if level <= LARGEST_KEPT), default=0)
+    return int(maps * whole + joined_past) + frames + kept * on_cpu

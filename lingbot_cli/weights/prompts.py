@@ -1,7 +1,6 @@
 """Prompts' rows, kept on disk so that the text encoder is loaded only for a prompt it has not seen."""
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from lingbot_cli.world.text import TextEncoder, clean
+from lingbot_cli.weights.kept import place as kept_place
+from lingbot_cli.world.text import TextEncoder
+from lingbot_cli.world.wording import clean
 
 
 class Prompts:
@@ -33,7 +34,7 @@ class Prompts:
     def encode(self, prompt: str) -> Tensor:
         """The rows of a prompt, [L ≤ text_len, dim] float32 on the CPU."""
         cleaned = clean(prompt)
-        place = self._place(cleaned)
+        place = kept_place(self.folder, self.identity, cleaned)
         rows = self._read(place)
         if rows is None:
             if self._encoder is None:
@@ -45,10 +46,6 @@ class Prompts:
     def release(self) -> None:
         """Give the encoder's memory back."""
         self._encoder = None
-
-    def _place(self, cleaned: str) -> Path:
-        key = hashlib.sha256(f"{self.identity}\0{cleaned}".encode()).hexdigest()
-        return self.folder / f"{key}.safetensors"
 
     def _read(self, place: Path) -> Tensor | None:
         """The kept rows; nothing for an entry that is not there or not whole, which is then made again."""

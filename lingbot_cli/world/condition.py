@@ -1,5 +1,7 @@
 """What tells the model its first image: a mask and the encoding of the image and then grey (model §8)."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,9 +23,10 @@ class Condition:
     so a film of any length costs one bounded encode, and a short one less.
     """
 
-    def __init__(self, vae: VAE, image: Tensor) -> None:
-        """`image` [3, H, W] float32 in −1…1, on the device of the VAE."""
+    def __init__(self, vae: VAE, image: Tensor, turn: AbstractContextManager[object] | None = None) -> None:
+        """`image` [3, H, W] float32 in −1…1, on the device of the VAE; `turn` is held while it encodes."""
         self._vae = vae
+        self._turn = turn or nullcontext()
         self._image = image
         self._carry = Carry()
         self._tail: Tensor | None = None
@@ -33,8 +36,10 @@ class Condition:
     def next(self, frames: int) -> Tensor:
         """Mask and latents [1, 4+16, frames, h, w] of the next latent frames."""
         encode = min(frames, max(self._constant_from + 1 - self._made, 0))
-        latents = self._encode(encode) if encode else []
+        latents: list[Tensor] = []
         if encode:
+            with self._turn:
+                latents = self._encode(encode)
             self._tail = latents[-1][:, :, -1:]
         if encode < frames:
             assert self._tail is not None

@@ -94,7 +94,8 @@ class Session:
         self._prompt: str | None = None
         self._text: Pairs = []
         self._carry = Carry()
-        self._condition = Condition(world.vae, fit(torch.from_numpy(image), height, width).to(world.device))
+        picture = fit(torch.from_numpy(image), height, width).to(world.device)
+        self._condition = Condition(world.vae, picture, world.vae_turn)
         config = world.transformer.config
         self._cache_shape = CacheShape(
             layers=config.layers,
@@ -146,7 +147,7 @@ class Session:
     @torch.inference_mode()
     def decode(self, latents: np.ndarray | Tensor) -> Tensor:
         """Latents [16, c, h, w] of the next chunk to frames [T, H, W, 3] uint8 RGB, where the VAE decodes."""
-        with self._phase("decode"):
+        with self._phase("decode"), self.world.vae_turn:
             parts = torch.as_tensor(latents, device=self.world.decodes_on)[None].split(self._together, dim=2)
             decoder = self.world.tiny or self.world.vae
             return torch.cat([self._pixels(decoder.decode(part, self._carry)[0]) for part in parts])

@@ -1,7 +1,5 @@
 """A prompt becomes rows of numbers: UMT5 through transformers (model §10)."""
 
-import html
-import re
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -9,14 +7,6 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-
-def clean(prompt: str) -> str:
-    """The published cleaning: mend broken encodings, resolve HTML entities twice, collapse white space."""
-    import ftfy  # 0.1 s of tables
-
-    mended = html.unescape(html.unescape(ftfy.fix_text(prompt)))
-    return re.sub(r"\s+", " ", mended).strip()
 
 
 class TextEncoder:

@@ -1,6 +1,7 @@
 """A loaded model: shared by every session and never written to."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Protocol
 
 import torch
@@ -26,7 +27,8 @@ class World:
     """Weights and settings; `identity` is a hash of the weights, the same wherever they are loaded.
 
     `part` is this process's share of the work where several devices make one film; `attend` computes the
-    self-attention over what memory holds; a `tiny` decoder shows pictures in place of the VAE's.
+    self-attention over what memory holds; a `tiny` decoder shows pictures in place of the VAE's. Whoever encodes
+    or decodes holds `vae_turn`: a pass of the VAE takes the most memory of all, and two at once would take twice.
     """
 
     preset: Preset
@@ -39,6 +41,7 @@ class World:
     part: Part = WHOLE
     attend: Attend = attend_all
     tiny: TinyDecoder | None = None
+    vae_turn: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     @property
     def decoder_reach(self) -> int:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from lingbot_cli.weights.checkpoint import read_checkpoint
 from lingbot_cli.weights.load import load_text
-from lingbot_cli.world.text import clean
+from lingbot_cli.world.wording import clean
 from tests.reference import REFERENCE
 
 CHECKPOINTS = REFERENCE / "checkpoints"

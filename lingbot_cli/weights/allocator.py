@@ -1,0 +1,28 @@
+"""What the C library does with memory that was given back to it; told before a world runs on the CPU."""
+
+import contextlib
+import ctypes
+import sys
+
+MMAP_THRESHOLD, TRIM_THRESHOLD, ARENAS = -3, -1, -8
+"""glibc's names for its settings (malloc.h)."""
+LARGEST_KEPT = 8 * 2**20
+"""Larger blocks go back to the system at once, so that they count only while they are used.
+
+A block from the system costs 0.3 ms a MB to be cleared; the feature maps of small films are below this and
+stay where they are.
+"""
+
+
+def give_back_large_blocks() -> None:
+    """Have freed feature maps leave the process; where the C library is not glibc, nothing is changed.
+
+    Left alone, glibc keeps blocks of up to 32 MB, and every thread its own: twice of what a film needs.
+    """
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(AttributeError):  # another C library has no mallopt
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(ARENAS, 1)
+        mallopt(MMAP_THRESHOLD, LARGEST_KEPT)
+        mallopt(TRIM_THRESHOLD, LARGEST_KEPT)
