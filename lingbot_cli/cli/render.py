@@ -189,7 +189,6 @@ def render(
     piped = "-" in targets
     json_to = env.err if piped else env.out
     display, shown = choose_watching(preview, env, quiet=quiet, as_json=as_json, json_to=json_to)
-    options = OutputOptions(quality, codec, crf, format, overwrite)
     keeping = _keeping(targets, resume, time_option("--fork-at", fork_at), keep_latents, overwrite)
     length = time_option("--duration", duration)
     flags = Flags(prompt=prompt, fps=fps, duration=length, scale=scale, allow_outside=allow_outside)
@@ -211,6 +210,8 @@ def render(
     if engine is not None:
         _check_alone(gpus, gang, resume or fork_at or keep_latents or frames)
         keeping = None
+    keep = keeping.trail.written if keeping else None
+    options = OutputOptions(quality, codec, crf, format, overwrite, keep)
     elsewhere = Elsewhere.of(engine, model, env.environ)
     request = Request(
         image, timeline, moves, poses, flags, size, seed, model, assets, where, precision, settings, elsewhere
@@ -243,7 +244,7 @@ def render(
         if shown is not None:
             sink = TeeSink([sink, shown])
         if save_poses is not None:
-            write_poses(prepared.film.track, save_poses)
+            write_poses(prepared.film.track, save_poses, overwrite=overwrite or resume is not None)
         written = None if no_metadata else {"quality": quality, "codec": codec, "crf": crf, "frames": frames}
         perform(prepared, sink, display, written=written, clock=env.clock, keeping=keeping, gang=gang)
     except LingbotError as error:

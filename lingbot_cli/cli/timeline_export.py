@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lingbot_cli.cli.options import AllowOutside, Duration, Fps, PresetName, preset_of
+from lingbot_cli.cli.options import AllowOutside, Duration, Fps, Overwrite, PresetName, preset_of
 from lingbot_cli.env import Env
 from lingbot_cli.timeline.film import Flags, film
 from lingbot_cli.timeline.poses_dir import write_poses
@@ -22,6 +22,7 @@ def export(
     duration: Duration = None,
     fps: Fps = None,
     allow_outside: AllowOutside = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Write poses.npy, intrinsics.npy and action.npy, a row a video frame; `--poses` reads them again.
 
@@ -30,5 +31,5 @@ def export(
     env: Env = ctx.obj
     flags = Flags(duration=duration, fps=fps, allow_outside=allow_outside)
     made = film(preset_of(preset).chunk, timeline=file, flags=flags, stdin=lambda: env.stdin.buffer.read())
-    for path in write_poses(made.track, output):
+    for path in write_poses(made.track, output, overwrite=overwrite):
         env.out.print(f"{path}", markup=False, soft_wrap=True)

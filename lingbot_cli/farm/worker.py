@@ -85,7 +85,11 @@ class Worker:
         # A film that is made elsewhere leaves no latents here to go on from.
         keeping = None if task.request.elsewhere is not None else _keeping(Trail.beside(path), prepared)
         whole = keeping is not None and _whole(keeping, prepared)
-        options = replace(task.options, overwrite=task.options.overwrite or whole)
+        options = replace(
+            task.options,
+            overwrite=task.options.overwrite or whole,
+            keep=keeping.trail.written if keeping is not None else None,
+        )
         sink = choose_sinks([path], options, self.environ)
         written = {"quality": options.quality, "codec": options.codec, "crf": options.crf}
         made = perform(

@@ -22,6 +22,9 @@ class PreviewSink:
         self._watchers: Watchers | None = None
         self._server: Server | None = None
 
+    def keeps(self, film: FilmInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
+        return {}
+
     def open(self, film: FilmInfo) -> None:
         rules = Rules(new_token())
         bound = Address().bind()

@@ -17,6 +17,7 @@ from lingbot_cli.run.memory import check_memory
 from lingbot_cli.run.perform import Opened, load, precision_of
 from lingbot_cli.run.progress import peak_memory, size_text
 from lingbot_cli.run.request import Prepared, Request, prepare, settled
+from lingbot_cli.run.steps import NOTHING
 from lingbot_cli.run.stopwatch import DeviceTimer, HostTimer, Stopwatch
 from lingbot_cli.sinks.base import Sink
 from lingbot_cli.weights.checkpoint import Checkpoint, read_checkpoint
@@ -114,7 +115,7 @@ def measure(
     moments: list[tuple[float, int]] = []
     sink.open(prepared.info())
     render(
-        opened.steps(None),
+        opened.steps(NOTHING),
         opened.begin,
         sink,
         stopped=lambda: False,

@@ -43,6 +43,11 @@ class Trail:
         path = path.absolute().parent if "%" in path.name else path
         return cls(path.with_name(f"{path.name}.resume"))
 
+    @property
+    def written(self) -> Path:
+        """The folder where outputs keep what it takes to go on with them."""
+        return self.folder / "written"
+
     def chunks(self) -> int:
         """How many chunks are here, without a gap, from the first."""
         count = 0

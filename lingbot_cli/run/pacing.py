@@ -109,6 +109,9 @@ class Pacer:
         self._change = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="pacer", daemon=True)
 
+    def keeps(self, film: FilmInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
+        return {}
+
     def open(self, film: FilmInfo) -> None:  # noqa: ARG002 - a stream's size is its outputs' affair
         self._thread.start()
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,9 +16,9 @@ from lingbot_cli.run.loading import telling
 from lingbot_cli.run.progress import Meter
 from lingbot_cli.run.recipe import metadata_of, recipe_of
 from lingbot_cli.run.request import Prepared, Request
-from lingbot_cli.run.resume import Keeping
+from lingbot_cli.run.resume import Keeping, kept_by
 from lingbot_cli.run.signals import Interruption, ignoring_signals
-from lingbot_cli.run.steps import NOTHING, Past, Step, fresh, steps
+from lingbot_cli.run.steps import NOTHING, Past, Step, steps
 from lingbot_cli.sinks.base import Sink
 from lingbot_cli.sinks.tee import names
 from lingbot_cli.weights.checkpoint import Checkpoint
@@ -76,11 +77,9 @@ class Opened:
             if not is_familiar(self.world, image, height=planned.height, width=planned.width)
         ]
 
-    def steps(self, past: Past | None) -> Iterable[Step]:
-        """The film's chunks, those that earlier runs left taken up."""
-        if past is None and not self.prepared.first:
-            return fresh(self.prepared.controls)
-        past = replace(past or NOTHING, written=self.prepared.first)
+    def steps(self, past: Past, kept: int = 0) -> Iterable[Step]:
+        """The film's chunks, those that earlier runs left taken up; its first `kept` frames are written."""
+        past = replace(past, written=self.prepared.first + kept)
         return steps(self.prepared.controls, past, self.world.preset, self.world.decoder_reach)
 
 
@@ -172,8 +171,13 @@ def perform(
                 precision = precision_of(prepared) if elsewhere is None else None
                 recipe = recipe_of(prepared, precision=precision, kernel=kernel, written=written)
                 film = replace(film, metadata=metadata_of(recipe))
+            past = keeping.take_up(prepared, display) if keeping else NOTHING
+            kept = kept_by(sink, film, past, prepared, display)
+            film = replace(film, kept=kept)
             sink.open(film)
-            meter = Meter(film.fps, len(prepared.controls), film.frames, clock)
+            if keeping:
+                keeping.begin(prepared, past)
+            meter = _meter(prepared, kept, clock)
 
             def count(step: Step) -> None:
                 display.chunk(meter.count(step.shown, prepared.plan.chunks[step.index].keys))
@@ -184,34 +188,35 @@ def perform(
                 stopped.politely = True
                 made = render_remote(elsewhere, prepared, sink, stopped, count, display.warning)
             else:
-                past = keeping.take_up(prepared, display) if keeping else None
                 world = (load or _load_telling(display))(prepared)
                 world = by_kernel(gang.join(world) if gang else world, kernel)
                 opened = Opened(prepared, world, together=together)
                 opened.compile(display)
                 for sentence in opened.strangers():
                     display.warning(sentence)
-                meter = Meter(film.fps, len(prepared.controls), film.frames, clock)
+                meter = _meter(prepared, kept, clock)
                 stopped.politely = True
                 made = render(
-                    opened.steps(past),
+                    opened.steps(past, kept),
                     opened.begin,
                     sink,
                     stopped=gang.agreed(stopped) if gang else stopped,
                     on_chunk=lambda chunk: count(chunk.step),
                     keep=keeping.keeper(prepared) if keeping else None,
                 )
+            made = replace(made, frames=kept + made.frames)
             stopped.check(whole=made.frames == film.frames)
             sink.close()
         except BaseException:
-            kept = sink.abort()
-            if kept is not None:
-                display.warning(f"what was made is kept in {kept}")
+            left = sink.abort()
+            if left is not None:
+                display.warning(f"what was made is kept in {left}")
             raise
         if keeping:
             keeping.finish()
     seconds = clock() - meter.began
-    display.done(Announcement(_done_facts(sink, made, seconds), _done_line(sink, prepared, made, seconds)))
+    facts = _done_facts(sink, made, kept, seconds)
+    display.done(Announcement(facts, _done_line(sink, prepared, made, kept, seconds)))
     return made
 
 
@@ -221,7 +226,7 @@ def follow(prepared: Prepared, gang: Gang) -> None:
         world = by_kernel(gang.join(load(prepared)), kernel_of(prepared, gang.size))
         opened = Opened(prepared, world)
         opened.compile(None)
-        gang.follow(opened.steps(None), opened.begin)
+        gang.follow(opened.steps(NOTHING), opened.begin)
 
 
 def plan_facts(prepared: Prepared) -> dict[str, object]:
@@ -241,21 +246,38 @@ def plan_facts(prepared: Prepared) -> dict[str, object]:
     }
 
 
-def _done_facts(sink: Sink, made: Made, seconds: float) -> dict[str, object]:
+def _meter(prepared: Prepared, kept: int, clock: Callable[[], float]) -> Meter:
+    """Counts what is shown after the first `kept` frames."""
+    planned = prepared.plan
+    before = sum(chunk.start + chunk.frames <= prepared.first + kept for chunk in planned.chunks)
+    return Meter(
+        *(Fraction(planned.fps), len(planned.chunks), planned.frames - prepared.first, clock),
+        chunks_before=before,
+        frames_before=kept,
+    )
+
+
+def _done_facts(sink: Sink, made: Made, kept: int, seconds: float) -> dict[str, object]:
     return {
         "file": sink.name,
         "files": names(sink),
         "frames": made.frames,
+        "kept": kept,
         "chunks": made.chunks,
         "seconds": round(seconds, 3),
-        "fps": round(made.frames / max(seconds, 1e-6), 2),
+        "fps": round(_rate(made, kept, seconds), 2),
         "latents": made.latents,
     }
 
 
-def _done_line(sink: Sink, prepared: Prepared, made: Made, seconds: float) -> str:
+def _done_line(sink: Sink, prepared: Prepared, made: Made, kept: int, seconds: float) -> str:
     name, length = sink.name.removesuffix(":"), made.frames / prepared.plan.fps
+    before = f", {kept} of them before" if kept else ""
     return (
         f"{name}: {made.frames} frames, {length:.1f} s at {prepared.plan.fps} fps, "
-        f"made in {seconds:.1f} s ({made.frames / max(seconds, 1e-6):.1f} fps)"
+        f"made in {seconds:.1f} s ({_rate(made, kept, seconds):.1f} fps{before})"
     )
+
+
+def _rate(made: Made, kept: int, seconds: float) -> float:
+    return (made.frames - kept) / max(seconds, 1e-6)

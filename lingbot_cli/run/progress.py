@@ -30,17 +30,28 @@ class Progress:
 
 
 class Meter:
-    """Counts chunks and frames against a clock; the first chunk starts the rate, so warm-up is left out."""
+    """Counts chunks and frames against a clock; the first chunk starts the rate, so warm-up is left out.
+
+    `chunks_before` and `frames_before` were there before it began.
+    """
 
     def __init__(
-        self, rate: Fraction, chunks: int | None, total: int | None, clock: Callable[[], float]
+        self,
+        rate: Fraction,
+        chunks: int | None,
+        total: int | None,
+        clock: Callable[[], float],
+        *,
+        chunks_before: int = 0,
+        frames_before: int = 0,
     ) -> None:
         self.rate = rate
         self.chunks = chunks
         self.total = total
         self.clock = clock
         self.began = clock()
-        self._done = self._frames = self._first_frames = 0
+        self._before = self._done = chunks_before
+        self._frames = self._first_frames = frames_before
         self._first = self.began
 
     def count(self, frames: int, keys: str = "") -> Progress:
@@ -48,8 +59,8 @@ class Meter:
         now = self.clock()
         self._done += 1
         self._frames += frames
-        if self._done == 1:
-            self._first, self._first_frames = now, frames
+        if self._done == self._before + 1:
+            self._first, self._first_frames = now, self._frames
             fps = frames / max(now - self.began, 1e-6)
         else:
             fps = (self._frames - self._first_frames) / max(now - self._first, 1e-6)

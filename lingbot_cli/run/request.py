@@ -106,7 +106,9 @@ class Prepared:
             if self.first <= marker.start < self.plan.frames
         )
         fps, frames = Fraction(self.plan.fps), self.plan.frames - self.first
-        return FilmInfo(self.plan.height, self.plan.width, fps, frames, markers)
+        settings = self.request.settings
+        variant = f"from frame {self.first}, decoded in {settings.decode} by {settings.tiny_decoder}"
+        return FilmInfo(self.plan.height, self.plan.width, fps, frames, markers, variant=variant)
 
     def summary(self) -> str:
         """The film and its settings, a line for each that is not the preset's, and what the world is not."""

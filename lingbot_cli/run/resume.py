@@ -11,6 +11,7 @@ from lingbot_cli.run.identity import facts, told
 from lingbot_cli.run.job import Chunk
 from lingbot_cli.run.request import Prepared
 from lingbot_cli.run.steps import NOTHING, Past
+from lingbot_cli.sinks.base import FilmInfo, Sink
 from lingbot_cli.timeline.times import Grid, Time
 
 
@@ -39,7 +40,7 @@ class Keeping:
             )
 
     def take_up(self, prepared: Prepared, display: Display) -> Past:
-        """What earlier runs left that this film goes on from; the trail is ready for its next chunk."""
+        """What earlier runs left that this film goes on from."""
         past = None
         if self.resume or self.fork_at is not None:
             past = self.trail.past(facts(prepared), told(prepared), fork=self._fork(prepared))
@@ -50,9 +51,11 @@ class Keeping:
                 display.warning(
                     "--resume fast: memory is rebuilt approximately, what follows is not bit-equal"
                 )
-        past = past or NOTHING
+        return past or NOTHING
+
+    def begin(self, prepared: Prepared, past: Past) -> None:
+        """Make ready to keep what follows; only now does what is not taken up go."""
         self.trail.begin(facts(prepared), past.chunks)
-        return past
 
     def keeper(self, prepared: Prepared) -> Callable[[Chunk], None]:
         """What keeps each chunk that was made."""
@@ -77,3 +80,20 @@ class Keeping:
 
 def _chunks(count: int) -> str:
     return f"{count} chunk{'s' if count > 1 else ''}"
+
+
+def kept_by(sink: Sink, film: FilmInfo, past: Past, prepared: Prepared, display: Display) -> int:
+    """How many of the film's first frames every output has from an earlier run; a word on those that have none.
+
+    They must show chunks that are taken up; the last frame is always written anew, so that something is.
+    """
+    made = sum(control.frames for control in prepared.controls[: past.chunks]) - prepared.first
+    shown = prepared.plan.frames - prepared.first
+    limit = min(made, shown - 1)
+    if limit <= 0:
+        return 0
+    there = sink.keeps(film, limit)
+    for name, frames in there.items():
+        if not frames:
+            display.note(f"{name} cannot be gone on with and is encoded again from its first frame")
+    return min(there.values(), default=limit)

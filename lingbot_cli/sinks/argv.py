@@ -20,12 +20,13 @@ def encode_argv(
     quality: str = "web",
     crf: int | None = None,
     metadata_fd: int | None = None,
+    first: int = 0,
 ) -> list[str]:
-    """Return the command that reads raw RGB frames on standard input and writes the film to `url`."""
-    notes = ("-f", "ffmetadata", "-i", f"pipe:{metadata_fd}") if metadata_fd is not None else ()
-    # The notes come first: probing the frames waits for the first of them.
-    video = 1 if notes else 0
-    use_notes = ("-map_metadata", "0", "-map_chapters", "0") if notes else ("-map_metadata", "-1")
+    """Return the command that reads raw RGB frames on standard input and writes the film to `url`.
+
+    `first`: the number of the first picture of a sequence.
+    """
+    notes, video, told = use_notes(metadata_fd)
     piped = url.startswith("pipe:")
     container_args = container.piped if piped and container.piped is not None else container.args
     return [
@@ -34,15 +35,24 @@ def encode_argv(
         *notes,
         *("-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{film.width}x{film.height}"),
         *("-framerate", str(film.fps), "-i", "pipe:0"),
-        *("-map", f"{video}:v", *use_notes),
+        *("-map", f"{video}:v", *told),
         *("-vf", _filters(film, codec)),
         *("-c:v", codec.encoder, "-pix_fmt", codec.pixels),
         *("-g", str(keyframe_distance(film.fps)), "-fps_mode", "passthrough"),
         *codec.args,
         *_quality_args(codec, quality, crf),
         *container_args,
+        *(("-start_number", str(first)) if container.sequence else ()),
         *("-f", container.muxer, url),
     ]
+
+
+def use_notes(metadata_fd: int | None) -> tuple[Sequence[str], int, Sequence[str]]:
+    """Return the input that holds the metadata, the number of the input after it, and what to take from it."""
+    if metadata_fd is None:
+        return (), 0, ("-map_metadata", "-1")
+    # The notes come first: probing the frames waits for the first of them.
+    return ("-f", "ffmetadata", "-i", f"pipe:{metadata_fd}"), 1, ("-map_metadata", "0", "-map_chapters", "0")
 
 
 def _filters(film: FilmInfo, codec: Codec) -> str:

@@ -21,7 +21,8 @@ class FilmInfo:
     """What a sink is told before the first frame.
 
     `fps`: frames a second. `frames`: how many there will be, None while a live run goes on.
-    `metadata`: what the file says about itself, where its format can.
+    `metadata`: what the file says about itself, where its format can. `kept`: how many first frames do not
+    come, for every sink has them. `variant` tells films of the same world apart that show other frames of it.
     """
 
     height: int
@@ -30,12 +31,20 @@ class FilmInfo:
     frames: int | None = None
     chapters: tuple[Chapter, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    kept: int = 0
+    variant: str = ""
 
 
 class Sink(Protocol):
     """Takes one film's frames; opened once, then closed or aborted once. Failures are OutputErrors."""
 
     name: str
+
+    def keeps(self, film: FilmInfo, limit: int) -> dict[str, int]:
+        """How many of the film's first `limit` frames are there from an earlier run, by the name of each output.
+
+        Asked before `open` by who goes on with a film; who does not ask begins anew.
+        """
 
     def open(self, film: FilmInfo) -> None:
         """Make ready to take frames, before anything expensive begins."""

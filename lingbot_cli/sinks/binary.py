@@ -28,8 +28,8 @@ def find_ffmpeg(environ: Mapping[str, str]) -> str:
 
 
 @lru_cache(maxsize=4)
-def _version(path: str) -> tuple[int, int] | None:
-    """Return (major, minor), or None for a build that is named by its date."""
+def version_line(path: str) -> str:
+    """Return what an ffmpeg says first of itself."""
     try:
         said = subprocess.run(
             [path, "-version"], capture_output=True, text=True, timeout=30, check=True
@@ -38,7 +38,12 @@ def _version(path: str) -> tuple[int, int] | None:
         raise SetupError(
             f"ffmpeg does not run: {path}: {failure}", hint="set LINGBOT_FFMPEG to a working ffmpeg"
         ) from failure
-    found = re.match(r"ffmpeg version n?(\d+)\.(\d+)", said)
+    return said.partition("\n")[0]
+
+
+def _version(path: str) -> tuple[int, int] | None:
+    """Return (major, minor), or None for a build that is named by its date."""
+    found = re.match(r"ffmpeg version n?(\d+)\.(\d+)", version_line(path))
     return (int(found[1]), int(found[2])) if found else None
 
 

@@ -3,33 +3,36 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.sinks.argv import encode_argv
-from lingbot_cli.sinks.base import FilmInfo, Sink
+from lingbot_cli.sinks.base import Sink
 from lingbot_cli.sinks.binary import find_ffmpeg, working_codec
 from lingbot_cli.sinks.codecs import CODECS
+from lingbot_cli.sinks.encoding import Encoding
 from lingbot_cli.sinks.ffmpeg import FfmpegSink
 from lingbot_cli.sinks.formats import codec_of, ending_says, format_of
+from lingbot_cli.sinks.growth import FileGrowth, Growth, PipeGrowth, SequenceGrowth
 from lingbot_cli.sinks.null import NullSink
-from lingbot_cli.sinks.piped import PipedEncoder
-from lingbot_cli.sinks.place import FilePlace, FolderPlace, PipePlace, Place
-from lingbot_cli.sinks.process import Encoder
+from lingbot_cli.sinks.place import FilePlace
+from lingbot_cli.sinks.sequence import FolderPlace
 from lingbot_cli.sinks.tee import TeeSink
 
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """How films are to be written: what --quality, --codec, --crf, --format and --overwrite say."""
+    """How films are to be written: what --quality, --codec, --crf, --format and --overwrite say.
+
+    `keep` is a folder for what it takes to go on with them after an interruption.
+    """
 
     quality: str = "web"
     codec: str | None = None
     crf: int | None = None
     format: str | None = None
     overwrite: bool = False
+    keep: Path | None = None
 
 
 def choose_sinks(
@@ -59,27 +62,17 @@ def choose_sink(
     codec = CODECS[working_codec(ffmpeg, codec_name)]
     if options.crf is not None and not codec.quality:
         raise UsageError(f"--crf {options.crf}: {codec.encoder} has no such setting", hint="leave --crf out")
-    place: Place
+    encoding = Encoding(ffmpeg, container, codec, options.quality, options.crf)
+    path = Path(target)
     if target == "-":
         if container.piped is None or stdout is None:
             raise UsageError(
                 f"{container.muxer} cannot be written to standard output", hint="use --format y4m"
             )
-        place = PipePlace()
-    elif container.sequence:
-        place = FolderPlace(Path(target), overwrite=options.overwrite)
+        return FfmpegSink("standard output", PipeGrowth(encoding, stdout), tells=container.tells)
+    growth: Growth
+    if container.sequence:
+        growth = SequenceGrowth(FolderPlace(path, overwrite=options.overwrite), encoding, options.keep)
     else:
-        place = FilePlace(Path(target), overwrite=options.overwrite)
-
-    def argv(film: FilmInfo, url: str, metadata_fd: int | None) -> list[str]:
-        return encode_argv(
-            *(ffmpeg, film, container, codec),
-            url=url,
-            quality=options.quality,
-            crf=options.crf,
-            metadata_fd=metadata_fd,
-        )
-
-    name = "standard output" if target == "-" else os.fspath(target)
-    start = Encoder if stdout is None or target != "-" else partial(PipedEncoder, output=stdout)
-    return FfmpegSink(name, place, argv, tells=container.tells, start=start)
+        growth = FileGrowth(FilePlace(path, overwrite=options.overwrite), encoding, options.keep)
+    return FfmpegSink(os.fspath(target), growth, tells=container.tells)

@@ -1,15 +1,14 @@
 """A sink that encodes with ffmpeg, under a partial name until the film is whole."""
 
 import contextlib
-from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
 from lingbot_cli.errors import LingbotError, OutputError
 from lingbot_cli.sinks.argv import metadata_text
 from lingbot_cli.sinks.base import FilmInfo
-from lingbot_cli.sinks.place import Place
+from lingbot_cli.sinks.growth import Growth
+from lingbot_cli.sinks.joint import Joint
 from lingbot_cli.sinks.process import Encoder
 
 _HELD = 8  # frames an encoder may hold back: with a fragment not yet written, less than a second
@@ -18,37 +17,33 @@ _PATIENCE = 1.5  # seconds an interrupted encoder gets to finish the partial fil
 
 
 class FfmpegSink:
-    """`argv(film, url, metadata_fd)` is the command; `start` runs it as an Encoder."""
+    """Feeds what `growth` starts. `tells`: whether the film carries metadata and chapters."""
 
-    def __init__(
-        self,
-        name: str,
-        place: Place,
-        argv: Callable[[FilmInfo, str, int | None], list[str]],
-        *,
-        tells: bool,
-        start: Callable[..., Encoder] = Encoder,
-    ) -> None:
+    def __init__(self, name: str, growth: Growth, *, tells: bool) -> None:
         self.name = name
-        self._place = place
-        self._argv = argv
+        self._growth = growth
         self._tells = tells
-        self._start = start
-        self._encoder: Encoder | None = None
-        self._ready = False
+        self._encoder: Encoder | Joint | None = None
+        self._begun = False
         self._shape = (0, 0, 3)
+        self._skip = 0  # frames that come for other sinks, and are here already
         self._written = 0
+
+    def keeps(self, film: FilmInfo, limit: int) -> dict[str, int]:
+        self._growth.find(film, limit)
+        return {self.name: self._growth.kept}
 
     def open(self, film: FilmInfo) -> None:
-        self._place.prepare()
-        self._ready = True
         self._shape = (film.height, film.width, 3)
+        self._skip = self._growth.kept - film.kept
         self._written = 0
         notes = metadata_text(film) if self._tells and (film.metadata or film.chapters) else None
-        self._encoder = self._start(partial(self._argv, film, self._place.url), notes=notes)
+        self._growth.prepare(film)
+        self._begun = True
+        self._encoder = self._growth.start(film, notes)
 
     @property
-    def encoder(self) -> Encoder:
+    def encoder(self) -> Encoder | Joint:
         if self._encoder is None:
             raise RuntimeError("the sink is not open")
         return self._encoder
@@ -56,35 +51,40 @@ class FfmpegSink:
     def write(self, frames: np.ndarray) -> None:
         if frames.dtype != np.uint8 or frames.shape[1:] != self._shape:
             raise ValueError(f"frames are {frames.dtype} {frames.shape}, the film is uint8 {self._shape}")
+        there = min(self._skip, len(frames))
+        self._skip -= there
         with self._naming_the_film():
-            self.encoder.write(frames)
-        self._written += len(frames)
+            self.encoder.write(frames[there:])
+        self._written += len(frames) - there
         # What lies in pipes and queues is lost when the encoder is killed.
         self.encoder.settle(self._written - _HELD, _SETTLING)
+        self._growth.advance()
 
     def check(self) -> None:
         with self._naming_the_film():
             self.encoder.check()
+            self._growth.advance()
 
     def close(self) -> None:
         with self._naming_the_film():
             self.encoder.finish(timeout=None)
             if self.encoder.encoded != self._written:
                 raise OutputError(f"{self.encoder.encoded} of {self._written} frames were encoded")
-            self._place.commit()
+            self._growth.advance()
+            self._growth.commit()
 
     def abort(self) -> str | None:
+        if not self._begun:
+            return None
         if self._encoder is not None:
             with contextlib.suppress(LingbotError):
                 self._encoder.finish(timeout=_PATIENCE)
-        kept = self._place.partial
-        if kept is None or not self._ready:
-            return None
-        if self._written == 0:
-            with contextlib.suppress(OSError):
-                kept.rmdir() if kept.is_dir() else kept.unlink()
-            return None
-        return str(kept)
+        with contextlib.suppress(LingbotError):
+            self._growth.advance()
+        empty = self._written == 0 and self._growth.kept == 0
+        with contextlib.suppress(OSError):
+            self._growth.abandon(empty=empty)
+        return None if empty or self._growth.partial is None else str(self._growth.partial)
 
     @contextlib.contextmanager
     def _naming_the_film(self):  # type: ignore[no-untyped-def]

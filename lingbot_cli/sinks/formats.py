@@ -9,8 +9,9 @@ LOSSLESS = frozenset(name for name, codec in CODECS.items() if codec.lossless)
 QUALITIES = ("web", "master", "draft")
 
 _RECOVERABLE = ("-flush_packets", "1")
-_NUMBERED = ("-start_number", "0", "-atomic_writing", "1")
+_NUMBERED = ("-atomic_writing", "1")
 _CLUSTERS = ("-cluster_time_limit", "250", *_RECOVERABLE)
+_CLUSTER_A_FRAME = ("-cluster_size_limit", "1", *_RECOVERABLE)
 _H264_FIRST = (
     "h264",
     "x264",
@@ -31,7 +32,8 @@ class Format:
 
     `codecs`: names from the codec table or its families, the usual one first. `master`: the lossless
     codec. `args` keep a half-written file playable; `piped` replace them where the output cannot seek.
-    `tells`: whether the file can carry metadata and chapters. `sequence`: one file a frame.
+    `tells`: whether the file can carry metadata and chapters. `sequence`: one file a frame. `segment`: args
+    that send each packet on at once, for a film that goes on where it was; None when it cannot.
     """
 
     muxer: str
@@ -42,6 +44,7 @@ class Format:
     piped: tuple[str, ...] | None = None
     tells: bool = False
     sequence: bool = False
+    segment: tuple[str, ...] | None = None
 
 
 FORMATS = {
@@ -50,21 +53,34 @@ FORMATS = {
         args=("-movflags", "+hybrid_fragmented+use_metadata_tags", "-frag_duration", "250000", *_RECOVERABLE),
         piped=("-movflags", "+frag_keyframe+empty_moov+default_base_moof", "-frag_duration", "250000"),
         tells=True,
+        segment=("-movflags", "+frag_every_frame+empty_moov+default_base_moof", "-flush_packets", "1"),
     ),
     "mkv": Format(
         *("matroska", (".mkv",), (*_H264_FIRST, "vp9", "ffv1"), "ffv1"),
         args=_CLUSTERS,
         piped=_CLUSTERS,
         tells=True,
+        segment=_CLUSTER_A_FRAME,
     ),
-    "webm": Format("webm", (".webm",), ("vp9", "av1"), None, args=_CLUSTERS, piped=_CLUSTERS, tells=True),
+    "webm": Format(
+        *("webm", (".webm",), ("vp9", "av1"), None),
+        args=_CLUSTERS,
+        piped=_CLUSTERS,
+        tells=True,
+        segment=_CLUSTER_A_FRAME,
+    ),
     "gif": Format("gif", (".gif",), ("gif",), None, args=_RECOVERABLE, piped=_RECOVERABLE),
     "webp": Format(
         "webp", (".webp",), ("webp", "webp-lossless"), "webp-lossless", args=("-loop", "0", *_RECOVERABLE)
     ),
     "png": Format("image2", (".png",), ("png",), "png", args=_NUMBERED, sequence=True),
     "jpeg": Format("image2", (".jpg", ".jpeg"), ("jpeg",), None, args=_NUMBERED, sequence=True),
-    "y4m": Format("yuv4mpegpipe", (".y4m",), ("yuv",), None, args=_RECOVERABLE, piped=_RECOVERABLE),
+    "y4m": Format(
+        *("yuv4mpegpipe", (".y4m",), ("yuv",), None),
+        args=_RECOVERABLE,
+        piped=_RECOVERABLE,
+        segment=_RECOVERABLE,
+    ),
     "rgb": Format("rawvideo", (".rgb",), ("rgb",), "rgb", args=_RECOVERABLE, piped=_RECOVERABLE),
 }
 

@@ -13,6 +13,9 @@ class NullSink:
     def __init__(self) -> None:
         self.frames = 0
 
+    def keeps(self, film: FilmInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
+        return {}
+
     def open(self, film: FilmInfo) -> None:  # noqa: ARG002
         self.frames = 0
 

@@ -39,10 +39,17 @@ class OverlaySink:
         self._scale = 1
         self._frame = 0
 
+    def keeps(self, film: FilmInfo, limit: int) -> dict[str, int]:
+        return self._sink.keeps(self._drawn(film), limit)
+
     def open(self, film: FilmInfo) -> None:
-        self._frame = 0
+        self._frame = film.kept
+        self._sink.open(self._drawn(film))
+
+    def _drawn(self, film: FilmInfo) -> FilmInfo:
         self._scale = -(-_READABLE // film.height) if self._enlarge and film.height < _READABLE else 1
-        self._sink.open(replace(film, height=film.height * self._scale, width=film.width * self._scale))
+        height, width = film.height * self._scale, film.width * self._scale
+        return replace(film, height=height, width=width, variant=f"{film.variant} with captions")
 
     def write(self, frames: np.ndarray) -> None:
         large = frames.repeat(self._scale, axis=1).repeat(self._scale, axis=2)

@@ -1,27 +1,13 @@
 """Where an encoder writes, and how what it wrote gets its final name: never before it is whole."""
 
-import glob
 import os
 import re
 from pathlib import Path
-from typing import Protocol
 
 from lingbot_cli.errors import OutputError, UsageError
+from lingbot_cli.sinks.kept import Kept
 
-_NUMBER = re.compile(r"%0?\d*d")
-
-
-class Place(Protocol):
-    """`url` is what ffmpeg opens; `partial` is where an unfinished film lies, None on a pipe."""
-
-    url: str
-    partial: Path | None
-
-    def prepare(self) -> None:
-        """Check that the output can be written, and clear an older partial one away."""
-
-    def commit(self) -> None:
-        """Give the finished film its name."""
+NUMBER = re.compile(r"%0?\d*d")
 
 
 def partial_name(path: Path) -> Path:
@@ -32,34 +18,71 @@ def partial_name(path: Path) -> Path:
 def copy_name(target: str, what: str) -> str:
     """Return the name of another version of an output: film.mp4 → film.WHAT.mp4, a/%05d.png → a.WHAT/%05d.png."""
     path = Path(target)
-    if _NUMBER.search(path.name):
-        return str(_folder_beside(path.parent, what) / path.name)
+    if is_sequence(path):
+        return str(folder_beside(path.parent, what) / path.name)
     return str(path.with_name(f"{path.stem}.{what}{path.suffix}"))
 
 
 class FilePlace:
-    """One file, beside its final name until it is whole."""
+    """One file, beside its final name until it is whole.
+
+    `kept` finds it again in a later run; `growing` is what the encoder writes to.
+    """
 
     def __init__(self, path: Path, *, overwrite: bool) -> None:
         self.path = path
         self.overwrite = overwrite
-        self.partial: Path | None = partial_name(path)
-        self.url = f"file:{self.partial.absolute()}"
+        self.partial = partial_name(path)
+        self.kept: Kept | None = None
+        self.growing = self.partial
+
+    @property
+    def url(self) -> str:
+        """What ffmpeg opens."""
+        return f"file:{self.growing.absolute()}"
 
     def prepare(self) -> None:
-        check_folder(self.path.parent)
-        _check_free(self.path, self.path.exists(), self.overwrite)
-        assert self.partial is not None
+        """Check that the output can be written, and clear an older partial one away."""
+        self._check()
         try:
             # An encoder that outlived its killed run may still hold the old one open.
             self.partial.unlink(missing_ok=True)
             self.partial.write_bytes(b"")
         except OSError as failure:
             raise OutputError(f"{self.partial} cannot be written: {failure.strerror}") from failure
+        if self.kept is not None:
+            self.kept.forget()
+            self.kept.link(self.partial)
+        self.growing = self.partial
+
+    def prepare_longer(self, frames: int) -> Path:
+        """Make ready to go on after the first `frames` frames, in another file; return the one that has them.
+
+        Until `take_over` what an earlier run left stays as it is.
+        """
+        assert self.kept is not None
+        self._check()
+        left, fresh = self.kept.limit(frames), self.kept.fresh
+        try:
+            fresh.unlink(missing_ok=True)
+            fresh.write_bytes(b"")
+        except OSError as failure:
+            raise OutputError(f"{fresh} cannot be written: {failure.strerror}") from failure
+        self.growing = fresh
+        return left
+
+    def take_over(self) -> None:
+        """Let the longer film, which now has all that was kept, be the partial one."""
+        assert self.kept is not None
+        try:
+            self.kept.link(self.kept.fresh)
+            self.kept.fresh.replace(self.partial)
+        except OSError as failure:
+            raise OutputError(f"{self.partial} cannot be written: {failure.strerror}") from failure
 
     def commit(self) -> None:
-        assert self.partial is not None
-        _check_free(self.path, self.path.exists(), self.overwrite)
+        """Give the finished film its name."""
+        check_free(self.path, self.path.exists(), self.overwrite)
         try:
             with self.partial.open("rb+") as written:
                 os.fsync(written.fileno())
@@ -67,68 +90,25 @@ class FilePlace:
         except OSError as failure:
             raise OutputError(f"{self.path} could not be finished: {failure.strerror}") from failure
 
-
-class FolderPlace:
-    """A numbered sequence, gathered in a folder of its own until it is whole: a/%05d.png → a.partial/."""
-
-    def __init__(self, pattern: Path, *, overwrite: bool) -> None:
-        if len(_NUMBER.findall(pattern.name)) != 1:
-            raise UsageError(
-                f"-o {pattern}: a sequence is named by one number in its file name",
-                hint=f"for example {pattern.parent / ('%05d' + pattern.suffix)}",
-            )
-        self.pattern = pattern
-        self.folder = pattern.parent
-        self.overwrite = overwrite
-        self.partial: Path | None = _folder_beside(self.folder, "partial")
-        self.url = f"{str(self.partial.absolute()).replace('%', '%%')}/{pattern.name}"
-
-    def prepare(self) -> None:
-        assert self.partial is not None
-        check_folder(self.folder.absolute().parent)
-        _check_free(self.pattern, bool(_frames(self.folder, self.pattern.name)), self.overwrite)
-        try:
-            self.partial.mkdir(exist_ok=True)
-            for old in _frames(self.partial, self.pattern.name):
-                old.unlink()
-        except OSError as failure:
-            raise OutputError(f"{self.partial} cannot be written: {failure.strerror}") from failure
-
-    def commit(self) -> None:
-        assert self.partial is not None
-        try:
-            self.folder.mkdir(exist_ok=True)
-            for old in _frames(self.folder, self.pattern.name):
-                old.unlink()
-            for frame in _frames(self.partial, self.pattern.name):
-                frame.replace(self.folder / frame.name)
-            self.partial.rmdir()
-        except OSError as failure:
-            raise OutputError(f"{self.pattern} could not be finished: {failure.strerror}") from failure
+    def _check(self) -> None:
+        check_folder(self.path.parent)
+        check_free(self.path, self.path.exists(), self.overwrite)
 
 
-class PipePlace:
-    """Standard output: nothing to name, nothing to keep."""
-
-    url = "pipe:1"
-    partial: Path | None = None
-
-    def prepare(self) -> None:
-        return None
-
-    def commit(self) -> None:
-        return None
+def is_sequence(path: Path) -> bool:
+    """Whether a name stands for many: it has a number in it."""
+    return NUMBER.search(path.name) is not None
 
 
-def _frames(folder: Path, pattern: str) -> list[Path]:
-    """List the files in `folder` that a numbered pattern names, in order."""
-    before, after = _NUMBER.split(pattern)
-    named = re.compile(rf"{re.escape(before)}\d+{re.escape(after)}")
-    found = folder.glob(f"{glob.escape(before)}*{glob.escape(after)}")
-    return sorted(path for path in found if named.fullmatch(path.name))
+def numbered(folder: Path, pattern: str) -> dict[int, Path]:
+    """The files in `folder` that a numbered pattern names, in order, by their numbers."""
+    before, after = NUMBER.split(pattern)
+    named = re.compile(rf"{re.escape(before)}(\d+){re.escape(after)}")
+    found = ((named.fullmatch(path.name), path) for path in folder.glob("*"))
+    return dict(sorted((int(match[1]), path) for match, path in found if match))
 
 
-def _folder_beside(folder: Path, what: str) -> Path:
+def folder_beside(folder: Path, what: str) -> Path:
     """Return frames.WHAT beside frames/; a sequence that lies in the working folder gets it there."""
     return folder.with_name(f"{folder.name}.{what}") if folder.name else Path(f"frames.{what}")
 
@@ -143,6 +123,7 @@ def check_folder(folder: Path) -> None:
         raise OutputError(f"the folder {folder} cannot be written to")
 
 
-def _check_free(path: Path, taken: bool, overwrite: bool) -> None:
+def check_free(path: Path, taken: bool, overwrite: bool) -> None:
+    """Raise UsageError when a name is taken and nobody said that it may be."""
     if taken and not overwrite:
         raise UsageError(f"{path} exists already", hint="choose another name, or say --overwrite")

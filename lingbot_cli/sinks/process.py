@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -26,7 +26,8 @@ class Encoder:
     """One running ffmpeg. It has its own session, so a Ctrl-C in the terminal reaches only us.
 
     `argv` makes the command once the number of the metadata's file descriptor is known; `notes` is the
-    metadata it reads there. `output` is where its standard output goes, None for nowhere.
+    metadata it reads there. `output` is where its standard output goes, None for nowhere. `holding`: an
+    open file that stays locked while it lives.
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class Encoder:
         *,
         notes: str | None = None,
         output: BinaryIO | None = None,
+        holding: BinaryIO | None = None,
     ) -> None:
         self.encoded = 0
         self._news = threading.Condition()
         self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
         with contextlib.ExitStack() as files:
+            held = None if holding is None else holding.fileno()
             fd = None
             if notes is not None:
                 # Nameless, so a killed run leaves nothing behind.
@@ -53,7 +56,7 @@ class Encoder:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL if output is None else output,
                     stderr=subprocess.PIPE,
-                    pass_fds=() if fd is None else (fd,),
+                    pass_fds=[each for each in (fd, held) if each is not None],
                     start_new_session=True,
                     bufsize=0,
                 )
@@ -61,6 +64,12 @@ class Encoder:
                 raise OutputError(f"ffmpeg could not be started: {failure}") from failure
         self._drain = threading.Thread(target=self._read_chatter, name="ffmpeg stderr", daemon=True)
         self._drain.start()
+
+    @property
+    def input(self) -> BinaryIO:
+        """Its standard input."""
+        assert self._child.stdin is not None
+        return cast(BinaryIO, self._child.stdin)
 
     def _read_chatter(self) -> None:
         """Keep the last lines and the count of encoded frames; forget the rest."""
@@ -112,6 +121,12 @@ class Encoder:
         self._drain.join(timeout=5)
         if code != 0:
             raise self.failure()
+
+    def ends_within(self, seconds: float) -> bool:
+        """Wait for its end, but not longer."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(seconds)
+        return self._child.returncode is not None
 
     def stop(self) -> None:
         """End ffmpeg now: politely, then not."""

@@ -14,6 +14,9 @@ class TeeSink:
         self.sinks = tuple(sinks)
         self.name = ", ".join(sink.name for sink in self.sinks if sink.name)
 
+    def keeps(self, film: FilmInfo, limit: int) -> dict[str, int]:
+        return {name: frames for sink in self.sinks for name, frames in sink.keeps(film, limit).items()}
+
     def open(self, film: FilmInfo) -> None:
         opened: list[Sink] = []
         try:

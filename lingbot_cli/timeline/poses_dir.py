@@ -64,14 +64,19 @@ def read_poses(
     return track
 
 
-def write_poses(track: Track, folder: str | Path) -> list[Path]:
-    """Write the camera of every video frame of a film to a folder; the files written, in order."""
+def write_poses(track: Track, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
+    """Write the camera of every video frame of a film to a folder; the files written, in order.
+
+    Errors: UsageError when one of them is there and not to be overwritten; OutputError.
+    """
     root = Path(folder)
     count = track.frames
     # The last chunk also sees where the camera is in its surplus, after the film's last frame.
     after = track.poses[count:].tolist()
     fixed = {"fps": track.grid.fps, "scale": "fixed", "after": after}
     made = [root / POSES, root / INTRINSICS, root / ACTION, root / SETTINGS]
+    if not overwrite and (there := [path for path in made if path.exists()]):
+        raise UsageError(f"{there[0]} exists already", hint="choose another folder, or say --overwrite")
     try:
         root.mkdir(parents=True, exist_ok=True)
         np.save(made[0], track.poses[:count])

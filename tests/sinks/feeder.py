@@ -1,17 +1,19 @@
 """A renderer that can be killed: feeds one sink with counted frames, chunk by chunk, and says how far it is.
 
-Run as `python -m tests.sinks.feeder TARGET WIDTH HEIGHT CHUNKS`; prints the encoder's process id, then the
-number of frames after every chunk.
+Run as `python -m tests.sinks.feeder TARGET WIDTH HEIGHT CHUNKS [KEEP]`; with KEEP, a folder, it goes on where an
+earlier run was. Prints the encoder's process id, then the number of frames after every chunk.
 """
 
 import os
 import sys
 import time
+from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 
-from lingbot_cli.sinks.base import FilmInfo
+from lingbot_cli.sinks.base import Chapter, FilmInfo
 from lingbot_cli.sinks.choose import OutputOptions, choose_sink
 
 CHUNK = 12
@@ -27,13 +29,21 @@ def frames(first: int, count: int, height: int, width: int) -> np.ndarray:
 
 def main() -> None:
     """Feed, and finish if nobody kills us."""
-    target, width, height, chunks = sys.argv[1], *map(int, sys.argv[2:])
-    sink = choose_sink(target, OutputOptions(), os.environ)
-    sink.open(FilmInfo(height, width, Fraction(16), CHUNK * chunks, metadata={"comment": "fed"}))
-    print(sink.encoder._child.pid, flush=True)
-    for chunk in range(chunks):
-        sink.write(frames(chunk * CHUNK, CHUNK, height, width))
-        print((chunk + 1) * CHUNK, flush=True)
+    target, width, height, chunks = sys.argv[1], *map(int, sys.argv[2:5])
+    keep = Path(sys.argv[5]) if len(sys.argv) > 5 else None
+    total = CHUNK * chunks
+    film = FilmInfo(height, width, Fraction(16), total, (Chapter(30, "half"),), {"comment": "fed"})
+    sink = choose_sink(target, OutputOptions(keep=keep), os.environ)
+    kept = 0 if keep is None else sink.keeps(film, total - 1)[target]
+    sink.open(replace(film, kept=kept))
+    encoder = sink.encoder
+    print(getattr(encoder, "_join", encoder)._child.pid, flush=True)
+    done = kept
+    while done < total:
+        more = min(CHUNK, total - done)
+        sink.write(frames(done, more, height, width))
+        done += more
+        print(done, flush=True)
         time.sleep(REST)
     sink.close()
     print("closed", flush=True)

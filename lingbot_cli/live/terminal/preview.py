@@ -33,6 +33,9 @@ class TerminalPreview:
         self._thread: threading.Thread | None = None
         self.shown = False
 
+    def keeps(self, film: FilmInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
+        return {}
+
     def open(self, film: FilmInfo) -> None:
         self._frames = collections.deque(maxlen=max(1, round(_SECONDS * film.fps)))
         self._period = 1 / float(film.fps)

@@ -1,0 +1,51 @@
+"""How frames become a file."""
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lingbot_cli.sinks.argv import encode_argv
+from lingbot_cli.sinks.base import FilmInfo
+from lingbot_cli.sinks.binary import version_line
+from lingbot_cli.sinks.codecs import Codec
+from lingbot_cli.sinks.cut import Cut, find_cut, read_packets
+from lingbot_cli.sinks.formats import Format
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """The program, the container, the codec, and how good it is to be."""
+
+    ffmpeg: str
+    container: Format
+    codec: Codec
+    quality: str = "web"
+    crf: int | None = None
+
+    def argv(self, film: FilmInfo, url: str, metadata_fd: int | None = None, *, first: int = 0) -> list[str]:
+        """The command that encodes a film, or the pictures of a sequence from number `first` on."""
+        return encode_argv(
+            *(self.ffmpeg, film, self.container, self.codec),
+            url=url,
+            quality=self.quality,
+            crf=self.crf,
+            metadata_fd=metadata_fd,
+            first=first,
+        )
+
+    def segment_argv(self, film: FilmInfo) -> list[str]:
+        """The command that encodes what another ffmpeg puts behind the beginning of a film."""
+        container = replace(self.container, piped=self.container.segment)
+        return replace(self, container=container).argv(film, "pipe:1")
+
+    def key(self, film: FilmInfo, name: str) -> str:
+        """A short name that two runs share when their frames and packets fit behind each other, as `name`."""
+        said = [name, film.variant, version_line(self.ffmpeg), *self.argv(film, "")]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
+
+    def cut(self, left: Path, film: FilmInfo, limit: int) -> Cut | None:
+        """Where a file of this encoding can be gone on with, within its first `limit` frames."""
+        if self.container.segment is None:
+            return None
+        return find_cut(left, read_packets(self.ffmpeg, left), film.fps, limit)
