@@ -32,13 +32,13 @@ def actors(mark):
     return found
 
 
-def run(child, on_progress):
-    films, waiting = {}, True
+def run(child, on_progress, after=1):
+    films, told = {}, 0
     with child:
         for line in child.stdout:
             said = json.loads(line)
-            if said["event"] == "progress" and waiting:
-                waiting = False
+            told += said["event"] == "progress"
+            if said["event"] == "progress" and told == after:
                 on_progress()
             if said["event"] == "film":
                 films[said["film"]] = said
@@ -63,6 +63,23 @@ def test_a_killed_worker_s_film_is_made_elsewhere_bit_equal(shop, mark):
         name: film["latents"] for name, film in local.items()
     }
     assert not actors(mark)
+
+
+def test_a_signal_stops_the_render_keeps_its_partial_and_it_goes_on(shop, mark, decode):
+    jobs = shop.jobs({"seed": 1}, moves="w-4000")
+    child = shop.start(jobs, "--on", "ray", "--jobs", "1")
+    code, films = run(child, lambda: os.kill(child.pid, signal.SIGINT), after=4)
+    assert code == 130
+    assert [film["status"] for film in films.values()] == ["stopped"]
+    assert not actors(mark)
+    out = shop.folder / "out"
+    chunks = len(list((out / "a-1.mp4.resume").glob("*.safetensors")))
+    assert chunks >= 1
+    assert len(decode(out / "a-1.partial.mp4", 32, 32)) >= 1
+    assert not (out / "a-1.mp4").exists()
+    _, films = shop.batch(shop.jobs({"seed": 1}, moves="w-57"))
+    assert films["a-1.mp4"]["status"] == "made"
+    assert len(decode(out / "a-1.mp4", 32, 32)) == 57
 
 
 def test_films_come_back_from_nodes_that_share_no_folder(shop, mark):
