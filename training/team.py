@@ -2,6 +2,9 @@
 
 import csv
 import os
+import signal
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -24,8 +27,10 @@ def together(workers: int, work: Callable[..., None], *rest: Any) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    meeting = Path(f"/tmp/lingbot-team-{os.getpid()}")
-    torch.multiprocessing.spawn(_member, (workers, f"file://{meeting}", work, rest), nprocs=workers)
+    meeting = Path(tempfile.gettempdir()) / f"lingbot-team-{os.getpid()}"
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nobody is left behind
+    everyone = (workers, f"file://{meeting}", work, rest)
+    torch.multiprocessing.spawn(_member, everyone, nprocs=workers, daemon=True)
     meeting.unlink(missing_ok=True)
 
 
