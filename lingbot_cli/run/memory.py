@@ -6,8 +6,9 @@ from lingbot_cli.run.preview import setup_of
 from lingbot_cli.run.request import Prepared, Request
 from lingbot_cli.run.show import Show
 from lingbot_cli.weights.checkpoint import Checkpoint
+from lingbot_cli.weights.fits import check_fits, roomiest
 from lingbot_cli.weights.load import pick_precision
-from lingbot_cli.weights.memory import Setup, check_fits, roomiest
+from lingbot_cli.weights.memory import Setup
 from lingbot_cli.weights.probe import free_ram
 from lingbot_cli.world.precision import pick_device
 

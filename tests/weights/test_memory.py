@@ -13,7 +13,8 @@ import pytest
 from lingbot_cli.cli import run
 from lingbot_cli.env import Env
 from lingbot_cli.errors import MemoryShortError
-from lingbot_cli.weights.memory import Setup, check_fits, estimate, parameters, roomiest
+from lingbot_cli.weights.fits import check_fits, roomiest
+from lingbot_cli.weights.memory import Setup, estimate, parameters
 from lingbot_cli.world.presets import PRESETS
 from tests.reference import REFERENCE
 
