@@ -70,6 +70,13 @@ class Gang:
         """Do this process's share of every chunk until the leader ends; nothing is decoded or written."""
         for _ in denoised(steps, begin, self.agreed(lambda: False)):
             pass
+        self.part()
+
+    def part(self) -> None:
+        """Take leave of the others: what still listens for them must not outlive the interpreter."""
+        import torch.distributed as dist
+
+        dist.destroy_process_group()
 
 
 def check_heads(heads: int, count: int) -> None:

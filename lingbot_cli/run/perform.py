@@ -205,6 +205,8 @@ def perform(
                     keep=keeping.keeper(prepared) if keeping else None,
                 )
             made = replace(made, frames=kept + made.frames)
+            if gang:
+                gang.part()
             stopped.check(whole=made.frames == film.frames)
             sink.close()
         except BaseException:

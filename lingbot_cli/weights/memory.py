@@ -10,13 +10,13 @@ PIXELS_AT_ONCE = 1_000_000
 """The VAE's limit of a picture's size times frames, as in `world.vae`."""
 RUNTIME = {"cpu": 295_000_000, "cuda": 700_000_000}
 """What the interpreter with its libraries, or a GPU's context with its workspaces, takes before anything."""
-TEXT_RUNTIME = 125_000_000
+TEXT_RUNTIME = 145_000_000
 """What the library that reads prompts takes, and never gives back; kept prompts do without it."""
 FEATURE_MAPS = {"cpu": 7.0, "cuda": 5.0}
 """How many of its largest feature maps the VAE holds at once, in a residual block's second convolution: the
 block's input, what the first one made, its activation, that joined to the past, the output; on the CPU the output
 is a sum, so its summand too, and the copy with the channels last that it is made from."""
-HEAP_KEEPS = 12
+HEAP_KEEPS = 14
 """How many of the largest maps that never leave the process it was measured to hold beside those in use;
 half as many in a film of one chunk, whose stages do not overlap."""
 UMT5_XXL = 5_680_910_336

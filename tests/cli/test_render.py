@@ -124,7 +124,8 @@ def test_keys_are_drawn_on_a_copy_or_on_the_film(tmp_path, image):
 def test_json_says_how_it_failed(tmp_path, image):
     (tmp_path / "film.mp4").write_text("mine")
     done = lingbot("render", str(image), "--moves", "w-3", *SMALL, "-o", f"{tmp_path}/film.mp4", "--json")
-    plan, error = (json.loads(line) for line in done.stdout.splitlines())
+    said = [each for line in done.stdout.splitlines() if (each := json.loads(line))["event"] != "note"]
+    plan, error = said
     assert (done.code, plan["event"], error["event"]) == (2, "plan", "error")
     assert error["exit_code"] == 2
     assert "exists already" in error["message"]
