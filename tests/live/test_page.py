@@ -2,19 +2,27 @@
 
 import urllib.error
 import urllib.request
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from websockets.exceptions import InvalidStatus
 
+from lingbot_cli.image import framed
 from lingbot_cli.live.guard import Rules
 from lingbot_cli.live.hub import Rooms
 from lingbot_cli.live.service import Offer
 from lingbot_cli.timeline.events import Camera
+from lingbot_cli.weights.load import load_world
 from tests.live.chromium import chromium, needs_chromium
 from tests.live.client import client
 from tests.live.conftest import TOKEN, serving
 from tests.live.relay import Narrow
+from tests.looking import moved
 from tests.reference import picture
+
+SAMPLES = Path(__file__).parents[2] / "samples"
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +69,42 @@ def test_keys_turn_the_camera_the_right_way_and_words_change_the_world(browser, 
     assert tab.data()["position"] == before  # what is typed is not walked
     tab.screenshot(tmp_path / "page.png")
     assert (tmp_path / "page.png").stat().st_size > 5000
+
+
+SEEN = """(async () => {
+  const screen = document.getElementById('screen'), seen = {};
+  for (let i = 0; i < 1200 && Object.keys(seen).length < 24; i++) {
+    await new Promise(requestAnimationFrame);
+    const {width, height} = screen;
+    const data = screen.getContext('2d').getImageData(0, 0, width, height).data;
+    seen[document.body.dataset.shown] = [width, Array.from(data.filter((_, n) => n % 4 === 1))];
+  }
+  return seen;
+})()"""
+
+
+def gone(tab):
+    """By how many pixels the shown picture goes to the right in four frames, the middle of several figures."""
+    frames = {int(n): np.array(p, float).reshape(-1, width) for n, (width, p) in tab.ask(SEEN).items()}
+    pairs = [(frames[n], frames[n + 4]) for n in frames if n + 4 in frames]
+    assert len(pairs) >= 4
+    return float(np.median([moved(a, b) for a, b in pairs if a.shape == b.shape]))
+
+
+@needs_chromium
+def test_in_the_world_that_ships_the_pictures_go_the_other_way(browser):
+    first = framed(np.array(Image.open(SAMPLES / "courtyard-day.png").convert("RGB")), 64, 112)
+    offer = Offer(first, "a courtyard at day", height=64, width=112, camera=Camera())
+    with serving(offer=offer, world=load_world()) as served:
+        tab = browser.open(f"http://127.0.0.1:{served.port}/?token={TOKEN}")
+        tab.until("document.body.dataset.shown > 3")
+        assert gone(tab) == 0
+        for key, way in (("l", -1), ("j", 1)):
+            tab.key("keyDown", key)
+            tab.chunks(3)
+            assert 6 <= way * gone(tab) <= 13  # eight degrees
+            tab.key("keyUp", key)
+            tab.chunks(2)
 
 
 @needs_chromium
