@@ -7,8 +7,9 @@ from PIL import ImageFont
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-# Looked for by name where each system keeps its fonts; the one that ships with Pillow has plain Latin only.
+# The one that ships with Pillow, which has plain Latin only, then those that a system may keep under these names.
 _FILES = (
+    "",
     *("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "Arial.ttf"),
     *("NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "PingFang.ttc", "msyh.ttc", "Arial Unicode.ttf"),
 )
@@ -20,11 +21,11 @@ def lettering(text: str, size: int) -> tuple[str, Font]:
 
     Where no font on this machine has a letter, it loses its accents, or becomes a question mark.
     """
+    fonts = (font for file in _FILES if (font := _open(file, size)) is not None)
+    font = next((font for font in fonts if _has(font, text)), None)
+    if font is not None:
+        return text, font
     plain = ImageFont.load_default(size)
-    for file in ("", *_FILES):
-        font = _open(file, size) if file else plain
-        if font is not None and _has(font, text):
-            return text, font
     spread = unicodedata.normalize("NFKD", text)
     known = "".join(letter for letter in spread if not unicodedata.combining(letter))
     return "".join(letter if _has(plain, letter) else "?" for letter in known), plain
@@ -33,7 +34,7 @@ def lettering(text: str, size: int) -> tuple[str, Font]:
 @lru_cache(32)
 def _open(file: str, size: int) -> Font | None:
     try:
-        return ImageFont.truetype(file, size)
+        return ImageFont.truetype(file, size) if file else ImageFont.load_default(size)
     except OSError:
         return None
 
