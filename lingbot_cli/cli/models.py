@@ -100,8 +100,10 @@ def show(
     Example: lingbot models show built-in
     """
     env: Env = ctx.obj
-    absent = next((m for m in known_models(env.environ) if m.name == model and not m.here), None)
-    told = _wanted(absent) if absent else _told(read_checkpoint(model, assets))
+    if model in PUBLISHED and not model_folder(model, env.environ).is_dir():
+        told = _wanted(next(known for known in known_models(env.environ) if known.name == model))
+    else:
+        told = _told(read_checkpoint(model, assets))
     if as_json:
         env.out.print_json(json.dumps(told))
         return
