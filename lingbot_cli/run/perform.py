@@ -125,7 +125,7 @@ def load(asked: Asked, report: "Report | None" = None) -> "World":
 
 
 def _silently(_: str) -> None:
-    """What a follower says is said by the leader."""
+    """Say nothing: a follower's words are the leader's, and a measurement has none."""
 
 
 def _load_telling(display: Display) -> Callable[[Prepared], "World"]:

@@ -16,6 +16,7 @@ from lingbot_cli.weights.names import text_name, vae_name
 from lingbot_cli.weights.prompts import Prompts
 from lingbot_cli.weights.quantised import quantised
 from lingbot_cli.weights.stream import Report, Stored, fill, match, stored_tensors
+from lingbot_cli.weights.tiny import load_tiny_decoder
 from lingbot_cli.world.attention import Attend, attend_all
 from lingbot_cli.world.attention8 import attend8
 from lingbot_cli.world.fp8 import use_fp8, widened
@@ -24,7 +25,6 @@ from lingbot_cli.world.offload import offload
 from lingbot_cli.world.precision import capability_of, pick_device, pick_dtype
 from lingbot_cli.world.presets import Preset
 from lingbot_cli.world.text import TextEncoder, umt5_config, umt5_on_meta
-from lingbot_cli.world.tiny_decoder import TinyDecoder
 from lingbot_cli.world.transformer import Transformer, TransformerConfig
 from lingbot_cli.world.vae import VAE, VAEConfig
 from lingbot_cli.world.world import World
@@ -159,27 +159,6 @@ def transformer_on_meta(
 def activations(precision: str) -> torch.dtype:
     """What a transformer computes in outside its eight-bit products."""
     return torch.bfloat16 if precision == "fp8" else pick_dtype(precision)
-
-
-def load_tiny_decoder(
-    named: str | Path | None, device: torch.device, dtype: torch.dtype
-) -> TinyDecoder | None:
-    """A tiny decoder from a safetensors or `.pth` file, an encoder beside it left out; None when none is named.
-
-    Errors: UsageError where there is no such file, SetupError for one that holds something else.
-    """
-    if named is None:
-        return None
-    file = Path(named)
-    if not file.is_file():
-        raise UsageError(
-            f"--tiny-decoder {file}: no such file", hint="name taew2_1.safetensors or taew2_1.pth"
-        )
-    tensors = {name: each for name, each in stored_tensors(file).items() if name.startswith("decoder.")}
-    with torch.device("meta"):
-        decoder = TinyDecoder()
-    fill(decoder, tensors, part="tiny decoder", device_of=lambda _: device, dtype_of=lambda _: dtype)
-    return decoder.eval()
 
 
 def load_vae(

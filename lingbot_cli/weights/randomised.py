@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.weights.checkpoint import Checkpoint, find
-from lingbot_cli.weights.load import DECODER, attend_by, load_tiny_decoder, transformer_on_meta
+from lingbot_cli.weights.load import DECODER, attend_by, transformer_on_meta
 from lingbot_cli.weights.settings import Settings
+from lingbot_cli.weights.tiny import load_tiny_decoder
 from lingbot_cli.world.fp8 import FP8, SCALE, quantise
 from lingbot_cli.world.precision import pick_device
 from lingbot_cli.world.presets import PRESETS, Preset

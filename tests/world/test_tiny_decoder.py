@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from lingbot_cli.errors import SetupError, UsageError
-from lingbot_cli.weights.load import load_tiny_decoder
+from lingbot_cli.weights.tiny import load_tiny_decoder
 from lingbot_cli.world.session import Session
 from lingbot_cli.world.tiny_decoder import TinyDecoder
 from lingbot_cli.world.vae_layers import Carry
