@@ -82,16 +82,17 @@ def _attention() -> Finding:
     """The kernels that attention really runs with on the best device, tried one by one, and which were taken."""
     import torch
 
-    from lingbot_cli.run.kernel import FILE, remembered
+    from lingbot_cli.run.kernel import FILE
+    from lingbot_cli.run.measured import measured
     from lingbot_cli.world.kernels import working
     from lingbot_cli.world.precision import pick_device
 
     device = pick_device(None)
     names = working(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
-    taken = sorted({str(each["kernel"]) for each in remembered(cache_folder() / FILE).values()})
+    taken = sorted({str(each["kernel"]) for each in measured(FILE, "kernel").values()})
     said = f"on {device}: {', '.join(names) or 'none works'}"
-    measured = f"; measured as the fastest here: {', '.join(taken)}" if taken else ""
-    return Finding("attention", "good" if names else "bad", said + measured)
+    fastest = f"; measured as the fastest here: {', '.join(taken)}" if taken else ""
+    return Finding("attention", "good" if names else "bad", said + fastest)
 
 
 def _ffmpeg(environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -1,16 +1,12 @@
 """Which kernel a film's self-attention runs by: the one asked for, or the fastest here, measured once."""
 
 import hashlib
-import json
-import os
-import tempfile
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lingbot_cli.run.measured import keep_measured, measured
 from lingbot_cli.run.request import Prepared
-from lingbot_cli.weights.store import cache_folder
 
 if TYPE_CHECKING:
     import torch
@@ -77,25 +73,13 @@ def pick_kernel(shape: "Shape", device: "torch.device", dtype: "torch.dtype") ->
     """The fastest kernel for a shape, remembered for this device and torch; measuring takes milliseconds."""
     from lingbot_cli.world.kernels import fastest, timed
 
-    file = cache_folder() / FILE
     key = _key(shape, device, dtype)
-    known = remembered(file)
+    known = measured(FILE, "kernel")
     if key not in known:
         seconds = timed(shape, device, dtype)
         known[key] = {"kernel": fastest(seconds), "seconds": seconds}
-        _write(file, known)
+        keep_measured(FILE, known)
     return str(known[key]["kernel"])
-
-
-def remembered(file: Path) -> dict[str, dict[str, Any]]:
-    """What was measured before, by device and shape; nothing of a file that cannot be read or is none of ours."""
-    try:
-        known = json.loads(file.read_text())
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(known, dict):
-        return {}
-    return {key: each for key, each in known.items() if isinstance(each, dict) and "kernel" in each}
 
 
 def _key(shape: "Shape", device: "torch.device", dtype: "torch.dtype") -> str:
@@ -121,14 +105,3 @@ def _processor() -> str:
         return "cpu"
     model = {line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "flags"))}
     return "cpu " + hashlib.sha256("".join(sorted(model)).encode()).hexdigest()[:8]
-
-
-def _write(file: Path, known: Mapping[str, Any]) -> None:
-    """Replace the file whole; a folder that cannot be written only means measuring again."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=FILE, delete=False) as new:
-            json.dump(known, new, indent=1)
-        os.replace(new.name, file)
-    except OSError:
-        return

@@ -13,14 +13,15 @@ from lingbot_cli.run.gang import Gang
 from lingbot_cli.run.job import Made, render
 from lingbot_cli.run.kernel import by_kernel, kernel_of
 from lingbot_cli.run.loading import telling
+from lingbot_cli.run.outcome import Outcome
 from lingbot_cli.run.progress import Meter
 from lingbot_cli.run.recipe import metadata_of, recipe_of
 from lingbot_cli.run.request import Prepared, Request
 from lingbot_cli.run.resume import Keeping, kept_by
 from lingbot_cli.run.signals import Interruption, ignoring_signals
+from lingbot_cli.run.speed import keep_speed
 from lingbot_cli.run.steps import NOTHING, Past, Step, steps
 from lingbot_cli.sinks.base import Sink
-from lingbot_cli.sinks.tee import names
 from lingbot_cli.weights.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def perform(
     """
     from lingbot_cli.run.memory import check_memory
 
-    film, elsewhere = prepared.info(), prepared.request.elsewhere
+    film, elsewhere, began = prepared.info(), prepared.request.elsewhere, clock()
     with (
         Interruption(display.warning).listening() as stopped,
         keeping.trail.alone() if keeping else nullcontext(),
@@ -216,9 +217,9 @@ def perform(
             raise
         if keeping:
             keeping.finish()
-    seconds = clock() - meter.began
-    facts = _done_facts(sink, made, kept, seconds)
-    display.done(Announcement(facts, _done_line(sink, prepared, made, kept, seconds)))
+    if elsewhere is None and load is None:
+        keep_speed(prepared, past, meter.speed(since=began))
+    display.done(Outcome(sink, made, prepared.plan.fps, kept, clock() - meter.began).announcement())
     return made
 
 
@@ -257,29 +258,3 @@ def _meter(prepared: Prepared, kept: int, clock: Callable[[], float]) -> Meter:
         chunks_before=before,
         frames_before=kept,
     )
-
-
-def _done_facts(sink: Sink, made: Made, kept: int, seconds: float) -> dict[str, object]:
-    return {
-        "file": sink.name,
-        "files": names(sink),
-        "frames": made.frames,
-        "kept": kept,
-        "chunks": made.chunks,
-        "seconds": round(seconds, 3),
-        "fps": round(_rate(made, kept, seconds), 2),
-        "latents": made.latents,
-    }
-
-
-def _done_line(sink: Sink, prepared: Prepared, made: Made, kept: int, seconds: float) -> str:
-    name, length = sink.name.removesuffix(":"), made.frames / prepared.plan.fps
-    before = f", {kept} of them before" if kept else ""
-    return (
-        f"{name}: {made.frames} frames, {length:.1f} s at {prepared.plan.fps} fps, "
-        f"made in {seconds:.1f} s ({_rate(made, kept, seconds):.1f} fps{before})"
-    )
-
-
-def _rate(made: Made, kept: int, seconds: float) -> float:
-    return (made.frames - kept) / max(seconds, 1e-6)

@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 from lingbot_cli.plan import listing
 from lingbot_cli.run.request import Prepared
+from lingbot_cli.run.speed import speed_line, speed_of
 from lingbot_cli.weights.kept import all_kept
 from lingbot_cli.weights.memory import Estimate, Setup, estimate, gigabytes
 from lingbot_cli.weights.probe import free_gpus
@@ -62,6 +63,7 @@ def preview(prepared: Prepared, outputs: Sequence[str]) -> list[str]:
         *(f"  {label.ljust(wide)}  {gigabytes(count):>9}" for label, count in parts if count),
         "  ffmpeg's own and the page of --preview are not in it",
         "",
+        speed_line(prepared),
         *(f"will write {name}" for name in outputs),
         *(f"note: {note}" for note in prepared.film.notes),
     ]
@@ -75,6 +77,7 @@ def preview_facts(prepared: Prepared, outputs: Sequence[str]) -> dict[str, objec
         {**asdict(chunk), "cut": str(chunk.cut) if chunk.cut else None} for chunk in prepared.plan.chunks
     ]
     memory = {**asdict(needed), "peak": needed.peak}
+    speed = speed_of(prepared)
     return {
         "event": "dry_run",
         **planned,
@@ -82,5 +85,6 @@ def preview_facts(prepared: Prepared, outputs: Sequence[str]) -> dict[str, objec
         "levers": prepared.request.settings.levers(),
         "device": device,
         "memory": memory,
+        "seconds": round(speed.seconds(prepared.plan.frames), 1) if speed else None,
         "writes": list(outputs),
     }

@@ -29,6 +29,19 @@ class Progress:
     keys: str = ""
 
 
+@dataclass(frozen=True)
+class Speed:
+    """`start`: seconds from the command to the first chunk of `first` frames; then `fps` frames a second."""
+
+    start: float
+    first: int
+    fps: float
+
+    def seconds(self, frames: int) -> float:
+        """Seconds that a film of so many frames takes."""
+        return self.start + max(0, frames - self.first) / self.fps
+
+
 class Meter:
     """Counts chunks and frames against a clock; the first chunk starts the rate, so warm-up is left out.
 
@@ -51,8 +64,9 @@ class Meter:
         self.clock = clock
         self.began = clock()
         self._before = self._done = chunks_before
-        self._frames = self._first_frames = frames_before
+        self._frames = self._first_frames = self._before_frames = frames_before
         self._first = self.began
+        self.fps = 0.0
 
     def count(self, frames: int, keys: str = "") -> Progress:
         """Add a chunk of so many frames."""
@@ -64,6 +78,7 @@ class Meter:
             fps = frames / max(now - self.began, 1e-6)
         else:
             fps = (self._frames - self._first_frames) / max(now - self._first, 1e-6)
+        self.fps = fps
         left = None if self.total is None else (self.total - self._frames) / max(fps, 1e-6)
         return Progress(
             chunk=self._done,
@@ -77,6 +92,10 @@ class Meter:
             memory=memory_in_use(),
             keys=keys,
         )
+
+    def speed(self, since: float) -> Speed:
+        """How fast it went, its beginning counted from that moment of the clock."""
+        return Speed(self._first - since, self._first_frames - self._before_frames, self.fps)
 
 
 def memory_in_use() -> int:

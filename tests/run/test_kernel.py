@@ -5,7 +5,8 @@ import json
 import pytest
 import torch
 
-from lingbot_cli.run.kernel import FILE, pick_kernel, remembered, shape_of
+from lingbot_cli.run.kernel import FILE, pick_kernel, shape_of
+from lingbot_cli.run.measured import measured
 from lingbot_cli.world.presets import PRESETS
 from tests.command import lingbot
 
@@ -26,13 +27,13 @@ def test_shapes_are_those_of_a_full_window():
 def test_what_was_measured_is_remembered_until_the_shape_changes(folder):
     small, other = (shape_of(PRESETS["built-in"], 64, width) for width in (64, 80))
     pick_kernel(small, CPU, torch.float32)
-    known = remembered(folder / FILE)
+    known = measured(FILE, "kernel")
     assert [set(each["seconds"]) for each in known.values()] == [{"torch", "math"}]
     key = next(iter(known))
     (folder / FILE).write_text(json.dumps({key: {"kernel": "as it was"}}))
     assert pick_kernel(small, CPU, torch.float32) == "as it was"
     assert pick_kernel(other, CPU, torch.float32) in ("torch", "math")
-    assert len(remembered(folder / FILE)) == 2
+    assert len(measured(FILE, "kernel")) == 2
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"a": 3}'])
@@ -40,7 +41,7 @@ def test_a_damaged_file_only_means_measuring_again(folder, content):
     folder.mkdir()
     (folder / FILE).write_text(content)
     assert pick_kernel(shape_of(PRESETS["built-in"], 32, 32), CPU, torch.float32) in ("torch", "math")
-    assert len(remembered(folder / FILE)) == 1
+    assert len(measured(FILE, "kernel")) == 1
 
 
 def test_a_film_says_its_kernel_and_one_that_is_not_here_ends_with_3(tmp_path):
