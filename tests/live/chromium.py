@@ -13,16 +13,18 @@ from typing import Any
 import pytest
 from websockets.sync.client import connect
 
+from tests.live.browsing import WAIT, Tab
+
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(BROWSER is None, reason="needs Chromium")
-WAIT = 60.0
 CODES = {letter: (f"Key{letter.upper()}", ord(letter.upper())) for letter in "wasdijklqe"}
 
 
-class Tab:
-    """One page; every wait is bounded."""
+class ChromiumTab(Tab):
+    """One page of a Chromium."""
 
     def __init__(self, socket: Any) -> None:
+        self.wrong = []
         self._socket = socket
         self._number = 0
 
@@ -32,61 +34,57 @@ class Tab:
         end = time.monotonic() + WAIT
         while time.monotonic() < end:
             said = json.loads(self._socket.recv(WAIT))
+            if said.get("method") == "Runtime.exceptionThrown":
+                self.wrong.append(said["params"]["exceptionDetails"]["text"])
+            if said.get("method") == "Log.entryAdded":
+                self.wrong.append(said["params"]["entry"]["text"])
             if said.get("id") == self._number:
                 assert "error" not in said, said
                 return said["result"]
         raise AssertionError(f"{method} was not answered")
 
     def ask(self, expression: str) -> Any:
-        """The value of a JavaScript expression."""
         found = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
-
-    def until(self, expression: str) -> Any:
-        """Wait until an expression is true."""
-        end = time.monotonic() + WAIT
-        while time.monotonic() < end:
-            # While a page loads there may be no body yet.
-            if value := self.ask(f"document.body && ({expression})"):
-                return value
-            time.sleep(0.05)
-        raise AssertionError(
-            f"never true: {expression}; {self.data()}; {self.ask('document.body.innerText')}"
-        )
-
-    def data(self) -> dict[str, str]:
-        return self.ask("({...document.body.dataset})")
 
     def key(self, kind: str, letter: str) -> None:
         code, number = CODES[letter]
         self.call("Input.dispatchKeyEvent", type=kind, key=letter, code=code, windowsVirtualKeyCode=number)
 
-    def chunks(self, count: int) -> None:
-        """Wait until so many more chunks have arrived."""
-        now = int(self.data().get("chunk", -1))
-        self.until(f"Number(document.body.dataset.chunk) >= {now + count}")
+    def drag(self, x: int, y: int, right: int) -> None:
+        for kind, at in (("mousePressed", x), ("mouseMoved", x + right), ("mouseReleased", x + right)):
+            self.call(
+                "Input.dispatchMouseEvent", type=kind, x=at, y=y, button="left", buttons=1, clickCount=1
+            )
+
+    def reload(self) -> None:
+        self.call("Page.reload")
+
+    def leave(self) -> None:
+        self.call("Page.navigate", url="about:blank")
 
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
 
-class Browser:
+class Chromium:
     """A running Chromium."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._sockets = ExitStack()
 
-    def open(self, url: str, width: int = 1000, height: int = 700) -> Tab:
+    def open(self, url: str, width: int = 1000, height: int = 700) -> ChromiumTab:
         request = urllib.request.Request(f"http://127.0.0.1:{self._port}/json/new?about:blank", method="PUT")
         with urllib.request.urlopen(request, timeout=WAIT) as answer:
             found = json.load(answer)
         socket = self._sockets.enter_context(
             connect(found["webSocketDebuggerUrl"], max_size=None, open_timeout=WAIT)
         )
-        tab = Tab(socket)
-        tab.call("Page.enable")
+        tab = ChromiumTab(socket)
+        for domain in ("Page", "Runtime", "Log"):
+            tab.call(f"{domain}.enable")
         tab.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -124,7 +122,7 @@ def chromium(folder: Path):
             assert child.poll() is None, "Chromium did not start"
             assert time.monotonic() < end, "Chromium did not say its port"
             time.sleep(0.05)
-        browser = Browser(int(told.read_text().split("\n")[0]))
+        browser = Chromium(int(told.read_text().split("\n")[0]))
         yield browser
     finally:
         if browser is not None:

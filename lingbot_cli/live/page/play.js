@@ -7,7 +7,8 @@ const screen_ = new Screen(find("screen"));
 const link = new Link();
 const watching = facts.mode === "watch";
 const said = new Map();
-let socket = null, number = 0, session = null, first = null, latency = null, arriving = 0, tries = 0, picture = null;
+const PATIENCE = 30; // seconds a lost server is looked for, and no less than it keeps our world
+let socket = null, number = 0, session = null, first = null, latency = null, arriving = 0, tries = 0, lost = null, picture = null;
 document.body.dataset.mode = facts.mode;
 
 function state(name, text) {
@@ -73,6 +74,13 @@ function closed(event) {
     if (event.reason) word(event.reason);
     return;
   }
+  lost ??= performance.now();
+  // Not for ever: Firefox lets a page that still tries hold up every other page on the same address.
+  if (performance.now() - lost > 1000 * Math.max(PATIENCE, session ? session.grace : 0)) {
+    lost = null;
+    state("ended", "the server is gone: restart looks for it again");
+    return;
+  }
   tries += 1;
   state("reconnecting", "the connection is lost; trying again …");
   setTimeout(connect, gone ? 0 : Math.min(5000, 250 * 2 ** tries));
@@ -83,7 +91,6 @@ const hearing = {
   error: (message) => word(message.content),
   session: (message) => {
     session = message;
-    tries = 0;
     sessionStorage.setItem("resume", message.resume);
     screen_.fps = message.fps;
     if (message.state === "started" || message.state === "reset") {
@@ -119,6 +126,8 @@ const hearing = {
 };
 
 function hear(message) {
+  tries = 0;
+  lost = null;
   const known = hearing[message.type];
   if (known) known(message);
 }
