@@ -79,9 +79,10 @@ def serve(
     from lingbot_cli.live.host import Model
     from lingbot_cli.live.host import host as host_world
     from lingbot_cli.live.hub import Rooms
-    from lingbot_cli.live.protocol import ROUTE, Limits
+    from lingbot_cli.live.protocol import Limits
     from lingbot_cli.live.server import Address
     from lingbot_cli.live.service import Offer, Service
+    from lingbot_cli.realtime import ROUTE
 
     env: Env = ctx.obj
     limits = Limits(chunks=max_chunks)

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from lingbot_cli.errors import StreamLostError, UsageError
-from lingbot_cli.live.protocol import MODELS, ROUTE
+from lingbot_cli.realtime import MODELS, ROUTE
 from lingbot_cli.weights.checkpoint import Difference
 from lingbot_cli.world.presets import PRESETS, Preset
 

@@ -11,7 +11,7 @@ from PIL import Image
 from lingbot_cli.camera.path import Stance
 from lingbot_cli.camera.relative import relative
 from lingbot_cli.control import Control
-from lingbot_cli.live.steering import PITCH_DEGREES, WALK, YAW_DEGREES
+from lingbot_cli.realtime import PITCH_DEGREES, WALK, YAW_DEGREES
 
 _PAIRS = (("w", "s"), ("d", "a"), ("l", "j"), ("i", "k"))
 

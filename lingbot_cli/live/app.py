@@ -15,8 +15,8 @@ from lingbot_cli.live.guard import Guard, Rules, chosen_subprotocol
 from lingbot_cli.live.hub import Hub, Rooms
 from lingbot_cli.live.metrics import Metrics
 from lingbot_cli.live.page import document
-from lingbot_cli.live.protocol import MODELS, ROUTE
 from lingbot_cli.live.service import Service
+from lingbot_cli.realtime import MODELS, ROUTE
 
 HEADERS = {
     "Cache-Control": "no-store",

@@ -9,12 +9,6 @@ import msgpack
 from lingbot_cli.errors import LingbotError
 from lingbot_cli.redact import redact
 
-ROUTE = "/v1/realtime_video/generate"
-MODELS = "/v1/models"
-SUBPROTOCOL = "lingbot"
-TOKEN_PREFIX = "token."
-"""A browser, which can set no header on a WebSocket, offers the token as the subprotocol `token.<token>`."""
-
 
 class Refusal(LingbotError):
     """A message that is not taken. `code` is for programs, `retry` says whether a corrected one may follow."""

@@ -11,10 +11,9 @@ from lingbot_cli.camera.relative import FIXED_SCALE
 from lingbot_cli.control import Control
 from lingbot_cli.live.conditions import Sampled
 from lingbot_cli.live.events import Look
+from lingbot_cli.realtime import PITCH_DEGREES, WALK, YAW_DEGREES
 from lingbot_cli.timeline.live import LiveTimeline
 
-WALK = 0.05  # units a latent frame
-YAW_DEGREES, PITCH_DEGREES = 6.0, 4.0  # a latent frame
 LENS = (500.0, 500.0, 416.0, 240.0)  # published for 832×480
 _FRAMES = 4  # video frames a latent frame
 _DEGREES = np.ones(AXES)

@@ -184,7 +184,7 @@ def perform(
                 display.chunk(meter.count(step.shown, prepared.plan.chunks[step.index].keys))
 
             if elsewhere is not None:
-                from lingbot_cli.engine.render import render_remote
+                from lingbot_cli.run.remote import render_remote
 
                 stopped.politely = True
                 made = render_remote(elsewhere, prepared, sink, stopped, count, display.warning)
