@@ -63,6 +63,7 @@ class Broadcast(Generic[T]):
         self._sent = 0  # by connections that are over
         self._reconnects = 0
         self._since = time.monotonic()  # of the connection that stands, or stood last
+        self._worked = self._since, 0  # when it last took something, and the frames lost until then
         self._flaps = 0
         self._thread = threading.Thread(target=self._run, name="broadcast", daemon=True)
         self._thread.start()
@@ -122,9 +123,11 @@ class Broadcast(Generic[T]):
         """Send until the stream ends, None, or the connection does, why."""
         self._link = link
         self._since = time.monotonic()
+        self._worked = self._since, self._backlog.lost
         try:
             while (item := self._backlog.get()) is not None:
                 link.send(item)
+                self._worked = time.monotonic(), self._backlog.lost
             link.close()
             self._whole = True
         except StreamLostError as broken:
@@ -139,7 +142,7 @@ class Broadcast(Generic[T]):
 
     def _again(self, broken: StreamLostError) -> Link[T] | None:
         """Connect again, however long it takes; None when the stream ends meanwhile."""
-        since, before = time.monotonic(), self._backlog.lost
+        since, before = self._worked  # what hangs is noticed long after it broke
         self._flaps = self._flaps + 1 if since - self._since < _STEADY else 0
         self._backlog.rewind()
         if not self._ending.is_set():

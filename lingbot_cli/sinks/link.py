@@ -18,6 +18,9 @@ from lingbot_cli.sinks.rtmp import CONNECTING, Publisher, RtmpAddress
 
 T = TypeVar("T", contravariant=True)
 _LAST = 2.0  # seconds for what is still on its way when the stream ends
+# Seconds without a sign of life after which an encoder counts as hung. One that is merely slow takes a frame or
+# encodes one many times in these; services that hear nothing for much longer hang up.
+_HUNG = 8.0
 
 
 class Link(Protocol[T]):
@@ -64,8 +67,8 @@ class RtmpLink:
 class EncoderLink:
     """Frames → ffmpeg → tags, each handed to `take` as soon as it is there, its time counted from `begin` ms.
 
-    An encoder that has worked may be started again, so its end is a StreamLostError, as is that of any that
-    `mends` the end of another; one that never worked raises OutputError.
+    An encoder that has worked may be started again, so that it ends or hangs is a StreamLostError, as it is of
+    any that `mends` the end of another; one that never worked raises OutputError.
     """
 
     def __init__(self, argv: list[str], take: Callable[[Tag], None], *, begin: int, mends: bool) -> None:
@@ -77,7 +80,7 @@ class EncoderLink:
         with contextlib.ExitStack() as unread, self._telling():
             unread.callback(os.close, read)
             with open(write, "wb") as output:
-                self._encoder = Encoder(lambda _: argv, output=output)
+                self._encoder = Encoder(lambda _: argv, output=output, hung=_HUNG)
             unread.pop_all()
         self._thread = threading.Thread(target=self._read, args=(read,), name="flv", daemon=True)
         self._thread.start()
@@ -115,7 +118,7 @@ class FfmpegLink:
 
     def __init__(self, name: str, argv: list[str], first: np.ndarray, fps: float) -> None:
         self.name = name
-        self._encoder = Encoder(lambda _: argv)
+        self._encoder = Encoder(lambda _: argv, hung=_HUNG)
         deadline = time.monotonic() + CONNECTING
         try:
             while not self._encoder.encoded:

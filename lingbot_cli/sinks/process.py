@@ -4,9 +4,11 @@ import collections
 import contextlib
 import os
 import re
+import select
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from typing import BinaryIO, cast
 
@@ -20,6 +22,7 @@ _PROGRESS = re.compile(
 )
 _TAIL_LINES = 20
 _LINE_BYTES = 4096
+_GLANCE = 100  # milliseconds between two looks at an encoder that takes nothing
 
 
 class Encoder:
@@ -27,7 +30,8 @@ class Encoder:
 
     `argv` makes the command once the number of the metadata's file descriptor is known; `notes` is the
     metadata it reads there. `output` is where its standard output goes, None for nowhere. `holding`: an
-    open file that stays locked while it lives.
+    open file that stays locked while it lives. `hung`: seconds it may take no byte and encode no frame while
+    one waits for it, None for any time.
     """
 
     def __init__(
@@ -37,8 +41,10 @@ class Encoder:
         notes: str | None = None,
         output: BinaryIO | None = None,
         holding: BinaryIO | None = None,
+        hung: float | None = None,
     ) -> None:
         self.encoded = 0
+        self._hung = hung
         self._news = threading.Condition()
         self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
         with contextlib.ExitStack() as files:
@@ -62,6 +68,8 @@ class Encoder:
                 )
             except (OSError, subprocess.SubprocessError) as failure:
                 raise OutputError(f"ffmpeg could not be started: {failure}") from failure
+        if hung is not None:
+            os.set_blocking(self.input.fileno(), False)
         self._drain = threading.Thread(target=self._read_chatter, name="ffmpeg stderr", daemon=True)
         self._drain.start()
 
@@ -91,14 +99,30 @@ class Encoder:
             self._tail.append(redact(line.decode(errors="replace").strip()))
 
     def write(self, frames: np.ndarray) -> None:
-        """Write raw frames, uint8 [T, H, W, 3]."""
-        assert self._child.stdin is not None
+        """Write raw frames, uint8 [T, H, W, 3]; OutputError when ffmpeg is gone, or hangs."""
         view = np.ascontiguousarray(frames).reshape(-1).data
         try:
             while view:
-                view = view[self._child.stdin.write(view) :]
+                taken: int | None = self.input.write(view)
+                if taken is None:
+                    self._await_room()
+                else:
+                    view = view[taken:]
         except (BrokenPipeError, ValueError) as gone:
             raise self.failure() from gone
+
+    def _await_room(self) -> None:
+        """Wait until ffmpeg takes more; however slow it is, each frame it encodes gives it the whole time anew."""
+        assert self._hung is not None
+        room = select.poll()
+        room.register(self.input, select.POLLOUT)
+        encoded, since = self.encoded, time.monotonic()
+        while not room.poll(_GLANCE):
+            if self.encoded != encoded:
+                encoded, since = self.encoded, time.monotonic()
+            elif time.monotonic() - since > self._hung:
+                self.stop()
+                raise OutputError(f"ffmpeg hung: for {self._hung:g} s it took nothing and encoded nothing")
 
     def settle(self, frames: int, timeout: float) -> None:
         """Wait until so many frames are encoded, but no longer than `timeout` seconds."""

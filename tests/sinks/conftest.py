@@ -1,0 +1,12 @@
+"""What the tests of sinks share."""
+
+import pytest
+
+from tests.rtmp import RtmpServer
+
+
+@pytest.fixture
+def server(tmp_path):
+    server = RtmpServer(tmp_path / "server")
+    yield server
+    server.stop()
