@@ -1,0 +1,60 @@
+"""`lingbot stream --timeline -`: events as they come."""
+
+import json
+import subprocess
+
+from tests.cli.streaming import SMALL
+from tests.command import lingbot
+from tests.rtmp import until
+
+
+def test_events_as_they_come(tmp_path, small_picture, streaming):
+    sent, kept, said = (tmp_path / name for name in ("sent.mkv", "made.mkv", "said.jsonl"))
+    on_air = streaming(
+        *(
+            small_picture,
+            "-t",
+            "-",
+            *SMALL,
+            "--json",
+            "--to",
+            sent,
+            "--record",
+            kept,
+            "--save-timeline",
+            said,
+        ),
+        stdin=subprocess.PIPE,
+    )
+    until(lambda: on_air.said("waiting"), 60)
+    assert not on_air.said("plan")
+    on_air.say({"timeline": 1, "prompt": "a gate", "seed": 7})
+    until(lambda: any(said["chunk"] > 0 for said in on_air.said("stream")), 120)
+    on_air.say({"keys": "w"})
+    on_air.say({"keys": "x"})
+    on_air.say("{" * 70_000)
+    on_air.say("nonsense")
+    on_air.say({"prompt": "it rains"})
+    until(lambda: len(on_air.said("effect")) == 2, 30)
+    on_air.say({"turn": {"yaw": 20}, "for": "9f"})
+    until(lambda: len(on_air.said("effect")) == 3, 30)
+    on_air.say({"end": True})
+    assert on_air.end() == 0, on_air.err
+    assert [(skipped["line"], skipped["message"].split(":")[0]) for skipped in on_air.said("skipped")] == [
+        *((3, "<stdin>"), (4, "<stdin>"), (5, "<stdin>")),
+    ]
+    assert "unknown key letter 'x'" in on_air.said("skipped")[0]["message"]
+    effects = on_air.said("effect")
+    assert [effect["line"] for effect in effects] == [2, 6, 7]  # and the end, which has no frame
+    assert all(0 < effect["latency"] < 30 and effect["frame"] > 0 for effect in effects)
+    assert effects[0]["frame"] == 9 + 12 * (effects[0]["chunk"] - 1)
+    lines = [json.loads(line) for line in said.read_text().splitlines()]
+    assert lines[0] == {"timeline": 1, "prompt": "a gate", "seed": 7, "fps": 16}
+    assert lines[1]["keys"] == "w"
+    assert lines[1]["at"] == f"{effects[0]['frame']}f"
+    (done,) = on_air.said("done")
+    assert int(lines[-1]["at"][:-1]) == done["made"]
+    again = lingbot("render", str(small_picture), "-t", str(said), *SMALL, "-o", "null:", "--json")
+    assert again.code == 0, again.stderr
+    rendered = json.loads(again.stdout.splitlines()[-1])
+    assert (rendered["frames"], rendered["latents"]) == (done["made"], done["latents"])

@@ -1,0 +1,56 @@
+"""What `lingbot stream` refuses before it begins, and in which words."""
+
+import json
+
+import pytest
+
+from tests.cli.streaming import SMALL
+from tests.command import lingbot
+from tests.rtmp import RtmpServer, free_port
+
+
+def test_a_wrong_key_ends_it_before_anything_is_loaded(tmp_path, small_picture):
+    server = RtmpServer(tmp_path / "server")
+    to = tmp_path / "to"
+    to.write_text(f"{server.url.replace('first', 'wrong')}\n")
+    try:
+        done = lingbot(
+            "--debug", "stream", str(small_picture), "--moves", "w-20", *SMALL, "--to-file", str(to), "--json"
+        )
+    finally:
+        server.stop()
+    assert done.code == 5
+    assert "refuses the stream key" in done.stderr
+    assert "check the key" in done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [each["event"] for each in events] == ["plan", "error"]
+    assert events[1]["exit_code"] == 5
+    assert "wrong-key" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--moves", "w-5"), "where should the stream go?"),
+        (("--moves", "w-5", "--to", "null:", "--to", "null:"), "named twice"),
+        (("--moves", "w-5", "--to", "rtmp://host/key-only"), "not complete"),
+        (("-t", "-", "--loop", "--to", "null:"), "--loop needs a timeline that ends"),
+        (("--moves", "w-5", "--save-timeline", "a.jsonl", "--to", "null:"), "--save-timeline writes down"),
+        (("--moves", "x-5", "--to", "null:"), "unknown key letter"),
+        (("--poses", ".", "--loop", "--to", "null:"), "--loop goes with"),
+        (("--to", "null:"), "what should the camera do?"),
+    ],
+)
+def test_what_is_wrong_is_said(small_picture, arguments, said):
+    done = lingbot("stream", str(small_picture), *arguments)
+    assert done.code == 2
+    assert said in done.stderr
+
+
+def test_a_port_nobody_listens_on(small_picture):
+    done = lingbot(
+        "stream", str(small_picture), "--moves", "w-5", "--to", f"rtmp://127.0.0.1:{free_port()}/app/a-secret"
+    )
+    assert done.code == 5
+    assert "connection refused" in done.stderr
+    assert "a-secret" not in done.stderr
