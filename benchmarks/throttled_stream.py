@@ -1,16 +1,22 @@
 """A stream for minutes while the world runs at a part of real time: does its frame rate hold?
 
-    python -m benchmarks.throttled_stream --minutes 10 --speed 0.4 --to rtmp://127.0.0.1/live/key
+    python -m benchmarks.throttled_stream --minutes 10 --speed 0.4 --to rtmp://127.0.0.1/live/key --json held.json
 
 The built-in world is slowed down to `--speed` times real time; every 30 s and at the end one line says how
-many frames were sent, at what rate, and the largest deviation from it over any minute. Exit 1 beyond 1 %.
+many frames were sent, at what rate, its largest deviation over any minute, and the longest time without one.
+It holds (exit 0) when the whole and every minute are within 1 %, it lasted as long as it should, no frame and no
+connection was lost, and the world really was that slow, so that frames were repeated; else what did not hold is
+said, and the exit is 1.
 """
 
 import argparse
+import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +24,7 @@ import numpy as np
 from rich.console import Console
 
 from lingbot_cli.control import Control
+from lingbot_cli.errors import LingbotError
 from lingbot_cli.image import framed, read_image
 from lingbot_cli.run.job import render
 from lingbot_cli.run.pacing import Pacer
@@ -32,6 +39,10 @@ from lingbot_cli.world.session import Session
 
 FPS, HEIGHT, WIDTH = 16, 64, 112
 IMAGE = Path(__file__).parents[1] / "samples" / "courtyard-day.png"
+_ALLOWED = 0.01  # of the frame rate
+_SAMPLE = 0.02  # seconds between two looks at what was sent: a third of a frame's time
+_MINUTE = 60.0
+_TELLING = 30.0  # seconds between two lines
 
 
 def slowed(controls: Iterator[Control], speed: float, end: float) -> Iterator[Control]:
@@ -45,34 +56,146 @@ def slowed(controls: Iterator[Control], speed: float, end: float) -> Iterator[Co
         yield control
 
 
-class Rates:
-    """What an output has sent, a sample a second."""
+@dataclass(frozen=True)
+class Held:
+    """The figures of a stream: seconds, frames, frames a second; deviations as parts of the frame rate.
 
-    def __init__(self, output: LiveOutput, console: Console) -> None:
-        self.output = output
-        self.console = console
-        self.samples: list[tuple[float, int]] = []
+    `worst_minute` is None for less than a minute; `worst_gap` seconds passed without a frame, `worst_gap_at`
+    seconds after the first. `speed` is the world's, in multiples of real time; `failure` is how the output ended,
+    None when it ended well.
+    """
 
-    def tick(self) -> None:
-        now = time.monotonic()
-        if self.samples and now - self.samples[-1][0] < 1:
-            return
-        self.samples.append((now, self.output.delivery.sent))
-        if len(self.samples) % 30 == 0:
-            self.console.print(self.line())
-
-    def over(self, first: int, last: int) -> float:
-        (begun, few), (ended, many) = self.samples[first], self.samples[last]
-        return (many - few) / (ended - begun)
+    seconds: float
+    sent: int
+    lost: int
+    reconnects: int
+    fps: float
+    deviation: float
+    worst_minute: float | None
+    worst_gap: float
+    worst_gap_at: float
+    made: int = 0
+    speed: float = 0.0
+    repeats: int = 0
+    failure: str | None = None
 
     def line(self) -> str:
-        minutes = [self.over(i, i + 60) for i in range(len(self.samples) - 60)]
-        worst = max((abs(rate - FPS) / FPS for rate in minutes), default=0.0)
-        delivery = self.output.delivery
-        return (
-            f"{self.samples[-1][0] - self.samples[0][0]:.0f} s: {delivery.sent} frames sent, {delivery.lost} lost, "
-            f"{self.over(0, -1):.3f} fps, worst minute off by {worst:.2%}"
+        """The figures for a person."""
+        worst = (
+            "no whole minute" if self.worst_minute is None else f"worst minute off by {self.worst_minute:.2%}"
         )
+        return (
+            f"{self.seconds:.0f} s: {self.sent} frames sent, {self.lost} lost, {self.reconnects} reconnects, "
+            f"{self.fps:.3f} fps, {worst}, {self.worst_gap:.2f} s the longest without one "
+            f"(after {self.worst_gap_at:.0f} s)"
+        )
+
+    def failings(self, speed: float, seconds: float) -> list[str]:
+        """What did not hold, or proves nothing, of a stream of `seconds` whose world should run at `speed`."""
+        cases = (
+            (self.failure is not None, str(self.failure)),
+            (self.seconds < seconds * 0.95, f"it lasted {self.seconds:.0f} s, not {seconds:.0f}"),
+            (self.deviation > _ALLOWED, f"the rate is off by {self.deviation:.2%}"),
+            ((self.worst_minute or 0.0) > _ALLOWED, "a minute is off by more than 1 %"),
+            (self.lost > 0, f"{self.lost} frames were lost"),
+            (self.reconnects > 0, "the connection was lost"),
+            (self.made == 0, "the world made nothing"),
+            (
+                self.speed > speed * 1.1,
+                f"the world ran at {self.speed:.0%} of real time: too fast to show anything",
+            ),
+            (self.repeats == 0, "no frame was repeated: the world was never too slow"),
+        )
+        return [said for wrong, said in cases if wrong]
+
+
+class Rates:
+    """What an output has sent, looked at all along by a thread of its own."""
+
+    def __init__(self, output: LiveOutput) -> None:
+        self.output = output
+        self._samples: list[tuple[float, int]] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="rates", daemon=True)
+
+    def begin(self) -> None:
+        """The stream is on the air."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """Nothing is sent on purpose any more."""
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(_SAMPLE):
+            sent = self.output.delivery.sent
+            if sent and (not self._samples or sent > self._samples[-1][1]):
+                self._samples.append((time.monotonic(), sent))
+
+    def held(self) -> Held | None:
+        """How it has gone from the first frame that was sent to the last; None before there are two."""
+        samples = list(self._samples)
+        if len(samples) < 2:
+            return None
+        times = np.array([moment for moment, _ in samples])
+        counts = np.array([count for _, count in samples])
+        gaps = np.diff(times)
+        fps = float((counts[-1] - counts[0]) / (times[-1] - times[0]))
+        after = np.searchsorted(times, times + _MINUTE)
+        whole = after < len(times)
+        minutes = (counts[after[whole]] - counts[whole]) / (times[after[whole]] - times[whole])
+        delivery = self.output.delivery
+        return Held(
+            *(float(times[-1] - times[0]), delivery.sent, delivery.lost, delivery.reconnects),
+            fps=fps,
+            deviation=abs(fps - FPS) / FPS,
+            worst_minute=float(np.abs(minutes - FPS).max() / FPS) if len(minutes) else None,
+            worst_gap=float(gaps.max()),
+            worst_gap_at=float(times[gaps.argmax()] - times[0]),
+        )
+
+
+def broadcast(chosen: argparse.Namespace, console: Console) -> Held | None:
+    """Stream the slowed world for the time that was chosen; the figures, None when nothing was sent."""
+    image = framed(read_image(IMAGE), HEIGHT, WIDTH)
+    world = load_world()
+    film = FilmInfo(HEIGHT, WIDTH, Fraction(FPS))
+    still = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    target = choose_target(chosen.to, StreamOptions(), os.environ)
+    (output,) = start_all([target], film, still, lambda gap: console.print(f"{gap.name}: {gap.reason}"))
+    rates = Rates(output)
+    told = time.monotonic()
+
+    def tell() -> None:
+        nonlocal told
+        if time.monotonic() - told >= _TELLING and (held := rates.held()) is not None:
+            told = time.monotonic()
+            console.print(held.line())
+
+    pacer = Pacer([output], FPS, still, pace=chosen.pace, clock=time.monotonic, tick=tell)
+    pacer.open(film)
+    rates.begin()
+    timed = schedule(parse_moves("w-20,l-15,none-5"), world.preset.chunk)
+    begun = time.monotonic()
+    controls = slowed(loop(timed), chosen.speed, begun + 60 * chosen.minutes)
+    made = render(
+        fresh(controls),
+        lambda _cut: Session(world, image, height=HEIGHT, width=WIDTH),
+        pacer,
+        stopped=lambda: False,
+        on_chunk=lambda _chunk: tell(),
+    )
+    speed = made.frames / (time.monotonic() - begun) / FPS
+    rates.end()
+    held = rates.held()
+    pacer.abort()
+    failure = None
+    try:
+        output.close()
+    except LingbotError as lost:
+        failure = str(lost)
+    return held and replace(held, made=made.frames, speed=speed, repeats=pacer.flow.repeats, failure=failure)
 
 
 def main() -> int:
@@ -84,35 +207,22 @@ def main() -> int:
     parser.add_argument("--speed", type=float, default=0.4)
     parser.add_argument("--pace", default="hold", choices=("hold", "smooth"))
     parser.add_argument("--to", default="null:")
+    parser.add_argument("--json", type=Path, help="a file for the figures")
     chosen = parser.parse_args()
-    console = Console()
-    image = framed(read_image(IMAGE), HEIGHT, WIDTH)
-    world = load_world()
-    film = FilmInfo(HEIGHT, WIDTH, Fraction(FPS))
-    still = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    target = choose_target(chosen.to, StreamOptions(), os.environ)
-    (output,) = start_all([target], film, still, lambda gap: console.print(str(gap)))
-    rates = Rates(output, console)
-    pacer = Pacer([output], FPS, still, pace=chosen.pace, clock=time.monotonic, tick=rates.tick)
-    pacer.open(film)
-    timed = schedule(parse_moves("w-20,l-15,none-5"), world.preset.chunk)
-    controls = slowed(loop(timed), chosen.speed, time.monotonic() + 60 * chosen.minutes)
-    made = render(
-        fresh(controls),
-        lambda _cut: Session(world, image, height=HEIGHT, width=WIDTH),
-        pacer,
-        stopped=lambda: False,
-        on_chunk=lambda _chunk: rates.tick(),
-    )
-    flow = pacer.flow
-    pacer.abort()
-    console.print(rates.line())
-    elapsed = rates.samples[-1][0] - rates.samples[0][0]
-    console.print(
-        f"{made.frames} made, {made.frames / elapsed / FPS:.1%} of real time; {flow.repeats} repeats"
-    )
-    output.close()
-    return int(abs(rates.over(0, -1) - FPS) > FPS / 100)
+    console = Console(soft_wrap=True)
+    held = broadcast(chosen, console)
+    if held is None:
+        console.print("nothing was sent")
+        return 1
+    failings = held.failings(chosen.speed, 60 * chosen.minutes)
+    console.print(held.line())
+    console.print(f"{held.made} made, {held.speed:.1%} of real time; {held.repeats} repeats")
+    console.print("; ".join(failings) or "it held")
+    if chosen.json is not None:
+        chosen.json.write_text(
+            json.dumps({"held": not failings, "failings": failings, **asdict(held)}, indent=2)
+        )
+    return int(bool(failings))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ class Watch:
         self._made = 0.0  # frames a second
         self._chunks = 0
         self._latency: float | None = None  # of the newest event that acted
-        self._told = clock()
+        self._begun = self._told = clock()
         self._sent: collections.deque[tuple[float, int]] = collections.deque(maxlen=12)
 
     def chunk(self, chunk: Chunk) -> None:
@@ -121,11 +121,19 @@ class Watch:
         return " · ".join(parts)
 
     def summary(self, fps: int) -> str:
-        """What the stream was, in a line."""
+        """What the stream was, and what each output got of it."""
         flow = self.pacer.flow
-        return (
-            f"{flow.shown} frames, {duration_text(flow.shown / fps)} on the air: "
-            f"{flow.made} made, {flow.repeats} repeated, {flow.drops} dropped"
+        seconds = max(self._told - self._begun, 1e-6)
+        return "; ".join(
+            (
+                f"{flow.shown} frames, {duration_text(flow.shown / fps)} on the air: "
+                f"{flow.made} made ({self._made:.1f} fps), {flow.repeats} repeated, {flow.drops} dropped",
+                *(
+                    f"{each.sent} sent to {each.name} ({each.sent / seconds:.1f} fps, {each.lost} lost, "
+                    f"{each.reconnects} reconnects)"
+                    for each in (output.delivery for output in self._outputs)
+                ),
+            )
         )
 
 

@@ -1,6 +1,7 @@
 """`lingbot stream`, a real process on the built-in world, with a real server on the other side."""
 
 import json
+import re
 import secrets
 import signal
 import subprocess
@@ -119,5 +120,10 @@ def test_a_film_into_nowhere_ends_by_itself(tmp_path, small_picture):
     )
     assert done.code == 0, done.stderr
     assert "16 made" in done.stderr
+    summary = done.stderr.splitlines()[-1]
+    told = re.search(r"^(\d+) frames, .*; (\d+) sent to null: \((\S+) fps, 0 lost, 0 reconnects\)$", summary)
+    assert told, summary
+    assert told[1] == told[2]  # all that left was sent
+    assert 8 < float(told[3]) < 32
     assert time.monotonic() - begun > 0.9
     assert made.exists()
