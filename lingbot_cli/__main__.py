@@ -8,6 +8,8 @@ import threading
 
 def main() -> None:
     """Run the command line and leave the process with its exit code."""
+    # The stages of a film, its encoder and other programs share the cores: a thread that waits must not hold one.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         from lingbot_cli.cli import run
     except KeyboardInterrupt:

@@ -10,6 +10,10 @@ import pytest
 
 from lingbot_cli.sinks.binary import find_ffmpeg
 
+# What is measured at a start must not decide what a test sees, nor a waiting thread hold a core.
+os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 BARS = [(255, 255, 255), (255, 255, 0), (0, 255, 255), (0, 255, 0), (255, 0, 255), (255, 0, 0), (0, 0, 255)]
 
 

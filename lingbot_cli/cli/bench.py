@@ -3,7 +3,7 @@
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,9 +20,9 @@ from lingbot_cli.cli.options import (
     Linears,
     ModelName,
     Precision,
+    Threads,
     TinyDecoder,
     Window,
-    lever_settings,
 )
 from lingbot_cli.env import Env
 
@@ -51,6 +51,7 @@ def bench(
     tiny_decoder: TinyDecoder = None,
     kernel: Kernel = None,
     compile: Compile = None,
+    threads: Threads = None,
     quality: Annotated[
         Literal["web", "master", "draft"], typer.Option(help="How the film is written.")
     ] = "web",
@@ -69,9 +70,10 @@ def bench(
     """
     from lingbot_cli.run.bench import compare as compared
     from lingbot_cli.run.bench import measure, rows, walk
-    from lingbot_cli.run.perform import load
+    from lingbot_cli.run.opening import load
     from lingbot_cli.run.request import Request
     from lingbot_cli.sinks.choose import OutputOptions, choose_sink
+    from lingbot_cli.weights.settings import Settings
 
     env: Env = ctx.obj
     if compare is not None:
@@ -85,10 +87,15 @@ def bench(
         assets=assets,
         device=device,
         precision=precision,
-        settings=replace(
-            lever_settings(window, linears, attention, tiny_decoder, fast=fast),
+        settings=Settings(
+            window=window,
+            fast=fast,
+            linears=linears,
+            attention=attention,
+            tiny_decoder=tiny_decoder,
             kernel=kernel,
             compile=compile,
+            threads=threads,
         ),
     )
     checkpoint, make = None, load

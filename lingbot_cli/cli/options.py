@@ -1,16 +1,13 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from lingbot_cli.errors import OutputError, UsageError
 from lingbot_cli.timeline.times import Time, parse_time
 from lingbot_cli.world.presets import PRESETS, Preset
-
-if TYPE_CHECKING:
-    from lingbot_cli.weights.settings import Settings
 
 
 def preset_of(name: str) -> Preset:
@@ -34,6 +31,12 @@ def write_text(file: Path, text: str, *, overwrite: bool) -> None:
         raise UsageError(f"{file} exists", hint="choose another name, or --overwrite") from None
     except OSError as error:
         raise OutputError(f"{file} cannot be written: {error.strerror}") from None
+
+
+def _file(text: str) -> str:
+    if not Path(text).is_file():
+        raise typer.BadParameter(f"there is no file {text}")
+    return text
 
 
 def _time(text: str) -> Time:
@@ -87,28 +90,19 @@ AttentionIn = Annotated[
     typer.Option("--attention", help="int8: by sageattention's kernels, where that package and a GPU are."),
 ]
 TinyDecoder = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        "--tiny-decoder", exists=True, dir_okay=False, help="A taew2_1 file: rough pictures, sooner."
+        "--tiny-decoder", parser=_file, metavar="FILE", help="A taew2_1 file: rough pictures, sooner."
     ),
 ]
-
-
-def lever_settings(
-    window: int | None, linears: str | None, attention: str | None, tiny: Path | None, *, fast: bool
-) -> "Settings":
-    """The flags of fast mode as settings."""
-    from lingbot_cli.weights.settings import Settings
-
-    return Settings(
-        window=window,
-        linears=linears,
-        attention=attention,
-        tiny_decoder=None if tiny is None else str(tiny),
-        fast=fast,
-    )
-
-
+Decode = Annotated[
+    Literal["float32", "bfloat16", "float16"] | None,
+    typer.Option("--decode", help="What pictures are decoded in."),
+]
+TextOn = Annotated[str | None, typer.Option("--text-on", help="Where prompts are read: cpu, or a device.")]
+Offload = Annotated[
+    bool, typer.Option("--offload", help="Keep the transformer in main memory and stream it.")
+]
 DecodeOn = Annotated[
     str | None,
     typer.Option("--decode-on", help="A device of its own for the decoder, such as cuda:1 or cpu."),
@@ -122,4 +116,10 @@ Kernel = Annotated[
 Compile = Annotated[
     bool | None,
     typer.Option("--compile/--no-compile", help="Compile the blocks first; the default on GPUs that can."),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads", min=1, max=1024, help="CPU threads; else OMP_NUM_THREADS, else what is fastest here."
+    ),
 ]

@@ -1,5 +1,6 @@
 """`lingbot play`: walk through a world, in a browser or in the terminal."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -8,14 +9,20 @@ import typer
 from lingbot_cli.cli.options import (
     Assets,
     AttentionIn,
+    Compile,
+    Decode,
+    DecodeOn,
     Device,
     Fast,
+    Kernel,
     Linears,
     ModelName,
+    Offload,
     Precision,
+    TextOn,
+    Threads,
     TinyDecoder,
     Window,
-    lever_settings,
 )
 from lingbot_cli.env import Env
 
@@ -53,6 +60,13 @@ def play(
     linears: Linears = None,
     attention: AttentionIn = None,
     tiny_decoder: TinyDecoder = None,
+    decode: Decode = None,
+    text_on: TextOn = None,
+    offload: Offload = False,
+    decode_on: DecodeOn = None,
+    kernel: Kernel = None,
+    compile: Compile = None,
+    threads: Threads = None,
 ) -> None:
     """Play in a world: the page on this machine's loopback address, or half-blocks in the terminal.
 
@@ -65,13 +79,28 @@ def play(
     from lingbot_cli.live.record import Recorder
     from lingbot_cli.live.service import Offer
     from lingbot_cli.timeline.events import Camera
+    from lingbot_cli.weights.settings import Settings
 
     env: Env = ctx.obj
     height, width = parse_size(size) if size else (None, None)
     offer = Offer(read_image(image), prompt, seed, height, width, Camera())
     recorder = Recorder(record) if record is not None else None
-    levers = lever_settings(window, linears, attention, tiny_decoder, fast=fast)
-    world = Model(model, assets, device, precision, levers)
+    note = partial(env.err.print, markup=False, soft_wrap=True)
+    settings = Settings(
+        window=window,
+        fast=fast,
+        linears=linears,
+        attention=attention,
+        tiny_decoder=tiny_decoder,
+        decode=decode,
+        text_on=text_on,
+        offload=offload,
+        decode_on=decode_on,
+        kernel=kernel,
+        compile=compile,
+        threads=threads,
+    )
+    world = Model(model, assets, device, precision, settings, note)
     for line in world.unusual():
         env.out.print(line, markup=False, soft_wrap=True)
     try:
@@ -109,8 +138,8 @@ def _in_browser(env: Env, world: "Model", offer: "Offer", recorder: "Recorder | 
 
     def service() -> Service:
         if recorder is None:
-            return Service(world.load(offer.prompt), limits, offer)
-        return Service(world.load(offer.prompt), limits, offer, recorder.chunk)
+            return Service(world.load(offer), limits, offer)
+        return Service(world.load(offer), limits, offer, recorder.chunk)
 
     rules = Rules(new_token())
     host(service, Address(port=port), rules, Rooms(), say=say, message_bytes=limits.message_bytes)

@@ -1,6 +1,5 @@
 """`lingbot render`: one film, from an image and a timeline."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,16 +9,19 @@ from lingbot_cli.cli.options import (
     Assets,
     AttentionIn,
     Compile,
+    Decode,
     DecodeOn,
     Device,
     Fast,
     Kernel,
     Linears,
     ModelName,
+    Offload,
     Precision,
+    TextOn,
+    Threads,
     TinyDecoder,
     Window,
-    lever_settings,
 )
 from lingbot_cli.cli.watching import OptionalValues, Preview, choose_watching
 from lingbot_cli.env import Env
@@ -104,16 +106,13 @@ def render(
     device: Device = None,
     precision: Precision = None,
     gpus: Annotated[int, typer.Option(min=1, help="Make one film on so many GPUs of this machine.")] = 1,
-    decode: Annotated[
-        Literal["float32", "bfloat16", "float16"] | None, typer.Option(help="What pictures are decoded in.")
-    ] = None,
-    text_on: Annotated[str | None, typer.Option(help="Where prompts are read: cpu, or a device.")] = None,
-    offload: Annotated[
-        bool, typer.Option("--offload", help="Keep the transformer in main memory and stream it.")
-    ] = False,
+    decode: Decode = None,
+    text_on: TextOn = None,
+    offload: Offload = False,
     decode_on: DecodeOn = None,
     kernel: Kernel = None,
     compile: Compile = None,
+    threads: Threads = None,
     chunk: Annotated[int | None, typer.Option(help="Latent frames made at a time.")] = None,
     window: Window = None,
     sink_frames: Annotated[
@@ -182,7 +181,7 @@ def render(
     from lingbot_cli.sinks.tee import TeeSink
     from lingbot_cli.timeline.film import Flags
     from lingbot_cli.timeline.poses_dir import write_poses
-    from lingbot_cli.weights.settings import parse_steps
+    from lingbot_cli.weights.settings import Settings, parse_steps
 
     env: Env = ctx.obj
     targets = output or [f"{image.stem}.mp4"]
@@ -194,8 +193,12 @@ def render(
     flags = Flags(prompt=prompt, fps=fps, duration=length, scale=scale, allow_outside=allow_outside)
     gang = Gang.of(env.environ)
     where = gang.device(device) if gang else device
-    settings = replace(
-        lever_settings(window, linears, attention, tiny_decoder, fast=fast),
+    settings = Settings(
+        window=window,
+        fast=fast,
+        linears=linears,
+        attention=attention,
+        tiny_decoder=tiny_decoder,
         chunk=chunk,
         sink=sink_frames,
         shift=shift,
@@ -206,6 +209,7 @@ def render(
         decode_on=decode_on,
         kernel=kernel,
         compile=compile,
+        threads=threads,
     )
     if engine is not None:
         _check_alone(gpus, gang, resume or fork_at or keep_latents or frames)

@@ -1,6 +1,7 @@
 """`lingbot serve`: the engine as a service, for its own page and any client of the realtime protocol."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,14 +10,20 @@ import typer
 from lingbot_cli.cli.options import (
     Assets,
     AttentionIn,
+    Compile,
+    Decode,
+    DecodeOn,
     Device,
     Fast,
+    Kernel,
     Linears,
     ModelName,
+    Offload,
     Precision,
+    TextOn,
+    Threads,
     TinyDecoder,
     Window,
-    lever_settings,
 )
 from lingbot_cli.env import Env
 
@@ -69,6 +76,13 @@ def serve(
     linears: Linears = None,
     attention: AttentionIn = None,
     tiny_decoder: TinyDecoder = None,
+    decode: Decode = None,
+    text_on: TextOn = None,
+    offload: Offload = False,
+    decode_on: DecodeOn = None,
+    kernel: Kernel = None,
+    compile: Compile = None,
+    threads: Threads = None,
 ) -> None:
     """Serve a world over WebSockets, with a page to play it in.
 
@@ -83,21 +97,37 @@ def serve(
     from lingbot_cli.live.server import Address
     from lingbot_cli.live.service import Offer, Service
     from lingbot_cli.realtime import ROUTE
+    from lingbot_cli.weights.settings import Settings
 
     env: Env = ctx.obj
     limits = Limits(chunks=max_chunks)
     picture = None if image is None else read_image(image)
 
-    levers = lever_settings(window, linears, attention, tiny_decoder, fast=fast)
-    chosen = Model(model, assets, device, precision, levers)
+    note = partial(env.err.print, markup=False, soft_wrap=True)
+    settings = Settings(
+        window=window,
+        fast=fast,
+        linears=linears,
+        attention=attention,
+        tiny_decoder=tiny_decoder,
+        decode=decode,
+        text_on=text_on,
+        offload=offload,
+        decode_on=decode_on,
+        kernel=kernel,
+        compile=compile,
+        threads=threads,
+    )
+    chosen = Model(model, assets, device, precision, settings, note)
     for line in chosen.unusual():
         env.out.print(line, markup=False, soft_wrap=True)
 
     def service() -> Service:
-        world = chosen.load(prompt)
+        offer = Offer(picture, prompt)
+        world = chosen.load(offer)
         usual = Limits().pixels if world.device.type == "cuda" else 0
         pixels = max_pixels or max(usual, world.preset.area)
-        return Service(world, replace(limits, pixels=pixels), Offer(picture, prompt))
+        return Service(world, replace(limits, pixels=pixels), offer)
 
     def say(address: str) -> None:
         env.out.print(f"page:   {address}", markup=False, soft_wrap=True)

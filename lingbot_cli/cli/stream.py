@@ -1,6 +1,5 @@
 """`lingbot stream`: a world on the air."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -8,17 +7,24 @@ import typer
 
 from lingbot_cli.cli.options import (
     AllowOutside,
+    Assets,
     AttentionIn,
     Compile,
+    Decode,
     DecodeOn,
+    Device,
     Duration,
     Fast,
     Fps,
     Kernel,
     Linears,
+    ModelName,
+    Offload,
+    Precision,
+    TextOn,
+    Threads,
     TinyDecoder,
     Window,
-    lever_settings,
 )
 from lingbot_cli.cli.watching import OptionalValues, Preview, choose_watching
 from lingbot_cli.env import Env
@@ -95,22 +101,13 @@ def stream(
         Path | None,
         typer.Option(help="Write the live events down, as a timeline that renders the same film."),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="A model's folder or name; else the built-in one.")
-    ] = None,
-    assets: Annotated[Path | None, typer.Option(help="Where a model's text encoder and VAE lie.")] = None,
-    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda:1; else the best there is.")] = None,
-    precision: Annotated[
-        Literal["float32", "bfloat16", "float16", "fp8"] | None,
-        typer.Option(help="What the world computes in."),
-    ] = None,
-    decode: Annotated[
-        Literal["float32", "bfloat16", "float16"] | None, typer.Option(help="What pictures are decoded in.")
-    ] = None,
-    text_on: Annotated[str | None, typer.Option(help="Where prompts are read: cpu, or a device.")] = None,
-    offload: Annotated[
-        bool, typer.Option("--offload", help="Keep the transformer in main memory and stream it.")
-    ] = False,
+    model: ModelName = None,
+    assets: Assets = None,
+    device: Device = None,
+    precision: Precision = None,
+    decode: Decode = None,
+    text_on: TextOn = None,
+    offload: Offload = False,
     window: Window = None,
     fast: Fast = False,
     linears: Linears = None,
@@ -119,6 +116,7 @@ def stream(
     decode_on: DecodeOn = None,
     kernel: Kernel = None,
     compile: Compile = None,
+    threads: Threads = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
@@ -137,6 +135,7 @@ def stream(
     from lingbot_cli.sinks.targets import StreamOptions, choose_target
     from lingbot_cli.sinks.tee import TeeSink
     from lingbot_cli.timeline.film import Flags
+    from lingbot_cli.weights.settings import Settings
 
     env: Env = ctx.obj
     live = timeline == "-" and moves is None and poses is None
@@ -152,18 +151,22 @@ def stream(
     if record is not None:
         keep = choose_sink(str(record), OutputOptions(overwrite=overwrite), env.environ)
     flags = Flags(prompt=prompt, fps=fps, duration=duration, allow_outside=allow_outside)
-    levers = lever_settings(window, linears, attention, tiny_decoder, fast=fast)
-    parts = replace(
-        levers,
+    settings = Settings(
+        window=window,
+        fast=fast,
+        linears=linears,
+        attention=attention,
+        tiny_decoder=tiny_decoder,
         decode=decode,
         text_on=text_on,
         offload=offload,
         decode_on=decode_on,
         kernel=kernel,
         compile=compile,
+        threads=threads,
     )
     request = Request(
-        *(image, timeline, moves, poses, flags, size, seed, model, assets, device, precision, parts),
+        *(image, timeline, moves, poses, flags, size, seed, model, assets, device, precision, settings),
         elsewhere=Elsewhere.of(engine, model, env.environ),
     )
     display, shown = choose_watching(preview, env, quiet=quiet, as_json=as_json, json_to=env.out, typed=live)

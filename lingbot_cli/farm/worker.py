@@ -14,7 +14,8 @@ from lingbot_cli.farm.tasks import Task
 from lingbot_cli.run.checkpoint import Trail
 from lingbot_cli.run.display import Display
 from lingbot_cli.run.identity import facts, told
-from lingbot_cli.run.perform import load, perform
+from lingbot_cli.run.opening import load
+from lingbot_cli.run.perform import perform
 from lingbot_cli.run.progress import Progress
 from lingbot_cli.run.request import Prepared
 from lingbot_cli.run.resume import Keeping
@@ -99,7 +100,7 @@ class Worker:
             written=written,
             clock=time.monotonic,
             keeping=keeping,
-            load=self._load,
+            loaded=self._load,
         )
         seconds = time.monotonic() - began
         shelf.put(

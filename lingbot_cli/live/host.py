@@ -6,24 +6,36 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lingbot_cli.image import fitting_size
 from lingbot_cli.live.app import live_app
 from lingbot_cli.live.guard import Rules
 from lingbot_cli.live.hub import Rooms
 from lingbot_cli.live.server import Address, Server, url
-from lingbot_cli.live.service import Service
+from lingbot_cli.live.service import Offer, Service
 from lingbot_cli.run.request import Described, Request, on_this_machine, run_lines, settled
 from lingbot_cli.run.signals import Interruption
+from lingbot_cli.weights.checkpoint import Checkpoint
 from lingbot_cli.weights.settings import Settings
 
 if TYPE_CHECKING:
     from lingbot_cli.world.world import World
 
+USUAL_SHAPE = (480, 832)  # height and width of pictures that clients will send, before one is known
 _GLANCE = 0.2  # seconds between looks at whether a signal has come
 
 
 @dataclass(frozen=True)
+class Game:
+    """What a world to be played in is loaded for."""
+
+    here: Checkpoint
+    request: Request
+    prompts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Model:
-    """Which world to load, as the command line names it."""
+    """Which world to load, as the command line names it; `note` hears how it is run."""
 
     model: str | None = None
     assets: Path | None = None
@@ -31,6 +43,7 @@ class Model:
     precision: str | None = None
 
     settings: Settings = field(default_factory=Settings)
+    note: Callable[[str], None] = lambda _text: None
 
     def unusual(self) -> list[str]:
         """How the world is run, in lines, where that is not as usual."""
@@ -39,21 +52,14 @@ class Model:
         request, model = self._settled()
         return run_lines(model, request.settings)
 
-    def load(self, prompt: str) -> "World":
-        """The world, with the prompt it will hear first already encoded."""
-        from lingbot_cli.weights.load import load_world
+    def load(self, offer: Offer) -> "World":
+        """The world, made ready for what is offered: its picture's size, and the prompt it will hear first."""
+        from lingbot_cli.run.opening import opened
 
         request, model = self._settled()
-        settings = request.settings
-        return load_world(
-            on_this_machine(model),
-            device=self.device,
-            precision=self.precision,
-            linears=settings.linears,
-            attention=settings.attention,
-            tiny_decoder=settings.tiny_decoder,
-            prompts=(prompt,),
-        )
+        height, width = offer.size(model.preset.area) or fitting_size(*USUAL_SHAPE, model.preset.area)
+        game = Game(on_this_machine(model), request, (offer.prompt,))
+        return opened(game, height, width, note=self.note, warn=self.note)
 
     def _settled(self) -> tuple[Request, Described]:
         return settled(

@@ -32,6 +32,13 @@ class Offer:
     width: int | None = None
     camera: Camera | None = None
 
+    def size(self, area: int, picture: np.ndarray | None = None) -> tuple[int, int] | None:
+        """Height and width for a client that names none, of about so many pixels; None without a picture."""
+        if self.height is not None and self.width is not None:
+            return self.height, self.width
+        picture = self.picture if picture is None else picture
+        return None if picture is None else fitting_size(picture.shape[0], picture.shape[1], area)
+
 
 @dataclass(frozen=True, eq=False)
 class Service:
@@ -76,7 +83,7 @@ class Service:
     def facts(self) -> dict[str, Any]:
         """What `/v1/models` and the page tell of the world."""
         preset = self.world.preset
-        size = self._default_size(self.offer.picture)
+        size = self.offer.size(preset.area)
         return {
             "id": preset.name,
             "object": "model",
@@ -115,7 +122,7 @@ class Service:
 
     def _size(self, init: Init, picture: np.ndarray) -> tuple[int, int]:
         if init.size is None:
-            found = self._default_size(picture)
+            found = self.offer.size(self.world.preset.area, picture)
             assert found is not None
             return found
         try:
@@ -125,13 +132,6 @@ class Service:
         if height * width > self.limits.pixels:
             raise Refusal("too_large", f"{width}x{height} is more than {self.limits.pixels} pixels")
         return height, width
-
-    def _default_size(self, picture: np.ndarray | None) -> tuple[int, int] | None:
-        if self.offer.height is not None and self.offer.width is not None:
-            return self.offer.height, self.offer.width
-        if picture is None:
-            return None
-        return fitting_size(picture.shape[0], picture.shape[1], self.world.preset.area)
 
     def _begin(self, init: Init) -> Begin:
         world = self._fitted(init)

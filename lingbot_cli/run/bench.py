@@ -12,13 +12,14 @@ from PIL import Image
 
 from lingbot_cli.run.bench_sink import sink_alone
 from lingbot_cli.run.job import render
-from lingbot_cli.run.kernel import by_kernel, kernel_of
 from lingbot_cli.run.memory import check_memory
-from lingbot_cli.run.perform import Opened, load, precision_of
+from lingbot_cli.run.opening import load
+from lingbot_cli.run.perform import Opened, precision_of
 from lingbot_cli.run.progress import peak_memory, size_text
 from lingbot_cli.run.request import Prepared, Request, prepare, settled
 from lingbot_cli.run.steps import NOTHING
 from lingbot_cli.run.stopwatch import DeviceTimer, HostTimer, Stopwatch
+from lingbot_cli.run.tuning import tuned, tuning_of
 from lingbot_cli.sinks.base import Sink
 from lingbot_cli.weights.checkpoint import Checkpoint, read_checkpoint
 from lingbot_cli.world.presets import Preset
@@ -47,6 +48,7 @@ class Figures:
     device: str
     precision: str
     kernel: str | None
+    threads: int
     chunks: int
     load: float
     first_frame: float
@@ -103,8 +105,9 @@ def measure(
     from lingbot_cli.run.work import peaks
 
     began = clock()
-    kernel, together = kernel_of(prepared), check_memory(prepared).together
-    opened = Opened(prepared, by_kernel(load(prepared), kernel), together=together)
+    together = check_memory(prepared).together
+    tuning = tuning_of(prepared, prepared.plan.height, prepared.plan.width)
+    opened = Opened(prepared, tuned(load(prepared), tuning), together=together)
     loaded = clock() - began
     opened.compile(None)
     skip = warm_up(opened.world.preset)
@@ -130,7 +133,8 @@ def measure(
         size=f"{prepared.plan.width}x{prepared.plan.height}",
         device=torch.cuda.get_device_name(device) if on_cuda else "cpu",
         precision=precision_of(prepared),
-        kernel=kernel,
+        kernel=tuning.kernel,
+        threads=tuning.threads,
         chunks=len(prepared.controls) - skip,
         load=loaded,
         first_frame=first_frame,
@@ -202,6 +206,7 @@ def rows(figures: Figures) -> list[tuple[str, str]]:
         ("model", f"{figures.model}, {figures.size}, {figures.precision}, {figures.device}"),
         *([("levers", _levers_text(figures.levers))] if figures.levers else []),
         *([("self-attention", figures.kernel)] if figures.kernel else []),
+        ("CPU threads", f"{figures.threads}"),
         ("chunks measured", f"{figures.chunks}"),
         ("load", f"{figures.load:.2f} s"),
         ("first frame", f"{figures.first_frame:.2f} s"),

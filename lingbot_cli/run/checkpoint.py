@@ -18,6 +18,7 @@ from safetensors.numpy import save
 
 from lingbot_cli.errors import OutputError, UsageError
 from lingbot_cli.run.steps import Past
+from lingbot_cli.run.tuning import Tuning
 from lingbot_cli.sinks.place import check_folder
 
 Facts = Mapping[str, str]
@@ -30,6 +31,7 @@ _PATIENCE = 10.0  # seconds a run that was killed gets to be gone
 class Trail:
     """A folder beside the film: `film.json` says what decides its latents, then one file a chunk.
 
+    `tuning.json` says by what they are computed; going on by something else might change their last bits.
     A chunk's file holds its `latents` [16, c, h, w] float32 and what it was told. Each is written whole or
     not at all, and none is written twice.
     """
@@ -70,11 +72,7 @@ class Trail:
 
     def facts(self) -> Facts | None:
         """What decided the latents here; None when there is nothing to go on from."""
-        try:
-            said = json.loads((self.folder / "film.json").read_text("utf-8"))
-        except (OSError, ValueError):
-            return None
-        return said if isinstance(said, dict) else None
+        return self._read("film.json")
 
     def past(self, facts: Facts, told: Sequence[Facts], *, fork: int | None = None) -> Past | None:
         """What can be taken up by a film of these facts and these chunks; None when nothing is here.
@@ -99,10 +97,20 @@ class Trail:
                 )
         return Past(count, self.latents) if count else None
 
-    def begin(self, facts: Facts, keep: int) -> None:
+    def tuning(self) -> Tuning | None:
+        """By what the latents here were computed; None when that is not known."""
+        said = self._read("tuning.json")
+        try:
+            return None if said is None else Tuning.of(said)
+        except (KeyError, ValueError, TypeError):
+            return None
+
+    def begin(self, facts: Facts, keep: int, tuning: Tuning | None = None) -> None:
         """Make ready to keep the chunks after the first `keep`; later ones that are here go."""
         with _disk(self.folder):
             self._write("film.json", json.dumps(dict(facts), indent=1).encode())
+            if tuning is not None:
+                self._write("tuning.json", json.dumps(tuning.facts()).encode())
             for file in self.folder.glob("*.safetensors"):
                 if int(file.stem) >= keep:
                     file.unlink()
@@ -145,6 +153,13 @@ class Trail:
 
     def _file(self, index: int) -> Path:
         return self.folder / f"{index:06d}.safetensors"
+
+    def _read(self, name: str) -> Facts | None:
+        try:
+            said = json.loads((self.folder / name).read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return said if isinstance(said, dict) else None
 
     def _write(self, name: str, data: bytes) -> None:
         fresh = self.folder / f".{name}.new"

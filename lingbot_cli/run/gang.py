@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.run.job import Begin, denoised
@@ -10,6 +10,8 @@ from lingbot_cli.run.steps import Step
 
 if TYPE_CHECKING:
     from lingbot_cli.world.world import World
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -42,16 +44,31 @@ class Gang:
             return f"cuda:{self.local}"
         return asked
 
-    def join(self, world: "World") -> "World":
-        """Meet the others and take this process's part; UsageError for heads that do not split."""
+    def meet(self, device: str | None) -> None:
+        """Wait for the others, this process on its device."""
         import torch
         import torch.distributed as dist
 
+        from lingbot_cli.world.precision import pick_device
+
+        where = pick_device(device)
+        if where.type == "cuda":
+            torch.cuda.set_device(where)
+        dist.init_process_group("cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo")
+
+    def told(self, choose: Callable[[], T]) -> T:
+        """What the leader alone chooses, for everyone: measured twice it might come out twice."""
+        import torch
+        import torch.distributed as dist
+
+        chosen = [choose() if self.leads else None]
+        dist.broadcast_object_list(chosen, 0, device=torch.device("cpu"))
+        return cast(T, chosen[0])
+
+    def join(self, world: "World") -> "World":
+        """Take this process's part, once all have met; UsageError for heads that do not split."""
         from lingbot_cli.world.parallel import Ulysses
 
-        if world.device.type == "cuda":
-            torch.cuda.set_device(world.device)
-        dist.init_process_group("cpu:gloo,cuda:nccl" if world.device.type == "cuda" else "gloo")
         return replace(world, part=Ulysses(world.preset.heads))
 
     def agreed(self, stopped: Callable[[], bool]) -> Callable[[], bool]:

@@ -30,6 +30,7 @@ def facts(prepared: Prepared) -> dict[str, str]:
         "linears": request.settings.linears or "exact",
         "attention": request.settings.attention or "exact",
         "kernel": request.settings.kernel or "the fastest there is",
+        "threads": str(request.settings.threads or "as many as are fastest"),
         "compile": {None: "as the device does", True: "yes", False: "no"}[request.settings.compile],
         "image": picture(prepared.images[None]),
     }

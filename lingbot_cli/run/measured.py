@@ -1,9 +1,11 @@
 """What was measured on this machine, kept in the user's cache from run to run."""
 
+import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from lingbot_cli.weights.store import cache_folder
@@ -22,6 +24,15 @@ def measured(name: str, wanted: str) -> dict[str, dict[str, Any]]:
     return {key: each for key, each in known.items() if isinstance(each, dict) and wanted in each}
 
 
+def once(name: str, wanted: str, key: str, measure: Callable[[], dict[str, Any]]) -> Any:
+    """The `wanted` field of the entry of a key that says all it depends on; measured where there is none."""
+    known = measured(name, wanted)
+    if key not in known:
+        known[key] = measure()
+        keep_measured(name, known)
+    return known[key][wanted]
+
+
 def keep_measured(name: str, known: Mapping[str, Any]) -> None:
     """Replace the file whole, with its latest entries; where it cannot be written, it is measured again."""
     folder = cache_folder()
@@ -33,3 +44,13 @@ def keep_measured(name: str, known: Mapping[str, Any]) -> None:
         os.replace(new.name, folder / name)
     except OSError:
         return
+
+
+def processor() -> str:
+    """Which kind of processor this is; a folder may be shared by several machines."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return "cpu"
+    model = {line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "flags"))}
+    return "cpu " + hashlib.sha256("".join(sorted(model)).encode()).hexdigest()[:8]

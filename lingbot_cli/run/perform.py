@@ -5,27 +5,25 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from lingbot_cli.run.compiling import compile_for, wanted
 from lingbot_cli.run.display import Announcement, Display
 from lingbot_cli.run.gang import Gang
 from lingbot_cli.run.job import Made, render
-from lingbot_cli.run.kernel import by_kernel, kernel_of
 from lingbot_cli.run.loading import telling
+from lingbot_cli.run.opening import compiled, load
 from lingbot_cli.run.outcome import Outcome
 from lingbot_cli.run.progress import Meter
 from lingbot_cli.run.recipe import metadata_of, recipe_of
-from lingbot_cli.run.request import Prepared, Request
+from lingbot_cli.run.request import Prepared
 from lingbot_cli.run.resume import Keeping, kept_by
 from lingbot_cli.run.signals import Interruption, ignoring_signals
 from lingbot_cli.run.speed import keep_speed
 from lingbot_cli.run.steps import NOTHING, Past, Step, steps
+from lingbot_cli.run.tuning import Tuning, tuned, tuning_of
 from lingbot_cli.sinks.base import Sink
-from lingbot_cli.weights.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
-    from lingbot_cli.weights.stream import Report
     from lingbot_cli.world.session import Session
     from lingbot_cli.world.world import World
 
@@ -62,9 +60,8 @@ class Opened:
     def compile(self, display: Display | None) -> None:
         """Compile the world's blocks where that is wanted, telling `display`."""
         planned = self.prepared.plan
-        if wanted(self.prepared.request.settings.compile, str(self.world.device)):
-            note, warn = (display.note, display.warning) if display else (_silently, _silently)
-            compile_for(self.world, planned.height, planned.width, note=note, warn=warn)
+        note, warn = (display.note, display.warning) if display else (_silently, _silently)
+        compiled(self.world, self.prepared, planned.height, planned.width, note=note, warn=warn)
 
     def strangers(self) -> list[str]:
         """A sentence for every first picture that is of another place than the one the world knows by heart."""
@@ -93,44 +90,8 @@ def precision_of(prepared: Prepared) -> str:
     return pick_precision(prepared.here, pick_device(request.device), request.precision)
 
 
-class Asked(Protocol):
-    """What a world is loaded for: a film or a stream."""
-
-    @property
-    def here(self) -> Checkpoint: ...
-    @property
-    def request(self) -> Request: ...
-    @property
-    def prompts(self) -> tuple[str, ...]: ...
-
-
-def load(asked: Asked, report: "Report | None" = None) -> "World":
-    """Load the world and encode every prompt that is known; `report` is told how far that is."""
-    from lingbot_cli.weights.load import load_world
-
-    request, settings = asked.request, asked.request.settings
-    return load_world(
-        asked.here,
-        device=request.device,
-        precision=request.precision,
-        decode=settings.decode,
-        text_on=settings.text_on or "cpu",
-        offloaded=settings.offload,
-        decode_on=settings.decode_on,
-        linears=settings.linears,
-        attention=settings.attention,
-        tiny_decoder=settings.tiny_decoder,
-        prompts=asked.prompts,
-        report=report,
-    )
-
-
 def _silently(_: str) -> None:
     """Say nothing: a follower's words are the leader's, and a measurement has none."""
-
-
-def _load_telling(display: Display) -> Callable[[Prepared], "World"]:
-    return lambda prepared: load(prepared, telling(display.note))
 
 
 def perform(
@@ -141,13 +102,13 @@ def perform(
     written: Mapping[str, Any] | None,
     clock: Callable[[], float],
     keeping: Keeping | None = None,
-    load: Callable[[Prepared], "World"] | None = None,
+    loaded: Callable[[Prepared], "World"] | None = None,
     gang: Gang | None = None,
 ) -> Made:
     """Render the film into `sink`, telling `display`; whatever happens, the sink ends closed or aborted.
 
     `written` is what the film's recipe says of its encoding; None leaves the recipe out. Where the
-    request says so the frames are made elsewhere; then nothing is loaded here. `load` gives a world that may
+    request says so the frames are made elsewhere; then nothing is loaded here. `loaded` gives a world that may
     be there already, and sees to its memory itself.
     Errors: what any stage raises; InterruptedRun after a signal, when the film is not whole.
     """
@@ -164,20 +125,20 @@ def perform(
         try:
             if keeping:
                 keeping.check()
-            together = check_memory(prepared).together if elsewhere is None and load is None else None
-            kernel = kernel_of(prepared, gang.size if gang else 1) if elsewhere is None else None
-            if kernel is not None:
-                display.note(f"self-attention: {kernel}")
+            together = check_memory(prepared).together if elsewhere is None and loaded is None else None
+            tuning = _tuning(prepared, keeping, gang) if elsewhere is None else None
+            if tuning is not None:
+                display.note(tuning.words())
             if written is not None:
                 precision = precision_of(prepared) if elsewhere is None else None
-                recipe = recipe_of(prepared, precision=precision, kernel=kernel, written=written)
+                recipe = recipe_of(prepared, precision=precision, tuning=tuning, written=written)
                 film = replace(film, metadata=metadata_of(recipe))
             past = keeping.take_up(prepared, display) if keeping else NOTHING
             kept = kept_by(sink, film, past, prepared, display)
             film = replace(film, kept=kept)
             sink.open(film)
             if keeping:
-                keeping.begin(prepared, past)
+                keeping.begin(prepared, past, tuning)
             meter = _meter(prepared, kept, clock)
 
             def count(step: Step) -> None:
@@ -189,8 +150,9 @@ def perform(
                 stopped.politely = True
                 made = render_remote(elsewhere, prepared, sink, stopped, count, display.warning)
             else:
-                world = (load or _load_telling(display))(prepared)
-                world = by_kernel(gang.join(world) if gang else world, kernel)
+                assert tuning is not None
+                world = loaded(prepared) if loaded else load(prepared, telling(display.note))
+                world = tuned(gang.join(world) if gang else world, tuning)
                 opened = Opened(prepared, world, together=together)
                 opened.compile(display)
                 for sentence in opened.strangers():
@@ -217,7 +179,7 @@ def perform(
             raise
         if keeping:
             keeping.finish()
-    if elsewhere is None and load is None:
+    if elsewhere is None and loaded is None:
         keep_speed(prepared, past, meter.speed(since=began))
     display.done(Outcome(sink, made, prepared.plan.fps, kept, clock() - meter.began).announcement())
     return made
@@ -226,10 +188,26 @@ def perform(
 def follow(prepared: Prepared, gang: Gang) -> None:
     """Do a follower's share of the film; the leader alone hears signals, shows and writes."""
     with ignoring_signals():
-        world = by_kernel(gang.join(load(prepared)), kernel_of(prepared, gang.size))
+        tuning = _tuning(prepared, None, gang)
+        world = tuned(gang.join(load(prepared)), tuning)
         opened = Opened(prepared, world)
         opened.compile(None)
         gang.follow(opened.steps(NOTHING), opened.begin)
+
+
+def _tuning(prepared: Prepared, keeping: Keeping | None, gang: Gang | None) -> Tuning:
+    """How the film is computed: as its earlier run, where it is resumed; in a gang as its leader chooses."""
+    planned = prepared.plan
+
+    def choose() -> Tuning:
+        before = keeping.tuning() if keeping else None
+        processes = gang.size if gang else 1
+        return tuning_of(prepared, planned.height, planned.width, processes=processes, before=before)
+
+    if gang is None:
+        return choose()
+    gang.meet(prepared.request.device)
+    return gang.told(choose)
 
 
 def plan_facts(prepared: Prepared) -> dict[str, object]:

@@ -14,17 +14,18 @@ from lingbot_cli import __version__
 from lingbot_cli.errors import UsageError
 from lingbot_cli.redact import redact
 from lingbot_cli.run.request import Prepared
+from lingbot_cli.run.tuning import Tuning
 
 KEY = "lingbot"
 FORMAT = 1
 
 
 def recipe_of(
-    prepared: Prepared, *, precision: str | None, kernel: str | None, written: Mapping[str, Any]
+    prepared: Prepared, *, precision: str | None, tuning: Tuning | None, written: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the recipe of a film; `written` is how it was encoded, as flags without their dashes.
 
-    `precision` and `kernel` are what was used, asked for or not."""
+    `precision` and `tuning` are what was used, asked for or not."""
     request, planned = prepared.request, prepared.plan
     asked = {
         "timeline": request.timeline,
@@ -42,7 +43,7 @@ def recipe_of(
         "device": request.device,
         "precision": precision,
         **request.settings.flags(),
-        "kernel": kernel,
+        **(tuning.facts() if tuning is not None else {}),
         "no-compile": request.settings.compile is False,
         **written,
     }

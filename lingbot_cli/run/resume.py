@@ -11,6 +11,7 @@ from lingbot_cli.run.identity import facts, told
 from lingbot_cli.run.job import Chunk
 from lingbot_cli.run.request import Prepared
 from lingbot_cli.run.steps import NOTHING, Past
+from lingbot_cli.run.tuning import Tuning
 from lingbot_cli.sinks.base import FilmInfo, Sink
 from lingbot_cli.timeline.times import Grid, Time
 
@@ -53,9 +54,14 @@ class Keeping:
                 )
         return past or NOTHING
 
-    def begin(self, prepared: Prepared, past: Past) -> None:
+    def tuning(self) -> Tuning | None:
+        """How an earlier run of the film was computed, for one that goes on from it."""
+        going_on = self.resume is not None or self.fork_at is not None
+        return self.trail.tuning() if going_on else None
+
+    def begin(self, prepared: Prepared, past: Past, tuning: Tuning | None) -> None:
         """Make ready to keep what follows; only now does what is not taken up go."""
-        self.trail.begin(facts(prepared), past.chunks)
+        self.trail.begin(facts(prepared), past.chunks, tuning)
 
     def keeper(self, prepared: Prepared) -> Callable[[Chunk], None]:
         """What keeps each chunk that was made."""

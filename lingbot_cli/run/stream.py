@@ -15,7 +15,6 @@ from lingbot_cli.run.acks import Acks
 from lingbot_cli.run.display import Announcement, Display
 from lingbot_cli.run.job import Made, render
 from lingbot_cli.run.pacing import Pace, Pacer
-from lingbot_cli.run.perform import load
 from lingbot_cli.run.progress import Meter
 from lingbot_cli.run.show import Show
 from lingbot_cli.run.signals import Interruption
@@ -121,16 +120,12 @@ def _close_all(closes: Sequence[Callable[[], None]], record: Sink | None) -> Non
 
 
 def _open_world(show: Show, display: Display) -> Callable[[Path | None], "Session"]:
-    from lingbot_cli.run.compiling import compile_for, wanted
-    from lingbot_cli.run.kernel import quickest
     from lingbot_cli.run.memory import check_show
+    from lingbot_cli.run.opening import opened
     from lingbot_cli.world.session import Session
 
     together = check_show(show).together
-    settings = show.request.settings
-    world = quickest(load(show), show.height, show.width, settings.kernel)
-    if wanted(settings.compile, str(world.device)):
-        compile_for(world, show.height, show.width, note=display.note, warn=display.warning)
+    world = opened(show, show.height, show.width, note=display.note, warn=display.warning)
 
     def begin(cut: Path | None) -> "Session":
         return Session(

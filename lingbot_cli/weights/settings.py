@@ -17,7 +17,7 @@ class Settings:
     """`chunk` to `steps` replace those of the preset; `decode` to `decode_on` say where and in what parts are kept.
 
     `kernel` names the program of self-attention; None takes the fastest. `compile`: whether blocks are
-    compiled; None leaves that to the device.
+    compiled; None leaves that to the device. `threads` of the CPU; None takes what is fastest.
     `linears`, `attention` and `tiny_decoder` (a file) trade exactness for speed; `fast` asks for those that help
     here, and `said` tells which they were.
     """
@@ -33,6 +33,7 @@ class Settings:
     decode_on: str | None = None
     kernel: str | None = None
     compile: bool | None = None
+    threads: int | None = None
     linears: str | None = None
     attention: str | None = None
     tiny_decoder: str | None = None

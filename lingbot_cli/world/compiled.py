@@ -1,14 +1,17 @@
 """The arithmetic of a block around its attention, fused by torch.compile; what is compiled once serves all blocks."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from lingbot_cli.world.offload import StreamedBlocks
 
 if TYPE_CHECKING:
     from lingbot_cli.world.world import World
 
+Method = Callable[..., Any]
 PARTS = ("before", "after")
 """A block's methods that are tensors in, tensors out; between them memory is written and read, eagerly."""
 
@@ -29,7 +32,8 @@ def compile_blocks(world: "World", tokens: int) -> None:
         for block in blocks:
             for part in PARTS:
                 # The method of the class: what an earlier call put into the instance is replaced.
-                setattr(block, part, torch.compile(getattr(type(block), part).__get__(block), dynamic=False))
+                eager = getattr(type(block), part).__get__(block)
+                setattr(block, part, _for_tokens(tokens, torch.compile(eager, dynamic=False), eager))
         device, dtype = world.device, world.transformer.dtype
         x = torch.zeros(1, tokens, config.dim, device=device)
         time = torch.zeros(1, 6, config.dim, device=device)
@@ -44,6 +48,15 @@ def compile_blocks(world: "World", tokens: int) -> None:
     except BaseException:
         leave_eager(world)
         raise
+
+
+def _for_tokens(count: int, compiled: Method, eager: Method) -> Method:
+    """Run compiled what it was compiled for; to compile for another size in the midst of a game takes too long."""
+
+    def run(x: Tensor, *rest: Any) -> Any:
+        return (compiled if x.shape[1] == count else eager)(x, *rest)
+
+    return run
 
 
 def leave_eager(world: "World") -> None:

@@ -92,7 +92,7 @@ def test_a_tiny_decoder_must_be_there():
 def test_every_command_has_the_levers(command, capsys):
     lingbot(command, "--help")
     said = capsys.readouterr().out
-    for flag in ("--fast", "--linears", "--attention", "--window", "--tiny-decoder"):
+    for flag in ("--fast", "--linears", "--attention", "--window", "--tiny-decoder", "--kernel", "--threads"):
         assert flag in said
 
 

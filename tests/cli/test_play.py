@@ -42,6 +42,7 @@ def test_what_was_played_renders_to_the_same_film(tmp_path, image):
         text=True,
     ) as child:
         try:
+            assert child.stdout.readline().startswith("self-attention: ")
             address = child.stdout.readline()
             found = re.fullmatch(r"open http://127\.0\.0\.1:(\d+)/\?token=(\S+)\n", address)
             assert found, address

@@ -31,6 +31,7 @@ def test_the_page_and_any_client_play_on_it_and_sigterm_ends_it(tmp_path):
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
         try:
+            assert child.stdout.readline().startswith("self-attention: ")
             page = child.stdout.readline()
             port = int(re.fullmatch(r"page:   http://127\.0\.0\.1:(\d+)/\?token=sekrit\n", page)[1])
             engine = child.stdout.readline()

@@ -32,7 +32,10 @@ def test_compiled_blocks_give_the_same_latents_and_are_compiled_once(monkeypatch
     compiled = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     assert compiled == len(PARTS)
     torch.testing.assert_close(film(world), film(tiny_world()), atol=1e-5, rtol=1e-5)
-    # Neither another layer nor another place in the window made it compile anew.
+    smaller = Session(world, picture(), height=32, width=48)
+    exact = Session(tiny_world(), picture(), height=32, width=48)
+    assert torch.equal(smaller.denoise(walk(1)[0]), exact.denoise(walk(1)[0]))
+    # Neither another layer, another place in the window nor another size made it compile anew.
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == compiled
 
 

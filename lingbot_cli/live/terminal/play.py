@@ -39,7 +39,7 @@ def play_in_terminal(
     screen = Screen(env.stdin.fileno(), env.stdout.fileno())
     with Interruption(env.err.print).listening():
         env.err.print("the world is being loaded …")
-        service = Service(model.load(offer.prompt), Limits(), offer)
+        service = Service(model.load(offer), Limits(), offer)
         service.warm()
         with screen:
             kind = screen.graphics() if graphics == "auto" else graphics
