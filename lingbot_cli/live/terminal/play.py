@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lingbot_cli.live.host import Model
     from lingbot_cli.live.service import Offer
 
-_HELP = "WASD walk · IJKL or arrows look · QE down, up · Enter says · space pauses · R again · X leaves"
+_HELP = "X leaves · WASD walk · IJKL or arrows look · Enter says · space pauses · R again · QE down, up"
 
 
 def play_in_terminal(
