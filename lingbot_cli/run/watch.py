@@ -141,7 +141,8 @@ def tell_gap(display: Display, gap: Gap) -> None:
     """Tell of a connection that is lost, or is back."""
     facts: dict[str, object] = {"output": gap.name, "reason": gap.reason}
     if gap.seconds is None:
-        display.news("lost", Announcement(facts, f"{gap.reason}; trying again, the world goes on"))
+        what = gap.reason if gap.reason.startswith(gap.name) else f"{gap.name}: {gap.reason}"
+        display.news("lost", Announcement(facts, f"{what}; trying again, the world goes on"))
         return
     facts |= {"seconds": round(gap.seconds, 2), "frames": gap.frames}
     text = f"{gap.name} was away for {duration_text(gap.seconds)}; {gap.frames} frames are missing there"
