@@ -117,11 +117,20 @@ def bench(
 def read_figures(path: Path) -> dict[str, Any]:
     """What an earlier `--json` printed. Errors: UsageError when it is not that."""
     from lingbot_cli.errors import UsageError
+    from lingbot_cli.run.bench import PHASES
 
     try:
         figures = json.loads(path.read_text())
-        figures["phases"], figures["fps"], figures["first_frame"]
-    except (OSError, ValueError, KeyError, TypeError) as wrong:
+        numbers = [*(figures["phases"][phase] for phase in PHASES), figures["fps"], figures["first_frame"]]
+        if not all(type(number) in (int, float) and number >= 0 for number in numbers):
+            raise ValueError("a figure is no number")
+        if not isinstance(figures.get("levers", {}), dict):
+            raise ValueError("its levers are no mapping")
+    except KeyError as lack:
+        raise UsageError(
+            f"{path} holds no figures of {lack}", hint="`lingbot bench --json > a.json` makes some"
+        ) from lack
+    except (OSError, ValueError, TypeError) as wrong:
         raise UsageError(
             f"{path} holds no figures: {wrong}", hint="`lingbot bench --json > a.json` makes some"
         ) from wrong

@@ -36,9 +36,9 @@ PEAK_SECONDS = 1.0
 class Figures:
     """What was measured: `phases` are mean seconds a chunk, one after the other, once the window is full.
 
-    `first_frame`: seconds from a loaded world to its first frames. `fps`: frames a second as played, with
-    the phases overlapping; `sink_fps`: of the encoder alone, at 832×480. `memory`: the most bytes held, in main
-    memory and on the device. `flops` and
+    `chunk`: seconds of one chunk so, which its phases add up to. `first_frame`: seconds from a loaded world to
+    its first frames. `fps`: frames a second as played, with the phases overlapping; `sink_fps`: of the encoder
+    alone, at 832×480. `memory`: the most bytes held, in main memory and on the device. `flops` and
     `bytes`: what the phases of one chunk compute and must move; `peak_flops` and `peak_bytes`: what the
     device reached a second in this run, on a matrix product and a copy. `levers`: what was not exact, by flag.
     """
@@ -53,6 +53,7 @@ class Figures:
     load: float
     first_frame: float
     phases: dict[str, float]
+    chunk: float
     fps: float
     realtime: float
     sink_fps: float
@@ -139,6 +140,7 @@ def measure(
         load=loaded,
         first_frame=first_frame,
         phases=watch.means(PHASES, skip),
+        chunk=watch.whole(skip),
         fps=fps,
         realtime=fps / prepared.plan.fps,
         sink_fps=sink_alone(sink, clock),
@@ -201,7 +203,7 @@ def _step_by_step(
 
 def rows(figures: Figures) -> list[tuple[str, str]]:
     """The figures as lines of a table: what, and how much."""
-    chunk = sum(figures.phases.values())
+    share = sum(figures.phases.values()) / figures.chunk
     return [
         ("model", f"{figures.model}, {figures.size}, {figures.precision}, {figures.device}"),
         *([("levers", _levers_text(figures.levers))] if figures.levers else []),
@@ -211,7 +213,7 @@ def rows(figures: Figures) -> list[tuple[str, str]]:
         ("load", f"{figures.load:.2f} s"),
         ("first frame", f"{figures.first_frame:.2f} s"),
         *((phase, _phase_text(figures, phase)) for phase in PHASES),
-        ("one chunk, step by step", f"{chunk * 1000:.1f} ms"),
+        ("one chunk, step by step", f"{figures.chunk * 1000:.1f} ms, {share:.0%} of it in these phases"),
         ("as played", f"{figures.fps:.1f} fps, {figures.realtime:.2f}× real time"),
         ("sink alone, 832x480", f"{figures.sink_fps:.1f} fps, {figures.sink_fps / 16:.1f}× real time"),
         ("peak memory", size_text(figures.memory)),
@@ -239,7 +241,7 @@ def _phase_text(figures: Figures, phase: str) -> str:
 def compare(before: dict[str, object], after: dict[str, object]) -> list[tuple[str, str, str, str]]:
     """Two runs' figures side by side: what, before, after, and how many times faster the second is.
 
-    Both as `--json` prints them. Errors: KeyError when one lacks a figure.
+    Both as `--json` prints them.
     """
     lines: list[tuple[str, str, str, str]] = []
     said = [_levers_text(figures.get("levers") or {}) for figures in (before, after)]  # type: ignore[arg-type]
@@ -247,9 +249,13 @@ def compare(before: dict[str, object], after: dict[str, object]) -> list[tuple[s
         lines.append(("levers", said[0], said[1], ""))
     for phase in PHASES:
         a, b = (float(figures["phases"][phase]) for figures in (before, after))  # type: ignore[index]
-        lines.append((phase, f"{a * 1000:.1f} ms", f"{b * 1000:.1f} ms", f"{a / b:.2f}×" if b else "–"))
+        lines.append((phase, f"{a * 1000:.1f} ms", f"{b * 1000:.1f} ms", _times(a, b)))
     for name, unit in (("first_frame", "s"), ("fps", "fps")):
         a, b = (float(figures[name]) for figures in (before, after))  # type: ignore[arg-type]
-        faster = a / b if unit == "s" else b / a
-        lines.append((name.replace("_", " "), f"{a:.2f} {unit}", f"{b:.2f} {unit}", f"{faster:.2f}×"))
+        faster = _times(a, b) if unit == "s" else _times(b, a)
+        lines.append((name.replace("_", " "), f"{a:.2f} {unit}", f"{b:.2f} {unit}", faster))
     return lines
+
+
+def _times(many: float, few: float) -> str:
+    return f"{many / few:.2f}×" if few else "–"

@@ -48,6 +48,7 @@ class Stopwatch:
         self._timer = timer
         self._open: list[tuple[str, Any, Any]] = []
         self.laps: list[dict[str, float]] = []
+        self._wholes: list[float] = []
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -62,9 +63,14 @@ class Stopwatch:
         for name, start, end in self._open:
             lap[name] = lap.get(name, 0.0) + self._timer.between(start, end)
         self.laps.append(lap)
+        self._wholes.append(self._timer.between(self._open[0][1], self._open[-1][2]) if self._open else 0.0)
         self._open.clear()
 
     def means(self, names: tuple[str, ...], skip: int) -> dict[str, float]:
         """The mean seconds of each named phase over all laps but the first `skip`."""
         laps = self.laps[skip:]
         return {name: mean(lap.get(name, 0.0) for lap in laps) for name in names}
+
+    def whole(self, skip: int) -> float:
+        """The mean seconds of a lap from its first phase to its last, what lies between them included."""
+        return mean(self._wholes[skip:])

@@ -18,6 +18,7 @@ FIGURES = Figures(
     load=1.0,
     first_frame=0.5,
     phases=dict.fromkeys(PHASES, 0.1),
+    chunk=0.6,
     fps=20.0,
     realtime=1.25,
     sink_fps=100.0,
@@ -40,6 +41,7 @@ def test_a_row_that_fails_or_hangs_leaves_the_table_whole(tmp_path):
     wanted = [
         python("check", "print('holds')"),
         good,
+        python("old", "print('{\"phases\": {}}')"),
         python("large", "import sys; print('OutOfMemory: too | large', file=sys.stderr); sys.exit(6)"),
         python("stuck", "import time; time.sleep(600)", seconds=1.0),
     ]
@@ -48,6 +50,7 @@ def test_a_row_that_fails_or_hangs_leaves_the_table_whole(tmp_path):
     assert {name: each["code"] for name, each in done.items()} == {
         "check": 0,
         "small": 0,
+        "old": 0,
         "large": 6,
         "stuck": 124,
     }
@@ -55,8 +58,9 @@ def test_a_row_that_fails_or_hangs_leaves_the_table_whole(tmp_path):
     lines = (tmp_path / "table.md").read_text().splitlines()
     assert all(line.count("|") == 8 for line in lines)
     assert lines[3] == "| small | 20.0 fps | 1.25 | 600 ms | 50% | 0.50 s | 2.0 GB |"
-    assert lines[4].startswith("| large | failed (6): OutOfMemory: too / large |")
-    assert "no end within 1 s" in lines[5]
+    assert lines[4].startswith("| old | made by another version |")
+    assert lines[5].startswith("| large | failed (6): OutOfMemory: too / large |")
+    assert "no end within 1 s" in lines[6]
 
 
 def test_another_call_goes_on_and_what_had_no_time_is_named(tmp_path):

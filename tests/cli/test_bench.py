@@ -15,6 +15,7 @@ def test_every_phase_is_measured():
     figures = json.loads(lingbot(*SMALL, "--json").stdout)
     assert set(figures["phases"]) == set(PHASES)
     assert all(seconds > 0 for seconds in figures["phases"].values())
+    assert 0.5 < sum(figures["phases"].values()) / figures["chunk"] < 1.0001
     assert figures["chunks"] == 2
     assert figures["size"] == "32x32"
     assert figures["realtime"] == pytest.approx(figures["fps"] / 16)
@@ -45,6 +46,7 @@ def test_the_warm_up_is_left_out():
         with watch.phase("denoise"):
             pass
         watch.lap()
+    assert watch.whole(skip=1) == 2.0
     assert watch.means(PHASES, skip=1) == {phase: 2.0 if phase == "denoise" else 0.0 for phase in PHASES}
 
 
@@ -87,3 +89,21 @@ def test_two_runs_are_compared(tmp_path):
     assert "| first frame | 1.00 s | 2.00 s | 0.50× |" in said
     refused = lingbot("bench", "--compare", str(tmp_path / "a.json"), str(tmp_path / "none.json"))
     assert refused.code == 2
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"phases": {"decode": 1.0}}, "no figures of 'encode'"),
+        ({"fps": "fast"}, "a figure is no number"),
+        ({"levers": [1]}, "its levers are no mapping"),
+    ],
+)
+def test_what_holds_no_figures_is_told(tmp_path, changed, said):
+    good = {"phases": dict.fromkeys(PHASES, 0.0), "fps": 0.0, "first_frame": 0.0}
+    (tmp_path / "good.json").write_text(json.dumps(good))
+    (tmp_path / "bad.json").write_text(json.dumps(good | changed))
+    assert lingbot("bench", "--compare", str(tmp_path / "good.json"), str(tmp_path / "good.json")).code == 0
+    refused = lingbot("bench", "--compare", str(tmp_path / "good.json"), str(tmp_path / "bad.json"))
+    assert refused.code == 2
+    assert said in refused.stderr

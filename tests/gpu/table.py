@@ -109,15 +109,18 @@ def cells(done: dict[str, Any]) -> list[str]:
     if "failed" in done:
         said = done["failed"].replace("|", "/")
         return [done["row"], f"failed ({done['code']}): {said}", *[""] * (len(HEADS) - 2)]
-    if "phases" not in done.get("figures", {}):
+    if not isinstance(done.get("figures"), dict) or "phases" not in done["figures"]:
         return [done["row"], "holds", *[""] * (len(HEADS) - 2)]
-    figures = Figures(**done["figures"])
+    try:
+        figures = Figures(**done["figures"])
+    except TypeError:
+        return [done["row"], "made by another version", *[""] * (len(HEADS) - 2)]
     share = figures.roofline("denoise")
     return [
         done["row"],
         f"{figures.fps:.1f} fps",
         f"{figures.realtime:.2f}",
-        f"{sum(figures.phases.values()) * 1000:.0f} ms",
+        f"{figures.chunk * 1000:.0f} ms",
         "" if share is None else f"{share:.0%}",
         f"{figures.first_frame:.2f} s",
         f"{figures.device_memory / 1e9:.1f} GB",
