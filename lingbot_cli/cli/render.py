@@ -174,13 +174,14 @@ def render(
     from lingbot_cli.run.gang import Gang, check_heads, check_shared
     from lingbot_cli.run.launch import launch
     from lingbot_cli.run.perform import follow, perform
+    from lingbot_cli.run.ready import check_ready
     from lingbot_cli.run.request import Request, prepare
     from lingbot_cli.sinks.choose import OutputOptions, choose_sinks
     from lingbot_cli.sinks.overlay import OverlaySink
     from lingbot_cli.sinks.place import copy_name
     from lingbot_cli.sinks.tee import TeeSink
     from lingbot_cli.timeline.film import Flags
-    from lingbot_cli.timeline.poses_dir import write_poses
+    from lingbot_cli.timeline.poses_dir import check_new, write_poses
     from lingbot_cli.weights.settings import Settings, parse_steps
 
     env: Env = ctx.obj
@@ -229,6 +230,7 @@ def render(
             return follow(prepared, gang)
         if gpus > 1 and not gang:
             check_heads(prepared.checkpoint.preset.heads, gpus)
+        if gpus > 1 and not gang and not dry_run:
             raise typer.Exit(launch(env.argv, gpus, env.environ, display.warning))
         sink = choose_sinks(targets, options, env.environ, env.stdout_bytes if piped else None)
         if overlay == "burn":
@@ -244,6 +246,11 @@ def render(
         if dry_run:
             outputs = [sink.name, *([f"{save_poses}/"] if save_poses else [])]
             _preview(env, prepared, outputs, as_json=as_json)
+            if save_poses is not None:
+                check_new(save_poses, overwrite=overwrite or resume is not None)
+            check_ready(prepared, sink, keeping, here=elsewhere is None)
+            if keeping:
+                keeping.take_up(prepared, display)
             return None
         if shown is not None:
             sink = TeeSink([sink, shown])

@@ -8,11 +8,12 @@ from pathlib import Path
 from lingbot_cli.errors import LingbotError, UsageError
 from lingbot_cli.farm.tasks import Task
 from lingbot_cli.run.identity import recipe
-from lingbot_cli.run.preview import memory_of
+from lingbot_cli.run.memory import setup_of
 from lingbot_cli.run.recipe import file_hash
 from lingbot_cli.run.request import DEFAULT_SEED, Prepared, Request, prepare
 from lingbot_cli.timeline.source import TimelineError
 from lingbot_cli.weights.checkpoint import read_checkpoint
+from lingbot_cli.weights.memory import estimate
 from lingbot_cli.weights.probe import free_gpus
 
 
@@ -74,11 +75,11 @@ def survey(tasks: Sequence[Task]) -> list[Planned]:
 def _planned(task: Task, prepared: Prepared, device: str) -> Planned:
     plan = prepared.plan
     size = f"{plan.width}x{plan.height}"
-    placed = replace(prepared, request=replace(prepared.request, device=prepared.request.device or device))
+    setup = setup_of(prepared, prepared.request.device or device)
     task = replace(task, request=prepared.request)  # what --fast takes here is taken wherever it is made
     return Planned(
         *(task, plan.frames, len(plan.chunks), plan.fps, size, plan.seed, film_recipe(task, prepared)),
-        memory=memory_of(placed)[1].peak,
+        memory=estimate(prepared.checkpoint.preset, setup).peak,
     )
 
 

@@ -25,6 +25,9 @@ class PreviewSink:
     def keeps(self, film: FilmInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
         return {}
 
+    def ready(self, film: FilmInfo) -> None:  # noqa: ARG002
+        return None
+
     def open(self, film: FilmInfo) -> None:
         rules = Rules(new_token())
         bound = Address().bind()

@@ -19,7 +19,7 @@ from safetensors.numpy import save
 from lingbot_cli.errors import OutputError, UsageError
 from lingbot_cli.run.steps import Past
 from lingbot_cli.run.tuning import Tuning
-from lingbot_cli.sinks.place import check_folder
+from lingbot_cli.sinks.place import check_folder, check_room
 
 Facts = Mapping[str, str]
 """Named texts; two runs that share them make the same."""
@@ -97,6 +97,11 @@ class Trail:
                 )
         return Past(count, self.latents) if count else None
 
+    def check(self, needed: int) -> None:
+        """Raise OutputError unless chunks of so many bytes can be kept here; nothing is written."""
+        check_folder(self.folder.parent)
+        check_room(self.folder.parent, needed, "the latents kept until the film is whole")
+
     def tuning(self) -> Tuning | None:
         """By what the latents here were computed; None when that is not known."""
         said = self._read("tuning.json")
@@ -133,7 +138,7 @@ class Trail:
         try:
             yield
         finally:
-            if self.facts() is None:
+            if not self.chunks():  # nothing could be taken up from it
                 self.clear()
             lock.close()
 

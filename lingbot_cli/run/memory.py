@@ -1,34 +1,61 @@
 """Whether a film or a stream fits this machine, asked before anything of it is loaded or written."""
 
-import torch
-
-from lingbot_cli.run.preview import setup_of
-from lingbot_cli.run.request import Prepared, Request
+from lingbot_cli.run.request import Prepared
 from lingbot_cli.run.show import Show
 from lingbot_cli.weights.checkpoint import Checkpoint
 from lingbot_cli.weights.fits import check_fits, roomiest
-from lingbot_cli.weights.load import pick_precision
+from lingbot_cli.weights.kept import all_kept
 from lingbot_cli.weights.memory import Setup
-from lingbot_cli.weights.probe import free_ram
-from lingbot_cli.world.precision import pick_device
+from lingbot_cli.weights.probe import free_ram, may_have_gpu
+from lingbot_cli.weights.settings import pick_precision
 
 
 def check_memory(prepared: Prepared) -> Setup:
     """How the film uses this machine's memory. Errors: MemoryShortError with the flags that would make it fit."""
-    device, precision = _where(prepared.request, prepared.here)
-    return _check(prepared.here, setup_of(prepared, str(device), precision))
+    return _check(prepared.here, setup_of(prepared, pick_place(prepared.request.device)))
+
+
+def pick_place(asked: str | None) -> str:
+    """The device that is asked for, or the best there is; torch, which knows, is asked only about GPUs.
+
+    Errors: SetupError for one that is not there.
+    """
+    if asked == "cpu" or (asked is None and not may_have_gpu()):
+        return "cpu"
+    from lingbot_cli.world.precision import pick_device
+
+    return str(pick_device(asked))
+
+
+def setup_of(prepared: Prepared, device: str) -> Setup:
+    """The choices of a film that decide its memory on a device. Errors: UsageError."""
+    request, checkpoint = prepared.request, prepared.checkpoint
+    settings = request.settings
+    return Setup(
+        height=prepared.plan.height,
+        width=prepared.plan.width,
+        device=device,
+        precision=pick_precision(checkpoint.fp8, device, request.precision),
+        decode=settings.decode or ("float16" if device.startswith("cuda") else "float32"),
+        text_on=settings.text_on or "cpu",
+        offload=settings.offload,
+        decode_on=settings.decode_on,
+        latents=sum(len(control.poses) for control in prepared.controls),
+        linears=settings.linears,
+        read_prompts=not all_kept(prepared.prompts, checkpoint.text_identity),
+    )
 
 
 def check_show(show: Show) -> Setup:
     """The same of a stream, which fills its memory's window however long it is."""
-    device, precision = _where(show.request, show.here)
-    settings, preset = show.request.settings, show.checkpoint.preset
+    request, preset = show.request, show.checkpoint.preset
+    settings, device = request.settings, pick_place(request.device)
     setup = Setup(
         height=show.height,
         width=show.width,
-        device=str(device),
-        precision=precision,
-        decode=settings.decode or ("float16" if device.type == "cuda" else "float32"),
+        device=device,
+        precision=pick_precision(show.here.fp8, device, request.precision),
+        decode=settings.decode or ("float16" if device.startswith("cuda") else "float32"),
         text_on=settings.text_on or "cpu",
         offload=settings.offload,
         decode_on=settings.decode_on,
@@ -38,13 +65,14 @@ def check_show(show: Show) -> Setup:
     return _check(show.here, setup)
 
 
-def _where(request: Request, checkpoint: Checkpoint) -> tuple[torch.device, str]:
-    device = pick_device(request.device)
-    return device, pick_precision(checkpoint, device, request.precision)
-
-
 def _check(checkpoint: Checkpoint, setup: Setup) -> Setup:
-    ram, device = free_ram(), torch.device(setup.device)
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else ram
+    ram = free_ram()
+    free = ram if not setup.device.startswith("cuda") else _free_on(setup.device)
     check_fits(checkpoint.preset, setup, free, ram)
     return roomiest(checkpoint.preset, setup, free)
+
+
+def _free_on(device: str) -> int:
+    import torch
+
+    return torch.cuda.mem_get_info(torch.device(device))[0]

@@ -112,6 +112,9 @@ class Pacer:
     def keeps(self, film: FilmInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
         return {}
 
+    def ready(self, film: FilmInfo) -> None:  # noqa: ARG002
+        return None
+
     def open(self, film: FilmInfo) -> None:  # noqa: ARG002 - a stream's size is its outputs' affair
         self._thread.start()
 

@@ -11,9 +11,11 @@ from lingbot_cli.run.display import Announcement, Display
 from lingbot_cli.run.gang import Gang
 from lingbot_cli.run.job import Made, render
 from lingbot_cli.run.loading import telling
+from lingbot_cli.run.memory import pick_place
 from lingbot_cli.run.opening import compiled, load
 from lingbot_cli.run.outcome import Outcome
 from lingbot_cli.run.progress import Meter
+from lingbot_cli.run.ready import check_ready
 from lingbot_cli.run.recipe import metadata_of, recipe_of
 from lingbot_cli.run.request import Prepared
 from lingbot_cli.run.resume import Keeping, kept_by
@@ -22,6 +24,7 @@ from lingbot_cli.run.speed import keep_speed
 from lingbot_cli.run.steps import NOTHING, Past, Step, steps
 from lingbot_cli.run.tuning import Tuning, tuned, tuning_of
 from lingbot_cli.sinks.base import Sink
+from lingbot_cli.weights.settings import pick_precision
 
 if TYPE_CHECKING:
     from lingbot_cli.world.session import Session
@@ -83,11 +86,8 @@ class Opened:
 
 def precision_of(prepared: Prepared) -> str:
     """What the world will compute in: what was asked for, or its device's usual."""
-    from lingbot_cli.weights.load import pick_precision
-    from lingbot_cli.world.precision import pick_device
-
     request = prepared.request
-    return pick_precision(prepared.here, pick_device(request.device), request.precision)
+    return pick_precision(prepared.here.fp8, pick_place(request.device), request.precision)
 
 
 def _silently(_: str) -> None:
@@ -112,8 +112,6 @@ def perform(
     be there already, and sees to its memory itself.
     Errors: what any stage raises; InterruptedRun after a signal, when the film is not whole.
     """
-    from lingbot_cli.run.memory import check_memory
-
     film, elsewhere, began = prepared.info(), prepared.request.elsewhere, clock()
     with (
         Interruption(display.warning).listening() as stopped,
@@ -123,9 +121,8 @@ def perform(
         for note in prepared.film.notes:
             display.warning(note)
         try:
-            if keeping:
-                keeping.check()
-            together = check_memory(prepared).together if elsewhere is None and loaded is None else None
+            setup = check_ready(prepared, sink, keeping, here=elsewhere is None and loaded is None)
+            together = setup.together if setup else None
             tuning = _tuning(prepared, keeping, gang) if elsewhere is None else None
             if tuning is not None:
                 display.note(tuning.words())

@@ -31,9 +31,13 @@ class Keeping:
     stay: bool = False
     anew: bool = False
 
-    def check(self) -> None:
-        """Refuse to throw away what an interrupted run left. Errors: UsageError."""
-        made = self.trail.chunks()
+    def check(self, prepared: Prepared) -> None:
+        """Refuse to throw away what an interrupted run left (UsageError), and a disk too small (OutputError)."""
+        made, planned = self.trail.chunks(), prepared.plan
+        latents = sum(len(control.poses) for control in prepared.controls[made:])
+        self.trail.check(
+            latents * planned.height * planned.width
+        )  # 16 channels of 4 bytes a cell of 8×8 pixels
         if made and not (self.anew or self.resume or self.fork_at is not None):
             raise UsageError(
                 f"{self.trail.folder} holds {_chunks(made)} of an interrupted film",

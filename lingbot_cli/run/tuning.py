@@ -63,14 +63,14 @@ def tuning_of(
     Of several `processes` each has PyTorch's own number of threads. Errors: SetupError for a kernel that does
     not run.
     """
-    from lingbot_cli.weights.load import pick_precision
+    from lingbot_cli.weights.settings import pick_precision
     from lingbot_cli.world.kernels import kernel
     from lingbot_cli.world.precision import pick_device, pick_dtype
     from lingbot_cli.world.threads import use_threads, usual
 
     request, preset = asked.request, asked.here.preset
     settings, device = request.settings, pick_device(request.device)
-    precision = pick_precision(asked.here, device, request.precision)
+    precision = pick_precision(asked.here.fp8, device.type, request.precision)
     dtype = pick_dtype("bfloat16" if precision == "fp8" else precision)
     if settings.threads is not None:
         threads = settings.threads

@@ -46,6 +46,9 @@ class Sink(Protocol):
         Asked before `open` by who goes on with a film; who does not ask begins anew.
         """
 
+    def ready(self, film: FilmInfo) -> None:
+        """Raise what keeps the film from being begun, as `open` would; nothing is written."""
+
     def open(self, film: FilmInfo) -> None:
         """Make ready to take frames, before anything expensive begins."""
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from lingbot_cli.errors import SetupError
-from lingbot_cli.sinks.codecs import CODECS, FAMILIES
+from lingbot_cli.sinks.codecs import CODECS, FAMILIES, Codec
 
 OLDEST = (7, 1)  # the first that writes MP4 files which are fragmented only while they grow
 
@@ -56,10 +56,34 @@ def working_codec(ffmpeg: str, name: str) -> str:
 @lru_cache(maxsize=16)
 def encodes_a_second(ffmpeg: str, name: str) -> bool:
     """Whether a codec of ours really encodes here, tried on one second of a test picture."""
-    codec = CODECS[name]
-    trial = [ffmpeg, "-hide_banner", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=s=640x480:r=16:d=1"]
-    trial += ["-pix_fmt", codec.pixels, "-c:v", codec.encoder, *codec.args, "-f", "null", "-"]
+    return _complaint(ffmpeg, CODECS[name], frames=16, patience=10) is None
+
+
+@lru_cache(maxsize=16)
+def check_codec(ffmpeg: str, codec: Codec) -> None:
+    """Raise SetupError unless a codec encodes a picture here."""
+    complaint = _complaint(ffmpeg, codec, frames=1, patience=60)
+    if complaint is not None:
+        raise SetupError(
+            f"{ffmpeg} cannot encode with {codec.encoder}: {complaint}",
+            hint="`lingbot doctor` lists the codecs that work; leave LINGBOT_FFMPEG unset to use the ffmpeg "
+            "that came with lingbot",
+        )
+
+
+def _complaint(ffmpeg: str, codec: Codec, frames: int, patience: float) -> str | None:
+    """What ffmpeg says first of a codec that does not encode black frames; None when it does."""
+    trial = [ffmpeg, "-hide_banner", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+    trial += ["-s", "640x480", "-r", "16", "-i", "-", "-pix_fmt", codec.pixels, "-c:v", codec.encoder]
+    trial += [*codec.args, "-f", "null", "-"]
+    black = bytes(frames * 640 * 480 * 3)
     try:
-        return subprocess.run(trial, capture_output=True, timeout=10).returncode == 0
+        done = subprocess.run(trial, input=black, capture_output=True, timeout=patience)
     except subprocess.TimeoutExpired:
-        return False
+        return f"it did not end within {patience:.0f} s"
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    return (
+        (re.sub(r"^\[.*?\] ", "", said[0]) if said else f"exit code {done.returncode}")
+        if done.returncode
+        else None
+    )

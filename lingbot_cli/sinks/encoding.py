@@ -7,10 +7,14 @@ from pathlib import Path
 
 from lingbot_cli.sinks.argv import encode_argv
 from lingbot_cli.sinks.base import FilmInfo
-from lingbot_cli.sinks.binary import version_line
+from lingbot_cli.sinks.binary import check_codec, version_line
 from lingbot_cli.sinks.codecs import Codec
 from lingbot_cli.sinks.cut import Cut, find_cut, read_packets
 from lingbot_cli.sinks.formats import Format
+from lingbot_cli.sinks.place import check_room
+
+BEGINNING = 100_000
+"""Bytes without which not even a second of a film could be written."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,17 @@ class Encoding:
             metadata_fd=metadata_fd,
             first=first,
         )
+
+    def check(self, film: FilmInfo, folder: Path | None) -> None:
+        """Raise SetupError where the codec does not work, OutputError where the film has no room in `folder`."""
+        check_codec(self.ffmpeg, self.codec)
+        if folder is not None:
+            raw = (
+                film.frames * film.height * film.width
+                if film.frames and self.codec.encoder == "rawvideo"
+                else 0
+            )
+            check_room(folder, BEGINNING + int(raw * (3 if self.codec.lossless else 1.5)), "the film")
 
     def segment_argv(self, film: FilmInfo) -> list[str]:
         """The command that encodes what another ffmpeg puts behind the beginning of a film."""

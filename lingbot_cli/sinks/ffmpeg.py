@@ -33,7 +33,11 @@ class FfmpegSink:
         self._growth.find(film, limit)
         return {self.name: self._growth.kept}
 
+    def ready(self, film: FilmInfo) -> None:
+        self._growth.check(film)
+
     def open(self, film: FilmInfo) -> None:
+        self.ready(film)
         self._shape = (film.height, film.width, 3)
         self._skip = self._growth.kept - film.kept
         self._written = 0

@@ -30,8 +30,11 @@ class Growth(Protocol):
     def find(self, film: FilmInfo, limit: int) -> None:
         """See what an earlier run left of the film's first `limit` frames; without it there is nothing."""
 
+    def check(self, film: FilmInfo) -> None:
+        """Raise unless the output can be written and encoded here; nothing is changed."""
+
     def prepare(self, film: FilmInfo) -> None:
-        """Check that the output can be written, and clear away what is not to stay."""
+        """Clear away what is not to stay."""
 
     def start(self, film: FilmInfo, notes: str | None) -> Encoder | Joint:
         """Start what takes the frames after the kept ones."""
@@ -69,6 +72,10 @@ class FileGrowth:
             left, most = found
             self._cut = self._encoding.cut(left, film, limit if most is None else min(limit, most))
         self.kept = self._cut.frames if self._cut is not None else 0
+
+    def check(self, film: FilmInfo) -> None:
+        self._place.check()
+        self._encoding.check(film, self._place.path.parent)
 
     def prepare(self, film: FilmInfo) -> None:
         self._place.kept = _second_name(self._keep, self._place.path, self._encoding, film)
@@ -112,6 +119,10 @@ class SequenceGrowth:
         self._name(film)
         self.kept = self._place.whole(limit)
 
+    def check(self, film: FilmInfo) -> None:
+        self._place.check()
+        self._encoding.check(film, self._place.folder.absolute().parent)
+
     def prepare(self, film: FilmInfo) -> None:
         self._name(film)
         self._place.prepare(self.kept)
@@ -144,6 +155,9 @@ class PipeGrowth:
 
     def find(self, film: FilmInfo, limit: int) -> None:  # noqa: ARG002
         return None
+
+    def check(self, film: FilmInfo) -> None:
+        self._encoding.check(film, None)
 
     def prepare(self, film: FilmInfo) -> None:  # noqa: ARG002
         return None

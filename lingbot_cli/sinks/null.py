@@ -16,6 +16,9 @@ class NullSink:
     def keeps(self, film: FilmInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
         return {}
 
+    def ready(self, film: FilmInfo) -> None:  # noqa: ARG002
+        return None
+
     def open(self, film: FilmInfo) -> None:  # noqa: ARG002
         self.frames = 0
 

@@ -42,6 +42,9 @@ class OverlaySink:
     def keeps(self, film: FilmInfo, limit: int) -> dict[str, int]:
         return self._sink.keeps(self._drawn(film), limit)
 
+    def ready(self, film: FilmInfo) -> None:
+        self._sink.ready(self._drawn(film))
+
     def open(self, film: FilmInfo) -> None:
         self._frame = film.kept
         self._sink.open(self._drawn(film))

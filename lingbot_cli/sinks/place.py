@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 from lingbot_cli.errors import OutputError, UsageError
@@ -42,8 +43,7 @@ class FilePlace:
         return f"file:{self.growing.absolute()}"
 
     def prepare(self) -> None:
-        """Check that the output can be written, and clear an older partial one away."""
-        self._check()
+        """Clear an older partial one away."""
         try:
             # An encoder that outlived its killed run may still hold the old one open.
             self.partial.unlink(missing_ok=True)
@@ -61,7 +61,6 @@ class FilePlace:
         Until `take_over` what an earlier run left stays as it is.
         """
         assert self.kept is not None
-        self._check()
         left, fresh = self.kept.limit(frames), self.kept.fresh
         try:
             fresh.unlink(missing_ok=True)
@@ -90,7 +89,8 @@ class FilePlace:
         except OSError as failure:
             raise OutputError(f"{self.path} could not be finished: {failure.strerror}") from failure
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise unless a file can be made here under a name that is free."""
         check_folder(self.path.parent)
         check_free(self.path, self.path.exists(), self.overwrite)
 
@@ -121,6 +121,17 @@ def check_folder(folder: Path) -> None:
         raise OutputError(f"the folder {folder} does not exist", hint=f"mkdir -p {folder}")
     if not os.access(folder, os.W_OK):
         raise OutputError(f"the folder {folder} cannot be written to")
+
+
+def check_room(folder: Path, needed: int, what: str) -> None:
+    """Raise OutputError unless a folder's disk has so many bytes free; `what` needs them."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OutputError(
+            f"{folder} has {free / 1e6:,.1f} MB free, and {what} take{'' if what.endswith('s') else 's'} "
+            f"at least {needed / 1e6:,.1f} MB",
+            hint="free some space, or write to another disk",
+        )
 
 
 def check_free(path: Path, taken: bool, overwrite: bool) -> None:

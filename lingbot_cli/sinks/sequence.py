@@ -33,10 +33,13 @@ class FolderPlace:
         there = numbered(self.partial, self.pattern.name)
         return min(limit, next(number for number in count() if number not in there))
 
-    def prepare(self, first: int) -> None:
-        """Make ready for the pictures from number `first` on; later ones that are here go."""
+    def check(self) -> None:
+        """Raise unless pictures can be made here under names that are free."""
         check_folder(self.folder.absolute().parent)
         check_free(self.pattern, bool(numbered(self.folder, self.pattern.name)), self.overwrite)
+
+    def prepare(self, first: int) -> None:
+        """Make ready for the pictures from number `first` on; later ones that are here go."""
         try:
             self.partial.mkdir(exist_ok=True)
             for number, old in numbered(self.partial, self.pattern.name).items():

@@ -17,6 +17,10 @@ class TeeSink:
     def keeps(self, film: FilmInfo, limit: int) -> dict[str, int]:
         return {name: frames for sink in self.sinks for name, frames in sink.keeps(film, limit).items()}
 
+    def ready(self, film: FilmInfo) -> None:
+        for sink in self.sinks:
+            sink.ready(film)
+
     def open(self, film: FilmInfo) -> None:
         opened: list[Sink] = []
         try:

@@ -64,6 +64,14 @@ def read_poses(
     return track
 
 
+def check_new(folder: Path, *, overwrite: bool) -> list[Path]:
+    """The files that a film's camera is written to; UsageError when one is there and not to be overwritten."""
+    files = [folder / POSES, folder / INTRINSICS, folder / ACTION, folder / SETTINGS]
+    if not overwrite and (there := [path for path in files if path.exists()]):
+        raise UsageError(f"{there[0]} exists already", hint="choose another folder, or say --overwrite")
+    return files
+
+
 def write_poses(track: Track, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
     """Write the camera of every video frame of a film to a folder; the files written, in order.
 
@@ -74,9 +82,7 @@ def write_poses(track: Track, folder: str | Path, *, overwrite: bool = False) ->
     # The last chunk also sees where the camera is in its surplus, after the film's last frame.
     after = track.poses[count:].tolist()
     fixed = {"fps": track.grid.fps, "scale": "fixed", "after": after}
-    made = [root / POSES, root / INTRINSICS, root / ACTION, root / SETTINGS]
-    if not overwrite and (there := [path for path in made if path.exists()]):
-        raise UsageError(f"{there[0]} exists already", hint="choose another folder, or say --overwrite")
+    made = check_new(root, overwrite=overwrite)
     try:
         root.mkdir(parents=True, exist_ok=True)
         np.save(made[0], track.poses[:count])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lingbot_cli.errors import SetupError, UsageError
+from lingbot_cli.errors import SetupError
 from lingbot_cli.weights.allocator import give_back_large_blocks
 from lingbot_cli.weights.checkpoint import Checkpoint, read_checkpoint
 from lingbot_cli.weights.headers import read_json
@@ -15,6 +15,7 @@ from lingbot_cli.weights.kept import prompts_folder
 from lingbot_cli.weights.names import text_name, vae_name
 from lingbot_cli.weights.prompts import Prompts
 from lingbot_cli.weights.quantised import quantised
+from lingbot_cli.weights.settings import pick_precision
 from lingbot_cli.weights.stream import Report, Stored, fill, match, stored_tensors
 from lingbot_cli.weights.tiny import load_tiny_decoder
 from lingbot_cli.world.attention import Attend, attend_all
@@ -67,7 +68,7 @@ def load_world(
     if where.type == "cpu":
         give_back_large_blocks()
     on_cuda = where.type == "cuda"
-    precision = pick_precision(checkpoint, where, precision)
+    precision = pick_precision(checkpoint.fp8, where.type, precision)
     decoder_dtype = pick_dtype(decode or ("float16" if on_cuda else "float32"))
     attend = attend_by(attention, where, precision)
     decoder_on = where if decode_on is None else pick_device(decode_on)
@@ -98,15 +99,6 @@ def attend_by(attention: str | None, device: torch.device, precision: str) -> At
     if attention is None:
         return attend_all
     return attend8(capability_of(device), activations(precision))
-
-
-def pick_precision(checkpoint: Checkpoint, device: torch.device, asked: str | None) -> str:
-    """What the transformer is kept in. Errors: UsageError for more bits than a checkpoint in fp8 has."""
-    if checkpoint.fp8:
-        if asked not in (None, "fp8"):
-            raise UsageError(f"{checkpoint.layout.root} is kept in fp8 and cannot be loaded as {asked}.")
-        return "fp8"
-    return asked or ("bfloat16" if device.type == "cuda" else "float32")
 
 
 def load_transformer(

@@ -28,6 +28,12 @@ def free_ram() -> int:
     return max(free, 0)
 
 
+def may_have_gpu() -> bool:
+    """Whether this machine shows any sign of a GPU that torch may know; torch takes a second to be asked."""
+    signs = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd", "/dev/dri/renderD128")
+    return shutil.which("nvidia-smi") is not None or any(Path(sign).exists() for sign in signs)
+
+
 def free_gpus() -> list[tuple[str, int, int]]:
     """Name, total and free bytes of each NVIDIA GPU, as its own tool tells; empty where there is none."""
     with contextlib.suppress(ValueError):

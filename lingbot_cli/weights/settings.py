@@ -72,6 +72,18 @@ def parse_steps(text: str | None) -> tuple[int, ...] | None:
     return steps
 
 
+def pick_precision(fp8: bool, device: str, asked: str | None) -> str:
+    """What the transformer is kept in on a device; `fp8` says that its files are.
+
+    Errors: UsageError for more bits than they have.
+    """
+    if fp8:
+        if asked not in (None, "fp8"):
+            raise UsageError(f"The model is kept in fp8 and cannot be loaded as {asked}.")
+        return "fp8"
+    return asked or ("bfloat16" if device.startswith("cuda") else "float32")
+
+
 def with_settings(checkpoint: Checkpoint, settings: Settings) -> Checkpoint:
     """The checkpoint as it will be run, each replaced value among its differences. Errors: UsageError."""
     names = ("chunk", "window", "sink", "shift", "steps")

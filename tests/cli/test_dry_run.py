@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lingbot_cli.sinks.binary import find_ffmpeg
 from tests.command import lingbot
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,54 @@ def test_a_dry_run_as_json(tmp_path):
     assert facts["memory"]["peak"] > facts["memory"]["transformer"] > 0
     assert facts["writes"] == [film, f"{camera}/"]
     assert not camera.exists()
+
+
+def user(*argv: str) -> tuple[int, list[str]]:
+    """A person's own call: its exit code, and the errors and hints it ends with."""
+    command = [sys.executable, "-m", "lingbot_cli", *argv]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return done.returncode, last_words(done.stderr)
+
+
+def last_words(stderr: str) -> list[str]:
+    return [line for line in stderr.splitlines() if line.startswith(("error: ", "hint: "))]
+
+
+ENDS = {
+    "model not here": (3, ("-o", "{}/a.mp4", "--model", "lingbot-world-fast"), "is not on this machine"),
+    "no ffmpeg": (3, ("-o", "{}/a.mp4"), "ffmpeg does not run"),
+    "no encoder": (3, ("-o", "{}/a.mkv", "--codec", "ffv1"), "cannot encode with ffv1: Unknown encoder"),
+    "no such device": (3, ("-o", "null:", "--device", "cuda:97"), "device 'cuda:97' cannot be used"),
+    "no such reader of prompts": (3, ("-o", "null:", "--text-on", "cuda:97"), "device 'cuda:97' cannot be"),
+    "no such kernel": (3, ("-o", "null:", "--kernel", "best"), "--kernel best does not run on cpu"),
+    "no folder": (4, ("-o", "{}/none/a.mp4"), "does not exist"),
+    "a file for a folder": (4, ("-o", "{}/ffmpeg/a.mp4"), "is a file, not a folder"),
+    "no memory": (6, ("-o", "{}/a.mp4", "--size", "8192x8192"), "at 8192x8192 needs"),
+    "taken": (2, ("-o", "{}/taken.mp4"), "taken.mp4 exists already"),
+}
+"""What a person may say, what the run ends with before it begins, and how it says so."""
+
+
+@pytest.mark.parametrize("case", ENDS)
+def test_a_dry_run_ends_as_the_run_would(tmp_path, monkeypatch, case):
+    code, argv, sentence = ENDS[case]
+    ffmpeg = tmp_path / "ffmpeg"
+    lacking = f'#!/bin/sh\nexec {find_ffmpeg({})} $(echo " $*" | sed "s/ -c:v ffv1/ -c:v lost/")\n'
+    ffmpeg.write_text(lacking if case == "no encoder" else "#!/bin/sh\nexit 1\n")
+    ffmpeg.chmod(0o755)
+    (tmp_path / "taken.mp4").touch()
+    monkeypatch.setenv("LINGBOT_CACHE_DIR", str(tmp_path / "cache"))
+    if case in ("no ffmpeg", "no encoder"):
+        monkeypatch.setenv("LINGBOT_FFMPEG", str(ffmpeg))
+    call = ["render", IMAGE, "--moves", "w-5", "--size", "64x48", "--device", "cpu", *argv]
+    call = [word.format(tmp_path) for word in call]
+    dry = user(*call, "--dry-run")
+    assert dry[0] == code, dry[1]
+    assert sentence in dry[1][0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ffmpeg", "taken.mp4"]
+    done = lingbot(*call)
+    assert (done.code, last_words(done.stderr)) == dry
+    assert {path.name for path in tmp_path.iterdir()} <= {"ffmpeg", "taken.mp4", "cache"}
 
 
 def test_a_dry_run_never_imports_torch(tmp_path):

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -92,7 +94,7 @@ def test_a_signal_before_the_first_chunk_leaves_nothing_behind(tmp_path):
     run.process.send_signal(signal.SIGTERM)
     assert run.end() == 143
     assert "interrupted by SIGTERM" in run.said
-    assert left_in(tmp_path) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["first.png"]
 
 
 def test_a_reader_that_goes_away(tmp_path):
@@ -145,19 +147,40 @@ def test_the_whole_program_is_killed(tmp_path, decode):
     assert len(decode(tmp_path / "a.partial.mp4", 32, 32)) >= 45
 
 
-def test_a_disk_that_fills_up(tmp_path, decode):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(disk)]
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    """A file system of its own on a folder."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)]
     if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("mounting a small file system needs root")
     try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_fills_up(tmp_path, decode):
+    disk = tmp_path / "disk"
+    with small_disk(disk, "256k"):
         with never_there(disk / "a.mkv"):
-            run = Running(tmp_path, *ENDLESS, "--quality", "master", "-o", str(disk / "a.mkv"))
+            long = ("--moves", "w-800", "--size", "32x32")
+            run = Running(tmp_path, *long, "--quality", "master", "-o", str(disk / "a.mkv"))
             assert run.end() == 4
         assert "No space left on device" in run.said
         assert "Traceback" not in run.said
         assert left_in(disk) == ["a.partial.mkv"]
         assert len(decode(disk / "a.partial.mkv", 32, 32)) >= 9
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize(("size", "short"), [("64k", "the film takes"), ("140k", "the latents kept until")])
+def test_a_disk_without_room_is_told_before_anything_is_written(tmp_path, size, short):
+    disk = tmp_path / "disk"
+    long = ("--moves", "w-800", "--size", "32x32", "--device", "cpu", "-o", str(disk / "a.mkv"))
+    film = long if size == "140k" else ("--moves", "w-5", *long[2:])
+    with small_disk(disk, size):
+        for argv in ((*film, "--dry-run"), film):
+            run = Running(tmp_path, *argv, stdout=subprocess.DEVNULL)
+            assert run.end() == 4
+            assert short in run.said
+            assert list(disk.iterdir()) == []

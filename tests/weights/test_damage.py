@@ -16,6 +16,7 @@ from lingbot_cli.cli import run
 from lingbot_cli.env import Env
 from lingbot_cli.errors import SetupError
 from lingbot_cli.weights.load import load_world
+from tests.command import lingbot
 from tests.reference import REFERENCE
 
 INDEX = "diffusion_pytorch_model.safetensors.index.json"
@@ -208,6 +209,17 @@ def test_a_damaged_checkpoint_is_refused_in_a_sentence(
     assert env.stderr.getvalue().startswith("error: ")
     assert not (root / "ran").exists()
     assert not [file for file in cache.rglob("*") if file.suffix == ".part"]
+
+
+def test_a_film_that_ends_before_its_first_chunk_leaves_nothing(tmp_path: Path) -> None:
+    root, film = tmp_path / "model", tmp_path / "films" / "a.mp4"
+    shutil.copytree(REFERENCE / "checkpoints" / "original-v1-fast", root)
+    truncated_pth(root)
+    film.parent.mkdir()
+    call = ("render", "samples/courtyard-day.png", "--moves", "w-4", "--size", "32x32", "--device", "cpu")
+    done = lingbot(*call, "--model", str(root), "-o", str(film))
+    assert (done.code, "cannot be loaded safely" in done.stderr) == (3, True)
+    assert list(film.parent.iterdir()) == []
 
 
 def test_the_whole_one_passes() -> None:

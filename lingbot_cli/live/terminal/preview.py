@@ -36,6 +36,9 @@ class TerminalPreview:
     def keeps(self, film: FilmInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
         return {}
 
+    def ready(self, film: FilmInfo) -> None:  # noqa: ARG002
+        return None
+
     def open(self, film: FilmInfo) -> None:
         self._frames = collections.deque(maxlen=max(1, round(_SECONDS * film.fps)))
         self._period = 1 / float(film.fps)
