@@ -1,20 +1,17 @@
 """What is set once instead of said each time: flag > LINGBOT_* > lingbot.yaml > the user's file > default."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from lingbot_cli.errors import LingbotError, UsageError
+from lingbot_cli.known import SETTINGS, VARIABLES
 from lingbot_cli.timeline.load import read_source
 from lingbot_cli.timeline.nodes import Node, Reader
 from lingbot_cli.timeline.source import Enough, Problem, Problems, TimelineError
 
-# Each stands for the flag of its name, in every command that has it.
-SETTINGS = (
-    *("model", "assets", "device", "precision", "size", "fps", "seed", "scale"),
-    *("quality", "codec", "crf", "overlay", "preset"),
-)
 PROJECT = "lingbot.yaml"
 
 
@@ -32,6 +29,11 @@ def user_file(environ: Mapping[str, str]) -> Path:
     return Path(base) / "lingbot" / "config.yaml"
 
 
+def variable(name: str) -> str:
+    """The environment's name of a setting."""
+    return f"LINGBOT_{name.upper()}"
+
+
 def read_settings(environ: Mapping[str, str], folder: Path) -> dict[str, Setting]:
     """Every setting that is set, the strongest word for each; TimelineError for a file that is wrong."""
     found: dict[str, Setting] = {}
@@ -39,10 +41,51 @@ def read_settings(environ: Mapping[str, str], folder: Path) -> dict[str, Setting
         if file.is_file():
             found.update(_read(file))
     for name in SETTINGS:
-        variable = f"LINGBOT_{name.upper()}"
-        if environ.get(variable):
-            found[name] = Setting(environ[variable], variable)
+        if environ.get(variable(name)):
+            found[name] = Setting(environ[variable(name)], variable(name))
     return found
+
+
+def check_settings(found: Mapping[str, Setting]) -> None:
+    """Refuse values that no command could take, each by the name of who set it. Errors: UsageError."""
+    wrong = {
+        setting.source: complaint
+        for name, setting in found.items()
+        if (complaint := _complaint(SETTINGS[name].check, str(setting.value)))
+    }
+    _refuse(wrong)
+
+
+def check_variables(environ: Mapping[str, str]) -> None:
+    """Refuse wrong values of the variables that are no settings, as their own commands do. Errors: UsageError."""
+    _refuse(
+        {
+            name: complaint
+            for name, known in VARIABLES.items()
+            if environ.get(name) and (complaint := _complaint(known.check, environ[name]))
+        }
+    )
+
+
+def check_names(environ: Mapping[str, str]) -> None:
+    """Refuse a variable whose name is nearly one of ours, and does nothing. Errors: UsageError."""
+    ours = {*VARIABLES, *map(variable, SETTINGS)}
+    others = [name for name in environ if name.startswith("LINGBOT_") and name not in ours]
+    near = {name: get_close_matches(name, ours, n=1, cutoff=0.85) for name in others}
+    _refuse({name: f"no such setting; is {meant[0]} meant?" for name, meant in near.items() if meant})
+
+
+def _complaint(check: Callable[[str], object], value: str) -> str | None:
+    try:
+        check(value)
+    except LingbotError as error:
+        return f"{error} ({error.hint})" if error.hint else str(error)
+    return None
+
+
+def _refuse(wrong: Mapping[str, str]) -> None:
+    if wrong:
+        raise UsageError("\n".join(f"{source}: {complaint}" for source, complaint in wrong.items()))
 
 
 def _read(file: Path) -> dict[str, Setting]:

@@ -12,9 +12,8 @@ from rich.markup import escape
 
 from lingbot_cli import __version__
 from lingbot_cli.env import Env
-from lingbot_cli.errors import LingbotError, OutputError, UsageError
+from lingbot_cli.errors import LingbotError, OutputError, SetupError, UsageError
 from lingbot_cli.redact import redact
-from lingbot_cli.settings import SETTINGS, read_settings
 
 # Each module holds `app = typer.Typer(add_completion=False)` with the command (or its sub-commands) and
 # imports no torch when it is imported itself, so help stays quick.
@@ -55,16 +54,22 @@ class CommandTable(typer.core.TyperGroup):
         """The command that is called, the settings before its own arguments, whose flags win."""
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None and not ctx.resilient_parsing and not {"-h", "--help"} & set(rest):
-            rest = [*_settled(command, ctx.obj), *rest]
+            rest = [*_settled(command, ctx.obj, rest), *rest]
         return name, command, rest
 
 
-def _settled(command: Any, env: Env) -> list[str]:
-    """Each setting as the flag it stands for, where the command has one."""
+def _settled(command: Any, env: Env, said: Sequence[str]) -> list[str]:
+    """Each setting as the flag it stands for, where the command has one that is not said. Errors: UsageError."""
+    from lingbot_cli.known import SETTINGS
+    from lingbot_cli.settings import check_names, check_settings, read_settings
+
     options = {option.name for option in command.params} & set(SETTINGS)
     if not options:
         return []
+    options -= {word.removeprefix("--").partition("=")[0] for word in said}
     found = {name: each for name, each in read_settings(env.environ, Path.cwd()).items() if name in options}
+    check_settings(found)
+    check_names(env.environ)
     env.settled = tuple(f"--{name} {each.value} ({each.source})" for name, each in found.items())
     return [f"--{name}={each.value}" for name, each in found.items()]
 
@@ -107,11 +112,13 @@ def run(argv: Sequence[str], env: Env | None = None) -> int:
         app(args=list(argv), prog_name="lingbot", obj=env)
     except SystemExit as finished:
         code = finished.code if isinstance(finished.code, int) else int(bool(finished.code))
-        if code == UsageError.exit_code and env.settled:
-            env.err.print(escape(f"set elsewhere: {', '.join(env.settled)}"))
+        if code == UsageError.exit_code:
+            _tell_settled(env)
         return code
     except LingbotError as error:
         _report(env, error)
+        if isinstance(error, UsageError | SetupError):
+            _tell_settled(env)
         return error.exit_code
     except KeyboardInterrupt:  # before a film hears signals itself there is nothing to finish
         return 130
@@ -125,6 +132,13 @@ def run(argv: Sequence[str], env: Env | None = None) -> int:
         _report(env, bug)
         return 1
     return 0
+
+
+def _tell_settled(env: Env) -> None:
+    """Name the flags that nobody said, whose fault it may be."""
+    if env.settled:
+        with contextlib.suppress(OutputError):
+            env.err.print(escape(redact(f"set elsewhere: {', '.join(env.settled)}")))
 
 
 def _check_text(argv: Sequence[str]) -> None:

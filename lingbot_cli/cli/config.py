@@ -2,12 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from lingbot_cli.env import Env
-from lingbot_cli.settings import PROJECT, SETTINGS, read_settings, user_file
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -26,22 +25,38 @@ def config() -> None:
 def show(
     ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
 ) -> None:
-    """Print every setting, its value and where it comes from.
+    """Print every setting and variable, its value and where it comes from; leave with 2 for a wrong one.
 
     Example: LINGBOT_SEED=7 lingbot config show
     """
+    from lingbot_cli.known import SETTINGS, VARIABLES
+    from lingbot_cli.settings import (
+        PROJECT,
+        Setting,
+        check_names,
+        check_settings,
+        check_variables,
+        read_settings,
+        user_file,
+    )
+
     env: Env = ctx.obj
     found = read_settings(env.environ, Path.cwd())
-    rows: dict[str, tuple[Any, str]] = {}
-    for name in SETTINGS:
-        setting = found.get(name)
-        rows[name] = (setting.value, setting.source) if setting else (None, "default")
+    rows = {name: found.get(name, Setting(known.usual, "default")) for name, known in SETTINGS.items()}
+    for name, known in VARIABLES.items():
+        value = env.environ.get(name)
+        shown = "set, and not shown" if known.secret else value
+        rows[name] = Setting(shown, name) if value else Setting(known.usual, "default")
     if as_json:
-        facts = {name: {"value": value, "source": source} for name, (value, source) in rows.items()}
+        facts = {name: {"value": row.value, "source": row.source} for name, row in rows.items()}
         env.out.print(json.dumps(facts, indent=2), markup=False, soft_wrap=True)
-        return
-    shown = {name: "–" if value is None else str(value) for name, (value, _) in rows.items()}
-    wide = max(map(len, shown.values()))
-    for name, (_, source) in rows.items():
-        env.out.print(f"{name:<9}  {shown[name]:<{wide}}  {source}", markup=False, soft_wrap=True)
-    env.out.print(f"read from ./{PROJECT} and {user_file(env.environ)}", markup=False, soft_wrap=True)
+    else:
+        wide, values = max(map(len, rows)), max(len(str(row.value)) for row in rows.values())
+        for name, row in rows.items():
+            line = f"{name:<{wide}}  {row.value!s:<{values}}  {row.source}"
+            env.out.print(line, markup=False, soft_wrap=True)
+        files = f"read from ./{PROJECT} and {user_file(env.environ)}"
+        env.out.print(files, markup=False, soft_wrap=True)
+    check_settings(found)
+    check_names(env.environ)
+    check_variables(env.environ)

@@ -85,22 +85,25 @@ def find(model: str | Path | None, assets: Path | None = None) -> Layout:
     Errors: UsageError for an unknown name, SetupError for a model that is not here or not whole.
     """
     if model is None or model == "built-in":
-        return recognise(Path(str(files("lingbot_cli.builtin"))))
+        return recognise(Path(str(files("lingbot_cli.builtin"))), assets)
+    check_name(model)
     folder = Path(model).expanduser()
     if folder.is_dir():
         return recognise(folder, assets)
-    if str(model) in PRESETS:
-        kept = model_folder(str(model))
-        if not kept.is_dir():
-            raise SetupError(
-                f"{model} is not on this machine.",
-                hint=f"Fetch it first: lingbot models pull {model}",
-            )
-        return recognise(kept, assets or (kept / "assets" if (kept / "assets").is_dir() else None))
-    raise UsageError(
-        f"--model {model} is neither a folder nor a model we know.",
-        hint=f"Known: {', '.join(PRESETS)}.",
-    )
+    kept = model_folder(str(model))
+    if not kept.is_dir():
+        raise SetupError(
+            f"{model} is not on this machine.", hint=f"Fetch it first: lingbot models pull {model}"
+        )
+    return recognise(kept, assets or (kept / "assets" if (kept / "assets").is_dir() else None))
+
+
+def check_name(model: str | Path) -> None:
+    """Raise UsageError unless it is a folder or the name of a model we know."""
+    if not Path(model).expanduser().is_dir() and str(model) not in PRESETS:
+        raise UsageError(
+            f"--model {model} is neither a folder nor a model we know.", hint=f"Known: {', '.join(PRESETS)}."
+        )
 
 
 def read_checkpoint(model: str | Path | None, assets: Path | None = None) -> Checkpoint:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lingbot_cli.errors import SetupError
+from lingbot_cli.errors import SetupError, UsageError
 
 INDEX = ".safetensors.index.json"
 
@@ -95,10 +95,12 @@ SHAPES = (
 def recognise(root: Path, assets: Path | None = None) -> Layout:
     """The layout of a checkpoint's folder; `assets` is a second folder for the parts the first lacks.
 
-    Errors: SetupError listing what was found and what is missing.
+    Errors: SetupError listing what was found and what is missing, UsageError for assets that are not needed.
     """
     if not root.is_dir():
-        raise SetupError(f"There is no folder {root}.", hint="`lingbot models` lists the models present.")
+        raise SetupError(f"There is no folder {root}.", hint="`lingbot models list` says what is here.")
+    if assets is not None:
+        check_assets(assets)
     shape = next((shape for shape in SHAPES if (root / shape.marker).exists()), None)
     if shape is None:
         raise _unknown(root)
@@ -121,6 +123,11 @@ def recognise(root: Path, assets: Path | None = None) -> Layout:
             found[part] = place
     if missing:
         raise _incomplete(root, assets, shape, missing)
+    if assets is not None and all((root / relative).exists() for relative in wanted.values() if relative):
+        raise UsageError(
+            f"--assets {assets}: {root} has all its parts and takes none from there.",
+            hint="Leave --assets out.",
+        )
     return Layout(
         kind=shape.kind,
         root=root,
@@ -176,6 +183,17 @@ def _part_of_any(part: str, folder: Path) -> Path | None:
             _inside(place, folder)
             return place
     return None
+
+
+def check_assets(assets: Path) -> None:
+    """Raise SetupError unless there is such a folder."""
+    if not assets.is_dir():
+        raise SetupError(
+            f"--assets {assets} is a file."
+            if assets.exists()
+            else f"--assets {assets}: there is no such folder.",
+            hint="Name the folder that holds the VAE, the text encoder and the tokenizer.",
+        )
 
 
 def _inside(place: Path, root: Path) -> None:

@@ -1,7 +1,9 @@
 """What each lever of fast mode needs of a device, and the smaller window; no torch here."""
 
+import re
 from importlib.util import find_spec
 
+from lingbot_cli.errors import UsageError
 from lingbot_cli.world.presets import Preset
 
 Capability = tuple[int, int] | None
@@ -10,6 +12,12 @@ Capability = tuple[int, int] | None
 FP8_UNITS = (8, 9)
 INT8_ATTENTION = (8, 0)
 INT8_PACKAGE = "sageattention"
+
+
+def check_device(name: str) -> None:
+    """Raise UsageError for what names no kind of device; whether it is there, torch knows."""
+    if not re.fullmatch(r"(cpu|cuda|mps|xpu|hip)(:[0-9]{1,3})?", name):
+        raise UsageError(f"device '{name}' is no kind of device", hint="write cpu, cuda, cuda:1, mps or xpu")
 
 
 def multiplies_fp8(capability: Capability) -> bool:

@@ -3,15 +3,19 @@
 import torch
 
 from lingbot_cli.errors import SetupError, UsageError
-from lingbot_cli.world.levers import Capability
+from lingbot_cli.world.levers import Capability, check_device
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def pick_device(name: str | None) -> torch.device:
-    """The named device, or the first CUDA device, or the CPU; one that is not there is a SetupError."""
+    """The named device, or the first CUDA device, or the CPU.
+
+    Errors: UsageError for what is no kind of device, SetupError for one that is not there.
+    """
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    check_device(name)
     try:
         device = torch.device(name)
         torch.empty(1, device=device)

@@ -54,7 +54,7 @@ def test_show_names_where_each_value_came_from(said, tmp_path):
     assert shown["size"] == {"value": "64x48", "source": "LINGBOT_SIZE"}
     assert shown["quality"]["source"].endswith("lingbot.yaml:1")
     assert shown["codec"]["source"].endswith("config.yaml:2")
-    assert shown["seed"] == {"value": None, "source": "default"}
+    assert shown["seed"] == {"value": "the timeline's, else 42", "source": "default"}
     lines = said("config", "show", LINGBOT_SIZE="64x48").stdout.splitlines()
     assert any(line.split() == ["size", "64x48", "LINGBOT_SIZE"] for line in lines)
 
@@ -66,7 +66,7 @@ def test_show_names_where_each_value_came_from(said, tmp_path):
         ("seed: [1]\n", "lingbot.yaml:1:7: `seed` is not a value"),
         ("- seed\n", "lingbot.yaml:1:1: no settings"),
         ("seed: &a 1\n", "anchors are not allowed"),
-        ("fps: many\n", "set elsewhere: --fps many ("),
+        ("fps: many\n", "lingbot.yaml:1: 'many' is no whole number from 1 to 120"),
     ],
 )
 def test_a_wrong_file_is_named_with_its_place(said, tmp_path, text, message):
@@ -77,10 +77,62 @@ def test_a_wrong_file_is_named_with_its_place(said, tmp_path, text, message):
     assert said("render", "--help").code == 0
 
 
-def test_a_wrong_variable_is_named(said):
-    done = said("render", IMAGE, "--moves", "w-8", "--dry-run", LINGBOT_QUALITY="best")
+WRONG = {
+    "LINGBOT_MODEL": "no-such-world",
+    "LINGBOT_ASSETS": "nowhere",
+    "LINGBOT_DEVICE": "toaster",
+    "LINGBOT_PRECISION": "float3",
+    "LINGBOT_SIZE": "wide",
+    "LINGBOT_FPS": "0",
+    "LINGBOT_SEED": "-1",
+    "LINGBOT_SCALE": "huge",
+    "LINGBOT_QUALITY": "best",
+    "LINGBOT_CODEC": "betamax",
+    "LINGBOT_CRF": "1.5",
+    "LINGBOT_OVERLAY": "ink",
+    "LINGBOT_SEEED": "7",
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_variable_is_named_alike_by_every_command(said, name):
+    wrong = {name: WRONG[name]}
+    by_show = said("config", "show", **wrong)
+    by_render = said("render", IMAGE, "--moves", "w-8", "--dry-run", **wrong)
+    assert (by_show.code, by_render.code) == (2, 2)
+    assert by_show.stderr.startswith(f"error: {name}: ")
+    assert by_render.stderr == by_show.stderr
+    assert said("render", "--help", **wrong).code == 0
+
+
+def test_all_wrong_variables_are_told_at_once_after_what_is_set(said, tmp_path):
+    (tmp_path / "cache").touch()
+    file = str(tmp_path / "cache")
+    done = said("config", "show", LINGBOT_FPS="0", LINGBOT_SEED="x")
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["error", "LINGBOT_SEED"]
+    assert "0" in done.stdout.split("fps")[1].split()[0]
+    for name, value in {"CACHE_DIR": file, "FFMPEG": str(tmp_path / "none"), "SHARD": "3/2"}.items():
+        done = said("config", "show", **{f"LINGBOT_{name}": value})
+        assert (done.code, f"error: LINGBOT_{name}: " in done.stderr) == (2, True)
+
+
+def test_a_flag_stands_in_for_a_wrong_variable(said):
+    film = ("render", IMAGE, "--moves", "w-8", "--dry-run", "--device", "cpu", "--size", "64x48")
+    assert said(*film, LINGBOT_SIZE="wide", LINGBOT_DEVICE="toaster").code == 0
+
+
+def test_an_error_names_the_settings_that_may_have_made_it(said, tmp_path):
+    done = said("render", IMAGE, "--moves", "w-8", "-o", "null:", LINGBOT_ASSETS=str(tmp_path))
     assert done.code == 2
-    assert "set elsewhere: --quality best (LINGBOT_QUALITY)" in done.stderr
+    assert f"set elsewhere: --assets {tmp_path} (LINGBOT_ASSETS)" in done.stderr
+
+
+def test_a_secret_is_said_to_be_set_and_not_shown(said):
+    done = said("config", "show", LINGBOT_TOKEN="hunter2", LINGBOT_STREAM_URL="rtmp://host/app/key")
+    assert done.code == 0
+    assert "hunter2" not in done.stdout + done.stderr
+    assert "rtmp" not in done.stdout + done.stderr
+    assert done.stdout.count("set, and not shown") == 2
 
 
 def test_settings_reach_the_timeline_commands(said, tmp_path):

@@ -12,6 +12,7 @@ from lingbot_cli.weights.checkpoint import read_checkpoint
 from lingbot_cli.weights.layouts import recognise
 from lingbot_cli.weights.load import load_world
 from lingbot_cli.world.session import Session
+from tests.command import lingbot
 from tests.reference import REFERENCE
 
 ORIGINAL = REFERENCE / "checkpoints" / "original-v1-fast"
@@ -53,6 +54,26 @@ def test_the_small_published_model_asks_for_assets(tmp_path: Path) -> None:
     assert "--assets" in (error.value.hint or "")
     for assets in (ORIGINAL, DIFFUSERS):
         assert recognise(tmp_path, assets).kind == "v2 1.3B original"
+
+
+@pytest.mark.parametrize(
+    ("assets", "code", "sentence"),
+    [
+        ("nope", 3, "--assets nope: there is no such folder"),
+        (str(ORIGINAL / "Wan2.1_VAE.pth"), 3, "Wan2.1_VAE.pth is a file"),
+        (str(ORIGINAL), 2, "has all its parts and takes none from there"),
+    ],
+)
+@pytest.mark.parametrize("model", ["built-in", str(DIFFUSERS)])
+def test_assets_that_help_nothing_are_refused(model: str, assets: str, code: int, sentence: str) -> None:
+    film = ("render", "samples/courtyard-day.png", "--moves", "w-4", "-o", "null:", "--device", "cpu")
+    for command in (
+        (*film, "--model", model),
+        (*film, "--dry-run", "--model", model),
+        ("models", "show", model),
+    ):
+        done = lingbot(*command, "--assets", assets)
+        assert (done.code, sentence in done.stderr) == (code, True)
 
 
 def test_names_that_are_no_model() -> None:
