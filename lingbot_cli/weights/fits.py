@@ -53,7 +53,7 @@ def _ways(preset: Preset, setup: Setup) -> list[tuple[str, Estimate]]:
         steps.append(("--text-on cpu", preset, replace(setup, text_on="cpu")))
     if setup.device != "cpu" and not setup.offload:
         steps.append(("--offload", preset, replace(setup, offload=True)))
-    if setup.precision == "float32" and setup.device != "cpu":
+    if setup.precision == "float32":
         steps.append(("--precision bfloat16", preset, replace(setup, precision="bfloat16")))
     if setup.precision in ("float32", "bfloat16") and not setup.linears:
         steps.append(("--precision fp8", preset, replace(setup, precision="fp8")))

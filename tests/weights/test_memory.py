@@ -1,9 +1,6 @@
 """The memory estimate holds, and a film that does not fit is told what would."""
 
 import io
-import json
-import os
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,38 +14,19 @@ from lingbot_cli.weights.fits import check_fits, roomiest
 from lingbot_cli.weights.memory import Setup, estimate, parameters
 from lingbot_cli.world.presets import PRESETS
 from tests.reference import REFERENCE
+from tests.weights.peaks import peaks
 
 SMALL = PRESETS["lingbot-world-v2-1.3b-causal-fast"]
 LARGE = PRESETS["lingbot-world-v2-14b-causal-fast"]
 ON_GPU = Setup(480, 832, device="cuda", precision="bfloat16", decode="float16")
 
-RUN = """
-import os, subprocess, sys
-child = subprocess.Popen([sys.executable, "-m", "lingbot_cli", *sys.argv[1:]], stdout=subprocess.DEVNULL)
-_, status, usage = os.wait4(child.pid, 0)
-print(usage.ru_maxrss * 1024)
-sys.exit(os.waitstatus_to_exitcode(status))
-"""
-"""Run lingbot from a small process: what a large one holds when it forks would count as its child's."""
-
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux alone")
 @pytest.mark.parametrize(("size", "frames"), [("112x64", 9), ("224x128", 21)])
 def test_the_estimate_is_within_a_tenth_of_the_measured_peak(size: str, frames: int, tmp_path: Path) -> None:
-    film = ["render", "samples/courtyard-day.png", "--moves", f"w-{frames}", "--size", size]
-    film += ["-o", "null:", "--device", "cpu", "--prompt", "a stone courtyard"]
-    environment = os.environ | {"LINGBOT_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "2"}
     for read_before in (False, True):  # the second time the prompt is kept, and no text encoder is loaded
-
-        def said(*command: str) -> str:
-            done = subprocess.run(
-                command, env=environment, stdout=subprocess.PIPE, text=True, timeout=280, check=True
-            )
-            return done.stdout
-
-        planned = json.loads(said(sys.executable, "-m", "lingbot_cli", *film, "--dry-run", "--json"))
-        measured = int(said(sys.executable, "-c", RUN, *film, "--quiet"))
-        assert abs(planned["memory"]["peak"] - measured) <= 0.1 * measured, read_before
+        planned, measured = peaks(tmp_path, "--moves", f"w-{frames}", "--size", size)
+        assert abs(planned - measured) <= 0.1 * measured, read_before
 
 
 def test_parameters_are_those_of_the_published_models() -> None:
