@@ -1,6 +1,7 @@
 """`render --dry-run` and `--save-poses`: what a film will be, and where its camera was."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,7 @@ def user(*argv: str) -> tuple[int, list[str]]:
 
 
 def last_words(stderr: str) -> list[str]:
+    stderr = re.sub(r"free: [0-9.]+ GB", "free: some", stderr)  # other programs come and go meanwhile
     return [line for line in stderr.splitlines() if line.startswith(("error: ", "hint: "))]
 
 
