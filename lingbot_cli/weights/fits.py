@@ -13,9 +13,8 @@ def check_fits(preset: Preset, setup: Setup, free: int, free_host: int) -> Estim
     if needed.peak <= free and needed.host <= free_host:
         return needed
     ways = [
-        (flags, other, saved)
+        (flags, other, max(0, needed.peak - other.peak) + max(0, needed.host - other.host))
         for flags, other in _ways(preset, setup)
-        if (saved := needed.peak + needed.host - other.peak - other.host) > 0
     ]
     enough = [f"{flags} (saves {gigabytes(saved)})" for flags, other, saved in ways
               if other.peak <= free and other.host <= free_host]  # fmt: skip
@@ -46,7 +45,7 @@ def roomiest(preset: Preset, setup: Setup, free: int) -> Setup:
 
 
 def _ways(preset: Preset, setup: Setup) -> list[tuple[str, Estimate]]:
-    """Changes that make a run smaller, the mildest first, then their sums."""
+    """Changes that make a run smaller here, the mildest first, then their sums."""
     steps: list[tuple[str, Preset, Setup]] = []
     smallest = preset.sink + preset.chunk
     if setup.text_on != "cpu":
@@ -63,7 +62,11 @@ def _ways(preset: Preset, setup: Setup) -> list[tuple[str, Estimate]]:
     for share in (0.75, 0.5):
         height, width = (max(16, int(side * share) // 16 * 16) for side in (setup.height, setup.width))
         steps.append((f"--size {width}x{height}", preset, replace(setup, height=height, width=width)))
-    ways = [(flags, estimate(p, s)) for flags, p, s in steps]
+    whole = estimate(preset, setup)
+    tried = [(step, estimate(*step[1:])) for step in steps]
+    tried = [(step, each) for step, each in tried if each.peak < whole.peak or each.host < whole.host]
+    steps = [step for step, _ in tried]
+    ways = [(flags, each) for (flags, *_), each in tried]
     flags: list[str] = []
     both, all_of_it = preset, setup
     for name, p, s in steps:

@@ -8,7 +8,7 @@ import pytest
 
 from lingbot_cli.errors import MemoryShortError
 from lingbot_cli.weights.fits import check_fits
-from lingbot_cli.weights.memory import Setup
+from lingbot_cli.weights.memory import Setup, estimate
 from lingbot_cli.world.presets import PRESETS
 from tests.weights.peaks import peaks, write_wide
 
@@ -31,8 +31,10 @@ def test_each_precision_takes_what_is_planned_and_saves_what_is_promised(tmp_pat
 
 def test_on_the_cpu_only_what_saves_there_is_offered() -> None:
     preset = PRESETS["lingbot-world-v2-1.3b-causal-fast"]
+    setup = Setup(480, 832, latents=24)
+    enough = estimate(preset, replace(setup, precision="bfloat16")).peak
     with pytest.raises(MemoryShortError) as short:
-        check_fits(preset, Setup(480, 832, latents=24), free=18 * 10**9, free_host=18 * 10**9)
+        check_fits(preset, setup, free=enough, free_host=enough)
     hint = str(short.value.hint)
     assert "--precision bfloat16 (saves " in hint
     assert "--precision fp8 (saves " in hint
@@ -41,5 +43,5 @@ def test_on_the_cpu_only_what_saves_there_is_offered() -> None:
     with pytest.raises(
         MemoryShortError
     ) as brief:  # a film shorter than the smaller window saves nothing by it
-        check_fits(preset, replace(Setup(480, 832), latents=4), free=10**9, free_host=10**9)
+        check_fits(preset, replace(setup, latents=4), free=10**9, free_host=10**9)
     assert "--window" not in str(brief.value.hint)
