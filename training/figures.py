@@ -81,6 +81,23 @@ def drift(world: World) -> dict[str, float]:
     return out
 
 
+def turns(world: World) -> dict[str, dict[str, float]]:
+    """Three seconds of turning in each mood, from the four walls and both ways: PSNR over all, median speed."""
+    out = {}
+    for mood in MOODS:
+        found = []
+        for yaw, key in ((0.0, "l"), (90.0, "j"), (180.0, "l"), (270.0, "j")):
+            film = shoot(
+                *(world, [key] * 3 * FPS, replace(_START, x=1.0, z=-1.0, yaw=yaw)),
+                *([mood], [_TOLD[mood]]),
+            )
+            found.append(measured(film, mood))
+        noise = np.mean([10 ** (-f["psnr_3s"] / 10) for f in found])
+        speed = float(np.median([f["turning_speed"] for f in found]))
+        out[mood] = {"psnr_3s": float(-10 * np.log10(noise)), "turning_speed": speed}
+    return out
+
+
 def moods(world: World) -> dict[str, float]:
     """How far the mean colour has gone to a new mood, two chunks after its prompt; 1 is there."""
     out = {}
@@ -145,6 +162,7 @@ def main() -> None:
         mood = name.split(", ")[1] if "," in name else "day"
         figures[name] = measured(film, mood)
     figures["moods"] = moods(world)
+    figures["turns"] = turns(world)
     if not options.short:
         figures["drift"] = drift(world)
     text = json.dumps(_rounded(figures), indent=1, ensure_ascii=False)
