@@ -8,9 +8,9 @@ from lingbot_cli.world.presets import Preset
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "fp8": 1}
 PIXELS_AT_ONCE = 1_000_000
 """The VAE's limit of a picture's size times frames, as in `world.vae`."""
-RUNTIME = {"cpu": 295_000_000, "cuda": 700_000_000}
+RUNTIME = {"cpu": 292_000_000, "cuda": 700_000_000}
 """What the interpreter with its libraries, or a GPU's context with its workspaces, takes before anything."""
-TEXT_RUNTIME = 145_000_000
+TEXT_RUNTIME = 165_000_000
 """What the library that reads prompts takes, and never gives back; kept prompts do without it."""
 FEATURE_MAPS = {"cpu": 7.0, "cuda": 5.0}
 """How many of its largest feature maps the VAE holds at once, in a residual block's second convolution: the
