@@ -171,7 +171,7 @@ def render(
     from lingbot_cli.engine.address import Elsewhere
     from lingbot_cli.errors import LingbotError, UsageError
     from lingbot_cli.run.excerpt import excerpt
-    from lingbot_cli.run.gang import Gang, check_heads, check_shared
+    from lingbot_cli.run.gang import Gang, check_heads, check_shared, leave
     from lingbot_cli.run.launch import launch
     from lingbot_cli.run.perform import follow, perform
     from lingbot_cli.run.ready import check_ready
@@ -227,7 +227,8 @@ def render(
         prepared = prepare(request, lambda: env.stdin.buffer.read())
         prepared = prepared if frames is None else excerpt(prepared, frames)
         if gang and not gang.leads:
-            return follow(prepared, gang)
+            follow(prepared, gang)
+            leave()
         if gpus > 1 and not gang:
             check_heads(prepared.checkpoint.preset.heads, gpus)
         if gpus > 1 and not gang and not dry_run:
@@ -251,7 +252,7 @@ def render(
             check_ready(prepared, sink, keeping, here=elsewhere is None)
             if keeping:
                 keeping.take_up(prepared, display)
-            return None
+            return
         if shown is not None:
             sink = TeeSink([sink, shown])
         if save_poses is not None:

@@ -1,8 +1,10 @@
 """Several processes that make one film: which one this is, and what the leader decides for all."""
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.run.job import Begin, denoised
@@ -94,6 +96,13 @@ class Gang:
         import torch.distributed as dist
 
         dist.destroy_process_group()
+
+
+def leave() -> NoReturn:
+    """End a follower's process at once: it holds nothing, and gloo's threads now and then abort an orderly end."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def check_heads(heads: int, count: int) -> None:
