@@ -1,6 +1,8 @@
 """Whether a film or a stream fits this machine, asked before anything of it is loaded or written."""
 
-from lingbot_cli.run.request import Prepared
+from dataclasses import replace
+
+from lingbot_cli.run.request import Described, Prepared, Request
 from lingbot_cli.run.show import Show
 from lingbot_cli.weights.checkpoint import Checkpoint
 from lingbot_cli.weights.fits import check_fits, roomiest
@@ -29,40 +31,33 @@ def pick_place(asked: str | None) -> str:
 
 def setup_of(prepared: Prepared, device: str) -> Setup:
     """The choices of a film that decide its memory on a device. Errors: UsageError."""
-    request, checkpoint = prepared.request, prepared.checkpoint
-    settings = request.settings
-    return Setup(
-        height=prepared.plan.height,
-        width=prepared.plan.width,
-        device=device,
-        precision=pick_precision(checkpoint.fp8, device, request.precision),
-        decode=settings.decode or ("float16" if device.startswith("cuda") else "float32"),
-        text_on=settings.text_on or "cpu",
-        offload=settings.offload,
-        decode_on=settings.decode_on,
-        latents=sum(len(control.poses) for control in prepared.controls),
-        linears=settings.linears,
-        read_prompts=not all_kept(prepared.prompts, checkpoint.text_identity),
-    )
+    planned, checkpoint = prepared.plan, prepared.checkpoint
+    latents = sum(len(control.poses) for control in prepared.controls)
+    setup = _setup(prepared.request, checkpoint, planned.height, planned.width, device, latents)
+    return replace(setup, read_prompts=not all_kept(prepared.prompts, checkpoint.text_identity))
 
 
 def check_show(show: Show) -> Setup:
     """The same of a stream, which fills its memory's window however long it is."""
-    request, preset = show.request, show.checkpoint.preset
-    settings, device = request.settings, pick_place(request.device)
-    setup = Setup(
-        height=show.height,
-        width=show.width,
+    preset, device = show.checkpoint.preset, pick_place(show.request.device)
+    latents = max(preset.window, (show.chunks or 1) * preset.chunk)
+    return _check(show.here, _setup(show.request, show.checkpoint, show.height, show.width, device, latents))
+
+
+def _setup(request: Request, model: Described, height: int, width: int, device: str, latents: int) -> Setup:
+    settings = request.settings
+    return Setup(
+        height=height,
+        width=width,
         device=device,
-        precision=pick_precision(show.here.fp8, device, request.precision),
+        precision=pick_precision(model.fp8, device, request.precision),
         decode=settings.decode or ("float16" if device.startswith("cuda") else "float32"),
         text_on=settings.text_on or "cpu",
         offload=settings.offload,
         decode_on=settings.decode_on,
-        latents=max(preset.window, (show.chunks or 1) * preset.chunk),
+        latents=latents,
         linears=settings.linears,
     )
-    return _check(show.here, setup)
 
 
 def _check(checkpoint: Checkpoint, setup: Setup) -> Setup:
