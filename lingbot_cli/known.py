@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.image import parse_size
 from lingbot_cli.sinks.binary import find_ffmpeg
 from lingbot_cli.sinks.codecs import CODECS, FAMILIES
 from lingbot_cli.weights.checkpoint import check_name
@@ -46,6 +45,12 @@ def _shard(value: str) -> None:
     part((), value)
 
 
+def _size(value: str) -> None:
+    from lingbot_cli.image import parse_size  # brings numpy, which most starts can do without
+
+    parse_size(value)
+
+
 def _folder(value: str) -> None:
     if Path(value).expanduser().is_file():
         raise UsageError(f"{value} is a file, not a folder")
@@ -56,7 +61,7 @@ SETTINGS = {
     "assets": Known("none", lambda value: check_assets(Path(value))),
     "device": Known("the best there is", check_device),
     "precision": Known("bfloat16 on a GPU, else float32", _one_of("float32", "bfloat16", "float16", "fp8")),
-    "size": Known("the picture's shape in the model's area", parse_size),
+    "size": Known("the picture's shape in the model's area", _size),
     "fps": Known("the timeline's, else 16", _whole(1, 120)),
     "seed": Known("the timeline's, else 42", _whole(0, 2**63 - 1)),
     "scale": Known("fixed, for a path of poses clip", _one_of("fixed", "clip")),
