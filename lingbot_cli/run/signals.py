@@ -2,14 +2,16 @@
 
 import contextlib
 import os
+import queue
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-from lingbot_cli.errors import InterruptedRun
+from lingbot_cli.errors import InterruptedRun, LingbotError
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+_PATIENCE = 1.0  # seconds a reader that has stopped reading is waited for
 _last: list[
     Callable[[], None]
 ] = []  # of whoever holds something that outlives the process, such as a terminal
@@ -19,12 +21,15 @@ class Interruption:
     """Whether a signal has asked the run to end; `number` is that signal.
 
     Only while `politely` is set is there something worth finishing: before, the first signal ends the run.
+    `tell` hears what the signal does, in a thread of its own: a signal may come in the middle of a line that is
+    being printed, and its handler must not print then.
     """
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self.number: int | None = None
         self.politely = False
         self._tell = tell
+        self._words: queue.SimpleQueue[str | None] = queue.SimpleQueue()  # may be put to in a handler
 
     def __call__(self) -> bool:
         return self.number is not None
@@ -44,7 +49,7 @@ class Interruption:
         self.number = number
         if not self.politely:
             self.check(whole=False)
-        self._tell(f"{signal.Signals(number).name}: finishing this chunk; once more to leave at once")
+        self._words.put(f"{signal.Signals(number).name}: finishing this chunk; once more to leave at once")
 
     @contextlib.contextmanager
     def listening(self) -> Iterator["Interruption"]:
@@ -53,12 +58,21 @@ class Interruption:
             yield self
             return
         heard = [number for name in _NAMES if (number := getattr(signal, name, None)) is not None]
+        teller = threading.Thread(target=self._say, daemon=True)
+        teller.start()
         before = {number: signal.signal(number, self._hear) for number in heard}
         try:
             yield self
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            self._words.put(None)
+            teller.join(_PATIENCE)
+
+    def _say(self) -> None:
+        while (text := self._words.get()) is not None:
+            with contextlib.suppress(LingbotError, OSError):  # nobody reads: the next to print says so
+                self._tell(text)
 
 
 @contextlib.contextmanager
