@@ -76,7 +76,7 @@ def batch(
     from lingbot_cli.engine.address import Elsewhere
     from lingbot_cli.farm import report as reports
     from lingbot_cli.farm.foreman import Rules
-    from lingbot_cli.farm.run import part, rows_of, run
+    from lingbot_cli.farm.run import part, rows_of, run, sweep
     from lingbot_cli.farm.shelf import Shelf
     from lingbot_cli.farm.survey import survey
     from lingbot_cli.farm.tasks import read_tasks
@@ -96,6 +96,7 @@ def batch(
     watch = choose_watch(quiet=quiet, as_json=as_json, out=env.out, err=env.err, count=len(rows))
     place = _place(on, source.folder if bring else None)
     gather = place or partial(_local, devices=tuple(device or ()))
+    sweep(rows, Shelf(output))
     signal = run(rows, lambda films: gather(output, films, count=workers), rules, watch)
     if report is not None:
         reports.write_json(report, rows)

@@ -10,6 +10,7 @@ from lingbot_cli.farm.survey import Planned
 from lingbot_cli.farm.tasks import Task
 from lingbot_cli.farm.watch import Watch
 from lingbot_cli.farm.worker import Outcome
+from lingbot_cli.run.checkpoint import Trail
 from lingbot_cli.run.signals import Interruption
 
 
@@ -35,6 +36,13 @@ def _known(planned: Planned, shelf: Shelf) -> Outcome | None:
     if note is None:
         return None
     return Outcome("there", frames=note["frames"], latents=note["latents"])
+
+
+def sweep(rows: Sequence[Row], shelf: Shelf) -> None:
+    """Remove what was kept to go on with films that are finished: their run was killed just before it could."""
+    for row in rows:
+        if row.outcome is not None and row.outcome.status == "there":
+            Trail.beside(str(shelf.path(row.planned.task.name))).sweep()
 
 
 def run(rows: Sequence[Row], crew: Callable[[int], Crew], rules: Rules, watch: Watch) -> int | None:

@@ -16,7 +16,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from lingbot_cli.errors import OutputError, UsageError
+from lingbot_cli.errors import LingbotError, OutputError, UsageError
 from lingbot_cli.run.steps import Past
 from lingbot_cli.run.tuning import Tuning
 from lingbot_cli.sinks.place import check_folder, check_room
@@ -128,6 +128,12 @@ class Trail:
     def clear(self) -> None:
         """Remove everything."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove everything, unless a run holds the film or the disk refuses."""
+        if self.folder.is_dir():
+            with contextlib.suppress(LingbotError), self.alone():
+                self.clear()
 
     @contextmanager
     def alone(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from lingbot_cli.run.checkpoint import Trail
 from tests.command import lingbot
 
 FILMS = 12
@@ -114,3 +115,15 @@ def test_a_signal_ends_the_batch_well_and_the_films_can_go_on(shop):
     ends = [each["status"] for each in said if each["event"] == "film"]
     assert ends == ["stopped", "stopped"]
     assert len(list((shop.folder / "out" / "a-1.mp4.resume").glob("*.safetensors"))) >= 1
+
+
+def test_what_was_kept_of_a_finished_film_goes_with_the_next_run(shop):
+    jobs = shop.jobs({"seeds": "1..2", "moves": "w-9"})
+    shop.batch(jobs)
+    trail = Trail.beside(str(shop.folder / "out" / "a-1.mp4"))
+    with trail.alone():  # as a run leaves it that was killed when its film had been noted
+        trail.begin({"seed": "1"}, 0)
+        trail.keep(0, np.zeros((16, 3, 4, 4), np.float32), {"prompt": ""})
+    _, films = shop.batch(jobs)
+    assert [film["status"] for film in films.values()] == ["there", "there"]
+    assert not trail.folder.exists()
