@@ -70,12 +70,12 @@ class Opened:
         """A sentence for every first picture that is of another place than the one the world knows by heart."""
         from lingbot_cli.world.familiar import is_familiar
 
-        planned, name = self.prepared.plan, self.world.preset.name
+        name = self.world.preset.name
         return [
             f"{path or self.prepared.request.image} is not of the place that the {name} world knows: "
             "the film begins with it and does not stay with it"
             for path, image in self.prepared.images.items()
-            if not is_familiar(self.world, image, height=planned.height, width=planned.width)
+            if not is_familiar(self.world, image)
         ]
 
     def steps(self, past: Past, kept: int = 0) -> Iterable[Step]:

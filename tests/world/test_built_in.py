@@ -73,13 +73,14 @@ def test_the_light_changes_when_the_prompt_says_so(world):
     assert frames[-1][..., 2].mean() > frames[-1][..., 0].mean()
 
 
+@pytest.mark.parametrize("size", [(32, 32), (64, 112), (480, 832)], ids=lambda size: f"{size[1]}x{size[0]}")
 @pytest.mark.parametrize("sample", sorted(SAMPLES.glob("*.png")), ids=lambda path: path.stem)
-def test_it_knows_its_own_place(world, sample):
-    image = framed(np.array(Image.open(sample).convert("RGB")), 64, 112)
-    assert is_familiar(world, image, height=64, width=112)
+def test_it_knows_its_own_place(world, sample, size):
+    assert is_familiar(world, framed(np.array(Image.open(sample).convert("RGB")), *size))
 
 
-def test_it_does_not_know_another(world):
+@pytest.mark.parametrize("size", [(32, 32), (64, 112), (480, 832)], ids=lambda size: f"{size[1]}x{size[0]}")
+def test_it_does_not_know_another(world, size):
     noise = np.random.default_rng(0).integers(0, 256, (8, 14, 3), dtype=np.uint8)
-    image = np.array(Image.fromarray(noise).resize((112, 64)))
-    assert not is_familiar(world, image, height=64, width=112)
+    image = np.array(Image.fromarray(noise).resize((832, 480)))
+    assert not is_familiar(world, framed(image, *size))
