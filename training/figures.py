@@ -19,9 +19,9 @@ from lingbot_cli.world.world import World
 from training.film import FPS, Film, picture, seen_from, shoot
 from training.place.palette import MOODS
 from training.place.walk import wander
+from training.shift import shift
 
 SECONDS = 20
-_PIXELS_A_DEGREE = 500 * 112 / 832 * np.pi / 180
 _START = Stance(0.0, -1.0, -3.6)
 _TOLD = {"day": "a courtyard at day", "dusk": "a courtyard at dusk"}
 _TOLD |= {"night": "a courtyard at night", "snow": "a courtyard in the snow"}
@@ -56,7 +56,6 @@ def measured(film: Film, mood: str) -> dict[str, float]:
         "units_3s": float(away[:13].mean()),
         "degrees_all": float(np.abs(apart).mean()),
         "units_all": float(away.mean()),
-        "pixels_2s": float(np.abs(apart[1:9] - apart[0]).max()) * _PIXELS_A_DEGREE,
     }
     if abs(asked[end] - asked[0]) > 20:
         out["turning_speed"] = float((heading[end] - heading[0]) / (asked[end] - asked[0]))
@@ -78,6 +77,20 @@ def drift(world: World) -> dict[str, float]:
         before, after = (made.std() / truth.std() for made, truth in ends)
         out[f"contrast_{name}_60s"] = float(after / before)
         out[f"psnr_{name}_58_60s"] = film.psnr(len(film.made) - 32, len(film.made))
+    return out
+
+
+def stands(world: World) -> dict[str, dict[str, float]]:
+    """Two seconds of standing still in each mood before the four walls: the picture's largest shift in pixels."""
+    out = {}
+    for mood in MOODS:
+        most = []
+        for yaw in (0.0, 90.0, 180.0, 270.0):
+            film = shoot(
+                world, [""] * 2 * FPS, replace(_START, x=1.0, z=-1.0, yaw=yaw), [mood], [_TOLD[mood]]
+            )
+            most.append(max(float(np.hypot(*shift(film.made[0], frame))) for frame in film.made[1:]))
+        out[mood] = {"median": float(np.median(most)), "worst": max(most)}
     return out
 
 
@@ -162,6 +175,7 @@ def main() -> None:
         mood = name.split(", ")[1] if "," in name else "day"
         figures[name] = measured(film, mood)
     figures["moods"] = moods(world)
+    figures["stands"] = stands(world)
     figures["turns"] = turns(world)
     if not options.short:
         figures["drift"] = drift(world)
