@@ -78,14 +78,17 @@ class Source:
             [torch.where(far, data.moods[j, 0], data.moods[i, 0])[:, None], data.moods[i, 1:]], 1
         )
         lines, said = self._said(moods.cpu().numpy(), rng)
+        steps = spliced(data.steps, 1)
+        moving = (steps - torch.eye(4, device=DEVICE)).abs().amax((2, 3)) > 1e-5
         return Batch(
             clean=_chunks(spliced(data.clean, 2)),
             condition=_chunks(torch.cat([mask, told], 1)),
-            rays=_chunks(told_rays(spliced(data.steps, 1), focal.float())),
+            rays=_chunks(told_rays(steps, focal.float())),
             rows=lines,
             said=said,
             starts=starts,
             counts=counts,
+            stands=(~moving.unflatten(1, (-1, CHUNK)).any(2)).float(),
             where=spliced(data.where, 1).unflatten(1, (-1, CHUNK)),
         )
 

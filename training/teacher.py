@@ -28,7 +28,7 @@ class Batch:
 
     `rows` [B, P, 64, text_dim] are each clip's prompts, `said` [B, J] which of them a chunk hears;
     `starts` [B, J] the absolute index of each chunk's first latent; `counts` [B, J] whether it is learned from;
-    `where` [B, J, c, 6] is what the pose head is asked for.
+    `stands` [B, J] whether the camera stands still in it; `where` [B, J, c, 6] is what the pose head is asked for.
     """
 
     clean: Tensor
@@ -38,6 +38,7 @@ class Batch:
     said: Tensor
     starts: Tensor
     counts: Tensor
+    stands: Tensor
     where: Tensor
 
 

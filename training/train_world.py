@@ -1,5 +1,6 @@
 """Stage two, the transformer: for the few-step sampler from the first moment on, later on its own past."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from training.team import DEVICE, Average, Clock, average_gradients, finite, not
 
 CLIPS = 4 if DEVICE.type == "cpu" else 64
 OWN_PAST_FROM = 0.6  # part of the stage's time from which every second step goes on from its own films
+STILL = 4.0  # weight of a chunk in which the camera stands: it is easy, but every slip of it is seen
 REPORT_EVERY = 240.0
 _PLAIN = ("patch_embedding", "head", "text_embedding", "time_", "pose")
 
@@ -63,7 +65,8 @@ def learn(
         noisy, sigma, t = noised(told.clean, 1, generator)
         flow = prepared.run([past, *noisy], [torch.zeros_like(t[0]), *t])
         where = learner.whereabouts(told.clean.shape[3])
-    pictures = loss(flow[1:].float(), noisy, sigma, told)
+    weighed = replace(told, counts=told.counts * (1 + (STILL - 1) * told.stands))
+    pictures = loss(flow[1:].float(), noisy, sigma, weighed)
     asked = told.where.expand(2, *told.where.shape)
     apart = F.smooth_l1_loss(where.float().view_as(asked), asked, reduction="none")
     missed = 2 * apart.mean(dim=(3, 4)) * told.counts
