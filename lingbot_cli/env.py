@@ -54,6 +54,10 @@ class Env:
         """Colours and live displays on a terminal, plain unwrapped lines elsewhere."""
         return Printer(file=stream, stderr=error, highlight=False, soft_wrap=not stream.isatty())
 
+    def read_stdin(self, most: int) -> bytes:
+        """So many bytes of standard input at most."""
+        return self.stdin.buffer.read(most)
+
     @property
     def stdout_bytes(self) -> BinaryIO:
         """Standard output for frames; a text-only stream is a programming error."""

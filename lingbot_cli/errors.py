@@ -1,5 +1,9 @@
 """Every way a command can end badly, each with its exit code."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class LingbotError(Exception):
     """A failure with a sentence for the user and, where there is one, the way out.
@@ -50,3 +54,12 @@ class InterruptedRun(LingbotError):
     def __init__(self, message: str, *, signal_number: int, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.exit_code = 128 + signal_number
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the disk refuses while the block writes `path` is an OutputError that names it."""
+    try:
+        yield
+    except OSError as failure:
+        raise OutputError(f"{path} cannot be written: {failure.strerror or failure}") from failure

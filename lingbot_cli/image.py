@@ -1,5 +1,6 @@
 """Pictures from cameras and the web, read as plain RGB."""
 
+import struct
 import warnings
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +15,9 @@ MAX_PIXELS = 200_000_000
 
 MAX_STRETCH = 0.15
 """How far (as a logarithm of the ratio) a picture's shape may be from the film's before it is cropped."""
+
+_DAMAGED = (OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, struct.error)
+"""What Pillow raises when a picture's bytes make no sense."""
 
 _HINT = "use a PNG, JPEG or WebP picture"
 
@@ -39,15 +43,23 @@ def read_image(
                         f"{name}: {opened.width}x{opened.height} pixels are too many",
                         hint=f"make it smaller than {max_pixels // 1_000_000} million pixels first",
                     )
-                return _rgb(ImageOps.exif_transpose(opened))
+                return _rgb(_upright(opened))
     except FileNotFoundError as failure:
         raise UsageError(f"{name}: no such file") from failure
     except IsADirectoryError as failure:
         raise UsageError(f"{name} is a folder, not a picture", hint=_HINT) from failure
     except UnidentifiedImageError as failure:
         raise UsageError(f"{name} is not a picture", hint=_HINT) from failure
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as failure:
+    except (*_DAMAGED, Image.DecompressionBombError) as failure:
         raise UsageError(f"{name}: the picture cannot be read: {failure}", hint=_HINT) from failure
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """A picture turned as its camera was held; as it lies where that note is damaged."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except _DAMAGED:
+        return image
 
 
 def _rgb(image: Image.Image) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The settings and variables there are: what holds where nobody sets them, and what refuses a wrong value."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ def _size(value: str) -> None:
 
 
 def _folder(value: str) -> None:
-    if Path(value).expanduser().is_file():
+    if Path(os.path.expanduser(value)).is_file():
         raise UsageError(f"{value} is a file, not a folder")
 
 

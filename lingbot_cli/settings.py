@@ -1,5 +1,6 @@
 """What is set once instead of said each time: flag > LINGBOT_* > lingbot.yaml > the user's file > default."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -25,7 +26,7 @@ class Setting:
 
 def user_file(environ: Mapping[str, str]) -> Path:
     """Where a user's own settings lie: the XDG configuration folder."""
-    base = environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "~")).expanduser() / ".config"
+    base = environ.get("XDG_CONFIG_HOME") or Path(os.path.expanduser(environ.get("HOME", "~"))) / ".config"
     return Path(base) / "lingbot" / "config.yaml"
 
 

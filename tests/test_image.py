@@ -1,5 +1,7 @@
 """Pictures as people have them, and files that are none."""
 
+from zlib import crc32
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,6 +22,24 @@ def test_a_phone_picture_is_turned_upright(tmp_path):
     assert seen.shape == (5000, 3750, 3)
     assert seen[100, 1000, 0] > 240 > 20 > seen[100, 1000, 2]
     assert seen[4900, 1000, 2] > 240 > 20 > seen[4900, 1000, 0]
+
+
+def test_a_damaged_note_of_how_the_camera_was_held_costs_nothing_but_the_turn(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "hello"
+    Image.new("RGB", (32, 24), "red").save(tmp_path / "whole.png", exif=exif)
+    whole = (tmp_path / "whole.png").read_bytes()
+    note = whole.index(b"eXIf")
+    for place in range(note + 4, note + 60):
+        for value in (0, 255):
+            data = bytearray(whole)
+            data[place] = value
+            length = int.from_bytes(data[note - 4 : note], "big")
+            data[note + 4 + length : note + 8 + length] = crc32(data[note : note + 4 + length]).to_bytes(
+                4, "big"
+            )
+            (tmp_path / "a.png").write_bytes(data)
+            assert read_image(tmp_path / "a.png").shape in ((24, 32, 3), (32, 24, 3))
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def batch(
 
     env: Env = ctx.obj
     rules = Rules(retry, seconds_option("--timeout", timeout), fail_fast)
-    source = read_source(jobs, lambda: env.stdin.buffer.read())
+    source = read_source(jobs, env.read_stdin)
     tasks = read_tasks(source, allow_outside=allow_outside, overwrite=overwrite)
     elsewhere = Elsewhere.of(engine, None, env.environ)
     tasks = [task.placed(elsewhere, fast=fast) for task in tasks]

@@ -170,7 +170,7 @@ def rm(
     if not yes and not (env.stdin.isatty() and typer.confirm(f"Remove {name}?")):
         raise UsageError(f"{name} was not removed.", hint="Say --yes to remove it without a question.")
     freed = remove(name, env.environ)
-    if not freed:
+    if freed is None:
         raise SetupError(f"{name} is not on this machine.")
     env.out.print(f"removed {name}: {gigabytes(freed)}")
 

@@ -224,7 +224,7 @@ def render(
     if gang or gpus > 1:
         check_shared(timeline, resuming=bool(resume or fork_at))
     try:
-        prepared = prepare(request, lambda: env.stdin.buffer.read())
+        prepared = prepare(request, env.read_stdin)
         prepared = prepared if frames is None else excerpt(prepared, frames)
         if gang and not gang.leads:
             follow(prepared, gang)

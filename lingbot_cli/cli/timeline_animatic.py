@@ -57,7 +57,7 @@ def animatic(
         timeline=file if is_file else None,
         moves=None if is_file else file,
         flags=Flags(fps=fps, duration=duration, allow_outside=allow_outside),
-        stdin=lambda: env.stdin.buffer.read(),
+        stdin=env.read_stdin,
     )
     track = made.track
     first = read_image(image) if image is not None else None

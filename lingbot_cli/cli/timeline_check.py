@@ -37,7 +37,7 @@ def check(
     reports: list[dict[str, object]] = []
     for file in files:
         try:
-            timeline = load(file, lambda: env.stdin.buffer.read())
+            timeline = load(file, env.read_stdin)
             made = schedule(timeline, chunk, allow_outside=allow_outside)
         except TimelineError as error:
             wrong += len(error.problems)

@@ -39,7 +39,7 @@ def convert(
     if form is None:
         raise UsageError("which form?", hint="give --to yaml, jsonl or moves, or -o NAME.yaml")
     is_file = names_file(file)
-    timeline = load(file, lambda: env.stdin.buffer.read()) if is_file else parse_moves(file)
+    timeline = load(file, env.read_stdin) if is_file else parse_moves(file)
     if timeline.problems:
         raise TimelineError(timeline.source, list(timeline.problems))
     text = _written(timeline, form)

@@ -30,6 +30,6 @@ def export(
     """
     env: Env = ctx.obj
     flags = Flags(duration=duration, fps=fps, allow_outside=allow_outside)
-    made = film(preset_of(preset).chunk, timeline=file, flags=flags, stdin=lambda: env.stdin.buffer.read())
+    made = film(preset_of(preset).chunk, timeline=file, flags=flags, stdin=env.read_stdin)
     for path in write_poses(made.track, output, overwrite=overwrite):
         env.out.print(f"{path}", markup=False, soft_wrap=True)

@@ -34,7 +34,7 @@ def plan(
     Example: lingbot timeline plan recipes/first-walk.yaml
     """
     env: Env = ctx.obj
-    timeline = load(file, lambda: env.stdin.buffer.read())
+    timeline = load(file, env.read_stdin)
     made = schedule(
         timeline, preset_of(preset).chunk, fps=fps, duration=duration, allow_outside=allow_outside
     )

@@ -46,7 +46,7 @@ def show(
         timeline=file if is_file else None,
         moves=None if is_file else file,
         flags=Flags(allow_outside=allow_outside),
-        stdin=lambda: env.stdin.buffer.read(),
+        stdin=env.read_stdin,
     )
     drawn, fps = scenes(made.track), made.track.grid.fps
     if output is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lingbot_cli.errors import OutputError
+from lingbot_cli.errors import OutputError, writing
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,10 @@ class Shelf:
         """Note a finished film."""
         file = self._file(name)
         fresh = file.with_name(f".{file.name}.{os.getpid()}")
-        try:
+        with writing(file):
             file.parent.mkdir(parents=True, exist_ok=True)
             fresh.write_text(json.dumps({**facts, "bytes": _bytes(self.path(name))}), "utf-8")
             fresh.replace(file)
-        except OSError as failure:
-            raise OutputError(f"{file} cannot be written: {failure.strerror}") from failure
 
     def make_room(self, name: str) -> None:
         """Make the folder a film goes to."""

@@ -16,7 +16,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from lingbot_cli.errors import LingbotError, OutputError, UsageError
+from lingbot_cli.errors import LingbotError, UsageError, writing
 from lingbot_cli.run.steps import Past
 from lingbot_cli.run.tuning import Tuning
 from lingbot_cli.sinks.place import check_folder, check_room
@@ -112,7 +112,7 @@ class Trail:
 
     def begin(self, facts: Facts, keep: int, tuning: Tuning | None = None) -> None:
         """Make ready to keep the chunks after the first `keep`; later ones that are here go."""
-        with _disk(self.folder):
+        with writing(self.folder):
             self._write("film.json", json.dumps(dict(facts), indent=1).encode())
             if tuning is not None:
                 self._write("tuning.json", json.dumps(tuning.facts()).encode())
@@ -122,7 +122,7 @@ class Trail:
 
     def keep(self, index: int, latents: np.ndarray, told: Facts) -> None:
         """Keep one chunk; when this returns it is on the disk."""
-        with _disk(self.folder):
+        with writing(self.folder):
             self._write(self._file(index).name, save({"latents": latents}, dict(told)))
 
     def clear(self) -> None:
@@ -139,7 +139,7 @@ class Trail:
     def alone(self) -> Iterator[None]:
         """Hold the film against every other run; one that was just killed gets a moment to be gone."""
         check_folder(self.folder.parent)
-        with _disk(self.folder):
+        with writing(self.folder):
             lock = self._lock()
         try:
             yield
@@ -189,11 +189,3 @@ def difference(before: Facts, now: Facts) -> str:
         for name in names
         if before.get(name) != now.get(name)
     )
-
-
-@contextmanager
-def _disk(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as failure:
-        raise OutputError(f"{path} cannot be written: {failure.strerror}") from failure

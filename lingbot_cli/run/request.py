@@ -18,6 +18,7 @@ from lingbot_cli.sinks.base import Chapter, FilmInfo
 from lingbot_cli.sinks.overlay import Caption
 from lingbot_cli.timeline.controls import controls
 from lingbot_cli.timeline.film import Film, Flags, film
+from lingbot_cli.timeline.load import MAX_BYTES
 from lingbot_cli.weights.checkpoint import Checkpoint, Difference, read_checkpoint
 from lingbot_cli.weights.settings import Settings, with_settings
 from lingbot_cli.world.presets import Preset
@@ -162,21 +163,21 @@ def settled(request: Request, checkpoint: Checkpoint | None = None) -> tuple[Req
 
 
 def prepare(
-    request: Request, stdin: Callable[[], bytes] | None = None, *, checkpoint: Checkpoint | None = None
+    request: Request, stdin: Callable[[int], bytes] | None = None, *, checkpoint: Checkpoint | None = None
 ) -> Prepared:
     """Read and check everything the film needs but the weights themselves; nothing is written.
 
     Errors: UsageError with all that is wrong in a timeline at once, SetupError for a model that is not here.
     """
     request, model = settled(request, checkpoint)
-    piped = stdin() if request.timeline == "-" and stdin is not None else b""
+    piped = stdin(MAX_BYTES + 1) if request.timeline == "-" and stdin is not None else b""
     chosen = film(
         model.preset.chunk,
         timeline=request.timeline,
         moves=request.moves,
         poses=request.poses,
         flags=request.flags,
-        stdin=lambda: piped,
+        stdin=lambda most: piped[:most],
     )
     cuts = [path for _, path in chosen.track.cuts]
     images: dict[Path | None, np.ndarray] = {None: read_image(request.image)}

@@ -76,15 +76,12 @@ class Files:
         path = self._find(name)
         if isinstance(path, str):
             return path
-        import numpy as np  # only where an array is named: a check without one is quicker
-
         try:
-            # A memory map, so a huge file costs nothing before its shape is known.
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError, SyntaxError, TypeError):
-            return f"{name} is not a NumPy array; expected a .npy file"
-        if not isinstance(array, np.ndarray):
-            return f"{name} holds several arrays; expected a .npy file with one"
+            array = read_array(path, name)
+        except OSError:
+            return f"{name} cannot be read; expected a .npy file"
+        except ValueError as wrong:
+            return str(wrong)
         return check_poses(name, array) if key == "poses" else check_intrinsics(name, array)
 
     def _checked_image(self, name: str) -> Path | str:
@@ -114,6 +111,24 @@ class Files:
         except (OSError, ValueError, RuntimeError):
             return f"'{name[:80]}' is not a file name; expected a file under the timeline's folder"
         return f"{name} does not exist; expected a file under {self._folder}"
+
+
+def read_array(path: Path, name: str) -> np.ndarray:
+    """The array in a .npy file, mapped: a huge file costs nothing before its shape is known.
+
+    Errors: OSError; ValueError, a sentence about `name`, for a file of any other kind.
+    """
+    from zipfile import BadZipFile  # both only where an array is named: a check without one is quicker
+
+    import numpy as np
+
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, SyntaxError, TypeError, MemoryError, RecursionError, BadZipFile):
+        raise ValueError(f"{name} is not a NumPy array; expected a .npy file") from None
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{name} holds several arrays; expected a .npy file with one")
+    return array
 
 
 def check_poses(name: str, array: np.ndarray) -> np.ndarray | str:

@@ -41,7 +41,7 @@ def film(
     moves: str | None = None,
     poses: str | None = None,
     flags: Flags = Flags(),
-    stdin: Callable[[], bytes] | None = None,
+    stdin: Callable[[int], bytes] | None = None,
 ) -> Film:
     """The film of exactly one of a timeline file (`-` is standard input), moves or a folder of poses.
 

@@ -40,21 +40,26 @@ class Timeline:
     problems: tuple[Problem, ...] = ()
 
 
-def read_source(path: str, stdin: Callable[[], bytes] | None = None) -> Source:
-    """The text of a timeline file, or of standard input for `-`; UsageError when it cannot be read."""
+def read_source(path: str, stdin: Callable[[int], bytes] | None = None) -> Source:
+    """The text of a timeline file or, for `-`, of standard input, read by a count of bytes at most.
+
+    Errors: UsageError when it cannot be read or is too large.
+    """
     if path == "-" and stdin is not None:
-        return _decode("<stdin>", stdin(), Path.cwd())
-    file = Path(path)
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise UsageError(f"{path}: cannot be read: {reason}", hint="name a .yaml or .jsonl file") from None
+        name, folder, data = "<stdin>", Path.cwd(), stdin(MAX_BYTES + 1)
+    else:
+        name, folder = path, Path(path).parent
+        try:
+            with Path(path).open("rb") as stream:
+                data = stream.read(MAX_BYTES + 1)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            hint = "name a .yaml or .jsonl file"
+            raise UsageError(f"{path}: cannot be read: {reason}", hint=hint) from None
     if len(data) > MAX_BYTES:
         message = f"the file is too large; expected at most {MAX_BYTES // 2**20} MiB"
-        raise TimelineError(Source(path, ""), [Problem(Place(), message)])
-    return _decode(path, data, file.parent)
+        raise TimelineError(Source(name, ""), [Problem(Place(), message)])
+    return _decode(name, data, folder)
 
 
 def _decode(name: str, data: bytes, folder: Path) -> Source:
@@ -68,7 +73,7 @@ def _decode(name: str, data: bytes, folder: Path) -> Source:
         raise TimelineError(shown, [Problem(place, message)]) from None
 
 
-def load(path: str, stdin: Callable[[], bytes] | None = None) -> Timeline:
+def load(path: str, stdin: Callable[[int], bytes] | None = None) -> Timeline:
     """The timeline in a `.yaml`, `.yml` or `.jsonl` file or, as JSONL, on standard input (`-`)."""
     return read(read_source(path, stdin))
 

@@ -12,7 +12,7 @@ from lingbot_cli.errors import OutputError, UsageError
 from lingbot_cli.timeline.chunks import chunks_of
 from lingbot_cli.timeline.compile import Text, Track, clip
 from lingbot_cli.timeline.events import Camera
-from lingbot_cli.timeline.files import check_intrinsics, check_poses
+from lingbot_cli.timeline.files import check_intrinsics, check_poses, read_array
 from lingbot_cli.timeline.times import MAX_FRAMES, Grid
 
 POSES, INTRINSICS, ACTION = "poses.npy", "intrinsics.npy", "action.npy"
@@ -115,11 +115,13 @@ def _settings(root: Path) -> dict:
 
 def _array(path: Path, check: Callable[[str, np.ndarray], np.ndarray | str]) -> np.ndarray:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = read_array(path, str(path))
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist", hint=f"a camera folder holds {POSES}") from None
-    except (OSError, ValueError, EOFError, SyntaxError, TypeError):
-        raise UsageError(f"{path} is not a NumPy array; expected a .npy file") from None
+    except OSError as failure:
+        raise UsageError(f"{path} cannot be read: {failure.strerror}") from None
+    except ValueError as wrong:
+        raise UsageError(str(wrong)) from None
     checked = check(str(path), array)
     if isinstance(checked, str):
         raise UsageError(checked)

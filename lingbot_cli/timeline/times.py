@@ -39,9 +39,11 @@ def parse_time(value: object) -> Time:
     if value != value or value in (float("inf"), float("-inf")):
         raise ValueError(f"{value} is not a time; expected a finite number of seconds")
     if value < 0:
-        raise ValueError(f"a time cannot be negative ({value}); expected 0 or more")
+        raise ValueError(f"a time cannot be negative ({str(value)[:40]}); expected 0 or more")
     if value > _LARGEST:
-        raise ValueError(f"the time {value:.3g} is too long; expected at most {MAX_FRAMES} frames in a film")
+        raise ValueError(
+            f"the time {str(value)[:40]} is too long; expected at most {MAX_FRAMES} frames in a film"
+        )
     return _parse_text(format(value, "f")) if isinstance(value, float) else Time(Fraction(value))
 
 

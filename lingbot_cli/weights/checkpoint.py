@@ -1,5 +1,6 @@
 """What a checkpoint is, read from its configs and headers before anything is loaded; no torch here."""
 
+import os
 from dataclasses import dataclass, fields, replace
 from importlib.resources import files
 from pathlib import Path
@@ -87,7 +88,7 @@ def find(model: str | Path | None, assets: Path | None = None) -> Layout:
     if model is None or model == "built-in":
         return recognise(Path(str(files("lingbot_cli.builtin"))), assets)
     check_name(model)
-    folder = Path(model).expanduser()
+    folder = Path(os.path.expanduser(model))
     if folder.is_dir():
         return recognise(folder, assets)
     kept = model_folder(str(model))
@@ -100,7 +101,7 @@ def find(model: str | Path | None, assets: Path | None = None) -> Layout:
 
 def check_name(model: str | Path) -> None:
     """Raise UsageError unless it is a folder or the name of a model we know."""
-    if not Path(model).expanduser().is_dir() and str(model) not in PRESETS:
+    if not Path(os.path.expanduser(model)).is_dir() and str(model) not in PRESETS:
         raise UsageError(
             f"--model {model} is neither a folder nor a model we know.", hint=f"Known: {', '.join(PRESETS)}."
         )

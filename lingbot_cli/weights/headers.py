@@ -45,7 +45,7 @@ def read_header(file: Path) -> dict[str, Entry]:
             raise _damaged(file, "its header reaches past the end of the file")
         try:
             table = json.loads(source.read(length))
-        except ValueError as problem:
+        except (ValueError, RecursionError) as problem:
             raise _damaged(file, "its header is not JSON") from problem
     if not isinstance(table, dict):
         raise _damaged(file, "its header is not a table")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
-from lingbot_cli.errors import SetupError
+from lingbot_cli.errors import SetupError, writing
 from lingbot_cli.weights.catalogue import Source
 from lingbot_cli.weights.verify import Known
 
@@ -51,7 +51,7 @@ def fetch(known: Known, into: str, target: Path, progress: Callable[[int], None]
     """Fetch one file to `target`, going on after the bytes that lie there.
 
     `into` is what its source put before the path. `progress` is told the bytes just written.
-    Errors: SetupError; the bytes fetched so far stay for the next try.
+    Errors: SetupError; OutputError when the disk refuses them; the bytes fetched so far stay for the next try.
     """
     from huggingface_hub import errors, hf_hub_url
     from huggingface_hub.file_download import http_get
@@ -59,13 +59,15 @@ def fetch(known: Known, into: str, target: Path, progress: Callable[[int], None]
 
     disable_progress_bars()
     path = known.path.removeprefix(f"{into}/") if into else known.path
-    target.parent.mkdir(parents=True, exist_ok=True)
     have = target.stat().st_size if target.is_file() else 0
     if have > known.size:
         target.unlink()
         have = 0
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file = _Counted(target, progress)
     try:
-        with _Counted(target, progress) as file:
+        with file:
             file.seek(have)
             http_get(
                 hf_hub_url(known.repository, path, revision=known.revision),
@@ -84,12 +86,13 @@ class _Counted(io.FileIO):
 
     def __init__(self, path: Path, progress: Callable[[int], None]) -> None:
         super().__init__(path, "r+" if path.exists() else "w+")
-        self._progress = progress
+        self._path, self._progress = path, progress
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
         view = memoryview(data)
-        while view:  # an unbuffered write may take a part
-            view = view[super().write(view) :]
+        with writing(self._path):
+            while view:  # an unbuffered write may take a part
+                view = view[super().write(view) :]
         self._progress(len(data))
         return len(data)
 

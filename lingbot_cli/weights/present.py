@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lingbot_cli.errors import OutputError
 from lingbot_cli.weights.catalogue import PUBLISHED
 from lingbot_cli.weights.checkpoint import find
 from lingbot_cli.weights.memory import estimate
@@ -56,14 +57,22 @@ def folder_bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def remove(name: str, environ: Mapping[str, str]) -> int:
-    """Remove a fetched model and the leavings of its fetch; how many bytes that freed."""
+def remove(name: str, environ: Mapping[str, str]) -> int | None:
+    """Remove a fetched model and the leavings of its fetch; the bytes that freed, None where nothing was.
+
+    A link is removed and what it names stays. Errors: OutputError.
+    """
     folder = model_folder(name, environ)
-    freed = 0
-    for place in (folder, folder.parent / ".partial" / name):
-        if place.is_symlink():
-            place.unlink()
-        elif place.is_dir():
-            freed += folder_bytes(place)
-            shutil.rmtree(place)
-    return freed
+    places = [
+        place for place in (folder, folder.parent / ".partial" / name) if place.is_symlink() or place.is_dir()
+    ]
+    freed = sum(folder_bytes(place) for place in places if not place.is_symlink())
+    try:
+        for place in places:
+            if place.is_symlink():
+                place.unlink()
+            else:
+                shutil.rmtree(place)
+    except OSError as failure:
+        raise OutputError(f"{name} cannot be removed: {failure}") from failure
+    return freed if places else None

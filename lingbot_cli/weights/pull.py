@@ -1,12 +1,14 @@
 """Fetching a model: everything arrives in a folder of its own, and takes its name when it is whole."""
 
+import fcntl
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lingbot_cli.errors import OutputError, SetupError
+from lingbot_cli.errors import OutputError, SetupError, UsageError, writing
 from lingbot_cli.weights.catalogue import Published, Source
 from lingbot_cli.weights.checkpoint import Checkpoint, read_checkpoint
 from lingbot_cli.weights.hub import fetch, list_files
@@ -35,9 +37,16 @@ def pull(model: Published, report: Callable[[Fetching], None], revision: str | N
     if target.is_dir():
         return target
     partial = target.parent / ".partial" / model.name
-    listed = _listing(model, partial, revision)
+    with writing(partial), _alone(partial):
+        if not target.is_dir():  # else another pull has just brought it
+            _fetch_all(_listing(model, partial, revision), partial, report)
+            partial.replace(target)
+    return target
+
+
+def _fetch_all(listed: list[tuple[Source, Known]], partial: Path, report: Callable[[Fetching], None]) -> None:
+    """Bring what is listed to `partial`, and hold all of it to its hashes."""
     files = [known for _, known in listed]
-    partial.mkdir(parents=True, exist_ok=True)
     _check_space(files, partial)
     _drop_strangers(files, partial)
     write_record(partial, files)
@@ -66,8 +75,20 @@ def pull(model: Published, report: Callable[[Fetching], None], revision: str | N
     read_checkpoint(partial, partial / "assets" if (partial / "assets").is_dir() else None)
     for known in files:
         _checked(partial / known.path).unlink()
-    partial.replace(target)
-    return target
+
+
+@contextmanager
+def _alone(partial: Path) -> Iterator[None]:
+    """Hold a fetch against every other of the same model. Errors: UsageError when another holds it."""
+    partial.mkdir(parents=True, exist_ok=True)
+    with partial.with_name(f"{partial.name}.lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"another `lingbot models pull` is fetching {partial.name}", hint="wait for it to end"
+            ) from None
+        yield
 
 
 def verify(folder: Path, assets: Path | None, progress: Callable[[int], None]) -> tuple[Checkpoint, int]:

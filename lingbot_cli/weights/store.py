@@ -8,7 +8,7 @@ from pathlib import Path
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """LINGBOT_CACHE_DIR, else `lingbot` in the XDG cache folder, else `~/.cache/lingbot`."""
     if own := environ.get("LINGBOT_CACHE_DIR"):
-        return Path(own).expanduser()
+        return Path(os.path.expanduser(own))
     base = environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "lingbot"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.timeline.load import load
+from lingbot_cli.timeline.load import MAX_BYTES, load
 from lingbot_cli.timeline.source import TimelineError
 from tests.timeline.said import good, wrong
 
@@ -150,6 +150,18 @@ def test_too_large(tmp_path):
         load(str(file))
 
 
+def test_standard_input_is_read_no_further_than_a_file_may_go():
+    asked: list[int] = []
+
+    def endless(most: int) -> bytes:
+        asked.append(most)
+        return b"x" * most
+
+    with pytest.raises(TimelineError, match="too large"):
+        load("-", endless)
+    assert asked == [MAX_BYTES + 1]
+
+
 def test_a_file_that_is_not_there_or_of_another_kind(tmp_path):
     with pytest.raises(UsageError, match="cannot be read: no such file"):
         load(str(tmp_path / "no.yaml"))
@@ -159,7 +171,7 @@ def test_a_file_that_is_not_there_or_of_another_kind(tmp_path):
 
 
 def test_standard_input_is_jsonl():
-    timeline = load("-", lambda: b'{"timeline": 1, "prompt": "dusk"}\n{"keys": "w", "for": 2}\n')
+    timeline = load("-", lambda _most: b'{"timeline": 1, "prompt": "dusk"}\n{"keys": "w", "for": 2}\n')
     assert timeline.header.prompt == "dusk"
     assert len(timeline.said) == 1
 

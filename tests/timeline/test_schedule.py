@@ -55,6 +55,9 @@ def test_duration_is_exact_and_flags_win():
         ("events: [{poses: nan.npy}]", "not finite"),
         ("events: [{poses: skew.npy}]", "row 1 is not a pose"),
         ("events: [{poses: objects.npy}]", "not a NumPy array"),
+        ("events: [{poses: several.npy}]", "holds several arrays"),
+        ("events: [{poses: cut.npy}]", "not a NumPy array"),
+        ("events: [{poses: deep.npy}]", "not a NumPy array"),
         ("events: [{poses: ok.npy, intrinsics: flat.npy}]", "shape [5, 3]"),
         ("events: [{poses: ok.npy, intrinsics: three.npy}]", "3 rows; expected 1 or 2"),
     ],
@@ -76,6 +79,11 @@ def test_what_does_not_fit(tmp_path, text, message):
         "three": np.ones((3, 4)),
     }.items():
         np.save(folder / f"{name}.npy", array)
+    np.savez(folder / "a.npz", a=two, b=two)
+    (folder / "a.npz").rename(folder / "several.npy")
+    (folder / "cut.npy").write_bytes((folder / "several.npy").read_bytes()[:60])
+    header = ("{'descr': '<f8', 'fortran_order': False, 'shape': " + "-" * 8000 + "1}").ljust(9000).encode()
+    (folder / "deep.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
     problems = wrong(text, folder=folder)
     assert message in problems[0].message
     assert "; expected" in problems[0].message

@@ -79,6 +79,11 @@ def header_not_json(root: Path) -> None:
     patch(root / FAST / SECOND, 8, b"\xff\xfe")
 
 
+def header_of_a_thousand_depths(root: Path) -> None:
+    deep = b"[" * 200_000
+    (root / FAST / SECOND).write_bytes(len(deep).to_bytes(8, "little") + deep)
+
+
 def overlapping_tensors(root: Path) -> None:
     file = root / FAST / SECOND
     content = file.read_bytes()

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import random
+import resource
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 from lingbot_cli.cli import run
 from lingbot_cli.env import Env
 from lingbot_cli.weights.catalogue import PUBLISHED
+from tests.command import lingbot
 from tests.reference import REFERENCE
 from tests.weights.hub_server import Hub, hub_serving
 
@@ -38,7 +40,8 @@ def hub() -> Iterator[Hub]:
         yield serving
 
 
-def pull(hub: Hub, cache: Path, *options: str) -> subprocess.Popen[str]:
+def pull(hub: Hub, cache: Path, *options: str, largest: int = -1) -> subprocess.Popen[str]:
+    """Begin to fetch; `largest` is the size in bytes at which the system refuses a file."""
     environment = os.environ | {
         "HF_ENDPOINT": hub.url,
         "HF_HUB_DISABLE_XET": "1",
@@ -48,7 +51,12 @@ def pull(hub: Hub, cache: Path, *options: str) -> subprocess.Popen[str]:
     }
     command = [sys.executable, "-m", "lingbot_cli", "models", "pull", NAME, *options]
     return subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest)),
     )
 
 
@@ -108,6 +116,40 @@ def test_a_pull_killed_half_way_goes_on_where_it_stopped(hub: Hub, cache: Path) 
         if name != LARGE:
             assert hub.sent[name] == count, f"{name} was fetched twice"
     assert (cache / "models" / NAME / LARGE).read_bytes() == content
+
+
+def test_two_pulls_at_once_do_not_disturb_each_other(hub: Hub, cache: Path) -> None:
+    hub.repositories[REPOSITORY][LARGE] = random.Random(0).randbytes(32 * MIB)
+    hub.stop_after = 25 * MIB
+    first = pull(hub, cache, "--accept-license")
+    assert hub.stopped.wait(60)
+    code, said = finish(pull(hub, cache, "--accept-license"))
+    first.kill()
+    finish(first)
+    assert code == 2
+    assert f"another `lingbot models pull` is fetching {NAME}" in said
+
+
+def test_what_the_disk_refuses_is_the_disks_fault(hub: Hub, cache: Path) -> None:
+    hub.repositories[REPOSITORY][LARGE] = random.Random(0).randbytes(4 * MIB)
+    code, said = finish(pull(hub, cache, "--accept-license", largest=3 * MIB))
+    assert code == 4, said
+    assert "text_encoder/model-00003-of-00005.safetensors.part cannot be written: File too large" in said
+    assert finish(pull(hub, cache, "--accept-license"))[0] == 0  # with the disk mended it goes on
+
+    (cache / "file").write_text("no folder")
+    code, said = finish(pull(hub, cache / "file", "--accept-license"))
+    assert code == 4
+    assert "cannot be written: Not a directory" in said
+
+
+def test_a_linked_model_is_removed_and_what_it_names_stays(cache: Path) -> None:
+    (cache / "models").mkdir()
+    (cache / "models" / NAME).symlink_to(DIFFUSERS)
+    assert lingbot("models", "rm", NAME, "--yes").code == 0
+    assert not (cache / "models" / NAME).is_symlink()
+    assert DIFFUSERS.is_dir()
+    assert lingbot("models", "rm", NAME, "--yes").code == 3
 
 
 def test_a_file_that_is_not_what_the_hub_says_is_not_kept(hub: Hub, cache: Path) -> None:
