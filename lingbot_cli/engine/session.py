@@ -15,13 +15,15 @@ from lingbot_cli.errors import StreamLostError
 from lingbot_cli.redact import redact
 
 _TRIES, _PAUSE = 5, 0.5  # attempts to come back, and seconds before the first
+_GLANCE = 0.2  # seconds of a pause between looks at what else happens
 
 
 class RemoteSession:
     """One scene. `denoise` and `decode` may be called by two threads, each chunk by one after the other.
 
     A lost connection is mended: the server keeps the world, and what it has not heard or not delivered is said
-    and sent again. Errors: StreamLostError when it is lost for good, UsageError when the server refuses.
+    and sent again. `idle` is called while it is waited for, and may raise. Errors: StreamLostError when it is
+    lost for good, UsageError when the server refuses.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class RemoteSession:
                     said = redact(str(gone)) or "no answer"
                     raise StreamLostError(f"the engine {self._engine.address} is lost: {said}") from gone
                 self._tell("the engine is lost; coming back to its world")
-                time.sleep(_PAUSE * 2 ** (tries - 1))
+                self._rest(_PAUSE * 2 ** (tries - 1))
 
     def close(self) -> None:
         """End the connection."""
@@ -70,6 +72,12 @@ class RemoteSession:
             wire, self._wire, self._open = self._wire, None, False
         if wire is not None:
             wire.close()
+
+    def _rest(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._idle()
+            time.sleep(min(left, _GLANCE))
 
     def _frames(self) -> np.ndarray:
         wire = self._wire or self._connect()
@@ -95,6 +103,7 @@ class RemoteSession:
                     return np.concatenate(parts)
 
     def _connect(self) -> Wire:
+        self._idle()
         wire = self._wire = Wire(self._engine, self._idle)
         message = init(self._scene, self._waiting[0], exact=True)
         if self._key is not None:

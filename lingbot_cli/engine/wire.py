@@ -17,10 +17,6 @@ _GLANCE = 0.5  # seconds between looks at what else happens
 GONE = (ConnectionClosed, OSError, InvalidHandshake, TimeoutError)
 
 
-class Stopped(Exception):
-    """The run was asked to end while an answer was waited for."""
-
-
 class Wire:
     """Messages both ways; `idle` is called while nothing comes, and may raise."""
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 Begin = Callable[[Path | None], "Session"]
 """Makes the world of a scene: from the film's first image (None) or from a cut's."""
+
+
+class Stopped(Exception):
+    """The run was asked to end while a remote world was waited for."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +61,12 @@ def render(
     """Render `steps` into an open sink until they end or `stopped` says so, between two chunks.
 
     `keep` gets every chunk that was made, `on_chunk` every one that was shown. The sink is left open: the
-    caller closes or aborts it. What any stage raises is raised here.
+    caller closes or aborts it. What any stage raises is raised here, but Stopped ends the film as `stopped` does.
     """
     chunks = frames = 0
     digest = hashlib.sha256()
     made = ahead(denoised(steps, begin, stopped), "denoise")
-    with closing(ahead(_decode(made), "decode", idle=sink.check)) as decoded:
+    with suppress(Stopped), closing(ahead(_decode(made), "decode", idle=sink.check)) as decoded:
         for chunk in map(_landed, decoded):
             digest.update(np.ascontiguousarray(chunk.latents).data)
             if keep is not None and chunk.step.how == "make":
@@ -107,9 +111,17 @@ def _latents(step: Step, session: "Session") -> "np.ndarray | Landing":
 
 
 def _decode(made: Generator[Chunk, None, None]) -> Iterator[Chunk]:
-    """Decode beside what makes the next latents, and ask for the frames on the host."""
-    with closing(made) as chunks:
+    """Decode beside what makes the next latents, and ask for the frames on the host.
+
+    A session that can be closed is, once its scene is decoded: a server may have one place only.
+    """
+    session = None
+    with ExitStack() as scene, closing(made) as chunks:
         for chunk in chunks:
+            if session is not chunk.session:
+                scene.close()
+                session = chunk.session
+                scene.callback(getattr(session, "close", lambda: None))
             yield replace(chunk, frames=_frames(chunk)) if chunk.step.decode else chunk
 
 

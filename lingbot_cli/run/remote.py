@@ -11,9 +11,8 @@ from lingbot_cli.engine.address import Elsewhere, Engine
 from lingbot_cli.engine.published import published
 from lingbot_cli.engine.scene import Scene
 from lingbot_cli.engine.session import RemoteSession
-from lingbot_cli.engine.wire import Stopped
 from lingbot_cli.errors import StreamLostError
-from lingbot_cli.run.job import Made
+from lingbot_cli.run.job import Made, Stopped
 from lingbot_cli.run.request import Prepared
 from lingbot_cli.run.steps import Step
 from lingbot_cli.sinks.base import Sink

@@ -13,7 +13,7 @@ from PIL import Image
 from lingbot_cli.errors import LingbotError, UsageError
 from lingbot_cli.run.acks import Acks
 from lingbot_cli.run.display import Announcement, Display
-from lingbot_cli.run.job import Made, render
+from lingbot_cli.run.job import Made, Stopped, render
 from lingbot_cli.run.pacing import Pace, Pacer
 from lingbot_cli.run.progress import Meter
 from lingbot_cli.run.show import Show
@@ -75,9 +75,10 @@ def stream(show: Show, air: Air, display: Display, *, acks: Acks | None, clock: 
             watch.pacer = pacer
             pacer.open(film)
             open_ends.insert(0, pacer.abort)
-            begin = (
-                _open_world(show, display) if show.request.elsewhere is None else _reach_world(show, display)
-            )
+            if show.request.elsewhere is None:
+                begin = _open_world(show, display)
+            else:
+                begin = _reach_world(show, display, stopped)
             stopped.politely = True
             controls = show.controls
             if acks is not None:
@@ -140,8 +141,8 @@ def _open_world(show: Show, display: Display) -> Callable[[Path | None], "Sessio
     return begin
 
 
-def _reach_world(show: Show, display: Display) -> Callable[[Path | None], Any]:
-    """The same of a world that lives on a server."""
+def _reach_world(show: Show, display: Display, stopped: Callable[[], bool]) -> Callable[[Path | None], Any]:
+    """The same of a world that lives on a server; it is waited for until `stopped`."""
     from lingbot_cli.engine.scene import Scene
     from lingbot_cli.engine.session import RemoteSession
 
@@ -151,8 +152,12 @@ def _reach_world(show: Show, display: Display) -> Callable[[Path | None], Any]:
             "streams need an engine that takes exact poses", hint="use lingbot serve, or render a film first"
         )
 
+    def idle() -> None:
+        if stopped():
+            raise Stopped
+
     def begin(cut: Path | None) -> Any:
         scene = Scene(show.picture(cut), show.height, show.width, show.fps, show.seed, show.scale)
-        return RemoteSession(elsewhere.engine, scene, idle=lambda: None, tell=display.warning)
+        return RemoteSession(elsewhere.engine, scene, idle=idle, tell=display.warning)
 
     return begin
