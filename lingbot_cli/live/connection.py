@@ -158,6 +158,9 @@ class Connection:
                     if not self._over:
                         self._hub.keep(living)
                     raise
+                if living.setting.exact:
+                    self._hub.keep(living)  # should its last chunk be lost on the way
+                raise Leave(1000, "all chunks are made")
         except Full:
             raise Leave(1013, "the queue is full") from None
 
@@ -171,9 +174,7 @@ class Connection:
                 self._service.on_chunk(living)
             elif living.finished:
                 await self._tell_session(living, "ended")
-                if living.setting.exact:
-                    self._hub.keep(living)  # should its last chunk be lost on the way
-                raise Leave(1000, "all chunks are made")
+                return
             elif not living.ready:
                 self._stirred.clear()
                 await self._stirred.wait()

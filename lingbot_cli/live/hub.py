@@ -72,7 +72,6 @@ class Hub:
                 await ticket.changed.wait()
             self._waiting.remove(ticket)
             self._playing += 1
-            self.make_room()
         except BaseException:
             with contextlib.suppress(ValueError):
                 self._waiting.remove(ticket)
@@ -95,10 +94,11 @@ class Hub:
 
     @contextlib.contextmanager
     def player(self, living: Living) -> Iterator[None]:
-        """While the block runs, the current task is the one that plays this world."""
+        """While the block runs, the current task is the one that plays this world, which is alive."""
         task = asyncio.current_task()
         assert task is not None
         self._players[living.key] = task
+        self.make_room()
         try:
             yield
         finally:
@@ -113,7 +113,7 @@ class Hub:
             await asyncio.wait([player])
 
     def keep(self, living: Living) -> None:
-        """Hold a world whose client is away, for the grace time or until room is needed."""
+        """Hold a world that nobody plays any more, for the grace time or until room is needed."""
         timer = asyncio.get_running_loop().call_later(self.rooms.grace, self._drop, living.key)
         self._kept[living.key] = living, timer
         self.make_room()
@@ -130,7 +130,7 @@ class Hub:
 
     def make_room(self) -> None:
         """Give up the kept worlds that were left longest ago until no more are alive than may be."""
-        while self._kept and self._playing + len(self._kept) > self.rooms.alive:
+        while self._kept and len(self._players) + len(self._kept) > self.rooms.alive:
             self._drop(next(iter(self._kept)))
             self.metrics.evicted.inc()
 

@@ -65,13 +65,16 @@ class Wire:
         """Send binary messages that belong together; nothing comes between them."""
         async with self._turn, asyncio.timeout(self._limits.send):
             for part in parts:
-                await self._socket.send_bytes(part)
+                try:
+                    await self._socket.send_bytes(part)
+                except RuntimeError as over:  # found dead when another message was sent
+                    raise WebSocketDisconnect(1006) from over
 
     async def fail(self, refusal: Refusal) -> None:
         """Tell why the session ends, and end it."""
         try:
             await self.tell(error_message(refusal))
-        except (*GONE, RuntimeError):
+        except GONE:
             return
         await self.close(1011, refusal.code)
 

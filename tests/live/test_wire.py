@@ -1,0 +1,46 @@
+"""What is sent to a client that is gone ends in one of the ways that say so, however often it is tried."""
+
+import queue
+
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+
+from lingbot_cli.live.metrics import Metrics
+from lingbot_cli.live.protocol import Limits
+from lingbot_cli.live.server import Address, Server
+from lingbot_cli.live.wire import GONE, Wire
+from tests.live.client import ROUTE, client
+
+
+@pytest.fixture
+def told_twice():
+    """A server that talks to each client until it cannot, twice, and in what both have ended."""
+    ends = queue.Queue()
+
+    async def talk(socket):
+        await socket.accept()
+        wire = Wire(socket, Limits(), Metrics())
+        for _ in range(2):
+            try:
+                for _ in range(1000):
+                    await wire.tell({"type": "words", "payload": bytes(100_000)})
+            except Exception as end:
+                ends.put(end)
+
+    bound = Address().bind()
+    server = Server(Starlette(routes=[WebSocketRoute(ROUTE, talk)]), bound, message_bytes=1000)
+    server.start()
+    yield bound.getsockname()[1], ends
+    server.stop()
+    bound.close()
+
+
+def test_a_second_message_to_a_client_that_vanished_ends_as_the_first(told_twice):
+    port, ends = told_twice
+    with client(port, "") as listener:
+        assert listener.next()["type"] == "words"
+        listener.socket.socket.close()  # no goodbye
+        for _ in range(2):
+            end = ends.get(timeout=60)
+            assert isinstance(end, GONE), repr(end)
