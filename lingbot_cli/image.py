@@ -36,7 +36,7 @@ def read_image(
     name = name or str(source)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # of large pictures and damaged notes
             with Image.open(source, formats=formats) as opened:
                 if opened.width * opened.height > max_pixels:
                     raise UsageError(

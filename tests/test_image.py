@@ -30,11 +30,11 @@ def test_a_damaged_note_of_how_the_camera_was_held_costs_nothing_but_the_turn(tm
     Image.new("RGB", (32, 24), "red").save(tmp_path / "whole.png", exif=exif)
     whole = (tmp_path / "whole.png").read_bytes()
     note = whole.index(b"eXIf")
-    for place in range(note + 4, note + 60):
+    length = int.from_bytes(whole[note - 4 : note], "big")
+    for place in range(note + 4, note + 4 + length):
         for value in (0, 255):
             data = bytearray(whole)
             data[place] = value
-            length = int.from_bytes(data[note - 4 : note], "big")
             data[note + 4 + length : note + 8 + length] = crc32(data[note : note + 4 + length]).to_bytes(
                 4, "big"
             )
