@@ -1,12 +1,14 @@
 """Where a remote engine is, and what it says of itself."""
 
 import json
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from http.client import HTTPException
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlencode, urlsplit
 
 from lingbot_cli.errors import StreamLostError, UsageError
 from lingbot_cli.realtime import MODELS, ROUTE
@@ -29,11 +31,12 @@ class Engine:
     @classmethod
     def of(cls, text: str, environ: Mapping[str, str]) -> "Engine":
         """An engine as `--engine` names it; the token from LINGBOT_TOKEN, or from the address."""
-        parts = urlsplit(text)
-        if parts.scheme not in _SCHEMES or not parts.hostname:
+        try:
+            parts = _parts(text)
+        except ValueError:
             raise UsageError(
                 f"--engine {text}: not an engine", hint="write ws://HOST:PORT or wss://HOST:PORT"
-            )
+            ) from None
         query = parse_qs(parts.query)
         token = environ.get("LINGBOT_TOKEN", "") or "".join(query.pop("token", ()))
         path = "" if parts.path in ("", "/", ROUTE) else parts.path.removesuffix(ROUTE)
@@ -65,7 +68,7 @@ class Engine:
         except OSError as gone:
             reason = getattr(gone, "reason", gone)
             raise StreamLostError(f"{self.address} does not answer: {reason}") from gone
-        except (ValueError, LookupError, TypeError) as strange:
+        except (HTTPException, ValueError, LookupError, TypeError, RecursionError) as strange:
             raise StreamLostError(f"{self.address} does not speak the realtime protocol") from strange
 
     def _at(self, path: str, *, secure_http: bool) -> str:
@@ -134,6 +137,17 @@ class Elsewhere:
         engine = Engine.of(text, environ)
         served = engine.served()
         return cls(engine, served.described(model), served.exact)
+
+
+def _parts(text: str) -> SplitResult:
+    """An engine's address in its parts; ValueError when it is none."""
+    parts = urlsplit(text)
+    if parts.scheme not in _SCHEMES or not parts.hostname or parts.port == 0:
+        raise ValueError(text)
+    if re.search(r"[^!-~]", parts.path):
+        raise ValueError(text)
+    parts.hostname.encode("idna")  # as it is looked up
+    return parts
 
 
 def _facts(model: dict[str, Any]) -> dict[str, Any]:

@@ -47,9 +47,10 @@ class Recorder:
         path = self.path if number == 1 else self.path.with_stem(f"{self.path.stem}-{number}")
         lines = [line for line in self._walk.lines() if _before(line, self._shown)]
         lines.append({"end": True, "at": f"{self._shown}f"})
+        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         unfinished = path.with_stem(f"{path.stem}.partial")
         try:
-            unfinished.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+            unfinished.write_text(text, encoding="utf-8")
             unfinished.replace(path)
         except OSError as failure:
             raise OutputError(f"{path} cannot be written: {failure.strerror}") from failure

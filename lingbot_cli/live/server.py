@@ -3,11 +3,12 @@
 import socket
 import threading
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from lingbot_cli.errors import SetupError
+from lingbot_cli.errors import SetupError, UsageError
 
 _STOPPING = 3  # seconds open connections get when the server ends
 
@@ -20,13 +21,17 @@ class Address:
     port: int = 0
 
     def bind(self) -> socket.socket:
-        """A listening socket; SetupError when the address is taken or not ours."""
+        """A listening socket; SetupError when the address is taken or not ours, UsageError when it is none."""
         try:
             family = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0][0]
             bound = socket.socket(family, socket.SOCK_STREAM)
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind((self.host, self.port))
             bound.listen(128)
+        except UnicodeError as wrong:  # of a name that cannot be looked up
+            raise UsageError(
+                f"--host {self.host}: neither a name nor an address", hint="write one such as 127.0.0.1"
+            ) from wrong
         except OSError as failure:
             raise SetupError(
                 f"{self.host}:{self.port} cannot be listened on: {failure.strerror or failure}",
@@ -39,7 +44,7 @@ def url(bound: socket.socket, token: str, path: str = "/") -> str:
     """What a person opens: the bound address with the token."""
     host, port = bound.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{shown}:{port}{path}?token={token}"
+    return f"http://{shown}:{port}{path}?token={quote(token, safe='')}"
 
 
 class Server:

@@ -52,7 +52,10 @@ class Service:
     def living(self, init: Init) -> Living:
         """A world for a client; Refusal when it asks for more than there is."""
         preset = self.world.preset
-        return Living(self.setting(init), preset.chunk, self._begin(init), self.limits)
+        try:
+            return Living(self.setting(init), preset.chunk, self._begin(init), self.limits)
+        except UsageError as wrong:
+            raise Refusal("bad_init", f"init: {wrong}") from wrong
 
     def setting(self, init: Init) -> Setting:
         """What a world begins with."""
@@ -63,7 +66,7 @@ class Service:
         chunks = min(filter(None, (init.max_chunks, self.limits.chunks)), default=None)
         return Setting(
             picture=framed(picture, height, width),
-            prompt=init.prompt or self.offer.prompt,
+            prompt=init.prompt if init.prompt.strip() else self.offer.prompt.strip(),
             height=height,
             width=width,
             fps=init.fps or self.world.preset.fps,

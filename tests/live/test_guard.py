@@ -2,11 +2,13 @@
 
 import urllib.error
 import urllib.request
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.exceptions import InvalidStatus
 
 from lingbot_cli.live.guard import Rules
+from lingbot_cli.live.server import Address, url
 from tests.live.client import client
 from tests.live.conftest import TOKEN
 
@@ -57,6 +59,13 @@ def test_a_websocket_is_turned_away_before_it_opens(served, token, options, stat
 def test_the_token_may_come_as_a_subprotocol_and_is_not_echoed(served):
     with client(served.port, "", subprotocols=["lingbot", f"token.{TOKEN}"]) as found:
         assert found.socket.subprotocol == "lingbot"
+
+
+def test_any_token_is_in_the_address_as_it_is():
+    token = "p+q&r=s/t#u%v w"
+    with Address().bind() as bound:
+        query = urlsplit(url(bound, token)).query
+    assert Rules(token).denial({"host": "127.0.0.1"}, query) is None
 
 
 def test_other_names_and_pages_are_let_in_by_name():

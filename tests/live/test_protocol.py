@@ -107,6 +107,7 @@ def test_a_bad_init_is_answered_and_a_good_one_may_follow(served):
             ({"first_frame": b"no picture"}, "bad_first_frame"),
             ({"size": "33x32"}, "bad_size"),
             ({"size": "4096x4096"}, "too_large"),
+            ({"size": "16x23552", "camera": {}}, "bad_init"),
             ({"seed": "x"}, "bad_init"),
             ({"max_chunks": 0}, "bad_init"),
             ({"guidance_scale": 5.0}, "unsupported"),
@@ -121,6 +122,13 @@ def test_a_bad_init_is_answered_and_a_good_one_may_follow(served):
             assert (said["type"], said["code"], said["retry"]) == ("error", code, True), said
             assert "\n" not in said["content"]
         client.say(**init(max_chunks=1))
+        assert len(client.chunk()[0]) == 9
+
+
+def test_a_blank_prompt_is_as_none(served):
+    with served.client() as client:
+        client.say(**init(prompt=" \n", camera={}, max_chunks=1))
+        assert client.until("session")["prompt"] == "a courtyard"
         assert len(client.chunk()[0]) == 9
 
 
