@@ -7,26 +7,49 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO, TextIO
+from typing import Any, BinaryIO, TextIO, cast
 
 from rich.console import Console
 
 from lingbot_cli.errors import OutputError
 
 
-class Printer(Console):
-    """A console that says so, with an OutputError, when nobody reads any more what it prints."""
+class Stream:
+    """A stream as it is, but for its failures: what cannot be written is an OutputError that names it."""
 
-    def on_broken_pipe(self) -> None:
+    def __init__(self, stream: TextIO, name: str) -> None:
+        self._stream = stream
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write `text`, or say why it cannot be."""
+        try:
+            return self._stream.write(text)
+        except OSError as failure:
+            self._give_up(failure)
+            return len(text)
+
+    def flush(self) -> None:
+        """Pass on what is held back, or say why it cannot be."""
+        try:
+            self._stream.flush()
+        except OSError as failure:
+            self._give_up(failure)
+
+    def _give_up(self, failure: OSError) -> None:
         # A thread would die of it unheard; the next to print is the main one.
         if threading.current_thread() is not threading.main_thread():
             return
         # What is still held back would be tried once more when the program leaves.
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self.file.fileno())
+        os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
-        name = "error" if self.stderr else "output"
-        raise OutputError(f"nobody reads standard {name} any more")
+        if isinstance(failure, BrokenPipeError):
+            raise OutputError(f"nobody reads {self._name} any more") from failure
+        raise OutputError(f"{self._name} cannot be written: {failure.strerror}") from failure
 
 
 @dataclass
@@ -50,9 +73,10 @@ class Env:
         self.out = self._console(self.stdout, error=False)
         self.err = self._console(self.stderr, error=True)
 
-    def _console(self, stream: TextIO, *, error: bool) -> Printer:
+    def _console(self, stream: TextIO, *, error: bool) -> Console:
         """Colours and live displays on a terminal, plain unwrapped lines elsewhere."""
-        return Printer(file=stream, stderr=error, highlight=False, soft_wrap=not stream.isatty())
+        file = cast(TextIO, Stream(stream, "standard error" if error else "standard output"))
+        return Console(file=file, stderr=error, highlight=False, soft_wrap=not stream.isatty())
 
     def read_stdin(self, most: int) -> bytes:
         """So many bytes of standard input at most."""

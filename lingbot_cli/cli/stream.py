@@ -192,16 +192,20 @@ def _listen(env: Env, request: Any, air: Any, display: Any, save: Path | None, o
     import json
     import os
 
-    from lingbot_cli.errors import UsageError
+    from lingbot_cli.cli.options import write_text
+    from lingbot_cli.errors import LingbotError, UsageError
     from lingbot_cli.run.acks import Acks
     from lingbot_cli.run.display import Announcement
     from lingbot_cli.run.listen import Input, listen
     from lingbot_cli.run.show import live_show
     from lingbot_cli.run.signals import Interruption
     from lingbot_cli.run.stream import stream
+    from lingbot_cli.sinks.place import check_folder
 
-    if save is not None and save.exists() and not overwrite:
-        raise UsageError(f"{save} exists already", hint="choose another name, or say --overwrite")
+    if save is not None:
+        check_folder(save.parent)
+        if save.exists() and not overwrite:
+            raise UsageError(f"{save} exists already", hint="choose another name, or say --overwrite")
 
     def refused(line: int, text: str) -> None:
         display.news("skipped", Announcement({"line": line, "message": text.splitlines()[0]}, text))
@@ -214,9 +218,18 @@ def _listen(env: Env, request: Any, air: Any, display: Any, save: Path | None, o
     show, live = live_show(request, header, remember=save is not None)
     acks = Acks(live, env.clock)
     listen(lines, live, acks.said, env.clock)
-    try:
-        stream(show, air, display, acks=acks, clock=env.clock)
-    finally:
+
+    def write_down() -> None:
         if save is not None:
             said = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in live.record())
-            save.write_text(said)
+            write_text(save, said, overwrite=True)
+
+    try:
+        stream(show, air, display, acks=acks, clock=env.clock)
+    except BaseException:
+        try:
+            write_down()
+        except LingbotError as failure:  # what ended the stream is what counts
+            display.warning(str(failure))
+        raise
+    write_down()

@@ -99,6 +99,8 @@ class Farm:
     def _finish(self, hand: Hand, row: Row, outcome: Outcome) -> None:
         del self._busy[hand.name]
         row.progress = None
+        if outcome.status == "lost" and self.stopped():  # it was told to end before it could hear that well
+            outcome = replace(outcome, status="stopped")
         row.losses += outcome.status == "lost"
         again = outcome.status == "lost" and row.losses < LOSSES
         # What the user got wrong does not get right by itself.

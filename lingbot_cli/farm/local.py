@@ -71,7 +71,12 @@ class LocalHand:
         self._process = spawn.Process(
             target=_work, args=(theirs, *self._arguments), name=self.name, daemon=True
         )
-        self._process.start()
+        # A Ctrl-C in the terminal is the farm's to hear, even before the process can say so itself.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def _how_it_died(self) -> str:
@@ -107,7 +112,9 @@ class LocalCrew:
 
 def _work(pipe: Connection, folder: Path, device: str | None, threads: int | None) -> None:
     """The process of a hand: films come in by the pipe, news go out."""
-    os.setsid()  # a Ctrl-C in the terminal is the farm's to hear
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # one that came before
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(threads)
     tasks: queue.Queue[Task] = queue.Queue()

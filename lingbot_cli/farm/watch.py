@@ -1,9 +1,7 @@
 """What the user sees of a farm at work: a live table of hands, plain lines, or JSON."""
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -12,6 +10,7 @@ from rich.text import Text
 from lingbot_cli.farm.foreman import Row
 from lingbot_cli.farm.report import facts, line
 from lingbot_cli.redact import redact
+from lingbot_cli.run.display import say
 
 
 class Watch:
@@ -68,19 +67,15 @@ class JsonWatch(Watch):
     def __call__(self, row: Row) -> None:
         film, progress = row.planned.task.name, row.progress
         if row.outcome is not None:
-            self._say("film", facts(row))
+            say(self.console, "film", facts(row))
         elif progress is not None:
             frames = {"frames": progress.frames, "total": progress.total, "fps": round(progress.fps, 2)}
-            self._say("progress", {"film": film, "hand": row.hand, **frames})
+            say(self.console, "progress", {"film": film, "hand": row.hand, **frames})
         else:
-            self._say("begun", {"film": film, "hand": row.hand, "tries": row.tries})
+            say(self.console, "begun", {"film": film, "hand": row.hand, "tries": row.tries})
 
     def note(self, text: str) -> None:
-        self._say("note", {"message": text})
-
-    def _say(self, event: str, said: Mapping[str, Any]) -> None:
-        self.console.file.write(redact(json.dumps({"event": event, **said}, ensure_ascii=False)) + "\n")
-        self.console.file.flush()
+        say(self.console, "note", {"message": text})
 
 
 def choose_watch(*, quiet: bool, as_json: bool, out: Console, err: Console, count: int) -> Watch:

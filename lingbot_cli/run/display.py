@@ -23,6 +23,13 @@ class Announcement:
     text: str
 
 
+def say(console: Console, event: str, facts: Mapping[str, Any]) -> None:
+    """Print one line of JSON."""
+    line = redact(json.dumps({"event": event, **facts}, ensure_ascii=False))
+    console.file.write(line + "\n")
+    console.file.flush()
+
+
 class Display:
     """Told what happens, in this order: plan, chunks and warnings, then done or error, then close.
 
@@ -143,41 +150,33 @@ class JsonDisplay(Display):
     def __init__(self, console: Console) -> None:
         self.console = console
 
-    def _say(self, event: str, facts: Mapping[str, Any]) -> None:
-        line = redact(json.dumps({"event": event, **facts}, ensure_ascii=False))
-        try:
-            self.console.file.write(line + "\n")
-            self.console.file.flush()
-        except BrokenPipeError:
-            self.console.on_broken_pipe()
-
     def plan(self, plan: Announcement) -> None:
-        self._say("plan", plan.facts)
+        say(self.console, "plan", plan.facts)
 
     def chunk(self, progress: Progress) -> None:
         figures = {
             key: round(value, 3) if isinstance(value, float) else value
             for key, value in asdict(progress).items()
         }
-        self._say("chunk", figures)
+        say(self.console, "chunk", figures)
 
     def state(self, state: Announcement) -> None:
-        self._say("stream", state.facts)
+        say(self.console, "stream", state.facts)
 
     def news(self, kind: str, news: Announcement) -> None:
-        self._say(kind, news.facts)
+        say(self.console, kind, news.facts)
 
     def warning(self, text: str) -> None:
-        self._say("warning", {"message": text})
+        say(self.console, "warning", {"message": text})
 
     def note(self, text: str) -> None:
-        self._say("note", {"message": text})
+        say(self.console, "note", {"message": text})
 
     def done(self, film: Announcement) -> None:
-        self._say("done", film.facts)
+        say(self.console, "done", film.facts)
 
     def error(self, error: LingbotError) -> None:
-        self._say("error", {"message": str(error), "hint": error.hint, "exit_code": error.exit_code})
+        say(self.console, "error", {"message": str(error), "hint": error.hint, "exit_code": error.exit_code})
 
 
 def choose_display(*, quiet: bool, as_json: bool, err: Console, json_to: Console) -> Display:

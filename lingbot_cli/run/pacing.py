@@ -72,8 +72,9 @@ class Pacer:
 
     `lead` seconds of film are gathered before it begins. hold repeats the last frame when none is there,
     smooth spreads what there is, drop never lets the world wait and leaves out what is too much.
-    `coming(now)` is told of each chunk that is written, `showing(frame, now)` of each film frame when it
-    leaves; `tick` is called now and then by the thread that writes.
+    Once `leaving` says so nothing waits any more. `coming(now)` is told of each chunk that is written,
+    `showing(frame, now)` of each film frame when it leaves; `tick` is called now and then by the thread that
+    writes.
     """
 
     name = "the stream"
@@ -87,6 +88,7 @@ class Pacer:
         pace: Pace = "hold",
         lead: float = 1.0,
         clock: Callable[[], float],
+        leaving: Callable[[], bool] = lambda: False,
         coming: Callable[[float], None] | None = None,
         showing: Callable[[int, float], None] | None = None,
         tick: Callable[[], None] = lambda: None,
@@ -96,6 +98,7 @@ class Pacer:
         self._pace = pace
         self._lead = max(1, round(lead * fps))
         self._clock = clock
+        self._leaving = leaving
         self._coming = coming
         self._showing = showing
         self._tick = tick
@@ -124,7 +127,7 @@ class Pacer:
             self._coming(self._clock())
         while self._pace != "drop":
             with self._change:
-                if len(self._waiting) <= self._lead or self._stopped:
+                if len(self._waiting) <= self._lead or self._stopped or self._leaving():
                     break
                 self._change.wait(_PATIENCE)
             self.check()
@@ -141,10 +144,10 @@ class Pacer:
         self._tick()
 
     def close(self) -> None:
-        """Let everything that waits leave in time."""
+        """Let everything that waits leave in time, unless the show is being left."""
         with self._change:
             self._ended = True
-        while self._thread.is_alive():
+        while self._thread.is_alive() and not self._leaving():
             self._thread.join(_PATIENCE)
             self.check()
 

@@ -133,7 +133,8 @@ def perform(
             past = keeping.take_up(prepared, display) if keeping else NOTHING
             kept = kept_by(sink, film, past, prepared, display)
             film = replace(film, kept=kept)
-            sink.open(film)
+            with stopped.unbroken():  # a program that is just starting could not be ended
+                sink.open(film)
             if keeping:
                 keeping.begin(prepared, past, tuning)
             meter = _meter(prepared, kept, clock)

@@ -28,6 +28,7 @@ class Interruption:
     def __init__(self, tell: Callable[[str], None]) -> None:
         self.number: int | None = None
         self.politely = False
+        self._unbroken = False
         self._tell = tell
         self._words: queue.SimpleQueue[str | None] = queue.SimpleQueue()  # may be put to in a handler
 
@@ -40,6 +41,16 @@ class Interruption:
             name = signal.Signals(self.number).name
             raise InterruptedRun(f"interrupted by {name}", signal_number=self.number)
 
+    @contextlib.contextmanager
+    def unbroken(self) -> Iterator[None]:
+        """Let a block that begins something whole end before a first signal ends the run."""
+        self._unbroken = True
+        try:
+            yield
+        finally:
+            self._unbroken = False
+        self.check(whole=self.politely)
+
     def _hear(self, number: int, _frame: FrameType | None) -> None:
         if self.number is not None:
             for do in reversed(_last):
@@ -47,6 +58,8 @@ class Interruption:
             # Not sys.exit: that would wait for threads. The encoder sees its input end and finishes alone.
             os._exit(128 + number)
         self.number = number
+        if self._unbroken:
+            return
         if not self.politely:
             self.check(whole=False)
         self._words.put(f"{signal.Signals(number).name}: finishing this chunk; once more to leave at once")

@@ -58,8 +58,9 @@ def stream(show: Show, air: Air, display: Display, *, acks: Acks | None, clock: 
         open_ends: list[Abort] = []
         try:
             if air.record is not None:
-                air.record.open(film)
                 open_ends.append(air.record.abort)
+                with stopped.unbroken():  # a program that is just starting could not be ended
+                    air.record.open(film)
             outputs = start_all(air.targets, film, still, lambda gap: tell_gap(display, gap))
             open_ends += [output.abandon for output in outputs]
             watch = Watch(display, outputs, acks, Meter(film.fps, show.chunks, show.frames, clock), clock)
@@ -67,6 +68,7 @@ def stream(show: Show, air: Air, display: Display, *, acks: Acks | None, clock: 
                 *(outputs, show.fps, still),
                 pace=air.pace,
                 lead=air.lead,
+                leaving=stopped,
                 clock=clock,
                 coming=acks.timings.come if acks is not None else None,
                 showing=acks.showing if acks is not None else None,

@@ -107,6 +107,14 @@ def test_a_reader_that_goes_away(tmp_path):
     assert "Traceback" not in run.said
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+def test_news_that_cannot_be_written(tmp_path):
+    with open("/dev/full", "w") as full:
+        run = Running(tmp_path, *ENDLESS, "-o", str(tmp_path / "a.mkv"), "--json", stdout=full)
+        assert run.end() == 4
+    assert run.said == "error: standard output cannot be written: No space left on device\n"
+
+
 def test_a_reader_of_the_news_that_goes_away(tmp_path):
     run = Running(tmp_path, *ENDLESS, "-o", str(tmp_path / "a.mkv"), "--json", stdout=subprocess.PIPE)
     assert any('"event": "chunk"' in line for line in run.process.stdout)

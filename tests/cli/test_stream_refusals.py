@@ -54,3 +54,10 @@ def test_a_port_nobody_listens_on(small_picture):
     assert done.code == 5
     assert "connection refused" in done.stderr
     assert "a-secret" not in done.stderr
+
+
+def test_events_that_could_not_be_written_down_are_not_waited_for(small_picture, tmp_path):
+    where = tmp_path / "gone" / "a.jsonl"
+    done = lingbot("stream", str(small_picture), "-t", "-", "--save-timeline", str(where), "--to", "null:")
+    assert done.code == 4
+    assert f"the folder {where.parent} does not exist" in done.stderr

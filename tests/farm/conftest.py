@@ -38,13 +38,14 @@ class Shop:
         assert "Traceback" not in done.stderr
         return done, {film["film"]: film for film in json.loads(report.read_text())["films"]}
 
-    def start(self, *argv, out="out"):
-        """Start it as a child that prints JSON lines."""
+    def start(self, *argv, out="out", **streams):
+        """Start it as a child that prints JSON lines; `streams` as for a process."""
         return subprocess.Popen(
             [sys.executable, "-m", "lingbot_cli", "batch", *argv, "-o", str(self.folder / out), "--json"],
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
             text=True,
+            **streams,
         )
 
 

@@ -65,7 +65,7 @@ def test_a_broken_picture_a_full_disk_and_a_slow_film_leave_the_other_nine(shop)
         {"seeds": "4..12", "moves": "w-9"},
     )
     junit = shop.folder / "ci" / "junit.xml"
-    done, films = shop.batch(jobs, "--timeout", "20s", "--junit", str(junit), "--jobs", "2", "--retry", "1")
+    done, films = shop.batch(jobs, "--timeout", "40s", "--junit", str(junit), "--jobs", "2", "--retry", "1")
     assert done.code == 1
     wrong = {name: film for name, film in films.items() if film["status"] != "made"}
     assert {name: film["status"] for name, film in wrong.items()} == {
@@ -76,7 +76,7 @@ def test_a_broken_picture_a_full_disk_and_a_slow_film_leave_the_other_nine(shop)
     assert len(films) - len(wrong) == 9
     assert [film["exit_code"] for film in wrong.values()] == [2, 4, 1]
     assert [film["tries"] for film in wrong.values()] == [0, 2, 1]
-    for text in ("broken.png is not a picture", "has 0.0 MB free", "not done after 20 s"):
+    for text in ("broken.png is not a picture", "has 0.0 MB free", "not done after 40 s"):
         assert text in done.stderr
     suite = ElementTree.parse(junit).getroot()
     assert (suite.get("tests"), suite.get("failures")) == ("12", "3")
@@ -127,3 +127,18 @@ def test_what_was_kept_of_a_finished_film_goes_with_the_next_run(shop):
     _, films = shop.batch(jobs)
     assert [film["status"] for film in films.values()] == ["there", "there"]
     assert not trail.folder.exists()
+
+
+@pytest.mark.parametrize("moment", ["begun", "progress"])
+def test_a_ctrl_c_to_the_whole_terminal_stops_the_films_without_a_traceback(shop, moment):
+    jobs = shop.jobs({"seeds": "1..2"}, moves="w-4000")
+    with shop.start(jobs, "--jobs", "2", stderr=subprocess.STDOUT, start_new_session=True) as child:
+        for line in child.stdout:
+            if json.loads(line)["event"] == moment:
+                os.killpg(child.pid, signal.SIGINT)
+                break
+        rest = child.stdout.read()
+    assert child.wait(60) == 130
+    assert "Traceback" not in rest
+    ends = [json.loads(line)["status"] for line in rest.splitlines() if '"event": "film"' in line]
+    assert ends == ["stopped", "stopped"]

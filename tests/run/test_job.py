@@ -112,14 +112,13 @@ def test_a_failure_anywhere_ends_the_run_with_itself(where):
     sink = Kept()
     if where in ("write", "check"):
         setattr(sink, where, fail)
-    before = threading.active_count()
     with pytest.raises(OutputError, match=f"{where} failed"):
         run(told(6), sink, begin=broken, on_chunk=fail if where == "on_chunk" else lambda _: None)
     left.set()
     for thread in threading.enumerate():
         if thread.name in ("denoise", "decode"):
             thread.join(5)
-    assert threading.active_count() == before
+            assert not thread.is_alive()
 
 
 def test_a_length_a_chunk_cannot_have_is_a_bug_that_is_seen():

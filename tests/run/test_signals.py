@@ -46,6 +46,21 @@ def test_before_there_is_anything_to_finish_the_first_signal_ends_the_run():
     assert told == []
 
 
+def test_what_is_just_beginning_is_whole_before_a_signal_ends_the_run():
+    begun = []
+
+    def begin() -> None:
+        with Interruption(begun.append).listening() as stopped:
+            with stopped.unbroken():
+                signal.raise_signal(signal.SIGTERM)
+                begun.append("encoder")
+            begun.append("more")
+
+    with pytest.raises(InterruptedRun):
+        begin()
+    assert begun == ["encoder"]
+
+
 def test_a_reader_that_is_gone_does_not_hide_the_signal():
     def gone(_text: str) -> None:
         raise BrokenPipeError
