@@ -64,7 +64,7 @@ def test_here_and_there_make_the_same_frames(tmp_path, film, world, monkeypatch)
 
 def test_a_connection_that_breaks_is_mended_and_the_film_is_the_same(tmp_path, film, world, monkeypatch):
     monkeypatch.setenv("LINGBOT_TOKEN", TOKEN)
-    with serving(Rooms(grace=20), world=world) as served:
+    with serving(Rooms(alive=1, grace=20), world=world) as served:
         whole = lingbot(*film, "-o", f"{tmp_path}/a/%03d.png", "--engine", f"ws://127.0.0.1:{served.port}")
         assert whole.code == 0, whole.stderr
         with Flaky(served.port, cut_after=30_000) as proxy:
