@@ -5,13 +5,16 @@ from collections.abc import Iterable
 
 HIDDEN = "***"
 
-_RTMP = re.compile(r"(?P<keep>rtmps?://[^/\s'\"]+/[^/\s'\"?]+)/[^\s'\"]+", re.I)
-_USERINFO = re.compile(r"(?P<keep>[a-z][a-z0-9+.-]*://)[^/\s@'\"]+@", re.I)
+# Two slashes, or the one that is left when an address is taken for a file's name.
+_RTMP = re.compile(r"(?P<keep>rtmps?:/{1,2}[^/\s'\"]+/[^/\s'\"?]+)/[^\s'\"]+", re.I)
+_USERINFO = re.compile(r"(?P<keep>[a-z][a-z0-9+.-]+:/{1,2})[^/\s@'\"]+@", re.I)
 _PARAMETER = re.compile(
     r"(?P<keep>[?&;\s'\"](?:[a-z0-9_-]*(?:token|secret|passw(?:or)?d|passphrase|signature|api[_-]?key)"
     r"|key|sig|streamid|auth)=)[^&;\s'\"]+",
     re.I,
 )
+# To the end of the value, whatever it holds: a quote may close the address, or belong to the secret.
+_SRT = re.compile(r"(?P<keep>[?&](?:passphrase|streamid)=)[^&\s]+?(?=[\\'\",.:;()\[\]{}>]*(?:[&\s]|$))", re.I)
 _BEARER = re.compile(r"(?P<keep>\bbearer\s+)[^\s'\"]+", re.I)
 _HUB_TOKEN = re.compile(r"(?P<keep>)\bhf_[A-Za-z0-9]{8,}")
 
@@ -22,6 +25,6 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
         text = text.replace(secret, HIDDEN)
     text = _RTMP.sub(rf"\g<keep>/{HIDDEN}", text)
     text = _USERINFO.sub(rf"\g<keep>{HIDDEN}@", text)
-    for pattern in (_PARAMETER, _BEARER, _HUB_TOKEN):
+    for pattern in (_SRT, _PARAMETER, _BEARER, _HUB_TOKEN):
         text = pattern.sub(rf"\g<keep>{HIDDEN}", text)
     return text

@@ -2,7 +2,7 @@
 
 import contextlib
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -35,10 +35,31 @@ COMMANDS: dict[str, str] = {
 }
 
 
+_WRONG: Any = typer.BadParameter.__base__  # every complaint about a command line is one
+
+
+@contextlib.contextmanager
+def _complaining() -> Iterator[None]:
+    """What is complained of may be an address with a key."""
+    try:
+        yield
+    except _WRONG as wrong:
+        wrong.message = redact(wrong.message)
+        raise
+
+
 class CommandTable(typer.core.TyperGroup):
     """A group whose commands are imported when they are asked for."""
 
     table: ClassVar[dict[str, str]] = COMMANDS
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        with _complaining():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _complaining():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.table)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from lingbot_cli.errors import LingbotError, StreamLostError
+from lingbot_cli.errors import StreamLostError
 from lingbot_cli.sinks.backlog import Backlog
 from lingbot_cli.sinks.link import Link
 
@@ -14,6 +14,8 @@ T = TypeVar("T")
 _SOONEST, _LATEST = 0.25, 10.0  # seconds between two tries
 _STEADY = 10.0  # seconds a connection stands to be one that holds
 _FLAPS = 6  # connections that did not: by then a try is as late as it gets
+_CLOSING = 4.0  # seconds another side gets to take the rest at the end
+_NOTICING = 1.0  # seconds the thread gets to see that all is given up
 
 
 @dataclass(frozen=True)
@@ -46,19 +48,30 @@ class Broadcast(Generic[T]):
     """Sends what is put into `backlog` to wherever `connect` leads, and connects again when that is lost.
 
     It begins to connect at once. `tell` hears, in this output's thread, of every gap's beginning and end.
+    `closing`: seconds to send what waits and end well, None for as long as it takes.
     """
 
     def __init__(
-        self, name: str, connect: Callable[[], Link[T]], backlog: Backlog[T], tell: Callable[[Gap], None]
+        self,
+        name: str,
+        connect: Callable[[], Link[T]],
+        backlog: Backlog[T],
+        tell: Callable[[Gap], None],
+        *,
+        closing: float | None = _CLOSING,
     ) -> None:
         self.name = name
         self._connect = connect
         self._backlog = backlog
         self._tell = tell
-        self._failure: LingbotError | None = None
+        self._closing = closing
+        self._failure: Exception | None = None
         self._started = threading.Event()
         self._ending = threading.Event()
         self._whole = False
+        self._abandoned = False
+        self._parting = threading.Lock()
+        self._kept: str | None = None
         self._link: Link[T] | None = None
         self._sent = 0  # by connections that are over
         self._reconnects = 0
@@ -90,12 +103,12 @@ class Broadcast(Generic[T]):
         sent = self._sent + (link.sent if link is not None else 0)
         return Delivery(self.name, sent, self._backlog.lost, self._reconnects, link is not None)
 
-    def close(self, seconds: float = 4.0) -> None:
+    def close(self) -> None:
         """Send what waits and end; StreamLostError when there is no connection that could end well."""
         self._ending.set()
         self._backlog.end()
         if self._link is not None:
-            self._thread.join(seconds)
+            self._thread.join(self._closing)
         self.check()
         if not self._whole:
             self.abandon()
@@ -103,42 +116,52 @@ class Broadcast(Generic[T]):
 
     def abandon(self) -> str | None:
         """End at once and never raise; what is kept."""
+        self._abandoned = True
         self._ending.set()
         self._backlog.end()
-        link = self._link
-        return link.abandon() if link is not None else None
+        self._thread.join(_NOTICING)
+        self._part()  # from here, when the thread hangs in the connection
+        return self._kept
 
     def _run(self) -> None:
-        link: Link[T] | None = None
+        """Send, and connect again; whatever ends that, `check` raises it where somebody hears."""
         try:
-            link = self._link = self._connect()
-        except LingbotError as failure:
+            link: Link[T] | None = self._connect()
+            while link is not None:
+                broken = self._pump(link)
+                link = self._again(broken) if broken is not None else None
+        except Exception as failure:
             self._failure = failure
-        self._started.set()
-        while link is not None:
-            broken = self._pump(link)
-            link = self._again(broken) if broken is not None else None
+        finally:
+            self._started.set()
 
     def _pump(self, link: Link[T]) -> StreamLostError | None:
         """Send until the stream ends, None, or the connection does, why."""
         self._link = link
+        self._started.set()
         self._since = time.monotonic()
         self._worked = self._since, self._backlog.lost
         try:
-            while (item := self._backlog.get()) is not None:
+            while (item := self._backlog.get()) is not None and not self._abandoned:
                 link.send(item)
                 self._worked = time.monotonic(), self._backlog.lost
-            link.close()
-            self._whole = True
+            if not self._abandoned:  # said before the backlog's end is, so what ended well is whole
+                link.close()
+                self._whole = True
+                self._link = None
         except StreamLostError as broken:
-            link.abandon()
             return broken
-        except LingbotError as failure:
-            self._failure = failure
         finally:
-            self._link = None
+            self._part()
             self._sent += link.sent
         return None
+
+    def _part(self) -> None:
+        """Give up the connection that stands: once, and while one thread does, the other waits."""
+        with self._parting:
+            link, self._link = self._link, None
+            if link is not None:
+                self._kept = link.abandon()
 
     def _again(self, broken: StreamLostError) -> Link[T] | None:
         """Connect again, however long it takes; None when the stream ends meanwhile."""

@@ -116,11 +116,13 @@ class EncoderLink:
 class FfmpegLink:
     """Frames → ffmpeg, which holds the connection itself (SRT); connected once it has sent `first`."""
 
-    def __init__(self, name: str, argv: list[str], first: np.ndarray, fps: float) -> None:
+    def __init__(
+        self, name: str, argv: list[str], first: np.ndarray, fps: float, secrets: Sequence[str]
+    ) -> None:
         self.name = name
-        self._encoder = Encoder(lambda _: argv, hung=_HUNG)
         deadline = time.monotonic() + CONNECTING
         try:
+            self._encoder = Encoder(lambda _: argv, hung=_HUNG, secrets=secrets)
             while not self._encoder.encoded:
                 if time.monotonic() > deadline:
                     self._encoder.stop()

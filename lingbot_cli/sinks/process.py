@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -31,7 +31,7 @@ class Encoder:
     `argv` makes the command once the number of the metadata's file descriptor is known; `notes` is the
     metadata it reads there. `output` is where its standard output goes, None for nowhere. `holding`: an
     open file that stays locked while it lives. `hung`: seconds it may take no byte and encode no frame while
-    one waits for it, None for any time.
+    one waits for it, None for any time. `secrets`: what its words are told without.
     """
 
     def __init__(
@@ -42,10 +42,13 @@ class Encoder:
         output: BinaryIO | None = None,
         holding: BinaryIO | None = None,
         hung: float | None = None,
+        secrets: Sequence[str] = (),
     ) -> None:
         self.encoded = 0
+        self._secrets = secrets
         self._hung = hung
         self._news = threading.Condition()
+        self._silent = False
         self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
         with contextlib.ExitStack() as files:
             held = None if holding is None else holding.fileno()
@@ -89,6 +92,9 @@ class Encoder:
             for line in lines:
                 self._hear(line[:_LINE_BYTES])
         self._hear(rest)
+        with self._news:
+            self._silent = True
+            self._news.notify_all()
 
     def _hear(self, line: bytes) -> None:
         if line.startswith(b"frame="):
@@ -96,7 +102,7 @@ class Encoder:
                 self.encoded = int(line[6:])
                 self._news.notify_all()
         elif line.strip() and not _PROGRESS.match(line):
-            self._tail.append(redact(line.decode(errors="replace").strip()))
+            self._tail.append(redact(line.decode(errors="replace").strip(), self._secrets))
 
     def write(self, frames: np.ndarray) -> None:
         """Write raw frames, uint8 [T, H, W, 3]; OutputError when ffmpeg is gone, or hangs."""
@@ -125,9 +131,9 @@ class Encoder:
                 raise OutputError(f"ffmpeg hung: for {self._hung:g} s it took nothing and encoded nothing")
 
     def settle(self, frames: int, timeout: float) -> None:
-        """Wait until so many frames are encoded, but no longer than `timeout` seconds."""
+        """Wait until so many frames are encoded or ffmpeg has ended, but no longer than `timeout` seconds."""
         with self._news:
-            self._news.wait_for(lambda: self.encoded >= frames, timeout)
+            self._news.wait_for(lambda: self.encoded >= frames or self._silent, timeout)
 
     def check(self) -> None:
         """Raise when ffmpeg has ended although it was not told to."""

@@ -127,7 +127,7 @@ class Publisher:
         self._command("FCPublish", 3, None, key)
         self._command("createStream", 4, None)
         stream = self._answer(4)
-        if not isinstance(stream, float):
+        if not isinstance(stream, float) or not 0 <= stream < 1 << 32:
             raise ValueError("no stream")
         self._stream = int(stream)
         self._command("publish", 5, None, key, "live", stream=self._stream)

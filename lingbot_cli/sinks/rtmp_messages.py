@@ -8,6 +8,7 @@ OUR_CHUNK = 60_000
 SET_CHUNK_SIZE, ACKNOWLEDGEMENT, USER_CONTROL, WINDOW_SIZE, PEER_BANDWIDTH = 1, 3, 4, 5, 6
 AUDIO, VIDEO, DATA, COMMAND = 8, 9, 18, 20
 _LARGEST = 1 << 20  # bytes of a message from a server; all it has to say is short
+_DEEPEST = 16  # objects in objects
 
 Value = float | bool | str | None | Mapping[str, "Value"]
 
@@ -47,7 +48,7 @@ def read_amf(data: bytes) -> list[Value]:
     return values
 
 
-def _decode(data: bytes, at: int) -> tuple[Value, int]:
+def _decode(data: bytes, at: int, depth: int = 0) -> tuple[Value, int]:
     kind, at = data[at], at + 1
     if kind == 0:
         return struct.unpack_from(">d", data, at)[0], at + 8
@@ -57,14 +58,14 @@ def _decode(data: bytes, at: int) -> tuple[Value, int]:
         return _read_text(data, at)
     if kind in (5, 6):
         return None, at
-    if kind in (3, 8):
+    if kind in (3, 8) and depth < _DEEPEST:
         at += 4 if kind == 8 else 0
         members: dict[str, Value] = {}
         while data[at : at + 3] != b"\0\0\x09":
             name, at = _read_text(data, at)
-            members[name], at = _decode(data, at)
+            members[name], at = _decode(data, at, depth + 1)
         return members, at + 3
-    raise ValueError(f"AMF0 kind {kind}")
+    raise ValueError(f"AMF0 kind {kind}, {depth} deep")
 
 
 def _read_text(data: bytes, at: int) -> tuple[str, int]:
@@ -132,7 +133,7 @@ class Inbox:
         if form < 2:
             length, kind = int.from_bytes(data[at + 3 : at + 6], "big"), data[at + 6]
         at += size + (4 if time == 0xFFFFFF else 0)
-        if length > _LARGEST:
+        if not len(channel.body) <= length <= _LARGEST:
             raise ValueError(f"a message of {length} bytes")
         end = at + min(self._chunk, length - len(channel.body))
         if len(data) < end:

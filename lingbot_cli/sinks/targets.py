@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -194,7 +195,17 @@ def _start_srt(
     tell: Callable[[Gap], None],
 ) -> LiveOutput:
     argv = stream_argv(ffmpeg, film, url=url, muxer="mpegts", kbits=options.kbits, audio=options.audio)
-    return _frames(name, lambda: FfmpegLink(name, argv, still, float(film.fps)), film, tell)
+    secrets = _srt_secrets(url)
+    return Broadcast(
+        name, lambda: FfmpegLink(name, argv, still, float(film.fps), secrets), _frames(film), tell
+    )
+
+
+def _srt_secrets(url: str) -> list[str]:
+    """The passphrase and the stream's name, as they are written and as they are meant."""
+    said = [pair.partition("=") for pair in url.partition("?")[2].split("&")]
+    values = [value for name, _, value in said if name in ("passphrase", "streamid")]
+    return [*values, *map(unquote, values)]
 
 
 def _start_sink(
@@ -203,13 +214,12 @@ def _start_sink(
     still: np.ndarray,  # noqa: ARG001 - a file needs no frame to be opened
     tell: Callable[[Gap], None],
 ) -> LiveOutput:
-    return _frames(sink.name, lambda: SinkLink(sink, film), film, tell)
+    # A disk takes its time, and nobody is away.
+    return Broadcast(sink.name, lambda: SinkLink(sink, film), _frames(film), tell, closing=None)
 
 
-def _frames(
-    name: str, connect: Callable[[], FfmpegLink | SinkLink], film: FilmInfo, tell: Callable[[Gap], None]
-) -> LiveOutput:
-    return Broadcast(name, connect, Frames(max(2, round(_WAITING * film.fps))), tell)
+def _frames(film: FilmInfo) -> Frames:
+    return Frames(max(2, round(_WAITING * film.fps)))
 
 
 def read_urls(path: Path) -> list[str]:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.cli.streaming import SMALL
 from tests.command import lingbot
+from tests.processes import never_there
 from tests.rtmp import RtmpServer, free_port
 
 
@@ -45,6 +46,50 @@ def test_what_is_wrong_is_said(small_picture, arguments, said):
     done = lingbot("stream", str(small_picture), *arguments)
     assert done.code == 2
     assert said in done.stderr
+
+
+URL = "rtmp://host/live/a-secret"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("first.png", "--moves", "w-5", "--to-file", URL),
+        ("first.png", "--moves", "w-5", "--to", "null:", "--record", URL),
+        ("first.png", "--moves", "w-5", "--to", "null:", "--record", f"{URL}.mkv"),
+        (URL, "--moves", "w-5", "--to", "null:"),
+        ("first.png", "--moves", "w-5", "--to", "null:", URL),
+        ("first.png", "--moves", "w-5", "--to", "null:", "--pace", URL),
+        ("first.png", "--moves", "w-5", "--to", "null:", f"--{URL}"),
+    ],
+)
+def test_an_address_in_the_wrong_place_keeps_its_key(small_picture, monkeypatch, capsys, arguments):
+    monkeypatch.chdir(small_picture.parent)
+    done = lingbot("stream", *arguments)
+    printed = capsys.readouterr()
+    said = done.stdout + done.stderr + printed.out + printed.err
+    assert done.code in (2, 4)
+    assert "rtmp:/" in said
+    assert "secret" not in said
+
+
+def test_a_command_that_is_an_address_keeps_its_key(capsys):
+    assert lingbot(URL).code == 2
+    printed = capsys.readouterr()
+    assert "rtmp:/" in printed.err
+    assert "secret" not in printed.out + printed.err
+
+
+def test_a_stream_that_cannot_begin_leaves_no_film_under_its_name(tmp_path, small_picture):
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("this machine has what is lacked here")
+    films = [tmp_path / "a.mkv", tmp_path / "b.mp4"]
+    to = [word for film in films for word in ("--to", str(film))]
+    with never_there(films[0]), never_there(films[1]):
+        done = lingbot("stream", str(small_picture), "--moves", "w-20", *SMALL, *to, "--device", "cuda")
+    assert done.code == 3
+    assert not [film for film in films if film.exists()]
 
 
 def test_a_port_nobody_listens_on(small_picture):

@@ -26,6 +26,8 @@ def test_a_command_word_for_word():
 def test_what_is_cut_off_or_unknown_is_left_out():
     assert read_amf(amf("a", 2.0)[:-1]) == ["a"]
     assert read_amf(amf("a") + b"\x0bdate") == ["a"]
+    assert read_amf(amf("a", {"b": {"c": 1.0}})) == ["a", {"b": {"c": 1.0}}]
+    assert read_amf(amf("a") + b"\3\0\1b" * 3000) == ["a"]
 
 
 kinds = st.sampled_from([said.AUDIO, said.VIDEO, said.DATA, said.COMMAND])
@@ -62,3 +64,9 @@ def test_short_headers_take_over_what_came_before():
 def test_an_endless_message_is_refused():
     with pytest.raises(ValueError, match="16777215 bytes"):
         Inbox().feed(b"\x03\x00\x00\x00\xff\xff\xff\x14" + bytes(4))
+
+
+def test_a_message_that_grows_shorter_than_it_is_is_refused():
+    begun = b"\x03\x00\x00\x00\x00\x01\x2c\x14" + bytes(4) + bytes(128)
+    with pytest.raises(ValueError, match="2 bytes"):
+        Inbox().feed(begun + b"\x43\x00\x00\x00\x00\x00\x02\x14" + bytes(2))
