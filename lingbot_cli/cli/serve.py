@@ -53,8 +53,11 @@ def serve(
     ] = None,
     sessions: Annotated[int, typer.Option(min=1, help="How many may play at once; others wait.")] = 1,
     alive: Annotated[
-        int, typer.Option(min=1, help="How many worlds stay in memory, kept ones included.")
-    ] = 4,
+        int | None,
+        typer.Option(
+            min=1, help="How many worlds stay in memory, kept ones included; else --sessions and 3."
+        ),
+    ] = None,
     grace: Annotated[
         float, typer.Option(min=0, help="Seconds a world waits for a client that is gone.")
     ] = 30,
@@ -138,7 +141,7 @@ def serve(
         service,
         Address(host, port),
         Rules(token or new_token(), tuple(allow_host or ()), tuple(allow_origin or ())),
-        Rooms(places=sessions, alive=alive, grace=grace, idle=idle, lifetime=lifetime),
+        Rooms(places=sessions, alive=alive or sessions + 3, grace=grace, idle=idle, lifetime=lifetime),
         say=say,
         message_bytes=limits.message_bytes,
     )

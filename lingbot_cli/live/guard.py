@@ -5,7 +5,7 @@ import secrets
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
@@ -62,7 +62,9 @@ def _offered(headers: Mapping[str, str], query: str) -> Iterable[str]:
         yield credential.strip()
     for protocol in headers.get("sec-websocket-protocol", "").split(","):
         if protocol.strip().startswith(TOKEN_PREFIX):
-            yield protocol.strip().removeprefix(TOKEN_PREFIX)
+            said = protocol.strip().removeprefix(TOKEN_PREFIX)
+            yield said
+            yield unquote(said)  # a page must quote what a subprotocol cannot hold
 
 
 def chosen_subprotocol(offered: Iterable[str]) -> str | None:

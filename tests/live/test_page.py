@@ -1,12 +1,14 @@
 """The page in real browsers: keys, words, reload, a second tab, a phone, a slow link."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from lingbot_cli.image import framed
+from lingbot_cli.live.guard import Rules
 from lingbot_cli.live.hub import Rooms
 from lingbot_cli.live.service import Offer
 from lingbot_cli.timeline.events import Camera
@@ -181,8 +183,9 @@ def test_a_slow_link_gets_smaller_frames(browser):
 @in_chromium
 def test_a_server_that_is_gone_is_not_looked_for_for_ever(browser):
     offer = Offer(picture(), "a courtyard", height=32, width=48, camera=Camera())
-    with serving(offer=offer) as served:
-        tab = browser.open(f"http://127.0.0.1:{served.port}/?token={TOKEN}")
+    token = "one of (ours), p+q&r/ä%41="
+    with serving(offer=offer, rules=Rules(token)) as served:
+        tab = browser.open(f"http://127.0.0.1:{served.port}/?token={quote(token, safe='')}")
         tab.until("document.body.dataset.shown > 3")
     tab.until("document.body.dataset.state === 'reconnecting'")
     tab.ask("performance.now = () => 1e9")  # much later

@@ -11,6 +11,9 @@ const PATIENCE = 30; // seconds a lost server is looked for, and no less than it
 let socket = null, number = 0, session = null, first = null, latency = null, arriving = 0, tries = 0, lost = null, picture = null;
 document.body.dataset.mode = facts.mode;
 
+// A token as a subprotocol can hold it.
+const sayable = (text) => encodeURIComponent(text).replace(/[()]/g, (sign) => `%${sign.charCodeAt(0).toString(16)}`);
+
 function state(name, text) {
   document.body.dataset.state = name;
   if (text !== undefined) find("line").textContent = text;
@@ -55,7 +58,7 @@ function connect() {
   state("connecting", "connecting …");
   const address = new URL(facts.route, location.href);
   address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-  socket = new WebSocket(address, ["lingbot", `token.${token}`]);
+  socket = new WebSocket(address, ["lingbot", `token.${sayable(token)}`]);
   socket.binaryType = "arraybuffer";
   socket.onopen = () => { if (!watching) socket.send(pack(init())); };
   socket.onmessage = (event) => hear(unpack(event.data));
