@@ -11,8 +11,8 @@ from lingbot_cli.sinks.growth import Growth
 from lingbot_cli.sinks.joint import Joint
 from lingbot_cli.sinks.process import Encoder
 
-_HELD = 8  # frames an encoder may hold back: with a fragment not yet written, less than a second
-_SETTLING = 0.25  # seconds it gets to take the rest, each time
+_HELD = 9  # frames an encoder may hold back (x265 does): with an unwritten fragment, less than a second
+_SETTLING = 2.0  # seconds it gets to take the rest, each time: many, for one that starves
 _PATIENCE = 1.5  # seconds an interrupted encoder gets to finish the partial file
 
 

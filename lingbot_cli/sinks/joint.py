@@ -18,6 +18,7 @@ from lingbot_cli.sinks.process import Encoder
 # What comes by the pipe is known; to wait for more of it would be lost in a crash.
 _AT_ONCE = ("option analyzeduration 1", "option fpsprobesize 0")
 _PATIENCE = 2.0  # seconds one ffmpeg gets to end after the other
+_HELD = 2  # frames the second holds back, beside what the first does
 
 
 def join_argv(
@@ -92,7 +93,7 @@ class Joint:
             self._encode.write(frames)
 
     def settle(self, frames: int, timeout: float) -> None:
-        self._join.settle(self._kept + frames, timeout)
+        self._join.settle(self._kept + frames - _HELD, timeout)
 
     def check(self) -> None:
         with self._blaming():

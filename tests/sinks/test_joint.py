@@ -21,7 +21,7 @@ from lingbot_cli.sinks.cut import Packet, find_cut, read_packets
 from tests.processes import children, gone, never_there, wait_until
 from tests.sinks.feeder import CHUNK, frames
 
-TOTAL = 96
+TOTAL = 192
 FILM = FilmInfo(96, 160, Fraction(16), TOTAL, (Chapter(30, "half"),), {"comment": "fed"})
 FORMATS = [
     *(("a.mp4", None), ("a.mkv", None), ("a.mkv", "x265"), ("a.mp4", "x265"), ("a.webm", "vp9")),
@@ -161,7 +161,7 @@ def feed(folder, name, moment):
             str(folder / name),
             "160",
             "96",
-            "8",
+            "16",
             str(folder / "keep"),
         ],
         stdout=subprocess.PIPE,

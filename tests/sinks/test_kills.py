@@ -8,12 +8,16 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from lingbot_cli.sinks.base import FilmInfo
+from lingbot_cli.sinks.choose import OutputOptions, choose_sink
+from lingbot_cli.sinks.ffmpeg import _HELD
 from tests.processes import gone, never_there, wait_until
-from tests.sinks.feeder import CHUNK
+from tests.sinks.feeder import CHUNK, frames
 
 FPS = 16
 CHUNKS = 16
@@ -64,3 +68,38 @@ def test_a_kill_costs_less_than_a_second_and_never_the_name(tmp_path, decode, na
     with ThreadPoolExecutor(3) as pool:
         for written, kept in pool.map(once, range(moments)):
             assert kept >= written - FPS
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film.mkv"])
+def test_a_starved_encoder_is_waited_for(tmp_path, decode, name):
+    sink = choose_sink(str(tmp_path / name), OutputOptions(), os.environ)
+    sink.open(FilmInfo(16, 32, Fraction(FPS)))
+    sink.write(frames(0, 36, 16, 32))  # small ones, which the pipe takes whether they are read or not
+    child = sink.encoder._child
+    os.kill(child.pid, signal.SIGSTOP)
+    threading.Timer(0.7, os.kill, (child.pid, signal.SIGCONT)).start()
+    sink.write(frames(36, 2 * CHUNK, 16, 32))
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait(60)
+    sink.abort()
+    assert len(decode(tmp_path / name.replace(".", ".partial."), 16, 32)) >= 36 + 2 * CHUNK - FPS
+
+
+@pytest.mark.parametrize("codec", ["x264", "x264rgb", "x265", "av1", "ffv1"])
+def test_no_encoder_holds_back_what_would_be_waited_for_in_vain(tmp_path, codec):
+    sink = choose_sink(str(tmp_path / "film.mkv"), OutputOptions(codec=codec), os.environ)
+    sink.open(FilmInfo(96, 160, Fraction(FPS)))
+    sink.write(frames(0, 48, 96, 160))
+    wait_until(lambda: sink.encoder.encoded >= 48 - _HELD)
+    sink.close()
+
+
+def test_an_encoder_that_is_gone_is_not_waited_for(tmp_path):
+    sink = choose_sink(str(tmp_path / "film.mkv"), OutputOptions(), os.environ)
+    sink.open(FilmInfo(96, 160, Fraction(FPS)))
+    waiting = threading.Thread(target=sink.encoder.settle, args=(1, 60), daemon=True)
+    waiting.start()
+    os.kill(sink.encoder._child.pid, signal.SIGKILL)
+    waiting.join(20)
+    assert not waiting.is_alive()
+    sink.abort()
