@@ -99,7 +99,7 @@ class RayHand:
         try:
             if self._done(self._made):
                 outcome, parcel = self._ray.get(self._made)
-                self._made = None
+                self._made = self._told = None
                 return [self._received(outcome, parcel)]
             if self._done(self._told):
                 progress: Progress | None = self._ray.get(self._told)
@@ -129,10 +129,9 @@ class RayHand:
         self._actor = self._ready = self._made = self._told = None
 
     def waits_for(self) -> list[Any]:
-        """What is to be waited for."""
-        return [
-            each for each in (self._ready if self._made is None else None, self._made, self._told) if each
-        ]
+        """What is still to come: what has come would end every wait at once."""
+        ready = None if self._ready is None or self._done(self._ready) else self._ready
+        return [each for each in (ready, self._made, self._told) if each is not None]
 
     def _done(self, what: Any) -> bool:
         return bool(self._ray.wait([what], timeout=0)[0])

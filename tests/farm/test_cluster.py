@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from lingbot_cli.farm.cluster import RayCrew
 from tests.command import lingbot
+from tests.processes import wait_until
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the actors in /proc")
@@ -63,6 +65,17 @@ def test_a_killed_worker_s_film_is_made_elsewhere_bit_equal(shop, mark):
         name: film["latents"] for name, film in local.items()
     }
     assert not actors(mark)
+
+
+def test_a_hand_without_a_film_keeps_nobody_from_waiting(tmp_path, mark):
+    crew = RayCrew(tmp_path, films=2, address=None, count=2)
+    try:
+        for hand in crew.hands:
+            wait_until(hand.ready)
+        assert [hand.waits_for() for hand in crew.hands] == [[], []]
+    finally:
+        crew.close()
+    wait_until(lambda: not actors(mark))
 
 
 def test_a_signal_stops_the_render_keeps_its_partial_and_it_goes_on(shop, mark, decode):
