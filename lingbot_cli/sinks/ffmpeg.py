@@ -12,7 +12,10 @@ from lingbot_cli.sinks.joint import Joint
 from lingbot_cli.sinks.process import Encoder
 
 _HELD = 9  # frames an encoder may hold back (x265 does): with an unwritten fragment, less than a second
-_SETTLING = 2.0  # seconds it gets to take the rest, each time: many, for one that starves
+_SETTLING = 2.0  # seconds it gets to take the rest: many, for one that starves
+_SETTLING_AFTER = (
+    0.25  # once those were too few: it may hold back more for good, and a film must not wait for that
+)
 _PATIENCE = 1.5  # seconds an interrupted encoder gets to finish the partial file
 
 
@@ -25,6 +28,7 @@ class FfmpegSink:
         self._tells = tells
         self._encoder: Encoder | Joint | None = None
         self._begun = False
+        self._settling = _SETTLING
         self._shape = (0, 0, 3)
         self._skip = 0  # frames that come for other sinks, and are here already
         self._written = 0
@@ -61,7 +65,8 @@ class FfmpegSink:
             self.encoder.write(frames[there:])
         self._written += len(frames) - there
         # What lies in pipes and queues is lost when the encoder is killed.
-        self.encoder.settle(self._written - _HELD, _SETTLING)
+        if not self.encoder.settle(self._written - _HELD, self._settling):
+            self._settling = _SETTLING_AFTER
         self._growth.advance()
 
     def check(self) -> None:

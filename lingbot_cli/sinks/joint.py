@@ -92,8 +92,8 @@ class Joint:
         with self._blaming():
             self._encode.write(frames)
 
-    def settle(self, frames: int, timeout: float) -> None:
-        self._join.settle(self._kept + frames - _HELD, timeout)
+    def settle(self, frames: int, timeout: float) -> bool:
+        return self._join.settle(self._kept + frames - _HELD, timeout)
 
     def check(self) -> None:
         with self._blaming():

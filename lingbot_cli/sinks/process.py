@@ -130,10 +130,10 @@ class Encoder:
                 self.stop()
                 raise OutputError(f"ffmpeg hung: for {self._hung:g} s it took nothing and encoded nothing")
 
-    def settle(self, frames: int, timeout: float) -> None:
-        """Wait until so many frames are encoded or ffmpeg has ended, but no longer than `timeout` seconds."""
+    def settle(self, frames: int, timeout: float) -> bool:
+        """Wait until so many frames are encoded or ffmpeg has ended; False if `timeout` seconds were too few."""
         with self._news:
-            self._news.wait_for(lambda: self.encoded >= frames or self._silent, timeout)
+            return self._news.wait_for(lambda: self.encoded >= frames or self._silent, timeout)
 
     def check(self) -> None:
         """Raise when ffmpeg has ended although it was not told to."""
