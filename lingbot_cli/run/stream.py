@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from lingbot_cli.errors import LingbotError, UsageError
+from lingbot_cli.errors import UsageError
 from lingbot_cli.run.acks import Acks
 from lingbot_cli.run.display import Announcement, Display
 from lingbot_cli.run.job import Made, Stopped, render
@@ -99,7 +99,10 @@ def stream(show: Show, air: Air, display: Display, *, acks: Acks | None, clock: 
             pacer.abort()
             watch.state()
             open_ends.clear()
-            _close_all([output.close for output in outputs], air.record)
+            ends = [(output.close, output.abandon) for output in outputs]
+            if air.record is not None:
+                ends.append((air.record.close, air.record.abort))
+            _close_all(ends, display)
         except BaseException:
             for abort in open_ends:
                 if kept := abort():
@@ -110,14 +113,16 @@ def stream(show: Show, air: Air, display: Display, *, acks: Acks | None, clock: 
     return made
 
 
-def _close_all(closes: Sequence[Callable[[], None]], record: Sink | None) -> None:
-    """End all well that can be, then report the first that could not."""
-    failures: list[LingbotError] = []
-    for close in [*closes, *([record.close] if record is not None else [])]:
+def _close_all(ends: Sequence[tuple[Callable[[], None], Abort]], display: Display) -> None:
+    """End all well that can be and say what is kept of the rest, then raise the first failure."""
+    failures: list[Exception] = []
+    for close, abort in ends:
         try:
             close()
-        except LingbotError as failure:
+        except Exception as failure:  # whatever it is, the others are to be whole
             failures.append(failure)
+            if kept := abort():
+                display.warning(f"what was made is kept in {kept}")
     if failures:
         raise failures[0]
 

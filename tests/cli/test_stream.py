@@ -127,3 +127,23 @@ def test_a_film_into_nowhere_ends_by_itself(tmp_path, small_picture):
     assert 8 < float(told[3]) < 32
     assert time.monotonic() - begun > 0.9
     assert made.exists()
+
+
+@pytest.mark.parametrize("option", ["--record", "--to"])
+def test_a_file_whose_name_is_taken_meanwhile_is_kept_under_another(
+    tmp_path, small_picture, streaming, option
+):
+    film, other = tmp_path / "film.mkv", tmp_path / "other.mkv"
+    on_air = streaming(
+        *(small_picture, "--moves", "w-45", *SMALL, "--json", option, film),
+        *("--to", "null:" if option == "--record" else other),
+    )
+    until(lambda: on_air.said("stream"), 120)
+    film.write_text("somebody else's")
+    assert on_air.end() == 2
+    said = "".join(on_air.out + on_air.err)
+    assert "film.mkv exists already" in said
+    assert f"what was made is kept in {tmp_path / 'film.partial.mkv'}" in said
+    assert film.read_text() == "somebody else's"
+    assert (tmp_path / "film.partial.mkv").stat().st_size > 0
+    assert other.exists() == (option == "--to")
