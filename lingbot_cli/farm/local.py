@@ -8,6 +8,7 @@ import queue
 import signal
 import threading
 from collections.abc import Callable
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -71,6 +72,7 @@ class LocalHand:
         self._process = spawn.Process(
             target=_work, args=(theirs, *self._arguments), name=self.name, daemon=True
         )
+        resource_tracker.ensure_running()  # it would lift the mask below, were it started by the process's start
         # A Ctrl-C in the terminal is the farm's to hear, even before the process can say so itself.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:

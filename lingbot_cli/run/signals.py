@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from lingbot_cli.errors import InterruptedRun, LingbotError
+from lingbot_cli.weights.allocator import share_one_heap
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 _PATIENCE = 1.0  # seconds a reader that has stopped reading is waited for
@@ -71,6 +72,7 @@ class Interruption:
             yield self
             return
         heard = [number for name in _NAMES if (number := getattr(signal, name, None)) is not None]
+        share_one_heap()  # the next thread's own would be filled by the world's threads too
         teller = threading.Thread(target=self._say, daemon=True)
         teller.start()
         before = {number: signal.signal(number, self._hear) for number in heard}

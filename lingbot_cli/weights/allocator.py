@@ -19,10 +19,17 @@ def give_back_large_blocks() -> None:
 
     Left alone, glibc keeps blocks of up to 32 MB, and every thread its own: twice of what a film needs.
     """
-    if sys.platform != "linux":
-        return
-    with contextlib.suppress(AttributeError):  # another C library has no mallopt
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(ARENAS, 1)
-        mallopt(MMAP_THRESHOLD, LARGEST_KEPT)
-        mallopt(TRIM_THRESHOLD, LARGEST_KEPT)
+    share_one_heap()
+    _tell(MMAP_THRESHOLD, LARGEST_KEPT)
+    _tell(TRIM_THRESHOLD, LARGEST_KEPT)
+
+
+def share_one_heap() -> None:
+    """Have threads to come share the process's heap; those that were there before keep one of their own."""
+    _tell(ARENAS, 1)
+
+
+def _tell(setting: int, value: int) -> None:
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError):  # another C library has no mallopt
+            ctypes.CDLL(None).mallopt(setting, value)

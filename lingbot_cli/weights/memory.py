@@ -1,6 +1,9 @@
-"""How much memory a run takes, from a preset and a size alone. No torch here."""
+"""How much memory a run takes, from a preset, a size and torch's build. Torch itself is not imported here."""
 
 from dataclasses import dataclass, fields
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 
 from lingbot_cli.weights.allocator import LARGEST_KEPT
 from lingbot_cli.world.presets import Preset
@@ -10,7 +13,9 @@ PIXELS_AT_ONCE = 1_000_000
 """The VAE's limit of a picture's size times frames, as in `world.vae`."""
 RUNTIME = {"cpu": 292_000_000, "cuda": 700_000_000}
 """What the interpreter with its libraries, or a GPU's context with its workspaces, takes before anything."""
-TEXT_RUNTIME = 165_000_000
+CUDA_LIBRARIES = 375_000_000
+"""What a build of torch for GPUs takes more, with or without one."""
+TEXT_RUNTIME = 130_000_000
 """What the library that reads prompts takes, and never gives back; kept prompts do without it."""
 FEATURE_MAPS = {"cpu": 7.0, "cuda": 5.0}
 """How many of its largest feature maps the VAE holds at once, in a residual block's second convolution: the
@@ -105,7 +110,7 @@ def estimate(preset: Preset, setup: Setup) -> Estimate:
         keys_values=_keys_values(preset, setup, size_of_activations),
         state=told + seen + shown,
         work=work,
-        runtime=RUNTIME["cpu"] + TEXT_RUNTIME * setup.read_prompts if on_cpu else RUNTIME["cuda"],
+        runtime=_on_the_host() + TEXT_RUNTIME * setup.read_prompts if on_cpu else RUNTIME["cuda"],
         text=text if on_device else 0,
         decoder=aside - host,
         host=host + (0 if on_device else text) + (weights - resident),
@@ -234,3 +239,12 @@ def _vae_work(preset: Preset, setup: Setup, together: int | None, size: int) -> 
     levels = (whole, whole // 2, whole // 8, whole // 64)
     kept = HEAP_KEEPS // (1 + alone) * max((level for level in levels if level <= LARGEST_KEPT), default=0)
     return int(maps * whole + joined_past) + frames + kept * on_cpu
+
+
+@cache
+def _on_the_host() -> int:
+    """What the interpreter takes with this machine's torch."""
+    spec = find_spec("torch")
+    folders = spec.submodule_search_locations if spec is not None else None
+    for_gpus = any(Path(folder, "lib", "libtorch_cuda.so").exists() for folder in folders or ())
+    return RUNTIME["cpu"] + CUDA_LIBRARIES * for_gpus
