@@ -1,6 +1,8 @@
 """What is sent to a client that is gone ends in one of the ways that say so, however often it is tried."""
 
+import asyncio
 import queue
+import socket
 
 import pytest
 from starlette.applications import Starlette
@@ -18,13 +20,14 @@ def told_twice():
     """A server that talks to each client until it cannot, twice, and in what both have ended."""
     ends = queue.Queue()
 
-    async def talk(socket):
-        await socket.accept()
-        wire = Wire(socket, Limits(), Metrics())
+    async def talk(found):
+        await found.accept()
+        wire = Wire(found, Limits(), Metrics())
         for _ in range(2):
             try:
                 for _ in range(1000):
                     await wire.tell({"type": "words", "payload": bytes(100_000)})
+                    await asyncio.sleep(0.005)  # so that the loop hears of the end
             except Exception as end:
                 ends.put(end)
 
@@ -40,7 +43,7 @@ def test_a_second_message_to_a_client_that_vanished_ends_as_the_first(told_twice
     port, ends = told_twice
     with client(port, "") as listener:
         assert listener.next()["type"] == "words"
-        listener.socket.socket.close()  # no goodbye
+        listener.socket.socket.shutdown(socket.SHUT_RDWR)  # no goodbye
         for _ in range(2):
             end = ends.get(timeout=60)
             assert isinstance(end, GONE), repr(end)
