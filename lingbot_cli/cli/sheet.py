@@ -29,7 +29,7 @@ def sheet(
 
     Example: lingbot sheet films/*.mp4 -o seeds.png --frames 1
     """
-    from lingbot_cli.errors import OutputError, UsageError
+    from lingbot_cli.errors import UsageError, writing
     from lingbot_cli.films import sheet as sheets
     from lingbot_cli.sinks.binary import find_ffmpeg
 
@@ -41,8 +41,6 @@ def sheet(
     tiles = [tile for film in films for tile in sheets.tiles_of(ffmpeg, film, each, width)]
     if columns is None:
         columns = each if len(films) > 1 and each > 1 else math.ceil(math.sqrt(len(tiles)))
-    try:
+    with writing(output):
         sheets.sheet(tiles, columns).save(output, "PNG")
-    except OSError as failure:
-        raise OutputError(f"{output} cannot be written: {failure.strerror or failure}") from failure
     env.err.print(f"{output}: {len(tiles)} pictures of {len(films)} film{'s' if len(films) > 1 else ''}")

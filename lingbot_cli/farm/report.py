@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 from rich.markup import escape
 from rich.table import Table
 
-from lingbot_cli.errors import OutputError
+from lingbot_cli.errors import writing
 from lingbot_cli.farm.foreman import Row
 from lingbot_cli.farm.shelf import Shelf
 from lingbot_cli.redact import redact
@@ -168,11 +168,9 @@ def _printable(text: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
-    except OSError as failure:
-        raise OutputError(f"{path} cannot be written: {failure.strerror}") from failure
 
 
 def _count(number: int, noun: str) -> str:

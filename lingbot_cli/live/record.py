@@ -5,7 +5,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from lingbot_cli.errors import OutputError
+from lingbot_cli.errors import OutputError, writing
 from lingbot_cli.live.living import Living
 from lingbot_cli.live.steering import TimelineSteering
 
@@ -49,11 +49,9 @@ class Recorder:
         lines.append({"end": True, "at": f"{self._shown}f"})
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         unfinished = path.with_stem(f"{path.stem}.partial")
-        try:
+        with writing(path):
             unfinished.write_text(text, encoding="utf-8")
             unfinished.replace(path)
-        except OSError as failure:
-            raise OutputError(f"{path} cannot be written: {failure.strerror}") from failure
         self._written = monotonic()
 
 

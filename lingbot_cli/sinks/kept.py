@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from lingbot_cli.errors import OutputError, UsageError
+from lingbot_cli.errors import OutputError, UsageError, writing
 
 _PATIENCE = 10.0  # seconds an encoder that outlived its killed run gets to finish
 
@@ -64,13 +64,11 @@ class Kept:
         if found is None:
             raise OutputError(f"{self.path} is gone")
         limited = self.folder / f"{self.key}@{frames}"
-        try:
+        with writing(limited):
             found[0].replace(limited)
             for old in self._limited():
                 if old != limited:
                     old.unlink()
-        except OSError as failure:
-            raise OutputError(f"{limited} cannot be written: {failure.strerror}") from failure
         return limited
 
     def forget(self) -> None:

@@ -5,7 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
-from lingbot_cli.errors import OutputError, UsageError
+from lingbot_cli.errors import OutputError, UsageError, writing
 from lingbot_cli.sinks.kept import Kept
 
 NUMBER = re.compile(r"%0?\d*d")
@@ -44,12 +44,10 @@ class FilePlace:
 
     def prepare(self) -> None:
         """Clear an older partial one away."""
-        try:
+        with writing(self.partial):
             # An encoder that outlived its killed run may still hold the old one open.
             self.partial.unlink(missing_ok=True)
             self.partial.write_bytes(b"")
-        except OSError as failure:
-            raise OutputError(f"{self.partial} cannot be written: {failure.strerror}") from failure
         if self.kept is not None:
             self.kept.forget()
             self.kept.link(self.partial)
@@ -62,22 +60,18 @@ class FilePlace:
         """
         assert self.kept is not None
         left, fresh = self.kept.limit(frames), self.kept.fresh
-        try:
+        with writing(fresh):
             fresh.unlink(missing_ok=True)
             fresh.write_bytes(b"")
-        except OSError as failure:
-            raise OutputError(f"{fresh} cannot be written: {failure.strerror}") from failure
         self.growing = fresh
         return left
 
     def take_over(self) -> None:
         """Let the longer film, which now has all that was kept, be the partial one."""
         assert self.kept is not None
-        try:
+        with writing(self.partial):
             self.kept.link(self.kept.fresh)
             self.kept.fresh.replace(self.partial)
-        except OSError as failure:
-            raise OutputError(f"{self.partial} cannot be written: {failure.strerror}") from failure
 
     def commit(self) -> None:
         """Give the finished film its name."""

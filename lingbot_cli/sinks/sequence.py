@@ -3,7 +3,7 @@
 from itertools import count
 from pathlib import Path
 
-from lingbot_cli.errors import OutputError, UsageError
+from lingbot_cli.errors import OutputError, UsageError, writing
 from lingbot_cli.sinks.kept import Kept
 from lingbot_cli.sinks.place import NUMBER, check_folder, check_free, folder_beside, numbered
 
@@ -40,7 +40,7 @@ class FolderPlace:
 
     def prepare(self, first: int) -> None:
         """Make ready for the pictures from number `first` on; later ones that are here go."""
-        try:
+        with writing(self.partial):
             self.partial.mkdir(exist_ok=True)
             for number, old in numbered(self.partial, self.pattern.name).items():
                 if number >= first:
@@ -49,8 +49,6 @@ class FolderPlace:
                 self.mark.unlink(missing_ok=True)
             if self.kept is not None:
                 self.mark.touch()
-        except OSError as failure:
-            raise OutputError(f"{self.partial} cannot be written: {failure.strerror}") from failure
         if self.kept is not None and not first:
             self.kept.forget()
             self.kept.link(self.mark)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lingbot_cli.camera.keys import WASD
-from lingbot_cli.errors import OutputError, UsageError
+from lingbot_cli.errors import UsageError, writing
 from lingbot_cli.timeline.chunks import chunks_of
 from lingbot_cli.timeline.compile import Text, Track, clip
 from lingbot_cli.timeline.events import Camera
@@ -83,14 +83,12 @@ def write_poses(track: Track, folder: str | Path, *, overwrite: bool = False) ->
     after = track.poses[count:].tolist()
     fixed = {"fps": track.grid.fps, "scale": "fixed", "after": after}
     made = check_new(root, overwrite=overwrite)
-    try:
+    with writing(root):
         root.mkdir(parents=True, exist_ok=True)
         np.save(made[0], track.poses[:count])
         np.save(made[1], track.intrinsics[:count])
         np.save(made[2], track.actions[:count])
         made[3].write_text(json.dumps(fixed) + "\n")
-    except OSError as error:
-        raise OutputError(f"{root} cannot be written: {error.strerror}") from None
     return made
 
 
