@@ -18,12 +18,12 @@ import numpy as np
 from rich.console import Console
 
 from lingbot_cli.control import Control
-from lingbot_cli.live.living import Living, Setting
-from lingbot_cli.live.messages import Init
-from lingbot_cli.live.protocol import Limits
-from lingbot_cli.live.terminal.play import Player
-from lingbot_cli.live.terminal.screen import Screen
-from lingbot_cli.timeline.events import Camera
+from lingbot_cli.server.messages import Init
+from lingbot_cli.server.play_session import Living, Setting
+from lingbot_cli.server.protocol import Limits
+from lingbot_cli.terminal.play import Player
+from lingbot_cli.terminal.screen import Screen
+from lingbot_cli.timeline.schema import Camera
 
 CHUNK, FPS, HEIGHT, WIDTH = 3, 16, 64, 112
 

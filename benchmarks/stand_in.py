@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from lingbot_cli.__main__ import main
+from lingbot_cli.broadcast import broadcast as stream
+from lingbot_cli.broadcast.source import Show
 from lingbot_cli.control import Control
-from lingbot_cli.run import stream
-from lingbot_cli.run.show import Show
 
 DENOISE, DECODE = (float(os.environ.get(name, "0.1")) for name in ("DENOISE", "DECODE"))
 

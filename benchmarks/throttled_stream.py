@@ -23,19 +23,19 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from lingbot_cli.broadcast.pacer import Pacer
 from lingbot_cli.control import Control
 from lingbot_cli.errors import LingbotError
 from lingbot_cli.image import framed, read_image
-from lingbot_cli.run.job import render
-from lingbot_cli.run.pacing import Pacer
-from lingbot_cli.run.steps import fresh
+from lingbot_cli.model.loading.load import load_world
+from lingbot_cli.model.session import Session
+from lingbot_cli.render.chunk_plan import fresh
+from lingbot_cli.render.pipeline import render
 from lingbot_cli.sinks.base import FilmInfo
-from lingbot_cli.sinks.targets import LiveOutput, StreamOptions, choose_target, start_all
+from lingbot_cli.sinks.live.targets import LiveOutput, StreamOptions, choose_target, start_all
 from lingbot_cli.timeline.loop import loop
 from lingbot_cli.timeline.moves import parse_moves
 from lingbot_cli.timeline.schedule import schedule
-from lingbot_cli.weights.load import load_world
-from lingbot_cli.world.session import Session
 
 FPS, HEIGHT, WIDTH = 16, 64, 112
 IMAGE = Path(__file__).parents[1] / "samples" / "courtyard-day.png"

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lingbot_cli.checkpoints.checkpoint import check_name
+from lingbot_cli.checkpoints.layouts import check_assets
 from lingbot_cli.errors import UsageError
-from lingbot_cli.sinks.binary import find_ffmpeg
+from lingbot_cli.presets import PRESETS
+from lingbot_cli.runtime.capabilities import check_device
 from lingbot_cli.sinks.codecs import CODECS, FAMILIES
-from lingbot_cli.weights.checkpoint import check_name
-from lingbot_cli.weights.layouts import check_assets
-from lingbot_cli.world.levers import check_device
-from lingbot_cli.world.presets import PRESETS
+from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def _whole(least: int, most: int) -> Callable[[str], object]:
 
 
 def _shard(value: str) -> None:
-    from lingbot_cli.farm.run import part
+    from lingbot_cli.batch.run import part
 
     part((), value)
 

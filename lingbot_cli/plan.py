@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lingbot_cli.camera.path import Stance
-from lingbot_cli.camera.relative import inverse
+from lingbot_cli.camera.pose import Stance
+from lingbot_cli.camera.relative_pose import inverse
+from lingbot_cli.presets import Preset
 from lingbot_cli.timeline.compile import Track
 from lingbot_cli.timeline.controls import controls
 from lingbot_cli.timeline.times import clock
-from lingbot_cli.world.presets import Preset
 
 
 @dataclass(frozen=True)

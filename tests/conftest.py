@@ -8,7 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from lingbot_cli.sinks.binary import find_ffmpeg
+from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
 
 # What is measured at a start must not decide what a test sees, nor a waiting thread hold a core.
 os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))

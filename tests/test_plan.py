@@ -1,8 +1,8 @@
 """Plans add up and show what each chunk is told."""
 
 from lingbot_cli.plan import plan
-from lingbot_cli.world.presets import PRESETS
-from tests.timeline.said import track
+from lingbot_cli.presets import PRESETS
+from tests.support.timelines import track
 
 
 def test_a_plan_of_a_walk():

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lingbot_cli.world.presets import PRESETS
+from lingbot_cli.presets import PRESETS
 from training.latents import Latents
 from training.place.palette import MOODS
 from training.prompts import prompt

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lingbot_cli.weights.own import write_world
-from lingbot_cli.world.presets import PRESETS
-from lingbot_cli.world.vae import LATENT_MEAN, LATENT_STD
+from lingbot_cli.model.loading.own import write_world
+from lingbot_cli.model.vae import LATENT_MEAN, LATENT_STD
+from lingbot_cli.presets import PRESETS
 from training.make_untrained import byte_level_tokenizer
 
 BUILT_IN = Path(__file__).parent.parent / "lingbot_cli" / "builtin"

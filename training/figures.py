@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lingbot_cli.camera.path import Stance
-from lingbot_cli.weights.load import load_world
-from lingbot_cli.world.world import World
+from lingbot_cli.camera.pose import Stance
+from lingbot_cli.model.loading.load import load_world
+from lingbot_cli.model.world_model import World
 from training.film import FPS, Film, picture, seen_from, shoot
 from training.place.palette import MOODS
 from training.place.walk import wander

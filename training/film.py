@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lingbot_cli.camera.path import Stance
+from lingbot_cli.camera.pose import Stance
 from lingbot_cli.control import Control
-from lingbot_cli.world.session import Session
-from lingbot_cli.world.world import World
+from lingbot_cli.model.session import Session
+from lingbot_cli.model.world_model import World
 from training.data import CHUNK, chunk_start, light
 from training.place.palette import MOODS
 from training.place.render import render

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from lingbot_cli.world import attention
-from lingbot_cli.world.vae_layers import RMSNorm
+from lingbot_cli.model import attention
+from lingbot_cli.model.vae_layers import RMSNorm
 
 
 def _norm(x: Tensor, gamma: Tensor) -> Tensor:

@@ -8,11 +8,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from lingbot_cli.camera.path import Stance
-from lingbot_cli.camera.relative import relative
-from lingbot_cli.world.condition import fit
-from lingbot_cli.world.vae import VAE
-from lingbot_cli.world.vae_layers import Carry
+from lingbot_cli.camera.pose import Stance
+from lingbot_cli.camera.relative_pose import relative
+from lingbot_cli.model.image_conditioning import fit
+from lingbot_cli.model.vae import VAE
+from lingbot_cli.model.vae_layers import Carry
 from training.data import LATENTS, Clips
 from training.export import fold
 from training.fused import fuse_norms

@@ -10,11 +10,11 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor
 
-from lingbot_cli.weights.own import write_world
-from lingbot_cli.world.presets import PRESETS, Preset
-from lingbot_cli.world.text import umt5_on_meta
-from lingbot_cli.world.transformer import Transformer, TransformerConfig
-from lingbot_cli.world.vae import VAE, VAEConfig
+from lingbot_cli.model.loading.own import write_world
+from lingbot_cli.model.text_encoder import umt5_on_meta
+from lingbot_cli.model.transformer import Transformer, TransformerConfig
+from lingbot_cli.model.vae import VAE, VAEConfig
+from lingbot_cli.presets import PRESETS, Preset
 
 WORDS = """
 a the of in at on with and from to under over behind before through it is are starts stops begins ends slowly

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lingbot_cli.camera.path import Stance
+from lingbot_cli.camera.pose import Stance
 from training.place.palette import MOODS
 from training.place.render import render
 from training.place.scene import EYE

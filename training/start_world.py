@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from lingbot_cli.camera.rays import CELL
-from lingbot_cli.world.presets import PRESETS
-from lingbot_cli.world.transformer import Transformer, TransformerConfig, patchify
+from lingbot_cli.camera.plucker import CELL
+from lingbot_cli.model.transformer import Transformer, TransformerConfig, patchify
+from lingbot_cli.presets import PRESETS
 from training.data import LATENTS
 
 _COMPONENTS = 12

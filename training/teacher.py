@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lingbot_cli.world import rope
-from lingbot_cli.world.presets import PRESETS
-from lingbot_cli.world.sampler import schedule
-from lingbot_cli.world.transformer import Pairs, Transformer
+from lingbot_cli.model import rope
+from lingbot_cli.model.sampler import schedule
+from lingbot_cli.model.transformer import Pairs, Transformer
+from lingbot_cli.presets import PRESETS
 from training.fused import attend
 
 PRESET = PRESETS["built-in"]

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lingbot_cli.world.presets import PRESETS
-from lingbot_cli.world.text import umt5_on_meta
-from lingbot_cli.world.wording import clean
+from lingbot_cli.model.text_encoder import umt5_on_meta
+from lingbot_cli.presets import PRESETS
+from lingbot_cli.prompt_cleaning import clean
 from training.make_untrained import byte_level_tokenizer, random_text
 from training.place.palette import MOODS
 from training.prompts import prompt

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lingbot_cli.world.vae import VAE
+from lingbot_cli.model.vae import VAE
 from training.data import Clips
 from training.fused import fuse_norms
 from training.muon import Muon

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lingbot_cli.world.transformer import Transformer, TransformerConfig
+from lingbot_cli.model.transformer import Transformer, TransformerConfig
 from training.batches import Source, noised, pool
 from training.fused import spell_attention_out
 from training.latents import Latents

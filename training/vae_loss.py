@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lingbot_cli.world.vae import VAE, VAEConfig
-from lingbot_cli.world.vae_layers import CausalConv3d, Downsample, Upsample
+from lingbot_cli.model.vae import VAE, VAEConfig
+from lingbot_cli.model.vae_layers import CausalConv3d, Downsample, Upsample
 
 CONFIG = VAEConfig(dim=16, num_res_blocks=1)
 KL = 1e-4

@@ -12,8 +12,8 @@ from lingbot_cli.env import Env
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lingbot_cli.farm.crew import Crew
-    from lingbot_cli.farm.foreman import Row
+    from lingbot_cli.batch.scheduler import Row
+    from lingbot_cli.batch.workers import Crew
 
     Gather = Callable[..., Crew]
 
@@ -72,15 +72,15 @@ def batch(
 
     Example: lingbot batch recipes/farm/seeds.yaml -o films --allow-outside
     """
+    from lingbot_cli.batch import report as reports
+    from lingbot_cli.batch.display import choose_watch
+    from lingbot_cli.batch.manifest import Shelf
+    from lingbot_cli.batch.planner import survey
+    from lingbot_cli.batch.run import part, rows_of, run, sweep
+    from lingbot_cli.batch.scheduler import Rules
+    from lingbot_cli.batch.tasks import read_tasks
     from lingbot_cli.cli.times import seconds_option
-    from lingbot_cli.engine.address import Elsewhere
-    from lingbot_cli.farm import report as reports
-    from lingbot_cli.farm.foreman import Rules
-    from lingbot_cli.farm.run import part, rows_of, run, sweep
-    from lingbot_cli.farm.shelf import Shelf
-    from lingbot_cli.farm.survey import survey
-    from lingbot_cli.farm.tasks import read_tasks
-    from lingbot_cli.farm.watch import choose_watch
+    from lingbot_cli.remote.client import Elsewhere
     from lingbot_cli.timeline.load import read_source
 
     env: Env = ctx.obj
@@ -115,15 +115,15 @@ def _place(on: str | None, jobs: Path | None) -> "Gather | None":
         return None
     if on is None or (on != "ray" and not on.startswith("ray://")):
         raise UsageError(f"--on {on or 'nothing'}: no such place", hint="use ray or ray://HOST:PORT")
-    from lingbot_cli.farm.cluster import RayCrew
+    from lingbot_cli.batch.ray_workers import RayCrew
 
     return partial(RayCrew, address=None if on == "ray" else on, jobs=jobs)
 
 
 def _local(output: Path, films: int, count: int | None, devices: tuple[str, ...]) -> "Crew":
     """Hands on this machine: as many as asked for, or one for each device."""
-    from lingbot_cli.farm.local import LocalCrew
-    from lingbot_cli.world.precision import gpus
+    from lingbot_cli.batch.local_workers import LocalCrew
+    from lingbot_cli.model.device import gpus
 
     devices = devices or gpus()
     return LocalCrew(output, min(films, count or len(devices) or 1), devices)

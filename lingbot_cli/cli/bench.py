@@ -68,12 +68,12 @@ def bench(
 
     Example: lingbot bench --model lingbot-world-v2-1.3b-causal-fast --random-weights --size 832x480
     """
-    from lingbot_cli.run.bench import compare as compared
-    from lingbot_cli.run.bench import measure, rows, walk
-    from lingbot_cli.run.opening import load
-    from lingbot_cli.run.request import Request
-    from lingbot_cli.sinks.choose import OutputOptions, choose_sink
-    from lingbot_cli.weights.settings import Settings
+    from lingbot_cli.diagnostics.bench import compare as compared
+    from lingbot_cli.diagnostics.bench import measure, rows, walk
+    from lingbot_cli.render.request import Request
+    from lingbot_cli.runtime.load_model import load
+    from lingbot_cli.runtime.model_options import Settings
+    from lingbot_cli.sinks.factory import OutputOptions, choose_sink
 
     env: Env = ctx.obj
     if compare is not None:
@@ -100,7 +100,7 @@ def bench(
     )
     checkpoint, make = None, load
     if random_weights:
-        from lingbot_cli.weights.randomised import random_checkpoint, random_world
+        from lingbot_cli.model.loading.random_weights import random_checkpoint, random_world
 
         checkpoint = random_checkpoint(model)
         make = partial(random_world, device=device, precision=precision)
@@ -116,8 +116,8 @@ def bench(
 
 def read_figures(path: Path) -> dict[str, Any]:
     """What an earlier `--json` printed. Errors: UsageError when it is not that."""
+    from lingbot_cli.diagnostics.bench import PHASES
     from lingbot_cli.errors import UsageError
-    from lingbot_cli.run.bench import PHASES
 
     try:
         figures = json.loads(path.read_text())

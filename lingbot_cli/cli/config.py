@@ -29,8 +29,7 @@ def show(
 
     Example: LINGBOT_SEED=7 lingbot config show
     """
-    from lingbot_cli.known import SETTINGS, VARIABLES
-    from lingbot_cli.settings import (
+    from lingbot_cli.config import (
         PROJECT,
         Setting,
         check_names,
@@ -39,6 +38,7 @@ def show(
         read_settings,
         user_file,
     )
+    from lingbot_cli.known import SETTINGS, VARIABLES
 
     env: Env = ctx.obj
     found = read_settings(env.environ, Path.cwd())

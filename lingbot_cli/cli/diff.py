@@ -11,7 +11,7 @@ from rich.markup import escape
 from lingbot_cli.env import Env
 
 if TYPE_CHECKING:
-    from lingbot_cli.films.compare import Likeness
+    from lingbot_cli.videos.compare import Likeness
 
 app = typer.Typer(add_completion=False)
 
@@ -33,8 +33,8 @@ def diff(
 
     Example: lingbot diff walk.mp4 walk-again.mp4 --min-psnr 35
     """
-    from lingbot_cli.films.compare import compare, recipe_differences
-    from lingbot_cli.sinks.binary import find_ffmpeg
+    from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
+    from lingbot_cli.videos.compare import compare, recipe_differences
 
     env: Env = ctx.obj
     ffmpeg = find_ffmpeg(env.environ)
@@ -50,12 +50,12 @@ def diff(
 
 def _recipe(ffmpeg: str, film: Path) -> dict[str, Any]:
     """What a film says it was made from; nothing when it does not say."""
-    from lingbot_cli.run.recipe import KEY
+    from lingbot_cli.render.metadata import KEY
     from lingbot_cli.sinks.tags import read_tags
 
     if "%" in film.name or KEY not in (tags := read_tags(ffmpeg, film)):
         return {}
-    from lingbot_cli.run.recipe import read_recipe
+    from lingbot_cli.render.metadata import read_recipe
 
     return read_recipe(tags, film)
 

@@ -22,7 +22,7 @@ def doctor(
     """
     from rich.markup import escape
 
-    from lingbot_cli.run.doctor import examine
+    from lingbot_cli.diagnostics.doctor import examine
 
     env: Env = ctx.obj
     findings = []

@@ -8,16 +8,16 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
+from lingbot_cli.checkpoints.cache_dir import model_folder
+from lingbot_cli.checkpoints.checkpoint import Checkpoint, part_files, read_checkpoint
+from lingbot_cli.checkpoints.download import Fetching, pull, verify
+from lingbot_cli.checkpoints.registry import PUBLISHED, Published
 from lingbot_cli.env import Env
 from lingbot_cli.errors import SetupError, UsageError
-from lingbot_cli.weights.catalogue import PUBLISHED, Published
-from lingbot_cli.weights.checkpoint import Checkpoint, part_files, read_checkpoint
-from lingbot_cli.weights.memory import estimate, gigabytes
-from lingbot_cli.weights.present import Model, known_models, remove
-from lingbot_cli.weights.probe import machine_setup
-from lingbot_cli.weights.pull import Fetching, pull, verify
-from lingbot_cli.weights.store import model_folder
-from lingbot_cli.world.presets import PRESETS
+from lingbot_cli.presets import PRESETS
+from lingbot_cli.runtime.hardware import machine_setup
+from lingbot_cli.runtime.installed import Model, known_models, remove
+from lingbot_cli.runtime.memory import estimate, gigabytes
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -122,7 +122,7 @@ def verify_model(ctx: typer.Context, model: ModelArgument, assets: AssetsOption 
     Example: lingbot models verify lingbot-world-v2-14b-causal-fast
     """
     env: Env = ctx.obj
-    from lingbot_cli.weights.load import check_tensors  # torch
+    from lingbot_cli.model.loading.load import check_tensors  # torch
 
     folder = read_checkpoint(model, assets).layout.root
     checkpoint, count = verify(folder, assets, lambda _: None)
@@ -148,7 +148,7 @@ def convert(
     Example: lingbot models convert lingbot-world-v2-14b-causal-fast 14b-fp8 --precision fp8
     """
     env: Env = ctx.obj
-    from lingbot_cli.weights.convert import convert as convert_world  # torch
+    from lingbot_cli.model.loading.convert import convert as convert_world  # torch
 
     checkpoint = read_checkpoint(model, assets)
     convert_world(checkpoint, folder, precision, lambda done: env.err.print(f"written: {done}", markup=False))

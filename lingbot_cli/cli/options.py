@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 from lingbot_cli.errors import OutputError, UsageError
+from lingbot_cli.presets import PRESETS, Preset
 from lingbot_cli.timeline.times import Time, parse_time
-from lingbot_cli.world.presets import PRESETS, Preset
 
 
 def preset_of(name: str) -> Preset:

@@ -10,7 +10,7 @@ from rich.table import Table
 from lingbot_cli.env import Env
 
 if TYPE_CHECKING:
-    from lingbot_cli.run.parity import Deviation
+    from lingbot_cli.diagnostics.parity import Deviation
 
 app = typer.Typer(add_completion=False)
 
@@ -38,8 +38,8 @@ def parity(
     Example: lingbot parity tests/data/reference/cases/fast-v1-window-and-sink
     """
     env: Env = ctx.obj
-    from lingbot_cli.run.parity import replay
-    from lingbot_cli.world.precision import pick_device, pick_dtype
+    from lingbot_cli.diagnostics.parity import replay
+    from lingbot_cli.model.device import pick_device, pick_dtype
 
     found = replay(case, weights or case.parent.parent, pick_device(device), pick_dtype(precision))
     if as_json:

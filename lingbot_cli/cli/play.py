@@ -27,9 +27,9 @@ from lingbot_cli.cli.options import (
 from lingbot_cli.env import Env
 
 if TYPE_CHECKING:
-    from lingbot_cli.live.host import Model
-    from lingbot_cli.live.record import Recorder
-    from lingbot_cli.live.service import Offer
+    from lingbot_cli.server.record import Recorder
+    from lingbot_cli.server.serve import Model
+    from lingbot_cli.server.service import Offer
 
 app = typer.Typer(add_completion=False)
 
@@ -75,11 +75,11 @@ def play(
     Example: lingbot play samples/courtyard-day.png --prompt "a stone courtyard" --record walk.jsonl
     """
     from lingbot_cli.image import parse_size, read_image
-    from lingbot_cli.live.host import Model
-    from lingbot_cli.live.record import Recorder
-    from lingbot_cli.live.service import Offer
-    from lingbot_cli.timeline.events import Camera
-    from lingbot_cli.weights.settings import Settings
+    from lingbot_cli.runtime.model_options import Settings
+    from lingbot_cli.server.record import Recorder
+    from lingbot_cli.server.serve import Model
+    from lingbot_cli.server.service import Offer
+    from lingbot_cli.timeline.schema import Camera
 
     env: Env = ctx.obj
     height, width = parse_size(size) if size else (None, None)
@@ -105,7 +105,7 @@ def play(
         env.out.print(line, markup=False, soft_wrap=True)
     try:
         if where == "terminal":
-            from lingbot_cli.live.terminal.play import play_in_terminal
+            from lingbot_cli.terminal.play import play_in_terminal
 
             play_in_terminal(env, world, offer, recorder, graphics)
         else:
@@ -116,12 +116,12 @@ def play(
 
 
 def _in_browser(env: Env, world: "Model", offer: "Offer", recorder: "Recorder | None", port: int) -> None:
-    from lingbot_cli.live.guard import Rules, new_token
-    from lingbot_cli.live.host import host
-    from lingbot_cli.live.hub import Rooms
-    from lingbot_cli.live.protocol import Limits
-    from lingbot_cli.live.server import Address
-    from lingbot_cli.live.service import Service
+    from lingbot_cli.server.auth import Rules, new_token
+    from lingbot_cli.server.http_server import Address
+    from lingbot_cli.server.protocol import Limits
+    from lingbot_cli.server.serve import host
+    from lingbot_cli.server.service import Service
+    from lingbot_cli.server.session_pool import Rooms
 
     limits = Limits()
     if offer.height and offer.width:

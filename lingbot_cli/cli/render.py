@@ -32,8 +32,8 @@ app = typer.Typer(add_completion=False)
 def _keeping(targets: list[str], resume: Any, fork_at: Any, stay: bool, anew: bool) -> Any:
     """Where the film's latents are kept: beside its first file."""
     from lingbot_cli.errors import UsageError
-    from lingbot_cli.run.checkpoint import Trail
-    from lingbot_cli.run.resume import Keeping
+    from lingbot_cli.render.resume import Keeping
+    from lingbot_cli.render.resume_store import Trail
 
     files = [target for target in targets if target not in ("-", "null:")]
     if files:
@@ -60,7 +60,7 @@ def _preview(env: Env, prepared: Any, outputs: list[str], *, as_json: bool) -> N
     """Print what `--dry-run` says."""
     import json
 
-    from lingbot_cli.run.preview import preview, preview_facts
+    from lingbot_cli.render.dry_run import preview, preview_facts
 
     if as_json:
         env.out.print(json.dumps(preview_facts(prepared, outputs)), markup=False, soft_wrap=True)
@@ -168,21 +168,21 @@ def render(
     Example: lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml -o walk.mp4
     """
     from lingbot_cli.cli.times import time_option
-    from lingbot_cli.engine.address import Elsewhere
     from lingbot_cli.errors import LingbotError, UsageError
-    from lingbot_cli.run.excerpt import excerpt
-    from lingbot_cli.run.gang import Gang, check_heads, check_shared, leave
-    from lingbot_cli.run.launch import launch
-    from lingbot_cli.run.perform import follow, perform
-    from lingbot_cli.run.ready import check_ready
-    from lingbot_cli.run.request import Request, prepare
-    from lingbot_cli.sinks.choose import OutputOptions, choose_sinks
+    from lingbot_cli.remote.client import Elsewhere
+    from lingbot_cli.render.excerpt import excerpt
+    from lingbot_cli.render.launcher import launch
+    from lingbot_cli.render.multi_gpu import Gang, check_heads, check_shared, leave
+    from lingbot_cli.render.preflight import check_ready
+    from lingbot_cli.render.render import follow, perform
+    from lingbot_cli.render.request import Request, prepare
+    from lingbot_cli.runtime.model_options import Settings, parse_steps
+    from lingbot_cli.sinks.factory import OutputOptions, choose_sinks
+    from lingbot_cli.sinks.output_paths import copy_name
     from lingbot_cli.sinks.overlay import OverlaySink
-    from lingbot_cli.sinks.place import copy_name
     from lingbot_cli.sinks.tee import TeeSink
-    from lingbot_cli.timeline.film import Flags
     from lingbot_cli.timeline.poses_dir import check_new, write_poses
-    from lingbot_cli.weights.settings import Settings, parse_steps
+    from lingbot_cli.timeline.resolve import Flags
 
     env: Env = ctx.obj
     targets = output or [f"{image.stem}.mp4"]

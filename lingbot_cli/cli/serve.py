@@ -91,16 +91,16 @@ def serve(
 
     Example: lingbot serve --image samples/courtyard-day.png --port 30000
     """
+    from lingbot_cli.camera.realtime import ROUTE
     from lingbot_cli.image import read_image
-    from lingbot_cli.live.guard import Rules, new_token
-    from lingbot_cli.live.host import Model
-    from lingbot_cli.live.host import host as host_world
-    from lingbot_cli.live.hub import Rooms
-    from lingbot_cli.live.protocol import Limits
-    from lingbot_cli.live.server import Address
-    from lingbot_cli.live.service import Offer, Service
-    from lingbot_cli.realtime import ROUTE
-    from lingbot_cli.weights.settings import Settings
+    from lingbot_cli.runtime.model_options import Settings
+    from lingbot_cli.server.auth import Rules, new_token
+    from lingbot_cli.server.http_server import Address
+    from lingbot_cli.server.protocol import Limits
+    from lingbot_cli.server.serve import Model
+    from lingbot_cli.server.serve import host as host_world
+    from lingbot_cli.server.service import Offer, Service
+    from lingbot_cli.server.session_pool import Rooms
 
     env: Env = ctx.obj
     limits = Limits(chunks=max_chunks)

@@ -30,8 +30,8 @@ def sheet(
     Example: lingbot sheet films/*.mp4 -o seeds.png --frames 1
     """
     from lingbot_cli.errors import UsageError, writing
-    from lingbot_cli.films import sheet as sheets
-    from lingbot_cli.sinks.binary import find_ffmpeg
+    from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
+    from lingbot_cli.videos import contact_sheet as sheets
 
     env: Env = ctx.obj
     if output.exists() and not overwrite:

@@ -28,8 +28,8 @@ def show(
 
     Example: lingbot show walk.mp4 --timeline walk.yaml
     """
-    from lingbot_cli.run.recipe import read_recipe
-    from lingbot_cli.sinks.binary import find_ffmpeg
+    from lingbot_cli.render.metadata import read_recipe
+    from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
     from lingbot_cli.sinks.tags import read_tags
 
     env: Env = ctx.obj
@@ -55,7 +55,7 @@ def _write_timeline(env: Env, recipe: dict[str, Any], film: Path, target: str, o
 
 def _print(out: Console, recipe: dict[str, Any], film: Path) -> None:
     """Print the recipe for people."""
-    from lingbot_cli.run.recipe import command_of
+    from lingbot_cli.render.metadata import command_of
 
     model, versions = recipe["model"], recipe["versions"]
     rows = {"model": f"{model['preset']['name']} ({model['identity']})"}
@@ -76,7 +76,7 @@ def _print(out: Console, recipe: dict[str, Any], film: Path) -> None:
 
 
 def _state(path: Path, digest: str) -> str:
-    from lingbot_cli.run.recipe import file_hash
+    from lingbot_cli.render.metadata import file_hash
 
     if not path.is_file():
         return "not here"

@@ -35,7 +35,7 @@ app = typer.Typer(add_completion=False)
 def _targets(to: list[str] | None, to_file: Path | None, env: Env) -> list[str]:
     """The addresses, which are secrets: of the command line, of a file, else of LINGBOT_STREAM_URL."""
     from lingbot_cli.errors import UsageError
-    from lingbot_cli.sinks.targets import read_urls
+    from lingbot_cli.sinks.live.targets import read_urls
 
     urls = [*(to or ()), *(read_urls(to_file) if to_file is not None else ())]
     if not urls and env.environ.get("LINGBOT_STREAM_URL"):
@@ -125,17 +125,17 @@ def stream(
 
     Example: lingbot stream samples/courtyard-day.png -t recipes/look-around.jsonl --loop --to rtmp://HOST/APP/KEY
     """
-    from lingbot_cli.engine.address import Elsewhere
+    from lingbot_cli.broadcast.broadcast import LEAD, LIVE_LEAD, Air, stream
+    from lingbot_cli.broadcast.source import film_show, loop_show
     from lingbot_cli.errors import LingbotError, UsageError
-    from lingbot_cli.run.request import Request
-    from lingbot_cli.run.show import film_show, loop_show
-    from lingbot_cli.run.stream import LEAD, LIVE_LEAD, Air, stream
+    from lingbot_cli.remote.client import Elsewhere
+    from lingbot_cli.render.request import Request
+    from lingbot_cli.runtime.model_options import Settings
     from lingbot_cli.sinks.base import Sink
-    from lingbot_cli.sinks.choose import OutputOptions, choose_sink
-    from lingbot_cli.sinks.targets import StreamOptions, choose_target
+    from lingbot_cli.sinks.factory import OutputOptions, choose_sink
+    from lingbot_cli.sinks.live.targets import StreamOptions, choose_target
     from lingbot_cli.sinks.tee import TeeSink
-    from lingbot_cli.timeline.film import Flags
-    from lingbot_cli.weights.settings import Settings
+    from lingbot_cli.timeline.resolve import Flags
 
     env: Env = ctx.obj
     live = timeline == "-" and moves is None and poses is None
@@ -192,15 +192,15 @@ def _listen(env: Env, request: Any, air: Any, display: Any, save: Path | None, o
     import json
     import os
 
+    from lingbot_cli.broadcast.broadcast import stream
+    from lingbot_cli.broadcast.latency import Acks
+    from lingbot_cli.broadcast.source import live_show
+    from lingbot_cli.broadcast.stdin_events import Input, listen
     from lingbot_cli.cli.options import write_text
     from lingbot_cli.errors import LingbotError, UsageError
-    from lingbot_cli.run.acks import Acks
-    from lingbot_cli.run.display import Announcement
-    from lingbot_cli.run.listen import Input, listen
-    from lingbot_cli.run.show import live_show
-    from lingbot_cli.run.signals import Interruption
-    from lingbot_cli.run.stream import stream
-    from lingbot_cli.sinks.place import check_folder
+    from lingbot_cli.sinks.output_paths import check_folder
+    from lingbot_cli.ui.display import Announcement
+    from lingbot_cli.ui.signals import Interruption
 
     if save is not None:
         check_folder(save.parent)

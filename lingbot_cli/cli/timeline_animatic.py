@@ -47,8 +47,8 @@ def animatic(
     from lingbot_cli.drawing.animatic import card, fitted
     from lingbot_cli.image import fitting_size, parse_size, read_image
     from lingbot_cli.sinks.base import Chapter, FilmInfo
-    from lingbot_cli.sinks.choose import OutputOptions, choose_sink
-    from lingbot_cli.timeline.film import Flags, film
+    from lingbot_cli.sinks.factory import OutputOptions, choose_sink
+    from lingbot_cli.timeline.resolve import Flags, film
 
     env: Env = ctx.obj
     is_file = names_file(file)

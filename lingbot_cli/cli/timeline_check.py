@@ -9,12 +9,12 @@ from lingbot_cli.cli.options import AllowOutside, PresetName, preset_of
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.chunks import chunks_of
-from lingbot_cli.timeline.events import Cut
+from lingbot_cli.timeline.diagnostics import Problem, Source, TimelineError
 from lingbot_cli.timeline.load import load
-from lingbot_cli.timeline.notes import notes
 from lingbot_cli.timeline.schedule import Schedule, schedule
-from lingbot_cli.timeline.source import Problem, Source, TimelineError
+from lingbot_cli.timeline.schema import Cut
 from lingbot_cli.timeline.times import clock
+from lingbot_cli.timeline.warnings import notes
 
 app = typer.Typer(add_completion=False)
 

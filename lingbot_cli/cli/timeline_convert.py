@@ -8,11 +8,11 @@ import typer
 from lingbot_cli.cli.options import Overwrite, TimelineOrMoves, names_file, write_text
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
-from lingbot_cli.timeline.dump import as_jsonl, as_yaml
-from lingbot_cli.timeline.events import Cut, Poses
+from lingbot_cli.timeline.diagnostics import TimelineError
 from lingbot_cli.timeline.load import Timeline, load
 from lingbot_cli.timeline.moves import as_moves, parse_moves
-from lingbot_cli.timeline.source import TimelineError
+from lingbot_cli.timeline.schema import Cut, Poses
+from lingbot_cli.timeline.writer import as_jsonl, as_yaml
 
 Form = Literal["yaml", "jsonl", "moves"]
 

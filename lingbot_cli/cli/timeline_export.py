@@ -7,8 +7,8 @@ import typer
 
 from lingbot_cli.cli.options import AllowOutside, Duration, Fps, Overwrite, PresetName, preset_of
 from lingbot_cli.env import Env
-from lingbot_cli.timeline.film import Flags, film
 from lingbot_cli.timeline.poses_dir import write_poses
+from lingbot_cli.timeline.resolve import Flags, film
 
 app = typer.Typer(add_completion=False)
 

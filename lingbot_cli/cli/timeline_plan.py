@@ -11,9 +11,9 @@ from lingbot_cli.env import Env
 from lingbot_cli.plan import PlannedChunk, listing, plan_chunks
 from lingbot_cli.timeline.compile import Track, compile_track
 from lingbot_cli.timeline.load import load
-from lingbot_cli.timeline.notes import notes
 from lingbot_cli.timeline.schedule import schedule
 from lingbot_cli.timeline.times import clock
+from lingbot_cli.timeline.warnings import notes
 
 app = typer.Typer(add_completion=False)
 

@@ -34,8 +34,8 @@ def show(
     Example: lingbot timeline show recipes/first-walk.yaml -o walk.svg
     """
     from lingbot_cli.drawing.above import scenes, terminal
-    from lingbot_cli.drawing.svg import svg
-    from lingbot_cli.timeline.film import Flags, film
+    from lingbot_cli.drawing.top_view import svg
+    from lingbot_cli.timeline.resolve import Flags, film
 
     env: Env = ctx.obj
     if output is not None and output.suffix != ".svg":

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
-from lingbot_cli.run.display import Display, JsonDisplay, choose_display
 from lingbot_cli.sinks.base import Sink
+from lingbot_cli.ui.display import Display, JsonDisplay, choose_display
 
 Preview = Annotated[
     Literal["browser", "terminal"] | None,
@@ -43,13 +43,13 @@ def choose_watching(
     Errors: UsageError where a picture in the terminal is in the way of something else, or there is none.
     """
     if preview != "terminal":
-        from lingbot_cli.live.preview import PreviewSink
+        from lingbot_cli.server.preview import PreviewSink
 
         display = choose_display(quiet=quiet, as_json=as_json, err=env.err, json_to=json_to)
         return display, PreviewSink(display.warning) if preview is not None else None
-    from lingbot_cli.live.terminal.below import BelowDisplay
-    from lingbot_cli.live.terminal.preview import TerminalPreview
-    from lingbot_cli.live.terminal.screen import Screen
+    from lingbot_cli.terminal.preview import TerminalPreview
+    from lingbot_cli.terminal.screen import Screen
+    from lingbot_cli.terminal.status_line import BelowDisplay
 
     page = "use --preview alone to watch on a page"
     if not env.stderr.isatty():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lingbot_cli.camera.path import Stance
+from lingbot_cli.camera.pose import Stance
 from lingbot_cli.timeline.compile import Track
 from lingbot_cli.timeline.times import clock
 

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from lingbot_cli.drawing.space import space, view
+from lingbot_cli.fonts import lettering
 from lingbot_cli.image import framed
-from lingbot_cli.lettering import lettering
 from lingbot_cli.sinks.overlay import Caption, layer
 from lingbot_cli.timeline.compile import Track
 from lingbot_cli.timeline.controls import controls

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from lingbot_cli.camera.rays import scale_intrinsics
-from lingbot_cli.camera.relative import inverse
+from lingbot_cli.camera.plucker import scale_intrinsics
+from lingbot_cli.camera.relative_pose import inverse
 
 AHEAD = 4.0  # units from the first camera to the picture
 _REACH = 24  # units of grid to every side

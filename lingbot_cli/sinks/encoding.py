@@ -5,13 +5,13 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lingbot_cli.sinks.argv import encode_argv
 from lingbot_cli.sinks.base import FilmInfo
-from lingbot_cli.sinks.binary import check_codec, version_line
 from lingbot_cli.sinks.codecs import Codec
 from lingbot_cli.sinks.cut import Cut, find_cut, read_packets
+from lingbot_cli.sinks.ffmpeg_args import encode_argv
+from lingbot_cli.sinks.ffmpeg_binary import check_codec, version_line
 from lingbot_cli.sinks.formats import Format
-from lingbot_cli.sinks.place import check_room
+from lingbot_cli.sinks.output_paths import check_room
 
 BEGINNING = 100_000
 """Bytes without which not even a second of a film could be written."""

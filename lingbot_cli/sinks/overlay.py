@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lingbot_cli.lettering import lettering
+from lingbot_cli.fonts import lettering
 from lingbot_cli.sinks.base import FilmInfo, Sink
 
 # Where each key lies, in key widths from the left or (negative) from the right, and from the bottom.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from lingbot_cli.errors import OutputError
-from lingbot_cli.sinks.process import Encoder
+from lingbot_cli.sinks.ffmpeg_process import Encoder
 
 
 class PipedEncoder(Encoder):

@@ -4,8 +4,8 @@ from itertools import count
 from pathlib import Path
 
 from lingbot_cli.errors import OutputError, UsageError, writing
-from lingbot_cli.sinks.kept import Kept
-from lingbot_cli.sinks.place import NUMBER, check_folder, check_free, folder_beside, numbered
+from lingbot_cli.sinks.output_paths import NUMBER, check_folder, check_free, folder_beside, numbered
+from lingbot_cli.sinks.resume_link import Kept
 
 
 class FolderPlace:

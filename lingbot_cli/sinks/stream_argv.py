@@ -1,8 +1,8 @@
 """ffmpeg's command line for a live stream, as a pure function."""
 
-from lingbot_cli.sinks.argv import keyframe_distance
 from lingbot_cli.sinks.base import FilmInfo
 from lingbot_cli.sinks.codecs import CODECS
+from lingbot_cli.sinks.ffmpeg_args import keyframe_distance
 
 _BITS_PER_PIXEL = 0.35
 _LEAST, _MOST = 300, 12_000  # kbit/s that streaming services take

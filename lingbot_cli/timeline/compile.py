@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from lingbot_cli.camera.flight import Moment, Ride, fly
+from lingbot_cli.camera.interpolate import sample
 from lingbot_cli.camera.keys import AXES, PITCH, WASD, YAW, held, motion
-from lingbot_cli.camera.path import Stance, poses_of
-from lingbot_cli.camera.relative import FIXED_SCALE, clip_scale
-from lingbot_cli.camera.resample import sample
+from lingbot_cli.camera.pose import Stance, poses_of
+from lingbot_cli.camera.relative_pose import FIXED_SCALE, clip_scale
+from lingbot_cli.camera.trajectory import Moment, Ride, fly
 from lingbot_cli.timeline.chunks import Chunk, chunks_of
 from lingbot_cli.timeline.ease import CURVES, pace
-from lingbot_cli.timeline.events import Action, Camera, Cut, Keys, Marker, Move, Poses, Prompt, Turn
 from lingbot_cli.timeline.schedule import Schedule, Slot
+from lingbot_cli.timeline.schema import Action, Camera, Cut, Keys, Marker, Move, Poses, Prompt, Turn
 from lingbot_cli.timeline.times import Grid
 
 

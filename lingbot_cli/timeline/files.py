@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.timeline.events import Cut, Poses
+from lingbot_cli.timeline.diagnostics import Problem, Problems
 from lingbot_cli.timeline.load import Said, Timeline
-from lingbot_cli.timeline.source import Problem, Problems
+from lingbot_cli.timeline.schema import Cut, Poses
 from lingbot_cli.timeline.times import MAX_FRAMES
 
 if TYPE_CHECKING:

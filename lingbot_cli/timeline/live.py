@@ -6,12 +6,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lingbot_cli.camera.flight import Moment, Ride, fly
+from lingbot_cli.camera.trajectory import Moment, Ride, fly
 from lingbot_cli.control import Control
 from lingbot_cli.timeline.chunks import Chunk, next_chunk
 from lingbot_cli.timeline.compile import Text, Track, flown_poses, held_keys, lenses, ride_of, steps, wasd
 from lingbot_cli.timeline.controls import control
-from lingbot_cli.timeline.events import (
+from lingbot_cli.timeline.diagnostics import NOWHERE, Item, Problems, Source, TimelineError
+from lingbot_cli.timeline.files import Files
+from lingbot_cli.timeline.live_events import FOREVER, make_room, place, vanished
+from lingbot_cli.timeline.load import Said, Timeline
+from lingbot_cli.timeline.schedule import Slot, nearest
+from lingbot_cli.timeline.schema import (
     Action,
     Cut,
     End,
@@ -20,11 +25,6 @@ from lingbot_cli.timeline.events import (
     Spanned,
     Wait,
 )
-from lingbot_cli.timeline.files import Files
-from lingbot_cli.timeline.held import FOREVER, make_room, place, vanished
-from lingbot_cli.timeline.load import Said, Timeline
-from lingbot_cli.timeline.schedule import Slot, nearest
-from lingbot_cli.timeline.source import NOWHERE, Item, Problems, Source, TimelineError
 from lingbot_cli.timeline.times import Grid, Time
 from lingbot_cli.timeline.validate import read_event, read_header
 

@@ -8,11 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.timeline.events import Event, Header
-from lingbot_cli.timeline.lines import Line, read_line
-from lingbot_cli.timeline.nodes import Reader
-from lingbot_cli.timeline.source import NOWHERE, Enough, Item, Place, Problem, Problems, Source, TimelineError
+from lingbot_cli.timeline.diagnostics import (
+    NOWHERE,
+    Enough,
+    Item,
+    Place,
+    Problem,
+    Problems,
+    Source,
+    TimelineError,
+)
+from lingbot_cli.timeline.jsonl_reader import Line, read_line
+from lingbot_cli.timeline.schema import Event, Header
 from lingbot_cli.timeline.validate import read_event, read_header
+from lingbot_cli.timeline.yaml_reader import Reader
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_LINES = 50_000

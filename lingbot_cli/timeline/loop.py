@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from lingbot_cli.control import Control
-from lingbot_cli.timeline.events import End, Prompt
 from lingbot_cli.timeline.live import LiveTimeline
 from lingbot_cli.timeline.schedule import Schedule, Slot
+from lingbot_cli.timeline.schema import End, Prompt
 from lingbot_cli.timeline.times import Time
 
 

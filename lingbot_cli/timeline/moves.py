@@ -3,9 +3,9 @@
 from fractions import Fraction
 
 from lingbot_cli.camera.keys import LETTERS
-from lingbot_cli.timeline.events import Header, Keys
+from lingbot_cli.timeline.diagnostics import At, Place, Problem, Problems, Source, TimelineError
 from lingbot_cli.timeline.load import Said, Timeline
-from lingbot_cli.timeline.source import At, Place, Problem, Problems, Source, TimelineError
+from lingbot_cli.timeline.schema import Header, Keys
 from lingbot_cli.timeline.times import MAX_FRAMES, Time
 
 

@@ -11,8 +11,8 @@ from lingbot_cli.camera.keys import WASD
 from lingbot_cli.errors import UsageError, writing
 from lingbot_cli.timeline.chunks import chunks_of
 from lingbot_cli.timeline.compile import Text, Track, clip
-from lingbot_cli.timeline.events import Camera
 from lingbot_cli.timeline.files import check_intrinsics, check_poses, read_array
+from lingbot_cli.timeline.schema import Camera
 from lingbot_cli.timeline.times import MAX_FRAMES, Grid
 
 POSES, INTRINSICS, ACTION = "poses.npy", "intrinsics.npy", "action.npy"

@@ -5,7 +5,10 @@ from fractions import Fraction
 from pathlib import Path
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.timeline.events import (
+from lingbot_cli.timeline.diagnostics import NOWHERE, Enough, Item, Problem, Problems, TimelineError
+from lingbot_cli.timeline.files import CameraPath, Files
+from lingbot_cli.timeline.load import Said, Timeline
+from lingbot_cli.timeline.schema import (
     Action,
     Cut,
     End,
@@ -18,9 +21,6 @@ from lingbot_cli.timeline.events import (
     Turn,
     Wait,
 )
-from lingbot_cli.timeline.files import CameraPath, Files
-from lingbot_cli.timeline.load import Said, Timeline
-from lingbot_cli.timeline.source import NOWHERE, Enough, Item, Problem, Problems, TimelineError
 from lingbot_cli.timeline.times import MAX_FRAMES, Grid, Time, clock
 
 LASTING = (Keys, Move, Turn, Poses, Action, Wait)

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from lingbot_cli.timeline.events import KINDS, Event, Header
-from lingbot_cli.timeline.source import Item, Problem, Problems, Steps
+from lingbot_cli.timeline.diagnostics import Item, Problem, Problems, Steps
+from lingbot_cli.timeline.schema import KINDS, Event, Header
 
 _MAX_KEYS = 40
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lingbot_cli.camera.keys import LETTERS, held, motion
-from lingbot_cli.camera.path import walk
-from tests.camera.reference import KEYS, recorded
+from lingbot_cli.camera.pose import walk
+from tests.support.camera_reference import KEYS, recorded
 
 
 def steps(actions: str) -> np.ndarray:

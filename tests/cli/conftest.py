@@ -3,8 +3,8 @@
 import pytest
 from PIL import Image
 
-from tests.cli.streaming import Streaming
-from tests.reference import picture
+from tests.support.reference import picture
+from tests.support.stream_command import Streaming
 
 
 @pytest.fixture

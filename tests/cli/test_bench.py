@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from lingbot_cli.run.bench import PHASES
-from lingbot_cli.run.stopwatch import HostTimer, Stopwatch
-from tests.command import lingbot
+from lingbot_cli.diagnostics.bench import PHASES
+from lingbot_cli.diagnostics.timers import HostTimer, Stopwatch
+from tests.support.command import lingbot
 
 SMALL = ("bench", "--chunks", "2", "--size", "32x32", "--quality", "draft")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lingbot_cli.sinks.binary import find_ffmpeg
-from tests.command import lingbot
+from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
+from tests.support.command import lingbot
 
 ROOT = Path(__file__).parents[2]
 IMAGE, WALK = str(ROOT / "samples" / "courtyard-day.png"), str(ROOT / "recipes" / "first-walk.yaml")

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from lingbot_cli.run.progress import Meter, Speed
-from lingbot_cli.run.speed import FILE
-from tests.command import lingbot
+from lingbot_cli.render.speed import FILE
+from lingbot_cli.ui.progress import Meter, Speed
+from tests.support.command import lingbot
 
 FILM = ("render", "samples/courtyard-day.png", "--moves", "w-45", "--size", "64x48", "--device", "cpu")
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lingbot_cli.farm.survey import survey
-from lingbot_cli.farm.tasks import read_tasks
+from lingbot_cli.batch.planner import survey
+from lingbot_cli.batch.tasks import read_tasks
+from lingbot_cli.model.tiny_decoder import TinyDecoder
 from lingbot_cli.timeline.load import read_source
-from lingbot_cli.world.tiny_decoder import TinyDecoder
-from tests.command import lingbot
+from tests.support.command import lingbot
 
 PICTURE = Path(__file__).parents[2] / "samples" / "courtyard-day.png"
 FILM = (

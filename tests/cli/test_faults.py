@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.processes import children, gone, never_there, wait_until
-from tests.reference import picture
+from tests.support.processes import children, gone, never_there, wait_until
+from tests.support.reference import picture
 
 ENDLESS = ("--moves", "w-4000", "--size", "32x32")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.command import lingbot
-from tests.reference import picture
+from tests.support.command import lingbot
+from tests.support.reference import picture
 
 
 @pytest.fixture(scope="module")

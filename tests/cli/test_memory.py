@@ -6,7 +6,7 @@ import sys
 
 from PIL import Image
 
-from tests.reference import picture
+from tests.support.reference import picture
 
 
 def test_memory_is_flat_from_frame_1000_to_frame_10000(tmp_path):

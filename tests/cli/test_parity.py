@@ -6,8 +6,8 @@ import shutil
 import pytest
 from safetensors.torch import load_file, save_file
 
-from tests.command import lingbot
-from tests.reference import CASES, REFERENCE
+from tests.support.command import lingbot
+from tests.support.reference import CASES, REFERENCE
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.command import lingbot
-from tests.live.client import client
-from tests.reference import picture
+from tests.support.command import lingbot
+from tests.support.realtime_client import client
+from tests.support.reference import picture
 
 
 @pytest.fixture

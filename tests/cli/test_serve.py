@@ -8,10 +8,10 @@ import sys
 import pytest
 from PIL import Image
 
-from tests.command import lingbot
-from tests.live.chromium import chromium, needs_chromium
-from tests.live.client import client, init
-from tests.reference import picture
+from tests.support.chromium import chromium, needs_chromium
+from tests.support.command import lingbot
+from tests.support.realtime_client import client, init
+from tests.support.reference import picture
 
 
 @needs_chromium

@@ -8,7 +8,7 @@ import pytest
 
 from lingbot_cli.cli import run
 from lingbot_cli.env import Env
-from tests.command import Done
+from tests.support.command import Done
 
 ROOT = Path(__file__).parents[2]
 IMAGE = str(ROOT / "samples" / "courtyard-day.png")

@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.run.recipe import read_recipe
-from lingbot_cli.sinks.argv import metadata_text
+from lingbot_cli.render.metadata import read_recipe
 from lingbot_cli.sinks.base import Chapter, FilmInfo
+from lingbot_cli.sinks.ffmpeg_args import metadata_text
 from lingbot_cli.sinks.tags import parse_tags
-from tests.command import lingbot
-from tests.reference import picture
+from tests.support.command import lingbot
+from tests.support.reference import picture
 
 TIMELINE = 'timeline: 1\nprompt: "a = b; c # d"\nevents:\n  - {keys: w, for: 12f}  # ö\n  - marker: end\n'
 

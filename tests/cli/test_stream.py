@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.streaming import SMALL
-from tests.command import lingbot
-from tests.rtmp import RtmpServer, until
+from tests.support.command import lingbot
+from tests.support.rtmp_server import RtmpServer, until
+from tests.support.stream_command import SMALL
 
 
 def command_lines():

@@ -4,9 +4,9 @@ import os
 import signal
 from pathlib import Path
 
-from tests.cli.streaming import SMALL
-from tests.processes import children
-from tests.rtmp import RtmpServer, until
+from tests.support.processes import children
+from tests.support.rtmp_server import RtmpServer, until
+from tests.support.stream_command import SMALL
 
 
 def encoder_of(on_air, ending):

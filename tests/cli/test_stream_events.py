@@ -3,9 +3,9 @@
 import json
 import subprocess
 
-from tests.cli.streaming import SMALL
-from tests.command import lingbot
-from tests.rtmp import until
+from tests.support.command import lingbot
+from tests.support.rtmp_server import until
+from tests.support.stream_command import SMALL
 
 
 def test_events_as_they_come(tmp_path, small_picture, streaming):

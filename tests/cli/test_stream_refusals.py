@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from tests.cli.streaming import SMALL
-from tests.command import lingbot
-from tests.processes import never_there
-from tests.rtmp import RtmpServer, free_port
+from tests.support.command import lingbot
+from tests.support.processes import never_there
+from tests.support.rtmp_server import RtmpServer, free_port
+from tests.support.stream_command import SMALL
 
 
 def test_a_wrong_key_ends_it_before_anything_is_loaded(tmp_path, small_picture):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.command import lingbot
+from tests.support.command import lingbot
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 WALK = str(RECIPES / "first-walk.yaml")

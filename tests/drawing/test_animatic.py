@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from lingbot_cli.camera.path import Stance
+from lingbot_cli.camera.pose import Stance
 from lingbot_cli.drawing.animatic import animatic, card, fitted
 from lingbot_cli.drawing.space import space, view
-from tests.timeline.said import track
+from tests.support.timelines import track
 
 LENS = np.array([416.0, 416, 416, 240])
 PICTURE = np.random.default_rng(0).integers(0, 256, (120, 208, 3), np.uint8)

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 
 from lingbot_cli.control import Control
-from lingbot_cli.run.job import Chunk, render
-from lingbot_cli.run.steps import fresh
+from lingbot_cli.model.accel.attention_backends import kernel, working
+from lingbot_cli.model.accel.compile import compile_blocks, leave_eager
+from lingbot_cli.model.loading.load import load_world
+from lingbot_cli.model.session import Session
+from lingbot_cli.model.world_model import World
+from lingbot_cli.render.chunk_plan import fresh
+from lingbot_cli.render.pipeline import Chunk, render
 from lingbot_cli.sinks.null import NullSink
-from lingbot_cli.weights.load import load_world
-from lingbot_cli.world.compiled import compile_blocks, leave_eager
-from lingbot_cli.world.kernels import kernel, working
-from lingbot_cli.world.session import Session
-from lingbot_cli.world.world import World
-from tests.reference import walk
+from tests.support.reference import walk
 
 HEIGHT, WIDTH, CHUNKS = 64, 112, 6
 CLOSE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}

@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 
 from lingbot_cli.errors import SetupError
-from lingbot_cli.world.attention import attend_all
-from lingbot_cli.world.attention8 import attend8
-from lingbot_cli.world.fp8 import quantise
-from lingbot_cli.world.fp8_product import emulated, multiplied
-from lingbot_cli.world.levers import multiplies_fp8
-from lingbot_cli.world.precision import capability_of
+from lingbot_cli.model.accel.fp8 import quantise
+from lingbot_cli.model.accel.fp8_product import emulated, multiplied
+from lingbot_cli.model.accel.int8_attention import attend8
+from lingbot_cli.model.attention import attend_all
+from lingbot_cli.model.device import capability_of
+from lingbot_cli.runtime.capabilities import multiplies_fp8
 
 DEVICE = torch.device("cuda")
 TOKENS = 6240

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from lingbot_cli.control import Control
-from lingbot_cli.weights.load import load_world
-from lingbot_cli.weights.memory import Setup, estimate
-from lingbot_cli.world.session import Session
-from lingbot_cli.world.world import World
+from lingbot_cli.model.loading.load import load_world
+from lingbot_cli.model.session import Session
+from lingbot_cli.model.world_model import World
+from lingbot_cli.runtime.memory import Setup, estimate
 
 HEIGHT, WIDTH, CHUNKS = 480, 832, 6
 

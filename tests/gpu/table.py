@@ -104,7 +104,7 @@ def write(folder: Path, done: Sequence[dict[str, Any]]) -> None:
 
 def cells(done: dict[str, Any]) -> list[str]:
     """One row for people."""
-    from lingbot_cli.run.bench import Figures
+    from lingbot_cli.diagnostics.bench import Figures
 
     if "failed" in done:
         said = done["failed"].replace("|", "/")

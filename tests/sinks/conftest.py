@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.rtmp import RtmpServer
+from tests.support.rtmp_server import RtmpServer
 
 
 @pytest.fixture

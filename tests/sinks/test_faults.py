@@ -11,10 +11,10 @@ import pytest
 
 from lingbot_cli.errors import OutputError, SetupError, UsageError
 from lingbot_cli.sinks.base import Chapter, FilmInfo
-from lingbot_cli.sinks.binary import find_ffmpeg, working_codec
-from lingbot_cli.sinks.choose import OutputOptions, choose_sink, choose_sinks
-from lingbot_cli.sinks.process import Encoder
-from tests.processes import wait_until
+from lingbot_cli.sinks.factory import OutputOptions, choose_sink, choose_sinks
+from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg, working_codec
+from lingbot_cli.sinks.ffmpeg_process import Encoder
+from tests.support.processes import wait_until
 
 FILM = FilmInfo(96, 128, Fraction(16), 40)
 
@@ -182,12 +182,12 @@ def test_an_ffmpeg_that_is_no_ffmpeg(tmp_path):
 
 def test_hardware_is_used_only_where_a_second_of_it_encodes(ffmpeg, monkeypatch):
     monkeypatch.setitem(
-        sys.modules["lingbot_cli.sinks.binary"].FAMILIES, "h264", ("nonsense", "x265", "x264")
+        sys.modules["lingbot_cli.sinks.ffmpeg_binary"].FAMILIES, "h264", ("nonsense", "x265", "x264")
     )
     monkeypatch.setitem(
-        sys.modules["lingbot_cli.sinks.binary"].CODECS,
+        sys.modules["lingbot_cli.sinks.ffmpeg_binary"].CODECS,
         "nonsense",
-        sys.modules["lingbot_cli.sinks.binary"].CODECS["x264"].__class__("h264_none", "yuv420p"),
+        sys.modules["lingbot_cli.sinks.ffmpeg_binary"].CODECS["x264"].__class__("h264_none", "yuv420p"),
     )
     assert working_codec(ffmpeg, "h264") == "x265"
     assert working_codec(ffmpeg, "vp9") == "vp9"

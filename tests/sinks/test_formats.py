@@ -8,7 +8,7 @@ import pytest
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.sinks.base import FilmInfo
-from lingbot_cli.sinks.choose import OutputOptions, choose_sink, choose_sinks
+from lingbot_cli.sinks.factory import OutputOptions, choose_sink, choose_sinks
 
 FRAMES = 21
 

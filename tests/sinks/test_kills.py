@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from lingbot_cli.sinks.base import FilmInfo
-from lingbot_cli.sinks.choose import OutputOptions, choose_sink
-from lingbot_cli.sinks.ffmpeg import _HELD
-from tests.processes import gone, never_there, wait_until
-from tests.sinks.feeder import CHUNK, frames
+from lingbot_cli.sinks.factory import OutputOptions, choose_sink
+from lingbot_cli.sinks.ffmpeg_sink import _HELD
+from tests.support.processes import gone, never_there, wait_until
+from tests.support.sink_feeder import CHUNK, frames
 
 FPS = 16
 CHUNKS = 16
@@ -29,7 +29,7 @@ def kill_once(folder: Path, seed: int, name: str, who: str) -> tuple[int, Path]:
     folder.mkdir()
     target = folder / name
     child = subprocess.Popen(
-        [sys.executable, "-m", "tests.sinks.feeder", str(target), "160", "96", str(CHUNKS)],
+        [sys.executable, "-m", "tests.support.sink_feeder", str(target), "160", "96", str(CHUNKS)],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -5,11 +5,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from lingbot_cli.lettering import lettering
+from lingbot_cli.fonts import lettering
 from lingbot_cli.sinks.base import FilmInfo
 from lingbot_cli.sinks.null import NullSink
+from lingbot_cli.sinks.output_paths import copy_name
 from lingbot_cli.sinks.overlay import Caption, OverlaySink, layer
-from lingbot_cli.sinks.place import copy_name
 
 
 class Kept(NullSink):

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lingbot_cli.camera.path import Stance
+from lingbot_cli.camera.pose import Stance
 from lingbot_cli.timeline.compile import compile_track
 from lingbot_cli.timeline.controls import controls
 from lingbot_cli.timeline.moves import as_moves, parse_moves
 from lingbot_cli.timeline.schedule import schedule
-from tests.camera.reference import KEYS, TRAJECTORIES, recorded
-from tests.timeline.said import track
+from tests.support.camera_reference import KEYS, TRAJECTORIES, recorded
+from tests.support.timelines import track
 
 EASES = ("linear", "in", "out", "in-out")
 

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
+from lingbot_cli.timeline.diagnostics import Problems, Source
 from lingbot_cli.timeline.load import MAX_BYTES, read
 from lingbot_cli.timeline.schedule import attempt
-from lingbot_cli.timeline.source import Problems, Source
 
 FULL = MAX_BYTES - 100
 HOSTILE = {

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from lingbot_cli.timeline.compile import compile_track
 from lingbot_cli.timeline.controls import controls
+from lingbot_cli.timeline.diagnostics import Source, TimelineError
 from lingbot_cli.timeline.live import Effect, LiveTimeline
 from lingbot_cli.timeline.load import read
 from lingbot_cli.timeline.schedule import schedule
-from lingbot_cli.timeline.source import Source, TimelineError
 from lingbot_cli.timeline.times import parse_time
 
 
@@ -49,7 +49,7 @@ def play(live, script, chunks):
 def folder(tmp_path):
     from PIL import Image
 
-    from tests.camera.reference import recorded
+    from tests.support.camera_reference import recorded
 
     Image.new("RGB", (16, 16)).save(tmp_path / "b.png")
     np.save(tmp_path / "path.npy", recorded()["traj_03_source_c2w"][:30])

@@ -3,9 +3,9 @@
 import pytest
 
 from lingbot_cli.errors import UsageError
+from lingbot_cli.timeline.diagnostics import TimelineError
 from lingbot_cli.timeline.load import MAX_BYTES, load
-from lingbot_cli.timeline.source import TimelineError
-from tests.timeline.said import good, wrong
+from tests.support.timelines import good, wrong
 
 YAML = """\
 timeline: 1

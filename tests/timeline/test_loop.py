@@ -5,10 +5,10 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from lingbot_cli.camera.path import Stance
+from lingbot_cli.camera.pose import Stance
 from lingbot_cli.timeline.loop import loop
 from lingbot_cli.timeline.times import parse_time
-from tests.timeline.said import scheduled
+from tests.support.timelines import scheduled
 
 TURN = "prompt: a gate\nevents: [{turn: {yaw: 90}, for: 20f}, {prompt: rain}, {keys: w, for: 10f}]"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lingbot_cli.timeline.diagnostics import Source
 from lingbot_cli.timeline.load import read
 from lingbot_cli.timeline.schedule import attempt
-from lingbot_cli.timeline.source import Source
-from tests.command import lingbot
+from tests.support.command import lingbot
 
 LETTERS = "wasdijklqe"
 PLACE = re.compile(r":[1-9]\d*:[1-9]\d*: .+; .+")

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from lingbot_cli.camera.relative import clip_scale
+from lingbot_cli.camera.relative_pose import clip_scale
 from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.controls import controls
 from lingbot_cli.timeline.poses_dir import read_poses, write_poses
-from tests.camera.reference import recorded
-from tests.timeline.said import track
+from tests.support.camera_reference import recorded
+from tests.support.timelines import track
 
 
 def test_a_film_comes_back_from_its_folder(tmp_path):

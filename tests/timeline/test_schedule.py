@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from lingbot_cli.timeline.times import parse_time
-from tests.timeline.said import good, scheduled, wrong
+from tests.support.timelines import good, scheduled, wrong
 
 
 def spans(text, **options):

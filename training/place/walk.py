@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lingbot_cli.camera.keys import SPEED, TURN_RATE, motion
-from lingbot_cli.camera.path import Stance, poses_of
+from lingbot_cli.camera.pose import Stance, poses_of
 from training.place.scene import EYE, REACH
 
 _KEYS = {

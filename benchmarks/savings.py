@@ -1,0 +1,159 @@
+"""What each saving over the published algorithm's shape brings, measured with our own modules.
+
+The published shape: the whole clip is encoded at once, each of a chunk's five forwards recomputes what the
+camera and the prompt give, the fifth runs to its end, and the whole clip is decoded at once. Then one saving
+after the other is turned on. All give the same latents.
+
+    python -m benchmarks.savings --size 112x64 --chunks 12
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lingbot_cli.model import session as sessions
+from lingbot_cli.model.image_conditioning import Condition
+from lingbot_cli.model.loading.load import load_world
+from lingbot_cli.model.session import Session
+from lingbot_cli.model.transformer import Transformer
+from lingbot_cli.model.vae_layers import Carry
+from lingbot_cli.model.world_model import World
+from tests.support.reference import walk
+
+
+@dataclass(frozen=True)
+class Savings:
+    """Which savings are on; all off is the published shape."""
+
+    bounded_encode: bool = False
+    text_once: bool = False
+    camera_once: bool = False
+    short_commit: bool = False
+    streamed_decode: bool = False
+
+
+STEPS = [
+    ("published shape", Savings()),
+    ("+ encode only what the image reaches", Savings(True)),
+    ("+ text keys and values once a prompt", Savings(True, True)),
+    ("+ camera scale and shift once a chunk", Savings(True, True, True)),
+    ("+ commit stops at the last keys and values", Savings(True, True, True, True)),
+    ("+ decode as a stream", Savings(True, True, True, True, True)),
+]
+
+
+class Wasteful:
+    """A transformer that does again at every forward what the savings that are off would keep."""
+
+    def __init__(self, transformer: Transformer, on: Savings) -> None:
+        self._transformer = transformer
+        self._on = on
+        self._rays = torch.empty(0)
+        self._context = torch.empty(0)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transformer, name)
+
+    def camera(self, rays: Tensor, *rest: Any) -> Any:
+        self._rays = rays
+        return self._transformer.camera(rays, *rest)
+
+    def text(self, context: Tensor) -> Any:
+        self._context = context
+        return self._transformer.text(context)
+
+    def __call__(
+        self,
+        latents: Tensor,
+        condition: Tensor,
+        t: Tensor,
+        camera: Any,
+        text: Any,
+        *rest: Any,
+        flow: bool,
+        **more: Any,
+    ) -> Tensor | None:
+        camera = camera if self._on.camera_once else self._transformer.camera(self._rays)
+        text = text if self._on.text_once else self._transformer.text(self._context)
+        full = flow or not self._on.short_commit
+        made = self._transformer(latents, condition, t, camera, text, *rest, flow=full, **more)
+        return made if flow else None
+
+
+class WholeCondition(Condition):
+    """A condition that encodes every frame of the film at the first call."""
+
+    frames = 0
+
+    def next(self, frames: int) -> Tensor:
+        if self._made == 0:
+            self._constant_from = self.frames
+            self._all = super().next(self.frames)
+            self._made = 0
+        start, self._made = self._made, self._made + frames
+        return self._all[:, :, start : self._made]
+
+
+@contextmanager
+def encoding(on: Savings, latents: int) -> Iterator[None]:
+    """Let sessions encode the whole film at once while the block runs, unless that saving is on."""
+    WholeCondition.frames = latents
+    before = sessions.Condition
+    sessions.Condition = before if on.bounded_encode else WholeCondition
+    try:
+        yield
+    finally:
+        sessions.Condition = before
+
+
+@torch.inference_mode()
+def film(world: World, on: Savings, height: int, width: int, chunks: int) -> tuple[Tensor, Tensor]:
+    """Latents and video of a walk, made with the savings that are on."""
+    controls = walk(chunks, world.preset.chunk)
+    wasteful = replace(world, transformer=cast(Transformer, Wasteful(world.transformer, on)))
+    slope = np.linspace(0, 255, height * width * 3, dtype=np.uint8).reshape(height, width, 3)
+    with encoding(on, chunks * world.preset.chunk):
+        living = Session(wasteful, slope, height=height, width=width)
+        latents = [living.denoise(control) for control in controls]
+    whole = torch.cat(latents, dim=1)
+    if not on.streamed_decode:
+        return whole, world.vae.decode(whole[None])[0]
+    carry = Carry()
+    return whole, torch.cat([world.vae.decode(part[None], carry)[0] for part in latents], dim=1)
+
+
+def main() -> None:
+    """Print the table as Markdown: seconds of CPU time (noisy machines: compare within one run only)."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--size", default="112x64")
+    parser.add_argument("--chunks", type=int, default=12)
+    parser.add_argument("--model")
+    given = parser.parse_args()
+    width, height = map(int, given.size.split("x"))
+    world = load_world(given.model, prompts=("a courtyard",))
+    film(world, STEPS[-1][1], height, width, 2)
+    print(
+        f"| {world.preset.name}, {given.size}, {given.chunks} chunks | CPU seconds | of the first |\n|---|---:|---:|"
+    )
+    first = 0.0
+    for name, on in STEPS:
+        began = time.process_time()
+        film(world, on, height, width, given.chunks)
+        took = time.process_time() - began
+        first = first or took
+        print(f"| {name} | {took:.2f} | {took / first:.0%} |", flush=True)
+
+
+assert [sum(getattr(on, field.name) for field in fields(on)) for _, on in STEPS] == list(range(len(STEPS)))
+
+if __name__ == "__main__":
+    main()

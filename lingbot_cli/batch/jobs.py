@@ -1,0 +1,153 @@
+"""A jobs file: which films are to be made, read as strictly as a timeline."""
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainValidator
+from pydantic_core import PydanticCustomError
+
+from lingbot_cli.timeline.diagnostics import Item, Place, Problem, Problems, Source
+from lingbot_cli.timeline.jsonl_reader import Line, read_line
+from lingbot_cli.timeline.schema import Strict, Text, TimeField
+from lingbot_cli.timeline.validate import validated
+from lingbot_cli.timeline.yaml_reader import Reader
+
+MAX_SEEDS = 10_000
+_RANGE = re.compile(r"(\d{1,19})\.\.(\d{1,19})", re.ASCII)
+
+
+def _seeds(value: object) -> tuple[int, ...]:
+    """`1..8`, both ends included, or a list of seeds."""
+    if isinstance(value, str) and (found := _RANGE.fullmatch(value.strip())):
+        first, last = int(found[1]), int(found[2])
+        if 0 <= last - first < MAX_SEEDS and last < 2**63:
+            return tuple(range(first, last + 1))
+    whole = isinstance(value, list) and all(type(each) is int and 0 <= each < 2**63 for each in value)
+    if isinstance(value, list) and whole and 0 < len(set(value)) == len(value) <= MAX_SEEDS:
+        return tuple(value)
+    raise PydanticCustomError(
+        "timeline", "not seeds; expected a range such as 1..8 or a list of different numbers"
+    )
+
+
+class Job(Strict):
+    """One line of work: the flags of `lingbot render` by name; `prompts` and `seeds` make several films of it."""
+
+    image: Text | None = None
+    timeline: Text | None = None
+    moves: Text | None = None
+    poses: Text | None = None
+    prompt: Text | None = None
+    prompts: Annotated[list[Text], Field(min_length=1, max_length=1000)] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    seeds: Annotated[tuple[int, ...], PlainValidator(_seeds)] | None = None
+    output: Text | None = None
+    size: Text | None = None
+    fps: Annotated[int, Field(ge=1, le=120)] | None = None
+    duration: TimeField | None = None
+    scale: Literal["fixed", "clip"] | None = None
+    model: Text | None = None
+    assets: Text | None = None
+    precision: Literal["float32", "bfloat16", "float16"] | None = None
+    window: int | None = None
+    fast: bool = False
+    linears: Literal["exact", "fp8"] | None = None
+    attention: Literal["exact", "int8"] | None = None
+    tiny_decoder: Text | None = None
+    quality: Literal["web", "master", "draft"] = "web"
+    codec: Text | None = None
+    crf: Annotated[int, Field(ge=0, le=100)] | None = None
+    note: str | None = None
+
+
+# Of each of these a job says one; saying it replaces what the defaults say of the others.
+EITHER = (("timeline", "moves", "poses"), ("prompt", "prompts"), ("seed", "seeds"))
+
+
+def read_jobs(source: Source, problems: Problems) -> list[tuple[Job, Item]]:
+    """The jobs of a YAML or JSONL text with the defaults worked in, and everything wrong added to `problems`."""
+    yaml = source.name.lower().endswith((".yaml", ".yml"))
+    defaults, items = (_read_yaml if yaml else _read_jsonl)(source, problems)
+    jobs = []
+    for raw, item in items:
+        if not isinstance(raw, dict):
+            problems.append(Problem(item.place(), "not a job; expected a mapping such as {image: a.png}"))
+            continue
+        job = validated(Job, _with_defaults(raw, defaults), item, problems)
+        if job is not None:
+            for lack in _lacks(job, item):
+                problems.append(lack)
+            jobs.append((job, item))
+    if not items and not problems:
+        problems.append(Problem(Place(), "no jobs; expected `jobs:` and lines beginning with `- `"))
+    return jobs
+
+
+def _with_defaults(raw: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    replaced = {name for group in EITHER if any(each in raw for each in group) for name in group}
+    return {name: value for name, value in defaults.items() if name not in replaced} | raw
+
+
+def _lacks(job: Job, item: Item) -> Iterator[Problem]:
+    if job.image is None:
+        yield Problem(item.place(), "no image; expected `image:` here or in the defaults")
+    for group in EITHER:
+        said = [name for name in group if getattr(job, name) is not None]
+        if len(said) > 1:
+            yield Problem(
+                item.place((said[1],), key=True), f"both `{said[0]}` and `{said[1]}`; expected one of them"
+            )
+    if not any(getattr(job, name) for name in EITHER[0]):
+        yield Problem(item.place(), "no camera; expected one of timeline, moves, poses")
+
+
+Read = tuple[dict[str, Any], list[tuple[Any, Item]]]
+
+
+def _read_yaml(source: Source, problems: Problems) -> Read:
+    root = Reader(source.text, problems).root
+    if root is None:
+        return {}, []
+    jobs, defaults = root, {}
+    if isinstance(root.value, dict):
+        for name, (label, node) in root.parts.items():
+            if name == "defaults" and not node.broken:
+                defaults = _defaults(node.value, node, problems)
+            elif name == "jobs":
+                jobs = node
+            elif name != "defaults":
+                problems.append(
+                    Problem(label.place(), f"unknown key '{name[:40]}'; expected defaults or jobs")
+                )
+    if isinstance(jobs.value, list):
+        return defaults, [(node.value, node) for node in jobs.parts if not node.broken]
+    if not problems:
+        message = "no list of jobs; expected `jobs:` and lines beginning with `- `"
+        problems.append(Problem(jobs.place(), message))
+    return {}, []
+
+
+def _read_jsonl(source: Source, problems: Problems) -> Read:
+    defaults: dict[str, Any] = {}
+    items: list[tuple[Any, Item]] = []
+    for number, text in enumerate(source.text.split("\n"), 1):
+        if not text.strip():
+            continue
+        value, wrong = read_line(number, text)
+        for problem in wrong:
+            problems.append(problem)
+        line = Line(number, text)
+        if isinstance(value, dict) and "defaults" in value and not items:
+            if len(value) > 1:
+                problems.append(
+                    Problem(line.place(), "more than defaults on their line; expected them alone")
+                )
+            defaults = _defaults(value["defaults"], line, problems)
+        elif not wrong:
+            items.append((value, line))
+    return defaults, items
+
+
+def _defaults(raw: Any, item: Item, problems: Problems) -> dict[str, Any]:
+    return raw if validated(Job, raw, item, problems) is not None else {}

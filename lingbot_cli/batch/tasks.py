@@ -1,0 +1,173 @@
+"""Jobs become tasks: one for each film, each with a name of its own in the output folder."""
+
+import contextlib
+import re
+import string
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path, PurePosixPath
+
+from lingbot_cli.batch.jobs import Job, read_jobs
+from lingbot_cli.errors import UsageError
+from lingbot_cli.image import parse_size
+from lingbot_cli.remote.client import Elsewhere
+from lingbot_cli.render.request import Request
+from lingbot_cli.runtime.model_options import Settings
+from lingbot_cli.sinks.factory import OutputOptions
+from lingbot_cli.sinks.formats import codec_of, format_of
+from lingbot_cli.timeline.diagnostics import Enough, Item, Problem, Problems, Source, TimelineError
+from lingbot_cli.timeline.resolve import Flags
+
+MAX_FILMS = 10_000
+FIELDS = ("image", "timeline", "prompt", "seed", "job")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One film to be made: `name` is its path below the output folder."""
+
+    name: str
+    request: Request
+    options: OutputOptions
+
+    def placed(self, elsewhere: Elsewhere | None, *, fast: bool) -> "Task":
+        """The same film made by an engine, or with every lever of fast mode that its job does not rule out."""
+        settings = self.request.settings
+        settings = replace(settings, fast=settings.fast or fast)
+        return replace(self, request=replace(self.request, elsewhere=elsewhere, settings=settings))
+
+
+def read_tasks(source: Source, *, allow_outside: bool = False, overwrite: bool = False) -> list[Task]:
+    """Every film of a jobs file; TimelineError with everything that is wrong in it."""
+    problems = Problems()
+    tasks: list[Task] = []
+    with contextlib.suppress(Enough):
+        lines: dict[str, int] = {}  # where each film was named first
+        for number, (job, item) in enumerate(read_jobs(source, problems), 1):
+            files = {key: _file(source, job, key, item, allow_outside, problems) for key in _FILES}
+            unfit = list(_unfit(job, item))
+            for problem in unfit:
+                problems.append(problem)
+            if not unfit:
+                flags = Flags(None, job.fps, job.duration, job.scale, allow_outside)
+                for task in _films(job, number, files, flags, overwrite=overwrite):
+                    if wrong := _bad_name(task.name, job, lines):
+                        problems.append(Problem(item.place(("output",)), wrong))
+                        break
+                    lines[task.name] = item.place().line
+                    tasks.append(task)
+            if len(tasks) > MAX_FILMS:
+                problems.append(Problem(item.place(), f"too many films; expected at most {MAX_FILMS} a file"))
+                break
+    if problems:
+        raise TimelineError(source, problems)
+    return tasks
+
+
+def _films(
+    job: Job, number: int, files: dict[str, str | None], flags: Flags, *, overwrite: bool
+) -> Iterator[Task]:
+    """A task for every prompt and every seed of a job."""
+    options = OutputOptions(job.quality, job.codec, job.crf, None, overwrite)
+    for prompt, seed in product(job.prompts or (job.prompt,), job.seeds or (job.seed,)):
+        request = Request(
+            image=Path(files["image"] or ""),
+            timeline=files["timeline"],
+            moves=job.moves,
+            poses=files["poses"],
+            flags=replace(flags, prompt=prompt),
+            size=job.size,
+            seed=seed,
+            model=job.model,
+            assets=None if job.assets is None else Path(job.assets),
+            precision=job.precision,
+            settings=Settings(
+                window=job.window,
+                linears=job.linears,
+                attention=job.attention,
+                tiny_decoder=files["tiny_decoder"],
+                fast=job.fast,
+            ),
+        )
+        yield Task(_name(job, number, prompt, seed), request, options)
+
+
+_FILES = {
+    "image": Path.is_file,
+    "timeline": Path.is_file,
+    "poses": Path.is_dir,
+    "tiny_decoder": Path.is_file,
+}
+
+
+def _file(
+    source: Source, job: Job, key: str, item: Item, allow_outside: bool, problems: Problems
+) -> str | None:
+    """The path a job names, found from the jobs file's folder; what is wrong with it is added to `problems`."""
+    name = getattr(job, key)
+    if name is None:
+        return None
+    path = source.folder / name
+    message = None
+    if not allow_outside and not path.resolve().is_relative_to(source.folder.resolve()):
+        message = f"{name} lies outside the jobs file's folder; expected a file under it, or --allow-outside"
+    elif not _FILES[key](path):
+        message = f"{name} does not exist; expected it under {source.folder}"
+    if message is not None:
+        problems.append(Problem(item.place((key,)), message))
+    return str(path)
+
+
+def _unfit(job: Job, item: Item) -> Iterator[Problem]:
+    """What a job's size and output say wrong."""
+    if job.size is not None:
+        try:
+            parse_size(job.size)
+        except UsageError as wrong:
+            yield Problem(item.place(("size",)), f"{wrong}; expected {wrong.hint}".removeprefix("--size "))
+    try:
+        fields = [field for _, field, _, _ in string.Formatter().parse(job.output or "") if field is not None]
+    except ValueError as wrong:
+        yield Problem(item.place(("output",)), f"{wrong}; expected a name such as {{image}}-{{seed}}.mp4")
+        return
+    known = [field for field in FIELDS if field != "seed" or job.seed is not None or job.seeds]
+    for field in fields:
+        if field not in known:
+            message = f"unknown field {{{field[:40]}}}; expected one of {', '.join(f'{{{each}}}' for each in known)}"
+            yield Problem(item.place(("output",)), message)
+            return
+    try:
+        codec_of(format_of(job.output or "film.mp4"), job.quality, job.codec)
+    except UsageError as wrong:
+        key = "codec" if job.codec else "output"
+        yield Problem(item.place((key,)), f"{wrong}; expected to {wrong.hint}")
+
+
+def _name(job: Job, number: int, prompt: str | None, seed: int | None) -> str:
+    template = job.output
+    if template is None:
+        template = "{image}" + "-{prompt}" * bool(job.prompts) + "-{seed}" * (seed is not None) + ".mp4"
+    return template.format(
+        image=Path(job.image or "").stem,
+        timeline=Path(job.timeline or job.poses or "moves").stem,
+        prompt=slug(prompt or ""),
+        seed=seed,
+        job=number,
+    )
+
+
+def _bad_name(name: str, job: Job, named: dict[str, int]) -> str | None:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or path.parts[:1] == (".lingbot",) or name == "null:":
+        return f"{name} would lie outside the output folder; expected a name below it"
+    if name in named:
+        several = [key for key in ("prompt", "seed") if getattr(job, f"{key}s")]
+        fields = " and ".join(f"{{{key}}}" for key in several) or "another name"
+        return f"{name} is the output of line {named[name]} too; expected {fields} in it"
+    return None
+
+
+def slug(text: str) -> str:
+    """A text as part of a file name: its letters and digits, at most 40 of them."""
+    return re.sub(r"[^\w]+", "-", text.lower()).strip("-_")[:40].rstrip("-_") or "none"

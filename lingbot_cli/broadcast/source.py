@@ -1,0 +1,158 @@
+"""What is to be streamed: a film, a film again and again, or a world that listens."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lingbot_cli.camera.relative_pose import FIXED_SCALE
+from lingbot_cli.checkpoints.checkpoint import Checkpoint
+from lingbot_cli.control import Control
+from lingbot_cli.errors import UsageError
+from lingbot_cli.image import fitting_size, framed, parse_size, read_image
+from lingbot_cli.render.request import (
+    DEFAULT_SEED,
+    UNTRAINED,
+    Described,
+    Request,
+    on_this_machine,
+    prepare,
+    run_lines,
+    settled,
+)
+from lingbot_cli.timeline.live import LiveTimeline
+from lingbot_cli.timeline.load import load
+from lingbot_cli.timeline.loop import loop
+from lingbot_cli.timeline.moves import parse_moves
+from lingbot_cli.timeline.schedule import nearest, schedule
+from lingbot_cli.timeline.schema import Header
+
+
+@dataclass(frozen=True)
+class Show:
+    """A stream ready to be made; `frames` and `chunks` are None when nobody knows how many there will be."""
+
+    request: Request
+    checkpoint: Described
+    image: np.ndarray
+    height: int
+    width: int
+    fps: int
+    seed: int
+    scale: float
+    controls: Iterable[Control]
+    prompts: tuple[str, ...] = ()
+    frames: int | None = None
+    chunks: int | None = None
+
+    @property
+    def here(self) -> Checkpoint:
+        """The checkpoint on this machine; TypeError for a model that runs elsewhere."""
+        return on_this_machine(self.checkpoint)
+
+    def picture(self, cut: Path | None) -> np.ndarray:
+        """The first image of a scene, [H, W, 3] uint8."""
+        return self.image if cut is None else framed(read_image(cut), self.height, self.width)
+
+    def facts(self) -> dict[str, object]:
+        """The plan as `--json` prints it."""
+        return {
+            "width": self.width,
+            "height": self.height,
+            "frames": self.frames,
+            "fps": self.fps,
+            "chunks": self.chunks,
+            "seed": self.seed,
+            "model": self.checkpoint.preset.name,
+            "licence": self.checkpoint.preset.licence,
+            "levers": self.request.settings.levers(),
+        }
+
+    def summary(self) -> str:
+        """The stream in one line, how its world is run where that is not as usual, and what its world is not."""
+        length = "until it is stopped" if self.frames is None else f"{self.frames / self.fps:.1f} s"
+        preset = self.checkpoint.preset
+        line = (
+            f"{self.width}x{self.height} · {length} at {self.fps} fps · seed {self.seed} · "
+            f"{preset.name} ({preset.licence})"
+        )
+        settings = self.request.settings
+        unusual = self.checkpoint.differences or settings.levers() or settings.said
+        run = run_lines(self.checkpoint, settings) if unusual else []
+        return "\n".join([line, *run, *([] if self.checkpoint.trained else [UNTRAINED])])
+
+
+def film_show(request: Request) -> Show:
+    """A film, once; UsageError with all that is wrong in its timeline."""
+    film = prepare(request)
+    return Show(
+        film.request,
+        film.checkpoint,
+        film.images[None],
+        film.plan.height,
+        film.plan.width,
+        film.plan.fps,
+        film.plan.seed,
+        film.plan.scale,
+        film.controls,
+        film.prompts,
+        film.plan.frames,
+        len(film.controls),
+    )
+
+
+def loop_show(request: Request) -> Show:
+    """A film that begins again when it is over, until the request's duration if it has one."""
+    if request.poses is not None or request.flags.scale == "clip":
+        raise UsageError(
+            "--loop goes with --timeline or --moves, in the fixed scale", hint="leave the other out"
+        )
+    duration = request.flags.duration
+    once = film_show(replace(request, flags=replace(request.flags, duration=None)))
+    flags = request.flags
+    said = parse_moves(request.moves) if request.moves is not None else load(request.timeline or "-")
+    timed = schedule(said, once.checkpoint.preset.chunk, fps=flags.fps, allow_outside=flags.allow_outside)
+    frames = None if duration is None else nearest(timed.grid.moment(duration))
+    return replace(
+        once, controls=loop(timed, prompt=flags.prompt, duration=duration), frames=frames, chunks=None
+    )
+
+
+def live_show(request: Request, header: Mapping[str, Any], *, remember: bool) -> tuple[Show, LiveTimeline]:
+    """A world that goes where it is told while it runs; `header` as plain values."""
+    request, checkpoint = settled(request)
+    flags = request.flags
+    live = LiveTimeline(
+        checkpoint.preset.chunk,
+        header,
+        prompt=flags.prompt,
+        fps=flags.fps,
+        duration=flags.duration,
+        folder=Path.cwd(),
+        allow_outside=flags.allow_outside,
+        remember=remember,
+    )
+    image = read_image(request.image)
+    height, width = _size(request, live.header, image, checkpoint.preset.area)
+    seed = next(seed for seed in (request.seed, live.header.seed, DEFAULT_SEED) if seed is not None)
+    prompts = (flags.prompt or live.header.prompt or "",)
+    show = Show(
+        request,
+        checkpoint,
+        framed(image, height, width),
+        height,
+        width,
+        live.grid.fps,
+        seed,
+        FIXED_SCALE,
+        live,
+        prompts,
+    )
+    return show, live
+
+
+def _size(request: Request, header: Header, image: np.ndarray, area: int) -> tuple[int, int]:
+    asked = request.size or header.size
+    return parse_size(asked) if asked is not None else fitting_size(image.shape[0], image.shape[1], area)

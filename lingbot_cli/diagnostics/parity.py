@@ -1,0 +1,210 @@
+"""Replay a recorded case through a session and measure how far each tensor is from the recording."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from lingbot_cli.camera.interpolate import resample
+from lingbot_cli.camera.relative_pose import clip_scale
+from lingbot_cli.control import Control
+from lingbot_cli.errors import UsageError
+from lingbot_cli.model.sampler import schedule
+from lingbot_cli.model.session import Session
+from lingbot_cli.model.transformer import Transformer, TransformerConfig
+from lingbot_cli.model.vae import VAE, VAEConfig
+from lingbot_cli.model.vae_layers import Carry
+from lingbot_cli.model.world_model import World
+from lingbot_cli.presets import Preset
+
+# Largest absolute errors in float32; flows and latents gather rounding over layers and chunks.
+TOLERANCES = {
+    "timesteps": 0.0,
+    "sigmas": 1e-6,
+    "renoise_sigmas": 1e-6,
+    "condition": 1e-5,
+    "plucker": 1e-5,
+    "flow_first_chunk": 1e-4,
+    "flow_last_chunk": 1e-4,
+    "latents": 3e-4,
+    "video": 1e-3,
+}
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """The largest absolute error of one tensor and what is allowed; a NaN or a wrong shape never passes."""
+
+    name: str
+    error: float
+    tolerance: float
+
+    @property
+    def holds(self) -> bool:
+        return self.error <= self.tolerance
+
+
+class Recorder:
+    """A transformer that also keeps what it was given and what it answered, commit passes included."""
+
+    def __init__(self, transformer: Transformer) -> None:
+        self._transformer = transformer
+        self.rays: list[Tensor] = []
+        self.conditions: list[Tensor] = []
+        self.flows: list[Tensor] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transformer, name)
+
+    def camera(self, rays: Tensor, *rest: Any) -> Any:
+        self.rays.append(rays)
+        self.flows.clear()
+        return self._transformer.camera(rays, *rest)
+
+    def __call__(
+        self, latents: Tensor, condition: Tensor, *rest: Any, flow: bool = True, **more: Any
+    ) -> Tensor | None:
+        answer = self._transformer(latents, condition, *rest, **more)
+        self.flows.append(answer[0])
+        if not flow:
+            self.conditions.append(condition)
+        return answer if flow else None
+
+
+@dataclass(frozen=True)
+class RecordedText:
+    """Stands for the text encoder: the case holds the rows its prompt became."""
+
+    context: Tensor
+
+    def encode(self, prompt: str) -> Tensor:  # noqa: ARG002 - the case has one prompt only
+        return self.context
+
+
+@torch.inference_mode()
+def replay(case: Path, weights: Path, device: torch.device, dtype: torch.dtype) -> list[Deviation]:
+    """Run the case in `case`/case.json with weights from `weights` and compare every recorded tensor."""
+    settings = _read_settings(case)
+    expected = _read_tensors(case / "expected.safetensors")
+    try:
+        expected["renoise_sigmas"] = torch.tensor(settings["renoise_sigmas"], dtype=torch.float64)
+        world = _world(settings, weights, expected["context"], device, dtype)
+        made = _run(settings, expected, world)
+        return [_deviation(name, made[name], expected) for name in TOLERANCES]
+    except KeyError as missing:
+        raise UsageError(f"{case}: the case lacks {missing}") from missing
+
+
+def _run(settings: dict[str, Any], expected: dict[str, Tensor], world: World) -> dict[str, Tensor]:
+    chunk = settings["chunk_size"]
+    frames = expected["latents"].shape[1]
+    recorder = Recorder(world.transformer)
+    poses = resample(expected["poses"].numpy(), frames)
+    intrinsics = np.resize(expected["intrinsics"].numpy(), (frames, 4))
+    actions = expected.get("wasd", torch.zeros(4 * frames, 4)).numpy()[::4][:frames]
+
+    def noise(index: int, step: int, shape: tuple[int, ...]) -> Tensor:  # noqa: ARG001 - recorded shapes rule
+        if step == 0:
+            return expected["noise_init"][:, index * chunk : (index + 1) * chunk]
+        return expected["noise_renoise"][index * (len(settings["timestep_indices"]) - 1) + step - 1]
+
+    session = Session(
+        World(world.preset, cast(Transformer, recorder), world.vae, world.text, world.device),
+        expected["image_rgb"].numpy(),
+        height=settings["height"],
+        width=settings["width"],
+        scale=clip_scale(poses),
+        noise=noise,
+        max_attention_tokens=settings.get("max_attention_tokens"),
+    )
+    carry, latents, video, flows = Carry(), [], [], []
+    for start in range(0, frames, chunk):
+        span = slice(start, start + chunk)
+        control = Control(poses[span], intrinsics[span], actions[span], prompt="recorded", frames=4 * chunk)
+        latents.append(session.denoise(control).cpu())
+        flows.append(torch.stack(recorder.flows).cpu())
+        video.append(world.vae.decode(latents[-1][None].to(world.device), carry)[0].float().cpu())
+    steps = schedule(world.preset.steps, world.preset.shift)
+    return {
+        "timesteps": torch.tensor(steps.timesteps),
+        "sigmas": torch.tensor(steps.sigmas, dtype=torch.float64),
+        "renoise_sigmas": torch.tensor(steps.renoise_sigmas, dtype=torch.float64),
+        "condition": torch.cat(recorder.conditions, dim=2)[0],
+        "plucker": torch.cat(recorder.rays, dim=2)[0],
+        "flow_first_chunk": flows[0],
+        "flow_last_chunk": flows[-1],
+        "latents": torch.cat(latents, dim=1),
+        "video": torch.cat(video, dim=1),
+    }
+
+
+def _deviation(name: str, made: Tensor, expected: dict[str, Tensor]) -> Deviation:
+    target = expected[name]
+    if target.shape != made.shape:
+        return Deviation(name, float("inf"), TOLERANCES[name])
+    error = (made.cpu().double() - target.double()).abs().max().item()
+    return Deviation(name, error, TOLERANCES[name])
+
+
+def _world(
+    settings: dict[str, Any], weights: Path, context: Tensor, device: torch.device, dtype: torch.dtype
+) -> World:
+    told, vae_told = settings["config"], settings["vae_config"]
+    preset = Preset(
+        name="recorded",
+        dim=told["dim"],
+        heads=told["num_heads"],
+        layers=told["num_layers"],
+        ffn=told["ffn_dim"],
+        chunk=settings["chunk_size"],
+        window=told["local_attn_size"],
+        sink=told["sink_size"],
+        steps=tuple(settings["timestep_indices"]),
+        shift=settings["shift"],
+        licence="",
+        control=told["control_type"],
+        text_dim=told["text_dim"],
+        text_len=told["text_len"],
+        freq_dim=told["freq_dim"],
+    )
+    transformer = Transformer(TransformerConfig.of(preset))
+    vae = VAE(
+        VAEConfig(
+            dim=vae_told["dim"],
+            z_dim=vae_told["z_dim"],
+            dim_mult=tuple(vae_told["dim_mult"]),
+            num_res_blocks=vae_told["num_res_blocks"],
+            temporal_downsample=tuple(vae_told["temporal_downsample"]),
+        )
+    )
+    for module, path in ((transformer, settings["transformer"]), (vae, settings["vae"])):
+        try:
+            module.load_state_dict(_read_tensors(weights / path))
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise UsageError(f"{weights / path}: the weights do not fit the case: {reason}") from error
+        module.eval().requires_grad_(False)
+    return World(preset, transformer.to(device, dtype), vae.to(device), RecordedText(context), device)
+
+
+def _read_settings(case: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads((case / "case.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{case / 'case.json'}: not a readable case: {error}") from error
+    if not isinstance(settings, dict):
+        raise UsageError(f"{case / 'case.json'}: expected a JSON object")
+    return settings
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UsageError(f"{path}: not a readable safetensors file: {error}") from error

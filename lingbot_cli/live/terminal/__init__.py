@@ -1,1 +1,0 @@
-"""A world in a terminal: pictures out of characters or pixels, keys, and the terminal given back."""

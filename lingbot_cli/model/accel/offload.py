@@ -1,0 +1,76 @@
+"""A transformer larger than its device: blocks wait in host memory and pass through two places on the device."""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from lingbot_cli.model.transformer import Transformer
+
+
+class StreamedBlocks(nn.ModuleList):
+    """Blocks that are on the device while they are iterated over: one runs, the next arrives.
+
+    Every use of a transformer's blocks is a loop over them, so nothing else need know.
+    """
+
+    def __init__(self, blocks: nn.ModuleList, device: torch.device) -> None:
+        super().__init__(blocks)
+        self._cuda = device.type == "cuda"
+        self._host = [
+            {name: self._hosted(p.data) for name, p in block.named_parameters()} for block in blocks
+        ]
+        self._places = [
+            {name: torch.empty_like(tensor, device=device) for name, tensor in self._host[0].items()}
+            for _ in range(min(2, len(blocks)))
+        ]
+        self._holds: list[int | None] = [None] * len(self._places)
+        self._copies = torch.cuda.Stream(device) if self._cuda else None
+        self._arrived = [torch.cuda.Event() if self._cuda else None for _ in self._places]
+        self._left = [torch.cuda.Event() if self._cuda else None for _ in self._places]
+        for block, host in zip(blocks, self._host, strict=True):
+            _point(block, host)
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        for index, block in enumerate(super().__iter__()):
+            place = self._bring(index, avoid=None)
+            if (arrived := self._arrived[place]) is not None:
+                torch.cuda.current_stream().wait_event(arrived)
+            _point(block, self._places[place])
+            self._bring((index + 1) % len(self), avoid=place)
+            try:
+                yield block
+            finally:
+                if (left := self._left[place]) is not None:
+                    left.record(torch.cuda.current_stream())
+                _point(block, self._host[index])
+
+    def _bring(self, index: int, avoid: int | None) -> int:
+        """Have a block's weights on the device, or on their way there, in a place other than `avoid`."""
+        if index in self._holds:
+            return self._holds.index(index)
+        place = next(spot for spot in range(len(self._places)) if spot != avoid)
+        with torch.cuda.stream(self._copies) if self._cuda else nullcontext():
+            if self._copies is not None and (left := self._left[place]) is not None:
+                self._copies.wait_event(left)  # whoever computes with the old weights is done first
+            for name, tensor in self._places[place].items():
+                tensor.copy_(self._host[index][name], non_blocking=True)
+            if self._copies is not None and (arrived := self._arrived[place]) is not None:
+                arrived.record(self._copies)
+        self._holds[place] = index
+        return place
+
+    def _hosted(self, tensor: Tensor) -> Tensor:
+        """Page-locked, so that a copy to the GPU runs beside the computation."""
+        return tensor.cpu().pin_memory() if self._cuda else tensor.cpu()
+
+
+def offload(transformer: Transformer, device: torch.device) -> None:
+    """Let a transformer's blocks, which lie in host memory, stream through `device`."""
+    transformer.blocks = StreamedBlocks(transformer.blocks, device)
+
+
+def _point(block: nn.Module, tensors: dict[str, Tensor]) -> None:
+    for name, parameter in block.named_parameters():
+        parameter.data = tensors[name]

@@ -1,0 +1,110 @@
+"""Full-size worlds of random values, made on the device itself: as good as real ones for measuring speed."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from lingbot_cli.checkpoints.checkpoint import Checkpoint, find
+from lingbot_cli.errors import UsageError
+from lingbot_cli.model.accel.fp8 import FP8, SCALE, quantise
+from lingbot_cli.model.device import pick_device
+from lingbot_cli.model.loading.load import DECODER, attend_by, transformer_on_meta
+from lingbot_cli.model.loading.tiny import load_tiny_decoder
+from lingbot_cli.model.vae import VAE, VAEConfig
+from lingbot_cli.model.world_model import World
+from lingbot_cli.presets import PRESETS, Preset
+from lingbot_cli.runtime.model_options import Settings
+
+
+def random_checkpoint(model: str | None) -> Checkpoint:
+    """What stands for a preset's checkpoint when none is needed. Errors: UsageError for an unknown name."""
+    name = model or "built-in"
+    if name not in PRESETS:
+        raise UsageError(
+            f"--model {name}: random weights need a known shape", hint=f"one of {', '.join(PRESETS)}"
+        )
+    return Checkpoint(
+        layout=find(None),
+        preset=PRESETS[name],
+        differences=(),
+        trained=False,
+        stored="F32",
+        fp8=False,
+        identity="random weights",
+        text_identity="random weights",
+    )
+
+
+class RandomText:
+    """A prompt's rows [text_len, text_dim], the same for every prompt."""
+
+    def __init__(self, preset: Preset) -> None:
+        self._shape = (preset.text_len, preset.text_dim)
+
+    def encode(self, prompt: str) -> Tensor:  # noqa: ARG002 - what is said does not matter to speed
+        return torch.randn(self._shape, generator=torch.Generator().manual_seed(0))
+
+
+class Asking(Protocol):
+    """What a film asks for besides a model."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+
+class Shaped(Protocol):
+    """What asks for a world: a prepared film."""
+
+    @property
+    def here(self) -> Checkpoint: ...
+    @property
+    def request(self) -> Asking: ...
+
+
+def random_world(film: Shaped, *, device: str | None, precision: str | None) -> World:
+    """A world of the shape a film asks for, its weights drawn on the device in their final precision."""
+    preset, settings = film.here.preset, film.request.settings
+    where = pick_device(device)
+    on_cuda = where.type == "cuda"
+    decoder_dtype = torch.float16 if on_cuda else torch.float32
+    precision = precision or ("bfloat16" if on_cuda else "float32")
+    attend = attend_by(settings.attention, where, precision)
+    tiny = load_tiny_decoder(settings.tiny_decoder, where, decoder_dtype)
+    transformer = transformer_on_meta(preset, precision, settings.linears, where)
+    with torch.device("meta"):
+        vae = VAE(VAEConfig(dim=preset.vae_dim, num_res_blocks=preset.vae_blocks))
+        for part in DECODER:
+            vae.get_submodule(part.rstrip(".")).to(decoder_dtype)
+    _draw(transformer, where)
+    _draw(vae, where)
+    return World(
+        preset=preset,
+        transformer=transformer,
+        vae=vae,
+        text=RandomText(preset),
+        device=where,
+        identity="random weights",
+        trained=False,
+        attend=attend,
+        tiny=tiny,
+    )
+
+
+def _draw(module: nn.Module, device: torch.device) -> None:
+    """Give a module of the meta device values on a real one: norms one, the rest small."""
+    module.to_empty(device=device).eval().requires_grad_(False)
+    generator = torch.Generator(device).manual_seed(0)
+    own = dict(module.named_parameters())
+    for name, parameter in own.items():
+        if parameter.dtype == FP8:
+            drawn = torch.empty(parameter.shape, device=device).normal_(std=0.02, generator=generator)
+            bits, scale = quantise(drawn)
+            parameter.copy_(bits)
+            own[name + SCALE].copy_(scale)
+        elif name.endswith(SCALE):
+            continue  # it came with its matrix
+        elif name.endswith("gamma") or ("norm" in name and name.endswith("weight")):
+            parameter.fill_(1.0)
+        else:
+            parameter.normal_(std=0.02, generator=generator)

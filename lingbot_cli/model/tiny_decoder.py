@@ -1,0 +1,78 @@
+"""A tiny decoder for previews: the published `taew2_1` of Wan 2.1's latents (TAEHV), under its own names."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lingbot_cli.model.vae_layers import Carry
+
+WIDTHS = (256, 128, 64, 64)
+SURPLUS = 3
+"""A latent gives four frames, the first one too; Wan's first latent is a single frame, the last of its four."""
+
+
+class MemoryBlock(nn.Module):
+    """Three convolutions over a frame and the one before it, beside a shortcut; before the first are zeros."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        # Positions 1 and 3 hold what has no weights, so that names match the published ones.
+        first, second, third = (
+            _conv(2 * channels, channels),
+            _conv(channels, channels),
+            _conv(channels, channels),
+        )
+        self.conv = nn.ModuleList([first, nn.ReLU(), second, nn.ReLU(), third])
+
+    def forward(self, x: Tensor, before: Tensor) -> Tensor:
+        first, _, second, _, third = self.conv
+        y = F.relu(first(torch.cat([x, torch.cat([before, x[:-1]])], dim=1)))
+        return F.relu(third(F.relu(second(y))) + x)
+
+
+class Grow(nn.Module):
+    """A 1×1 convolution whose channels become `times` frames."""
+
+    def __init__(self, channels: int, times: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, times * channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x).reshape(-1, *x.shape[1:])
+
+
+class TinyDecoder(nn.Module):
+    """Latents to pixels without attention or 3D convolutions; it holds weights and nothing else."""
+
+    reach = 8
+    """How many latents back it sees: three blocks a latent each, three more, three half a latent each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Identity(), _conv(16, WIDTHS[0]), nn.ReLU()]
+        for width, narrower, times in zip(WIDTHS[:-1], WIDTHS[1:], (1, 2, 2), strict=True):
+            layers += [MemoryBlock(width) for _ in range(3)]
+            layers += [nn.Upsample(scale_factor=2.0), Grow(width, times), _conv(width, narrower, bias=False)]
+        self.decoder = nn.ModuleList([*layers, nn.ReLU(), _conv(WIDTHS[-1], 3)])
+
+    def decode(self, latents: Tensor, carry: Carry | None = None) -> Tensor:
+        """Normalised latents [1, 16, f, h, w] to video [1, 3, T, 8h, 8w] in −1…1, as `VAE.decode` streams it."""
+        x = latents[0].transpose(0, 1).to(next(self.parameters()))  # its device too
+        first = carry is None or not carry.started("tiny")
+        x = torch.tanh(x / 3) * 3  # values beyond the usual range are pressed together
+        for index, layer in enumerate(self.decoder):
+            if isinstance(layer, MemoryBlock):
+                held = None if carry is None else carry.frames.get(f"tiny.{index}")
+                if carry is not None:
+                    carry.frames[f"tiny.{index}"] = x[-1:].clone()
+                x = layer(x, torch.zeros_like(x[:1]) if held is None else held)
+            else:
+                x = layer(x)
+        if carry is not None:
+            carry.frames["tiny"] = x[:0]  # a mark that the first latent has gone by
+        x = x[SURPLUS:] if first else x
+        return (x.clamp(0, 1) * 2 - 1).transpose(0, 1)[None]
+
+
+def _conv(channels_in: int, channels_out: int, *, bias: bool = True) -> nn.Conv2d:
+    return nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=bias)

@@ -1,0 +1,248 @@
+"""The causal world transformer: Wan's blocks with a camera injected between the two attentions (model §4)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lingbot_cli.model.attention import Attend, Attention
+from lingbot_cli.model.part import WHOLE, Part
+from lingbot_cli.presets import Preset
+
+# Per block: a pair of tensors. Camera: scale and shift [B, N, dim]; text: keys and values [B, L, heads, d].
+Pairs = list[tuple[Tensor, Tensor]]
+LayerAttend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Widths of a transformer; `control_dim` is the channels of the rays at latent size (384, act 448)."""
+
+    dim: int
+    heads: int
+    layers: int
+    ffn: int
+    in_dim: int = 36
+    out_dim: int = 16
+    text_dim: int = 4096
+    text_len: int = 512
+    freq_dim: int = 256
+    eps: float = 1e-6
+    control: Literal["cam", "act"] = "cam"
+
+    @classmethod
+    def of(cls, preset: Preset) -> "TransformerConfig":
+        """The widths a preset names."""
+        return cls(
+            dim=preset.dim,
+            heads=preset.heads,
+            layers=preset.layers,
+            ffn=preset.ffn,
+            text_dim=preset.text_dim,
+            text_len=preset.text_len,
+            freq_dim=preset.freq_dim,
+            control=preset.control,
+        )
+
+    @property
+    def control_dim(self) -> int:
+        return 384 if self.control == "cam" else 448
+
+    @property
+    def head_dim(self) -> int:
+        return self.dim // self.heads
+
+
+class Block(nn.Module):
+    """Self-attention, camera, cross-attention, feed-forward, each on a float32 residual stream."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        dim = config.dim
+        self.dim, self.eps = dim, config.eps
+        self.modulation = nn.Parameter(torch.zeros(1, 6, dim))
+        self.self_attn = Attention(dim, config.heads, config.eps)
+        self.cam_injector_layer1 = nn.Linear(dim, dim)
+        self.cam_injector_layer2 = nn.Linear(dim, dim)
+        self.cam_scale_layer = nn.Linear(dim, dim)
+        self.cam_shift_layer = nn.Linear(dim, dim)
+        self.norm3 = nn.LayerNorm(dim, config.eps)
+        self.cross_attn = Attention(dim, config.heads, config.eps)
+        self.ffn = nn.Sequential(nn.Linear(dim, config.ffn), nn.GELU("tanh"), nn.Linear(config.ffn, dim))
+
+    def camera(self, p: Tensor) -> tuple[Tensor, Tensor]:
+        """Scale and shift [B, N, dim] that the camera tokens p give this block's stream."""
+        u = self.cam_injector_layer2(F.silu(self.cam_injector_layer1(p))) + p
+        return self.cam_scale_layer(u), self.cam_shift_layer(u)
+
+    def modulate(self, time: Tensor) -> tuple[Tensor, ...]:
+        """The six rows [B, 1, dim] for `time` [B, 6, dim]: shift, scale, gate, twice."""
+        return (self.modulation.float() + time).split(1, dim=1)
+
+    def remember(self, x: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+        """Only the keys and values of this block's self-attention, unrotated."""
+        shift, scale, *_ = self.modulate(time)
+        return self.self_attn.keys_values(self._normed(x, shift, scale))
+
+    def forward(
+        self,
+        x: Tensor,
+        time: Tensor,
+        camera: tuple[Tensor, Tensor],
+        text: tuple[Tensor, Tensor],
+        attend: Attend,
+    ) -> Tensor:
+        """One block over tokens x [B, N, dim]."""
+        return self.after(x, attend(*self.before(x, time)), time, camera, text)
+
+    def before(self, x: Tensor, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of this block's self-attention, unrotated."""
+        shift, scale, *_ = self.modulate(time)
+        y = self._normed(x, shift, scale)
+        return self.self_attn.queries(y), *self.self_attn.keys_values(y)
+
+    def after(
+        self,
+        x: Tensor,
+        attended: Tensor,
+        time: Tensor,
+        camera: tuple[Tensor, Tensor],
+        text: tuple[Tensor, Tensor],
+    ) -> Tensor:
+        """The rest of the block, from what self-attention gave [B, N, heads, d]."""
+        _, _, gate, ffn_shift, ffn_scale, ffn_gate = self.modulate(time)
+        x = x + self.self_attn.o(attended.flatten(2)) * gate
+        x = (1.0 + camera[0]) * x + camera[1]
+        x = x + self.cross_attn.cross(layer_norm(x, self.norm3).to(text[0].dtype), *text)
+        return x + self.ffn(self._normed(x, ffn_shift, ffn_scale)) * ffn_gate
+
+    def _normed(self, x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+        y = F.layer_norm(x, (self.dim,), eps=self.eps) * (1.0 + scale) + shift
+        return y.to(self.norm3.weight.dtype)  # the linear layers' may be fewer bits
+
+
+class Head(nn.Module):
+    """Tokens to flow patches, in float32."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.dim, self.eps = config.dim, config.eps
+        self.modulation = nn.Parameter(torch.zeros(1, 2, config.dim))
+        self.head = nn.Linear(config.dim, 4 * config.out_dim)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        shift, scale = (self.modulation.float() + time[:, None]).split(1, dim=1)
+        return linear32(self.head, F.layer_norm(x, (self.dim,), eps=self.eps) * (1.0 + scale) + shift)
+
+
+class Transformer(nn.Module):
+    """Weights of the published names and the functions over them; it keeps no state between calls."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        dim = config.dim
+        self.config = config
+        self.patch_embedding = nn.Conv3d(config.in_dim, dim, (1, 2, 2), stride=(1, 2, 2))
+        self.patch_embedding_wancamctrl = nn.Linear(4 * config.control_dim, dim)
+        self.c2ws_hidden_states_layer1 = nn.Linear(dim, dim)
+        self.c2ws_hidden_states_layer2 = nn.Linear(dim, dim)
+        self.text_embedding = nn.Sequential(
+            nn.Linear(config.text_dim, dim), nn.GELU("tanh"), nn.Linear(dim, dim)
+        )
+        self.time_embedding = nn.Sequential(nn.Linear(config.freq_dim, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
+        self.blocks = nn.ModuleList([Block(config) for _ in range(config.layers)])
+        self.head = Head(config)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.patch_embedding.weight.dtype
+
+    def each(self) -> list[Block]:
+        """The blocks in order, with their type."""
+        return [cast(Block, block) for block in self.blocks]
+
+    def text(self, context: Tensor) -> Pairs:
+        """Keys and values of every block's cross-attention for a prompt's rows [L, text_dim], L ≤ text_len."""
+        missing = self.config.text_len - context.shape[0]
+        rows = F.pad(context, (0, 0, 0, missing))[None].to(self.dtype)
+        tokens = self.text_embedding(rows)
+        return [block.cross_attn.keys_values(tokens) for block in self.each()]
+
+    def camera(self, rays: Tensor, part: Part = WHOLE) -> Pairs:
+        """Scale and shift of every block for rays [B, control_dim, c, h, w]; they depend on neither t nor x."""
+        p = self.patch_embedding_wancamctrl(part.own(patchify(rays.to(self.dtype))))
+        p = p + self.c2ws_hidden_states_layer2(F.silu(self.c2ws_hidden_states_layer1(p)))
+        return [block.camera(p) for block in self.each()]
+
+    def time(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Embedding [B, dim] and its six rows [B, 6, dim] for timesteps t [B], in float32."""
+        half = self.config.freq_dim // 2
+        rates = 10000.0 ** -(torch.arange(half, dtype=torch.float64, device=t.device) / half)
+        angles = t.double()[:, None] * rates
+        wave = torch.cat([angles.cos(), angles.sin()], dim=1).float()
+        first, _, second = self.time_embedding
+        embedding = linear32(second, F.silu(linear32(first, wave)))
+        return embedding, linear32(self.time_projection[1], F.silu(embedding)).unflatten(1, (6, -1))
+
+    def forward(
+        self,
+        latents: Tensor,
+        condition: Tensor,
+        t: Tensor,
+        camera: Pairs,
+        text: Pairs,
+        attend: LayerAttend,
+        *,
+        flow: bool = True,
+        part: Part = WHOLE,
+    ) -> Tensor | None:
+        """Flow [B, 16, c, h, w] float32 of latents [B, 16, c, h, w] under condition [B, 20, c, h, w] at t [B].
+
+        `attend(layer, q, k, v)` rotates, remembers and attends. With `flow=False` the pass is only for what it
+        leaves in the memory: it stops at the last block's keys and values and returns nothing. `part` is
+        this process's share of the tokens; `camera` holds that share only.
+        """
+        tokens = patchify(torch.cat([latents, condition], dim=1).to(self.dtype))
+        x = F.linear(
+            part.own(tokens), self.patch_embedding.weight.flatten(1), self.patch_embedding.bias
+        ).float()
+        embedding, rows = self.time(t)
+        last = len(self.blocks) - 1
+        for layer, block in enumerate(self.each()):
+            if layer == last and not flow:
+                k, v = block.remember(x, rows)
+                attend(layer, k[:, :0], k, v)
+                return None
+            x = block(x, rows, camera[layer], text[layer], lambda q, k, v, i=layer: attend(i, q, k, v))
+        return unpatchify(part.all(self.head(x, embedding), tokens.shape[1]), latents.shape)
+
+
+def patchify(x: Tensor) -> Tensor:
+    """[B, C, F, H, W] to tokens [B, F·H/2·W/2, C·4], each in the order channel, row, column."""
+    batch, channels, frames, height, width = x.shape
+    x = x.view(batch, channels, frames, height // 2, 2, width // 2, 2)
+    return x.permute(0, 2, 3, 5, 1, 4, 6).reshape(batch, frames * height * width // 4, channels * 4)
+
+
+def unpatchify(tokens: Tensor, shape: torch.Size) -> Tensor:
+    """Tokens [B, F·H/2·W/2, 4·C] in the order row, column, channel, back to [B, C, F, H, W]."""
+    batch, channels, frames, height, width = shape
+    x = tokens.view(batch, frames, height // 2, width // 2, 2, 2, channels)
+    return x.permute(0, 6, 1, 2, 4, 3, 5).reshape(batch, channels, frames, height, width)
+
+
+def linear32(layer: nn.Module, x: Tensor) -> Tensor:
+    """A linear layer computed in float32 whatever its weights are kept in."""
+    weight, bias = layer.weight, layer.bias
+    assert isinstance(weight, Tensor)
+    assert isinstance(bias, Tensor)
+    return F.linear(x.float(), weight.float(), bias.float())
+
+
+def layer_norm(x: Tensor, norm: nn.LayerNorm) -> Tensor:
+    """An affine layer norm computed in float32."""
+    return F.layer_norm(x.float(), norm.normalized_shape, norm.weight.float(), norm.bias.float(), norm.eps)

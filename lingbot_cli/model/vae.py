@@ -1,0 +1,190 @@
+"""The Wan 2.1 causal video VAE: 8×8 pixels × 4 frames ↔ one latent cell of 16 channels (model §9)."""
+
+import itertools
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+from lingbot_cli.model.vae_layers import (
+    AttentionBlock,
+    Carry,
+    CausalConv3d,
+    Downsample,
+    ResidualBlock,
+    RMSNorm,
+    Upsample,
+    name_temporal_layers,
+)
+
+LATENT_MEAN = (
+    *(-0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508),
+    *(0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921),
+)
+LATENT_STD = (
+    *(2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743),
+    *(3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.916),
+)
+
+
+PIXELS_AT_ONCE = 1_000_000
+
+
+def latents_at_once(height: int, width: int) -> int:
+    """How many latents go through the VAE together: a small picture's all, one of a large one's.
+
+    At 832×480 the feature maps of four latents are ten gigabytes; streaming them gives the same numbers.
+    """
+    return max(1, PIXELS_AT_ONCE // (4 * height * width))
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    """Widths of a VAE and the statistics its latents are normalised with."""
+
+    dim: int = 96
+    z_dim: int = 16
+    dim_mult: tuple[int, ...] = (1, 2, 4, 4)
+    num_res_blocks: int = 2
+    temporal_downsample: tuple[bool, ...] = (False, True, True)
+    latents_mean: tuple[float, ...] = LATENT_MEAN
+    latents_std: tuple[float, ...] = LATENT_STD
+
+    @property
+    def memory_frames(self) -> int:
+        """How many video frames back the encoder sees; before that nothing can matter to a latent."""
+        stride, frames = 1, 2
+        for level in range(len(self.dim_mult)):
+            frames += 4 * self.num_res_blocks * stride
+            if level < len(self.temporal_downsample) and self.temporal_downsample[level]:
+                frames += 2 * stride
+                stride *= 2
+        return frames + (8 + 2) * stride
+
+    @property
+    def decoder_reach(self) -> int:
+        """How many latents back the decoder sees; before that nothing can matter to a video frame."""
+        # Counted in video frames: two of the past for each convolution, four convolutions in the middle.
+        stride = 2 ** sum(self.temporal_downsample)
+        frames = (2 + 2 * 4) * stride
+        for temporal in (*self.temporal_downsample[::-1], False):
+            frames += 4 * (self.num_res_blocks + 1) * stride
+            if temporal:
+                frames += 2 * stride
+                stride //= 2
+        return -(-(frames + 2) // 2 ** sum(self.temporal_downsample)) + 1
+
+
+class Encoder(nn.Module):
+    """Pixels [B, 3, T, H, W] to moments [B, 2·z, F, H/8, W/8]."""
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        widths = [config.dim * m for m in (1, *config.dim_mult)]
+        self.conv1 = CausalConv3d(3, widths[0], 3)
+        layers: list[nn.Module] = []
+        for level, (narrow, wide) in enumerate(itertools.pairwise(widths)):
+            for block in range(config.num_res_blocks):
+                layers.append(ResidualBlock(narrow if block == 0 else wide, wide))
+            if level < len(config.dim_mult) - 1:
+                layers.append(Downsample(wide, temporal=config.temporal_downsample[level]))
+        self.downsamples = nn.ModuleList(layers)
+        self.middle = _middle(widths[-1])
+        self.head = nn.ModuleList(
+            [RMSNorm(widths[-1]), nn.SiLU(), CausalConv3d(widths[-1], 2 * config.z_dim, 3)]
+        )
+
+    def forward(self, x: Tensor, carry: Carry | None) -> Tensor:
+        x = self.conv1(x, carry)
+        for layer in (*self.downsamples, *self.middle):
+            x = layer(x, carry)
+        return self.head[2](self.head[0](x), carry, silu=True)
+
+
+class Decoder(nn.Module):
+    """Latents [B, z, F, h, w] to pixels [B, 3, T, 8h, 8w]."""
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        mult = config.dim_mult[::-1]
+        widths = [config.dim * m for m in (mult[0], *mult)]
+        temporal = config.temporal_downsample[::-1]
+        self.conv1 = CausalConv3d(config.z_dim, widths[0], 3)
+        self.middle = _middle(widths[0])
+        layers: list[nn.Module] = []
+        for level, (before, width) in enumerate(itertools.pairwise(widths)):
+            before = before // 2 if level > 0 else before  # the upsampling before it halved the width
+            for block in range(config.num_res_blocks + 1):
+                layers.append(ResidualBlock(before if block == 0 else width, width))
+            if level < len(mult) - 1:
+                layers.append(Upsample(width, temporal=temporal[level]))
+        self.upsamples = nn.ModuleList(layers)
+        self.head = nn.ModuleList([RMSNorm(widths[-1]), nn.SiLU(), CausalConv3d(widths[-1], 3, 3)])
+
+    def forward(self, x: Tensor, carry: Carry | None) -> Tensor:
+        x = self.conv1(x, carry)
+        for layer in (*self.middle, *self.upsamples):
+            x = layer(x, carry)
+        return self.head[2](self.head[0](x), carry, silu=True)
+
+
+def _middle(width: int) -> nn.ModuleList:
+    return nn.ModuleList([ResidualBlock(width, width), AttentionBlock(width), ResidualBlock(width, width)])
+
+
+class VAE(nn.Module):
+    """Encoder and decoder with the published parameter names; it holds weights and nothing else.
+
+    A whole clip goes through with `carry=None`. A stream passes the same `Carry` to every call: the first
+    call holds frame 0 and any number of groups of four, later calls whole groups; for decoding, any number
+    of latents. Both ways give the same numbers.
+    """
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.conv1 = CausalConv3d(2 * config.z_dim, 2 * config.z_dim, 1)
+        self.conv2 = CausalConv3d(config.z_dim, config.z_dim, 1)
+        self.decoder = Decoder(config)
+        name_temporal_layers(self)
+
+    def moments(self, video: Tensor, carry: Carry | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance [B, z, F, h, w] of the posterior over raw latents, for video in −1…1."""
+        mean, log_variance = self.conv1(self.encoder(video, carry), None).chunk(2, dim=1)
+        return mean, log_variance
+
+    def encode(self, video: Tensor, carry: Carry | None = None) -> Tensor:
+        """Video [B, 3, T, H, W] in −1…1 to normalised latents [B, z, F, H/8, W/8], F = 1 + (T−1)/4."""
+        mean, _ = self.moments(video, carry)
+        centre, spread = self._statistics(mean)
+        return (mean - centre) / spread
+
+    @property
+    def decodes_on(self) -> torch.device:
+        """The device of the decoder, which need not be the encoder's."""
+        return self.conv2.weight.device
+
+    def decode(self, latents: Tensor, carry: Carry | None = None) -> Tensor:
+        """Normalised latents [B, z, F, h, w] to video [B, 3, T, 8h, 8w] in −1…1, on the decoder's device."""
+        weight = self.conv2.weight
+        latents = latents.to(weight.device)
+        centre, spread = self._statistics(latents)
+        return self.decoder(self.conv2((latents * spread + centre).to(weight.dtype), None), carry).clamp(
+            -1, 1
+        )
+
+    def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        config = self.config
+        return (
+            _channels(config.latents_mean, like.dtype, like.device),
+            _channels(config.latents_std, like.dtype, like.device),
+        )
+
+
+@cache
+def _channels(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Numbers as [1, C, 1, 1, 1], sent to a device once: the host waits for such a copy."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=dtype, device=device).view(1, -1, 1, 1, 1)

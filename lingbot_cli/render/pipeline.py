@@ -1,0 +1,160 @@
+"""One film from its first chunk to its last: denoise, decode and write, each while the others work."""
+
+import hashlib
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lingbot_cli.render.chunk_plan import Step
+from lingbot_cli.render.prefetch import ahead
+from lingbot_cli.sinks.base import Sink
+
+if TYPE_CHECKING:
+    from lingbot_cli.model.session import Session
+    from lingbot_cli.model.transfer import Landing
+
+Begin = Callable[[Path | None], "Session"]
+"""Makes the world of a scene: from the film's first image (None) or from a cut's."""
+
+
+class Stopped(Exception):
+    """The run was asked to end while a remote world was waited for."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A chunk on its way: `latents` [16, c, h, w] and `frames` [T, H, W, 3] uint8 to show, arrays once landed."""
+
+    step: Step
+    session: "Session"
+    latents: Any
+    frames: Any = None
+
+    @property
+    def index(self) -> int:
+        """Which chunk of the film it is, from 0."""
+        return self.step.index
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a job made and showed; `latents` is the SHA-256 of all latents as float32, in order."""
+
+    chunks: int
+    frames: int
+    latents: str
+
+
+def render(
+    steps: Iterable[Step],
+    begin: Begin,
+    sink: Sink,
+    *,
+    stopped: Callable[[], bool],
+    on_chunk: Callable[[Chunk], None],
+    keep: Callable[[Chunk], None] | None = None,
+) -> Made:
+    """Render `steps` into an open sink until they end or `stopped` says so, between two chunks.
+
+    `keep` gets every chunk that was made, `on_chunk` every one that was shown. The sink is left open: the
+    caller closes or aborts it. What any stage raises is raised here, but Stopped ends the film as `stopped` does.
+    """
+    chunks = frames = 0
+    digest = hashlib.sha256()
+    made = ahead(denoised(steps, begin, stopped), "denoise")
+    with suppress(Stopped), closing(ahead(_decode(made), "decode", idle=sink.check)) as decoded:
+        for chunk in map(_landed, decoded):
+            digest.update(np.ascontiguousarray(chunk.latents).data)
+            if keep is not None and chunk.step.how == "make":
+                keep(chunk)
+            if chunk.frames is not None and len(chunk.frames):
+                sink.write(chunk.frames)
+                on_chunk(chunk)
+            chunks += 1
+            frames += chunk.step.shown
+    return Made(chunks, frames, digest.hexdigest())
+
+
+def denoised(steps: Iterable[Step], begin: Begin, stopped: Callable[[], bool]) -> Iterator[Chunk]:
+    """Each chunk's latents, by the session of its scene, until `stopped` says so.
+
+    A device is asked for one chunk beyond the one it computes and no more, so that it never waits for the host
+    and a film that is stopped soon ends.
+    """
+    session, before = None, None
+    for step in steps:
+        if stopped():
+            return
+        if session is None or step.control.cut is not None:
+            session = begin(step.control.cut)
+        latents = _latents(step, session)
+        _on_host(before)
+        before = latents
+        yield Chunk(step, session, latents)
+
+
+def _latents(step: Step, session: "Session") -> "np.ndarray | Landing":
+    if step.latents is None:
+        return _asked_for(session.denoise(step.control))
+    latents = step.latents()
+    if step.how == "recall":
+        session.recall(step.control, latents)
+    elif step.how == "skip":
+        session.skip(step.control)
+    import torch
+
+    return _asked_for(torch.as_tensor(latents))
+
+
+def _decode(made: Generator[Chunk, None, None]) -> Iterator[Chunk]:
+    """Decode beside what makes the next latents, and ask for the frames on the host.
+
+    A session that can be closed is, once its scene is decoded: a server may have one place only.
+    """
+    session = None
+    with ExitStack() as scene, closing(made) as chunks:
+        for chunk in chunks:
+            if session is not chunk.session:
+                scene.close()
+                session = chunk.session
+                scene.callback(getattr(session, "close", lambda: None))
+            yield replace(chunk, frames=_frames(chunk)) if chunk.step.decode else chunk
+
+
+def _frames(chunk: Chunk) -> "np.ndarray | Landing":
+    if not isinstance(chunk.latents, np.ndarray):
+        from lingbot_cli.model.transfer import step_aside
+
+        world = chunk.session.world
+        step_aside(world.device, world.decodes_on)
+        return _asked_for(chunk.session.decode(chunk.latents.there()))
+    return _asked_for(chunk.session.decode(chunk.latents))
+
+
+def _asked_for(values: Any) -> "np.ndarray | Landing":
+    """What a session made, on its way to the host; a remote session's is there already."""
+    if isinstance(values, np.ndarray):
+        return values
+    from lingbot_cli.model.transfer import download
+
+    return download(values)
+
+
+def _landed(chunk: Chunk) -> Chunk:
+    """Wait until the chunk is on the host, and cut off what is not to be shown."""
+    step = chunk.step
+    latents, frames = _on_host(chunk.latents), _on_host(chunk.frames)
+    if frames is not None:
+        if step.shown and len(frames) < step.control.frames:
+            raise ValueError(f"chunk {step.index} has {len(frames)} frames, not {step.control.frames}")
+        frames = frames[step.hide : step.control.frames]
+    return replace(chunk, latents=latents, frames=frames)
+
+
+def _on_host(values: "np.ndarray | Landing | None") -> np.ndarray | None:
+    """Wait for what is on its way."""
+    return values if values is None or isinstance(values, np.ndarray) else values.array()

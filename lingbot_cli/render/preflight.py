@@ -1,0 +1,43 @@
+"""What would stop a film before it begins, asked by the run itself and by a dry run; nothing is loaded or written."""
+
+from lingbot_cli.render.memory import check_memory, pick_place
+from lingbot_cli.render.request import Prepared
+from lingbot_cli.render.resume import Keeping
+from lingbot_cli.runtime.memory import Setup
+from lingbot_cli.runtime.model_options import pick_precision
+from lingbot_cli.sinks.base import Sink
+
+
+def check_ready(
+    prepared: Prepared, sink: Sink, keeping: Keeping | None, *, here: bool = True
+) -> Setup | None:
+    """How the film uses this machine's memory, None where it is not made here; torch is asked only about GPUs.
+
+    Errors: every error of a run that can be known without its weights.
+    """
+    if keeping:
+        keeping.check(prepared)
+    setup = None
+    if here:
+        setup = check_memory(prepared)
+        _check_parts(prepared)
+    sink.ready(prepared.info())
+    return setup
+
+
+def _check_parts(prepared: Prepared) -> None:
+    """Refuse a part's own device, a kernel or a lever that this machine lacks. Errors: SetupError, UsageError."""
+    settings = prepared.request.settings
+    for name in (settings.text_on, settings.decode_on):
+        pick_place(name or "cpu")
+    if settings.kernel is None and settings.attention is None:
+        return
+    from lingbot_cli.model.accel.attention_backends import kernel
+    from lingbot_cli.model.device import pick_device
+    from lingbot_cli.model.loading.load import activations, attend_by
+
+    device = pick_device(prepared.request.device)
+    precision = pick_precision(prepared.here.fp8, device.type, prepared.request.precision)
+    attend_by(settings.attention, device, precision)
+    if settings.kernel is not None:
+        kernel(settings.kernel, device, activations(precision))

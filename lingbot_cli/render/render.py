@@ -1,0 +1,236 @@
+"""A prepared film becomes a finished one, or ends well when it cannot."""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lingbot_cli.render.chunk_plan import NOTHING, Past, Step, steps
+from lingbot_cli.render.memory import pick_place
+from lingbot_cli.render.metadata import metadata_of, recipe_of
+from lingbot_cli.render.multi_gpu import Gang
+from lingbot_cli.render.outcome import Outcome
+from lingbot_cli.render.pipeline import Made, render
+from lingbot_cli.render.preflight import check_ready
+from lingbot_cli.render.request import Prepared
+from lingbot_cli.render.resume import Keeping, kept_by
+from lingbot_cli.render.speed import keep_speed
+from lingbot_cli.runtime.autotune import Tuning, tuned, tuning_of
+from lingbot_cli.runtime.load_model import compiled, load
+from lingbot_cli.runtime.loading import telling
+from lingbot_cli.runtime.model_options import pick_precision
+from lingbot_cli.sinks.base import Sink
+from lingbot_cli.ui.display import Announcement, Display
+from lingbot_cli.ui.progress import Meter
+from lingbot_cli.ui.signals import Interruption, ignoring_signals
+
+if TYPE_CHECKING:
+    from lingbot_cli.model.session import Session
+    from lingbot_cli.model.world_model import World
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A world that is loaded and knows the first images of its scenes; `phase` measures its steps.
+
+    `together` is how many latents are decoded in one call, None for as many as any device takes.
+    """
+
+    prepared: Prepared
+    world: "World"
+    phase: Callable[[str], AbstractContextManager[object]] = nullcontext
+    together: int | None = None
+
+    def begin(self, cut: Path | None) -> "Session":
+        """A fresh session of the film's first scene, or of a cut's."""
+        from lingbot_cli.model.session import Session
+
+        planned = self.prepared.plan
+        image = self.prepared.images[cut]
+        return Session(
+            self.world,
+            image,
+            height=planned.height,
+            width=planned.width,
+            seed=planned.seed,
+            scale=planned.scale,
+            phase=self.phase,
+            together=self.together,
+        )
+
+    def compile(self, display: Display | None) -> None:
+        """Compile the world's blocks where that is wanted, telling `display`."""
+        planned = self.prepared.plan
+        note, warn = (display.note, display.warning) if display else (_silently, _silently)
+        compiled(self.world, self.prepared, planned.height, planned.width, note=note, warn=warn)
+
+    def strangers(self) -> list[str]:
+        """A sentence for every first picture that is of another place than the one the world knows by heart."""
+        from lingbot_cli.model.scene_check import is_familiar
+
+        name = self.world.preset.name
+        return [
+            f"{path or self.prepared.request.image} is not of the place that the {name} world knows: "
+            "the film begins with it and does not stay with it"
+            for path, image in self.prepared.images.items()
+            if not is_familiar(self.world, image)
+        ]
+
+    def steps(self, past: Past, kept: int = 0) -> Iterable[Step]:
+        """The film's chunks, those that earlier runs left taken up; its first `kept` frames are written."""
+        past = replace(past, written=self.prepared.first + kept)
+        return steps(self.prepared.controls, past, self.world.preset, self.world.decoder_reach)
+
+
+def precision_of(prepared: Prepared) -> str:
+    """What the world will compute in: what was asked for, or its device's usual."""
+    request = prepared.request
+    return pick_precision(prepared.here.fp8, pick_place(request.device), request.precision)
+
+
+def _silently(_: str) -> None:
+    """Say nothing: a follower's words are the leader's, and a measurement has none."""
+
+
+def perform(
+    prepared: Prepared,
+    sink: Sink,
+    display: Display,
+    *,
+    written: Mapping[str, Any] | None,
+    clock: Callable[[], float],
+    keeping: Keeping | None = None,
+    loaded: Callable[[Prepared], "World"] | None = None,
+    gang: Gang | None = None,
+) -> Made:
+    """Render the film into `sink`, telling `display`; whatever happens, the sink ends closed or aborted.
+
+    `written` is what the film's recipe says of its encoding; None leaves the recipe out. Where the
+    request says so the frames are made elsewhere; then nothing is loaded here. `loaded` gives a world that may
+    be there already, and sees to its memory itself.
+    Errors: what any stage raises; InterruptedRun after a signal, when the film is not whole.
+    """
+    film, elsewhere, began = prepared.info(), prepared.request.elsewhere, clock()
+    with (
+        Interruption(display.warning).listening() as stopped,
+        keeping.trail.alone() if keeping else nullcontext(),
+    ):
+        display.plan(Announcement(plan_facts(prepared), prepared.summary()))
+        for note in prepared.film.notes:
+            display.warning(note)
+        try:
+            setup = check_ready(prepared, sink, keeping, here=elsewhere is None and loaded is None)
+            together = setup.together if setup else None
+            tuning = _tuning(prepared, keeping, gang) if elsewhere is None else None
+            if tuning is not None:
+                display.note(tuning.words())
+            if written is not None:
+                precision = precision_of(prepared) if elsewhere is None else None
+                recipe = recipe_of(prepared, precision=precision, tuning=tuning, written=written)
+                film = replace(film, metadata=metadata_of(recipe))
+            past = keeping.take_up(prepared, display) if keeping else NOTHING
+            kept = kept_by(sink, film, past, prepared, display)
+            film = replace(film, kept=kept)
+            with stopped.unbroken():  # a program that is just starting could not be ended
+                sink.open(film)
+            if keeping:
+                keeping.begin(prepared, past, tuning)
+            meter = _meter(prepared, kept, clock)
+
+            def count(step: Step) -> None:
+                display.chunk(meter.count(step.shown, prepared.plan.chunks[step.index].keys))
+
+            if elsewhere is not None:
+                from lingbot_cli.render.remote import render_remote
+
+                stopped.politely = True
+                made = render_remote(elsewhere, prepared, sink, stopped, count, display.warning)
+            else:
+                assert tuning is not None
+                world = loaded(prepared) if loaded else load(prepared, telling(display.note))
+                world = tuned(gang.join(world) if gang else world, tuning)
+                opened = Opened(prepared, world, together=together)
+                opened.compile(display)
+                for sentence in opened.strangers():
+                    display.warning(sentence)
+                meter = _meter(prepared, kept, clock)
+                stopped.politely = True
+                made = render(
+                    opened.steps(past, kept),
+                    opened.begin,
+                    sink,
+                    stopped=gang.agreed(stopped) if gang else stopped,
+                    on_chunk=lambda chunk: count(chunk.step),
+                    keep=keeping.keeper(prepared) if keeping else None,
+                )
+            made = replace(made, frames=kept + made.frames)
+            if gang:
+                gang.part()
+            stopped.check(whole=made.frames == film.frames)
+            sink.close()
+        except BaseException:
+            left = sink.abort()
+            if left is not None:
+                display.warning(f"what was made is kept in {left}")
+            raise
+        if keeping:
+            keeping.finish()
+    if elsewhere is None and loaded is None:
+        keep_speed(prepared, past, meter.speed(since=began))
+    display.done(Outcome(sink, made, prepared.plan.fps, kept, clock() - meter.began).announcement())
+    return made
+
+
+def follow(prepared: Prepared, gang: Gang) -> None:
+    """Do a follower's share of the film; the leader alone hears signals, shows and writes."""
+    with ignoring_signals():
+        tuning = _tuning(prepared, None, gang)
+        world = tuned(gang.join(load(prepared)), tuning)
+        opened = Opened(prepared, world)
+        opened.compile(None)
+        gang.follow(opened.steps(NOTHING), opened.begin)
+
+
+def _tuning(prepared: Prepared, keeping: Keeping | None, gang: Gang | None) -> Tuning:
+    """How the film is computed: as its earlier run, where it is resumed; in a gang as its leader chooses."""
+    planned = prepared.plan
+
+    def choose() -> Tuning:
+        before = keeping.tuning() if keeping else None
+        processes = gang.size if gang else 1
+        return tuning_of(prepared, planned.height, planned.width, processes=processes, before=before)
+
+    if gang is None:
+        return choose()
+    gang.meet(prepared.request.device)
+    return gang.told(choose)
+
+
+def plan_facts(prepared: Prepared) -> dict[str, object]:
+    """The plan as `--json` prints it."""
+    planned = prepared.plan
+    return {
+        "width": planned.width,
+        "height": planned.height,
+        "frames": planned.frames - prepared.first,
+        "fps": planned.fps,
+        "chunks": len(planned.chunks),
+        "seed": planned.seed,
+        "model": planned.preset,
+        "licence": prepared.checkpoint.preset.licence,
+        "differences": [str(difference) for difference in prepared.checkpoint.differences],
+        "levers": prepared.request.settings.levers(),
+    }
+
+
+def _meter(prepared: Prepared, kept: int, clock: Callable[[], float]) -> Meter:
+    """Counts what is shown after the first `kept` frames."""
+    planned = prepared.plan
+    before = sum(chunk.start + chunk.frames <= prepared.first + kept for chunk in planned.chunks)
+    return Meter(
+        *(Fraction(planned.fps), len(planned.chunks), planned.frames - prepared.first, clock),
+        chunks_before=before,
+        frames_before=kept,
+    )

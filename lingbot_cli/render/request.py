@@ -1,0 +1,199 @@
+"""What a film is asked to be, and everything that can be known of it before torch is imported."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from lingbot_cli.checkpoints.checkpoint import Checkpoint, Difference, read_checkpoint
+from lingbot_cli.control import Control
+from lingbot_cli.errors import UsageError
+from lingbot_cli.image import fitting_size, framed, parse_size, read_image
+from lingbot_cli.plan import Plan, plan
+from lingbot_cli.presets import Preset
+from lingbot_cli.remote.client import Elsewhere
+from lingbot_cli.runtime.fast_mode import chosen
+from lingbot_cli.runtime.model_options import Settings, with_settings
+from lingbot_cli.sinks.base import Chapter, FilmInfo
+from lingbot_cli.sinks.overlay import Caption
+from lingbot_cli.timeline.controls import controls
+from lingbot_cli.timeline.load import MAX_BYTES
+from lingbot_cli.timeline.resolve import Film, Flags, film
+
+DEFAULT_SEED = 42
+UNTRAINED = "this world is untrained: its weights are random, so the film moves but shows no place"
+
+
+class Described(Protocol):
+    """What planning has to know of a model, wherever it runs: a Checkpoint, or what an engine serves."""
+
+    @property
+    def preset(self) -> Preset: ...
+    @property
+    def differences(self) -> tuple[Difference, ...]: ...
+    @property
+    def trained(self) -> bool: ...
+    @property
+    def fp8(self) -> bool: ...
+    @property
+    def identity(self) -> str: ...
+    @property
+    def text_identity(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """One film as the command line asks for it; None leaves a choice to the timeline's header or the model."""
+
+    image: Path
+    timeline: str | None = None
+    moves: str | None = None
+    poses: str | None = None
+    flags: Flags = field(default_factory=Flags)
+    size: str | None = None
+    seed: int | None = None
+    model: str | None = None
+    assets: Path | None = None
+    device: str | None = None
+    precision: str | None = None
+    settings: Settings = field(default_factory=Settings)
+    elsewhere: Elsewhere | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A film ready to be made.
+
+    `images` [H, W, 3] uint8 of each scene, the first under None; `timeline` is its file's text; `first` is
+    the first frame that is shown.
+    """
+
+    request: Request
+    checkpoint: Described
+    film: Film
+    plan: Plan
+    controls: tuple[Control, ...]
+    images: dict[Path | None, np.ndarray]
+    timeline: str | None
+    first: int = 0
+
+    @property
+    def here(self) -> Checkpoint:
+        """The checkpoint on this machine; TypeError for a model that runs elsewhere."""
+        return on_this_machine(self.checkpoint)
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Every text the world will hear, once each."""
+        return tuple(dict.fromkeys(control.prompt for control in self.controls))
+
+    def captions(self) -> list[Caption]:
+        """What an overlay says on each frame."""
+        keys = self.film.track.keys
+        return [
+            Caption(keys[frame], chunk.prompt)
+            for chunk in self.plan.chunks
+            for frame in range(chunk.start, chunk.start + chunk.frames)
+        ][self.first :]
+
+    def info(self) -> FilmInfo:
+        """What sinks are told, without metadata."""
+        markers = tuple(
+            Chapter(marker.start - self.first, marker.text)
+            for marker in self.film.track.markers
+            if self.first <= marker.start < self.plan.frames
+        )
+        fps, frames = Fraction(self.plan.fps), self.plan.frames - self.first
+        settings = self.request.settings
+        variant = f"from frame {self.first}, decoded in {settings.decode} by {settings.tiny_decoder}"
+        return FilmInfo(self.plan.height, self.plan.width, fps, frames, markers, variant=variant)
+
+    def summary(self) -> str:
+        """The film and its settings, a line for each that is not the preset's, and what the world is not."""
+        chunks, frames = len(self.plan.chunks), self.plan.frames - self.first
+        film = (
+            f"{self.plan.width}x{self.plan.height} · {frames} frames, {frames / self.plan.fps:.1f} s at "
+            f"{self.plan.fps} fps · {chunks} chunk{'s' if chunks > 1 else ''} · seed {self.plan.seed} · "
+            f"{self.plan.preset} ({self.checkpoint.preset.licence})"
+        )
+        notes = [] if self.checkpoint.trained else [UNTRAINED]
+        return "\n".join([film, *run_lines(self.checkpoint, self.request.settings), *notes])
+
+
+def run_lines(model: Described, settings: Settings) -> list[str]:
+    """How a model is run: its settings and levers, a line for each that is not the preset's, and what is said."""
+    preset = model.preset
+    levers = replace(settings, window=None).words()
+    run = [
+        f"chunk {preset.chunk}",
+        f"window {preset.window}",
+        f"sink {preset.sink}",
+        f"steps {','.join(map(str, preset.steps))}",
+        f"shift {preset.shift:g}",
+        *levers,
+    ]
+    return [" · ".join(run), *map(str, model.differences), *settings.said]
+
+
+def on_this_machine(checkpoint: Described) -> Checkpoint:
+    """A checkpoint that can be loaded; TypeError for a model that runs elsewhere."""
+    if not isinstance(checkpoint, Checkpoint):
+        raise TypeError("the model is not on this machine")
+    return checkpoint
+
+
+def settled(request: Request, checkpoint: Checkpoint | None = None) -> tuple[Request, Described]:
+    """The request with `--fast` taken apart, and its model as films are planned with it, here or elsewhere.
+
+    Errors: UsageError for levers where the model runs elsewhere; those of reading a checkpoint.
+    """
+    if request.elsewhere is not None:
+        if request.settings.fast or request.settings.levers():
+            raise UsageError(
+                "--engine: how exactly it computes is the server's choice",
+                hint="give --fast to `lingbot serve` and leave it out here",
+            )
+        return request, request.elsewhere.model
+    checkpoint = checkpoint or read_checkpoint(request.model, request.assets)
+    settings = chosen(request.settings, checkpoint.preset, request.device)
+    return replace(request, settings=settings), with_settings(checkpoint, settings)
+
+
+def prepare(
+    request: Request, stdin: Callable[[int], bytes] | None = None, *, checkpoint: Checkpoint | None = None
+) -> Prepared:
+    """Read and check everything the film needs but the weights themselves; nothing is written.
+
+    Errors: UsageError with all that is wrong in a timeline at once, SetupError for a model that is not here.
+    """
+    request, model = settled(request, checkpoint)
+    piped = stdin(MAX_BYTES + 1) if request.timeline == "-" and stdin is not None else b""
+    chosen = film(
+        model.preset.chunk,
+        timeline=request.timeline,
+        moves=request.moves,
+        poses=request.poses,
+        flags=request.flags,
+        stdin=lambda most: piped[:most],
+    )
+    cuts = [path for _, path in chosen.track.cuts]
+    images: dict[Path | None, np.ndarray] = {None: read_image(request.image)}
+    images |= {path: read_image(path) for path in dict.fromkeys(cuts)}
+    height, width = _size(request, chosen, images[None], model.preset.area)
+    images = {path: framed(image, height, width) for path, image in images.items()}
+    seed = next(seed for seed in (request.seed, chosen.header.seed, DEFAULT_SEED) if seed is not None)
+    planned = plan(chosen.track, model.preset, height=height, width=width, seed=seed)
+    text = None
+    if request.timeline is not None:
+        text = (piped if request.timeline == "-" else Path(request.timeline).read_bytes()).decode()
+    return Prepared(request, model, chosen, planned, tuple(controls(chosen.track)), images, text)
+
+
+def _size(request: Request, chosen: Film, image: np.ndarray, area: int) -> tuple[int, int]:
+    asked = request.size or chosen.header.size
+    if asked is not None:
+        return parse_size(asked)
+    return fitting_size(image.shape[0], image.shape[1], area)

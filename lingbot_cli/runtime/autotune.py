@@ -1,0 +1,116 @@
+"""What is chosen on this machine of how a world is computed; it changes the speed, and at most the last bits."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from lingbot_cli.checkpoints.checkpoint import Checkpoint
+from lingbot_cli.render.request import Request
+from lingbot_cli.runtime.kernel import by_kernel, pick_kernel, shape_of
+from lingbot_cli.runtime.measurements import once, processor
+
+if TYPE_CHECKING:
+    import torch
+
+    from lingbot_cli.model.world_model import World
+    from lingbot_cli.presets import Preset
+
+THREADS_FILE = "threads.json"
+THREADS_SAID = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Variables by which somebody has chosen the number of threads already."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """`kernel`: the program of self-attention, None where a lever puts its own there; `threads` of the CPU."""
+
+    kernel: str | None
+    threads: int
+
+    def words(self) -> str:
+        """For people, in one line."""
+        count = f"{self.threads} CPU thread{'s' if self.threads > 1 else ''}"
+        return count if self.kernel is None else f"self-attention: {self.kernel} · {count}"
+
+    def facts(self) -> dict[str, str]:
+        """As plain texts."""
+        kernel = {} if self.kernel is None else {"kernel": self.kernel}
+        return kernel | {"threads": str(self.threads)}
+
+    @classmethod
+    def of(cls, facts: Mapping[str, str]) -> "Tuning":
+        """Read what `facts` gave. Errors: KeyError, ValueError."""
+        return cls(facts.get("kernel"), int(facts["threads"]))
+
+
+class Asked(Protocol):
+    """What a world is loaded for: a film, a stream or a game."""
+
+    @property
+    def here(self) -> Checkpoint: ...
+    @property
+    def request(self) -> Request: ...
+    @property
+    def prompts(self) -> tuple[str, ...]: ...
+
+
+def tuning_of(
+    asked: Asked, height: int, width: int, *, processes: int = 1, before: Tuning | None = None
+) -> Tuning:
+    """What is asked for, else what an earlier run of the same film took, else the fastest; asked before loading.
+
+    Of several `processes` each has PyTorch's own number of threads. Errors: SetupError for a kernel that does
+    not run.
+    """
+    from lingbot_cli.model.accel.attention_backends import kernel
+    from lingbot_cli.model.accel.cpu_threads import use_threads, usual
+    from lingbot_cli.model.device import pick_device, pick_dtype
+    from lingbot_cli.runtime.model_options import pick_precision
+
+    request, preset = asked.request, asked.here.preset
+    settings, device = request.settings, pick_device(request.device)
+    precision = pick_precision(asked.here.fp8, device.type, request.precision)
+    dtype = pick_dtype("bfloat16" if precision == "fp8" else precision)
+    if settings.threads is not None:
+        threads = settings.threads
+    elif any(name in os.environ for name in THREADS_SAID) or device.type != "cpu" or processes > 1:
+        threads = usual()
+    else:
+        threads = before.threads if before else pick_threads(preset, height, width, dtype)
+    use_threads(threads)  # kernels are measured with them
+    if settings.attention is not None:
+        return Tuning(None, threads)
+    if settings.kernel is not None:
+        kernel(settings.kernel, device, dtype)
+        return Tuning(settings.kernel, threads)
+    if before is not None and before.kernel is not None:
+        return Tuning(before.kernel, threads)
+    return Tuning(pick_kernel(shape_of(preset, height, width, processes), device, dtype), threads)
+
+
+def tuned(world: "World", tuning: Tuning) -> "World":
+    """The world computed so; the number of threads is one for the whole process."""
+    from lingbot_cli.model.accel.cpu_threads import use_threads
+
+    use_threads(tuning.threads)
+    return by_kernel(world, tuning.kernel)
+
+
+def pick_threads(preset: "Preset", height: int, width: int, dtype: "torch.dtype") -> int:
+    """The fastest number of CPU threads for a world at a size, remembered; measuring takes half a second."""
+    import torch
+
+    from lingbot_cli.model.accel.cpu_threads import fastest, is_large, timed, usual
+
+    if usual() == 1 or is_large(preset, height, width):
+        return usual()
+
+    def measure() -> dict[str, object]:
+        seconds = timed(preset, height, width, dtype)
+        return {"threads": fastest(seconds), "seconds": seconds}
+
+    shape = f"{preset.chunk} of {preset.window} latents, {preset.dim}/{preset.heads}/{preset.ffn}/{preset.vae_dim}"
+    waiting = os.environ.get("OMP_WAIT_POLICY", "usual").lower()
+    key = f"{processor()}, {usual()} threads, {waiting} waiting, torch {torch.__version__}, {dtype}, {shape}"
+    return int(once(THREADS_FILE, "threads", f"{key}, {width}x{height}", measure))

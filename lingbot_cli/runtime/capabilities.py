@@ -1,0 +1,42 @@
+"""What each lever of fast mode needs of a device, and the smaller window; no torch here."""
+
+import re
+from importlib.util import find_spec
+
+from lingbot_cli.errors import UsageError
+from lingbot_cli.presets import Preset
+
+Capability = tuple[int, int] | None
+"""A CUDA device's compute capability; None for any other device."""
+
+FP8_UNITS = (8, 9)
+INT8_ATTENTION = (8, 0)
+INT8_PACKAGE = "sageattention"
+
+
+def check_device(name: str) -> None:
+    """Raise UsageError for what names no kind of device; whether it is there, torch knows."""
+    if not re.fullmatch(r"(cpu|cuda|mps|xpu|hip)(:[0-9]{1,3})?", name):
+        raise UsageError(f"device '{name}' is no kind of device", hint="write cpu, cuda, cuda:1, mps or xpu")
+
+
+def multiplies_fp8(capability: Capability) -> bool:
+    """Whether a device has matrix units for eight-bit floats."""
+    return capability is not None and capability >= FP8_UNITS
+
+
+def lacks_int8_attention(capability: Capability) -> str | None:
+    """What a device lacks for eight-bit attention, in words; None when nothing."""
+    if capability is None:
+        return "its kernels need a CUDA device"
+    if capability < INT8_ATTENTION:
+        return "its kernels need compute capability {}.{}".format(*INT8_ATTENTION)
+    if find_spec(INT8_PACKAGE) is None:
+        return f"the package {INT8_PACKAGE} is not installed"
+    return None
+
+
+def fast_window(preset: Preset) -> int:
+    """The window of fast mode in latent frames: the sink, the chunk before and the chunk in work."""
+    small = preset.sink + 2 * preset.chunk
+    return small if preset.window < 0 else min(preset.window, small)

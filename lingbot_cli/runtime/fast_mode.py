@@ -1,0 +1,58 @@
+"""What `--fast` takes on this machine, as settings that can be said by name again."""
+
+from dataclasses import replace
+
+from lingbot_cli.presets import Preset
+from lingbot_cli.runtime.capabilities import (
+    FP8_UNITS,
+    Capability,
+    fast_window,
+    lacks_int8_attention,
+    multiplies_fp8,
+)
+from lingbot_cli.runtime.hardware import capability
+from lingbot_cli.runtime.model_options import Settings
+
+
+def chosen(settings: Settings, preset: Preset, device: str | None) -> Settings:
+    """The settings with `--fast` taken apart for a device by name, None for the best there is."""
+    if not (settings.fast or settings.linears or settings.attention):
+        return settings
+    return taken(settings, preset, capability(device))
+
+
+def taken(settings: Settings, preset: Preset, able: Capability) -> Settings:
+    """The settings with `--fast` taken apart: each lever where it helps; what is said by name stays.
+
+    `said` tells in words what was taken and left, and what was asked for and helps nothing here.
+    """
+    said: list[str] = []
+    linears, attention, window = settings.linears, settings.attention, settings.window
+    lack = lacks_int8_attention(able)
+    if settings.fast:
+        left = []
+        if linears is None and multiplies_fp8(able):
+            linears = "fp8"
+        elif linears is None:
+            left.append("without fp8 linears, which need compute capability {}.{}".format(*FP8_UNITS))
+        if attention is None and lack is None:
+            attention = "int8"
+        elif attention is None:
+            left.append(f"without int8 attention: {lack}")
+        replaced = {
+            name: value for name in ("chunk", "sink") if (value := getattr(settings, name)) is not None
+        }
+        window = fast_window(replace(preset, **replaced)) if window is None else window
+        levers = {"linears": linears, "attention": attention, "window": window}
+        used = [f"{name} {value}" for name, value in levers.items() if value not in (None, "exact")]
+        said = ["; ".join([f"fast: {', '.join(used)}", *left])]
+    if linears == "fp8" and not multiplies_fp8(able):
+        said.append("fp8 linears are only emulated on this device: the error of eight bits, and no speed")
+    return replace(
+        settings,
+        fast=False,
+        window=window,
+        linears=None if linears == "exact" else linears,
+        attention=None if attention == "exact" else attention,
+        said=tuple(dict.fromkeys((*settings.said, *said))),
+    )

@@ -1,0 +1,78 @@
+"""The models this program knows and what of them is on this machine."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lingbot_cli.checkpoints.cache_dir import model_folder
+from lingbot_cli.checkpoints.checkpoint import find
+from lingbot_cli.checkpoints.registry import PUBLISHED
+from lingbot_cli.errors import OutputError
+from lingbot_cli.presets import PRESETS
+from lingbot_cli.runtime.hardware import free_on, machine_setup
+from lingbot_cli.runtime.memory import estimate
+
+
+@dataclass(frozen=True)
+class Model:
+    """A known model: bytes of its files (about, where it is not here), and its need at its own size.
+
+    `fits` compares the need with this machine's free memory.
+    """
+
+    name: str
+    here: bool
+    folder: str | None
+    bytes: int
+    needs: int
+    fits: bool
+    licence: str
+
+
+def known_models(environ: Mapping[str, str]) -> list[Model]:
+    """Every preset, the built-in world first."""
+    models = []
+    for name, preset in PRESETS.items():
+        folder = find(None).root if name == "built-in" else model_folder(name, environ)
+        setup = machine_setup(preset)
+        needed = estimate(preset, setup)
+        free, free_host = free_on(setup.device)
+        models.append(
+            Model(
+                name=name,
+                here=folder.is_dir(),
+                folder=str(folder) if folder.is_dir() else None,
+                bytes=folder_bytes(folder) if folder.is_dir() else PUBLISHED[name].bytes,
+                needs=needed.peak,
+                fits=needed.peak <= free and needed.host <= free_host,
+                licence=preset.licence,
+            )
+        )
+    return models
+
+
+def folder_bytes(folder: Path) -> int:
+    """What the files under a folder take."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def remove(name: str, environ: Mapping[str, str]) -> int | None:
+    """Remove a fetched model and the leavings of its fetch; the bytes that freed, None where nothing was.
+
+    A link is removed and what it names stays. Errors: OutputError.
+    """
+    folder = model_folder(name, environ)
+    places = [
+        place for place in (folder, folder.parent / ".partial" / name) if place.is_symlink() or place.is_dir()
+    ]
+    freed = sum(folder_bytes(place) for place in places if not place.is_symlink())
+    try:
+        for place in places:
+            if place.is_symlink():
+                place.unlink()
+            else:
+                shutil.rmtree(place)
+    except OSError as failure:
+        raise OutputError(f"{name} cannot be removed: {failure}") from failure
+    return freed if places else None

@@ -1,0 +1,28 @@
+"""Tells how far the loading of a large model is, and nothing of a small one."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from lingbot_cli.runtime.memory import gigabytes
+
+if TYPE_CHECKING:
+    from lingbot_cli.model.loading.tensor_io import Progress
+
+EVERY = 5.0
+SHORT = 1.0
+
+
+def telling(note: Callable[[str], None]) -> Callable[["Progress"], None]:
+    """A report for `load_world`: a line every five seconds, and one for a part that took more than one."""
+    last: dict[str, float] = {}
+
+    def report(progress: "Progress") -> None:
+        whole = progress.done == progress.total and progress.seconds >= SHORT
+        if whole or progress.seconds - last.get(progress.part, 0.0) >= EVERY:
+            last[progress.part] = progress.seconds
+            note(
+                f"loading the {progress.part}: {gigabytes(progress.done)} of {gigabytes(progress.total)}, "
+                f"{progress.seconds:.0f} s"
+            )
+
+    return report

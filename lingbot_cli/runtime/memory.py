@@ -1,0 +1,250 @@
+"""How much memory a run takes, from a preset, a size and torch's build. Torch itself is not imported here."""
+
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from lingbot_cli.model.accel.malloc import LARGEST_KEPT
+from lingbot_cli.presets import Preset
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "fp8": 1}
+PIXELS_AT_ONCE = 1_000_000
+"""The VAE's limit of a picture's size times frames, as in `world.vae`."""
+RUNTIME = {"cpu": 292_000_000, "cuda": 700_000_000}
+"""What the interpreter with its libraries, or a GPU's context with its workspaces, takes before anything."""
+CUDA_LIBRARIES = 375_000_000
+"""What a build of torch for GPUs takes more, with or without one."""
+TEXT_RUNTIME = 130_000_000
+"""What the library that reads prompts takes, and never gives back; kept prompts do without it."""
+FEATURE_MAPS = {"cpu": 7.0, "cuda": 5.0}
+"""How many of its largest feature maps the VAE holds at once, in a residual block's second convolution: the
+block's input, what the first one made, its activation, that joined to the past, the output; on the CPU the output
+is a sum, so its summand too, and the copy with the channels last that it is made from."""
+HEAP_KEEPS = 14
+"""How many of the largest maps that never leave the process it was measured to hold beside those in use;
+half as many in a film of one chunk, whose stages do not overlap."""
+UMT5_XXL = 5_680_910_336
+"""Parameters of the published text encoder; kept in bfloat16."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The choices that decide memory.
+
+    `latents` is the length of a film, where it is known; `read_prompts` whether it has prompts to read that are
+    not kept from an earlier run, so that the text encoder is loaded. `together`: how many latents are decoded
+    in one call, None for as many as any device takes at that size; `decode_on`: another device that decodes.
+    """
+
+    height: int
+    width: int
+    device: str = "cpu"
+    precision: str = "float32"
+    decode: str = "float32"
+    text_on: str = "cpu"
+    offload: bool = False
+    latents: int = 0
+    linears: str | None = None
+    together: int | None = None
+    decode_on: str | None = None
+    read_prompts: bool = True
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes of this process by what they are for; `transformer` to `work` are on the device, `host` is beside it.
+
+    `decoder` is on the device that decodes, where that is another. The text encoder is there before the rest
+    and gone when the rest comes.
+    """
+
+    transformer: int
+    vae: int
+    keys_values: int
+    state: int
+    work: int
+    runtime: int
+    text: int
+    decoder: int
+    host: int
+
+    @property
+    def peak(self) -> int:
+        """The most the device holds at once."""
+        rest = self.transformer + self.vae + self.keys_values + self.state + self.work
+        return self.runtime + max(rest, self.text)
+
+    def rows(self) -> list[tuple[str, int]]:
+        """Each item with its bytes, for people."""
+        return [(field.name.replace("_", " "), getattr(self, field.name)) for field in fields(self)]
+
+
+def estimate(preset: Preset, setup: Setup) -> Estimate:
+    """The memory of a run with this preset and setup."""
+    size = BYTES[setup.precision]
+    size_of_activations = max(size, 2)
+    weights, resident = _transformer_bytes(preset, size, 1 if setup.linears else size, setup.offload)
+    on_cpu = setup.device == "cpu"
+    text = _text_parameters(preset) * (2 if preset.text_dim == 4096 else 4) * setup.read_prompts
+    on_device = setup.text_on != "cpu" or on_cpu
+    elsewhere = setup.decode_on not in (None, setup.device)
+    encoder, decoder = _vae_bytes(preset, BYTES[setup.decode])
+    told, seen, shown = _state(preset, setup, size_of_activations)
+    forward = _transformer_work(preset, setup, size_of_activations)
+    encoding, decoding = _vae_work(preset, setup, None, 4), _decode_work(preset, setup)
+    aside = decoder + shown + decoding if elsewhere else 0
+    if elsewhere:
+        decoder = shown = decoding = 0
+    # A chunk is decoded while the next one is denoised, on a GPU on streams that do not lend each other memory.
+    if not on_cpu:
+        work = max(forward + decoding, encoding)
+    elif _chunks(preset, setup) > 1:
+        work = forward + max(decoding, encoding)
+    else:
+        work = max(forward, decoding, encoding)
+    host = aside if setup.decode_on == "cpu" else 0
+    return Estimate(
+        transformer=resident,
+        vae=encoder + decoder,
+        keys_values=_keys_values(preset, setup, size_of_activations),
+        state=told + seen + shown,
+        work=work,
+        runtime=_on_the_host() + TEXT_RUNTIME * setup.read_prompts if on_cpu else RUNTIME["cuda"],
+        text=text if on_device else 0,
+        decoder=aside - host,
+        host=host + (0 if on_device else text) + (weights - resident),
+    )
+
+
+def parameters(preset: Preset) -> int:
+    """The transformer's parameters."""
+    return _outer_parameters(preset) + preset.layers * _block_parameters(preset)
+
+
+def gigabytes(count: float) -> str:
+    """Bytes for people."""
+    return f"{count / 1e9:.2f} GB" if count < 10e9 else f"{count / 1e9:.1f} GB"
+
+
+def _outer_parameters(preset: Preset) -> int:
+    d, control = preset.dim, 4 * (384 if preset.control == "cam" else 448)
+    linear = d * d + d
+    return (
+        (36 * 4 * d + d)
+        + (control * d + d + 2 * linear)
+        + (preset.text_dim * d + d + linear)
+        + (preset.freq_dim * d + d + linear + 6 * linear)
+        + (64 * d + 64 + 2 * d)
+    )
+
+
+def _block_parameters(preset: Preset) -> int:
+    d, f = preset.dim, preset.ffn
+    return 12 * (d * d + d) + 4 * d + 2 * d + 2 * d * f + f + d + 6 * d
+
+
+def _transformer_bytes(preset: Preset, size: int, in_blocks: int, offload: bool) -> tuple[int, int]:
+    """All of the transformer's weights, and those that stay on the device: two blocks of an offloaded one."""
+    outer, block = _outer_parameters(preset) * max(size, 2), _block_parameters(preset) * in_blocks
+    kept = min(2, preset.layers) if offload else preset.layers
+    return outer + preset.layers * block, outer + kept * block
+
+
+def _vae_bytes(preset: Preset, decode: int) -> tuple[int, int]:
+    """To encode and to decode: the published VAE has 126.9 M parameters, 42 % of them to encode in float32."""
+    count = 126_892_531 * (preset.vae_dim / 96) ** 2 * (0.46 + 0.27 * preset.vae_blocks)
+    return int(count * 0.42 * 4), int(count * 0.58 * decode)
+
+
+def _text_parameters(preset: Preset) -> int:
+    if preset.text_dim == 4096:
+        return UMT5_XXL
+    return 8 * preset.text_dim**2 + 1024 * preset.text_dim
+
+
+def _tokens(setup: Setup) -> int:
+    """Tokens of one latent frame."""
+    return setup.height * setup.width // 256
+
+
+def _chunks(preset: Preset, setup: Setup) -> float:
+    """How many chunks the film has; as many as you like where that is not known."""
+    return setup.latents / preset.chunk if setup.latents else float("inf")
+
+
+def _keys_values(preset: Preset, setup: Setup, size: int) -> int:
+    """K and V of every layer; without a window the buffers double as they fill.
+
+    Main memory that is asked for is taken only when it is written to: a short film leaves some of a window free.
+    """
+    slots = preset.window
+    if slots < 0:
+        slots = max(preset.chunk, 2 * setup.latents)
+    elif setup.device == "cpu" and setup.latents:
+        slots = min(slots, setup.latents)
+    return 2 * preset.layers * slots * _tokens(setup) * preset.dim * size
+
+
+def _state(preset: Preset, setup: Setup, size: int) -> tuple[int, int, int]:
+    """What a session keeps besides: the prompt's K and V, and the last two frames of every causal convolution
+    of the encoder and of the decoder."""
+    pixels, n, blocks = setup.height * setup.width, preset.vae_dim, preset.vae_blocks
+    convolutions = 2 * (blocks + 1)
+    decoder = (
+        (convolutions + 4 + 1) * 4 / 64
+        + ((convolutions - 1) * 4 + 2 + 4) / 16
+        + convolutions * 2 / 4
+        + convolutions
+        + 1
+    )
+    deeper = 2 * (blocks - 1)
+    encoder = 2 * (
+        2 * blocks + (3 + 2 * deeper) / 4 + (6 + 4 * deeper + 1) / 16 + (8 + 4 * deeper + 16 + 4 + 2) / 64
+    )
+    prompt = 2 * preset.layers * preset.text_len * preset.dim * size
+    return prompt, int(n * pixels * encoder * 4), int(n * pixels * 2 * decoder * BYTES[setup.decode])
+
+
+def _transformer_work(preset: Preset, setup: Setup, size: int) -> int:
+    """One forward: the residual stream twice in float32, then the feed-forward or the rotation of the keys."""
+    tokens, d = preset.chunk * _tokens(setup), preset.dim
+    camera = 2 * preset.layers * tokens * d * size
+    feed_forward = tokens * (d * (8 + size) + 2 * preset.ffn * size)
+    attention = tokens * d * (4 + 5 * size + (12 if size < 4 else 8))
+    modulation = 4 * tokens * d + (7 * d * d * 4 if size < 4 else 0)
+    dequantised = preset.ffn * d * 2 if setup.precision == "fp8" and not setup.linears else 0
+    if (
+        setup.linears
+    ):  # the tokens raised to the whole range and their eight bits, and both widened to emulate
+        dequantised = tokens * preset.ffn * (size + 1)
+        dequantised += (tokens * preset.ffn + preset.ffn * d) * size if setup.device == "cpu" else 0
+    return camera + max(feed_forward, attention, modulation) + dequantised
+
+
+def _decode_work(preset: Preset, setup: Setup) -> int:
+    return _vae_work(preset, setup, setup.together, BYTES[setup.decode])
+
+
+def _vae_work(preset: Preset, setup: Setup, together: int | None, size: int) -> int:
+    """The full-size feature maps of the latents that pass at once, in the encoder or the decoder."""
+    pixels, on_cpu = setup.height * setup.width, setup.device == "cpu"
+    latents = together or min(preset.chunk, max(1, PIXELS_AT_ONCE // (4 * pixels)))
+    maps = FEATURE_MAPS["cpu" if on_cpu else "cuda"]
+    feature_map = preset.vae_dim * pixels * size
+    joined_past = 2 * preset.vae_dim * pixels * size
+    alone = _chunks(preset, setup) <= 1 and latents == preset.chunk
+    whole = feature_map * (4 * latents - 3 * alone)  # a film's first latent is one frame
+    frames = (3 * 4 * 3 * 4 * latents + 3 * 4 * preset.chunk) * pixels
+    levels = (whole, whole // 2, whole // 8, whole // 64)
+    kept = HEAP_KEEPS // (1 + alone) * max((level for level in levels if level <= LARGEST_KEPT), default=0)
+    return int(maps * whole + joined_past) + frames + kept * on_cpu
+
+
+@cache
+def _on_the_host() -> int:
+    """What the interpreter takes with this machine's torch."""
+    spec = find_spec("torch")
+    folders = spec.submodule_search_locations if spec is not None else None
+    for_gpus = any(Path(folder, "lib", "libtorch_cuda.so").exists() for folder in folders or ())
+    return RUNTIME["cpu"] + CUDA_LIBRARIES * for_gpus

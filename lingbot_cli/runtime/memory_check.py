@@ -1,0 +1,81 @@
+"""Whether a run fits a device's free memory, and what would make it fit. No torch here."""
+
+from dataclasses import fields, replace
+
+from lingbot_cli.errors import MemoryShortError
+from lingbot_cli.presets import Preset
+from lingbot_cli.runtime.memory import Estimate, Setup, estimate, gigabytes
+
+
+def check_fits(preset: Preset, setup: Setup, free: int, free_host: int) -> Estimate:
+    """The estimate, if it fits. Errors: MemoryShortError with the flags that would make it fit."""
+    needed = estimate(preset, setup)
+    if needed.peak <= free and needed.host <= free_host:
+        return needed
+    ways = [
+        (flags, other, max(0, needed.peak - other.peak) + max(0, needed.host - other.host))
+        for flags, other in _ways(preset, setup)
+    ]
+    enough = [f"{flags} (saves {gigabytes(saved)})" for flags, other, saved in ways
+              if other.peak <= free and other.host <= free_host]  # fmt: skip
+    short = (
+        f"{preset.name} at {setup.width}x{setup.height} needs {gigabytes(needed.peak)} on {setup.device}"
+        + (f" and {gigabytes(needed.host)} of RAM beside it" if needed.host else "")
+        + f"; free: {gigabytes(free)}"
+        + (f" and {gigabytes(free_host)}" if needed.host else "")
+        + "."
+    )
+    if enough:
+        raise MemoryShortError(short, hint="Any of these fits: " + "; ".join(enough[:5]) + ".")
+    less = min(ways, key=lambda way: way[1].peak, default=None)
+    raise MemoryShortError(
+        short,
+        hint=f"Not even {less[0]} fits ({gigabytes(less[1].peak)}): a smaller model or a larger device is needed."
+        if less
+        else "A smaller model or a larger device is needed.",
+    )
+
+
+def roomiest(preset: Preset, setup: Setup, free: int) -> Setup:
+    """A GPU's setup with as many latents of a chunk decoded in one call as its free bytes allow."""
+    if setup.device == "cpu" or setup.decode_on is not None:
+        return setup
+    ways = (replace(setup, together=count) for count in range(preset.chunk, 1, -1))
+    return next((way for way in ways if estimate(preset, way).peak <= free), setup)
+
+
+def _ways(preset: Preset, setup: Setup) -> list[tuple[str, Estimate]]:
+    """Changes that make a run smaller here, the mildest first, then their sums."""
+    steps: list[tuple[str, Preset, Setup]] = []
+    smallest = preset.sink + preset.chunk
+    if setup.text_on != "cpu":
+        steps.append(("--text-on cpu", preset, replace(setup, text_on="cpu")))
+    if setup.device != "cpu" and not setup.offload:
+        steps.append(("--offload", preset, replace(setup, offload=True)))
+    if setup.precision == "float32":
+        steps.append(("--precision bfloat16", preset, replace(setup, precision="bfloat16")))
+    if setup.precision in ("float32", "bfloat16") and not setup.linears:
+        steps.append(("--precision fp8", preset, replace(setup, precision="fp8")))
+    if preset.window < 0 or preset.window > smallest:
+        window = max(smallest, 12) if preset.window < 0 or preset.window > 12 else smallest
+        steps.append((f"--window {window}", replace(preset, window=window), setup))
+    for share in (0.75, 0.5):
+        height, width = (max(16, int(side * share) // 16 * 16) for side in (setup.height, setup.width))
+        steps.append((f"--size {width}x{height}", preset, replace(setup, height=height, width=width)))
+    whole = estimate(preset, setup)
+    tried = [(step, estimate(*step[1:])) for step in steps]
+    tried = [(step, each) for step, each in tried if each.peak < whole.peak or each.host < whole.host]
+    steps = [step for step, _ in tried]
+    ways = [(flags, each) for (flags, *_), each in tried]
+    flags: list[str] = []
+    both, all_of_it = preset, setup
+    for name, p, s in steps:
+        changed = {
+            f.name: getattr(s, f.name) for f in fields(Setup) if getattr(s, f.name) != getattr(setup, f.name)
+        }
+        flags = [flag for flag in flags if flag.split()[0] != name.split()[0]] + [name]
+        both = replace(both, window=p.window) if p.window != preset.window else both
+        all_of_it = replace(all_of_it, **changed)
+        if len(flags) > 1:
+            ways.append((" ".join(flags), estimate(both, all_of_it)))
+    return ways

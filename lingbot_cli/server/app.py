@@ -1,0 +1,67 @@
+"""The server as an ASGI application: the page, the models, the realtime endpoint, health and figures."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+
+from lingbot_cli.camera.realtime import MODELS, ROUTE
+from lingbot_cli.server.auth import Guard, Rules, chosen_subprotocol
+from lingbot_cli.server.connection import Connection
+from lingbot_cli.server.metrics import Metrics
+from lingbot_cli.server.page import document
+from lingbot_cli.server.service import Service
+from lingbot_cli.server.session_pool import Hub, Rooms
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",  # the address holds the token
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def page_response(facts: dict[str, object]) -> Response:
+    """The page with what it should know, under a policy that lets it load nothing from elsewhere."""
+    html, policy = document(facts)
+    return HTMLResponse(html, headers={**HEADERS, "Content-Security-Policy": policy})
+
+
+def live_app(service: Service, rules: Rules, rooms: Rooms) -> Starlette:
+    """An application that serves one world."""
+    metrics = Metrics()
+    hub = Hub(rooms, metrics)
+
+    async def page(_request: Request) -> Response:
+        return page_response({"mode": "play", "route": ROUTE, "model": service.facts()})
+
+    async def models(_request: Request) -> Response:
+        return JSONResponse({"object": "list", "data": [service.facts()]}, headers=HEADERS)
+
+    async def health(_request: Request) -> Response:
+        return JSONResponse({"status": "ok"}, headers=HEADERS)
+
+    async def figures(_request: Request) -> Response:
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4", headers=HEADERS)
+
+    async def generate(socket: WebSocket) -> None:
+        await socket.accept(chosen_subprotocol(socket.scope.get("subprotocols", ())))
+        await Connection(socket, hub, service).run()
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        hub.close()
+
+    routes = [
+        Route("/", page),
+        Route(MODELS, models),
+        Route("/healthz", health),
+        Route("/metrics", figures),
+        WebSocketRoute(ROUTE, generate),
+    ]
+    return Starlette(routes=routes, middleware=[Middleware(Guard, rules=rules)], lifespan=lifespan)

@@ -1,0 +1,87 @@
+"""From letters to where the camera goes: as timelines do it, or by the published steps per latent frame."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from lingbot_cli.camera.keys import AXES, LOOK, PITCH, YAW, held, motion
+from lingbot_cli.camera.pose import Stance, poses_of
+from lingbot_cli.camera.realtime import PITCH_DEGREES, WALK, YAW_DEGREES
+from lingbot_cli.camera.relative_pose import FIXED_SCALE
+from lingbot_cli.control import Control
+from lingbot_cli.server.client_events import Look
+from lingbot_cli.server.input_queue import Sampled
+from lingbot_cli.timeline.live import LiveTimeline
+
+LENS = (500.0, 500.0, 416.0, 240.0)  # published for 832×480
+_FRAMES = 4  # video frames a latent frame
+_DEGREES = np.ones(AXES)
+_DEGREES[[YAW, LOOK]] = YAW_DEGREES, PITCH_DEGREES
+
+
+class Steering(Protocol):
+    """Turns what each chunk is told into its Control; `scale` is what translations are divided by."""
+
+    scale: float
+
+    def control(self, sampled: Sampled, looks: Sequence[Look]) -> Control:
+        """The next chunk's Control."""
+
+
+class PublishedSteering:
+    """One step a latent frame, as the published server takes it: turn first, then along the new heading."""
+
+    scale = WALK
+
+    def __init__(self, prompt: str) -> None:
+        self._prompt = prompt
+        self._stance = Stance()
+        self._begun = False
+
+    def control(self, sampled: Sampled, looks: Sequence[Look]) -> Control:
+        self._prompt = sampled.prompt if sampled.prompt is not None else self._prompt
+        count = len(sampled.keys)
+        look = np.zeros(AXES)
+        look[[YAW, PITCH]] = sum(each.yaw for each in looks), sum(each.pitch for each in looks)
+        stances = []
+        for letters in sampled.keys:
+            if self._begun:  # a world's first latent frame is its picture: nothing has moved yet
+                step = np.array(motion(letters, WALK, 1.0)) * _DEGREES + look / count
+                self._stance = self._stance.after(tuple(step.tolist()))
+            self._begun = True
+            stances.append(self._stance)
+        frames = _FRAMES * count
+        actions = np.array([held(letters) for letters in sampled.keys], np.float32)
+        return Control(poses_of(stances), np.tile(LENS, (count, 1)), actions, self._prompt, frames)
+
+
+class TimelineSteering:
+    """Every key and word becomes a timeline's event, so what was played can be written and rendered again."""
+
+    scale = FIXED_SCALE
+
+    def __init__(self, chunk: int, header: dict[str, Any]) -> None:
+        self._live = LiveTimeline(chunk, header)
+        self._held = ""
+
+    def control(self, sampled: Sampled, looks: Sequence[Look]) -> Control:
+        start = self._live.frame
+        if sampled.prompt is not None:
+            self._live.say({"prompt": sampled.prompt})
+        at = start
+        for index, letters in enumerate(sampled.keys):
+            if letters != self._held:
+                self._live.say({"keys": letters, "at": f"{at}f"})
+                self._held = letters
+            at += 1 if start == 0 and index == 0 else _FRAMES
+        for look in looks:
+            self._live.say({"turn": {"yaw": look.yaw, "pitch": look.pitch}, "for": f"{at - start}f"})
+        told = self._live.control()
+        if told is None:
+            raise RuntimeError("a played timeline has no end")
+        return told
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What was played, as the lines of a timeline file."""
+        return self._live.record()

@@ -1,0 +1,118 @@
+"""A film that goes on: the packets of what is there, then those of a new segment, neither encoded again."""
+
+import base64
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
+from typing import BinaryIO
+
+import numpy as np
+
+from lingbot_cli.errors import OutputError
+from lingbot_cli.sinks.base import FilmInfo
+from lingbot_cli.sinks.cut import Cut
+from lingbot_cli.sinks.ffmpeg_args import use_notes
+from lingbot_cli.sinks.ffmpeg_process import Encoder
+from lingbot_cli.sinks.formats import Format
+
+# What comes by the pipe is known; to wait for more of it would be lost in a crash.
+_AT_ONCE = ("option analyzeduration 1", "option fpsprobesize 0")
+_PATIENCE = 2.0  # seconds one ffmpeg gets to end after the other
+_HELD = 2  # frames the second holds back, beside what the first does
+
+
+def join_argv(
+    ffmpeg: str, film: FilmInfo, container: Format, cut: Cut, url: str, metadata_fd: int | None
+) -> list[str]:
+    """Return the command that copies what was cut, then the segment on its standard input, to `url`."""
+    notes, video, told = use_notes(metadata_fd)
+    script = base64.b64encode(_script(film, cut).encode()).decode()
+    return [
+        # Unasked, ffmpeg would read the keys of a terminal where the segment comes.
+        *(ffmpeg, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "warning", "-y"),
+        *("-progress", "pipe:2", "-stats_period", "0.05"),
+        *notes,
+        *("-f", "concat", "-safe", "0", "-auto_convert", "0", "-protocol_whitelist", "data,file,pipe"),
+        *("-i", f"data:text/plain;base64,{script}"),
+        *("-map", f"{video}:v", *told, "-c", "copy"),
+        *("-bsf:v", _clock(film.fps, cut.delay)),
+        *container.args,
+        *("-f", container.muxer, url),
+    ]
+
+
+def _script(film: FilmInfo, cut: Cut) -> str:
+    """What ffmpeg's concat demuxer reads."""
+    path = str(cut.left.absolute()).replace("'", "'\\''")
+    lines = [
+        "ffconcat version 1.0",
+        f"file 'file:{path}'",
+        f"outpoint {float(cut.end):.6f}",
+        f"duration {float(cut.frames / film.fps):.6f}",
+        "file 'pipe:0'",
+        *_AT_ONCE,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _clock(fps: Fraction, delay: int) -> str:
+    """Give every frame the time that it has in a film made in one go, not two rounded ones added."""
+    rate = f"{fps.numerator}/{fps.denominator}"
+    shown = f"round(round(PTS*TB*{rate})/({rate})/TB)"
+    return f"setts=pts={shown}:dts=round((N-{delay})/({rate})/TB):duration=round(1/({rate})/TB)"
+
+
+class Joint:
+    """An Encoder whose packets a second ffmpeg puts after the first `kept` frames of the film."""
+
+    def __init__(
+        self,
+        encode: Sequence[str],
+        join: Callable[[int | None], list[str]],
+        *,
+        kept: int,
+        notes: str | None,
+        holding: BinaryIO | None,
+    ) -> None:
+        self._kept = kept
+        self._join = Encoder(join, notes=notes, holding=holding)
+        try:
+            self._encode = Encoder(lambda _: list(encode), output=self._join.input)
+        except BaseException:
+            self._join.stop()
+            raise
+        self._join.input.close()
+
+    @property
+    def encoded(self) -> int:
+        """How many new frames have reached the film; below 0 while the kept ones are being copied."""
+        return self._join.encoded - self._kept
+
+    def write(self, frames: np.ndarray) -> None:
+        with self._blaming():
+            self._encode.write(frames)
+
+    def settle(self, frames: int, timeout: float) -> bool:
+        return self._join.settle(self._kept + frames - _HELD, timeout)
+
+    def check(self) -> None:
+        with self._blaming():
+            self._encode.check()
+        self._join.check()
+
+    def finish(self, timeout: float | None) -> None:
+        with self._blaming():
+            self._encode.finish(timeout)
+        self._join.finish(timeout)
+
+    @contextlib.contextmanager
+    def _blaming(self) -> Iterator[None]:
+        """When the encoder fails, end both; the failure is the second ffmpeg's when that failed first."""
+        try:
+            yield
+        except OutputError:
+            self._encode.stop()
+            if self._join.ends_within(_PATIENCE):
+                self._join.finish(timeout=None)
+            self._join.stop()
+            raise

@@ -1,0 +1,234 @@
+"""From what stands after --to to a live output."""
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote
+
+import numpy as np
+
+from lingbot_cli.errors import LingbotError, UsageError
+from lingbot_cli.sinks.base import FilmInfo, Sink
+from lingbot_cli.sinks.factory import OutputOptions, choose_sink
+from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
+from lingbot_cli.sinks.formats import FORMATS
+from lingbot_cli.sinks.live.connections import EncoderLink, FfmpegLink, RtmpLink, SinkLink
+from lingbot_cli.sinks.live.flv import Tag
+from lingbot_cli.sinks.live.reconnecting_output import Broadcast, Delivery, Gap
+from lingbot_cli.sinks.live.rtmp import RtmpAddress
+from lingbot_cli.sinks.live.send_queue import Frames, Tags
+from lingbot_cli.sinks.stream_argv import stream_argv
+
+_START = 4.5  # seconds in which the first connections must stand
+_WAITING = 4.0  # seconds of frames that may wait for a slow connection
+_SPOKEN = "use rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, a file such as a.mp4, or null:"
+_ENDINGS = tuple(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
+_SRT = re.compile(r"(srt://(?:[^/@?\s:]+|\[[^\]\s]+\]):\d{1,5})/?(\?\S*)?", re.I)
+
+
+class LiveOutput(Protocol):
+    """A place a stream goes to."""
+
+    @property
+    def delivery(self) -> Delivery:
+        """How it is doing."""
+
+    def wait_started(self, seconds: float) -> None:
+        """Wait until it stands, or raise why it does not."""
+
+    def put(self, item: np.ndarray) -> None:
+        """Take one frame [H, W, 3] without waiting."""
+
+    def check(self) -> None:
+        """Raise when it has failed for good."""
+
+    def close(self) -> None:
+        """Send what waits and end; StreamLostError when the other side is away."""
+
+    def abandon(self) -> str | None:
+        """End at once and never raise."""
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """How a stream is encoded; `kbits` None takes what fits the size."""
+
+    kbits: int | None = None
+    audio: bool = True
+    overwrite: bool = False
+
+
+Starter = Callable[[FilmInfo, np.ndarray, Callable[[Gap], None]], LiveOutput]
+"""Begins an output: the film, a frame to begin with, and who hears of gaps."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something a stream can go to; its name holds no key."""
+
+    name: str
+    start: Starter
+
+
+def choose_target(url: str, options: StreamOptions, environ: Mapping[str, str]) -> Target:
+    """The target of one --to: rtmp://, rtmps://, srt://, a file or null:; UsageError without any key."""
+    scheme = url.partition("://")[0].lower()
+    if scheme in ("rtmp", "rtmps"):
+        address = RtmpAddress.parse(url)
+        return Target(address.name, partial(_start_rtmp, address, options, find_ffmpeg(environ)))
+    if scheme == "srt":
+        match = _SRT.fullmatch(url)
+        if match is None:
+            raise UsageError("--to: the SRT address is not complete", hint="write srt://HOST:PORT")
+        start = partial(_start_srt, match[1], url, options, find_ffmpeg(environ))
+        return Target(match[1], start)
+    if "://" in url:
+        raise UsageError(f"--to: {scheme}:// is not spoken here", hint=_SPOKEN)
+    if url != "null:" and not url.lower().endswith(_ENDINGS):
+        # What it was meant to be may hold a key, so it is not repeated.
+        raise UsageError("--to: neither an address nor a file of a known kind", hint=_SPOKEN)
+    sink = choose_sink(url, OutputOptions(overwrite=options.overwrite), environ)
+    return Target(sink.name, partial(_start_sink, sink))
+
+
+def start_all(
+    targets: Sequence[Target], film: FilmInfo, still: np.ndarray, tell: Callable[[Gap], None]
+) -> list[LiveOutput]:
+    """Begin every target at once; the first that does not stand within 5 s ends all and raises why."""
+    deadline = time.monotonic() + _START
+    outputs = [target.start(film, still, tell) for target in targets]
+    try:
+        for output in outputs:
+            output.wait_started(deadline - time.monotonic())
+    except LingbotError:
+        for output in outputs:
+            output.abandon()
+        raise
+    return outputs
+
+
+class RtmpOutput:
+    """Frames are encoded once and go on being encoded whatever becomes of the connection.
+
+    An encoder that dies is started again; on the wire its times go on where the other's would be.
+    """
+
+    def __init__(
+        self, address: RtmpAddress, argv: list[str], fps: float, tell: Callable[[Gap], None]
+    ) -> None:
+        self._argv = argv
+        self._last: tuple[int, float] | None = None  # the newest tag: its time in ms, and when it came
+        tags = Tags(round(_WAITING * 1000))
+        self._wire: Broadcast[Tag] = Broadcast(
+            address.name, lambda: RtmpLink(address, tags.settings), tags, tell
+        )
+        self._encoder: Broadcast[np.ndarray] = Broadcast(
+            f"the encoder of {address.name}", self._encode, Frames(round(_WAITING * fps)), tell
+        )
+
+    def _encode(self) -> EncoderLink:
+        begin, last = 0, self._last
+        if last is not None:
+            begin = last[0] + max(1, round(1000 * (time.monotonic() - last[1])))
+        return EncoderLink(self._argv, self._take, begin=begin, mends=last is not None)
+
+    def _take(self, tag: Tag) -> None:
+        self._last = tag.time, time.monotonic()
+        self._wire.put(tag)
+
+    @property
+    def delivery(self) -> Delivery:
+        wire, encoder = self._wire.delivery, self._encoder.delivery
+        return Delivery(
+            wire.name,
+            wire.sent,
+            wire.lost + encoder.lost,
+            wire.reconnects + encoder.reconnects,
+            wire.connected and encoder.connected,
+        )
+
+    def wait_started(self, seconds: float) -> None:
+        self._wire.wait_started(seconds)
+        self._encoder.wait_started(seconds)
+
+    def put(self, item: np.ndarray) -> None:
+        self._encoder.put(item)
+
+    def check(self) -> None:
+        self._encoder.check()
+        self._wire.check()
+
+    def close(self) -> None:
+        try:
+            self._encoder.close()
+        finally:
+            self._wire.close()
+
+    def abandon(self) -> None:
+        self._encoder.abandon()
+        self._wire.abandon()
+
+
+def _start_rtmp(
+    address: RtmpAddress,
+    options: StreamOptions,
+    ffmpeg: str,
+    film: FilmInfo,
+    still: np.ndarray,  # noqa: ARG001 - a connection needs no frame
+    tell: Callable[[Gap], None],
+) -> LiveOutput:
+    argv = stream_argv(ffmpeg, film, url="pipe:1", muxer="flv", kbits=options.kbits, audio=options.audio)
+    return RtmpOutput(address, argv, float(film.fps), tell)
+
+
+def _start_srt(
+    name: str,
+    url: str,
+    options: StreamOptions,
+    ffmpeg: str,
+    film: FilmInfo,
+    still: np.ndarray,
+    tell: Callable[[Gap], None],
+) -> LiveOutput:
+    argv = stream_argv(ffmpeg, film, url=url, muxer="mpegts", kbits=options.kbits, audio=options.audio)
+    secrets = _srt_secrets(url)
+    return Broadcast(
+        name, lambda: FfmpegLink(name, argv, still, float(film.fps), secrets), _frames(film), tell
+    )
+
+
+def _srt_secrets(url: str) -> list[str]:
+    """The passphrase and the stream's name, as they are written and as they are meant."""
+    said = [pair.partition("=") for pair in url.partition("?")[2].split("&")]
+    values = [value for name, _, value in said if name in ("passphrase", "streamid")]
+    return [*values, *map(unquote, values)]
+
+
+def _start_sink(
+    sink: Sink,
+    film: FilmInfo,
+    still: np.ndarray,  # noqa: ARG001 - a file needs no frame to be opened
+    tell: Callable[[Gap], None],
+) -> LiveOutput:
+    # A disk takes its time, and nobody is away.
+    return Broadcast(sink.name, lambda: SinkLink(sink, film), _frames(film), tell, closing=None)
+
+
+def _frames(film: FilmInfo) -> Frames:
+    return Frames(max(2, round(_WAITING * film.fps)))
+
+
+def read_urls(path: Path) -> list[str]:
+    """The addresses in a file, one a line; empty lines and those that begin with # do not count."""
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as failure:
+        raise UsageError(f"--to-file {path}: cannot be read: {failure}") from failure
+    urls = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    if not urls:
+        raise UsageError(f"--to-file {path}: no address in it", hint="write one a line")
+    return urls

@@ -1,0 +1,88 @@
+"""One line of JSONL as an object that can still tell where its parts stood."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from json.decoder import scanstring  # type: ignore[attr-defined]  # public in practice, missing in the stubs
+from typing import Any
+
+from lingbot_cli.timeline.diagnostics import Place, Problem, Steps
+
+MAX_LINE = 64 * 1024
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of JSONL; its parts are looked for only when one of them is wrong."""
+
+    number: int
+    text: str
+
+    def place(self, path: Steps = (), *, key: bool = False) -> Place:
+        """Where the value at `path` stands, or its key; the nearest thing around it when it is missing."""
+        start, end = _skip(self.text, 0), len(self.text.rstrip())
+        label = start, end
+        for step in path:
+            part = next((m for m in _members(self.text, start) if m[0] == step), None)
+            if part is None:
+                break
+            _, label, (start, end) = part
+        first, last = label if key else (start, end)
+        return Place(self.number, first + 1, max(1, last - first))
+
+
+def read_line(number: int, text: str) -> tuple[Any, list[Problem]]:
+    """The object on a line of JSONL, and what is wrong with it."""
+    line = Line(number, text)
+    if len(text) > MAX_LINE:
+        return None, [Problem(Place(number), f"the line is too long; expected at most {MAX_LINE} characters")]
+    twice: list[str] = []
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(items)
+        if len(made) < len(items):
+            names = Counter(name for name, _ in items)
+            twice.extend(name for name, count in names.items() if count > 1)
+        return made
+
+    try:
+        value = json.loads(text, object_pairs_hook=pairs)
+    except json.JSONDecodeError as error:
+        where = Place(number, error.pos + 1)
+        return None, [Problem(where, f"not JSON: {error.msg}; expected one object a line")]
+    except RecursionError:
+        return None, [Problem(Place(number), "nested too deeply; expected one flat object a line")]
+    except ValueError:
+        return None, [Problem(Place(number), "a number is too long; expected at most 30 digits")]
+    whole = line.place()
+    return value, [Problem(whole, f"the key '{n[:40]}' stands twice; expected it once") for n in twice]
+
+
+def _skip(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    return match.end() if match else at
+
+
+def _members(text: str, at: int) -> Iterator[tuple[str | int, tuple[int, int], tuple[int, int]]]:
+    """Name or index, extent of the key and extent of the value of each part of the object or list at `at`."""
+    if text[at] not in "{[":
+        return
+    decode = json.JSONDecoder().raw_decode
+    named, index = text[at] == "{", 0
+    at = _skip(text, at + 1)
+    while text[at] not in "}]":
+        name: str | int = index
+        label = at
+        label_end = at
+        if named:
+            name, label_end = scanstring(text, at + 1)
+            at = _skip(text, _skip(text, label_end) + 1)  # over the colon
+        _, end = decode(text, at)
+        yield name, (label, label_end if named else end), (at, end)
+        at = _skip(text, end)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+        index += 1

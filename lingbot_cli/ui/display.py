@@ -1,0 +1,190 @@
+"""What the user sees of a run: a live line, plain lines, nothing, or JSON."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.text import Text
+
+from lingbot_cli.errors import LingbotError
+from lingbot_cli.redact import redact
+from lingbot_cli.ui.progress import Progress, duration_text, size_text
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """The same news twice: `facts` for programs, `text` for people."""
+
+    facts: Mapping[str, Any]
+    text: str
+
+
+def say(console: Console, event: str, facts: Mapping[str, Any]) -> None:
+    """Print one line of JSON."""
+    line = redact(json.dumps({"event": event, **facts}, ensure_ascii=False))
+    console.file.write(line + "\n")
+    console.file.flush()
+
+
+class Display:
+    """Told what happens, in this order: plan, chunks and warnings, then done or error, then close.
+
+    `interval` is how many seconds it likes between two states of a stream.
+    """
+
+    interval = 1.0
+
+    def plan(self, plan: Announcement) -> None:
+        """What is going to be rendered."""
+
+    def chunk(self, progress: Progress) -> None:
+        """A chunk has been written."""
+
+    def state(self, state: Announcement) -> None:
+        """How a stream is going."""
+
+    def news(self, kind: str, news: Announcement) -> None:
+        """Something has happened to a stream; `kind` is one word for it."""
+
+    def warning(self, text: str) -> None:
+        """Something the user should know."""
+
+    def note(self, text: str) -> None:
+        """Something good to know."""
+
+    def done(self, film: Announcement) -> None:
+        """The film is finished."""
+
+    def error(self, error: LingbotError) -> None:
+        """The run has failed or was interrupted; the sentence itself is printed elsewhere."""
+
+    def close(self) -> None:
+        """Give the terminal back."""
+
+
+def progress_line(progress: Progress) -> str:
+    """Return a chunk's figures in one line."""
+    parts = [
+        f"chunk {progress.chunk}/{progress.chunks}" if progress.chunks else f"chunk {progress.chunk}",
+        f"{progress.frames} frames",
+        f"{progress.fps:.1f} fps",
+        f"{progress.realtime:.2f}× real time",
+    ]
+    if progress.left is not None:
+        parts.append(f"{duration_text(progress.left)} left")
+    parts.append(size_text(progress.memory))
+    if progress.keys:
+        parts.append(f"keys {progress.keys}")
+    return " · ".join(parts)
+
+
+class QuietDisplay(Display):
+    """Nothing but warnings."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def warning(self, text: str) -> None:
+        self.console.print(f"[yellow]warning:[/] {escape(redact(text))}")
+
+
+class PlainDisplay(QuietDisplay):
+    """A line for everything, for logs."""
+
+    interval = 10.0
+
+    def state(self, state: Announcement) -> None:
+        self.console.print(escape(redact(state.text)))
+
+    def news(self, kind: str, news: Announcement) -> None:
+        self.console.print(f"[cyan]{kind}:[/] {escape(redact(news.text))}")
+
+    def plan(self, plan: Announcement) -> None:
+        self.console.print(escape(redact(plan.text)))
+
+    def chunk(self, progress: Progress) -> None:
+        self.console.print(progress_line(progress))
+
+    def note(self, text: str) -> None:
+        self.console.print(escape(redact(text)))
+
+    def done(self, film: Announcement) -> None:
+        self.console.print(escape(redact(film.text)))
+
+
+class LiveDisplay(PlainDisplay):
+    """One line that changes, on a terminal."""
+
+    interval = 1.0
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._live = Live(console=console, transient=True, auto_refresh=False)
+
+    def plan(self, plan: Announcement) -> None:
+        super().plan(plan)
+        self._live.start()
+        self._live.update(Text("the first chunk is being made …"), refresh=True)
+
+    def chunk(self, progress: Progress) -> None:
+        self._live.update(Text(progress_line(progress)), refresh=True)
+
+    def state(self, state: Announcement) -> None:
+        self._live.update(Text(redact(state.text)), refresh=True)
+
+    def done(self, film: Announcement) -> None:
+        self.close()
+        super().done(film)
+
+    def close(self) -> None:
+        self._live.stop()
+
+
+class JsonDisplay(Display):
+    """One JSON object a line, each with its `event`; the README lists their keys."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def plan(self, plan: Announcement) -> None:
+        say(self.console, "plan", plan.facts)
+
+    def chunk(self, progress: Progress) -> None:
+        figures = {
+            key: round(value, 3) if isinstance(value, float) else value
+            for key, value in asdict(progress).items()
+        }
+        say(self.console, "chunk", figures)
+
+    def state(self, state: Announcement) -> None:
+        say(self.console, "stream", state.facts)
+
+    def news(self, kind: str, news: Announcement) -> None:
+        say(self.console, kind, news.facts)
+
+    def warning(self, text: str) -> None:
+        say(self.console, "warning", {"message": text})
+
+    def note(self, text: str) -> None:
+        say(self.console, "note", {"message": text})
+
+    def done(self, film: Announcement) -> None:
+        say(self.console, "done", film.facts)
+
+    def error(self, error: LingbotError) -> None:
+        say(self.console, "error", {"message": str(error), "hint": error.hint, "exit_code": error.exit_code})
+
+
+def choose_display(*, quiet: bool, as_json: bool, err: Console, json_to: Console) -> Display:
+    """Return the display that the flags and the terminal ask for."""
+    choices: list[tuple[bool, Callable[[], Display]]] = [
+        (as_json, lambda: JsonDisplay(json_to)),
+        (quiet, lambda: QuietDisplay(err)),
+        (err.is_terminal, lambda: LiveDisplay(err)),
+        (True, lambda: PlainDisplay(err)),
+    ]
+    return next(make() for wanted, make in choices if wanted)

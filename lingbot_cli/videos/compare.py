@@ -1,0 +1,113 @@
+"""How alike two films are: frame by frame in PSNR and SSIM, and in what they say they were made from."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lingbot_cli.errors import UsageError
+from lingbot_cli.videos.read import read_frames
+
+_WINDOW = 7
+_LUMA = np.array([0.299, 0.587, 0.114])
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """Two films beside each other; `psnr`, in dB and infinite for equal frames, and `ssim` are of what both have.
+
+    `first` is the first frame that differs, or that only one has; None when the films are the same.
+    """
+
+    frames: tuple[int, int]
+    first: int | None
+    psnr: float
+    psnr_least: float
+    ssim: float
+    ssim_least: float
+    recipes: dict[str, tuple[Any, Any]]
+
+    def within(self, psnr: float | None, ssim: float | None) -> bool:
+        """Whether the films are alike: the same, or as long and no frame below what is asked for."""
+        if psnr is None and ssim is None:
+            return self.first is None
+        return (
+            self.frames[0] == self.frames[1]
+            and self.psnr_least >= (psnr if psnr is not None else -np.inf)
+            and self.ssim_least >= (ssim if ssim is not None else -np.inf)
+        )
+
+
+def compare(ffmpeg: str, one: Path, other: Path, recipes: dict[str, tuple[Any, Any]]) -> Likeness:
+    """Read two films side by side; UsageError when their frames have different sizes."""
+    counts, first = [0, 0], None
+    errors, likenesses = [], []
+    for index, (a, b) in enumerate(zip_longest(read_frames(ffmpeg, one), read_frames(ffmpeg, other))):
+        counts[0] += a is not None
+        counts[1] += b is not None
+        if a is None or b is None:
+            first = index if first is None else first
+            continue
+        if a.shape != b.shape:
+            sizes = [f"{frame.shape[1]}x{frame.shape[0]}" for frame in (a, b)]
+            raise UsageError(
+                f"{one} is {sizes[0]} and {other} is {sizes[1]}", hint="compare films of one size"
+            )
+        if first is None and not np.array_equal(a, b):
+            first = index
+        errors.append(float(((a.astype(np.float64) - b) ** 2).mean()))
+        likenesses.append(ssim(a, b) if errors[-1] else 1.0)
+    if not errors:
+        raise UsageError(f"{one if not counts[0] else other} has no frames")
+    return Likeness(
+        frames=(counts[0], counts[1]),
+        first=first,
+        psnr=_decibels(float(np.mean(errors))),
+        psnr_least=_decibels(max(errors)),
+        ssim=float(np.mean(likenesses)),
+        ssim_least=min(likenesses),
+        recipes=recipes,
+    )
+
+
+def ssim(one: np.ndarray, other: np.ndarray) -> float:
+    """Structural similarity of two frames' luma (Wang et al. 2004) over all windows of 7×7 pixels."""
+    a, b = one @ _LUMA, other @ _LUMA
+    size = min(_WINDOW, *a.shape)
+    mean_a, mean_b = _means(a, size), _means(b, size)
+    spread_a = _means(a * a, size) - mean_a**2
+    spread_b = _means(b * b, size) - mean_b**2
+    together = _means(a * b, size) - mean_a * mean_b
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    above = (2 * mean_a * mean_b + c1) * (2 * together + c2)
+    below = (mean_a**2 + mean_b**2 + c1) * (spread_a + spread_b + c2)
+    return float((above / below).mean())
+
+
+def recipe_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What two recipes do not share, by dotted name; None stands for what one does not say."""
+    flat = [dict(_flat(recipe, "")) for recipe in (one, other)]
+    names = dict.fromkeys([*flat[0], *flat[1]])
+    pairs = {name: (flat[0].get(name), flat[1].get(name)) for name in names}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _flat(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _flat(each, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, value
+
+
+def _means(values: np.ndarray, size: int) -> np.ndarray:
+    """The mean of every window of size×size."""
+    windows = np.lib.stride_tricks.sliding_window_view(values, (size, size))
+    return windows.mean((-2, -1))
+
+
+def _decibels(error: float) -> float:
+    return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))

@@ -1,0 +1,120 @@
+"""Jobs files: what they say, and every error in them at once with its place."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lingbot_cli.batch.run import part
+from lingbot_cli.batch.tasks import read_tasks, slug
+from lingbot_cli.errors import UsageError
+from lingbot_cli.timeline.diagnostics import TimelineError
+from lingbot_cli.timeline.load import read_source
+
+
+@pytest.fixture
+def write(tmp_path):
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    (tmp_path / "walk.yaml").write_text("- {keys: w, for: 1s}\n")
+
+    def write(text, name="jobs.yaml"):
+        (tmp_path / name).write_text(text)
+        return read_source(str(tmp_path / name))
+
+    return write
+
+
+def test_defaults_seeds_and_prompts_make_a_film_each(write):
+    tasks = read_tasks(
+        write(
+            """
+defaults: {image: a.png, timeline: walk.yaml, prompts: [Day, "At night!"], quality: draft}
+jobs:
+  - {seeds: 1..2}
+  - {moves: w-5, prompt: rain, seed: 7, output: "{timeline}/{prompt}-{seed}-{job}.mkv", fps: 8}
+  - {seeds: [9], prompt: rain, output: "{image}/%05d.png"}
+"""
+        )
+    )
+    assert [task.name for task in tasks] == [
+        *("a-day-1.mp4", "a-day-2.mp4", "a-at-night-1.mp4", "a-at-night-2.mp4"),
+        *("moves/rain-7-2.mkv", "a/%05d.png"),
+    ]
+    first, other = tasks[0], tasks[4]
+    assert (first.request.seed, first.request.flags.prompt, first.options.quality) == (1, "Day", "draft")
+    assert Path(first.request.timeline).name == "walk.yaml"
+    assert (other.request.timeline, other.request.moves, other.request.flags.fps) == (None, "w-5", 8)
+
+
+def test_jsonl_says_the_same(write):
+    text = '{"defaults": {"image": "a.png", "moves": "w-5"}}\n\n{"seeds": "3..4"}\n{"output": "b.gif"}\n'
+    assert [task.name for task in read_tasks(write(text, "jobs.jsonl"))] == ["a-3.mp4", "a-4.mp4", "b.gif"]
+
+
+def test_a_list_alone_is_a_jobs_file(write):
+    assert [task.name for task in read_tasks(write("- {image: a.png, moves: w-5}"))] == ["a.mp4"]
+
+
+WRONG = """
+defaults: {image: a.png, moves: w-5}
+more: 1
+jobs:
+  - {sed: 1}
+  - {seed: 1, seeds: 1..3}
+  - {seeds: 8..1}
+  - {image: none.png, size: 33x32}
+  - {image: ../a.png}
+  - {output: "../x.mp4"}
+  - {output: "{seed}.mp4"}
+  - {output: x.avi}
+  - {seeds: 1..2, output: same.mp4}
+  - {codec: vp9}
+  - 5
+  - {timeline: walk.yaml, poses: b}
+"""
+SAID = [
+    (3, "unknown key 'more'"),
+    (5, "unknown key 'sed'; expected 'seed'"),
+    (6, "both `seed` and `seeds`"),
+    (7, "not seeds; expected a range such as 1..8"),
+    (8, "none.png does not exist"),
+    (8, "33x32"),
+    (9, "outside the jobs file's folder"),
+    (10, "outside the output folder"),
+    (11, "unknown field {seed}"),
+    (12, "the ending says no known format"),
+    (13, "same.mp4 is the output of line 13 too; expected {seed} in it"),
+    (14, "does not take it"),
+    (15, "not a job"),
+    (16, "both `timeline` and `poses`"),
+]
+
+
+def test_everything_wrong_is_said_at_once_with_its_line(write):
+    with pytest.raises(TimelineError) as wrong:
+        read_tasks(write(WRONG))
+    found = [(problem.place.line, problem.message) for problem in wrong.value.problems]
+    for line, text in SAID:
+        assert any(at == line and text in message for at, message in found), (line, text, found)
+
+
+@pytest.mark.parametrize("text", ["", "jobs: 3", "jobs: []", "&a [*a]", "jobs: [", "5"])
+def test_what_is_no_jobs_file_is_refused(write, text):
+    with pytest.raises(UsageError):
+        read_tasks(write(text))
+
+
+def test_shards_are_disjoint_and_whole():
+    tasks = list(range(11))
+    parts = [part(tasks, f"{index}/4") for index in range(1, 5)]
+    assert sorted(each for part_ in parts for each in part_) == tasks
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    for wrong in ("0/4", "5/4", "x", "1", "1/0"):
+        with pytest.raises(UsageError, match="--shard"):
+            part(tasks, wrong)
+
+
+def test_slug():
+    assert slug("At NIGHT, it rains…") == "at-night-it-rains"
+    assert slug("…") == "none"
+    assert len(slug("word " * 40)) <= 40

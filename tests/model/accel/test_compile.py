@@ -1,0 +1,59 @@
+"""Compiled blocks make the same film as eager ones, once for all layers; a compiler that fails leaves them eager."""
+
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lingbot_cli.model.accel.compile import PARTS
+from lingbot_cli.model.accel.compiling import compile_for, wanted
+from lingbot_cli.model.session import Session
+from tests.support.reference import picture, tiny_world, walk
+
+
+def own_world():
+    """The tiny world with blocks of its own, which a test may compile."""
+    return replace(tiny_world(), transformer=deepcopy(tiny_world().transformer))
+
+
+def film(world, chunks=3):
+    living = Session(world, picture(), height=48, width=80)
+    return torch.cat([living.denoise(control) for control in walk(chunks)], dim=1)
+
+
+def test_compiled_blocks_give_the_same_latents_and_are_compiled_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    world, said = own_world(), []
+    torch.compiler.reset()
+    torch._dynamo.utils.counters.clear()
+    assert compile_for(world, 48, 80, note=said.append, warn=pytest.fail)
+    assert "compiling the blocks for 80x48" in said[0]
+    compiled = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    assert compiled == len(PARTS)
+    torch.testing.assert_close(film(world), film(tiny_world()), atol=1e-5, rtol=1e-5)
+    smaller = Session(world, picture(), height=32, width=48)
+    exact = Session(tiny_world(), picture(), height=32, width=48)
+    assert torch.equal(smaller.denoise(walk(1)[0]), exact.denoise(walk(1)[0]))
+    # Neither another layer, another place in the window nor another size made it compile anew.
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == compiled
+
+
+def test_a_compiler_that_fails_is_a_warning_and_the_blocks_stay_eager(monkeypatch):
+    def broken(*_, **__):
+        def compiled(*_):
+            raise RuntimeError("no compiler here\nand more")
+
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", broken)
+    world, warnings = own_world(), []
+    assert not compile_for(world, 48, 80, note=lambda _: None, warn=warnings.append)
+    assert warnings == ["the blocks cannot be compiled here (no compiler here); they run as they are"]
+    assert torch.equal(film(world, 1), film(tiny_world(), 1))
+
+
+def test_cpus_compile_only_when_asked():
+    assert not wanted(None, "cpu")
+    assert wanted(True, "cpu")
+    assert not wanted(False, "cuda")

@@ -1,0 +1,80 @@
+"""Any layout becomes our own folder, and the same film comes out of it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+
+from lingbot_cli.checkpoints.checkpoint import read_checkpoint
+from lingbot_cli.cli import run
+from lingbot_cli.errors import UsageError
+from lingbot_cli.model.loading.load import load_world
+from tests.support.reference import REFERENCE
+
+CHECKPOINTS = REFERENCE / "checkpoints"
+
+
+@pytest.mark.parametrize("layout", ["original-v1-fast", "diffusers-v1-fast"])
+def test_float32_loses_nothing(tmp_path: Path, layout: str) -> None:
+    folder = tmp_path / "ours"
+    assert run(["models", "convert", str(CHECKPOINTS / layout), str(folder), "--precision", "float32"]) == 0
+    assert {file.name for file in folder.iterdir()} == {
+        "lingbot.json", "transformer.safetensors", "vae.safetensors", "text_encoder.safetensors", "tokenizer.json",
+    }  # fmt: skip
+    ours, theirs = load_world(folder), load_world(CHECKPOINTS / layout)
+    for part in ("transformer", "vae"):
+        state = getattr(ours, part).state_dict()
+        assert all(torch.equal(state[name], t) for name, t in getattr(theirs, part).state_dict().items())
+    assert torch.equal(ours.text.encode("a gate"), theirs.text.encode("a gate"))
+    for setting in ("name", "dim", "heads", "chunk", "window", "sink", "steps", "shift", "text_len"):
+        assert getattr(ours.preset, setting) == getattr(theirs.preset, setting)
+    assert ours.preset.vae_dim == theirs.vae.config.dim
+
+
+def test_fp8_is_kept_and_loaded_as_fp8(tmp_path: Path) -> None:
+    folder = tmp_path / "ours"
+    source = CHECKPOINTS / "diffusers-v1-fast"
+    assert run(["models", "convert", str(source), str(folder), "--precision", "fp8"]) == 0
+    kept = load_world(folder).transformer.state_dict()
+    made = load_world(source, precision="fp8").transformer.state_dict()
+    assert kept.keys() == made.keys()
+    for name, tensor in kept.items():
+        # Kept through bfloat16, made from float32: a value may fall on the other side of a step.
+        torch.testing.assert_close(tensor.float(), made[name].float(), rtol=0.14, atol=0.01)
+    with pytest.raises(UsageError, match="kept in fp8"):
+        load_world(folder, precision="float32")
+    with safe_open(folder / "transformer.safetensors", "pt") as file:  # the format's own reader agrees
+        assert file.get_tensor("blocks.0.ffn.0.weight").dtype == torch.float8_e4m3fn
+
+
+def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("x")
+    assert run(["models", "convert", "built-in", str(tmp_path)]) == 2
+    assert [file.name for file in tmp_path.iterdir()] == ["mine"]
+
+
+def test_nothing_is_left_of_a_conversion_that_fails(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    assert run(["models", "convert", "built-in", str(tmp_path / "file" / "new")]) == 4
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_was_converted_can_be_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["models", "show", str(CHECKPOINTS / "original-v1-fast")]) == 0
+    shown = capsys.readouterr().out
+    assert "layout: v1 original" in shown
+    assert "window: preset 18, checkpoint -1; 18 is used" in shown
+    assert read_checkpoint(CHECKPOINTS / "original-v1-fast").identity in shown
+
+
+def test_a_model_that_is_not_here_is_shown_with_how_to_get_it(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LINGBOT_CACHE_DIR", str(cache))
+    assert run(["models", "show", "lingbot-world-fast"]) == 0
+    shown = capsys.readouterr().out
+    assert "size: 49.0 GB" in shown
+    assert "fetch it: lingbot models pull lingbot-world-fast" in shown
+    assert run(["models", "list"]) == 0
+    assert max(len(line) for line in capsys.readouterr().out.splitlines()) <= 80

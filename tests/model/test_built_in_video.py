@@ -1,0 +1,86 @@
+"""The world that ships does what it is told: judged by its pictures alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lingbot_cli.camera.keys import motion
+from lingbot_cli.camera.pose import walk
+from lingbot_cli.control import Control
+from lingbot_cli.image import framed
+from lingbot_cli.model.loading.load import load_world
+from lingbot_cli.model.scene_check import is_familiar
+from lingbot_cli.model.session import Session
+from lingbot_cli.model.world_model import World
+from tests.support.image_motion import grown, moved
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+CHUNKS = 3
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return load_world()
+
+
+def film(world: World, keys: str, prompts: tuple[str, ...] = ("a courtyard at day",), chunks: int = CHUNKS):
+    """Frames [T, H, W, 3] float of one key set held from the first sample on; the last prompt stays."""
+    image = np.array(Image.open(SAMPLES / "courtyard-day.png").convert("RGB"))
+    session = Session(world, image, height=64, width=112)
+    poses = walk(np.tile(motion(keys), (12 * chunks, 1)))[::4]
+    frames = []
+    for i in range(chunks):
+        control = Control(
+            poses=poses[3 * i : 3 * i + 3],
+            intrinsics=np.tile([500.0, 500.0, 416.0, 240.0], (3, 1)),
+            actions=np.zeros((3, 4), np.float32),
+            prompt=prompts[min(i, len(prompts) - 1)],
+            frames=12,
+        )
+        frames.append(session.step(control).numpy().astype(float))
+    return np.concatenate(frames)
+
+
+def test_turning_left_moves_the_picture_to_the_right(world):
+    frames = film(world, "j")
+    assert 6 <= moved(frames[8], frames[12]) <= 13  # 8 degrees are 9.4 pixels in the middle
+    assert 6 <= moved(frames[20], frames[24]) <= 13
+
+
+def test_turning_right_moves_it_to_the_left(world):
+    frames = film(world, "l")
+    assert -13 <= moved(frames[8], frames[12]) <= -6
+    assert -13 <= moved(frames[20], frames[24]) <= -6
+
+
+def test_standing_still_nothing_moves(world):
+    frames = film(world, "")
+    assert moved(frames[4], frames[-1]) == 0
+    assert np.abs(frames[4] - frames[-1]).mean() < 8  # of 255: it softens a little
+
+
+def test_walking_forward_things_grow_and_backward_they_shrink(world):
+    ahead, back = film(world, "w"), film(world, "s")
+    assert grown(ahead[4], ahead[28]) > 1.05
+    assert grown(back[4], back[28]) < 0.97
+
+
+def test_the_light_changes_when_the_prompt_says_so(world):
+    frames = film(world, "", ("a courtyard at day", "night falls"))
+    assert frames[-1].mean() < 0.6 * frames[4].mean()
+    assert frames[-1][..., 2].mean() > frames[-1][..., 0].mean()
+
+
+@pytest.mark.parametrize("size", [(32, 32), (64, 112), (480, 832)], ids=lambda size: f"{size[1]}x{size[0]}")
+@pytest.mark.parametrize("sample", sorted(SAMPLES.glob("*.png")), ids=lambda path: path.stem)
+def test_it_knows_its_own_place(world, sample, size):
+    assert is_familiar(world, framed(np.array(Image.open(sample).convert("RGB")), *size))
+
+
+@pytest.mark.parametrize("size", [(32, 32), (64, 112), (480, 832)], ids=lambda size: f"{size[1]}x{size[0]}")
+def test_it_does_not_know_another(world, size):
+    noise = np.random.default_rng(0).integers(0, 256, (8, 14, 3), dtype=np.uint8)
+    image = np.array(Image.fromarray(noise).resize((832, 480)))
+    assert not is_familiar(world, framed(image, *size))

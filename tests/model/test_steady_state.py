@@ -1,0 +1,107 @@
+"""Once the window is full every chunk does the same work, and none asks the device for a number."""
+
+from collections import Counter
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lingbot_cli.model.session import Session
+from tests.support.reference import picture, tiny_world, walk
+
+# Operations that make the host wait for a value the device computes.
+READS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::item", "aten::equal", "aten::unique_dim"}
+
+
+class Operations(TorchDispatchMode):
+    """Counts every operation by name, and the elements of what each makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+        self.elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        self.counts[func.name().split(".")[0]] += 1
+        self.elements += made.numel() if hasattr(made, "numel") else 0
+        return made
+
+
+def test_the_steady_loop_reads_nothing_and_every_chunk_costs_the_same():
+    living = Session(tiny_world(), picture(), height=48, width=80)
+    costs = []
+    for control in walk(22):
+        with Operations() as seen:
+            living.step(control)
+        costs.append(seen)
+    # The image leaves the encoder's memory at chunk 10, and the cache is full long before.
+    steady = costs[11:]
+    assert not READS & set().union(*(seen.counts for seen in steady))
+    # A chunk's place in the ring decides in how many runs it is copied, so costs repeat with the ring.
+    ring = tiny_world().preset.window - tiny_world().preset.sink
+    for earlier, later in zip(steady, steady[ring:], strict=False):
+        assert earlier.counts == later.counts
+        assert earlier.elements == later.elements
+
+
+class Copies(TorchDispatchMode):
+    """Every copy from the host to a device, and whether the host goes on meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[bool] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if func.name().split(".")[0] in ("aten::to", "aten::_to_copy") and made.device != args[0].device:
+            names = (argument.name for argument in func._schema.arguments)
+            told = {**dict(zip(names, args, strict=False)), **(kwargs or {})}
+            self.waits.append(not told.get("non_blocking", False))
+        return made
+
+
+def on_meta():
+    """The tiny world on a device that computes nothing: reading a value from it is an error."""
+    world, meta = tiny_world(), torch.device("meta")
+    transformer, vae = (deepcopy(module).to(meta) for module in (world.transformer, world.vae))
+    return replace(world, transformer=transformer, vae=vae, device=meta)
+
+
+def test_the_host_waits_for_no_copy_to_the_device():
+    living = Session(on_meta(), picture(), height=48, width=80)
+    for index, control in enumerate(walk(4)):
+        with Copies() as seen:
+            frames = living.step(control)
+        assert frames.shape == (9 if index == 0 else 12, 48, 80, 3)
+        # Each chunk's rays, three axes of positions and four draws of noise; once, the latents' mean and spread.
+        assert len(seen.waits) >= 8
+        assert sum(seen.waits) <= (2 if index == 0 else 0)
+
+
+def test_a_copy_that_waits_or_a_value_that_is_read_would_be_caught():
+    with Copies() as seen:
+        torch.ones(3).to("meta")
+    assert seen.waits == [True]
+    with pytest.raises(NotImplementedError):
+        torch.ones(3, device="meta").cpu()
+
+
+def test_latents_are_sent_to_where_they_are_decoded():
+    world = tiny_world()
+    vae = deepcopy(world.vae)
+    vae.decoder.to("meta")
+    vae.conv2.to("meta")
+    living = Session(replace(world, vae=vae), picture(), height=48, width=80)
+    latents = living.denoise(walk(1)[0])
+    assert latents.device.type == "cpu"
+    frames = living.decode(latents)
+    assert (frames.device.type, frames.shape) == ("meta", (9, 48, 80, 3))
+
+
+def test_a_reading_loop_would_be_caught():
+    with Operations() as seen:
+        torch.ones(3).sum().item()
+    assert READS & set(seen.counts)

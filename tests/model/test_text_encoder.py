@@ -1,0 +1,68 @@
+"""A prompt's rows are those of the published text encoder, from either layout."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lingbot_cli.checkpoints.checkpoint import read_checkpoint
+from lingbot_cli.model.loading.load import load_text
+from lingbot_cli.prompt_cleaning import clean
+from tests.support.reference import REFERENCE
+
+CHECKPOINTS = REFERENCE / "checkpoints"
+CASE = json.loads((CHECKPOINTS / "text-case.json").read_text())
+
+
+@pytest.mark.parametrize("layout", ["original-v1-fast", "diffusers-v1-fast"])
+def test_rows_are_the_recorded_ones(layout: str) -> None:
+    encoder = load_text(read_checkpoint(CHECKPOINTS / layout), torch.device("cpu"))
+    rows = encoder.encode(clean(CASE["prompt"]))
+    expected = load_file(CHECKPOINTS / "text-expected.safetensors")["embedding"]
+    assert rows.shape == (CASE["valid_tokens"], expected.shape[1])
+    torch.testing.assert_close(rows, expected, atol=1e-4, rtol=0)
+
+
+def test_a_short_prompt_has_as_many_rows_as_tokens() -> None:
+    encoder = load_text(read_checkpoint(CHECKPOINTS / "original-v1-fast"), torch.device("cpu"))
+    assert encoder.encode("a").shape[0] < encoder.encode("a much longer prompt").shape[0] <= 24
+
+
+@pytest.mark.parametrize(
+    ("prompt", "cleaned"),
+    [
+        (CASE["prompt"], CASE["cleaned"]),
+        ("  two\n\tlines ", "two lines"),
+        ("&amp;amp;lt;", "<"),
+        ("schÃ¶n", "schön"),
+        ("", ""),
+    ],
+)
+def test_cleaning(prompt: str, cleaned: str) -> None:
+    assert clean(prompt) == cleaned
+
+
+def test_a_known_prompt_never_imports_transformers(tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from lingbot_cli.model.loading.load import load_world\n"
+        "load_world(prompts=['a gate']).text.encode('a  gate')\n"
+        "print('transformers' in sys.modules)\n"
+    )
+    environment = {"LINGBOT_CACHE_DIR": str(tmp_path), "PATH": "/usr/bin", "OMP_NUM_THREADS": "2"}
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        ).stdout.strip()
+        for _ in range(2)
+    ]
+    assert said == ["True", "False"]

@@ -1,0 +1,28 @@
+"""A convolution taken apart gives what the whole one gives."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lingbot_cli.model.conv import by_frames, conv3d
+
+
+@pytest.mark.parametrize(
+    ("kernel", "padding", "stride"), [((3, 3, 3), 1, 1), ((3, 1, 1), 0, 2), ((1, 1, 1), 0, 1)]
+)
+@pytest.mark.parametrize("frames", [3, 9])
+def test_by_frames_equals_the_whole(kernel, padding, stride, frames):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 4, frames, 6, 10, generator=generator)
+    weight = torch.randn(5, 4, *kernel, generator=generator)
+    bias = torch.randn(5, generator=generator)
+    whole = F.conv3d(x, weight, bias, padding=(0, padding, padding), stride=(stride, 1, 1))
+    for made in (by_frames, conv3d):
+        part = made(x, weight, bias, padding=(padding, padding), stride=stride)
+        torch.testing.assert_close(part, whole, atol=1e-4, rtol=1e-5)
+
+
+def test_other_types_take_the_backend_as_it_is():
+    x = torch.ones(1, 4, 3, 4, 4, dtype=torch.bfloat16)
+    weight, bias = torch.ones(4, 4, 3, 3, 3, dtype=torch.bfloat16), torch.zeros(4, dtype=torch.bfloat16)
+    assert conv3d(x, weight, bias, padding=(1, 1)).shape == (1, 4, 1, 4, 4)

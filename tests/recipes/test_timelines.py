@@ -1,0 +1,18 @@
+"""Every recipe is a good timeline and says when to use it."""
+
+from pathlib import Path
+
+import pytest
+
+from lingbot_cli.timeline.resolve import film
+
+RECIPES = sorted(
+    p for p in (Path(__file__).parents[2] / "recipes").iterdir() if p.suffix in (".yaml", ".jsonl")
+)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.name)
+def test_a_recipe_compiles_and_ends_with_its_use(recipe):
+    made = film(3, timeline=str(recipe))
+    assert 16 <= made.track.frames <= 60 * 16
+    assert "When to use it: " in recipe.read_text()

@@ -1,0 +1,53 @@
+"""Addresses that are none, and servers that are no engines."""
+
+import socket
+import threading
+
+import pytest
+
+from lingbot_cli.errors import StreamLostError, UsageError
+from lingbot_cli.remote.client import Engine
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://127.0.0.1",
+        "ws://",
+        "ws://127.0.0.1:abc",
+        "ws://127.0.0.1:99999",
+        "ws://127.0.0.1:0",
+        "ws://[bad",
+        "ws://a..b",
+        "ws://127.0.0.1:9/a world",
+        "ws://127.0.0.1:9/w\N{LATIN SMALL LETTER O WITH DIAERESIS}",
+    ],
+)
+def test_an_address_that_is_none_is_a_usage_error(text):
+    with pytest.raises(UsageError, match="not an engine"):
+        Engine.of(text, {})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH_9\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000,
+    ],
+    ids=["ssh", "cut short", "empty", "deep"],
+)
+def test_what_does_not_speak_the_protocol_is_no_engine(answer):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def once():
+            asking, _ = server.accept()
+            with asking:
+                asking.recv(65536)
+                asking.sendall(answer)
+
+        threading.Thread(target=once, daemon=True).start()
+        engine = Engine.of(f"ws://127.0.0.1:{server.getsockname()[1]}", {})
+        with pytest.raises(StreamLostError, match="does not speak"):
+            engine.served()

@@ -1,0 +1,51 @@
+"""A remote world whose engine goes away, and who waits for it."""
+
+import socket
+from contextlib import suppress
+
+import numpy as np
+import pytest
+
+from lingbot_cli.remote.client import Engine
+from lingbot_cli.remote.messages import Scene
+from lingbot_cli.remote.pose_session import RemoteSession
+from lingbot_cli.render.pipeline import Stopped
+from tests.support.reference import picture, walk
+from tests.support.relay import Relay
+from tests.support.serving import TOKEN, serving
+
+
+class Unplugged(Relay):
+    """Lets all pass until it is unplugged, for good."""
+
+    plugged = True
+
+    def lets(self, _count, _from_server):
+        return self.plugged
+
+    def unplug(self):
+        self.plugged = False
+        for each in (self._listener, *self._sockets):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+
+def test_who_waits_for_an_engine_that_is_away_can_stop_waiting():
+    told = []
+
+    def idle():
+        if told:
+            raise Stopped
+
+    with serving() as served, Unplugged(served.port) as relay:
+        scene = Scene(picture(), 32, 32, 16, 7, 0.05)
+        engine = Engine(f"ws://127.0.0.1:{relay.port}", TOKEN)
+        session = RemoteSession(engine, scene, idle=idle, tell=told.append)
+        first, second = walk(2)
+        session.denoise(first)
+        assert len(session.decode(np.zeros(0))) == 9
+        relay.unplug()
+        session.denoise(second)
+        with pytest.raises(Stopped):
+            session.decode(np.zeros(0))
+    assert told == ["the engine is lost; coming back to its world"]

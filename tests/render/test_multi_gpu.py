@@ -1,0 +1,98 @@
+"""Several processes make one film: the same film, one exit code, and no one left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support.command import lingbot
+from tests.support.processes import children, gone, wait_until
+
+LINGBOT = [sys.executable, "-m", "lingbot_cli"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "lingbot_cli"]
+
+
+@pytest.fixture
+def image(tmp_path):
+    Image.fromarray(np.mgrid[0:64, 0:96, 0:3].sum(0).astype(np.uint8)).save(tmp_path / "image.png")
+    return tmp_path / "image.png"
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def frames(path) -> np.ndarray:
+    import imageio_ffmpeg
+
+    reader = imageio_ffmpeg.read_frames(str(path), pix_fmt="rgb24")
+    next(reader)
+    return np.stack([np.frombuffer(frame, np.uint8) for frame in reader]).astype(int)
+
+
+@pytest.mark.parametrize("start", [[*LINGBOT], TORCHRUN], ids=["--gpus", "torchrun"])
+def test_two_processes_make_the_film_of_one(tmp_path, image, start):
+    film = ["render", str(image), "--moves", "w-10,wl-15", "--quality", "master", "--size", "96x64"]
+    assert lingbot(*film, "-o", str(tmp_path / "one.mkv")).code == 0
+    more = ["--gpus", "2"] if start == LINGBOT else []
+    done = subprocess.run(
+        [*start, *film, *more, "-o", str(tmp_path / "two.mkv")],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        env=environment(),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "two.mkv: 25 frames" in done.stderr
+    assert abs(frames(tmp_path / "one.mkv") - frames(tmp_path / "two.mkv")).max() <= 1
+
+
+@pytest.fixture
+def endless(tmp_path, image):
+    film = [*LINGBOT, "render", str(image), "--moves", "w-4000", "--size", "96x64", "--gpus", "2"]
+    with subprocess.Popen(
+        [*film, "-o", str(tmp_path / "film.mp4")], stderr=subprocess.PIPE, text=True, env=environment()
+    ) as launcher:
+        for line in launcher.stderr:
+            if line.startswith("chunk 2/"):
+                break
+        yield launcher
+        launcher.kill()
+
+
+def test_a_dead_follower_ends_the_job_with_a_sentence(endless, tmp_path):
+    leader, follower = sorted(children(endless.pid))
+    os.kill(follower, signal.SIGKILL)
+    _, said = endless.communicate(timeout=60)
+    assert endless.returncode == 3, said
+    assert "process 1 of 2 (device 1) died: signal 9" in said
+    wait_until(lambda: gone(leader))
+    assert not (tmp_path / "film.mp4").exists()
+    assert list(tmp_path.glob("film.partial*"))
+
+
+def test_a_signal_ends_all_after_the_same_chunk(endless, tmp_path):
+    family = children(endless.pid)
+    endless.send_signal(signal.SIGTERM)
+    _, said = endless.communicate(timeout=60)
+    assert endless.returncode == 143, said
+    wait_until(lambda: all(gone(pid) for pid in family))
+    assert list(tmp_path.glob("film.partial*"))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--moves", "w-8", "--gpus", "4"], "6 attention heads cannot be shared among 4 devices"),
+        (["--timeline", "-", "--gpus", "2"], "standard input"),
+        (["--moves", "w-8", "--gpus", "2", "--resume"], "resumed on one device"),
+    ],
+)
+def test_what_cannot_be_shared_is_refused(tmp_path, image, more, said):
+    done = lingbot("render", str(image), *more, "-o", str(tmp_path / "film.mp4"))
+    assert done.code == 2
+    assert said in done.stderr

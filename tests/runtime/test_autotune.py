@@ -1,0 +1,140 @@
+"""Kernel and threads: what is asked for wins, an earlier run's come next, and one process chooses for all."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from lingbot_cli.model.accel import cpu_threads as threads
+from lingbot_cli.render.request import Request
+from lingbot_cli.runtime.autotune import THREADS_FILE, THREADS_SAID, Tuning, tuning_of
+from lingbot_cli.runtime.measurements import measured
+from lingbot_cli.runtime.model_options import Settings
+from tests.support.command import lingbot
+
+BEFORE = Tuning("math", 1)
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film as far as choosing looks at it."""
+
+    request: Request
+    here: Checkpoint
+    prompts: tuple[str, ...] = ()
+
+
+def film(**settings):
+    return Film(Request(Path(), device="cpu", settings=Settings(**settings)), read_checkpoint(None, None))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A cache of its own and a machine of two threads on which nobody has said a number."""
+    monkeypatch.setenv("LINGBOT_CACHE_DIR", str(tmp_path / "cache"))
+    for name in THREADS_SAID:
+        monkeypatch.delenv(name, raising=False)
+    before = torch.get_num_threads()
+    monkeypatch.setattr(threads, "usual", lambda: 2)
+    yield tmp_path / "cache"
+    torch.set_num_threads(before)
+
+
+def test_threads_are_measured_once(folder):
+    first = tuning_of(film(), 32, 32)
+    (key,) = known = measured(THREADS_FILE, "threads")
+    assert first.threads == known[key]["threads"] == torch.get_num_threads()
+    other = 3 - first.threads
+    (folder / THREADS_FILE).write_text(json.dumps({key: {"threads": other}}))
+    assert tuning_of(film(), 32, 32).threads == other
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_is_said_wins_over_an_earlier_run_and_that_over_a_measurement(folder, monkeypatch):
+    assert tuning_of(film(), 32, 32, before=BEFORE) == BEFORE
+    assert tuning_of(film(threads=3, kernel="torch"), 32, 32, before=BEFORE) == Tuning("torch", 3)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert tuning_of(film(), 32, 32, before=BEFORE) == Tuning("math", 2)
+    assert tuning_of(film(threads=1), 32, 32, before=BEFORE) == BEFORE
+    assert not folder.exists()  # nothing of this was measured
+
+
+def test_what_was_chosen_can_be_written_down():
+    for tuning in (BEFORE, Tuning(None, 2)):
+        assert Tuning.of(json.loads(json.dumps(tuning.facts()))) == tuning
+    assert BEFORE.words() == "self-attention: math · 1 CPU thread"
+    assert Tuning(None, 2).words() == "2 CPU threads"
+
+
+def test_a_resumed_film_is_computed_as_it_was_begun(tmp_path):
+    walk = ["render", "samples/courtyard-day.png", "--moves", "w-8", "--size", "32x32", "--device", "cpu"]
+    walk += ["-o", str(tmp_path / "film.mkv"), "--keep-latents"]
+    assert lingbot(*walk).code == 0
+    noted = tmp_path / "film.mkv.resume" / "tuning.json"
+    assert set(json.loads(noted.read_text())) == {"kernel", "threads"}
+    noted.write_text(json.dumps({"kernel": "math", "threads": "2"}))
+    again = lingbot(*walk, "--resume", "--overwrite")
+    assert again.code == 0, again.stderr
+    assert "self-attention: math" in again.stderr
+    assert json.loads(noted.read_text())["kernel"] == "math"
+
+
+TELL = """
+import os, sys
+from lingbot_cli.render.multi_gpu import Gang
+from lingbot_cli.runtime.autotune import Tuning
+
+gang = Gang.of(os.environ)
+gang.meet("cpu")
+print(gang.told(lambda: Tuning(f"of {gang.rank}", 1 + gang.rank)))
+gang.part()
+"""
+
+
+def gang(*command):
+    """Two processes that meet, each with a cache of its own; what they printed."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    shared = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    both = [
+        subprocess.Popen(
+            [sys.executable, *command],
+            env=shared | {"RANK": str(rank), "LINGBOT_CACHE_DIR": cache},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank, cache in enumerate(("leader", "follower"))
+    ]
+    try:
+        said = [each.communicate(timeout=180)[0] for each in both]
+    finally:
+        for each in both:
+            each.kill()
+    assert [each.returncode for each in both] == [0, 0], said
+    return said
+
+
+def test_the_leader_chooses_for_all():
+    leader, follower = gang("-c", TELL)
+    assert leader == follower == "Tuning(kernel='of 0', threads=1)\n"
+
+
+def test_a_follower_measures_nothing(tmp_path, monkeypatch):
+    image = Path("samples/courtyard-day.png").absolute()
+    monkeypatch.setenv("PYTHONPATH", os.getcwd())
+    monkeypatch.chdir(tmp_path)
+    leader, _ = gang(
+        *("-m", "lingbot_cli", "render", str(image), "--moves", "w-8", "--size", "32x32"),
+        *("--device", "cpu", "-o", "film.mkv"),
+    )
+    assert "self-attention: torch" in leader or "self-attention: math" in leader
+    assert (tmp_path / "leader" / "kernels.json").exists()
+    assert not (tmp_path / "follower" / "kernels.json").exists()

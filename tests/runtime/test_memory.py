@@ -1,0 +1,135 @@
+"""The memory estimate holds, and a film that does not fit is told what would."""
+
+import io
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lingbot_cli.cli import run
+from lingbot_cli.env import Env
+from lingbot_cli.errors import MemoryShortError
+from lingbot_cli.presets import PRESETS
+from lingbot_cli.runtime.memory import Setup, estimate, parameters
+from lingbot_cli.runtime.memory_check import check_fits, roomiest
+from tests.support.peak_memory import peaks
+from tests.support.reference import REFERENCE
+
+SMALL = PRESETS["lingbot-world-v2-1.3b-causal-fast"]
+LARGE = PRESETS["lingbot-world-v2-14b-causal-fast"]
+ON_GPU = Setup(480, 832, device="cuda", precision="bfloat16", decode="float16")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux alone")
+@pytest.mark.parametrize(("size", "frames"), [("112x64", 9), ("224x128", 21)])
+def test_the_estimate_is_within_a_tenth_of_the_measured_peak(size: str, frames: int, tmp_path: Path) -> None:
+    for read_before in (False, True):  # the second time the prompt is kept, and no text encoder is loaded
+        planned, measured = peaks(tmp_path, "--moves", f"w-{frames}", "--size", size)
+        assert abs(planned - measured) <= 0.1 * measured, read_before
+
+
+def test_parameters_are_those_of_the_published_models() -> None:
+    assert parameters(SMALL) == 1_709_502_016
+    assert parameters(LARGE) == 18_544_332_864
+
+
+def test_every_flag_saves_what_it_names() -> None:
+    whole = estimate(LARGE, ON_GPU)
+    assert estimate(replace(LARGE, window=10), ON_GPU).keys_values == whole.keys_values * 10 // 18
+    assert estimate(LARGE, replace(ON_GPU, precision="fp8")).transformer < 0.55 * whole.transformer
+    offloaded = estimate(LARGE, replace(ON_GPU, offload=True))
+    assert offloaded.transformer + offloaded.host == whole.transformer + whole.host
+    assert offloaded.transformer < 0.1 * whole.transformer
+    on_gpu = estimate(LARGE, replace(ON_GPU, text_on="cuda"))
+    assert (on_gpu.text, on_gpu.host) == (whole.host, 0)
+
+
+def test_a_gpu_with_memory_to_spare_decodes_a_whole_chunk_in_one_call() -> None:
+    least = estimate(SMALL, ON_GPU).peak
+    assert roomiest(SMALL, ON_GPU, free=80_000_000_000).together == SMALL.chunk
+    assert roomiest(SMALL, ON_GPU, free=least).together is None
+    between = roomiest(SMALL, ON_GPU, free=least + 2_000_000_000)
+    assert between.together in (2, 3)
+    assert least < estimate(SMALL, between).peak <= least + 2_000_000_000
+
+
+def test_a_decoder_elsewhere_leaves_its_memory_to_the_rest() -> None:
+    whole, apart = estimate(SMALL, ON_GPU), estimate(SMALL, replace(ON_GPU, decode_on="cuda:1"))
+    assert apart.peak < whole.peak
+    assert apart.decoder > 0
+    on_host = estimate(SMALL, replace(ON_GPU, decode_on="cpu"))
+    assert (on_host.peak, on_host.decoder) == (apart.peak, 0)
+    assert on_host.host > whole.host
+
+
+def test_what_does_not_fit_is_told_what_would() -> None:
+    with pytest.raises(MemoryShortError, match=r"needs 7\d\.\d GB on cuda") as error:
+        check_fits(LARGE, ON_GPU, free=40_000_000_000, free_host=100_000_000_000)
+    hint = error.value.hint or ""
+    assert "--offload (saves" in hint or "--offload" in hint
+    for flags in hint.removeprefix("Any of these fits: ").rstrip(".").split("; "):
+        assert _needs(flags.partition(" (saves")[0]) <= 40_000_000_000
+
+
+def _needs(flags: str) -> int:
+    words, preset, setup = iter(flags.split()), LARGE, ON_GPU
+    for word in words:
+        if word == "--offload":
+            setup = replace(setup, offload=True)
+        elif word == "--precision":
+            setup = replace(setup, precision=next(words))
+        elif word == "--window":
+            preset = replace(preset, window=int(next(words)))
+        else:
+            width, height = map(int, next(words).split("x"))
+            setup = replace(setup, height=height, width=width)
+    return estimate(preset, setup).peak
+
+
+def test_a_film_that_cannot_fit_leaves_with_6_and_writes_nothing(tmp_path: Path) -> None:
+    env = Env(stdout=io.StringIO(), stderr=io.StringIO())
+    model = REFERENCE / "checkpoints" / "diffusers-v1-fast"
+    film = tmp_path / "film.mp4"
+    command = [
+        "render",
+        "samples/courtyard-day.png",
+        "--moves",
+        "w-8",
+        "--model",
+        str(model),
+        "-o",
+        str(film),
+    ]
+    assert run([*command, "--size", "8192x8192"], env) == 6
+    said = env.stderr.getvalue()
+    assert "at 8192x8192 needs 1" in said
+    assert "hint: Any of these fits: --" in said or "hint: Not even --" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_replace_the_presets_and_are_printed() -> None:
+    env = Env(stdout=io.StringIO(), stderr=io.StringIO())
+    model = str(REFERENCE / "checkpoints" / "diffusers-v1-fast")
+    command = ["render", "samples/courtyard-day.png", "--moves", "w-4", "--size", "64x32", "-o", "null:"]
+    command += ["--model", model]
+    assert run([*command, "--window", "12", "--steps", "0,500", "--shift", "3"], env) == 0
+    said = env.stderr.getvalue()
+    lines = (
+        "window: preset 18, --window 12; 12 is used",
+        "(0, 500) is used",
+        "shift: preset 10.0, --shift 3.0",
+    )
+    for line in lines:
+        assert line in said
+    for bad in (["--window", "2"], ["--steps", "5,1"], ["--steps", "x"], ["--chunk", "0"], ["--shift", "0"]):
+        assert run([*command, *bad], env) == 2
+
+
+def test_fp8_linears_keep_the_blocks_in_eight_bits() -> None:
+    exact, kept = (estimate(LARGE, replace(ON_GPU, precision=each)) for each in ("bfloat16", "fp8"))
+    multiplied = estimate(LARGE, replace(ON_GPU, linears="fp8"))
+    assert multiplied.transformer == kept.transformer < 0.6 * exact.transformer
+    with pytest.raises(MemoryShortError) as short:
+        check_fits(LARGE, replace(ON_GPU, linears="fp8"), 20 * 10**9, 10**12)
+    assert "--precision fp8" not in str(short.value.hint)

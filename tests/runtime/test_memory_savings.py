@@ -1,0 +1,47 @@
+"""On a world of another width the estimate holds too, and a flag saves on the CPU what its hint says."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lingbot_cli.errors import MemoryShortError
+from lingbot_cli.presets import PRESETS
+from lingbot_cli.runtime.memory import Setup, estimate
+from lingbot_cli.runtime.memory_check import check_fits
+from tests.support.peak_memory import peaks, write_wide
+
+SMALL = ("--size", "64x32", "--moves", "w-21", "--steps", "0")
+PRECISIONS = ("float32", "bfloat16", "fp8")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux alone")
+def test_each_precision_takes_what_is_planned_and_saves_what_is_promised(tmp_path: Path) -> None:
+    film = ("--model", str(write_wide(tmp_path / "wide")), *SMALL)
+    found = {each: peaks(tmp_path / each, *film, "--precision", each) for each in PRECISIONS}
+    for planned, took in found.values():
+        assert abs(planned - took) <= 0.1 * took
+    whole = found["float32"]
+    for fewer in ("bfloat16", "fp8"):
+        promised, saved = (before - after for before, after in zip(whole, found[fewer], strict=True))
+        assert promised > 100_000_000
+        assert abs(promised - saved) <= 0.15 * promised
+
+
+def test_on_the_cpu_only_what_saves_there_is_offered() -> None:
+    preset = PRESETS["lingbot-world-v2-1.3b-causal-fast"]
+    setup = Setup(480, 832, latents=24)
+    enough = estimate(preset, replace(setup, precision="bfloat16")).peak
+    with pytest.raises(MemoryShortError) as short:
+        check_fits(preset, setup, free=enough, free_host=enough)
+    hint = str(short.value.hint)
+    assert "--precision bfloat16 (saves " in hint
+    assert "--precision fp8 (saves " in hint
+    assert "--offload" not in hint
+    assert "--text-on" not in hint
+    with pytest.raises(
+        MemoryShortError
+    ) as brief:  # a film shorter than the smaller window saves nothing by it
+        check_fits(preset, replace(setup, latents=4), free=10**9, free_host=10**9)
+    assert "--window" not in str(brief.value.hint)

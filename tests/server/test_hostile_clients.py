@@ -1,0 +1,63 @@
+"""A hostile client gets errors and is closed; the server stays, and touches no file and no address for it."""
+
+import builtins
+import random
+import socket
+
+import pytest
+
+from lingbot_cli.server.messages import Init, read_init
+from lingbot_cli.server.protocol import Limits, Refusal, unpack
+from tests.support.fuzz_messages import attack, check, hostile
+from tests.support.realtime_client import init, png
+from tests.support.serving import serving
+
+
+def test_a_fuzzed_server_stays_silent_about_itself_and_serves_the_next(caplog):
+    chance = random.Random(11)
+    with serving() as served:
+        for _ in range(12):
+            with served.client() as client:
+                check(attack(client, chance, 25))
+        with served.client() as client:
+            client.say(**init(max_chunks=1))
+            assert len(client.chunk()[0]) == 9
+    assert "a session failed" not in caplog.text
+
+
+def test_reading_messages_raises_refusals_alone_and_opens_nothing(monkeypatch):
+    touched = []
+    monkeypatch.setattr(builtins, "open", lambda *given, **_: touched.append(given))
+    monkeypatch.setattr(socket, "create_connection", lambda *given, **_: touched.append(given))
+    from lingbot_cli.server.client_events import read_event
+
+    chance = random.Random(3)
+    refused = 0
+    for _ in range(4000):
+        try:
+            message = unpack(hostile(chance))
+            (read_event if message.get("type") == "event" else init_of)(message, Limits())
+        except Refusal:
+            refused += 1
+    assert refused > 1000
+    assert not touched
+
+
+def init_of(message, limits) -> Init:
+    return read_init(message, limits, 4)
+
+
+@pytest.mark.parametrize("wrong", [b"", png()[:60], b"GIF89a" + bytes(50), b"<svg/>", png(2, 2) * 2])
+def test_pictures_are_read_as_pictures_only(served, wrong):
+    with served.client() as client:
+        client.say(**init(first_frame=wrong, max_chunks=1))
+        said = client.next()
+        assert said["type"] in ("error", "session"), said
+        if said["type"] == "error":
+            assert said["code"] == "bad_first_frame"
+
+
+def test_a_picture_of_too_many_pixels_is_not_decoded():
+    with serving(limits=Limits(picture_pixels=1000)) as served, served.client() as client:
+        client.say(**init())
+        assert "too many" in client.next()["content"]

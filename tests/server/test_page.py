@@ -1,0 +1,195 @@
+"""The page in real browsers: keys, words, reload, a second tab, a phone, a slow link."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lingbot_cli.image import framed
+from lingbot_cli.model.loading.load import load_world
+from lingbot_cli.server.auth import Rules
+from lingbot_cli.server.service import Offer
+from lingbot_cli.server.session_pool import Rooms
+from lingbot_cli.timeline.schema import Camera
+from tests.support.chromium import chromium, needs_chromium
+from tests.support.firefox import firefox, needs_firefox
+from tests.support.image_motion import moved
+from tests.support.reference import picture
+from tests.support.relay import Narrow
+from tests.support.serving import TOKEN, serving
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+
+
+CHROMIUM = pytest.param(chromium, marks=needs_chromium, id="chromium")
+FIREFOX = pytest.param(firefox, marks=needs_firefox, id="firefox")
+in_both = pytest.mark.parametrize("browser", [CHROMIUM, FIREFOX], indirect=True, scope="module")
+in_chromium = pytest.mark.parametrize("browser", [CHROMIUM], indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def browser(request, tmp_path_factory):
+    with request.param(tmp_path_factory.mktemp("profile")) as found:
+        yield found
+
+
+@pytest.fixture
+def playing():
+    offer = Offer(picture(), "a courtyard", height=32, width=48, camera=Camera())
+    with serving(Rooms(places=1, grace=20), offer=offer) as served:
+        yield f"http://127.0.0.1:{served.port}/?token={TOKEN}"
+
+
+def yaw(tab):
+    return float(tab.data()["yaw"])
+
+
+@in_both
+def test_keys_turn_the_camera_the_right_way_and_words_change_the_world(browser, playing, tmp_path):
+    tab = browser.open(playing)
+    tab.until("document.body.dataset.shown > 3")
+    assert yaw(tab) == 0
+    tab.key("keyDown", "l")
+    tab.until("Number(document.body.dataset.yaw) > 10")
+    tab.key("keyUp", "l")
+    tab.chunks(2)
+    turned = yaw(tab)
+    tab.chunks(2)
+    assert yaw(tab) == turned  # released keys are released
+    tab.key("keyDown", "w")
+    tab.until("Number(document.body.dataset.position.split(' ')[2]) > 0.2")
+    tab.key("keyUp", "w")
+    tab.ask("document.getElementById('prompt').value = 'it rains'")
+    tab.ask("document.getElementById('say').click()")
+    tab.until("document.body.dataset.prompt === 'it rains'")
+    assert "fps" in tab.ask("document.getElementById('line').textContent")
+    tab.ask("document.getElementById('prompt').focus()")
+    before = tab.data()["position"]
+    tab.key("keyDown", "w")
+    tab.key("keyUp", "w")
+    tab.chunks(3)
+    assert tab.data()["position"] == before  # what is typed is not walked
+    tab.screenshot(tmp_path / "page.png")
+    assert (tmp_path / "page.png").stat().st_size > 5000
+    assert tab.wrong == []
+
+
+SEEN = """(async () => {
+  const screen = document.getElementById('screen'), seen = {};
+  for (let i = 0; i < 1200 && Object.keys(seen).length < 24; i++) {
+    await new Promise(requestAnimationFrame);
+    const {width, height} = screen;
+    const data = screen.getContext('2d').getImageData(0, 0, width, height).data;
+    seen[document.body.dataset.shown] = [width, Array.from(data.filter((_, n) => n % 4 === 1))];
+  }
+  return seen;
+})()"""
+
+
+def gone(tab):
+    """By how many pixels the shown picture goes to the right in four frames, the middle of several figures."""
+    frames = {int(n): np.array(p, float).reshape(-1, width) for n, (width, p) in tab.ask(SEEN).items()}
+    pairs = [(frames[n], frames[n + 4]) for n in frames if n + 4 in frames]
+    assert len(pairs) >= 4
+    return float(np.median([moved(a, b) for a, b in pairs if a.shape == b.shape]))
+
+
+@in_chromium
+def test_in_the_world_that_ships_the_pictures_go_the_other_way(browser):
+    first = framed(np.array(Image.open(SAMPLES / "courtyard-day.png").convert("RGB")), 64, 112)
+    offer = Offer(first, "a courtyard at day", height=64, width=112, camera=Camera())
+    with serving(offer=offer, world=load_world()) as served:
+        tab = browser.open(f"http://127.0.0.1:{served.port}/?token={TOKEN}")
+        tab.until("document.body.dataset.shown > 3")
+        assert gone(tab) == 0
+        for key, way in (("l", -1), ("j", 1)):
+            tab.key("keyDown", key)
+            tab.chunks(3)
+            assert 6 <= way * gone(tab) <= 13  # eight degrees
+            tab.key("keyUp", key)
+            tab.chunks(2)
+
+
+@in_both
+def test_dragging_to_the_right_looks_to_the_right_and_pause_holds_the_world(browser, playing):
+    tab = browser.open(playing)
+    tab.until("document.body.dataset.shown > 3")
+    tab.drag(300, 200, right=80)
+    tab.until("Number(document.body.dataset.yaw) > 10")
+    tab.chunks(2)
+    assert yaw(tab) == pytest.approx(80 * 0.15, abs=0.01)
+    tab.ask("document.getElementById('pause').click()")
+    tab.until("document.body.dataset.state === 'paused'")
+    tab.ask("document.getElementById('pause').click()")
+    tab.until("document.body.dataset.state === 'playing'")
+    tab.ask("document.getElementById('seed').value = '7'")
+    tab.ask("document.getElementById('restart').click()")
+    tab.until("document.body.dataset.yaw === '0.000'")
+
+
+@in_both
+def test_a_reload_goes_on_in_the_same_world_and_a_second_tab_waits(browser, playing):
+    tab = browser.open(playing)
+    tab.until("document.body.dataset.shown > 3")
+    tab.key("keyDown", "j")
+    tab.until("Number(document.body.dataset.yaw) < -10")
+    tab.key("keyUp", "j")
+    tab.chunks(2)
+    there = yaw(tab)
+    chunk = int(tab.data()["chunk"])
+    tab.reload()
+    tab.until(f"Number(document.body.dataset.chunk) > {chunk}")
+    assert yaw(tab) == there
+    second = browser.open(playing, 390, 780)
+    second.until("document.body.dataset.state === 'waiting'")
+    assert second.ask("document.documentElement.scrollWidth <= 390")
+    tab.leave()
+    second.until("document.body.dataset.state === 'playing'")
+    assert second.ask("performance.getEntriesByType('resource').length") == 0  # one document, nothing else
+    assert (tab.wrong, second.wrong) == ([], [])
+
+
+@in_chromium
+def test_on_a_phone_the_pads_walk(browser, playing):
+    tab = browser.open(playing, 390, 780)
+    tab.call("Emulation.setTouchEmulationEnabled", enabled=True)
+    tab.call("Emulation.setEmulatedMedia", features=[{"name": "pointer", "value": "coarse"}])
+    tab.until("document.body.dataset.shown > 3")
+    x, y = tab.ask(
+        "(({x, y, width, height}) => [x + width / 2, y + height / 2])"
+        "(document.querySelector('[data-key=w]').getBoundingClientRect())"
+    )
+    tab.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+    tab.until("Number(document.body.dataset.position.split(' ')[2]) > 0.2")
+    tab.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+    tab.chunks(2)
+    there = tab.data()["position"]
+    tab.chunks(1)
+    assert tab.data()["position"] == there
+
+
+@in_chromium
+def test_a_slow_link_gets_smaller_frames(browser):
+    offer = Offer(picture(), "a courtyard", height=96, width=192, camera=Camera())
+    with serving(offer=offer) as served, Narrow(served.port, bytes_a_second=80_000) as relay:
+        tab = browser.open(f"http://127.0.0.1:{relay.port}/?token={TOKEN}")
+        tab.until("document.body.dataset.shown > 0")
+        assert tab.ask("document.getElementById('screen').width") == 192
+        tab.until("document.getElementById('screen').width < 192")
+
+
+@in_chromium
+def test_a_server_that_is_gone_is_not_looked_for_for_ever(browser):
+    offer = Offer(picture(), "a courtyard", height=32, width=48, camera=Camera())
+    token = "one of (ours), p+q&r/ä%41="
+    with serving(offer=offer, rules=Rules(token)) as served:
+        tab = browser.open(f"http://127.0.0.1:{served.port}/?token={quote(token, safe='')}")
+        tab.until("document.body.dataset.shown > 3")
+    tab.until("document.body.dataset.state === 'reconnecting'")
+    tab.ask("performance.now = () => 1e9")  # much later
+    tab.until("document.body.dataset.state === 'ended'")
+    assert "restart" in tab.ask("document.getElementById('line').textContent")
+    tab.ask("document.getElementById('restart').click()")
+    tab.until("document.body.dataset.state === 'reconnecting'")

@@ -1,0 +1,198 @@
+"""The published documentation, line by line."""
+
+import numpy as np
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from lingbot_cli.control import Control
+from lingbot_cli.image import framed
+from lingbot_cli.model.session import Session
+from lingbot_cli.server.input_queue import Sampled
+from lingbot_cli.server.input_to_control import LENS, PublishedSteering
+from tests.support.realtime_client import init
+from tests.support.reference import picture, tiny_world
+
+STATS = {
+    *("request_id", "chunk_index", "request_prepare_ms", "scheduler_forward_ms", "pace_wait_ms"),
+    *("header_write_ms", "raw_payload_build_ms", "raw_write_ms", "ws_write_ms", "chunk_total_ms"),
+    *("num_batches", "num_frames", "raw_bytes", "ws_payload_bytes", "content_type"),
+}
+BATCH = {
+    *("type", "request_id", "chunk_index", "content_type", "num_frames", "total_size", "format", "width"),
+    *("height", "channels", "bytes_per_frame", "raw_size", "encoding", "payload_lengths", "event_id"),
+    *("frame_batch_index", "num_frame_batches", "is_final_frame_batch", "payload"),
+}
+
+
+def test_a_script_is_played_to_its_end_exactly_as_the_engine_renders_it(served):
+    script = [["w"], ["w", "l"], [], ["i"], ["d", "j"], ["s"]]
+    with served.client() as client:
+        client.say(**init(condition_inputs={"camera_actions": script}, max_chunks=2))
+        chunks = [client.chunk() for _ in range(2)]
+        assert client.until("session", state="ended")["chunk_index"] == 2
+        with pytest.raises(ConnectionClosed):
+            client.next()
+        batch = next(m for m in client.told if m["type"] == "frame_batch")
+    assert set(batch) == BATCH
+    assert set(chunks[0][1]) >= STATS
+    assert [len(frames) for frames, _ in chunks] == [9, 12]
+    steering = PublishedSteering("a courtyard")
+    session = Session(
+        tiny_world(), framed(picture(48, 64), 32, 32), height=32, width=32, seed=42, scale=steering.scale
+    )
+    letters = ["".join(each) for each in script]
+    for (frames, stats), part in zip(chunks, (letters[:3], letters[3:]), strict=True):
+        control = steering.control(Sampled(None, tuple(part), ()), ())
+        assert np.allclose(stats["pose"], control.poses[-1].ravel())
+        assert (frames == session.step(control).numpy()).all()
+
+
+def test_published_steps_turn_first_then_walk_and_dive_no_deeper_than_85_degrees():
+    steering = PublishedSteering("")
+
+    def poses(*keys):
+        return steering.control(Sampled(None, keys, ()), ()).poses
+
+    first = poses("w", "w", "lw")
+    assert (first[0] == np.eye(4)).all()
+    assert np.allclose(first[1][:3, 3], [0, 0, 0.05], atol=1e-6)
+    yaw = np.radians(6)
+    assert np.allclose(first[2][:3, 3], [0.05 * np.sin(yaw), 0, 0.05 + 0.05 * np.cos(yaw)], atol=1e-6)
+    down = poses(*"kkk" * 10)
+    pitches = np.degrees(np.arcsin(down[:, 1, 2]))
+    assert pitches[0] == pytest.approx(4)
+    assert pitches[-1] == pytest.approx(84)
+    assert tuple(steering.control(Sampled(None, ("",), ()), ()).intrinsics[0]) == LENS
+
+
+def test_states_prompts_and_composites_act_on_the_next_chunk_and_are_acknowledged_with_it(served):
+    with served.client() as client:
+        client.say(**init())
+        client.chunk()
+        client.event("pause", event_id=1)
+        client.until("session", state="paused")
+        client.event(
+            "camera_actions", {"mode": "state", "transitions": [{"actions": ["l"], "client_ts_ms": 5}]}, 2
+        )
+        client.event("prompt", "first", 3)
+        client.event("prompt", "then it rains", 5)
+        client.event("resume")
+        stats = client.until("chunk_stats", event_id=5)
+        assert stats["event_ids"][-3:] == [2, 3, 5]
+        assert stats["prompt"] == "then it rains"
+        batch = [m for m in client.told if m["type"] == "frame_batch"][-1]
+        assert batch["event_id"] == 5
+        before = np.array(stats["pose"]).reshape(4, 4)
+        after = np.array(client.until("chunk_stats")["pose"]).reshape(4, 4)
+        turned = np.linalg.inv(before) @ after
+        assert np.degrees(np.arctan2(turned[0, 2], turned[2, 2])) == pytest.approx(18)  # three latent frames
+        client.event(
+            "composite_input",
+            {
+                "input_types": ["prompt", "camera_actions"],
+                "prompt": "night",
+                "camera_actions": [["w"], [], []],
+            },
+            6,
+        )
+        stats = client.until("chunk_stats", event_id=6)
+        assert stats["prompt"] == "night"
+
+
+def test_a_bad_init_is_answered_and_a_good_one_may_follow(served):
+    with served.client() as client:
+        for wrong, code in (
+            ({"first_frame": "/etc/passwd"}, "first_frame_not_bytes"),
+            ({"first_frame": "http://127.0.0.1/a.png"}, "first_frame_not_bytes"),
+            ({"first_frame": b"no picture"}, "bad_first_frame"),
+            ({"size": "33x32"}, "bad_size"),
+            ({"size": "4096x4096"}, "too_large"),
+            ({"size": "16x23552", "camera": {}}, "bad_init"),
+            ({"seed": "x"}, "bad_init"),
+            ({"max_chunks": 0}, "bad_init"),
+            ({"guidance_scale": 5.0}, "unsupported"),
+            ({"num_inference_steps": 50}, "unsupported"),
+            ({"enable_upscaling": True}, "unsupported"),
+            ({"realtime_causal_kv_cache_num_frames": 10**6}, "too_large"),
+            ({"prompt": "a" * 10_001}, "prompt_too_long"),
+            ({"condition_inputs": {"camera_actions": [["z"]]}}, "unknown_action"),
+        ):
+            client.say(**init(**wrong))
+            said = client.next()
+            assert (said["type"], said["code"], said["retry"]) == ("error", code, True), said
+            assert "\n" not in said["content"]
+        client.say(**init(max_chunks=1))
+        assert len(client.chunk()[0]) == 9
+
+
+def test_a_blank_prompt_is_as_none(served):
+    with served.client() as client:
+        client.say(**init(prompt=" \n", camera={}, max_chunks=1))
+        assert client.until("session")["prompt"] == "a courtyard"
+        assert len(client.chunk()[0]) == 9
+
+
+def test_a_bad_event_is_answered_and_the_session_goes_on(served):
+    with served.client() as client:
+        client.say(**init(realtime_output_pacing=True))
+        client.chunk()
+        for kind, payload, code in (
+            ("fly", None, "unknown_event"),
+            ("prompt", "", "bad_prompt"),
+            ("prompt", 7, "bad_prompt"),
+            ("camera_actions", [["w", "x"]], "unknown_action"),
+            ("camera_actions", "w", "bad_actions"),
+            ("camera_actions", {"mode": "state", "transitions": []}, "bad_actions"),
+            ("composite_input", {"input_types": ["prompt"]}, "bad_event"),
+            (
+                "composite_input",
+                {"input_types": ["prompt", "camera_actions"], "prompt": "no", "camera_actions": 3},
+                "bad_actions",
+            ),
+            ("control", {"poses": []}, "bad_event"),
+        ):
+            client.event(kind, payload, 9)
+            assert client.until("error")["code"] == code
+        stats = client.until("chunk_stats")
+        assert stats["prompt"] == "a courtyard"
+        assert stats["event_ids"] == []
+
+
+@pytest.mark.parametrize(("form", "quality"), [("jpeg", 90), ("webp", 80)])
+def test_encoded_frames_come_six_a_message_and_as_small_as_asked(served, form, quality):
+    with served.client() as client:
+        client.say(
+            **init(realtime_output_format=form, output_compression=quality, realtime_preview_max_width=16)
+        )
+        frames, stats = client.chunk()
+        assert frames.shape == (9, 16, 16, 3)
+        assert stats["content_type"] == f"image/{form}"
+        batches = [m for m in client.told if m["type"] == "frame_batch"]
+        assert [b["num_frames"] for b in batches] == [6, 3]
+        assert [b["is_final_frame_batch"] for b in batches] == [False, True]
+        client.event("output", {"format": "raw", "max_width": 8192})
+        client.until("frame_batch", format="rgb24", width=32)
+
+
+def test_exact_poses_drive_the_world_chunk_by_chunk(served):
+    from tests.support.reference import walk
+
+    controls = walk(2)
+    session = Session(tiny_world(), framed(picture(48, 64), 32, 32), height=32, width=32, seed=42, scale=0.2)
+    with served.client() as client:
+        client.say(**init(controls=True, scale=0.2))
+        for number, control in enumerate(controls):
+            client.event("control", sent(control), number)
+        for number, control in enumerate(controls):
+            frames, stats = client.chunk()
+            assert stats["event_id"] == number
+            assert (frames == session.step(control).numpy()).all()
+
+
+def sent(control: Control):
+    return {
+        "poses": control.poses.reshape(-1, 16).tolist(),
+        "intrinsics": control.intrinsics.tolist(),
+        "actions": control.actions.tolist(),
+        "prompt": control.prompt,
+    }

@@ -1,0 +1,55 @@
+"""A world to be played in is loaded as that of a film is: kernel, threads and compiling by the same flags."""
+
+import json
+
+import pytest
+import torch
+
+from lingbot_cli.model.accel.offload import StreamedBlocks
+from lingbot_cli.model.attention import attend_all
+from lingbot_cli.presets import PRESETS
+from lingbot_cli.runtime.kernel import FILE, pick_kernel, shape_of
+from lingbot_cli.runtime.measurements import measured
+from lingbot_cli.runtime.model_options import Settings
+from lingbot_cli.server.serve import Model
+from lingbot_cli.server.service import Offer
+from tests.support.reference import picture
+
+OFFER = Offer(picture(), "a court", height=32, width=48)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("LINGBOT_CACHE_DIR", str(tmp_path))
+    return tmp_path
+
+
+def test_the_kernel_that_was_measured_for_its_size_is_taken(folder):
+    pick_kernel(shape_of(PRESETS["built-in"], 32, 48), torch.device("cpu"), torch.float32)
+    (key,) = measured(FILE, "kernel")
+    (folder / FILE).write_text(json.dumps({key: {"kernel": "math"}}))
+    said = []
+    world = Model(device="cpu", note=said.append).load(OFFER)
+    assert world.attend is not attend_all
+    assert said[0].startswith("self-attention: math · ")
+
+
+def test_its_flags_are_those_of_a_film(folder):
+    said = []
+    settings = Settings(kernel="torch", threads=1, offload=True, compile=True, decode="bfloat16")
+    world = Model(device="cpu", settings=settings, note=said.append).load(OFFER)
+    assert world.attend is attend_all
+    assert isinstance(world.transformer.blocks, StreamedBlocks)
+    assert world.vae.conv2.weight.dtype == torch.bfloat16
+    assert said == [
+        "self-attention: torch · 1 CPU thread",
+        "--compile and --offload do not go together: the blocks run as they are",
+    ]
+    assert not (folder / FILE).exists()
+
+
+@pytest.mark.parametrize("offer", [Offer(), Offer(picture())], ids=["no picture", "a picture"])
+def test_a_size_that_nobody_said_is_the_models(offer):
+    said = []
+    assert Model(device="cpu", note=said.append).load(offer).preset.name == "built-in"
+    assert len(said) == 1

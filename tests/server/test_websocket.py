@@ -1,0 +1,49 @@
+"""What is sent to a client that is gone ends in one of the ways that say so, however often it is tried."""
+
+import asyncio
+import queue
+import socket
+
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+
+from lingbot_cli.server.http_server import Address, Server
+from lingbot_cli.server.metrics import Metrics
+from lingbot_cli.server.protocol import Limits
+from lingbot_cli.server.websocket import GONE, Wire
+from tests.support.realtime_client import ROUTE, client
+
+
+@pytest.fixture
+def told_twice():
+    """A server that talks to each client until it cannot, twice, and in what both have ended."""
+    ends = queue.Queue()
+
+    async def talk(found):
+        await found.accept()
+        wire = Wire(found, Limits(), Metrics())
+        for _ in range(2):
+            try:
+                for _ in range(1000):
+                    await wire.tell({"type": "words", "payload": bytes(100_000)})
+                    await asyncio.sleep(0.005)  # so that the loop hears of the end
+            except Exception as end:
+                ends.put(end)
+
+    bound = Address().bind()
+    server = Server(Starlette(routes=[WebSocketRoute(ROUTE, talk)]), bound, message_bytes=1000)
+    server.start()
+    yield bound.getsockname()[1], ends
+    server.stop()
+    bound.close()
+
+
+def test_a_second_message_to_a_client_that_vanished_ends_as_the_first(told_twice):
+    port, ends = told_twice
+    with client(port, "") as listener:
+        assert listener.next()["type"] == "words"
+        listener.socket.socket.shutdown(socket.SHUT_RDWR)  # no goodbye
+        for _ in range(2):
+            end = ends.get(timeout=60)
+            assert isinstance(end, GONE), repr(end)

@@ -1,0 +1,96 @@
+"""Streams over TLS and over SRT."""
+
+import socket
+import ssl
+import subprocess
+import threading
+import time
+
+import pytest
+
+from lingbot_cli.errors import StreamLostError
+from tests.support.live_outputs import Feed, packets, silent_listener, start
+from tests.support.rtmp_server import free_port, until
+
+
+def test_over_tls_only_a_certificate_that_is_trusted_will_do(server, tmp_path, monkeypatch):
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    subprocess.run(
+        [
+            *(
+                "openssl",
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=localhost",
+            ),
+            *("-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", cert),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    with silent_listener() as listener:
+        threading.Thread(target=tls_front, args=(listener, context, server.port), daemon=True).start()
+        url = f"rtmps://localhost:{listener.getsockname()[1]}/live/{server.key}"
+        with pytest.raises(StreamLostError, match=r"(?i)certificate"):
+            start(url)
+        monkeypatch.setenv("SSL_CERT_FILE", str(cert))
+        output = start(url)
+        with Feed(output):
+            until(lambda: output.delivery.sent > 10)
+        output.close()
+    assert len(packets(server.films()[-1], "v")) > 5
+
+
+def tls_front(listener, context, port):
+    """Take TLS connections and hand their bytes to a plain server."""
+    while True:
+        try:
+            raw, _ = listener.accept()
+            client = context.wrap_socket(raw, server_side=True)
+        except ssl.SSLError:
+            continue
+        except OSError:
+            return
+        back = socket.create_connection(("127.0.0.1", port))
+
+        def copy(a, b):
+            try:
+                while data := a.recv(65536):
+                    b.sendall(data)
+                b.shutdown(socket.SHUT_WR)
+            except OSError:
+                return
+
+        for pair in ((client, back), (back, client)):
+            threading.Thread(target=copy, args=pair, daemon=True).start()
+
+
+def test_over_srt(tmp_path, ffmpeg, probe):
+    port, film = free_port(), tmp_path / "srt.ts"
+    listener = subprocess.Popen(
+        [
+            *(ffmpeg, "-v", "error", "-y", "-f", "mpegts", "-i"),
+            *(f"srt://127.0.0.1:{port}?mode=listener&passphrase=long-enough-secret", "-c", "copy", str(film)),
+        ]
+    )
+    try:
+        time.sleep(1)
+        output = start(f"srt://127.0.0.1:{port}?passphrase=long-enough-secret")
+        assert output.delivery.name == f"srt://127.0.0.1:{port}"
+        with Feed(output):
+            until(lambda: output.delivery.sent > 40)
+        output.close()
+        listener.wait(20)
+    finally:
+        listener.kill()
+        listener.wait()
+    assert [stream["codec_name"] for stream in probe(film)["streams"]] == ["h264", "aac"]
+    assert len(packets(film, "v")) > 20

@@ -1,0 +1,175 @@
+"""How an output ends: given up, failed, or slow to finish; and nothing that ends it goes unheard."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from lingbot_cli.errors import OutputError, StreamLostError
+from lingbot_cli.sinks.live.connections import FfmpegLink
+from lingbot_cli.sinks.live.reconnecting_output import Broadcast
+from lingbot_cli.sinks.live.rtmp_protocol import COMMAND, amf, message
+from lingbot_cli.sinks.live.send_queue import Frames
+from tests.support.live_outputs import STILL, Feed, start
+from tests.support.processes import never_there
+from tests.support.rtmp_server import until
+
+
+def fill(output, frames):
+    for _ in range(frames):
+        output.put(STILL)
+    until(lambda: output.delivery.sent >= frames)
+
+
+def over(output):
+    output._thread.join(20)
+    assert not output._thread.is_alive()
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
+def test_a_film_that_is_given_up_keeps_its_partial_name(tmp_path, decode, name):
+    partial = tmp_path / name.replace(".", ".partial.")
+    with never_there(tmp_path / name):
+        output = start(str(tmp_path / name))
+        fill(output, 20)
+        assert output.abandon() == str(partial)
+        over(output)
+    assert [path.name for path in tmp_path.iterdir()] == [partial.name]
+    assert len(decode(partial, 64, 96)) == 20
+
+
+@pytest.mark.parametrize("frames", [0, 20])
+def test_a_film_whose_encoder_dies_is_kept_if_there_is_any(tmp_path, frames):
+    output = start(str(tmp_path / "a.mkv"))
+    fill(output, frames)
+    os.kill(output._link._sink.encoder._child.pid, signal.SIGKILL)
+    output._link._sink.encoder._child.wait(20)
+    output.put(STILL)
+    over(output)
+    with pytest.raises(OutputError, match="killed by signal 9"):
+        output.check()
+    left = ["a.partial.mkv"] if frames else []
+    assert output.abandon() == (str(tmp_path / left[0]) if left else None)
+    assert [path.name for path in tmp_path.iterdir()] == left
+
+
+def test_a_disk_may_take_its_time_at_the_end(tmp_path, monkeypatch, decode):
+    fsync = os.fsync
+
+    def slow(file):
+        time.sleep(4.5)  # longer than a server gets
+        fsync(file)
+
+    output = start(str(tmp_path / "a.mkv"))
+    fill(output, 20)
+    monkeypatch.setattr(os, "fsync", slow)
+    output.close()
+    assert len(decode(tmp_path / "a.mkv", 64, 96)) == 20
+
+
+class Odd:
+    """A link with a fault nobody has thought of."""
+
+    sent = 0
+    abandoned = 0
+
+    def send(self, item):
+        raise ZeroDivisionError(f"frames of {item.shape}")
+
+    def close(self):
+        pass
+
+    def abandon(self):
+        self.abandoned += 1
+
+
+def test_whatever_ends_an_output_is_raised_where_it_is_heard():
+    link = Odd()
+    output = Broadcast("odd", lambda: link, Frames(9), [].append)
+    output.wait_started(20)
+    output.put(STILL)
+    over(output)
+    with pytest.raises(ZeroDivisionError, match="frames of"):
+        output.check()
+    assert output.abandon() is None
+    assert link.abandoned == 1
+    output = Broadcast("odd", lambda: 1 // 0, Frames(9), [].append)
+    with pytest.raises(ZeroDivisionError):
+        output.wait_started(20)
+
+
+def test_a_connection_that_hangs_is_given_up_all_the_same():
+    hanging, freed = threading.Event(), threading.Event()
+
+    class Hanging(Odd):
+        def send(self, _):
+            hanging.set()
+            assert freed.wait(20)
+            raise StreamLostError("cut")
+
+        def abandon(self):
+            super().abandon()
+            freed.set()
+
+    link = Hanging()
+    output = Broadcast("hanging", lambda: link, Frames(9), [].append)
+    output.wait_started(20)
+    output.put(STILL)
+    assert hanging.wait(20)
+    output.abandon()
+    over(output)
+    assert link.abandoned == 1
+
+
+def test_an_encoder_that_cannot_be_started_is_tried_again():
+    with pytest.raises(StreamLostError, match="could not be started"):
+        FfmpegLink("srt://host:1", ["/nowhere/ffmpeg"], STILL, 16.0, ())
+
+
+@contextmanager
+def odd_server(stream, then=b""):
+    """A server that agrees to everything, calls the stream by this number, and says something `then`."""
+
+    def serve(then=then):
+        client, _ = listener.accept()
+        with client:
+            heard = b""
+            while len(heard) < 1537:
+                heard += client.recv(65536)
+            client.sendall(b"\3" + bytes(1536) + heard[1:1537])
+            for values in (
+                ("_result", 1, None, None),
+                ("_result", 4, None, stream),
+                ("onStatus", 0, None, {"code": "ok", "level": "status"}),
+            ):
+                client.sendall(message(COMMAND, amf(*values), chunk=128))
+            while more := client.recv(65536):
+                heard += more
+                if then and len(heard) > 8000:  # the film has begun
+                    client.sendall(then)
+                    then = b""
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"rtmp://127.0.0.1:{listener.getsockname()[1]}/live/key"
+        thread.join(20)
+
+
+@pytest.mark.parametrize("stream", [float("inf"), float("nan"), -1, 1 << 32, "one"])
+def test_a_server_s_odd_stream_number_is_refused(stream):
+    with odd_server(stream) as url, pytest.raises(StreamLostError, match="no stream"):
+        start(url)
+
+
+def test_what_a_server_says_in_the_deep_is_not_listened_to():
+    with odd_server(1, message(COMMAND, amf("x", 0) + b"\3\0\1a" * 3000, chunk=128)) as url:
+        output = start(url)
+        with Feed(output, fps=48):
+            until(lambda: output.delivery.sent >= 64)
+        output.check()
+        output.close()

@@ -1,0 +1,77 @@
+"""What waits: bounded, counted, and beginning with a keyframe for whoever connects."""
+
+import numpy as np
+
+from lingbot_cli.sinks.live.flv import AUDIO, DATA, VIDEO, Tag
+from lingbot_cli.sinks.live.reconnecting_output import patience
+from lingbot_cli.sinks.live.send_queue import Frames, Tags
+
+KEY, PICTURE, SOUND = (VIDEO, b"\x17\x01"), (VIDEO, b"\x27\x01"), (AUDIO, b"\xaf\x01")
+
+
+def tag(what, time=0):
+    return Tag(what[0], time, what[1] + b"...")
+
+
+def waiting(backlog):
+    backlog.end()
+    left = []
+    while (item := backlog.get()) is not None:
+        left.append(item)
+    return left
+
+
+def test_frames_wait_while_there_is_room_and_somebody_takes_them():
+    frames = [np.full((1, 1, 3), index, np.uint8) for index in range(6)]
+    backlog = Frames(2)
+    backlog.put(frames[0], connected=False)
+    for frame in frames[1:4]:
+        backlog.put(frame, connected=True)
+    assert backlog.lost == 2
+    assert backlog.get() is frames[1]
+    backlog.put(frames[4], connected=True)
+    backlog.rewind()
+    assert backlog.lost == 4
+    backlog.put(frames[5], connected=True)
+    assert [frame[0, 0, 0] for frame in waiting(backlog)] == [5]
+
+
+def test_a_new_connection_begins_at_the_last_keyframe_even_if_that_was_sent():
+    backlog = Tags(100)
+    sent = [tag(KEY, 0), tag(PICTURE, 1), tag(KEY, 2), tag(SOUND, 3), tag(PICTURE, 4), tag(PICTURE, 5)]
+    for each in sent:
+        backlog.put(each, connected=True)
+    assert [backlog.get() for _ in range(5)] == sent[:5]
+    backlog.rewind()
+    assert backlog.lost == 0
+    assert waiting(backlog) == sent[2:]
+
+
+def test_without_a_connection_only_the_newest_keyframe_waits():
+    backlog = Tags(100)
+    for time in range(0, 9, 3):
+        for offset, what in enumerate((KEY, PICTURE, SOUND)):
+            backlog.put(tag(what, time + offset), connected=False)
+    assert backlog.lost == 4
+    assert [each.time for each in waiting(backlog)] == [6, 7, 8]
+
+
+def test_a_slow_connection_loses_whole_groups():
+    backlog = Tags(3)
+    for time, what in enumerate((KEY, PICTURE, PICTURE, PICTURE, KEY, PICTURE)):
+        backlog.put(tag(what, time), connected=True)
+    assert backlog.lost == 4
+    assert [each.time for each in waiting(backlog)] == [4, 5]
+
+
+def test_settings_are_kept_for_every_connection():
+    backlog = Tags(3)
+    settings = [Tag(DATA, 0, b"\x02about"), Tag(VIDEO, 0, b"\x17\x00avcC"), Tag(AUDIO, 0, b"\xaf\x00aac")]
+    for each in settings:
+        backlog.put(each, connected=False)
+    assert backlog.settings() == settings
+    assert waiting(backlog) == []
+
+
+def test_tries_come_soon_after_a_short_gap_and_seldom_after_a_long_one():
+    assert [patience(away) for away in (0, 1, 5, 60, 3600)] == [0.25, 0.25, 0.5, 6, 10]

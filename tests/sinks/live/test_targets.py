@@ -1,0 +1,74 @@
+"""Where a stream may go: addresses that are none, servers that say no or nothing, several at once."""
+
+import os
+import time
+
+import pytest
+
+from lingbot_cli.errors import LingbotError, StreamLostError, UsageError
+from lingbot_cli.sinks.live.targets import StreamOptions, choose_target, read_urls, start_all
+from tests.support.live_outputs import FILM, STILL, silent_listener, start
+from tests.support.rtmp_server import free_port
+
+
+def test_what_cannot_be_reached_is_said_at_the_start(server):
+    wrong = server.url.replace("first-key", "secret-bad-key")
+    with silent_listener() as silent:
+        cases = [
+            (wrong, "refuses the stream key: the server hung up"),
+            (wrong.replace("/live/", "/none/"), "refuses the app"),
+            (
+                f"rtmp://127.0.0.1:{free_port()}/live/secret-bad-key",
+                "could not be reached: connection refused",
+            ),
+            (f"rtmp://127.0.0.1:{silent.getsockname()[1]}/live/secret-bad-key", "no answer"),
+            (wrong.replace("rtmp:", "rtmps:"), "could not be reached"),
+            (f"srt://127.0.0.1:{free_port()}?streamid=secret-bad-key", "srt://127.0.0.1"),
+        ]
+        for url, said in cases:
+            begun = time.monotonic()
+            with pytest.raises(StreamLostError, match=said) as failure:
+                start(url)
+            assert time.monotonic() - begun < 5, url
+            assert "secret-bad-key" not in f"{failure.value} {failure.value.hint}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rtmp://host/secret",
+        "rtmp://user:secret@host/app/secret",
+        "rtmp://host:99999/app/secret",
+        "srt://host?streamid=secret",
+        "http://host/app/secret",
+        "host/app/secret",
+    ],
+)
+def test_an_address_that_is_none_is_refused_without_its_key(url):
+    with pytest.raises(UsageError) as failure:
+        choose_target(url, StreamOptions(), os.environ)
+    assert "secret" not in f"{failure.value} {failure.value.hint}"
+    assert str(failure.value).startswith("--to")
+
+
+def test_several_targets_and_one_that_is_not_there(server, tmp_path):
+    urls = [server.url, "null:", str(tmp_path / "a.mkv"), f"rtmp://127.0.0.1:{free_port()}/live/key"]
+    targets = [choose_target(url, StreamOptions(), os.environ) for url in urls]
+    with pytest.raises(StreamLostError, match="connection refused"):
+        start_all(targets, FILM, STILL, [].append)
+    outputs = start_all(targets[:2], FILM, STILL, [].append)
+    assert [output.delivery.connected for output in outputs] == [True, True]
+    for output in outputs:
+        output.put(STILL)
+        output.close()
+    with pytest.raises(LingbotError, match="does not exist"):
+        start(str(tmp_path / "no" / "a.mkv"))
+
+
+def test_a_file_with_addresses(tmp_path):
+    path = tmp_path / "to"
+    path.write_text("# mine\nrtmp://a/b/c\n\n  null:  \n")
+    assert read_urls(path) == ["rtmp://a/b/c", "null:"]
+    path.write_text("#\n")
+    with pytest.raises(UsageError, match="no address"):
+        read_urls(path)

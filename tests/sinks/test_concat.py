@@ -1,0 +1,239 @@
+"""A film that goes on: what is there is copied, every frame is there once and on time (G1, G2, G5)."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lingbot_cli.errors import OutputError
+from lingbot_cli.sinks.base import Chapter, FilmInfo
+from lingbot_cli.sinks.cut import Packet, find_cut, read_packets
+from lingbot_cli.sinks.factory import OutputOptions, choose_sink
+from tests.support.processes import children, gone, never_there, wait_until
+from tests.support.sink_feeder import CHUNK, frames
+
+TOTAL = 192
+FILM = FilmInfo(96, 160, Fraction(16), TOTAL, (Chapter(30, "half"),), {"comment": "fed"})
+FORMATS = [
+    *(("a.mp4", None), ("a.mkv", None), ("a.mkv", "x265"), ("a.mp4", "x265"), ("a.webm", "vp9")),
+    *(("a.mp4", "av1"), ("a.mkv", "ffv1"), ("a.mp4", "x264rgb"), ("a.y4m", None), ("a.png", None)),
+]
+
+
+def open_sink(folder, name, limit=TOTAL - 1, film=FILM, **options):
+    """A sink that goes on with what is there, opened, and how many frames are."""
+    (folder / "keep").mkdir(exist_ok=True)
+    target = str(folder / name)
+    sink = choose_sink(target, OutputOptions(keep=folder / "keep", **options), os.environ)
+    kept = sink.keeps(film, limit)[target]
+    sink.open(replace(film, kept=kept))
+    return sink, kept
+
+
+def write(sink, first, end):
+    for start in range(first, end, CHUNK):
+        sink.write(frames(start, min(CHUNK, end - start), 96, 160))
+
+
+def times(ffmpeg, path):
+    return sorted(round(packet.shown * 16, 1) for packet in read_packets(ffmpeg, path))
+
+
+def psnr(one, other):
+    error = np.square(one.astype(np.float64) - other).mean((1, 2, 3))
+    return 10 * np.log10(255**2 / np.maximum(error, 1e-9))
+
+
+@pytest.mark.parametrize(("name", "codec"), FORMATS)
+def test_a_film_goes_on_by_copying(tmp_path, ffmpeg, decode, name, codec):
+    name = name if name != "a.png" else "a/%03d.png"
+    sink, kept = open_sink(tmp_path, name, codec=codec)
+    assert kept == 0
+    write(sink, 0, 50)
+    partial = sink.abort()
+    before = decode(partial if "%" not in name else f"{partial}/%03d.png", 96, 160)
+    sink, kept = open_sink(tmp_path, name, codec=codec)
+    assert 44 <= kept <= 50
+    write(sink, kept, TOTAL)
+    sink.close()
+    joined, whole = tmp_path / name, tmp_path / f"whole-{name.replace('/', '-')}"
+    assert not list(tmp_path.glob("*.partial*"))
+    after = decode(joined, 96, 160)
+    assert len(after) == TOTAL
+    assert np.array_equal(after[:kept], before[:kept])
+    alone = choose_sink(str(whole), OutputOptions(codec=codec), os.environ)
+    alone.open(FILM)
+    write(alone, 0, TOTAL)
+    alone.close()
+    assert times(ffmpeg, joined) == times(ffmpeg, whole)
+    source = frames(0, TOTAL, 96, 160)
+    good = psnr(decode(whole, 96, 160), source)
+    assert psnr(after, source)[kept:].mean() > good[kept:].mean() - 1
+
+
+def test_a_player_sees_one_stream_with_its_chapters(tmp_path, probe):
+    for name in ("a.mp4", "a.mkv"):
+        sink, _ = open_sink(tmp_path, name)
+        write(sink, 0, 40)
+        sink.abort()
+        sink, kept = open_sink(tmp_path, name)
+        assert kept
+        write(sink, kept, TOTAL)
+        sink.close()
+        said = probe(tmp_path / name)
+        assert int(said["video"]["nb_read_frames"]) == TOTAL
+        assert said["video"]["avg_frame_rate"] == "16/1"
+        assert [chapter["tags"]["title"] for chapter in said["chapters"]] == ["start", "half"]
+        assert {key.lower(): text for key, text in said["format"]["tags"].items()}["comment"] == "fed"
+        assert len([each for each in said["streams"] if each["codec_type"] == "video"]) == 1
+
+
+def test_only_the_same_film_encoded_alike_is_gone_on_with(tmp_path):
+    sink, _ = open_sink(tmp_path, "a.mkv")
+    write(sink, 0, 50)
+    sink.abort()
+
+    def kept(name="a.mkv", film=FILM, limit=TOTAL - 1, **options):
+        sink = choose_sink(str(tmp_path / name), OutputOptions(keep=tmp_path / "keep", **options), os.environ)
+        return sink.keeps(film, limit)[str(tmp_path / name)]
+
+    assert kept(crf=30) == kept(codec="x265") == kept("b.mkv") == 0
+    assert kept(film=replace(FILM, variant="from frame 12")) == kept(film=replace(FILM, fps=Fraction(8))) == 0
+    assert 21 <= kept(limit=24) <= 24
+    assert kept() >= 44
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.rgb"])
+def test_what_cannot_be_joined_has_nothing(tmp_path, name):
+    sink, _ = open_sink(tmp_path, name)
+    write(sink, 0, 24)
+    sink.abort()
+    sink, kept = open_sink(tmp_path, name)
+    assert kept == 0
+    sink.abort()
+
+
+def test_another_film_of_the_name_is_never_taken_for_this_one(tmp_path, decode):
+    sink, _ = open_sink(tmp_path, "a.mkv")
+    write(sink, 0, 50)
+    partial = Path(sink.abort())
+    other = choose_sink(str(tmp_path / "a.mkv"), OutputOptions(), os.environ)
+    other.open(FILM)
+    other.write(255 - frames(0, 36, 96, 160))
+    other.abort()
+    assert len(decode(partial, 96, 160)) == 36
+    sink, kept = open_sink(tmp_path, "a.mkv")
+    write(sink, kept, TOTAL)
+    sink.close()
+    assert psnr(decode(tmp_path / "a.mkv", 96, 160), frames(0, TOTAL, 96, 160)).min() > 25
+
+
+def test_a_cut_waits_for_no_frame_that_comes_later():
+    def packets(*shown):
+        return [Packet(Fraction(index - 1, 16), Fraction(at, 16), True) for index, at in enumerate(shown)]
+
+    cut = find_cut(Path("a"), packets(0, 3, 1, 2, 6, 4, 5, 7), Fraction(16), 99)
+    assert (cut.frames, cut.end, cut.delay) == (7, Fraction(6, 16), 1)
+    assert find_cut(Path("a"), packets(0, 3, 1, 2, 6, 4, 5, 7), Fraction(16), 6).frames == 4
+    assert find_cut(Path("a"), packets(0, 3, 1, 2), Fraction(16), 99).frames == 1
+    assert find_cut(Path("a"), packets(0), Fraction(16), 99) is None
+    assert find_cut(Path("a"), [], Fraction(16), 99) is None
+    torn = [*packets(0, 1, 2)[:2], Packet(Fraction(1, 16), Fraction(2, 16), False)]
+    assert find_cut(Path("a"), torn, Fraction(16), 99).frames == 2
+
+
+def feed(folder, name, moment):
+    """Go on with the film and kill it; the frames handed over before."""
+    child = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "tests.support.sink_feeder",
+            str(folder / name),
+            "160",
+            "96",
+            "16",
+            str(folder / "keep"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    last = int(child.stdout.readline())
+    fed = [0]
+    reader = threading.Thread(target=lambda: fed.extend(int(line) for line in child.stdout if line[0] != "c"))
+    reader.start()
+    wait_until(lambda: len(fed) > moment.randrange(1, 3))
+    time.sleep(moment.random() * 0.2)
+    encoders = [last, *(pid for pid in children(child.pid) if pid != last)]
+    written = fed[-1]
+    os.kill(moment.choice([child.pid, *encoders]), signal.SIGKILL)
+    child.wait(60)
+    wait_until(lambda: all(gone(pid) for pid in encoders))
+    reader.join(60)
+    child.stdout.close()
+    assert child.returncode != 0
+    return written
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks /proc who is alive")
+@pytest.mark.parametrize("seed", range(6))
+def test_a_film_killed_again_and_again_plays_and_goes_on(tmp_path, decode, ffmpeg, seed):
+    moment, name = random.Random(seed), ("a.mp4", "a.mkv")[seed % 2]
+    (tmp_path / "keep").mkdir()
+    partial = tmp_path / name.replace(".", ".partial.")
+    with never_there(tmp_path / name):
+        for _ in range(3):
+            written = feed(tmp_path, name, moment)
+            assert len(decode(partial, 96, 160)) >= written - 16
+    sink, kept = open_sink(tmp_path, name)
+    assert kept
+    write(sink, kept, TOTAL)
+    sink.close()
+    film = decode(tmp_path / name, 96, 160)
+    assert psnr(film, frames(0, TOTAL, 96, 160)).min() > 25
+    assert len(times(ffmpeg, tmp_path / name)) == len(film) == TOTAL
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=600k", "none", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_disk_that_is_full_while_it_copies_loses_nothing(small_disk, decode):
+    sink, _ = open_sink(small_disk, "a.mkv", quality="master")
+    write(sink, 0, 48)
+    partial = sink.abort()
+    before = len(decode(partial, 96, 160))
+    ballast = small_disk / "ballast"
+    free = os.statvfs(small_disk)
+    room = 120_000  # enough to begin with, and less than the copy takes
+    assert os.path.getsize(partial) > room
+    ballast.write_bytes(bytes(max(0, free.f_bavail * free.f_bsize - room)))
+    sink, kept = open_sink(small_disk, "a.mkv", quality="master")
+    with pytest.raises(OutputError, match="No space left on device"):  # noqa: PT012 - whichever notices
+        write(sink, kept, TOTAL)
+        sink.close()
+    assert sink.abort() == partial
+    assert not (small_disk / "a.mkv").exists()
+    assert len(decode(partial, 96, 160)) == before
+    ballast.unlink()
+    (small_disk / "ballast").write_bytes(b"")
+    sink, again = open_sink(small_disk, "a.mkv", quality="master")
+    assert again == kept
+    sink.abort()

@@ -1,0 +1,90 @@
+"""ffmpeg's command line and metadata, word for word."""
+
+from fractions import Fraction
+
+import pytest
+
+from lingbot_cli.sinks.base import Chapter, FilmInfo
+from lingbot_cli.sinks.codecs import CODECS, FAMILIES
+from lingbot_cli.sinks.ffmpeg_args import encode_argv, metadata_text
+from lingbot_cli.sinks.formats import FORMATS
+
+FILM = FilmInfo(480, 832, Fraction(16), 100)
+
+READ = (
+    "ffmpeg -hide_banner -nostats -loglevel warning -y -progress pipe:2 -stats_period 0.05"
+    "{notes} -f rawvideo -pix_fmt rgb24 -video_size {size} -framerate 16 -i pipe:0 "
+)
+SCALE_709 = (
+    "scale=in_range=full:out_range=limited:out_color_matrix=bt709:flags=accurate_rnd+full_chroma_int,"
+    "format=yuv420p,setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
+)
+
+
+def argv(film, container, codec, **options):
+    return " ".join(encode_argv("ffmpeg", film, FORMATS[container], CODECS[codec], **options))
+
+
+def test_a_film_for_the_web():
+    assert argv(FILM, "mp4", "x264", url="file:/a.mp4", metadata_fd=7) == (
+        READ.format(notes=" -f ffmetadata -i pipe:7", size="832x480")
+        + "-map 1:v -map_metadata 0 -map_chapters 0 "
+        + f"-vf {SCALE_709} -c:v libx264 -pix_fmt yuv420p -g 32 -fps_mode passthrough "
+        + "-bf 2 -x264-params rc-lookahead=4:sync-lookahead=0:sliced-threads=1 -crf 18 "
+        + "-movflags +hybrid_fragmented+use_metadata_tags -frag_duration 250000 -flush_packets 1 "
+        + "-f mp4 file:/a.mp4"
+    )
+
+
+def test_a_draft_of_odd_size_into_a_pipe():
+    film = FilmInfo(481, 831, Fraction(16))
+    assert argv(film, "y4m", "yuv", url="pipe:1", quality="draft") == (
+        READ.format(notes="", size="831x481")
+        + "-map 0:v -map_metadata -1 "
+        + "-vf pad=832:482,fillborders=right=1:bottom=1:mode=smear,"
+        + "scale=in_range=full:out_range=limited:out_color_matrix=bt601:flags=accurate_rnd+full_chroma_int,"
+        + "format=yuv420p -c:v rawvideo -pix_fmt yuv420p -g 32 -fps_mode passthrough "
+        + "-flush_packets 1 -f yuv4mpegpipe pipe:1"
+    )
+
+
+def test_a_pipe_cannot_seek_so_an_mp4_stays_fragmented():
+    command = argv(FILM, "mp4", "x264", url="pipe:1", quality="draft", crf=33)
+    assert "+frag_keyframe+empty_moov+default_base_moof" in command
+    assert "hybrid" not in command
+    assert "-crf 33 -preset ultrafast" in command
+
+
+@pytest.mark.parametrize("container", FORMATS)
+def test_every_codec_a_format_names_exists(container):
+    for name in (*FORMATS[container].codecs, FORMATS[container].master):
+        assert name is None or all(each in CODECS for each in FAMILIES.get(name, (name,)))
+    master = FORMATS[container].master
+    assert master is None or CODECS[master].lossless
+
+
+def test_metadata_without_chapters():
+    film = FilmInfo(480, 832, Fraction(16), 100, metadata={"title": "walk"})
+    assert metadata_text(film) == ";FFMETADATA1\ntitle=walk\n"
+
+
+def test_metadata_is_escaped_and_chapters_end_where_the_next_begins():
+    film = FilmInfo(
+        *(480, 832, Fraction(16), 100),
+        chapters=(Chapter(0, "the gate"), Chapter(33, "a=b;c#d")),
+        metadata={"comment": "two\nlines\\"},
+    )
+    assert metadata_text(film) == (
+        ";FFMETADATA1\ncomment=two\\\nlines\\\\\n"
+        "[CHAPTER]\nTIMEBASE=1/16\nSTART=0\nEND=33\ntitle=the gate\n"
+        "[CHAPTER]\nTIMEBASE=1/16\nSTART=33\nEND=100\ntitle=a\\=b\\;c\\#d\n"
+    )
+
+
+def test_what_comes_before_the_first_marker_is_a_chapter():
+    film = FilmInfo(16, 16, Fraction(16), 48, (Chapter(16, "gate"),))
+    text = metadata_text(film)
+    assert [line for line in text.splitlines() if line.startswith(("START", "END", "title"))] == [
+        *("START=0", "END=16", "title=start"),
+        *("START=16", "END=48", "title=gate"),
+    ]

@@ -1,0 +1,61 @@
+"""What a film was said to take and what it took, in processes of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from lingbot_cli.checkpoints.checkpoint import find
+from lingbot_cli.model.loading.load import transformer_on_meta
+from lingbot_cli.model.loading.own import write_world
+from lingbot_cli.presets import PRESETS
+
+RUN = """
+import os, subprocess, sys
+child = subprocess.Popen([sys.executable, "-m", "lingbot_cli", *sys.argv[1:]], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(child.pid, 0)
+print(usage.ru_maxrss * 1024)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+"""Run lingbot from a small process: what a large one holds when it forks would count as its child's."""
+
+
+def peaks(cache: Path, *film: str) -> tuple[int, int]:
+    """The bytes a film on the CPU was planned to take at the most, and those it took."""
+    call = ["render", "samples/courtyard-day.png", "-o", "null:", "--device", "cpu", *film]
+    call += ["--prompt", "a stone courtyard"]
+    environ = os.environ | {"LINGBOT_CACHE_DIR": str(cache), "OMP_NUM_THREADS": "2"}
+
+    def said(*command: str) -> str:
+        done = subprocess.run(
+            command, env=environ, stdout=subprocess.PIPE, text=True, timeout=280, check=True
+        )
+        return done.stdout
+
+    planned = json.loads(said(sys.executable, "-m", "lingbot_cli", *call, "--dry-run", "--json"))
+    return planned["memory"]["peak"], int(said(sys.executable, "-c", RUN, *call, "--quiet"))
+
+
+def write_wide(folder: Path) -> Path:
+    """A world of random weights, wider and deeper than the built-in one: most of its memory is its own."""
+    preset = replace(PRESETS["built-in"], dim=512, heads=8, layers=12, ffn=2048, window=18)
+    places = transformer_on_meta(preset, "float32", None, torch.device("cpu")).state_dict()
+    draw = torch.Generator().manual_seed(0)
+    here = find(None).root
+    write_world(
+        folder,
+        preset,
+        transformer={name: torch.randn(p.shape, generator=draw) * 0.02 for name, p in places.items()},
+        vae=load_file(here / "vae.safetensors"),
+        text=load_file(here / "text_encoder.safetensors"),
+        tokenizer=(here / "tokenizer.json").read_text(),
+        precision="float32",
+        trained=False,
+        source="random",
+    )
+    return folder

@@ -1,0 +1,32 @@
+"""`lingbot …`, and `play` on the tiny world of the tests, so that a terminal shows it within seconds.
+
+With CRASH in the environment the fourth picture fails.
+"""
+
+import os
+import sys
+
+from lingbot_cli.live.terminal import pictures, play, preview
+
+from lingbot_cli.__main__ import main
+from lingbot_cli.server.serve import Model
+from tests.support.reference import tiny_world
+
+
+def load(*_given):
+    return tiny_world()
+
+
+Model.load = load
+if "CRASH" in os.environ:
+    drawn = []
+
+    def draw(frame, columns, rows):
+        drawn.append(frame)
+        if len(drawn) == 4:
+            raise LookupError("a picture that cannot be drawn")
+        return pictures.half_blocks(frame, columns, rows)
+
+    play.DRAW = preview.DRAW = {"blocks": draw}
+sys.argv[0] = "lingbot"
+main()

@@ -1,0 +1,115 @@
+"""A client that knows nothing but the published documentation: MessagePack over a plain WebSocket."""
+
+import io
+from contextlib import contextmanager
+from typing import Any
+
+import msgpack
+import numpy as np
+from PIL import Image
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from tests.support.reference import picture
+
+ROUTE = "/v1/realtime_video/generate"
+WAIT = 60
+
+
+def png(height: int = 48, width: int = 64, seed: int = 0) -> bytes:
+    """An encoded first frame."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture(height, width, seed)).save(buffer, "png")
+    return buffer.getvalue()
+
+
+def init(**fields: Any) -> dict[str, Any]:
+    """An init as the documentation gives it, small enough for a test."""
+    return {
+        "type": "init",
+        "prompt": "a courtyard",
+        "first_frame": png(),
+        "size": "32x32",
+        "fps": 16,
+        "num_frames": 9,
+        "seed": 42,
+        "num_inference_steps": 4,
+        "guidance_scale": 1.0,
+        "realtime_output_format": "raw",
+        **fields,
+    }
+
+
+class Client:
+    """One connection; every wait is bounded."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.told: list[dict[str, Any]] = []
+
+    def say(self, **message: Any) -> None:
+        self.socket.send(msgpack.packb(message))
+
+    def event(self, kind: str, payload: Any = None, event_id: int | None = None) -> None:
+        self.say(type="event", kind=kind, payload=payload, event_id=event_id)
+
+    def next(self) -> dict[str, Any]:
+        """The next message; a raw batch's bare binary is put where an encoded one has its payload."""
+        message = msgpack.unpackb(self.socket.recv(WAIT))
+        if message["type"] == "frame_batch" and "payload" not in message:
+            message["payload"] = self.socket.recv(WAIT)
+        self.told.append(message)
+        return message
+
+    def until(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """The next message of a type, with these values."""
+        for _ in range(2000):
+            message = self.next()
+            if message["type"] == kind and all(message.get(k) == v for k, v in fields.items()):
+                return message
+        raise AssertionError(f"no {kind} came")
+
+    def end(self) -> int:
+        """Read on until the server closes, and return the code it closes with."""
+        try:
+            for _ in range(5000):
+                self.next()
+        except ConnectionClosed as closed:
+            return closed.rcvd.code if closed.rcvd is not None else 1006
+        raise AssertionError("the server did not close")
+
+    def chunk(self) -> tuple[np.ndarray, dict[str, Any]]:
+        """The frames [T, H, W, 3] of the next chunk and its stats."""
+        frames: list[np.ndarray] = []
+        for _ in range(2000):
+            message = self.next()
+            if message["type"] == "frame_batch":
+                frames += decoded(message)
+            if message["type"] == "chunk_stats":
+                return np.stack(frames), message
+        raise AssertionError("no chunk came")
+
+
+def decoded(batch: dict[str, Any]) -> list[np.ndarray]:
+    """A batch's frames, cut by its own lengths."""
+    payload, frames, at = batch["payload"], [], 0
+    assert len(payload) == batch["total_size"]
+    for length in batch["payload_lengths"]:
+        piece = payload[at : at + length]
+        at += length
+        if batch["content_type"] == "application/x-raw-rgb":
+            frames.append(np.frombuffer(piece, np.uint8).reshape(batch["height"], batch["width"], 3))
+        else:
+            frames.append(np.asarray(Image.open(io.BytesIO(piece)).convert("RGB")))
+    assert at == len(payload)
+    assert len(frames) == batch["num_frames"]
+    return frames
+
+
+@contextmanager
+def client(port: int, token: str, **options: Any):
+    """A connected client."""
+    with connect(
+        f"ws://127.0.0.1:{port}{ROUTE}?token={token}", max_size=None, open_timeout=30, **options
+    ) as socket:
+        yield Client(socket)

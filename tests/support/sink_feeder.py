@@ -1,0 +1,53 @@
+"""A renderer that can be killed: feeds one sink with counted frames, chunk by chunk, and says how far it is.
+
+Run as `python -m tests.support.sink_feeder TARGET WIDTH HEIGHT CHUNKS [KEEP]`; with KEEP, a folder, it goes
+on where an earlier run was. Prints the encoder's process id, then the number of frames after every chunk.
+"""
+
+import os
+import sys
+import time
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from lingbot_cli.sinks.base import Chapter, FilmInfo
+from lingbot_cli.sinks.factory import OutputOptions, choose_sink
+
+CHUNK = 12
+REST = 0.12
+
+
+def frames(first: int, count: int, height: int, width: int) -> np.ndarray:
+    """Frames [T, H, W, 3] whose number can be read from their brightness."""
+    rows = np.arange(height)[:, None] + np.arange(width)[None]
+    shades = (rows[None] + 3 * (first + np.arange(count))[:, None, None]) % 256
+    return np.repeat(shades.astype(np.uint8)[..., None], 3, axis=3)
+
+
+def main() -> None:
+    """Feed, and finish if nobody kills us."""
+    target, width, height, chunks = sys.argv[1], *map(int, sys.argv[2:5])
+    keep = Path(sys.argv[5]) if len(sys.argv) > 5 else None
+    total = CHUNK * chunks
+    film = FilmInfo(height, width, Fraction(16), total, (Chapter(30, "half"),), {"comment": "fed"})
+    sink = choose_sink(target, OutputOptions(keep=keep), os.environ)
+    kept = 0 if keep is None else sink.keeps(film, total - 1)[target]
+    sink.open(replace(film, kept=kept))
+    encoder = sink.encoder
+    print(getattr(encoder, "_join", encoder)._child.pid, flush=True)
+    done = kept
+    while done < total:
+        more = min(CHUNK, total - done)
+        sink.write(frames(done, more, height, width))
+        done += more
+        print(done, flush=True)
+        time.sleep(REST)
+    sink.close()
+    print("closed", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""Play in a real terminal: the picture in tmux, keys that turn, and a terminal that works afterwards."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lingbot_cli.terminal.graphics import half_blocks, kitty, sixel
+from lingbot_cli.terminal.keyboard import AGAIN, FIRST, Held, keys_of
+from tests.support.command import lingbot
+from tests.support.processes import wait_until
+from tests.support.reference import picture
+
+ROOT = Path(__file__).parents[2]
+WAIT = 60
+
+
+class Tmux:
+    """A tmux server of its own with one shell."""
+
+    def __init__(self, folder):
+        self.socket = str(folder / "tmux")
+        shell = f"env -i PATH={os.environ['PATH']} TERM=screen-256color PS1='$ ' sh"
+        self.tmux("new-session", "-d", "-x", "100", "-y", "30", shell)
+
+    def tmux(self, *argv):
+        return subprocess.run(
+            ["tmux", "-f", "/dev/null", "-S", self.socket, *argv],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        ).stdout
+
+    def keys(self, *keys):
+        self.tmux("send-keys", *keys)
+
+    def shown(self):
+        return self.tmux("capture-pane", "-p")
+
+    def until(self, pattern):
+        end = time.monotonic() + WAIT
+        while time.monotonic() < end:
+            if found := re.search(pattern, self.shown()):
+                return found
+            time.sleep(0.05)
+        raise AssertionError(f"{pattern} never came:\n{self.shown()}")
+
+
+@pytest.fixture
+def tmux(tmp_path):
+    if shutil.which("tmux") is None:
+        pytest.skip("needs tmux")
+    found = Tmux(tmp_path)
+    try:
+        yield found
+    finally:
+        found.tmux("kill-server")
+
+
+@pytest.fixture
+def command(tmp_path):
+    image = tmp_path / "first.png"
+    Image.fromarray(picture(32, 48)).save(image)
+    walk = tmp_path / "walk.jsonl"
+    return (
+        f"cd {ROOT} && {sys.executable} -m tests.support.play_tiny play {image} --in terminal --size 48x32"
+        f" --record {walk}"
+    )
+
+
+def works(tmux):
+    """Whether the terminal echoes, takes lines and shows its cursor, on its own screen."""
+    end = time.monotonic() + WAIT
+    while tmux.tmux("display-message", "-p", "#{alternate_on}").strip() == "1":
+        assert time.monotonic() < end, tmux.shown()
+        time.sleep(0.05)
+    tmux.keys("echo the-answer-is-$((40 + 2))", "Enter")
+    tmux.until(r"echo the-answer-is-\$\(\(40 \+ 2\)\)\n")  # what is typed is shown
+    tmux.until(r"the-answer-is-42\n")
+    assert tmux.tmux("display-message", "-p", "#{cursor_flag}").strip() == "1"
+    assert "▀" not in tmux.shown()
+    tmux.keys("stty -a | tr ' ' '\\n' | grep -c -E '^(echo|icanon|isig);?$'", "Enter")
+    tmux.until(r"\n3\n")
+
+
+def test_the_picture_is_there_keys_turn_it_and_ctrl_c_gives_the_terminal_back(tmux, command, tmp_path):
+    tmux.keys(command, "Enter")
+    tmux.until(r"▀{80,}\n▀{80,}")
+    colours = re.findall(r"38;2;\d+;\d+;\d+m|48;2;\d+;\d+;\d+m", tmux.tmux("capture-pane", "-p", "-e"))
+    assert len(set(colours)) > 50
+    now = int(tmux.until(r"\d fps · chunk (\d+)")[1])
+    for key in ("l", "Enter", "it rains", "Enter"):
+        tmux.keys(key)
+
+    def later():
+        chunk = re.search(r"fps · \d+\.\d s from key to picture · chunk (\d+) ·", tmux.shown())
+        return chunk is not None and int(chunk[1]) >= now + 4
+
+    wait_until(later, WAIT)
+    tmux.keys(" ")
+    tmux.until("paused")
+    tmux.keys(" ")
+    tmux.until("fps")
+    tmux.keys("C-c")
+    tmux.until("interrupted by SIGINT")
+    works(tmux)
+    lines = [json.loads(line) for line in (tmp_path / "walk.jsonl").read_text().splitlines()]
+    assert any(line.get("keys") == "l" for line in lines)
+    assert any(line.get("prompt") == "it rains" for line in lines[1:])
+
+
+@pytest.mark.parametrize("end", ["x", "SIGTERM", "crash"])
+def test_however_it_ends_the_terminal_works(tmux, command, end):
+    tmux.keys(f"CRASH=1; export CRASH; {command}" if end == "crash" else command, "Enter")
+    if end == "crash":
+        tmux.until("a picture that cannot be drawn")
+    else:
+        tmux.until("fps · chunk")
+    if end == "x":
+        tmux.keys("x")
+    elif end == "SIGTERM":
+        shell = int(tmux.tmux("display-message", "-p", "#{pane_pid}"))
+        child = subprocess.run(["pgrep", "-P", str(shell)], capture_output=True, text=True, check=True).stdout
+        os.kill(int(child), signal.SIGTERM)
+        tmux.until("interrupted by SIGTERM")
+    works(tmux)
+
+
+def test_without_a_terminal_it_says_so(tmp_path):
+    image = tmp_path / "a.png"
+    Image.fromarray(picture()).save(image)
+    done = lingbot("play", str(image), "--in", "terminal")
+    assert done.code == 2
+    assert "needs a terminal" in done.stderr
+
+
+def test_a_key_counts_as_held_until_it_stops_repeating():
+    held = Held()
+    held.press("w", 0.0)
+    assert held.letters(FIRST - 0.01) == "w"
+    held.press("w", FIRST - 0.05)
+    held.press("a", FIRST - 0.05)
+    assert held.letters(FIRST) == "wa"
+    assert held.letters(FIRST - 0.05 + AGAIN + 0.01) == "a"
+    assert held.letters(9.0) == ""
+    assert keys_of("w\x1b[A\x1bOD\x1b[1;5C\x1bx") == ["w", "i", "j", "l", "\x1b", "x"]
+
+
+def test_half_blocks_show_two_pixels_a_character():
+    frame = np.zeros((4, 2, 3), np.uint8)
+    frame[1::2] = 255
+    text = half_blocks(frame, 2, 2)
+    assert text.count("▀") == 4
+    assert text.count("\x1b[38;2;0;0;0;48;2;255;255;255m") == 2  # once a line: only changes are written
+
+
+def test_pixels_are_told_in_pieces_a_terminal_takes():
+    frame = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
+    said = kitty(frame, 80, 24)
+    pieces = re.findall(r"\x1b_G([^;]*);([^\x1b]*)\x1b\\", said)
+    assert len(pieces) > 1
+    assert "s=80,v=60" in pieces[0][0]
+    assert [head[-1] for head, _ in pieces] == ["1"] * (len(pieces) - 1) + ["0"]
+    assert all(len(data) <= 4096 for _, data in pieces)
+    flat = np.zeros((12, 20, 3), np.uint8)
+    flat[:, 10:] = (255, 0, 0)
+    drawn = sixel(flat, 2, 1)
+    assert drawn.startswith('\x1b[H\x1bP0;1q"1;1;20;12')
+    assert drawn.count("-") == 2  # two bands of six rows
+    assert "2;100;0;0" in drawn
+    assert "!10~" in drawn

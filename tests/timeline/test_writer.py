@@ -1,0 +1,49 @@
+"""Timelines written out say the same when read again."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lingbot_cli.timeline.diagnostics import Source
+from lingbot_cli.timeline.load import read
+from lingbot_cli.timeline.schema import KINDS
+from lingbot_cli.timeline.writer import as_jsonl, as_yaml
+
+words = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=12)
+times = st.one_of(st.integers(0, 999), st.sampled_from(["2s", "500ms", "32f", "3c", "1:30.5", "01:02:03"]))
+spans = st.fixed_dictionaries({"for": times}, optional={"at": times, "note": words})
+eased = st.fixed_dictionaries({"until": times}, optional={"ease": st.sampled_from(["in", "in-out"])})
+numbers = st.floats(-100, 100, allow_nan=False)
+events = st.one_of(
+    st.builds(lambda keys, rest: {"keys": keys, **rest}, st.text("wasdijklqe", max_size=5), spans),
+    st.builds(lambda n, rest: {"turn": {"yaw": n}, **rest}, numbers, eased),
+    st.builds(lambda n, rest: {"move": {"up": n, "right": 1}, **rest}, numbers, eased),
+    st.builds(lambda text, on: {"prompt": text, "recache": on}, words, st.booleans()),
+    st.builds(lambda text, rest: {"action": text, **rest}, words, spans),
+    st.builds(lambda text: {"marker": text}, words),
+    st.builds(lambda t: {"wait": t}, times),
+    st.builds(lambda rest: {"wait": True, **rest}, spans),
+    st.builds(lambda text: {"cut": text}, words),
+    st.builds(lambda text: {"poses": text, "intrinsics": text}, words),
+)
+
+
+@pytest.mark.parametrize(("write", "name"), [(as_yaml, "t.yaml"), (as_jsonl, "t.jsonl")])
+@given(said=st.lists(events, max_size=5), prompt=words)
+def test_round_trip(write, name, said, prompt):
+    import json
+
+    rows = [{"timeline": 1, "prompt": prompt, "camera": {"fov": 60}}, *said]
+    timeline = read(Source("t.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))
+    assert timeline.problems == ()
+    again = read(Source(name, write(timeline)))
+    assert again.problems == ()
+    assert again.header == timeline.header
+    assert [s.event for s in again.said] == [s.event for s in timeline.said]
+
+
+def test_every_kind_is_written_first():
+    timeline = read(Source("t.jsonl", '{"at": 1, "for": 2, "keys": "w"}\n{"note": "x", "wait": 2}\n'))
+    lines = as_jsonl(timeline).splitlines()[1:]
+    assert lines == ['{"keys": "w", "at": "1s", "for": "2s"}', '{"wait": "2s", "note": "x"}']
+    assert all(line.split('"')[1] in KINDS for line in lines)
