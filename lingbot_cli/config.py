@@ -13,7 +13,7 @@ from lingbot_cli.timeline.diagnostics import Enough, Problem, Problems, Timeline
 from lingbot_cli.timeline.load import read_source
 from lingbot_cli.timeline.yaml_reader import Node, Reader
 
-PROJECT = "lingbot.yaml"
+PROJECT_FILE = "lingbot.yaml"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def user_file(environ: Mapping[str, str]) -> Path:
     return Path(base) / "lingbot" / "config.yaml"
 
 
-def variable(name: str) -> str:
+def variable_of(name: str) -> str:
     """The environment's name of a setting."""
     return f"LINGBOT_{name.upper()}"
 
@@ -38,12 +38,12 @@ def variable(name: str) -> str:
 def read_settings(environ: Mapping[str, str], folder: Path) -> dict[str, Setting]:
     """Every setting that is set, the strongest word for each; TimelineError for a file that is wrong."""
     found: dict[str, Setting] = {}
-    for file in (user_file(environ), folder / PROJECT):
+    for file in (user_file(environ), folder / PROJECT_FILE):
         if file.is_file():
             found.update(_read(file))
     for name in SETTINGS:
-        if environ.get(variable(name)):
-            found[name] = Setting(environ[variable(name)], variable(name))
+        if environ.get(variable_of(name)):
+            found[name] = Setting(environ[variable_of(name)], variable_of(name))
     return found
 
 
@@ -70,7 +70,7 @@ def check_variables(environ: Mapping[str, str]) -> None:
 
 def check_names(environ: Mapping[str, str]) -> None:
     """Refuse a variable whose name is nearly one of ours, and does nothing. Errors: UsageError."""
-    ours = {*VARIABLES, *map(variable, SETTINGS)}
+    ours = {*VARIABLES, *map(variable_of, SETTINGS)}
     others = [name for name in environ if name.startswith("LINGBOT_") and name not in ours]
     near = {name: get_close_matches(name, ours, n=1, cutoff=0.85) for name in others}
     _refuse({name: f"no such setting; is {meant[0]} meant?" for name, meant in near.items() if meant})

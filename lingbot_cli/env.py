@@ -14,7 +14,7 @@ from rich.console import Console
 from lingbot_cli.errors import OutputError
 
 
-class Stream:
+class CheckedStream:
     """A stream as it is, but for its failures: what cannot be written is an OutputError that names it."""
 
     def __init__(self, stream: TextIO, name: str) -> None:
@@ -29,7 +29,7 @@ class Stream:
         try:
             return self._stream.write(text)
         except OSError as failure:
-            self._give_up(failure)
+            self._fail(failure)
             return len(text)
 
     def flush(self) -> None:
@@ -37,9 +37,9 @@ class Stream:
         try:
             self._stream.flush()
         except OSError as failure:
-            self._give_up(failure)
+            self._fail(failure)
 
-    def _give_up(self, failure: OSError) -> None:
+    def _fail(self, failure: OSError) -> None:
         # A thread would die of it unheard; the next to print is the main one.
         if threading.current_thread() is not threading.main_thread():
             return
@@ -67,7 +67,7 @@ class Env:
     clock: Callable[[], float] = time.monotonic
     debug: bool = False
     argv: tuple[str, ...] = ()
-    settled: tuple[str, ...] = ()
+    applied_settings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.out = self._console(self.stdout, error=False)
@@ -75,7 +75,7 @@ class Env:
 
     def _console(self, stream: TextIO, *, error: bool) -> Console:
         """Colours and live displays on a terminal, plain unwrapped lines elsewhere."""
-        file = cast(TextIO, Stream(stream, "standard error" if error else "standard output"))
+        file = cast(TextIO, CheckedStream(stream, "standard error" if error else "standard output"))
         return Console(file=file, stderr=error, highlight=False, soft_wrap=not stream.isatty())
 
     def read_stdin(self, most: int) -> bytes:

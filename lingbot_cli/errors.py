@@ -42,13 +42,13 @@ class StreamLostError(LingbotError):
     exit_code = 5
 
 
-class MemoryShortError(LingbotError):
+class InsufficientMemoryError(LingbotError):
     """The plan does not fit the device."""
 
     exit_code = 6
 
 
-class InterruptedRun(LingbotError):
+class RunInterrupted(LingbotError):
     """A signal ended the run; what was made is kept. `exit_code` is 128 + the signal's number."""
 
     def __init__(self, message: str, *, signal_number: int, hint: str | None = None) -> None:
@@ -57,7 +57,7 @@ class InterruptedRun(LingbotError):
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def write_errors(path: Path) -> Iterator[None]:
     """What the disk refuses while the block writes `path` is an OutputError that names it."""
     try:
         yield

@@ -10,7 +10,7 @@ from rich.text import Text
 from lingbot_cli.batch.report import facts, line
 from lingbot_cli.batch.scheduler import Row
 from lingbot_cli.redact import redact
-from lingbot_cli.ui.display import say
+from lingbot_cli.ui.display import print_json_line
 
 
 class Watch:
@@ -67,15 +67,15 @@ class JsonWatch(Watch):
     def __call__(self, row: Row) -> None:
         film, progress = row.planned.task.name, row.progress
         if row.outcome is not None:
-            say(self.console, "film", facts(row))
+            print_json_line(self.console, "film", facts(row))
         elif progress is not None:
             frames = {"frames": progress.frames, "total": progress.total, "fps": round(progress.fps, 2)}
-            say(self.console, "progress", {"film": film, "hand": row.hand, **frames})
+            print_json_line(self.console, "progress", {"film": film, "hand": row.hand, **frames})
         else:
-            say(self.console, "begun", {"film": film, "hand": row.hand, "tries": row.tries})
+            print_json_line(self.console, "begun", {"film": film, "hand": row.hand, "tries": row.tries})
 
     def note(self, text: str) -> None:
-        say(self.console, "note", {"message": text})
+        print_json_line(self.console, "note", {"message": text})
 
 
 def choose_watch(*, quiet: bool, as_json: bool, out: Console, err: Console, count: int) -> Watch:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lingbot_cli.errors import OutputError, writing
+from lingbot_cli.errors import OutputError, write_errors
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Shelf:
         """Note a finished film."""
         file = self._file(name)
         fresh = file.with_name(f".{file.name}.{os.getpid()}")
-        with writing(file):
+        with write_errors(file):
             file.parent.mkdir(parents=True, exist_ok=True)
             fresh.write_text(json.dumps({**facts, "bytes": _bytes(self.path(name))}), "utf-8")
             fresh.replace(file)

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from lingbot_cli.batch.manifest import Shelf
 from lingbot_cli.batch.scheduler import Row
-from lingbot_cli.errors import writing
+from lingbot_cli.errors import write_errors
 from lingbot_cli.redact import redact
 from lingbot_cli.runtime.memory import gigabytes
 from lingbot_cli.ui.progress import duration_text
@@ -168,7 +168,7 @@ def _printable(text: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    with writing(path):
+    with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8")
 

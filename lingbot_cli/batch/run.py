@@ -11,7 +11,7 @@ from lingbot_cli.batch.worker import Outcome
 from lingbot_cli.batch.workers import Crew
 from lingbot_cli.errors import UsageError
 from lingbot_cli.render.resume_store import Trail
-from lingbot_cli.ui.signals import Interruption
+from lingbot_cli.ui.signals import StopRequest
 
 
 def part(tasks: Sequence[Task], shard: str) -> list[Task]:
@@ -56,7 +56,7 @@ def run(rows: Sequence[Row], crew: Callable[[int], Crew], rules: Rules, watch: W
     waiting = sum(row.outcome is None for row in rows)
     if not waiting:
         return None
-    with Interruption(watch.note).listening() as stopped, watch.live:
-        stopped.politely = True
+    with StopRequest(watch.note).handling() as stopped, watch.live:
+        stopped.graceful = True
         Farm(rows, crew(waiting), rules, watch, stopped).run()
     return stopped.number

@@ -21,9 +21,9 @@ from lingbot_cli.render.pipeline import Made, Stopped, render
 from lingbot_cli.sinks.base import FilmInfo, Sink
 from lingbot_cli.sinks.live.targets import Target, start_all
 from lingbot_cli.sinks.tee import TeeSink
-from lingbot_cli.ui.display import Announcement, Display
-from lingbot_cli.ui.progress import Meter
-from lingbot_cli.ui.signals import Interruption
+from lingbot_cli.ui.display import Display, Report
+from lingbot_cli.ui.progress import ProgressMeter
+from lingbot_cli.ui.signals import StopRequest
 
 if TYPE_CHECKING:
     from lingbot_cli.model.session import Session
@@ -53,17 +53,19 @@ def stream(show: Show, air: Air, display: Display, *, acks: Acks | None, clock: 
     still = np.asarray(
         Image.fromarray(show.image).resize((show.width, show.height), Image.Resampling.BICUBIC)
     )
-    with Interruption(display.warning).listening() as stopped:
-        display.plan(Announcement(show.facts(), show.summary()))
+    with StopRequest(display.warning).handling() as stopped:
+        display.plan(Report(show.facts(), show.summary()))
         open_ends: list[Abort] = []
         try:
             if air.record is not None:
                 open_ends.append(air.record.abort)
-                with stopped.unbroken():  # a program that is just starting could not be ended
+                with stopped.deferring():  # a program that is just starting could not be ended
                     air.record.open(film)
             outputs = start_all(air.targets, film, still, lambda gap: tell_gap(display, gap))
             open_ends += [output.abandon for output in outputs]
-            watch = Watch(display, outputs, acks, Meter(film.fps, show.chunks, show.frames, clock), clock)
+            watch = Watch(
+                display, outputs, acks, ProgressMeter(film.fps, show.chunks, show.frames, clock), clock
+            )
             pacer = Pacer(
                 *(outputs, show.fps, still),
                 pace=air.pace,
@@ -81,7 +83,7 @@ def stream(show: Show, air: Air, display: Display, *, acks: Acks | None, clock: 
                 begin = _open_world(show, display)
             else:
                 begin = _reach_world(show, display, stopped)
-            stopped.politely = True
+            stopped.graceful = True
             controls = show.controls
             if acks is not None:
                 controls = timely(
@@ -108,7 +110,7 @@ def stream(show: Show, air: Air, display: Display, *, acks: Acks | None, clock: 
                 if kept := abort():
                     display.warning(f"what was made is kept in {kept}")
             raise
-        display.done(Announcement(watch.facts() | {"latents": made.latents}, watch.summary(show.fps)))
+        display.done(Report(watch.facts() | {"latents": made.latents}, watch.summary(show.fps)))
         stopped.check(whole=False)
     return made
 

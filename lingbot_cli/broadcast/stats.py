@@ -8,8 +8,8 @@ from lingbot_cli.broadcast.pacer import Pacer
 from lingbot_cli.render.pipeline import Chunk
 from lingbot_cli.sinks.live.reconnecting_output import Gap
 from lingbot_cli.sinks.live.targets import LiveOutput
-from lingbot_cli.ui.display import Announcement, Display
-from lingbot_cli.ui.progress import Meter, duration_text
+from lingbot_cli.ui.display import Display, Report
+from lingbot_cli.ui.progress import ProgressMeter, duration_text
 
 
 class Watch:
@@ -22,7 +22,7 @@ class Watch:
         display: Display,
         outputs: Sequence[LiveOutput],
         acks: Acks | None,
-        meter: Meter,
+        meter: ProgressMeter,
         clock: Callable[[], float],
     ) -> None:
         self._display = display
@@ -60,7 +60,7 @@ class Watch:
                 "buffered": round(ack.buffered, 3),
             }
             self._latency = ack.latency
-            self._display.news("effect", Announcement(facts, text))
+            self._display.event("effect", Report(facts, text))
         if self._clock() - self._told >= self._display.interval:
             self.state()
 
@@ -68,7 +68,7 @@ class Watch:
         """Tell the figures."""
         self._told = self._clock()
         self._sent.append((self._told, min(output.delivery.sent for output in self._outputs)))
-        self._display.state(Announcement(self.facts(), self._line()))
+        self._display.state(Report(self.facts(), self._line()))
 
     def facts(self) -> dict[str, object]:
         """The figures as `--json` prints them."""
@@ -142,8 +142,8 @@ def tell_gap(display: Display, gap: Gap) -> None:
     facts: dict[str, object] = {"output": gap.name, "reason": gap.reason}
     if gap.seconds is None:
         what = gap.reason if gap.reason.startswith(gap.name) else f"{gap.name}: {gap.reason}"
-        display.news("lost", Announcement(facts, f"{what}; trying again, the world goes on"))
+        display.event("lost", Report(facts, f"{what}; trying again, the world goes on"))
         return
     facts |= {"seconds": round(gap.seconds, 2), "frames": gap.frames}
     text = f"{gap.name} was away for {duration_text(gap.seconds)}; {gap.frames} frames are missing there"
-    display.news("gap", Announcement(facts, text))
+    display.event("gap", Report(facts, text))

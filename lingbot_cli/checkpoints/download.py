@@ -13,7 +13,7 @@ from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from lingbot_cli.checkpoints.hub import fetch, list_files
 from lingbot_cli.checkpoints.registry import Published, Source
 from lingbot_cli.checkpoints.verify import Known, differs, known_files, write_record
-from lingbot_cli.errors import OutputError, SetupError, UsageError, writing
+from lingbot_cli.errors import OutputError, SetupError, UsageError, write_errors
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def pull(model: Published, report: Callable[[Fetching], None], revision: str | N
     if target.is_dir():
         return target
     partial = target.parent / ".partial" / model.name
-    with writing(partial), _alone(partial):
+    with write_errors(partial), _alone(partial):
         if not target.is_dir():  # else another pull has just brought it
             _fetch_all(_listing(model, partial, revision), partial, report)
             partial.replace(target)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lingbot_cli.checkpoints.registry import Source
 from lingbot_cli.checkpoints.verify import Known
-from lingbot_cli.errors import SetupError, writing
+from lingbot_cli.errors import SetupError, write_errors
 
 OFFLINE_HINT = "Go online, or copy the model's folder here and name it with --model DIR."
 
@@ -63,7 +63,7 @@ def fetch(known: Known, into: str, target: Path, progress: Callable[[int], None]
     if have > known.size:
         target.unlink()
         have = 0
-    with writing(target):
+    with write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         file = _Counted(target, progress)
     try:
@@ -90,7 +90,7 @@ class _Counted(io.FileIO):
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
         view = memoryview(data)
-        with writing(self._path):
+        with write_errors(self._path):
             while view:  # an unbuffered write may take a part
                 view = view[super().write(view) :]
         self._progress(len(data))

@@ -91,7 +91,7 @@ def _settled(command: Any, env: Env, said: Sequence[str]) -> list[str]:
     found = {name: each for name, each in read_settings(env.environ, Path.cwd()).items() if name in options}
     check_settings(found)
     check_names(env.environ)
-    env.settled = tuple(f"--{name} {each.value} ({each.source})" for name, each in found.items())
+    env.applied_settings = tuple(f"--{name} {each.value} ({each.source})" for name, each in found.items())
     return [f"--{name}={each.value}" for name, each in found.items()]
 
 
@@ -157,9 +157,9 @@ def run(argv: Sequence[str], env: Env | None = None) -> int:
 
 def _tell_settled(env: Env) -> None:
     """Name the flags that nobody said, whose fault it may be."""
-    if env.settled:
+    if env.applied_settings:
         with contextlib.suppress(OutputError):
-            env.err.print(escape(redact(f"set elsewhere: {', '.join(env.settled)}")))
+            env.err.print(escape(redact(f"set elsewhere: {', '.join(env.applied_settings)}")))
 
 
 def _check_text(argv: Sequence[str]) -> None:

@@ -30,7 +30,7 @@ def show(
     Example: LINGBOT_SEED=7 lingbot config show
     """
     from lingbot_cli.config import (
-        PROJECT,
+        PROJECT_FILE,
         Setting,
         check_names,
         check_settings,
@@ -42,11 +42,11 @@ def show(
 
     env: Env = ctx.obj
     found = read_settings(env.environ, Path.cwd())
-    rows = {name: found.get(name, Setting(known.usual, "default")) for name, known in SETTINGS.items()}
+    rows = {name: found.get(name, Setting(known.default, "default")) for name, known in SETTINGS.items()}
     for name, known in VARIABLES.items():
         value = env.environ.get(name)
         shown = "set, and not shown" if known.secret else value
-        rows[name] = Setting(shown, name) if value else Setting(known.usual, "default")
+        rows[name] = Setting(shown, name) if value else Setting(known.default, "default")
     if as_json:
         facts = {name: {"value": row.value, "source": row.source} for name, row in rows.items()}
         env.out.print(json.dumps(facts, indent=2), markup=False, soft_wrap=True)
@@ -55,7 +55,7 @@ def show(
         for name, row in rows.items():
             line = f"{name:<{wide}}  {row.value!s:<{values}}  {row.source}"
             env.out.print(line, markup=False, soft_wrap=True)
-        files = f"read from ./{PROJECT} and {user_file(env.environ)}"
+        files = f"read from ./{PROJECT_FILE} and {user_file(env.environ)}"
         env.out.print(files, markup=False, soft_wrap=True)
     check_settings(found)
     check_names(env.environ)

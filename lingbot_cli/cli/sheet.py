@@ -29,7 +29,7 @@ def sheet(
 
     Example: lingbot sheet films/*.mp4 -o seeds.png --frames 1
     """
-    from lingbot_cli.errors import UsageError, writing
+    from lingbot_cli.errors import UsageError, write_errors
     from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
     from lingbot_cli.videos import contact_sheet as sheets
 
@@ -41,6 +41,6 @@ def sheet(
     tiles = [tile for film in films for tile in sheets.tiles_of(ffmpeg, film, each, width)]
     if columns is None:
         columns = each if len(films) > 1 and each > 1 else math.ceil(math.sqrt(len(tiles)))
-    with writing(output):
+    with write_errors(output):
         sheets.sheet(tiles, columns).save(output, "PNG")
     env.err.print(f"{output}: {len(tiles)} pictures of {len(films)} film{'s' if len(films) > 1 else ''}")

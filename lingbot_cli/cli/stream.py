@@ -199,8 +199,8 @@ def _listen(env: Env, request: Any, air: Any, display: Any, save: Path | None, o
     from lingbot_cli.cli.options import write_text
     from lingbot_cli.errors import LingbotError, UsageError
     from lingbot_cli.sinks.output_paths import check_folder
-    from lingbot_cli.ui.display import Announcement
-    from lingbot_cli.ui.signals import Interruption
+    from lingbot_cli.ui.display import Report
+    from lingbot_cli.ui.signals import StopRequest
 
     if save is not None:
         check_folder(save.parent)
@@ -208,12 +208,12 @@ def _listen(env: Env, request: Any, air: Any, display: Any, save: Path | None, o
             raise UsageError(f"{save} exists already", hint="choose another name, or say --overwrite")
 
     def refused(line: int, text: str) -> None:
-        display.news("skipped", Announcement({"line": line, "message": text.splitlines()[0]}, text))
+        display.event("skipped", Report({"line": line, "message": text.splitlines()[0]}, text))
 
     # Not through the stream's buffer: a thread that waits there could not be left behind at the end.
     lines = Input(lambda: os.read(env.stdin.fileno(), 1 << 16), refused)
-    display.news("waiting", Announcement({}, "for the first line on standard input"))
-    with Interruption(display.warning).listening():
+    display.event("waiting", Report({}, "for the first line on standard input"))
+    with StopRequest(display.warning).handling():
         header = lines.header()
     show, live = live_show(request, header, remember=save is not None)
     acks = Acks(live, env.clock)

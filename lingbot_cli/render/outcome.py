@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from lingbot_cli.render.pipeline import Made
 from lingbot_cli.sinks.base import Sink
 from lingbot_cli.sinks.tee import names
-from lingbot_cli.ui.display import Announcement
+from lingbot_cli.ui.display import Report
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Outcome:
         """Frames made a second."""
         return (self.made.frames - self.kept) / max(self.seconds, 1e-6)
 
-    def announcement(self) -> Announcement:
+    def announcement(self) -> Report:
         """The figures, and one line of them."""
         facts = {
             "file": self.sink.name,
@@ -41,4 +41,4 @@ class Outcome:
             f"{self.made.frames / self.rate:.1f} s at {self.rate} fps, "
             f"made in {self.seconds:.1f} s ({self.fps:.1f} fps{before})"
         )
-        return Announcement(facts, line)
+        return Report(facts, line)

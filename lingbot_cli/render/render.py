@@ -22,9 +22,9 @@ from lingbot_cli.runtime.load_model import compiled, load
 from lingbot_cli.runtime.loading import telling
 from lingbot_cli.runtime.model_options import pick_precision
 from lingbot_cli.sinks.base import Sink
-from lingbot_cli.ui.display import Announcement, Display
-from lingbot_cli.ui.progress import Meter
-from lingbot_cli.ui.signals import Interruption, ignoring_signals
+from lingbot_cli.ui.display import Display, Report
+from lingbot_cli.ui.progress import ProgressMeter
+from lingbot_cli.ui.signals import StopRequest, ignoring_signals
 
 if TYPE_CHECKING:
     from lingbot_cli.model.session import Session
@@ -114,10 +114,10 @@ def perform(
     """
     film, elsewhere, began = prepared.info(), prepared.request.elsewhere, clock()
     with (
-        Interruption(display.warning).listening() as stopped,
+        StopRequest(display.warning).handling() as stopped,
         keeping.trail.alone() if keeping else nullcontext(),
     ):
-        display.plan(Announcement(plan_facts(prepared), prepared.summary()))
+        display.plan(Report(plan_facts(prepared), prepared.summary()))
         for note in prepared.film.notes:
             display.warning(note)
         try:
@@ -133,7 +133,7 @@ def perform(
             past = keeping.take_up(prepared, display) if keeping else NOTHING
             kept = kept_by(sink, film, past, prepared, display)
             film = replace(film, kept=kept)
-            with stopped.unbroken():  # a program that is just starting could not be ended
+            with stopped.deferring():  # a program that is just starting could not be ended
                 sink.open(film)
             if keeping:
                 keeping.begin(prepared, past, tuning)
@@ -145,7 +145,7 @@ def perform(
             if elsewhere is not None:
                 from lingbot_cli.render.remote import render_remote
 
-                stopped.politely = True
+                stopped.graceful = True
                 made = render_remote(elsewhere, prepared, sink, stopped, count, display.warning)
             else:
                 assert tuning is not None
@@ -156,7 +156,7 @@ def perform(
                 for sentence in opened.strangers():
                     display.warning(sentence)
                 meter = _meter(prepared, kept, clock)
-                stopped.politely = True
+                stopped.graceful = True
                 made = render(
                     opened.steps(past, kept),
                     opened.begin,
@@ -225,11 +225,11 @@ def plan_facts(prepared: Prepared) -> dict[str, object]:
     }
 
 
-def _meter(prepared: Prepared, kept: int, clock: Callable[[], float]) -> Meter:
+def _meter(prepared: Prepared, kept: int, clock: Callable[[], float]) -> ProgressMeter:
     """Counts what is shown after the first `kept` frames."""
     planned = prepared.plan
     before = sum(chunk.start + chunk.frames <= prepared.first + kept for chunk in planned.chunks)
-    return Meter(
+    return ProgressMeter(
         *(Fraction(planned.fps), len(planned.chunks), planned.frames - prepared.first, clock),
         chunks_before=before,
         frames_before=kept,

@@ -16,7 +16,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from lingbot_cli.errors import LingbotError, UsageError, writing
+from lingbot_cli.errors import LingbotError, UsageError, write_errors
 from lingbot_cli.render.chunk_plan import Past
 from lingbot_cli.runtime.autotune import Tuning
 from lingbot_cli.sinks.output_paths import check_folder, check_room
@@ -112,7 +112,7 @@ class Trail:
 
     def begin(self, facts: Facts, keep: int, tuning: Tuning | None = None) -> None:
         """Make ready to keep the chunks after the first `keep`; later ones that are here go."""
-        with writing(self.folder):
+        with write_errors(self.folder):
             self._write("film.json", json.dumps(dict(facts), indent=1).encode())
             if tuning is not None:
                 self._write("tuning.json", json.dumps(tuning.facts()).encode())
@@ -122,7 +122,7 @@ class Trail:
 
     def keep(self, index: int, latents: np.ndarray, told: Facts) -> None:
         """Keep one chunk; when this returns it is on the disk."""
-        with writing(self.folder):
+        with write_errors(self.folder):
             self._write(self._file(index).name, save({"latents": latents}, dict(told)))
 
     def clear(self) -> None:
@@ -139,7 +139,7 @@ class Trail:
     def alone(self) -> Iterator[None]:
         """Hold the film against every other run; one that was just killed gets a moment to be gone."""
         check_folder(self.folder.parent)
-        with writing(self.folder):
+        with write_errors(self.folder):
             lock = self._lock()
         try:
             yield

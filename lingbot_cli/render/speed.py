@@ -9,20 +9,20 @@ from lingbot_cli.render.chunk_plan import Past
 from lingbot_cli.render.fingerprint import digest, facts
 from lingbot_cli.render.request import Prepared
 from lingbot_cli.runtime.measurements import keep_measured, measured
-from lingbot_cli.ui.progress import Speed, duration_text
+from lingbot_cli.ui.progress import RenderSpeed, duration_text
 
 FILE = "speeds.json"
 LEAST = 3  # chunks, the first of which is warm-up
 _OF_THE_FILM = {"seed", "scale", "image"}
 
 
-def speed_of(prepared: Prepared) -> Speed | None:
+def speed_of(prepared: Prepared) -> RenderSpeed | None:
     """How fast the last film of this model, size and settings was made here; None when there was none."""
     if prepared.request.elsewhere is not None or prepared.first:
         return None
     found = measured(FILE, "fps").get(_kind(prepared))
     try:
-        speed = Speed(**found) if found else None
+        speed = RenderSpeed(**found) if found else None
         return speed if speed and speed.fps > 0 else None
     except TypeError:
         return None
@@ -37,7 +37,7 @@ def speed_line(prepared: Prepared) -> str:
     return f"about {seconds} to make, at the {speed.fps:.1f} fps of the last such film here"
 
 
-def keep_speed(prepared: Prepared, past: Past, speed: Speed) -> None:
+def keep_speed(prepared: Prepared, past: Past, speed: RenderSpeed) -> None:
     """Remember how fast a film was made, unless it is too short to tell or went on from an earlier run."""
     if prepared.first or past.chunks or len(prepared.controls) < LEAST:
         return

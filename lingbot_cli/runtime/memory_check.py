@@ -2,7 +2,7 @@
 
 from dataclasses import fields, replace
 
-from lingbot_cli.errors import MemoryShortError
+from lingbot_cli.errors import InsufficientMemoryError
 from lingbot_cli.presets import Preset
 from lingbot_cli.runtime.memory import Estimate, Setup, estimate, gigabytes
 
@@ -26,9 +26,9 @@ def check_fits(preset: Preset, setup: Setup, free: int, free_host: int) -> Estim
         + "."
     )
     if enough:
-        raise MemoryShortError(short, hint="Any of these fits: " + "; ".join(enough[:5]) + ".")
+        raise InsufficientMemoryError(short, hint="Any of these fits: " + "; ".join(enough[:5]) + ".")
     less = min(ways, key=lambda way: way[1].peak, default=None)
-    raise MemoryShortError(
+    raise InsufficientMemoryError(
         short,
         hint=f"Not even {less[0]} fits ({gigabytes(less[1].peak)}): a smaller model or a larger device is needed."
         if less

@@ -5,7 +5,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from lingbot_cli.errors import OutputError, writing
+from lingbot_cli.errors import OutputError, write_errors
 from lingbot_cli.server.input_to_control import TimelineSteering
 from lingbot_cli.server.play_session import Living
 
@@ -49,7 +49,7 @@ class Recorder:
         lines.append({"end": True, "at": f"{self._shown}f"})
         text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         unfinished = path.with_stem(f"{path.stem}.partial")
-        with writing(path):
+        with write_errors(path):
             unfinished.write_text(text, encoding="utf-8")
             unfinished.replace(path)
         self._written = monotonic()

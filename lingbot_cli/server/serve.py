@@ -15,7 +15,7 @@ from lingbot_cli.server.auth import Rules
 from lingbot_cli.server.http_server import Address, Server, url
 from lingbot_cli.server.service import Offer, Service
 from lingbot_cli.server.session_pool import Rooms
-from lingbot_cli.ui.signals import Interruption
+from lingbot_cli.ui.signals import StopRequest
 
 if TYPE_CHECKING:
     from lingbot_cli.model.world_model import World
@@ -91,8 +91,8 @@ def host(
             offered.warm()
         server = Server(live_app(offered, rules, rooms), bound, message_bytes=message_bytes)
         wait = threading.Event()
-        with Interruption(lambda _text: wait.set()).listening() as stopped:
-            stopped.politely = True
+        with StopRequest(lambda _text: wait.set()).handling() as stopped:
+            stopped.graceful = True
             server.start()
             try:
                 say(url(bound, rules.token))

@@ -5,7 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
-from lingbot_cli.errors import OutputError, UsageError, writing
+from lingbot_cli.errors import OutputError, UsageError, write_errors
 from lingbot_cli.sinks.resume_link import Kept
 
 NUMBER = re.compile(r"%0?\d*d")
@@ -44,7 +44,7 @@ class FilePlace:
 
     def prepare(self) -> None:
         """Clear an older partial one away."""
-        with writing(self.partial):
+        with write_errors(self.partial):
             # An encoder that outlived its killed run may still hold the old one open.
             self.partial.unlink(missing_ok=True)
             self.partial.write_bytes(b"")
@@ -60,7 +60,7 @@ class FilePlace:
         """
         assert self.kept is not None
         left, fresh = self.kept.limit(frames), self.kept.fresh
-        with writing(fresh):
+        with write_errors(fresh):
             fresh.unlink(missing_ok=True)
             fresh.write_bytes(b"")
         self.growing = fresh
@@ -69,7 +69,7 @@ class FilePlace:
     def take_over(self) -> None:
         """Let the longer film, which now has all that was kept, be the partial one."""
         assert self.kept is not None
-        with writing(self.partial):
+        with write_errors(self.partial):
             self.kept.link(self.kept.fresh)
             self.kept.fresh.replace(self.partial)
 

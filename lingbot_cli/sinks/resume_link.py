@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from lingbot_cli.errors import OutputError, UsageError, writing
+from lingbot_cli.errors import OutputError, UsageError, write_errors
 
 _PATIENCE = 10.0  # seconds an encoder that outlived its killed run gets to finish
 
@@ -64,7 +64,7 @@ class Kept:
         if found is None:
             raise OutputError(f"{self.path} is gone")
         limited = self.folder / f"{self.key}@{frames}"
-        with writing(limited):
+        with write_errors(limited):
             found[0].replace(limited)
             for old in self._limited():
                 if old != limited:

@@ -3,7 +3,7 @@
 from itertools import count
 from pathlib import Path
 
-from lingbot_cli.errors import OutputError, UsageError, writing
+from lingbot_cli.errors import OutputError, UsageError, write_errors
 from lingbot_cli.sinks.output_paths import NUMBER, check_folder, check_free, folder_beside, numbered
 from lingbot_cli.sinks.resume_link import Kept
 
@@ -40,7 +40,7 @@ class FolderPlace:
 
     def prepare(self, first: int) -> None:
         """Make ready for the pictures from number `first` on; later ones that are here go."""
-        with writing(self.partial):
+        with write_errors(self.partial):
             self.partial.mkdir(exist_ok=True)
             for number, old in numbered(self.partial, self.pattern.name).items():
                 if number >= first:

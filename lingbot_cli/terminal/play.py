@@ -21,7 +21,7 @@ from lingbot_cli.server.service import Service
 from lingbot_cli.terminal.graphics import DRAW
 from lingbot_cli.terminal.keyboard import Held, keys_of
 from lingbot_cli.terminal.screen import Screen
-from lingbot_cli.ui.signals import Interruption
+from lingbot_cli.ui.signals import StopRequest
 
 if TYPE_CHECKING:
     from lingbot_cli.server.serve import Model
@@ -37,7 +37,7 @@ def play_in_terminal(
     if not (env.stdin.isatty() and env.stdout.isatty()):
         raise UsageError("--in terminal needs a terminal", hint="leave it out to play in a browser")
     screen = Screen(env.stdin.fileno(), env.stdout.fileno())
-    with Interruption(env.err.print).listening():
+    with StopRequest(env.err.print).handling():
         env.err.print("the world is being loaded …")
         service = Service(model.load(offer), Limits(), offer)
         service.warm()

@@ -10,7 +10,7 @@ import numpy as np
 from lingbot_cli.sinks.base import FilmInfo
 from lingbot_cli.terminal.graphics import DRAW
 from lingbot_cli.terminal.screen import Screen
-from lingbot_cli.ui.signals import before_leaving
+from lingbot_cli.ui.signals import on_forced_exit
 
 _SECONDS = 2.0  # of film that may wait for its turn
 _STUCK = 0.3  # seconds a terminal that takes nothing more is waited for
@@ -45,7 +45,7 @@ class TerminalPreview:
         with contextlib.ExitStack() as ends:
             ends.enter_context(self._screen)
             kind = self._screen.graphics() if self._graphics == "auto" else self._graphics
-            ends.enter_context(before_leaving(self._stop))
+            ends.enter_context(on_forced_exit(self._stop))
             self._thread = threading.Thread(target=self._run, args=(kind,), name="preview", daemon=True)
             self._thread.start()
             self._ends = ends.pop_all()

@@ -10,7 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from lingbot_cli.ui.signals import before_leaving
+from lingbot_cli.ui.signals import on_forced_exit
 
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J"  # the other screen, no cursor
 _LEAVE = "\x1b\\\x1b_Ga=d,d=A,q=2\x1b\\\x1b[0m\x1b[?25h\x1b[?1049l"
@@ -36,7 +36,7 @@ class Screen:
         before = termios.tcgetattr(self._in)
         with contextlib.ExitStack() as ends:
             ends.callback(self._give_back, before)
-            ends.enter_context(before_leaving(partial(self._give_back, before)))
+            ends.enter_context(on_forced_exit(partial(self._give_back, before)))
             tty.setcbreak(self._in)
             mode = termios.tcgetattr(self._in)
             mode[0] &= ~termios.IXON  # Ctrl-S would stop the picture and whoever draws it

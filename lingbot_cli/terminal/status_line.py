@@ -6,7 +6,7 @@ from rich.console import Console
 
 from lingbot_cli.redact import redact
 from lingbot_cli.terminal.preview import TerminalPreview
-from lingbot_cli.ui.display import Announcement, PlainDisplay, progress_line
+from lingbot_cli.ui.display import PlainDisplay, Report, progress_line
 from lingbot_cli.ui.progress import Progress
 
 _KEPT = 200  # lines
@@ -26,15 +26,15 @@ class BelowDisplay(PlainDisplay):
     def chunk(self, progress: Progress) -> None:
         self._preview.say(progress_line(progress))
 
-    def state(self, state: Announcement) -> None:
+    def state(self, state: Report) -> None:
         self._preview.say(redact(state.text))
 
-    def plan(self, plan: Announcement) -> None:
+    def plan(self, plan: Report) -> None:
         if not self._quiet:
             super().plan(plan)
         self._preview.say("the first chunk is being made …")
 
-    def news(self, kind: str, news: Announcement) -> None:
+    def event(self, kind: str, news: Report) -> None:
         if not self._quiet:
             self._tell(kind, news.text)
 
@@ -45,7 +45,7 @@ class BelowDisplay(PlainDisplay):
     def warning(self, text: str) -> None:
         self._tell("warning", text)
 
-    def done(self, film: Announcement) -> None:
+    def done(self, film: Report) -> None:
         self.close()
         if not self._quiet:
             super().done(film)
@@ -69,4 +69,4 @@ class BelowDisplay(PlainDisplay):
         elif kind == "note":
             super().note(text)
         else:
-            super().news(kind, Announcement({}, text))
+            super().event(kind, Report({}, text))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lingbot_cli.camera.keys import WASD
-from lingbot_cli.errors import UsageError, writing
+from lingbot_cli.errors import UsageError, write_errors
 from lingbot_cli.timeline.chunks import chunks_of
 from lingbot_cli.timeline.compile import Text, Track, clip
 from lingbot_cli.timeline.files import check_intrinsics, check_poses, read_array
@@ -83,7 +83,7 @@ def write_poses(track: Track, folder: str | Path, *, overwrite: bool = False) ->
     after = track.poses[count:].tolist()
     fixed = {"fps": track.grid.fps, "scale": "fixed", "after": after}
     made = check_new(root, overwrite=overwrite)
-    with writing(root):
+    with write_errors(root):
         root.mkdir(parents=True, exist_ok=True)
         np.save(made[0], track.poses[:count])
         np.save(made[1], track.intrinsics[:count])

@@ -16,14 +16,14 @@ from lingbot_cli.ui.progress import Progress, duration_text, size_text
 
 
 @dataclass(frozen=True)
-class Announcement:
+class Report:
     """The same news twice: `facts` for programs, `text` for people."""
 
     facts: Mapping[str, Any]
     text: str
 
 
-def say(console: Console, event: str, facts: Mapping[str, Any]) -> None:
+def print_json_line(console: Console, event: str, facts: Mapping[str, Any]) -> None:
     """Print one line of JSON."""
     line = redact(json.dumps({"event": event, **facts}, ensure_ascii=False))
     console.file.write(line + "\n")
@@ -38,16 +38,16 @@ class Display:
 
     interval = 1.0
 
-    def plan(self, plan: Announcement) -> None:
+    def plan(self, plan: Report) -> None:
         """What is going to be rendered."""
 
     def chunk(self, progress: Progress) -> None:
         """A chunk has been written."""
 
-    def state(self, state: Announcement) -> None:
+    def state(self, state: Report) -> None:
         """How a stream is going."""
 
-    def news(self, kind: str, news: Announcement) -> None:
+    def event(self, kind: str, news: Report) -> None:
         """Something has happened to a stream; `kind` is one word for it."""
 
     def warning(self, text: str) -> None:
@@ -56,7 +56,7 @@ class Display:
     def note(self, text: str) -> None:
         """Something good to know."""
 
-    def done(self, film: Announcement) -> None:
+    def done(self, film: Report) -> None:
         """The film is finished."""
 
     def error(self, error: LingbotError) -> None:
@@ -97,13 +97,13 @@ class PlainDisplay(QuietDisplay):
 
     interval = 10.0
 
-    def state(self, state: Announcement) -> None:
+    def state(self, state: Report) -> None:
         self.console.print(escape(redact(state.text)))
 
-    def news(self, kind: str, news: Announcement) -> None:
+    def event(self, kind: str, news: Report) -> None:
         self.console.print(f"[cyan]{kind}:[/] {escape(redact(news.text))}")
 
-    def plan(self, plan: Announcement) -> None:
+    def plan(self, plan: Report) -> None:
         self.console.print(escape(redact(plan.text)))
 
     def chunk(self, progress: Progress) -> None:
@@ -112,7 +112,7 @@ class PlainDisplay(QuietDisplay):
     def note(self, text: str) -> None:
         self.console.print(escape(redact(text)))
 
-    def done(self, film: Announcement) -> None:
+    def done(self, film: Report) -> None:
         self.console.print(escape(redact(film.text)))
 
 
@@ -125,7 +125,7 @@ class LiveDisplay(PlainDisplay):
         super().__init__(console)
         self._live = Live(console=console, transient=True, auto_refresh=False)
 
-    def plan(self, plan: Announcement) -> None:
+    def plan(self, plan: Report) -> None:
         super().plan(plan)
         self._live.start()
         self._live.update(Text("the first chunk is being made …"), refresh=True)
@@ -133,10 +133,10 @@ class LiveDisplay(PlainDisplay):
     def chunk(self, progress: Progress) -> None:
         self._live.update(Text(progress_line(progress)), refresh=True)
 
-    def state(self, state: Announcement) -> None:
+    def state(self, state: Report) -> None:
         self._live.update(Text(redact(state.text)), refresh=True)
 
-    def done(self, film: Announcement) -> None:
+    def done(self, film: Report) -> None:
         self.close()
         super().done(film)
 
@@ -150,33 +150,35 @@ class JsonDisplay(Display):
     def __init__(self, console: Console) -> None:
         self.console = console
 
-    def plan(self, plan: Announcement) -> None:
-        say(self.console, "plan", plan.facts)
+    def plan(self, plan: Report) -> None:
+        print_json_line(self.console, "plan", plan.facts)
 
     def chunk(self, progress: Progress) -> None:
         figures = {
             key: round(value, 3) if isinstance(value, float) else value
             for key, value in asdict(progress).items()
         }
-        say(self.console, "chunk", figures)
+        print_json_line(self.console, "chunk", figures)
 
-    def state(self, state: Announcement) -> None:
-        say(self.console, "stream", state.facts)
+    def state(self, state: Report) -> None:
+        print_json_line(self.console, "stream", state.facts)
 
-    def news(self, kind: str, news: Announcement) -> None:
-        say(self.console, kind, news.facts)
+    def event(self, kind: str, news: Report) -> None:
+        print_json_line(self.console, kind, news.facts)
 
     def warning(self, text: str) -> None:
-        say(self.console, "warning", {"message": text})
+        print_json_line(self.console, "warning", {"message": text})
 
     def note(self, text: str) -> None:
-        say(self.console, "note", {"message": text})
+        print_json_line(self.console, "note", {"message": text})
 
-    def done(self, film: Announcement) -> None:
-        say(self.console, "done", film.facts)
+    def done(self, film: Report) -> None:
+        print_json_line(self.console, "done", film.facts)
 
     def error(self, error: LingbotError) -> None:
-        say(self.console, "error", {"message": str(error), "hint": error.hint, "exit_code": error.exit_code})
+        print_json_line(
+            self.console, "error", {"message": str(error), "hint": error.hint, "exit_code": error.exit_code}
+        )
 
 
 def choose_display(*, quiet: bool, as_json: bool, err: Console, json_to: Console) -> Display:

@@ -30,7 +30,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Speed:
+class RenderSpeed:
     """`start`: seconds from the command to the first chunk of `first` frames; then `fps` frames a second."""
 
     start: float
@@ -42,7 +42,7 @@ class Speed:
         return self.start + max(0, frames - self.first) / self.fps
 
 
-class Meter:
+class ProgressMeter:
     """Counts chunks and frames against a clock; the first chunk starts the rate, so warm-up is left out.
 
     `chunks_before` and `frames_before` were there before it began.
@@ -93,9 +93,9 @@ class Meter:
             keys=keys,
         )
 
-    def speed(self, since: float) -> Speed:
+    def speed(self, since: float) -> RenderSpeed:
         """How fast it went, its beginning counted from that moment of the clock."""
-        return Speed(self._first - since, self._first_frames - self._before_frames, self.fps)
+        return RenderSpeed(self._first - since, self._first_frames - self._before_frames, self.fps)
 
 
 def memory_in_use() -> int:

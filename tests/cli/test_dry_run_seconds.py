@@ -5,7 +5,7 @@ import json
 import pytest
 
 from lingbot_cli.render.speed import FILE
-from lingbot_cli.ui.progress import Meter, Speed
+from lingbot_cli.ui.progress import ProgressMeter, RenderSpeed
 from tests.support.command import lingbot
 
 FILM = ("render", "samples/courtyard-day.png", "--moves", "w-45", "--size", "64x48", "--device", "cpu")
@@ -55,8 +55,8 @@ def test_a_damaged_file_is_written_anew(folder, content):
 
 def test_the_meter_leaves_the_first_chunk_out_of_the_rate():
     moments = iter([0.0, 6.0, 7.0, 8.0])
-    meter = Meter(16, 3, 33, lambda: next(moments))
+    meter = ProgressMeter(16, 3, 33, lambda: next(moments))
     for frames in (9, 12, 12):
         meter.count(frames)
-    assert meter.speed(since=-1.0) == Speed(start=7.0, first=9, fps=12.0)
+    assert meter.speed(since=-1.0) == RenderSpeed(start=7.0, first=9, fps=12.0)
     assert meter.speed(since=-1.0).seconds(33) == 9.0

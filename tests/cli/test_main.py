@@ -47,8 +47,8 @@ def test_an_unknown_command_is_a_usage_error(capsys):
         (errors.SetupError("no ffmpeg"), 3),
         (errors.OutputError("disk full"), 4),
         (errors.StreamLostError("gone"), 5),
-        (errors.MemoryShortError("too large"), 6),
-        (errors.InterruptedRun("stopped", signal_number=15), 143),
+        (errors.InsufficientMemoryError("too large"), 6),
+        (errors.RunInterrupted("stopped", signal_number=15), 143),
         (ValueError("[not markup] x"), 1),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from lingbot_cli.cli import run
 from lingbot_cli.env import Env
-from lingbot_cli.errors import MemoryShortError
+from lingbot_cli.errors import InsufficientMemoryError
 from lingbot_cli.presets import PRESETS
 from lingbot_cli.runtime.memory import Setup, estimate, parameters
 from lingbot_cli.runtime.memory_check import check_fits, roomiest
@@ -64,7 +64,7 @@ def test_a_decoder_elsewhere_leaves_its_memory_to_the_rest() -> None:
 
 
 def test_what_does_not_fit_is_told_what_would() -> None:
-    with pytest.raises(MemoryShortError, match=r"needs 7\d\.\d GB on cuda") as error:
+    with pytest.raises(InsufficientMemoryError, match=r"needs 7\d\.\d GB on cuda") as error:
         check_fits(LARGE, ON_GPU, free=40_000_000_000, free_host=100_000_000_000)
     hint = error.value.hint or ""
     assert "--offload (saves" in hint or "--offload" in hint
@@ -130,6 +130,6 @@ def test_fp8_linears_keep_the_blocks_in_eight_bits() -> None:
     exact, kept = (estimate(LARGE, replace(ON_GPU, precision=each)) for each in ("bfloat16", "fp8"))
     multiplied = estimate(LARGE, replace(ON_GPU, linears="fp8"))
     assert multiplied.transformer == kept.transformer < 0.6 * exact.transformer
-    with pytest.raises(MemoryShortError) as short:
+    with pytest.raises(InsufficientMemoryError) as short:
         check_fits(LARGE, replace(ON_GPU, linears="fp8"), 20 * 10**9, 10**12)
     assert "--precision fp8" not in str(short.value.hint)

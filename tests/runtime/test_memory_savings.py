@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lingbot_cli.errors import MemoryShortError
+from lingbot_cli.errors import InsufficientMemoryError
 from lingbot_cli.presets import PRESETS
 from lingbot_cli.runtime.memory import Setup, estimate
 from lingbot_cli.runtime.memory_check import check_fits
@@ -33,7 +33,7 @@ def test_on_the_cpu_only_what_saves_there_is_offered() -> None:
     preset = PRESETS["lingbot-world-v2-1.3b-causal-fast"]
     setup = Setup(480, 832, latents=24)
     enough = estimate(preset, replace(setup, precision="bfloat16")).peak
-    with pytest.raises(MemoryShortError) as short:
+    with pytest.raises(InsufficientMemoryError) as short:
         check_fits(preset, setup, free=enough, free_host=enough)
     hint = str(short.value.hint)
     assert "--precision bfloat16 (saves " in hint
@@ -41,7 +41,7 @@ def test_on_the_cpu_only_what_saves_there_is_offered() -> None:
     assert "--offload" not in hint
     assert "--text-on" not in hint
     with pytest.raises(
-        MemoryShortError
+        InsufficientMemoryError
     ) as brief:  # a film shorter than the smaller window saves nothing by it
         check_fits(preset, replace(setup, latents=4), free=10**9, free_host=10**9)
     assert "--window" not in str(brief.value.hint)

@@ -7,8 +7,8 @@ from fractions import Fraction
 from rich.console import Console
 
 from lingbot_cli.errors import OutputError
-from lingbot_cli.ui.display import Announcement, choose_display, progress_line
-from lingbot_cli.ui.progress import Meter, Progress, duration_text, memory_in_use, size_text
+from lingbot_cli.ui.display import Report, choose_display, progress_line
+from lingbot_cli.ui.progress import Progress, ProgressMeter, duration_text, memory_in_use, size_text
 
 HALF = Progress(3, 6, 33, 72, 4.0, 12.0, 0.75, 3.25, 512 * 2**20, "wl")
 KEY = "rtmp://live.example/app/sekrit-key"
@@ -22,10 +22,10 @@ def told(**how):
     display = choose_display(
         **{"quiet": False, "as_json": False, **how}, err=console, json_to=Console(file=out, soft_wrap=True)
     )
-    display.plan(Announcement({"frames": 72}, "72 frames"))
+    display.plan(Report({"frames": 72}, "72 frames"))
     display.chunk(HALF)
     display.warning(f"could not reach {KEY}")
-    display.done(Announcement({"file": KEY}, f"{KEY}: 72 frames"))
+    display.done(Report({"file": KEY}, f"{KEY}: 72 frames"))
     display.error(OutputError(f"{KEY} is gone", hint="look at the disk"))
     display.close()
     return err.getvalue(), out.getvalue()
@@ -78,7 +78,7 @@ def test_a_program_gets_an_object_a_line():
 
 def test_the_rate_leaves_the_warm_up_out():
     now = iter([0.0, 10.0, 11.0, 12.0])
-    meter = Meter(Fraction(16), 3, 33, lambda: next(now))
+    meter = ProgressMeter(Fraction(16), 3, 33, lambda: next(now))
     assert meter.count(9).fps == 0.9
     second = meter.count(12)
     assert (second.fps, second.realtime, second.left, second.frames) == (12.0, 0.75, 1.0, 21)
