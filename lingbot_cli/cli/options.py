@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lingbot_cli.errors import OutputError, UsageError
+from lingbot_cli.errors import UsageError
 from lingbot_cli.presets import PRESETS, Preset
 from lingbot_cli.timeline.times import Time, parse_time
 
@@ -20,17 +20,6 @@ def preset_of(name: str) -> Preset:
 def names_file(text: str) -> bool:
     """Whether an argument is a timeline file or standard input, and not moves such as w-10,iw-15."""
     return text == "-" or Path(text).suffix in (".yaml", ".yml", ".jsonl") or Path(text).exists()
-
-
-def write_text(file: Path, text: str, *, overwrite: bool) -> None:
-    """Write a new file, or replace it when that is wanted. Errors: UsageError where it exists, OutputError."""
-    try:
-        with file.open("w" if overwrite else "x", encoding="utf-8") as out:
-            out.write(text)
-    except FileExistsError:
-        raise UsageError(f"{file} exists", hint="choose another name, or --overwrite") from None
-    except OSError as error:
-        raise OutputError(f"{file} cannot be written: {error.strerror}") from None
 
 
 def _file(text: str) -> str:

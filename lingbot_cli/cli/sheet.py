@@ -29,13 +29,13 @@ def sheet(
 
     Example: lingbot sheet films/*.mp4 -o seeds.png --frames 1
     """
-    from lingbot_cli.errors import UsageError, write_errors
+    from lingbot_cli.errors import write_errors
+    from lingbot_cli.files import check_new
     from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
     from lingbot_cli.videos import contact_sheet as sheets
 
     env: Env = ctx.obj
-    if output.exists() and not overwrite:
-        raise UsageError(f"{output} exists already", hint="choose another name, or say --overwrite")
+    check_new(output, overwrite=overwrite)
     each = frames or (12 if len(films) == 1 else 4)
     ffmpeg = find_ffmpeg(env.environ)
     tiles = [tile for film in films for tile in sheets.tiles_of(ffmpeg, film, each, width)]

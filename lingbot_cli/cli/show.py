@@ -8,8 +8,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from lingbot_cli.cli.options import Overwrite, write_text
+from lingbot_cli.cli.options import Overwrite
 from lingbot_cli.env import Env
+from lingbot_cli.files import write_file
 
 app = typer.Typer(add_completion=False)
 
@@ -50,7 +51,7 @@ def _write_timeline(env: Env, recipe: dict[str, Any], film: Path, target: str, o
     if target == "-":
         env.out.file.write(recipe["timeline"])
     else:
-        write_text(Path(target), recipe["timeline"], overwrite=overwrite)
+        write_file(Path(target), recipe["timeline"], overwrite=overwrite)
 
 
 def _print(out: Console, recipe: dict[str, Any], film: Path) -> None:

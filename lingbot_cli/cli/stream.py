@@ -196,16 +196,15 @@ def _listen(env: Env, request: Any, air: Any, display: Any, save: Path | None, o
     from lingbot_cli.broadcast.latency import Acks
     from lingbot_cli.broadcast.source import live_show
     from lingbot_cli.broadcast.stdin_events import Input, listen
-    from lingbot_cli.cli.options import write_text
-    from lingbot_cli.errors import LingbotError, UsageError
+    from lingbot_cli.errors import LingbotError
+    from lingbot_cli.files import check_new, write_file
     from lingbot_cli.sinks.output_paths import check_folder
     from lingbot_cli.ui.display import Report
     from lingbot_cli.ui.signals import StopRequest
 
     if save is not None:
         check_folder(save.parent)
-        if save.exists() and not overwrite:
-            raise UsageError(f"{save} exists already", hint="choose another name, or say --overwrite")
+        check_new(save, overwrite=overwrite)
 
     def refused(line: int, text: str) -> None:
         display.event("skipped", Report({"line": line, "message": text.splitlines()[0]}, text))
@@ -222,7 +221,7 @@ def _listen(env: Env, request: Any, air: Any, display: Any, save: Path | None, o
     def write_down() -> None:
         if save is not None:
             said = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in live.record())
-            write_text(save, said, overwrite=True)
+            write_file(save, said)
 
     try:
         stream(show, air, display, acks=acks, clock=env.clock)

@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from lingbot_cli.cli.options import Overwrite, TimelineOrMoves, names_file, write_text
+from lingbot_cli.cli.options import Overwrite, TimelineOrMoves, names_file
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
+from lingbot_cli.files import write_file
 from lingbot_cli.timeline.diagnostics import TimelineError
 from lingbot_cli.timeline.load import Timeline, load
 from lingbot_cli.timeline.moves import as_moves, parse_moves
@@ -47,7 +48,7 @@ def convert(
         env.out.print(text, end="", markup=False, soft_wrap=True)
         return
     _same_folder(timeline, output)
-    write_text(output, text, overwrite=overwrite)
+    write_file(output, text, overwrite=overwrite)
 
 
 def _written(timeline: Timeline, form: Form) -> str:

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from lingbot_cli.cli.options import Overwrite, write_text
+from lingbot_cli.cli.options import Overwrite
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
+from lingbot_cli.files import write_file
 
 app = typer.Typer(add_completion=False)
 
@@ -32,5 +33,5 @@ def new(
         return
     if file.suffix not in (".yaml", ".yml"):
         raise UsageError(f"{file} is not a .yaml name", hint="comments live in YAML: name it walk.yaml")
-    write_text(file, text, overwrite=overwrite)
+    write_file(file, text, overwrite=overwrite)
     env.out.print(f"{file}: written; next: lingbot timeline show {file}", markup=False, soft_wrap=True)

@@ -12,10 +12,10 @@ from lingbot_cli.cli.options import (
     TimelineOrMoves,
     names_file,
     preset_of,
-    write_text,
 )
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
+from lingbot_cli.files import write_file
 
 app = typer.Typer(add_completion=False)
 
@@ -56,7 +56,7 @@ def show(
             for line in lines + terminal(scene, fps, width):
                 env.out.print(line, markup=False, soft_wrap=True)
         return
-    write_text(output, svg(drawn, fps, file), overwrite=overwrite)
+    write_file(output, svg(drawn, fps, file), overwrite=overwrite)
     env.out.print(
         f"{output}: {len(drawn)} scene{'s' if len(drawn) > 1 else ''}", markup=False, soft_wrap=True
     )
