@@ -6,10 +6,9 @@ With CRASH in the environment the fourth picture fails.
 import os
 import sys
 
-from lingbot_cli.live.terminal import pictures, play, preview
-
 from lingbot_cli.__main__ import main
 from lingbot_cli.server.serve import Model
+from lingbot_cli.terminal import graphics, play, preview
 from tests.support.reference import tiny_world
 
 
@@ -25,7 +24,7 @@ if "CRASH" in os.environ:
         drawn.append(frame)
         if len(drawn) == 4:
             raise LookupError("a picture that cannot be drawn")
-        return pictures.half_blocks(frame, columns, rows)
+        return graphics.half_blocks(frame, columns, rows)
 
     play.DRAW = preview.DRAW = {"blocks": draw}
 sys.argv[0] = "lingbot"
