@@ -31,7 +31,7 @@ from lingbot_cli.model.loading.load import load_world
 from lingbot_cli.model.session import Session
 from lingbot_cli.render.chunk_plan import fresh
 from lingbot_cli.render.pipeline import render
-from lingbot_cli.sinks.base import FilmInfo
+from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.live.targets import LiveOutput, StreamOptions, choose_target, start_all
 from lingbot_cli.timeline.loop import loop
 from lingbot_cli.timeline.moves import parse_moves
@@ -129,7 +129,7 @@ class Rates:
 
     def _look(self) -> None:
         while not self._over.wait(_SAMPLE):
-            sent = self.output.delivery.sent
+            sent = self.output.stats.sent
             if sent and (not self._samples or sent > self._samples[-1][1]):
                 self._samples.append((time.monotonic(), sent))
 
@@ -145,7 +145,7 @@ class Rates:
         after = np.searchsorted(times, times + _MINUTE)
         whole = after < len(times)
         minutes = (counts[after[whole]] - counts[whole]) / (times[after[whole]] - times[whole])
-        delivery = self.output.delivery
+        delivery = self.output.stats
         return Held(
             *(float(times[-1] - times[0]), delivery.sent, delivery.lost, delivery.reconnects),
             fps=fps,
@@ -160,7 +160,7 @@ def broadcast(chosen: argparse.Namespace, console: Console) -> Held | None:
     """Stream the slowed world for the time that was chosen; the figures, None when nothing was sent."""
     image = framed(read_image(IMAGE), HEIGHT, WIDTH)
     world = load_world()
-    film = FilmInfo(HEIGHT, WIDTH, Fraction(FPS))
+    film = VideoInfo(HEIGHT, WIDTH, Fraction(FPS))
     still = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     target = choose_target(chosen.to, StreamOptions(), os.environ)
     (output,) = start_all([target], film, still, lambda gap: console.print(f"{gap.name}: {gap.reason}"))

@@ -11,7 +11,7 @@ from lingbot_cli.checkpoints.layouts import check_assets
 from lingbot_cli.errors import UsageError
 from lingbot_cli.presets import PRESETS
 from lingbot_cli.runtime.capabilities import check_device
-from lingbot_cli.sinks.codecs import CODECS, FAMILIES
+from lingbot_cli.sinks.codecs import CODEC_FAMILIES, CODECS
 from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
 
 
@@ -69,7 +69,7 @@ SETTINGS = {
     "seed": SettingSpec("the timeline's, else 42", _integer(0, 2**63 - 1)),
     "scale": SettingSpec("fixed, for a path of poses clip", _one_of("fixed", "clip")),
     "quality": SettingSpec("web", _one_of("web", "master", "draft")),
-    "codec": SettingSpec("the format's", _one_of(*CODECS, *FAMILIES)),
+    "codec": SettingSpec("the format's", _one_of(*CODECS, *CODEC_FAMILIES)),
     "crf": SettingSpec("the codec's", _integer(0, 100)),
     "overlay": SettingSpec("none", _one_of("none", "keys", "burn")),
     "preset": SettingSpec("built-in", _one_of(*PRESETS)),

@@ -15,7 +15,7 @@ from lingbot_cli.remote.client import Elsewhere
 from lingbot_cli.render.request import Request
 from lingbot_cli.runtime.model_options import Settings
 from lingbot_cli.sinks.factory import OutputOptions
-from lingbot_cli.sinks.formats import codec_of, format_of
+from lingbot_cli.sinks.formats import choose_codec, choose_format
 from lingbot_cli.timeline.diagnostics import Enough, Item, Problem, Problems, Source, TimelineError
 from lingbot_cli.timeline.resolve import Flags
 
@@ -138,7 +138,7 @@ def _unfit(job: Job, item: Item) -> Iterator[Problem]:
             yield Problem(item.place(("output",)), message)
             return
     try:
-        codec_of(format_of(job.output or "film.mp4"), job.quality, job.codec)
+        choose_codec(choose_format(job.output or "film.mp4"), job.quality, job.codec)
     except UsageError as wrong:
         key = "codec" if job.codec else "output"
         yield Problem(item.place((key,)), f"{wrong}; expected to {wrong.hint}")

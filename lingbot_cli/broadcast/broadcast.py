@@ -18,7 +18,7 @@ from lingbot_cli.broadcast.stats import Watch, tell_gap
 from lingbot_cli.errors import UsageError
 from lingbot_cli.render.chunk_plan import fresh
 from lingbot_cli.render.pipeline import Made, Stopped, render
-from lingbot_cli.sinks.base import FilmInfo, Sink
+from lingbot_cli.sinks.base import Sink, VideoInfo
 from lingbot_cli.sinks.live.targets import Target, start_all
 from lingbot_cli.sinks.tee import TeeSink
 from lingbot_cli.ui.display import Display, Report
@@ -49,7 +49,7 @@ def stream(show: Show, air: Air, display: Display, *, acks: Acks | None, clock: 
     Errors: StreamLostError when a target cannot be reached at the start, within 5 s, or is away at the end;
     what any stage raises; InterruptedRun after a signal, though the recorded file is whole then too.
     """
-    film = FilmInfo(show.height, show.width, Fraction(show.fps))
+    film = VideoInfo(show.height, show.width, Fraction(show.fps))
     still = np.asarray(
         Image.fromarray(show.image).resize((show.width, show.height), Image.Resampling.BICUBIC)
     )

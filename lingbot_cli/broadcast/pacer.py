@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from lingbot_cli.sinks.base import FilmInfo
+from lingbot_cli.sinks.base import VideoInfo
 
 Pace = Literal["hold", "smooth", "drop"]
 _PATIENCE = 0.2  # seconds between looks at what happens elsewhere
@@ -112,13 +112,13 @@ class Pacer:
         self._change = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="pacer", daemon=True)
 
-    def keeps(self, film: FilmInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
+    def resumable_frames(self, film: VideoInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
         return {}
 
-    def ready(self, film: FilmInfo) -> None:  # noqa: ARG002
+    def preflight(self, film: VideoInfo) -> None:  # noqa: ARG002
         return None
 
-    def open(self, film: FilmInfo) -> None:  # noqa: ARG002 - a stream's size is its outputs' affair
+    def open(self, film: VideoInfo) -> None:  # noqa: ARG002 - a stream's size is its outputs' affair
         self._thread.start()
 
     def write(self, frames: np.ndarray) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from lingbot_cli.broadcast.latency import Acks
 from lingbot_cli.broadcast.pacer import Pacer
 from lingbot_cli.render.pipeline import Chunk
-from lingbot_cli.sinks.live.reconnecting_output import Gap
+from lingbot_cli.sinks.live.reconnecting_output import Outage
 from lingbot_cli.sinks.live.targets import LiveOutput
 from lingbot_cli.ui.display import Display, Report
 from lingbot_cli.ui.progress import ProgressMeter, duration_text
@@ -67,13 +67,13 @@ class Watch:
     def state(self) -> None:
         """Tell the figures."""
         self._told = self._clock()
-        self._sent.append((self._told, min(output.delivery.sent for output in self._outputs)))
+        self._sent.append((self._told, min(output.stats.sent for output in self._outputs)))
         self._display.state(Report(self.facts(), self._line()))
 
     def facts(self) -> dict[str, object]:
         """The figures as `--json` prints them."""
         flow = self.pacer.flow
-        deliveries = [output.delivery for output in self._outputs]
+        deliveries = [output.stats for output in self._outputs]
         return {
             "chunk": self._chunks,
             "made": flow.made,
@@ -106,7 +106,7 @@ class Watch:
 
     def _line(self) -> str:
         flow = self.pacer.flow
-        deliveries = [output.delivery for output in self._outputs]
+        deliveries = [output.stats for output in self._outputs]
         parts = [
             f"chunk {self._chunks}",
             f"made {self._made:.1f} fps",
@@ -131,13 +131,13 @@ class Watch:
                 *(
                     f"{each.sent} sent to {each.name} ({each.sent / seconds:.1f} fps, {each.lost} lost, "
                     f"{each.reconnects} reconnects)"
-                    for each in (output.delivery for output in self._outputs)
+                    for each in (output.stats for output in self._outputs)
                 ),
             )
         )
 
 
-def tell_gap(display: Display, gap: Gap) -> None:
+def tell_gap(display: Display, gap: Outage) -> None:
     """Tell of a connection that is lost, or is back."""
     facts: dict[str, object] = {"output": gap.name, "reason": gap.reason}
     if gap.seconds is None:

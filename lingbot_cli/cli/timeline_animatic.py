@@ -46,7 +46,7 @@ def animatic(
     from lingbot_cli.drawing.animatic import animatic as frames_of
     from lingbot_cli.drawing.animatic import card, fitted
     from lingbot_cli.image import fitting_size, parse_size, read_image
-    from lingbot_cli.sinks.base import Chapter, FilmInfo
+    from lingbot_cli.sinks.base import Chapter, VideoInfo
     from lingbot_cli.sinks.factory import OutputOptions, choose_sink
     from lingbot_cli.timeline.resolve import Flags, film
 
@@ -71,7 +71,7 @@ def animatic(
     chapters = tuple(Chapter(marker.start, marker.text) for marker in track.markers)
     sink = choose_sink(output, OutputOptions("draft", None, None, None, overwrite), env.environ)
     try:
-        sink.open(FilmInfo(height, width, Fraction(track.grid.fps), track.frames, chapters))
+        sink.open(VideoInfo(height, width, Fraction(track.grid.fps), track.frames, chapters))
         for frames in frames_of(track, pictures):
             sink.write(frames)
         sink.close()

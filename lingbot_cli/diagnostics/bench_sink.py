@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from lingbot_cli.sinks.base import FilmInfo, Sink
+from lingbot_cli.sinks.base import Sink, VideoInfo
 
 SINK_FRAMES = 144
 
@@ -19,7 +19,7 @@ def sink_alone(sink: Sink, clock: Callable[[], float]) -> float:
         [across + down[:, None], across * 0 + 128 + down[:, None], 255 - across - down[:, None]], -1
     )
     picture = picture.clip(0, 255).astype(np.uint8)
-    sink.open(FilmInfo(height, width, Fraction(16), SINK_FRAMES))
+    sink.open(VideoInfo(height, width, Fraction(16), SINK_FRAMES))
     began = clock()
     for first in range(0, SINK_FRAMES, chunk):
         sink.write(

@@ -14,7 +14,7 @@ from lingbot_cli.runtime.hardware import free_ram
 from lingbot_cli.runtime.installed import known_models
 from lingbot_cli.runtime.memory import gigabytes
 from lingbot_cli.sinks.codecs import CODECS
-from lingbot_cli.sinks.ffmpeg_binary import encodes_a_second, find_ffmpeg
+from lingbot_cli.sinks.ffmpeg_binary import codec_works, find_ffmpeg
 
 OLDEST_PYTHON = (3, 11)
 LITTLE_DISK = 2_000_000_000
@@ -98,7 +98,7 @@ def _attention() -> Finding:
 def _ffmpeg(environ: Mapping[str, str]) -> Iterator[Finding]:
     ffmpeg = find_ffmpeg(environ)
     yield Finding("ffmpeg", "good", ffmpeg)
-    working = [name for name in CODECS if encodes_a_second(ffmpeg, name)]
+    working = [name for name in CODECS if codec_works(ffmpeg, name)]
     rest = [name for name in CODECS if name not in working]
     software = any(name in working for name in ("x264", "x265", "ffv1", "vp9", "av1"))
     yield Finding(

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from lingbot_cli.drawing.space import space, view
 from lingbot_cli.fonts import lettering
 from lingbot_cli.image import framed
-from lingbot_cli.sinks.overlay import Caption, layer
+from lingbot_cli.sinks.overlay import Caption, caption_layer
 from lingbot_cli.timeline.compile import Track
 from lingbot_cli.timeline.controls import controls
 
@@ -57,7 +57,7 @@ def _drawn(
     caption: Caption, height: int, width: int
 ) -> list[tuple[Image.Image, Image.Image, tuple[int, int]]]:
     """The caption's parts at the top and at the bottom: colour, cover, and where they go."""
-    colour, cover = layer(caption, height, width)
+    colour, cover = caption_layer(caption, height, width)
     colours, covers = (
         Image.fromarray(colour.astype(np.uint8)),
         Image.fromarray(cover[..., 0].astype(np.uint8)),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from lingbot_cli.render.pipeline import Made
 from lingbot_cli.sinks.base import Sink
-from lingbot_cli.sinks.tee import names
+from lingbot_cli.sinks.tee import output_names
 from lingbot_cli.ui.display import Report
 
 
@@ -27,7 +27,7 @@ class Outcome:
         """The figures, and one line of them."""
         facts = {
             "file": self.sink.name,
-            "files": names(self.sink),
+            "files": output_names(self.sink),
             "frames": self.made.frames,
             "kept": self.kept,
             "chunks": self.made.chunks,

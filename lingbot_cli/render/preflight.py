@@ -21,7 +21,7 @@ def check_ready(
     if here:
         setup = check_memory(prepared)
         _check_parts(prepared)
-    sink.ready(prepared.info())
+    sink.preflight(prepared.info())
     return setup
 
 

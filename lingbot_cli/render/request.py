@@ -17,7 +17,7 @@ from lingbot_cli.presets import Preset
 from lingbot_cli.remote.client import Elsewhere
 from lingbot_cli.runtime.fast_mode import chosen
 from lingbot_cli.runtime.model_options import Settings, with_settings
-from lingbot_cli.sinks.base import Chapter, FilmInfo
+from lingbot_cli.sinks.base import Chapter, VideoInfo
 from lingbot_cli.sinks.overlay import Caption
 from lingbot_cli.timeline.controls import controls
 from lingbot_cli.timeline.load import MAX_BYTES
@@ -99,7 +99,7 @@ class Prepared:
             for frame in range(chunk.start, chunk.start + chunk.frames)
         ][self.first :]
 
-    def info(self) -> FilmInfo:
+    def info(self) -> VideoInfo:
         """What sinks are told, without metadata."""
         markers = tuple(
             Chapter(marker.start - self.first, marker.text)
@@ -109,7 +109,7 @@ class Prepared:
         fps, frames = Fraction(self.plan.fps), self.plan.frames - self.first
         settings = self.request.settings
         variant = f"from frame {self.first}, decoded in {settings.decode} by {settings.tiny_decoder}"
-        return FilmInfo(self.plan.height, self.plan.width, fps, frames, markers, variant=variant)
+        return VideoInfo(self.plan.height, self.plan.width, fps, frames, markers, variant=variant)
 
     def summary(self) -> str:
         """The film and its settings, a line for each that is not the preset's, and what the world is not."""

@@ -11,7 +11,7 @@ from lingbot_cli.render.pipeline import Chunk
 from lingbot_cli.render.request import Prepared
 from lingbot_cli.render.resume_store import Trail
 from lingbot_cli.runtime.autotune import Tuning
-from lingbot_cli.sinks.base import FilmInfo, Sink
+from lingbot_cli.sinks.base import Sink, VideoInfo
 from lingbot_cli.timeline.times import Grid, Time
 from lingbot_cli.ui.display import Display
 
@@ -92,7 +92,7 @@ def _chunks(count: int) -> str:
     return f"{count} chunk{'s' if count > 1 else ''}"
 
 
-def kept_by(sink: Sink, film: FilmInfo, past: Past, prepared: Prepared, display: Display) -> int:
+def kept_by(sink: Sink, film: VideoInfo, past: Past, prepared: Prepared, display: Display) -> int:
     """How many of the film's first frames every output has from an earlier run; a word on those that have none.
 
     They must show chunks that are taken up; the last frame is always written anew, so that something is.
@@ -102,7 +102,7 @@ def kept_by(sink: Sink, film: FilmInfo, past: Past, prepared: Prepared, display:
     limit = min(made, shown - 1)
     if limit <= 0:
         return 0
-    there = sink.keeps(film, limit)
+    there = sink.resumable_frames(film, limit)
     for name, frames in there.items():
         if not frames:
             display.note(f"{name} cannot be gone on with and is encoded again from its first frame")

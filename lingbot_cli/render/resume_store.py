@@ -19,7 +19,7 @@ from safetensors.numpy import save
 from lingbot_cli.errors import LingbotError, UsageError, write_errors
 from lingbot_cli.render.chunk_plan import Past
 from lingbot_cli.runtime.autotune import Tuning
-from lingbot_cli.sinks.output_paths import check_folder, check_room
+from lingbot_cli.sinks.output_paths import check_disk_space, check_folder
 
 Facts = Mapping[str, str]
 """Named texts; two runs that share them make the same."""
@@ -100,7 +100,7 @@ class Trail:
     def check(self, needed: int) -> None:
         """Raise OutputError unless chunks of so many bytes can be kept here; nothing is written."""
         check_folder(self.folder.parent)
-        check_room(self.folder.parent, needed, "the latents kept until the film is whole")
+        check_disk_space(self.folder.parent, needed, "the latents kept until the film is whole")
 
     def tuning(self) -> Tuning | None:
         """By what the latents here were computed; None when that is not known."""

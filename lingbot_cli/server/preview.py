@@ -7,7 +7,7 @@ import numpy as np
 from lingbot_cli.server.auth import Rules, new_token
 from lingbot_cli.server.http_server import Address, Server, url
 from lingbot_cli.server.watch import Watchers, watch_app
-from lingbot_cli.sinks.base import FilmInfo
+from lingbot_cli.sinks.base import VideoInfo
 
 _MESSAGE_BYTES = 64 * 1024  # a watcher has nothing to say
 
@@ -22,13 +22,13 @@ class PreviewSink:
         self._watchers: Watchers | None = None
         self._server: Server | None = None
 
-    def keeps(self, film: FilmInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
+    def resumable_frames(self, film: VideoInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
         return {}
 
-    def ready(self, film: FilmInfo) -> None:  # noqa: ARG002
+    def preflight(self, film: VideoInfo) -> None:  # noqa: ARG002
         return None
 
-    def open(self, film: FilmInfo) -> None:
+    def open(self, film: VideoInfo) -> None:
         rules = Rules(new_token())
         bound = Address().bind()
         self._watchers = Watchers(film.fps)

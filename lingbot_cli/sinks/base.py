@@ -17,7 +17,7 @@ class Chapter:
 
 
 @dataclass(frozen=True)
-class FilmInfo:
+class VideoInfo:
     """What a sink is told before the first frame.
 
     `fps`: frames a second. `frames`: how many there will be, None while a live run goes on.
@@ -40,16 +40,16 @@ class Sink(Protocol):
 
     name: str
 
-    def keeps(self, film: FilmInfo, limit: int) -> dict[str, int]:
+    def resumable_frames(self, film: VideoInfo, limit: int) -> dict[str, int]:
         """How many of the film's first `limit` frames are there from an earlier run, by the name of each output.
 
         Asked before `open` by who goes on with a film; who does not ask begins anew.
         """
 
-    def ready(self, film: FilmInfo) -> None:
+    def preflight(self, film: VideoInfo) -> None:
         """Raise what keeps the film from being begun, as `open` would; nothing is written."""
 
-    def open(self, film: FilmInfo) -> None:
+    def open(self, film: VideoInfo) -> None:
         """Make ready to take frames, before anything expensive begins."""
 
     def write(self, frames: np.ndarray) -> None:

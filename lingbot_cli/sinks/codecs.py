@@ -7,8 +7,8 @@ loses less than a second of film. They are set to keep up: three times real time
 from dataclasses import dataclass
 
 _SCALE = "scale=in_range=full:out_range={range}:out_color_matrix={matrix}:flags=accurate_rnd+full_chroma_int"
-_SAID_709 = "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
-_VIDEO = _SCALE.format(range="limited", matrix="bt709") + ",format=yuv420p," + _SAID_709
+_TAG_BT709 = "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
+_TO_YUV420_BT709 = _SCALE.format(range="limited", matrix="bt709") + ",format=yuv420p," + _TAG_BT709
 _GIF = "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=bayer:bayer_scale=3"
 _X265 = "log-level=error:rc-lookahead=4:bframes=2:frame-threads=1"
 _SVT = "pred-struct=1:lookahead=0"
@@ -37,7 +37,9 @@ class Codec:
 
 def _video(encoder: str, quality: str, web: int, draft: int, *args: str, fast: tuple[str, ...]) -> Codec:
     """A YUV 4:2:0 video codec: BT.709, really converted and said so."""
-    return Codec(encoder, "yuv420p", _VIDEO, args, fast, quality=quality, web=web, draft=draft, even=True)
+    return Codec(
+        encoder, "yuv420p", _TO_YUV420_BT709, args, fast, quality=quality, web=web, draft=draft, even=True
+    )
 
 
 CODECS = {
@@ -119,7 +121,7 @@ CODECS = {
 }
 
 # What `--codec h264` and `--codec hevc` stand for: the first of these that works on this machine.
-FAMILIES = {
+CODEC_FAMILIES = {
     "h264": ("h264_nvenc", "h264_qsv", "x264"),
     "hevc": ("hevc_nvenc", "hevc_qsv", "x265"),
 }

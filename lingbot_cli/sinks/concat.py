@@ -9,24 +9,24 @@ from typing import BinaryIO
 import numpy as np
 
 from lingbot_cli.errors import OutputError
-from lingbot_cli.sinks.base import FilmInfo
-from lingbot_cli.sinks.cut import Cut
-from lingbot_cli.sinks.ffmpeg_args import use_notes
-from lingbot_cli.sinks.ffmpeg_process import Encoder
+from lingbot_cli.sinks.base import VideoInfo
+from lingbot_cli.sinks.cut import CutPoint
+from lingbot_cli.sinks.ffmpeg_args import metadata_input
+from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess
 from lingbot_cli.sinks.formats import Format
 
 # What comes by the pipe is known; to wait for more of it would be lost in a crash.
 _AT_ONCE = ("option analyzeduration 1", "option fpsprobesize 0")
-_PATIENCE = 2.0  # seconds one ffmpeg gets to end after the other
-_HELD = 2  # frames the second holds back, beside what the first does
+_EXIT_TIMEOUT_S = 2.0  # seconds one ffmpeg gets to end after the other
+_CONCAT_DELAY_FRAMES = 2  # frames the second holds back, beside what the first does
 
 
-def join_argv(
-    ffmpeg: str, film: FilmInfo, container: Format, cut: Cut, url: str, metadata_fd: int | None
+def concat_args(
+    ffmpeg: str, film: VideoInfo, container: Format, cut: CutPoint, url: str, metadata_fd: int | None
 ) -> list[str]:
     """Return the command that copies what was cut, then the segment on its standard input, to `url`."""
-    notes, video, told = use_notes(metadata_fd)
-    script = base64.b64encode(_script(film, cut).encode()).decode()
+    notes, video, told = metadata_input(metadata_fd)
+    script = base64.b64encode(_concat_script(film, cut).encode()).decode()
     return [
         # Unasked, ffmpeg would read the keys of a terminal where the segment comes.
         *(ffmpeg, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "warning", "-y"),
@@ -35,13 +35,13 @@ def join_argv(
         *("-f", "concat", "-safe", "0", "-auto_convert", "0", "-protocol_whitelist", "data,file,pipe"),
         *("-i", f"data:text/plain;base64,{script}"),
         *("-map", f"{video}:v", *told, "-c", "copy"),
-        *("-bsf:v", _clock(film.fps, cut.delay)),
+        *("-bsf:v", _timestamp_filter(film.fps, cut.delay)),
         *container.args,
         *("-f", container.muxer, url),
     ]
 
 
-def _script(film: FilmInfo, cut: Cut) -> str:
+def _concat_script(film: VideoInfo, cut: CutPoint) -> str:
     """What ffmpeg's concat demuxer reads."""
     path = str(cut.left.absolute()).replace("'", "'\\''")
     lines = [
@@ -55,14 +55,14 @@ def _script(film: FilmInfo, cut: Cut) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _clock(fps: Fraction, delay: int) -> str:
+def _timestamp_filter(fps: Fraction, delay: int) -> str:
     """Give every frame the time that it has in a film made in one go, not two rounded ones added."""
     rate = f"{fps.numerator}/{fps.denominator}"
     shown = f"round(round(PTS*TB*{rate})/({rate})/TB)"
     return f"setts=pts={shown}:dts=round((N-{delay})/({rate})/TB):duration=round(1/({rate})/TB)"
 
 
-class Joint:
+class ConcatEncoder:
     """An Encoder whose packets a second ffmpeg puts after the first `kept` frames of the film."""
 
     def __init__(
@@ -75,9 +75,9 @@ class Joint:
         holding: BinaryIO | None,
     ) -> None:
         self._kept = kept
-        self._join = Encoder(join, notes=notes, holding=holding)
+        self._join = FfmpegProcess(join, notes=notes, holding=holding)
         try:
-            self._encode = Encoder(lambda _: list(encode), output=self._join.input)
+            self._encode = FfmpegProcess(lambda _: list(encode), output=self._join.input)
         except BaseException:
             self._join.stop()
             raise
@@ -93,7 +93,7 @@ class Joint:
             self._encode.write(frames)
 
     def settle(self, frames: int, timeout: float) -> bool:
-        return self._join.settle(self._kept + frames - _HELD, timeout)
+        return self._join.settle(self._kept + frames - _CONCAT_DELAY_FRAMES, timeout)
 
     def check(self) -> None:
         with self._blaming():
@@ -112,7 +112,7 @@ class Joint:
             yield
         except OutputError:
             self._encode.stop()
-            if self._join.ends_within(_PATIENCE):
+            if self._join.ends_within(_EXIT_TIMEOUT_S):
                 self._join.finish(timeout=None)
             self._join.stop()
             raise

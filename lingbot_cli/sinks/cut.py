@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-_CORRUPT = 2  # ffmpeg's mark of a packet that the end of the file cut short
+_CORRUPT_FLAG = 2  # ffmpeg's mark of a packet that the end of the file cut short
 
 
 @dataclass(frozen=True)
-class Cut:
+class CutPoint:
     """After the first `frames` frames of the file `left`: each of them is whole, and none shown later precedes them.
 
     `end`: when the first packet that is left out would be decoded, in seconds of the file's own clock.
@@ -49,10 +49,10 @@ def _packet(line: str, tick: Fraction) -> Packet:
     # stream, decoding time, showing time, duration, bytes, checksum, and flags where they are unusual
     fields = [field.strip() for field in line.split(",")]
     flags = next((int(field[2:], 16) for field in fields[6:] if field.startswith("F=")), 0)
-    return Packet(int(fields[1]) * tick, int(fields[2]) * tick, not flags & _CORRUPT)
+    return Packet(int(fields[1]) * tick, int(fields[2]) * tick, not flags & _CORRUPT_FLAG)
 
 
-def find_cut(left: Path, packets: list[Packet], fps: Fraction, limit: int) -> Cut | None:
+def find_cut_point(left: Path, packets: list[Packet], fps: Fraction, limit: int) -> CutPoint | None:
     """The last place to cut a film within its first `limit` frames; None when there is none.
 
     A place is good when the packets before it are exactly the frames before it, so that nothing waits for a
@@ -69,4 +69,4 @@ def find_cut(left: Path, packets: list[Packet], fps: Fraction, limit: int) -> Cu
     if not best:
         return None
     delay = round((packets[0].shown - packets[0].decoded) * fps)
-    return Cut(left, best, packets[best].decoded, delay)
+    return CutPoint(left, best, packets[best].decoded, delay)

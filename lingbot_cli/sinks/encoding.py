@@ -5,15 +5,15 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lingbot_cli.sinks.base import FilmInfo
+from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.codecs import Codec
-from lingbot_cli.sinks.cut import Cut, find_cut, read_packets
-from lingbot_cli.sinks.ffmpeg_args import encode_argv
+from lingbot_cli.sinks.cut import CutPoint, find_cut_point, read_packets
+from lingbot_cli.sinks.ffmpeg_args import encode_args
 from lingbot_cli.sinks.ffmpeg_binary import check_codec, version_line
 from lingbot_cli.sinks.formats import Format
-from lingbot_cli.sinks.output_paths import check_room
+from lingbot_cli.sinks.output_paths import check_disk_space
 
-BEGINNING = 100_000
+MIN_FREE_BYTES = 100_000
 """Bytes without which not even a second of a film could be written."""
 
 
@@ -27,9 +27,9 @@ class Encoding:
     quality: str = "web"
     crf: int | None = None
 
-    def argv(self, film: FilmInfo, url: str, metadata_fd: int | None = None, *, first: int = 0) -> list[str]:
+    def argv(self, film: VideoInfo, url: str, metadata_fd: int | None = None, *, first: int = 0) -> list[str]:
         """The command that encodes a film, or the pictures of a sequence from number `first` on."""
-        return encode_argv(
+        return encode_args(
             *(self.ffmpeg, film, self.container, self.codec),
             url=url,
             quality=self.quality,
@@ -38,7 +38,7 @@ class Encoding:
             first=first,
         )
 
-    def check(self, film: FilmInfo, folder: Path | None) -> None:
+    def check(self, film: VideoInfo, folder: Path | None) -> None:
         """Raise SetupError where the codec does not work, OutputError where the film has no room in `folder`."""
         check_codec(self.ffmpeg, self.codec)
         if folder is not None:
@@ -47,20 +47,22 @@ class Encoding:
                 if film.frames and self.codec.encoder == "rawvideo"
                 else 0
             )
-            check_room(folder, BEGINNING + int(raw * (3 if self.codec.lossless else 1.5)), "the film")
+            check_disk_space(
+                folder, MIN_FREE_BYTES + int(raw * (3 if self.codec.lossless else 1.5)), "the film"
+            )
 
-    def segment_argv(self, film: FilmInfo) -> list[str]:
+    def segment_argv(self, film: VideoInfo) -> list[str]:
         """The command that encodes what another ffmpeg puts behind the beginning of a film."""
         container = replace(self.container, piped=self.container.segment)
         return replace(self, container=container).argv(film, "pipe:1")
 
-    def key(self, film: FilmInfo, name: str) -> str:
+    def key(self, film: VideoInfo, name: str) -> str:
         """A short name that two runs share when their frames and packets fit behind each other, as `name`."""
         said = [name, film.variant, version_line(self.ffmpeg), *self.argv(film, "")]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
 
-    def cut(self, left: Path, film: FilmInfo, limit: int) -> Cut | None:
+    def cut(self, left: Path, film: VideoInfo, limit: int) -> CutPoint | None:
         """Where a file of this encoding can be gone on with, within its first `limit` frames."""
         if self.container.segment is None:
             return None
-        return find_cut(left, read_packets(self.ffmpeg, left), film.fps, limit)
+        return find_cut_point(left, read_packets(self.ffmpeg, left), film.fps, limit)

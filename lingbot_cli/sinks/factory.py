@@ -10,13 +10,13 @@ from lingbot_cli.errors import UsageError
 from lingbot_cli.sinks.base import Sink
 from lingbot_cli.sinks.codecs import CODECS
 from lingbot_cli.sinks.encoding import Encoding
-from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg, working_codec
+from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg, resolve_codec
 from lingbot_cli.sinks.ffmpeg_sink import FfmpegSink
-from lingbot_cli.sinks.formats import codec_of, ending_says, format_of
+from lingbot_cli.sinks.formats import choose_codec, choose_format, format_of_suffix
 from lingbot_cli.sinks.null import NullSink
-from lingbot_cli.sinks.output_paths import FilePlace
-from lingbot_cli.sinks.resumable import FileGrowth, Growth, PipeGrowth, SequenceGrowth
-from lingbot_cli.sinks.sequence import FolderPlace
+from lingbot_cli.sinks.output_paths import OutputFile
+from lingbot_cli.sinks.resumable import PipeOutput, ResumableFile, ResumableOutput, ResumableSequence
+from lingbot_cli.sinks.sequence import ImageSequence
 from lingbot_cli.sinks.tee import TeeSink
 
 
@@ -42,7 +42,9 @@ def choose_sinks(
     same = {target for target in targets if targets.count(target) > 1}
     if same:
         raise UsageError(f"-o {same.pop()} is named twice")
-    if options.format is not None and all(target == "null:" or ending_says(target) for target in targets):
+    if options.format is not None and all(
+        target == "null:" or format_of_suffix(target) for target in targets
+    ):
         raise UsageError(
             f"--format {options.format}: the names say their formats already", hint="leave --format out"
         )
@@ -56,10 +58,10 @@ def choose_sink(
     """Return the sink for one target: a file, a numbered sequence, `-` or `null:`."""
     if target == "null:":
         return NullSink()
-    container = format_of(target, options.format)
-    codec_name = codec_of(container, options.quality, options.codec)
+    container = choose_format(target, options.format)
+    codec_name = choose_codec(container, options.quality, options.codec)
     ffmpeg = find_ffmpeg(environ)
-    codec = CODECS[working_codec(ffmpeg, codec_name)]
+    codec = CODECS[resolve_codec(ffmpeg, codec_name)]
     if options.crf is not None and not codec.quality:
         raise UsageError(f"--crf {options.crf}: {codec.encoder} has no such setting", hint="leave --crf out")
     encoding = Encoding(ffmpeg, container, codec, options.quality, options.crf)
@@ -69,10 +71,10 @@ def choose_sink(
             raise UsageError(
                 f"{container.muxer} cannot be written to standard output", hint="use --format y4m"
             )
-        return FfmpegSink("standard output", PipeGrowth(encoding, stdout), tells=container.tells)
-    growth: Growth
+        return FfmpegSink("standard output", PipeOutput(encoding, stdout), tells=container.tells)
+    growth: ResumableOutput
     if container.sequence:
-        growth = SequenceGrowth(FolderPlace(path, overwrite=options.overwrite), encoding, options.keep)
+        growth = ResumableSequence(ImageSequence(path, overwrite=options.overwrite), encoding, options.keep)
     else:
-        growth = FileGrowth(FilePlace(path, overwrite=options.overwrite), encoding, options.keep)
+        growth = ResumableFile(OutputFile(path, overwrite=options.overwrite), encoding, options.keep)
     return FfmpegSink(os.fspath(target), growth, tells=container.tells)

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from fractions import Fraction
 
-from lingbot_cli.sinks.base import Chapter, FilmInfo
+from lingbot_cli.sinks.base import Chapter, VideoInfo
 from lingbot_cli.sinks.codecs import Codec
 from lingbot_cli.sinks.formats import Format
 
-_KEYFRAME_SECONDS = 2
+_KEYFRAME_INTERVAL_S = 2
 
 
-def encode_argv(
+def encode_args(
     ffmpeg: str,
-    film: FilmInfo,
+    film: VideoInfo,
     container: Format,
     codec: Codec,
     *,
@@ -26,7 +26,7 @@ def encode_argv(
 
     `first`: the number of the first picture of a sequence.
     """
-    notes, video, told = use_notes(metadata_fd)
+    notes, video, told = metadata_input(metadata_fd)
     piped = url.startswith("pipe:")
     container_args = container.piped if piped and container.piped is not None else container.args
     return [
@@ -38,7 +38,7 @@ def encode_argv(
         *("-map", f"{video}:v", *told),
         *("-vf", _filters(film, codec)),
         *("-c:v", codec.encoder, "-pix_fmt", codec.pixels),
-        *("-g", str(keyframe_distance(film.fps)), "-fps_mode", "passthrough"),
+        *("-g", str(keyframe_interval(film.fps)), "-fps_mode", "passthrough"),
         *codec.args,
         *_quality_args(codec, quality, crf),
         *container_args,
@@ -47,7 +47,7 @@ def encode_argv(
     ]
 
 
-def use_notes(metadata_fd: int | None) -> tuple[Sequence[str], int, Sequence[str]]:
+def metadata_input(metadata_fd: int | None) -> tuple[Sequence[str], int, Sequence[str]]:
     """Return the input that holds the metadata, the number of the input after it, and what to take from it."""
     if metadata_fd is None:
         return (), 0, ("-map_metadata", "-1")
@@ -55,7 +55,7 @@ def use_notes(metadata_fd: int | None) -> tuple[Sequence[str], int, Sequence[str
     return ("-f", "ffmetadata", "-i", f"pipe:{metadata_fd}"), 1, ("-map_metadata", "0", "-map_chapters", "0")
 
 
-def _filters(film: FilmInfo, codec: Codec) -> str:
+def _filters(film: VideoInfo, codec: Codec) -> str:
     """Convert colours once; where a codec needs even sides, repeat the last row or column."""
     right, bottom = (film.width % 2, film.height % 2) if codec.even else (0, 0)
     if not (right or bottom):
@@ -72,12 +72,12 @@ def _quality_args(codec: Codec, quality: str, crf: int | None) -> Sequence[str]:
     return (codec.quality, str(number), *(codec.fast if draft else ()))
 
 
-def keyframe_distance(fps: Fraction) -> int:
+def keyframe_interval(fps: Fraction) -> int:
     """How many frames a keyframe is apart from the next, at most."""
-    return max(1, round(fps * _KEYFRAME_SECONDS))
+    return max(1, round(fps * _KEYFRAME_INTERVAL_S))
 
 
-def metadata_text(film: FilmInfo) -> str:
+def metadata_text(film: VideoInfo) -> str:
     """Return the film's metadata and chapters in ffmpeg's own notation (ffmetadata)."""
     lines = [";FFMETADATA1"]
     lines += [f"{_escape(key)}={_escape(value)}" for key, value in film.metadata.items()]

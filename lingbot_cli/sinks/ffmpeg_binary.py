@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from lingbot_cli.errors import SetupError
-from lingbot_cli.sinks.codecs import CODECS, FAMILIES, Codec
+from lingbot_cli.sinks.codecs import CODEC_FAMILIES, CODECS, Codec
 
-OLDEST = (7, 1)  # the first that writes MP4 files which are fragmented only while they grow
+MIN_VERSION = (7, 1)  # the first that writes MP4 files which are fragmented only while they grow
 
 
 def find_ffmpeg(environ: Mapping[str, str]) -> str:
@@ -19,9 +19,9 @@ def find_ffmpeg(environ: Mapping[str, str]) -> str:
 
         path = imageio_ffmpeg.get_ffmpeg_exe()
     version = _version(path)
-    if version is not None and version < OLDEST:
+    if version is not None and version < MIN_VERSION:
         raise SetupError(
-            f"{path} is ffmpeg {version[0]}.{version[1]}; {OLDEST[0]}.{OLDEST[1]} or newer is needed",
+            f"{path} is ffmpeg {version[0]}.{version[1]}; {MIN_VERSION[0]}.{MIN_VERSION[1]} or newer is needed",
             hint="leave LINGBOT_FFMPEG unset to use the ffmpeg that came with lingbot",
         )
     return path
@@ -47,22 +47,22 @@ def _version(path: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-def working_codec(ffmpeg: str, name: str) -> str:
+def resolve_codec(ffmpeg: str, name: str) -> str:
     """Return `name`, or for a family (h264, hevc) its first codec that encodes one second here."""
-    *hardware, software = FAMILIES.get(name, (name,))
-    return next((codec for codec in hardware if encodes_a_second(ffmpeg, codec)), software)
+    *hardware, software = CODEC_FAMILIES.get(name, (name,))
+    return next((codec for codec in hardware if codec_works(ffmpeg, codec)), software)
 
 
 @lru_cache(maxsize=16)
-def encodes_a_second(ffmpeg: str, name: str) -> bool:
+def codec_works(ffmpeg: str, name: str) -> bool:
     """Whether a codec of ours really encodes here, tried on one second of a test picture."""
-    return _complaint(ffmpeg, CODECS[name], frames=16, patience=10) is None
+    return _trial_error(ffmpeg, CODECS[name], frames=16, patience=10) is None
 
 
 @lru_cache(maxsize=16)
 def check_codec(ffmpeg: str, codec: Codec) -> None:
     """Raise SetupError unless a codec encodes a picture here."""
-    complaint = _complaint(ffmpeg, codec, frames=1, patience=60)
+    complaint = _trial_error(ffmpeg, codec, frames=1, patience=60)
     if complaint is not None:
         raise SetupError(
             f"{ffmpeg} cannot encode with {codec.encoder}: {complaint}",
@@ -71,7 +71,7 @@ def check_codec(ffmpeg: str, codec: Codec) -> None:
         )
 
 
-def _complaint(ffmpeg: str, codec: Codec, frames: int, patience: float) -> str | None:
+def _trial_error(ffmpeg: str, codec: Codec, frames: int, patience: float) -> str | None:
     """What ffmpeg says first of a codec that does not encode black frames; None when it does."""
     trial = [ffmpeg, "-hide_banner", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
     trial += ["-s", "640x480", "-r", "16", "-i", "-", "-pix_fmt", codec.pixels, "-c:v", codec.encoder]

@@ -20,12 +20,12 @@ from lingbot_cli.redact import redact
 _PROGRESS = re.compile(
     rb"^(frame|fps|stream_\d+_\d+_\w+|bitrate|total_size|out_time\w*|(?:dup|drop)_frames|speed|progress)="
 )
-_TAIL_LINES = 20
-_LINE_BYTES = 4096
-_GLANCE = 100  # milliseconds between two looks at an encoder that takes nothing
+_KEPT_LINES = 20
+_MAX_LINE_BYTES = 4096
+_POLL_INTERVAL_MS = 100  # milliseconds between two looks at an encoder that takes nothing
 
 
-class Encoder:
+class FfmpegProcess:
     """One running ffmpeg. It has its own session, so a Ctrl-C in the terminal reaches only us.
 
     `argv` makes the command once the number of the metadata's file descriptor is known; `notes` is the
@@ -49,7 +49,7 @@ class Encoder:
         self._hung = hung
         self._news = threading.Condition()
         self._silent = False
-        self._tail: collections.deque[str] = collections.deque(maxlen=_TAIL_LINES)
+        self._tail: collections.deque[str] = collections.deque(maxlen=_KEPT_LINES)
         with contextlib.ExitStack() as files:
             held = None if holding is None else holding.fileno()
             fd = None
@@ -88,9 +88,9 @@ class Encoder:
         rest = b""
         while piece := os.read(self._child.stderr.fileno(), 1 << 16):
             *lines, rest = (rest + piece).split(b"\n")
-            rest = rest[-_LINE_BYTES:]
+            rest = rest[-_MAX_LINE_BYTES:]
             for line in lines:
-                self._hear(line[:_LINE_BYTES])
+                self._hear(line[:_MAX_LINE_BYTES])
         self._hear(rest)
         with self._news:
             self._silent = True
@@ -123,7 +123,7 @@ class Encoder:
         room = select.poll()
         room.register(self.input, select.POLLOUT)
         encoded, since = self.encoded, time.monotonic()
-        while not room.poll(_GLANCE):
+        while not room.poll(_POLL_INTERVAL_MS):
             if self.encoded != encoded:
                 encoded, since = self.encoded, time.monotonic()
             elif time.monotonic() - since > self._hung:

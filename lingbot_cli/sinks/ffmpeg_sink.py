@@ -5,43 +5,41 @@ import contextlib
 import numpy as np
 
 from lingbot_cli.errors import LingbotError, OutputError
-from lingbot_cli.sinks.base import FilmInfo
-from lingbot_cli.sinks.concat import Joint
+from lingbot_cli.sinks.base import VideoInfo
+from lingbot_cli.sinks.concat import ConcatEncoder
 from lingbot_cli.sinks.ffmpeg_args import metadata_text
-from lingbot_cli.sinks.ffmpeg_process import Encoder
-from lingbot_cli.sinks.resumable import Growth
+from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess
+from lingbot_cli.sinks.resumable import ResumableOutput
 
-_HELD = 9  # frames an encoder may hold back (x265 does): with an unwritten fragment, less than a second
-_SETTLING = 2.0  # seconds it gets to take the rest: many, for one that starves
-_SETTLING_AFTER = (
-    0.25  # once those were too few: it may hold back more for good, and a film must not wait for that
-)
-_PATIENCE = 1.5  # seconds an interrupted encoder gets to finish the partial file
+ENCODER_DELAY_FRAMES = 9  # x265 holds back most: with an unwritten fragment, less than a second
+_ENCODE_TIMEOUT_S = 2.0  # for the frames written; long enough for an encoder that gets little CPU
+_SHORT_ENCODE_TIMEOUT_S = 0.25  # after the first timeout: the encoder may hold back more frames for good
+_ABORT_TIMEOUT_S = 1.5  # to finish the partial file after an interruption
 
 
 class FfmpegSink:
     """Feeds what `growth` starts. `tells`: whether the film carries metadata and chapters."""
 
-    def __init__(self, name: str, growth: Growth, *, tells: bool) -> None:
+    def __init__(self, name: str, growth: ResumableOutput, *, tells: bool) -> None:
         self.name = name
         self._growth = growth
         self._tells = tells
-        self._encoder: Encoder | Joint | None = None
+        self._encoder: FfmpegProcess | ConcatEncoder | None = None
         self._begun = False
-        self._settling = _SETTLING
+        self._settling = _ENCODE_TIMEOUT_S
         self._shape = (0, 0, 3)
         self._skip = 0  # frames that come for other sinks, and are here already
         self._written = 0
 
-    def keeps(self, film: FilmInfo, limit: int) -> dict[str, int]:
+    def resumable_frames(self, film: VideoInfo, limit: int) -> dict[str, int]:
         self._growth.find(film, limit)
         return {self.name: self._growth.kept}
 
-    def ready(self, film: FilmInfo) -> None:
+    def preflight(self, film: VideoInfo) -> None:
         self._growth.check(film)
 
-    def open(self, film: FilmInfo) -> None:
-        self.ready(film)
+    def open(self, film: VideoInfo) -> None:
+        self.preflight(film)
         self._shape = (film.height, film.width, 3)
         self._skip = self._growth.kept - film.kept
         self._written = 0
@@ -51,7 +49,7 @@ class FfmpegSink:
         self._encoder = self._growth.start(film, notes)
 
     @property
-    def encoder(self) -> Encoder | Joint:
+    def encoder(self) -> FfmpegProcess | ConcatEncoder:
         if self._encoder is None:
             raise RuntimeError("the sink is not open")
         return self._encoder
@@ -65,8 +63,8 @@ class FfmpegSink:
             self.encoder.write(frames[there:])
         self._written += len(frames) - there
         # What lies in pipes and queues is lost when the encoder is killed.
-        if not self.encoder.settle(self._written - _HELD, self._settling):
-            self._settling = _SETTLING_AFTER
+        if not self.encoder.settle(self._written - ENCODER_DELAY_FRAMES, self._settling):
+            self._settling = _SHORT_ENCODE_TIMEOUT_S
         self._growth.advance()
 
     def check(self) -> None:
@@ -87,7 +85,7 @@ class FfmpegSink:
             return None
         if self._encoder is not None:
             with contextlib.suppress(LingbotError):
-                self._encoder.finish(timeout=_PATIENCE)
+                self._encoder.finish(timeout=_ABORT_TIMEOUT_S)
         with contextlib.suppress(LingbotError):
             self._growth.advance()
         empty = self._written == 0 and self._growth.kept == 0

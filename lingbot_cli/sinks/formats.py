@@ -85,17 +85,17 @@ FORMATS = {
 }
 
 
-def ending_says(target: str) -> Format | None:
+def format_of_suffix(target: str) -> Format | None:
     """Return the format that the target's ending names, if it does."""
     known = (format_ for format_ in FORMATS.values() if target.lower().endswith(format_.suffixes))
     return next(known, None)
 
 
-def format_of(target: str, name: str | None = None) -> Format:
+def choose_format(target: str, name: str | None = None) -> Format:
     """Return the format that `target`'s ending names, or else the one called `name`."""
     if name is not None and name not in FORMATS:
         raise UsageError(f"--format {name}: no such format", hint=f"formats: {', '.join(FORMATS)}")
-    found = ending_says(target) or (FORMATS[name] if name is not None else None)
+    found = format_of_suffix(target) or (FORMATS[name] if name is not None else None)
     if found is not None:
         return found
     if target == "-":
@@ -108,7 +108,7 @@ def format_of(target: str, name: str | None = None) -> Format:
     )
 
 
-def codec_of(format_: Format, quality: str, name: str | None) -> str:
+def choose_codec(format_: Format, quality: str, name: str | None) -> str:
     """Return the name of the codec to use: the asked one, the lossless one of a master, or the usual one."""
     if quality not in QUALITIES:
         raise UsageError(f"--quality {quality}: no such quality", hint=f"use one of {', '.join(QUALITIES)}")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lingbot_cli.sinks.base import FilmInfo
+from lingbot_cli.sinks.base import VideoInfo
 
 
 class NullSink:
@@ -13,13 +13,13 @@ class NullSink:
     def __init__(self) -> None:
         self.frames = 0
 
-    def keeps(self, film: FilmInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
+    def resumable_frames(self, film: VideoInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
         return {}
 
-    def ready(self, film: FilmInfo) -> None:  # noqa: ARG002
+    def preflight(self, film: VideoInfo) -> None:  # noqa: ARG002
         return None
 
-    def open(self, film: FilmInfo) -> None:  # noqa: ARG002
+    def open(self, film: VideoInfo) -> None:  # noqa: ARG002
         self.frames = 0
 
     def write(self, frames: np.ndarray) -> None:

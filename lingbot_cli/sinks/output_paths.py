@@ -6,9 +6,9 @@ import shutil
 from pathlib import Path
 
 from lingbot_cli.errors import OutputError, UsageError, write_errors
-from lingbot_cli.sinks.resume_link import Kept
+from lingbot_cli.sinks.resume_link import ResumeLink
 
-NUMBER = re.compile(r"%0?\d*d")
+FRAME_NUMBER = re.compile(r"%0?\d*d")
 
 
 def partial_name(path: Path) -> Path:
@@ -20,11 +20,11 @@ def copy_name(target: str, what: str) -> str:
     """Return the name of another version of an output: film.mp4 → film.WHAT.mp4, a/%05d.png → a.WHAT/%05d.png."""
     path = Path(target)
     if is_sequence(path):
-        return str(folder_beside(path.parent, what) / path.name)
+        return str(sibling_folder(path.parent, what) / path.name)
     return str(path.with_name(f"{path.stem}.{what}{path.suffix}"))
 
 
-class FilePlace:
+class OutputFile:
     """One file, beside its final name until it is whole.
 
     `kept` finds it again in a later run; `growing` is what the encoder writes to.
@@ -34,7 +34,7 @@ class FilePlace:
         self.path = path
         self.overwrite = overwrite
         self.partial = partial_name(path)
-        self.kept: Kept | None = None
+        self.kept: ResumeLink | None = None
         self.growing = self.partial
 
     @property
@@ -91,18 +91,18 @@ class FilePlace:
 
 def is_sequence(path: Path) -> bool:
     """Whether a name stands for many: it has a number in it."""
-    return NUMBER.search(path.name) is not None
+    return FRAME_NUMBER.search(path.name) is not None
 
 
-def numbered(folder: Path, pattern: str) -> dict[int, Path]:
+def numbered_files(folder: Path, pattern: str) -> dict[int, Path]:
     """The files in `folder` that a numbered pattern names, in order, by their numbers."""
-    before, after = NUMBER.split(pattern)
+    before, after = FRAME_NUMBER.split(pattern)
     named = re.compile(rf"{re.escape(before)}(\d+){re.escape(after)}")
     found = ((named.fullmatch(path.name), path) for path in folder.glob("*"))
     return dict(sorted((int(match[1]), path) for match, path in found if match))
 
 
-def folder_beside(folder: Path, what: str) -> Path:
+def sibling_folder(folder: Path, what: str) -> Path:
     """Return frames.WHAT beside frames/; a sequence that lies in the working folder gets it there."""
     return folder.with_name(f"{folder.name}.{what}") if folder.name else Path(f"frames.{what}")
 
@@ -117,7 +117,7 @@ def check_folder(folder: Path) -> None:
         raise OutputError(f"the folder {folder} cannot be written to")
 
 
-def check_room(folder: Path, needed: int, what: str) -> None:
+def check_disk_space(folder: Path, needed: int, what: str) -> None:
     """Raise OutputError unless a folder's disk has so many bytes free; `what` needs them."""
     free = shutil.disk_usage(folder).free
     if free < needed:

@@ -9,15 +9,15 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from lingbot_cli.fonts import lettering
-from lingbot_cli.sinks.base import FilmInfo, Sink
+from lingbot_cli.sinks.base import Sink, VideoInfo
 
 # Where each key lies, in key widths from the left or (negative) from the right, and from the bottom.
 _KEYS = {
     **{"q": (0, 2), "w": (1, 2), "e": (2, 2), "a": (0, 1), "s": (1, 1), "d": (2, 1)},
     **{"i": (-2, 2), "j": (-3, 1), "k": (-2, 1), "l": (-1, 1)},
 }
-_READABLE = 360  # pixels of height below which a copy is enlarged
-_CACHED = 64
+_MIN_HEIGHT = 360  # pixels of height below which a copy is enlarged
+_CACHED_LAYERS = 64
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,18 @@ class OverlaySink:
         self._scale = 1
         self._frame = 0
 
-    def keeps(self, film: FilmInfo, limit: int) -> dict[str, int]:
-        return self._sink.keeps(self._drawn(film), limit)
+    def resumable_frames(self, film: VideoInfo, limit: int) -> dict[str, int]:
+        return self._sink.resumable_frames(self._drawn(film), limit)
 
-    def ready(self, film: FilmInfo) -> None:
-        self._sink.ready(self._drawn(film))
+    def preflight(self, film: VideoInfo) -> None:
+        self._sink.preflight(self._drawn(film))
 
-    def open(self, film: FilmInfo) -> None:
+    def open(self, film: VideoInfo) -> None:
         self._frame = film.kept
         self._sink.open(self._drawn(film))
 
-    def _drawn(self, film: FilmInfo) -> FilmInfo:
-        self._scale = -(-_READABLE // film.height) if self._enlarge and film.height < _READABLE else 1
+    def _drawn(self, film: VideoInfo) -> VideoInfo:
+        self._scale = -(-_MIN_HEIGHT // film.height) if self._enlarge and film.height < _MIN_HEIGHT else 1
         height, width = film.height * self._scale, film.width * self._scale
         return replace(film, height=height, width=width, variant=f"{film.variant} with captions")
 
@@ -58,7 +58,7 @@ class OverlaySink:
         large = frames.repeat(self._scale, axis=1).repeat(self._scale, axis=2)
         for frame in large:
             caption = self._captions[min(self._frame, len(self._captions) - 1)]
-            colour, cover = layer(caption, frame.shape[0], frame.shape[1])
+            colour, cover = caption_layer(caption, frame.shape[0], frame.shape[1])
             frame[:] = (frame * (255 - cover) + colour * cover) // 255
             self._frame += 1
         self._sink.write(large)
@@ -73,8 +73,8 @@ class OverlaySink:
         return self._sink.abort()
 
 
-@lru_cache(_CACHED)
-def layer(caption: Caption, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+@lru_cache(_CACHED_LAYERS)
+def caption_layer(caption: Caption, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Return what to paint and how strongly: uint16 [H, W, 3] and [H, W, 1], both 0 to 255."""
     image = Image.new("RGBA", (width, height), (0, 0, 0, 0))
     draw = ImageDraw.Draw(image)

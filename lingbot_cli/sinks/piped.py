@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from lingbot_cli.errors import OutputError
-from lingbot_cli.sinks.ffmpeg_process import Encoder
+from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess
 
 
-class PipedEncoder(Encoder):
+class StdoutFfmpegProcess(FfmpegProcess):
     """An Encoder that knows why it cannot write any more."""
 
     def __init__(

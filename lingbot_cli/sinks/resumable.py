@@ -7,18 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from lingbot_cli.sinks.base import FilmInfo
-from lingbot_cli.sinks.concat import Joint, join_argv
-from lingbot_cli.sinks.cut import Cut
+from lingbot_cli.sinks.base import VideoInfo
+from lingbot_cli.sinks.concat import ConcatEncoder, concat_args
+from lingbot_cli.sinks.cut import CutPoint
 from lingbot_cli.sinks.encoding import Encoding
-from lingbot_cli.sinks.ffmpeg_process import Encoder
-from lingbot_cli.sinks.output_paths import FilePlace
-from lingbot_cli.sinks.piped import PipedEncoder
-from lingbot_cli.sinks.resume_link import Kept, hold
-from lingbot_cli.sinks.sequence import FolderPlace
+from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess
+from lingbot_cli.sinks.output_paths import OutputFile
+from lingbot_cli.sinks.piped import StdoutFfmpegProcess
+from lingbot_cli.sinks.resume_link import ResumeLink, lock_file
+from lingbot_cli.sinks.sequence import ImageSequence
 
 
-class Growth(Protocol):
+class ResumableOutput(Protocol):
     """One output of a film while it is written. `kept`: how many first frames it has from an earlier run."""
 
     kept: int
@@ -27,16 +27,16 @@ class Growth(Protocol):
     def partial(self) -> Path | None:
         """Where the unfinished film lies; None on a pipe."""
 
-    def find(self, film: FilmInfo, limit: int) -> None:
+    def find(self, film: VideoInfo, limit: int) -> None:
         """See what an earlier run left of the film's first `limit` frames; without it there is nothing."""
 
-    def check(self, film: FilmInfo) -> None:
+    def check(self, film: VideoInfo) -> None:
         """Raise unless the output can be written and encoded here; nothing is changed."""
 
-    def prepare(self, film: FilmInfo) -> None:
+    def prepare(self, film: VideoInfo) -> None:
         """Clear away what is not to stay."""
 
-    def start(self, film: FilmInfo, notes: str | None) -> Encoder | Joint:
+    def start(self, film: VideoInfo, notes: str | None) -> FfmpegProcess | ConcatEncoder:
         """Start what takes the frames after the kept ones."""
 
     def advance(self) -> None:
@@ -49,49 +49,49 @@ class Growth(Protocol):
         """Leave the film unfinished, without what is of no use; `empty`: it has no frame."""
 
 
-class FileGrowth:
+class ResumableFile:
     """A file. It goes on as a longer one, which begins with its packets and takes its place once it has them."""
 
-    def __init__(self, place: FilePlace, encoding: Encoding, keep: Path | None) -> None:
+    def __init__(self, place: OutputFile, encoding: Encoding, keep: Path | None) -> None:
         self.kept = 0
         self.commit = place.commit
         self._place = place
         self._encoding = encoding
         self._keep = keep
-        self._cut: Cut | None = None
-        self._joint: Joint | None = None  # until it has taken over
+        self._cut: CutPoint | None = None
+        self._joint: ConcatEncoder | None = None  # until it has taken over
 
     @property
     def partial(self) -> Path | None:
         return self._place.partial if self._place.partial.exists() else None
 
-    def find(self, film: FilmInfo, limit: int) -> None:
-        kept = _second_name(self._keep, self._place.path, self._encoding, film)
+    def find(self, film: VideoInfo, limit: int) -> None:
+        kept = _resume_link(self._keep, self._place.path, self._encoding, film)
         found = kept.find() if kept is not None else None
         if found is not None:
             left, most = found
             self._cut = self._encoding.cut(left, film, limit if most is None else min(limit, most))
         self.kept = self._cut.frames if self._cut is not None else 0
 
-    def check(self, film: FilmInfo) -> None:
+    def check(self, film: VideoInfo) -> None:
         self._place.check()
         self._encoding.check(film, self._place.path.parent)
 
-    def prepare(self, film: FilmInfo) -> None:
-        self._place.kept = _second_name(self._keep, self._place.path, self._encoding, film)
+    def prepare(self, film: VideoInfo) -> None:
+        self._place.kept = _resume_link(self._keep, self._place.path, self._encoding, film)
         if self._cut is None:
             self._place.prepare()
         else:
             self._cut = replace(self._cut, left=self._place.prepare_longer(self.kept))
 
-    def start(self, film: FilmInfo, notes: str | None) -> Encoder | Joint:
+    def start(self, film: VideoInfo, notes: str | None) -> FfmpegProcess | ConcatEncoder:
         encoding, url = self._encoding, self._place.url
         with _lock(self._keep, self._place.growing) as lock:
             if self._cut is None:
-                return Encoder(partial(encoding.argv, film, url), notes=notes, holding=lock)
-            join = partial(join_argv, encoding.ffmpeg, film, encoding.container, self._cut, url)
+                return FfmpegProcess(partial(encoding.argv, film, url), notes=notes, holding=lock)
+            join = partial(concat_args, encoding.ffmpeg, film, encoding.container, self._cut, url)
             segment = encoding.segment_argv(film)
-            self._joint = Joint(segment, join, kept=self.kept, notes=notes, holding=lock)
+            self._joint = ConcatEncoder(segment, join, kept=self.kept, notes=notes, holding=lock)
         return self._joint
 
     def advance(self) -> None:
@@ -104,10 +104,10 @@ class FileGrowth:
             self._place.growing.unlink(missing_ok=True)
 
 
-class SequenceGrowth:
+class ResumableSequence:
     """Numbered pictures: they go on at the next number."""
 
-    def __init__(self, place: FolderPlace, encoding: Encoding, keep: Path | None) -> None:
+    def __init__(self, place: ImageSequence, encoding: Encoding, keep: Path | None) -> None:
         self.kept = 0
         self.commit = place.commit
         self.partial: Path | None = place.partial
@@ -115,22 +115,22 @@ class SequenceGrowth:
         self._encoding = encoding
         self._keep = keep
 
-    def find(self, film: FilmInfo, limit: int) -> None:
+    def find(self, film: VideoInfo, limit: int) -> None:
         self._name(film)
         self.kept = self._place.whole(limit)
 
-    def check(self, film: FilmInfo) -> None:
+    def check(self, film: VideoInfo) -> None:
         self._place.check()
         self._encoding.check(film, self._place.folder.absolute().parent)
 
-    def prepare(self, film: FilmInfo) -> None:
+    def prepare(self, film: VideoInfo) -> None:
         self._name(film)
         self._place.prepare(self.kept)
 
-    def start(self, film: FilmInfo, notes: str | None) -> Encoder | Joint:
+    def start(self, film: VideoInfo, notes: str | None) -> FfmpegProcess | ConcatEncoder:
         argv = partial(self._encoding.argv, film, self._place.url, first=self.kept)
         with _lock(self._keep, self._place.mark) as lock:
-            return Encoder(argv, notes=notes, holding=lock)
+            return FfmpegProcess(argv, notes=notes, holding=lock)
 
     def advance(self) -> None:
         return None
@@ -139,11 +139,11 @@ class SequenceGrowth:
         if empty:
             self._place.discard()
 
-    def _name(self, film: FilmInfo) -> None:
-        self._place.kept = _second_name(self._keep, self._place.pattern, self._encoding, film)
+    def _name(self, film: VideoInfo) -> None:
+        self._place.kept = _resume_link(self._keep, self._place.pattern, self._encoding, film)
 
 
-class PipeGrowth:
+class PipeOutput:
     """Standard output: nothing to name, nothing to keep."""
 
     kept = 0
@@ -153,17 +153,19 @@ class PipeGrowth:
         self._encoding = encoding
         self._stdout = stdout
 
-    def find(self, film: FilmInfo, limit: int) -> None:  # noqa: ARG002
+    def find(self, film: VideoInfo, limit: int) -> None:  # noqa: ARG002
         return None
 
-    def check(self, film: FilmInfo) -> None:
+    def check(self, film: VideoInfo) -> None:
         self._encoding.check(film, None)
 
-    def prepare(self, film: FilmInfo) -> None:  # noqa: ARG002
+    def prepare(self, film: VideoInfo) -> None:  # noqa: ARG002
         return None
 
-    def start(self, film: FilmInfo, notes: str | None) -> Encoder | Joint:
-        return PipedEncoder(partial(self._encoding.argv, film, "pipe:1"), notes=notes, output=self._stdout)
+    def start(self, film: VideoInfo, notes: str | None) -> FfmpegProcess | ConcatEncoder:
+        return StdoutFfmpegProcess(
+            partial(self._encoding.argv, film, "pipe:1"), notes=notes, output=self._stdout
+        )
 
     def advance(self) -> None:
         return None
@@ -175,11 +177,11 @@ class PipeGrowth:
         return None
 
 
-def _second_name(keep: Path | None, path: Path, encoding: Encoding, film: FilmInfo) -> Kept | None:
+def _resume_link(keep: Path | None, path: Path, encoding: Encoding, film: VideoInfo) -> ResumeLink | None:
     """What finds the output again: a name that a folder's move does not change."""
-    return None if keep is None else Kept(keep, encoding.key(film, os.path.relpath(path, keep)))
+    return None if keep is None else ResumeLink(keep, encoding.key(film, os.path.relpath(path, keep)))
 
 
 def _lock(keep: Path | None, path: Path) -> AbstractContextManager[BinaryIO | None]:
     """What the encoder of a film that can be gone on with holds while it lives."""
-    return nullcontext() if keep is None else hold(path)
+    return nullcontext() if keep is None else lock_file(path)

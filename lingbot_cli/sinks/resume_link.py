@@ -10,11 +10,11 @@ from typing import BinaryIO
 
 from lingbot_cli.errors import OutputError, UsageError, write_errors
 
-_PATIENCE = 10.0  # seconds an encoder that outlived its killed run gets to finish
+LOCK_TIMEOUT_S = 10.0  # seconds an encoder that outlived its killed run gets to finish
 
 
 @dataclass(frozen=True)
-class Kept:
+class ResumeLink:
     """A hard link in `folder`, so it stays what it is whatever becomes of the film's own names.
 
     `key` says which film it is, and how it is encoded. `KEY@N` is a link of which only the first N frames count.
@@ -44,7 +44,7 @@ class Kept:
             found = limited[0], int(limited[0].name.rpartition("@")[2])
         else:
             return None
-        hold(found[0]).close()
+        lock_file(found[0]).close()
         return found
 
     def link(self, file: Path) -> None:
@@ -83,13 +83,13 @@ class Kept:
         return list(self.folder.glob(f"{self.key}@*"))
 
 
-def hold(path: Path) -> BinaryIO:
+def lock_file(path: Path) -> BinaryIO:
     """Lock a file while this handle is open, here or in a child that inherits it.
 
     Errors: UsageError when another holds it.
     """
     file = path.open("rb")
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + LOCK_TIMEOUT_S
     while True:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -4,15 +4,21 @@ from itertools import count
 from pathlib import Path
 
 from lingbot_cli.errors import OutputError, UsageError, write_errors
-from lingbot_cli.sinks.output_paths import NUMBER, check_folder, check_free, folder_beside, numbered
-from lingbot_cli.sinks.resume_link import Kept
+from lingbot_cli.sinks.output_paths import (
+    FRAME_NUMBER,
+    check_folder,
+    check_free,
+    numbered_files,
+    sibling_folder,
+)
+from lingbot_cli.sinks.resume_link import ResumeLink
 
 
-class FolderPlace:
+class ImageSequence:
     """A folder of its own: a/%05d.png → a.partial/. A mark in it has a second name, as a file's film has."""
 
     def __init__(self, pattern: Path, *, overwrite: bool) -> None:
-        if len(NUMBER.findall(pattern.name)) != 1:
+        if len(FRAME_NUMBER.findall(pattern.name)) != 1:
             raise UsageError(
                 f"-o {pattern}: a sequence is named by one number in its file name",
                 hint=f"for example {pattern.parent / ('%05d' + pattern.suffix)}",
@@ -20,9 +26,9 @@ class FolderPlace:
         self.pattern = pattern
         self.folder = pattern.parent
         self.overwrite = overwrite
-        self.partial = folder_beside(self.folder, "partial")
+        self.partial = sibling_folder(self.folder, "partial")
         self.url = f"{str(self.partial.absolute()).replace('%', '%%')}/{pattern.name}"
-        self.kept: Kept | None = None
+        self.kept: ResumeLink | None = None
         self.mark = self.partial / ".film"
 
     def whole(self, limit: int) -> int:
@@ -30,19 +36,19 @@ class FolderPlace:
         found = self.kept.find() if self.kept is not None else None
         if found is None or not (self.mark.exists() and self.mark.samefile(found[0])):
             return 0
-        there = numbered(self.partial, self.pattern.name)
+        there = numbered_files(self.partial, self.pattern.name)
         return min(limit, next(number for number in count() if number not in there))
 
     def check(self) -> None:
         """Raise unless pictures can be made here under names that are free."""
         check_folder(self.folder.absolute().parent)
-        check_free(self.pattern, bool(numbered(self.folder, self.pattern.name)), self.overwrite)
+        check_free(self.pattern, bool(numbered_files(self.folder, self.pattern.name)), self.overwrite)
 
     def prepare(self, first: int) -> None:
         """Make ready for the pictures from number `first` on; later ones that are here go."""
         with write_errors(self.partial):
             self.partial.mkdir(exist_ok=True)
-            for number, old in numbered(self.partial, self.pattern.name).items():
+            for number, old in numbered_files(self.partial, self.pattern.name).items():
                 if number >= first:
                     old.unlink()
             if not first:
@@ -60,9 +66,9 @@ class FolderPlace:
             if not self.folder.exists():
                 self.partial.replace(self.folder)
                 return
-            for old in numbered(self.folder, self.pattern.name).values():
+            for old in numbered_files(self.folder, self.pattern.name).values():
                 old.unlink()
-            for frame in numbered(self.partial, self.pattern.name).values():
+            for frame in numbered_files(self.partial, self.pattern.name).values():
                 frame.replace(self.folder / frame.name)
             self.partial.rmdir()
         except OSError as failure:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lingbot_cli.sinks.base import FilmInfo, Sink
+from lingbot_cli.sinks.base import Sink, VideoInfo
 
 
 class TeeSink:
@@ -14,14 +14,16 @@ class TeeSink:
         self.sinks = tuple(sinks)
         self.name = ", ".join(sink.name for sink in self.sinks if sink.name)
 
-    def keeps(self, film: FilmInfo, limit: int) -> dict[str, int]:
-        return {name: frames for sink in self.sinks for name, frames in sink.keeps(film, limit).items()}
+    def resumable_frames(self, film: VideoInfo, limit: int) -> dict[str, int]:
+        return {
+            name: frames for sink in self.sinks for name, frames in sink.resumable_frames(film, limit).items()
+        }
 
-    def ready(self, film: FilmInfo) -> None:
+    def preflight(self, film: VideoInfo) -> None:
         for sink in self.sinks:
-            sink.ready(film)
+            sink.preflight(film)
 
-    def open(self, film: FilmInfo) -> None:
+    def open(self, film: VideoInfo) -> None:
         opened: list[Sink] = []
         try:
             for sink in self.sinks:
@@ -56,8 +58,8 @@ class TeeSink:
         return ", ".join(kept) or None
 
 
-def names(sink: Sink) -> list[str]:
+def output_names(sink: Sink) -> list[str]:
     """The names of all the outputs behind a sink, one each."""
     if isinstance(sink, TeeSink):
-        return [name for each in sink.sinks for name in names(each)]
+        return [name for each in sink.sinks for name in output_names(each)]
     return [sink.name] if sink.name else []

@@ -7,7 +7,7 @@ from time import monotonic
 
 import numpy as np
 
-from lingbot_cli.sinks.base import FilmInfo
+from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.terminal.graphics import DRAW
 from lingbot_cli.terminal.screen import Screen
 from lingbot_cli.ui.signals import on_forced_exit
@@ -33,13 +33,13 @@ class TerminalPreview:
         self._thread: threading.Thread | None = None
         self.shown = False
 
-    def keeps(self, film: FilmInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
+    def resumable_frames(self, film: VideoInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
         return {}
 
-    def ready(self, film: FilmInfo) -> None:  # noqa: ARG002
+    def preflight(self, film: VideoInfo) -> None:  # noqa: ARG002
         return None
 
-    def open(self, film: FilmInfo) -> None:
+    def open(self, film: VideoInfo) -> None:
         self._frames = collections.deque(maxlen=max(1, round(_SECONDS * film.fps)))
         self._period = 1 / float(film.fps)
         with contextlib.ExitStack() as ends:

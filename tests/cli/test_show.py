@@ -8,7 +8,7 @@ from PIL import Image
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.render.metadata import read_recipe
-from lingbot_cli.sinks.base import Chapter, FilmInfo
+from lingbot_cli.sinks.base import Chapter, VideoInfo
 from lingbot_cli.sinks.ffmpeg_args import metadata_text
 from lingbot_cli.sinks.tags import parse_tags
 from tests.support.command import lingbot
@@ -99,7 +99,7 @@ def test_what_is_no_film(folder):
 
 def test_tags_are_read_as_they_were_written():
     tags = {"a=b": "c;d#e\nf\\g\\", "empty": "", "lingbot": "{}"}
-    film = FilmInfo(16, 16, 16, 9, (Chapter(0, "title=x"),), tags)
+    film = VideoInfo(16, 16, 16, 9, (Chapter(0, "title=x"),), tags)
     assert parse_tags(metadata_text(film)) == tags
     assert parse_tags("") == {}
 

@@ -12,7 +12,7 @@ from lingbot_cli.errors import OutputError
 from lingbot_cli.model.session import Session
 from lingbot_cli.render.chunk_plan import fresh
 from lingbot_cli.render.pipeline import render
-from lingbot_cli.sinks.base import FilmInfo
+from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.null import NullSink
 from tests.support.reference import picture, tiny_world, walk
 
@@ -36,7 +36,7 @@ def begin(cut=None):
 
 def run(controls, sink=None, *, begin=begin, stopped=lambda: False, on_chunk=lambda _: None):
     sink = sink or Kept()
-    sink.open(FilmInfo(HEIGHT, WIDTH, Fraction(16)))
+    sink.open(VideoInfo(HEIGHT, WIDTH, Fraction(16)))
     return render(fresh(controls), begin, sink, stopped=stopped, on_chunk=on_chunk), sink
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lingbot_cli.server.preview import PreviewSink
-from lingbot_cli.sinks.base import FilmInfo
+from lingbot_cli.sinks.base import VideoInfo
 from tests.support.chromium import chromium, needs_chromium
 from tests.support.reference import picture
 
@@ -19,7 +19,7 @@ from tests.support.reference import picture
 def sink():
     said = []
     made = PreviewSink(said.append)
-    made.open(FilmInfo(32, 48, Fraction(16)))
+    made.open(VideoInfo(32, 48, Fraction(16)))
     try:
         made.url = re.fullmatch(r"watch it at (http://127\.0\.0\.1:\d+/\?token=\S+)", said[0])[1]
         yield made

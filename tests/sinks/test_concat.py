@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 
 from lingbot_cli.errors import OutputError
-from lingbot_cli.sinks.base import Chapter, FilmInfo
-from lingbot_cli.sinks.cut import Packet, find_cut, read_packets
+from lingbot_cli.sinks.base import Chapter, VideoInfo
+from lingbot_cli.sinks.cut import Packet, find_cut_point, read_packets
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink
 from tests.support.processes import children, gone, never_there, wait_until
 from tests.support.sink_feeder import CHUNK, frames
 
 TOTAL = 192
-FILM = FilmInfo(96, 160, Fraction(16), TOTAL, (Chapter(30, "half"),), {"comment": "fed"})
+FILM = VideoInfo(96, 160, Fraction(16), TOTAL, (Chapter(30, "half"),), {"comment": "fed"})
 FORMATS = [
     *(("a.mp4", None), ("a.mkv", None), ("a.mkv", "x265"), ("a.mp4", "x265"), ("a.webm", "vp9")),
     *(("a.mp4", "av1"), ("a.mkv", "ffv1"), ("a.mp4", "x264rgb"), ("a.y4m", None), ("a.png", None)),
@@ -34,7 +34,7 @@ def open_sink(folder, name, limit=TOTAL - 1, film=FILM, **options):
     (folder / "keep").mkdir(exist_ok=True)
     target = str(folder / name)
     sink = choose_sink(target, OutputOptions(keep=folder / "keep", **options), os.environ)
-    kept = sink.keeps(film, limit)[target]
+    kept = sink.resumable_frames(film, limit)[target]
     sink.open(replace(film, kept=kept))
     return sink, kept
 
@@ -104,7 +104,7 @@ def test_only_the_same_film_encoded_alike_is_gone_on_with(tmp_path):
 
     def kept(name="a.mkv", film=FILM, limit=TOTAL - 1, **options):
         sink = choose_sink(str(tmp_path / name), OutputOptions(keep=tmp_path / "keep", **options), os.environ)
-        return sink.keeps(film, limit)[str(tmp_path / name)]
+        return sink.resumable_frames(film, limit)[str(tmp_path / name)]
 
     assert kept(crf=30) == kept(codec="x265") == kept("b.mkv") == 0
     assert kept(film=replace(FILM, variant="from frame 12")) == kept(film=replace(FILM, fps=Fraction(8))) == 0
@@ -141,14 +141,14 @@ def test_a_cut_waits_for_no_frame_that_comes_later():
     def packets(*shown):
         return [Packet(Fraction(index - 1, 16), Fraction(at, 16), True) for index, at in enumerate(shown)]
 
-    cut = find_cut(Path("a"), packets(0, 3, 1, 2, 6, 4, 5, 7), Fraction(16), 99)
+    cut = find_cut_point(Path("a"), packets(0, 3, 1, 2, 6, 4, 5, 7), Fraction(16), 99)
     assert (cut.frames, cut.end, cut.delay) == (7, Fraction(6, 16), 1)
-    assert find_cut(Path("a"), packets(0, 3, 1, 2, 6, 4, 5, 7), Fraction(16), 6).frames == 4
-    assert find_cut(Path("a"), packets(0, 3, 1, 2), Fraction(16), 99).frames == 1
-    assert find_cut(Path("a"), packets(0), Fraction(16), 99) is None
-    assert find_cut(Path("a"), [], Fraction(16), 99) is None
+    assert find_cut_point(Path("a"), packets(0, 3, 1, 2, 6, 4, 5, 7), Fraction(16), 6).frames == 4
+    assert find_cut_point(Path("a"), packets(0, 3, 1, 2), Fraction(16), 99).frames == 1
+    assert find_cut_point(Path("a"), packets(0), Fraction(16), 99) is None
+    assert find_cut_point(Path("a"), [], Fraction(16), 99) is None
     torn = [*packets(0, 1, 2)[:2], Packet(Fraction(1, 16), Fraction(2, 16), False)]
-    assert find_cut(Path("a"), torn, Fraction(16), 99).frames == 2
+    assert find_cut_point(Path("a"), torn, Fraction(16), 99).frames == 2
 
 
 def feed(folder, name, moment):

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from lingbot_cli.errors import OutputError, SetupError, UsageError
-from lingbot_cli.sinks.base import Chapter, FilmInfo
+from lingbot_cli.sinks.base import Chapter, VideoInfo
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink, choose_sinks
-from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg, working_codec
-from lingbot_cli.sinks.ffmpeg_process import Encoder
+from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg, resolve_codec
+from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess
 from tests.support.processes import wait_until
 
-FILM = FilmInfo(96, 128, Fraction(16), 40)
+FILM = VideoInfo(96, 128, Fraction(16), 40)
 
 
 def open_sink(target, film=FILM, **options):
@@ -123,7 +123,7 @@ def test_a_megabyte_of_chatter_never_blocks_the_writer():
         "sys.stderr.write('frame=2\\n'); sys.stderr.flush()\n"
         "sys.stdin.buffer.read(); sys.stderr.write('the last word\\n'); sys.exit(3)"
     )
-    encoder = Encoder(lambda _: [sys.executable, "-c", chatty])
+    encoder = FfmpegProcess(lambda _: [sys.executable, "-c", chatty])
     encoder.write(np.zeros((64, 96, 128, 3), np.uint8))
     with pytest.raises(OutputError, match=r"ended with code 3: .*the last word") as failure:
         encoder.finish(timeout=30)
@@ -142,7 +142,7 @@ def test_frames_that_never_were_encoded_are_missed(tmp_path, bars):
 
 def test_chapters_and_metadata_are_in_the_file(tmp_path, bars, probe):
     said = 'many = "marks" ; # and\nlines ' + "x" * 200_000
-    film = FilmInfo(96, 128, Fraction(16), 40, (Chapter(0, "gate"), Chapter(16, "tower")), {"LINGBOT": said})
+    film = VideoInfo(96, 128, Fraction(16), 40, (Chapter(0, "gate"), Chapter(16, "tower")), {"LINGBOT": said})
     for name in ("a.mp4", "a.mkv", "a.webm"):
         sink = open_sink(tmp_path / name, film)
         sink.write(bars(40))
@@ -182,12 +182,12 @@ def test_an_ffmpeg_that_is_no_ffmpeg(tmp_path):
 
 def test_hardware_is_used_only_where_a_second_of_it_encodes(ffmpeg, monkeypatch):
     monkeypatch.setitem(
-        sys.modules["lingbot_cli.sinks.ffmpeg_binary"].FAMILIES, "h264", ("nonsense", "x265", "x264")
+        sys.modules["lingbot_cli.sinks.ffmpeg_binary"].CODEC_FAMILIES, "h264", ("nonsense", "x265", "x264")
     )
     monkeypatch.setitem(
         sys.modules["lingbot_cli.sinks.ffmpeg_binary"].CODECS,
         "nonsense",
         sys.modules["lingbot_cli.sinks.ffmpeg_binary"].CODECS["x264"].__class__("h264_none", "yuv420p"),
     )
-    assert working_codec(ffmpeg, "h264") == "x265"
-    assert working_codec(ffmpeg, "vp9") == "vp9"
+    assert resolve_codec(ffmpeg, "h264") == "x265"
+    assert resolve_codec(ffmpeg, "vp9") == "vp9"

@@ -4,12 +4,12 @@ from fractions import Fraction
 
 import pytest
 
-from lingbot_cli.sinks.base import Chapter, FilmInfo
-from lingbot_cli.sinks.codecs import CODECS, FAMILIES
-from lingbot_cli.sinks.ffmpeg_args import encode_argv, metadata_text
+from lingbot_cli.sinks.base import Chapter, VideoInfo
+from lingbot_cli.sinks.codecs import CODEC_FAMILIES, CODECS
+from lingbot_cli.sinks.ffmpeg_args import encode_args, metadata_text
 from lingbot_cli.sinks.formats import FORMATS
 
-FILM = FilmInfo(480, 832, Fraction(16), 100)
+FILM = VideoInfo(480, 832, Fraction(16), 100)
 
 READ = (
     "ffmpeg -hide_banner -nostats -loglevel warning -y -progress pipe:2 -stats_period 0.05"
@@ -22,7 +22,7 @@ SCALE_709 = (
 
 
 def argv(film, container, codec, **options):
-    return " ".join(encode_argv("ffmpeg", film, FORMATS[container], CODECS[codec], **options))
+    return " ".join(encode_args("ffmpeg", film, FORMATS[container], CODECS[codec], **options))
 
 
 def test_a_film_for_the_web():
@@ -37,7 +37,7 @@ def test_a_film_for_the_web():
 
 
 def test_a_draft_of_odd_size_into_a_pipe():
-    film = FilmInfo(481, 831, Fraction(16))
+    film = VideoInfo(481, 831, Fraction(16))
     assert argv(film, "y4m", "yuv", url="pipe:1", quality="draft") == (
         READ.format(notes="", size="831x481")
         + "-map 0:v -map_metadata -1 "
@@ -58,18 +58,18 @@ def test_a_pipe_cannot_seek_so_an_mp4_stays_fragmented():
 @pytest.mark.parametrize("container", FORMATS)
 def test_every_codec_a_format_names_exists(container):
     for name in (*FORMATS[container].codecs, FORMATS[container].master):
-        assert name is None or all(each in CODECS for each in FAMILIES.get(name, (name,)))
+        assert name is None or all(each in CODECS for each in CODEC_FAMILIES.get(name, (name,)))
     master = FORMATS[container].master
     assert master is None or CODECS[master].lossless
 
 
 def test_metadata_without_chapters():
-    film = FilmInfo(480, 832, Fraction(16), 100, metadata={"title": "walk"})
+    film = VideoInfo(480, 832, Fraction(16), 100, metadata={"title": "walk"})
     assert metadata_text(film) == ";FFMETADATA1\ntitle=walk\n"
 
 
 def test_metadata_is_escaped_and_chapters_end_where_the_next_begins():
-    film = FilmInfo(
+    film = VideoInfo(
         *(480, 832, Fraction(16), 100),
         chapters=(Chapter(0, "the gate"), Chapter(33, "a=b;c#d")),
         metadata={"comment": "two\nlines\\"},
@@ -82,7 +82,7 @@ def test_metadata_is_escaped_and_chapters_end_where_the_next_begins():
 
 
 def test_what_comes_before_the_first_marker_is_a_chapter():
-    film = FilmInfo(16, 16, Fraction(16), 48, (Chapter(16, "gate"),))
+    film = VideoInfo(16, 16, Fraction(16), 48, (Chapter(16, "gate"),))
     text = metadata_text(film)
     assert [line for line in text.splitlines() if line.startswith(("START", "END", "title"))] == [
         *("START=0", "END=16", "title=start"),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.sinks.base import FilmInfo
+from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink, choose_sinks
 
 FRAMES = 21
@@ -15,7 +15,7 @@ FRAMES = 21
 
 def write(folder, name, film, **options):
     sink = choose_sink(str(folder / name), OutputOptions(**options), os.environ)
-    sink.open(FilmInfo(film.shape[1], film.shape[2], Fraction(16), len(film)))
+    sink.open(VideoInfo(film.shape[1], film.shape[2], Fraction(16), len(film)))
     for first in range(0, len(film), 13):
         sink.write(film[first : first + 13])
     sink.close()
@@ -131,7 +131,7 @@ def test_a_format_is_for_the_names_that_say_none(tmp_path, bars, decode):
     both = choose_sinks(
         [str(tmp_path / "clip"), str(tmp_path / "b.webm")], OutputOptions(format="mkv"), os.environ
     )
-    both.open(FilmInfo(96, 128, Fraction(16), 3))
+    both.open(VideoInfo(96, 128, Fraction(16), 3))
     both.write(bars(3))
     both.close()
     assert (tmp_path / "clip").read_bytes()[:4] == (tmp_path / "b.webm").read_bytes()[:4]  # both Matroska

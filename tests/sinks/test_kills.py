@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from lingbot_cli.sinks.base import FilmInfo
+from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink
-from lingbot_cli.sinks.ffmpeg_sink import _HELD
+from lingbot_cli.sinks.ffmpeg_sink import ENCODER_DELAY_FRAMES
 from tests.support.processes import gone, never_there, wait_until
 from tests.support.sink_feeder import CHUNK, frames
 
@@ -73,7 +73,7 @@ def test_a_kill_costs_less_than_a_second_and_never_the_name(tmp_path, decode, na
 @pytest.mark.parametrize("name", ["film.mp4", "film.mkv"])
 def test_a_starved_encoder_is_waited_for(tmp_path, decode, name):
     sink = choose_sink(str(tmp_path / name), OutputOptions(), os.environ)
-    sink.open(FilmInfo(16, 32, Fraction(FPS)))
+    sink.open(VideoInfo(16, 32, Fraction(FPS)))
     sink.write(frames(0, 36, 16, 32))  # small ones, which the pipe takes whether they are read or not
     child = sink.encoder._child
     os.kill(child.pid, signal.SIGSTOP)
@@ -88,15 +88,15 @@ def test_a_starved_encoder_is_waited_for(tmp_path, decode, name):
 @pytest.mark.parametrize("codec", ["x264", "x264rgb", "x265", "av1", "ffv1"])
 def test_no_encoder_holds_back_what_would_be_waited_for_in_vain(tmp_path, codec):
     sink = choose_sink(str(tmp_path / "film.mkv"), OutputOptions(codec=codec), os.environ)
-    sink.open(FilmInfo(96, 160, Fraction(FPS)))
+    sink.open(VideoInfo(96, 160, Fraction(FPS)))
     sink.write(frames(0, 48, 96, 160))
-    wait_until(lambda: sink.encoder.encoded >= 48 - _HELD)
+    wait_until(lambda: sink.encoder.encoded >= 48 - ENCODER_DELAY_FRAMES)
     sink.close()
 
 
 def test_an_encoder_that_is_gone_is_not_waited_for(tmp_path):
     sink = choose_sink(str(tmp_path / "film.mkv"), OutputOptions(), os.environ)
-    sink.open(FilmInfo(96, 160, Fraction(FPS)))
+    sink.open(VideoInfo(96, 160, Fraction(FPS)))
     waiting = threading.Thread(target=sink.encoder.settle, args=(1, 60), daemon=True)
     waiting.start()
     os.kill(sink.encoder._child.pid, signal.SIGKILL)

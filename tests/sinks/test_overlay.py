@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from lingbot_cli.fonts import lettering
-from lingbot_cli.sinks.base import FilmInfo
+from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.null import NullSink
 from lingbot_cli.sinks.output_paths import copy_name
-from lingbot_cli.sinks.overlay import Caption, OverlaySink, layer
+from lingbot_cli.sinks.overlay import Caption, OverlaySink, caption_layer
 
 
 class Kept(NullSink):
@@ -26,7 +26,7 @@ class Kept(NullSink):
 def drawn(captions, frames, height, width, **options):
     kept = Kept()
     sink = OverlaySink(kept, captions, **options)
-    sink.open(FilmInfo(height, width, Fraction(16)))
+    sink.open(VideoInfo(height, width, Fraction(16)))
     grey = np.full((frames, height, width, 3), 90, np.uint8)
     sink.write(grey[:2])
     sink.write(grey[2:])
@@ -49,11 +49,11 @@ def test_each_frame_shows_its_own_keys():
 
 
 def test_a_prompt_is_drawn_on_top_and_a_long_one_is_shortened():
-    colour, cover = layer(Caption("", "a courtyard " * 60), 480, 832)
+    colour, cover = caption_layer(Caption("", "a courtyard " * 60), 480, 832)
     assert colour.shape == (480, 832, 3)
     assert cover[:20].min() > 0
     assert cover[120:300].max() == 0
-    assert (cover != layer(Caption("", ""), 480, 832)[1]).any()
+    assert (cover != caption_layer(Caption("", ""), 480, 832)[1]).any()
 
 
 @pytest.mark.parametrize("prompt", ["une cour à l'été", "ein Hof – früh", "двор зимой"])

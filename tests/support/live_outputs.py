@@ -9,10 +9,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from lingbot_cli.sinks.base import FilmInfo
+from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.live.targets import StreamOptions, choose_target, start_all
 
-FILM = FilmInfo(64, 96, Fraction(16))
+FILM = VideoInfo(64, 96, Fraction(16))
 STILL = np.zeros((64, 96, 3), np.uint8)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lingbot_cli.sinks.base import Chapter, FilmInfo
+from lingbot_cli.sinks.base import Chapter, VideoInfo
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink
 
 CHUNK = 12
@@ -32,9 +32,9 @@ def main() -> None:
     target, width, height, chunks = sys.argv[1], *map(int, sys.argv[2:5])
     keep = Path(sys.argv[5]) if len(sys.argv) > 5 else None
     total = CHUNK * chunks
-    film = FilmInfo(height, width, Fraction(16), total, (Chapter(30, "half"),), {"comment": "fed"})
+    film = VideoInfo(height, width, Fraction(16), total, (Chapter(30, "half"),), {"comment": "fed"})
     sink = choose_sink(target, OutputOptions(keep=keep), os.environ)
-    kept = 0 if keep is None else sink.keeps(film, total - 1)[target]
+    kept = 0 if keep is None else sink.resumable_frames(film, total - 1)[target]
     sink.open(replace(film, kept=kept))
     encoder = sink.encoder
     print(getattr(encoder, "_join", encoder)._child.pid, flush=True)

@@ -11,19 +11,19 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from lingbot_cli.errors import OutputError, StreamLostError
-from lingbot_cli.sinks.base import FilmInfo, Sink
-from lingbot_cli.sinks.ffmpeg_process import Encoder
-from lingbot_cli.sinks.live.flv import Tag, tags
-from lingbot_cli.sinks.live.rtmp import CONNECTING, Publisher, RtmpAddress
+from lingbot_cli.sinks.base import Sink, VideoInfo
+from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess
+from lingbot_cli.sinks.live.flv import FlvTag, read_flv_tags
+from lingbot_cli.sinks.live.rtmp import CONNECT_TIMEOUT_S, RtmpAddress, RtmpPublisher
 
 T = TypeVar("T", contravariant=True)
-_LAST = 2.0  # seconds for what is still on its way when the stream ends
+_CLOSE_TIMEOUT_S = 2.0  # seconds for what is still on its way when the stream ends
 # Seconds without a sign of life after which an encoder counts as hung. One that is merely slow takes a frame or
 # encodes one many times in these; services that hear nothing for much longer hang up.
-_HUNG = 8.0
+_STALL_TIMEOUT_S = 8.0
 
 
-class Link(Protocol[T]):
+class OutputConnection(Protocol[T]):
     """Takes frames, or tags; StreamLostError when the other side is gone. `sent` frames have left us."""
 
     @property
@@ -40,16 +40,16 @@ class Link(Protocol[T]):
         """End at once and never raise; what is kept of it, None when nothing is."""
 
 
-class RtmpLink:
+class RtmpConnection:
     """Tags → an RTMP connection, its times counted from the first; what `settings` are then goes before it."""
 
-    def __init__(self, address: RtmpAddress, settings: Callable[[], Sequence[Tag]]) -> None:
+    def __init__(self, address: RtmpAddress, settings: Callable[[], Sequence[FlvTag]]) -> None:
         self.sent = 0
         self._begin: int | None = None
         self._settings = settings
-        self._publisher = Publisher(address)
+        self._publisher = RtmpPublisher(address)
 
-    def send(self, item: Tag) -> None:
+    def send(self, item: FlvTag) -> None:
         if self._begin is None:
             self._begin = item.time
             for tag in self._settings():
@@ -64,14 +64,14 @@ class RtmpLink:
         self._publisher.close()
 
 
-class EncoderLink:
+class FlvEncoder:
     """Frames → ffmpeg → tags, each handed to `take` as soon as it is there, its time counted from `begin` ms.
 
     An encoder that has worked may be started again, so that it ends or hangs is a StreamLostError, as it is of
     any that `mends` the end of another; one that never worked raises OutputError.
     """
 
-    def __init__(self, argv: list[str], take: Callable[[Tag], None], *, begin: int, mends: bool) -> None:
+    def __init__(self, argv: list[str], take: Callable[[FlvTag], None], *, begin: int, mends: bool) -> None:
         self.sent = 0
         self._take = take
         self._begin = begin
@@ -80,14 +80,14 @@ class EncoderLink:
         with contextlib.ExitStack() as unread, self._telling():
             unread.callback(os.close, read)
             with open(write, "wb") as output:
-                self._encoder = Encoder(lambda _: argv, output=output, hung=_HUNG)
+                self._encoder = FfmpegProcess(lambda _: argv, output=output, hung=_STALL_TIMEOUT_S)
             unread.pop_all()
         self._thread = threading.Thread(target=self._read, args=(read,), name="flv", daemon=True)
         self._thread.start()
 
     def _read(self, pipe: int) -> None:
         with open(pipe, "rb") as stream:
-            for tag in tags(stream):
+            for tag in read_flv_tags(stream):
                 self._take(replace(tag, time=tag.time + self._begin))
                 self.sent += tag.is_picture
 
@@ -97,8 +97,8 @@ class EncoderLink:
 
     def close(self) -> None:
         with self._telling():
-            self._encoder.finish(_LAST)
-        self._thread.join(_LAST)
+            self._encoder.finish(_CLOSE_TIMEOUT_S)
+        self._thread.join(_CLOSE_TIMEOUT_S)
 
     def abandon(self) -> None:
         self._encoder.stop()
@@ -113,16 +113,16 @@ class EncoderLink:
             raise
 
 
-class FfmpegLink:
+class SrtConnection:
     """Frames → ffmpeg, which holds the connection itself (SRT); connected once it has sent `first`."""
 
     def __init__(
         self, name: str, argv: list[str], first: np.ndarray, fps: float, secrets: Sequence[str]
     ) -> None:
         self.name = name
-        deadline = time.monotonic() + CONNECTING
+        deadline = time.monotonic() + CONNECT_TIMEOUT_S
         try:
-            self._encoder = Encoder(lambda _: argv, hung=_HUNG, secrets=secrets)
+            self._encoder = FfmpegProcess(lambda _: argv, hung=_STALL_TIMEOUT_S, secrets=secrets)
             while not self._encoder.encoded:
                 if time.monotonic() > deadline:
                     self._encoder.stop()
@@ -144,7 +144,7 @@ class FfmpegLink:
 
     def close(self) -> None:
         try:
-            self._encoder.finish(_LAST)
+            self._encoder.finish(_CLOSE_TIMEOUT_S)
         except OutputError as failure:
             raise self._lost(failure) from failure
 
@@ -157,10 +157,10 @@ class FfmpegLink:
         )
 
 
-class SinkLink:
+class SinkConnection:
     """Frames into a file or nowhere."""
 
-    def __init__(self, sink: Sink, film: FilmInfo) -> None:
+    def __init__(self, sink: Sink, film: VideoInfo) -> None:
         self.sent = 0
         self._sink = sink
         sink.open(film)

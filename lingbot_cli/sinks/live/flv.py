@@ -10,7 +10,7 @@ _AAC, _KEYFRAME = 10, 1
 
 
 @dataclass(frozen=True)
-class Tag:
+class FlvTag:
     """One tag: `kind` 8 audio, 9 video, 18 data; `time` in milliseconds."""
 
     kind: int
@@ -36,7 +36,7 @@ class Tag:
         return self.is_picture and self.body[0] >> 4 == _KEYFRAME
 
 
-def tags(stream: BinaryIO) -> Iterator[Tag]:
+def read_flv_tags(stream: BinaryIO) -> Iterator[FlvTag]:
     """The tags of a stream until it ends; a last one that is not whole is left out."""
     stream.read(_HEADER)
     while len(head := stream.read(11)) == 11:
@@ -45,4 +45,4 @@ def tags(stream: BinaryIO) -> Iterator[Tag]:
         if len(stream.read(4)) < 4:
             return
         if len(body) > 1:
-            yield Tag(head[0] & 31, int.from_bytes(head[7:8] + head[4:7], "big"), body)
+            yield FlvTag(head[0] & 31, int.from_bytes(head[7:8] + head[4:7], "big"), body)

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from lingbot_cli.errors import StreamLostError
-from lingbot_cli.sinks.live.connections import Link
-from lingbot_cli.sinks.live.send_queue import Backlog
+from lingbot_cli.sinks.live.connections import OutputConnection
+from lingbot_cli.sinks.live.send_queue import SendQueue
 
 T = TypeVar("T")
-_SOONEST, _LATEST = 0.25, 10.0  # seconds between two tries
-_STEADY = 10.0  # seconds a connection stands to be one that holds
-_FLAPS = 6  # connections that did not: by then a try is as late as it gets
-_CLOSING = 4.0  # seconds another side gets to take the rest at the end
-_NOTICING = 1.0  # seconds the thread gets to see that all is given up
+_MIN_RETRY_DELAY_S, _MAX_RETRY_DELAY_S = 0.25, 10.0  # seconds between two tries
+_STABLE_CONNECTION_S = 10.0  # seconds a connection stands to be one that holds
+_MAX_BACKOFF_STEPS = 6  # connections that did not: by then a try is as late as it gets
+_CLOSE_TIMEOUT_S = 4.0  # seconds another side gets to take the rest at the end
+_THREAD_EXIT_TIMEOUT_S = 1.0  # seconds the thread gets to see that all is given up
 
 
 @dataclass(frozen=True)
-class Gap:
+class Outage:
     """A time without a connection: why, how many seconds (None while it lasts) and frames."""
 
     name: str
@@ -29,7 +29,7 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Delivery:
+class OutputStats:
     """The figures of one output: frames sent and lost, connections made again, and whether one stands."""
 
     name: str
@@ -39,12 +39,12 @@ class Delivery:
     connected: bool
 
 
-def patience(away: float, flaps: int = 0) -> float:
+def retry_delay(away: float, flaps: int = 0) -> float:
     """How long to wait before the next try after so many seconds, and connections that broke soon."""
-    return min(max(_SOONEST * 2 ** min(flaps, _FLAPS), away / 10), _LATEST)
+    return min(max(_MIN_RETRY_DELAY_S * 2 ** min(flaps, _MAX_BACKOFF_STEPS), away / 10), _MAX_RETRY_DELAY_S)
 
 
-class Broadcast(Generic[T]):
+class ReconnectingOutput(Generic[T]):
     """Sends what is put into `backlog` to wherever `connect` leads, and connects again when that is lost.
 
     It begins to connect at once. `tell` hears, in this output's thread, of every gap's beginning and end.
@@ -54,11 +54,11 @@ class Broadcast(Generic[T]):
     def __init__(
         self,
         name: str,
-        connect: Callable[[], Link[T]],
-        backlog: Backlog[T],
-        tell: Callable[[Gap], None],
+        connect: Callable[[], OutputConnection[T]],
+        backlog: SendQueue[T],
+        tell: Callable[[Outage], None],
         *,
-        closing: float | None = _CLOSING,
+        closing: float | None = _CLOSE_TIMEOUT_S,
     ) -> None:
         self.name = name
         self._connect = connect
@@ -72,7 +72,7 @@ class Broadcast(Generic[T]):
         self._abandoned = False
         self._parting = threading.Lock()
         self._kept: str | None = None
-        self._link: Link[T] | None = None
+        self._link: OutputConnection[T] | None = None
         self._sent = 0  # by connections that are over
         self._reconnects = 0
         self._since = time.monotonic()  # of the connection that stands, or stood last
@@ -98,10 +98,10 @@ class Broadcast(Generic[T]):
             raise self._failure
 
     @property
-    def delivery(self) -> Delivery:
+    def stats(self) -> OutputStats:
         link = self._link
         sent = self._sent + (link.sent if link is not None else 0)
-        return Delivery(self.name, sent, self._backlog.lost, self._reconnects, link is not None)
+        return OutputStats(self.name, sent, self._backlog.lost, self._reconnects, link is not None)
 
     def close(self) -> None:
         """Send what waits and end; StreamLostError when there is no connection that could end well."""
@@ -119,14 +119,14 @@ class Broadcast(Generic[T]):
         self._abandoned = True
         self._ending.set()
         self._backlog.end()
-        self._thread.join(_NOTICING)
+        self._thread.join(_THREAD_EXIT_TIMEOUT_S)
         self._part()  # from here, when the thread hangs in the connection
         return self._kept
 
     def _run(self) -> None:
         """Send, and connect again; whatever ends that, `check` raises it where somebody hears."""
         try:
-            link: Link[T] | None = self._connect()
+            link: OutputConnection[T] | None = self._connect()
             while link is not None:
                 broken = self._pump(link)
                 link = self._again(broken) if broken is not None else None
@@ -135,7 +135,7 @@ class Broadcast(Generic[T]):
         finally:
             self._started.set()
 
-    def _pump(self, link: Link[T]) -> StreamLostError | None:
+    def _pump(self, link: OutputConnection[T]) -> StreamLostError | None:
         """Send until the stream ends, None, or the connection does, why."""
         self._link = link
         self._started.set()
@@ -163,19 +163,19 @@ class Broadcast(Generic[T]):
             if link is not None:
                 self._kept = link.abandon()
 
-    def _again(self, broken: StreamLostError) -> Link[T] | None:
+    def _again(self, broken: StreamLostError) -> OutputConnection[T] | None:
         """Connect again, however long it takes; None when the stream ends meanwhile."""
         since, before = self._worked  # what hangs is noticed long after it broke
-        self._flaps = self._flaps + 1 if since - self._since < _STEADY else 0
+        self._flaps = self._flaps + 1 if since - self._since < _STABLE_CONNECTION_S else 0
         self._backlog.rewind()
         if not self._ending.is_set():
-            self._tell(Gap(self.name, str(broken)))
-        while not self._ending.wait(patience(time.monotonic() - since, self._flaps)):
+            self._tell(Outage(self.name, str(broken)))
+        while not self._ending.wait(retry_delay(time.monotonic() - since, self._flaps)):
             try:
                 link = self._connect()
             except StreamLostError:
                 continue
             self._reconnects += 1
-            self._tell(Gap(self.name, str(broken), time.monotonic() - since, self._backlog.lost - before))
+            self._tell(Outage(self.name, str(broken), time.monotonic() - since, self._backlog.lost - before))
             return link
         return None

@@ -12,14 +12,20 @@ from dataclasses import dataclass, field
 from lingbot_cli.errors import StreamLostError, UsageError
 from lingbot_cli.redact import redact
 from lingbot_cli.sinks.live import rtmp_protocol as said
-from lingbot_cli.sinks.live.flv import Tag
-from lingbot_cli.sinks.live.rtmp_protocol import Inbox, Value, amf, message, read_amf
+from lingbot_cli.sinks.live.flv import FlvTag
+from lingbot_cli.sinks.live.rtmp_protocol import (
+    AmfValue,
+    MessageReader,
+    decode_amf,
+    encode_amf,
+    encode_message,
+)
 
-CONNECTING = 3.5  # seconds until a server that says nothing counts as gone
-STALLED = 8.0  # seconds until one that takes nothing does
-_PORTS = {"rtmp": 1935, "rtmps": 443}
+CONNECT_TIMEOUT_S = 3.5  # seconds until a server that says nothing counts as gone
+SEND_TIMEOUT_S = 8.0  # seconds until one that takes nothing does
+_DEFAULT_PORTS = {"rtmp": 1935, "rtmps": 443}
 _URL = re.compile(r"(rtmps?)://([^/@\s]+|\[[^\]@\s]+\](?::\d+)?)/([^\s?]+)/([^\s/]+(?:\?\S*)?)", re.I)
-_HINT = "write rtmp://HOST/APP/KEY, with the server and the key that your service shows you"
+_URL_HINT = "write rtmp://HOST/APP/KEY, with the server and the key that your service shows you"
 
 
 @dataclass(frozen=True)
@@ -37,50 +43,50 @@ class RtmpAddress:
         """The address in an rtmp:// or rtmps:// URL; UsageError, without the key, when it is none."""
         match = _URL.fullmatch(url)
         if match is None:
-            raise UsageError("--to: the RTMP address is not complete", hint=_HINT)
+            raise UsageError("--to: the RTMP address is not complete", hint=_URL_HINT)
         scheme = match[1].lower()
         host, colon, port = match[2].rpartition(":") if re.search(r":\d+$", match[2]) else (match[2], "", "")
-        number = int(port) if colon else _PORTS[scheme]
+        number = int(port) if colon else _DEFAULT_PORTS[scheme]
         if not 0 < number < 65536:
-            raise UsageError(f"--to: {number} is no port", hint=_HINT)
+            raise UsageError(f"--to: {number} is no port", hint=_URL_HINT)
         return cls(scheme, host.strip("[]"), number, match[3], match[4])
 
     @property
     def name(self) -> str:
         """The address without the key."""
-        port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
+        port = "" if self.port == _DEFAULT_PORTS[self.scheme] else f":{self.port}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}{port}/{self.app}"
 
 
-class Publisher:
+class RtmpPublisher:
     """A connection that a server has agreed to take a stream on. Errors: StreamLostError, without the key."""
 
     def __init__(self, address: RtmpAddress) -> None:
         self.address = address
-        self._inbox = Inbox()
+        self._inbox = MessageReader()
         self._mail: list[tuple[int, bytes]] = []
         self._stream = 0
-        self._deadline = time.monotonic() + CONNECTING
+        self._deadline = time.monotonic() + CONNECT_TIMEOUT_S
         self._socket: socket.socket = socket.socket()
         self._step = "could not be reached"
         try:
             self._open()
             self._handshake()
             self._agree()
-            self._socket.settimeout(STALLED)
+            self._socket.settimeout(SEND_TIMEOUT_S)
         except (OSError, ValueError, StreamLostError) as failure:
             self._socket.close()
             raise self._lost(failure) from failure
 
-    def send(self, tag: Tag) -> None:
+    def send(self, tag: FlvTag) -> None:
         """Send one FLV tag; at most STALLED seconds while the server takes nothing."""
-        body = amf("@setDataFrame") + tag.body if tag.kind == said.DATA else tag.body
+        body = encode_amf("@setDataFrame") + tag.body if tag.kind == said.DATA else tag.body
         self._step = "was lost"
         try:
             self._listen()
-            self._socket.settimeout(STALLED)
-            self._socket.sendall(message(tag.kind, body, stream=self._stream, time=tag.time))
+            self._socket.settimeout(SEND_TIMEOUT_S)
+            self._socket.sendall(encode_message(tag.kind, body, stream=self._stream, time=tag.time))
         except (OSError, ValueError, StreamLostError) as failure:
             raise self._lost(failure) from failure
 
@@ -88,14 +94,14 @@ class Publisher:
         """Say goodbye, if the server still listens."""
         with contextlib.suppress(OSError):
             self._socket.settimeout(0.5)
-            bye = message(said.COMMAND, amf("FCUnpublish", 6, None, self.address.key))
-            bye += message(said.COMMAND, amf("deleteStream", 7, None, self._stream))
+            bye = encode_message(said.COMMAND, encode_amf("FCUnpublish", 6, None, self.address.key))
+            bye += encode_message(said.COMMAND, encode_amf("deleteStream", 7, None, self._stream))
             self._socket.sendall(bye)
             self._socket.shutdown(socket.SHUT_WR)
         self._socket.close()
 
     def _open(self) -> None:
-        plain = socket.create_connection((self.address.host, self.address.port), CONNECTING)
+        plain = socket.create_connection((self.address.host, self.address.port), CONNECT_TIMEOUT_S)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # Little waits in the kernel, so a server that takes nothing is noticed.
         plain.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 256 * 1024)
@@ -118,8 +124,8 @@ class Publisher:
         """Connect to the app and publish under the key."""
         app, key = self.address.app, self.address.key
         self._step = "refuses the app"
-        self._say(said.SET_CHUNK_SIZE, struct.pack(">I", said.OUR_CHUNK))
-        about: dict[str, Value] = {"app": app, "type": "nonprivate", "tcUrl": self.address.name}
+        self._say(said.SET_CHUNK_SIZE, struct.pack(">I", said.CHUNK_BYTES))
+        about: dict[str, AmfValue] = {"app": app, "type": "nonprivate", "tcUrl": self.address.name}
         self._command("connect", 1, {**about, "flashVer": "FMLE/3.0 (compatible; lingbot)"})
         self._answer(1)
         self._step = "refuses the stream key"
@@ -133,13 +139,13 @@ class Publisher:
         self._command("publish", 5, None, key, "live", stream=self._stream)
         self._answer(5)
 
-    def _command(self, name: str, number: int, *values: Value, stream: int = 0) -> None:
-        self._say(said.COMMAND, amf(name, number, *values), stream)
+    def _command(self, name: str, number: int, *values: AmfValue, stream: int = 0) -> None:
+        self._say(said.COMMAND, encode_amf(name, number, *values), stream)
 
     def _say(self, kind: int, body: bytes, stream: int = 0) -> None:
-        self._socket.sendall(message(kind, body, stream=stream))
+        self._socket.sendall(encode_message(kind, body, stream=stream))
 
-    def _answer(self, number: int) -> Value:
+    def _answer(self, number: int) -> AmfValue:
         """Wait for the answer to a command: its last value, or for a publication the server's word."""
         while True:
             while self._mail:
@@ -163,16 +169,16 @@ class Publisher:
             for kind, body in self._inbox.feed(data):
                 self._hear(kind, body)
 
-    def _hear(self, kind: int, body: bytes) -> list[Value]:
+    def _hear(self, kind: int, body: bytes) -> list[AmfValue]:
         """Answer what wants an answer; the values of a command."""
-        self._socket.settimeout(STALLED)
+        self._socket.settimeout(SEND_TIMEOUT_S)
         if kind == said.USER_CONTROL and body[:2] == b"\0\6":
             self._say(said.USER_CONTROL, b"\0\7" + body[2:6])
         elif kind == said.PEER_BANDWIDTH:
             self._say(said.WINDOW_SIZE, body[:4])
         if kind != said.COMMAND:
             return []
-        values = read_amf(body)
+        values = decode_amf(body)
         told = values[-1] if values and isinstance(values[-1], dict) else {}
         if values[:1] == ["_error"] or (values[:1] == ["onStatus"] and told.get("level") == "error"):
             raise StreamLostError(str(told.get("description") or told.get("code") or "no reason given"))

@@ -4,21 +4,21 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-OUR_CHUNK = 60_000
+CHUNK_BYTES = 60_000
 SET_CHUNK_SIZE, ACKNOWLEDGEMENT, USER_CONTROL, WINDOW_SIZE, PEER_BANDWIDTH = 1, 3, 4, 5, 6
 AUDIO, VIDEO, DATA, COMMAND = 8, 9, 18, 20
-_LARGEST = 1 << 20  # bytes of a message from a server; all it has to say is short
-_DEEPEST = 16  # objects in objects
+_MAX_MESSAGE_BYTES = 1 << 20  # bytes of a message from a server; all it has to say is short
+_MAX_OBJECT_DEPTH = 16  # objects in objects
 
-Value = float | bool | str | None | Mapping[str, "Value"]
+AmfValue = float | bool | str | None | Mapping[str, "AmfValue"]
 
 
-def amf(*values: Value) -> bytes:
+def encode_amf(*values: AmfValue) -> bytes:
     """Values in AMF0, one after the other."""
     return b"".join(map(_encode, values))
 
 
-def _encode(value: Value) -> bytes:
+def _encode(value: AmfValue) -> bytes:
     if value is None:
         return b"\5"
     if isinstance(value, bool):
@@ -35,9 +35,9 @@ def _text(text: str) -> bytes:
     return struct.pack(">H", len(data)) + data
 
 
-def read_amf(data: bytes) -> list[Value]:
+def decode_amf(data: bytes) -> list[AmfValue]:
     """The AMF0 values in `data`; what comes after one of a kind that servers do not send is left out."""
-    values: list[Value] = []
+    values: list[AmfValue] = []
     at = 0
     try:
         while at < len(data):
@@ -48,7 +48,7 @@ def read_amf(data: bytes) -> list[Value]:
     return values
 
 
-def _decode(data: bytes, at: int, depth: int = 0) -> tuple[Value, int]:
+def _decode(data: bytes, at: int, depth: int = 0) -> tuple[AmfValue, int]:
     kind, at = data[at], at + 1
     if kind == 0:
         return struct.unpack_from(">d", data, at)[0], at + 8
@@ -58,9 +58,9 @@ def _decode(data: bytes, at: int, depth: int = 0) -> tuple[Value, int]:
         return _read_text(data, at)
     if kind in (5, 6):
         return None, at
-    if kind in (3, 8) and depth < _DEEPEST:
+    if kind in (3, 8) and depth < _MAX_OBJECT_DEPTH:
         at += 4 if kind == 8 else 0
-        members: dict[str, Value] = {}
+        members: dict[str, AmfValue] = {}
         while data[at : at + 3] != b"\0\0\x09":
             name, at = _read_text(data, at)
             members[name], at = _decode(data, at, depth + 1)
@@ -74,7 +74,9 @@ def _read_text(data: bytes, at: int) -> tuple[str, int]:
     return data[at + 2 : end].decode(errors="replace"), end
 
 
-def message(kind: int, body: bytes, *, stream: int = 0, time: int = 0, chunk: int = OUR_CHUNK) -> bytes:
+def encode_message(
+    kind: int, body: bytes, *, stream: int = 0, time: int = 0, chunk: int = CHUNK_BYTES
+) -> bytes:
     """One message as chunks; `time` in milliseconds, `chunk` the size we said ours have."""
     channel = {AUDIO: 4, VIDEO: 6, DATA: 4, COMMAND: 3}.get(kind, 2)
     time %= 1 << 32
@@ -87,7 +89,7 @@ def message(kind: int, body: bytes, *, stream: int = 0, time: int = 0, chunk: in
 
 
 @dataclass
-class _Channel:
+class _ChunkStream:
     """What a chunk without a full header takes over from the one before it."""
 
     time: int = 0
@@ -96,13 +98,13 @@ class _Channel:
     body: bytearray = field(default_factory=bytearray)
 
 
-class Inbox:
+class MessageReader:
     """Chunks from a server put together; fed with whatever has arrived."""
 
     def __init__(self) -> None:
         self._waiting = bytearray()
         self._chunk = 128
-        self._channels: dict[int, _Channel] = {}
+        self._channels: dict[int, _ChunkStream] = {}
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """The messages that are whole now: kind and body. ValueError when it is not RTMP."""
@@ -124,7 +126,7 @@ class Inbox:
                 return 0
             number = 64 + data[1] + (data[2] << 8 if number else 0)
         size = (11, 7, 3, 0)[form]
-        channel = self._channels.setdefault(number, _Channel())
+        channel = self._channels.setdefault(number, _ChunkStream())
         if len(data) < at + size:
             return 0
         time, length, kind = channel.time, channel.length, channel.kind
@@ -133,7 +135,7 @@ class Inbox:
         if form < 2:
             length, kind = int.from_bytes(data[at + 3 : at + 6], "big"), data[at + 6]
         at += size + (4 if time == 0xFFFFFF else 0)
-        if not len(channel.body) <= length <= _LARGEST:
+        if not len(channel.body) <= length <= _MAX_MESSAGE_BYTES:
             raise ValueError(f"a message of {length} bytes")
         end = at + min(self._chunk, length - len(channel.body))
         if len(data) < end:

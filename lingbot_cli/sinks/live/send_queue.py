@@ -5,13 +5,13 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from lingbot_cli.sinks.live.flv import Tag
+from lingbot_cli.sinks.live.flv import FlvTag
 
 T = TypeVar("T")
-_PATIENCE = 0.5  # seconds; a reader looks up now and then, should nobody wake it
+_POLL_INTERVAL_S = 0.5  # seconds; a reader looks up now and then, should nobody wake it
 
 
-class Backlog(Generic[T]):
+class SendQueue(Generic[T]):
     """A queue that never makes its writer wait and holds `most`; `lost` counts the frames that did not fit.
 
     `_items` from `_next` on wait; those before it were taken.
@@ -37,7 +37,7 @@ class Backlog(Generic[T]):
             while self._next >= len(self._items):
                 if self._over:
                     return None
-                self._news.wait(_PATIENCE)
+                self._news.wait(_POLL_INTERVAL_S)
             self._next += 1
             return self._items[self._next - 1]
 
@@ -59,7 +59,7 @@ class Backlog(Generic[T]):
         raise NotImplementedError
 
 
-class Frames(Backlog[np.ndarray]):
+class FrameQueue(SendQueue[np.ndarray]):
     """Frames [H, W, 3], at most `most` of them; without a connection none."""
 
     def _add(self, item: np.ndarray, connected: bool) -> None:
@@ -75,7 +75,7 @@ class Frames(Backlog[np.ndarray]):
         self._items, self._next = [], 0
 
 
-class Tags(Backlog[Tag]):
+class TagQueue(SendQueue[FlvTag]):
     """Encoded tags from a keyframe on, also those sent since the last one: a new connection begins there.
 
     `settings` are the codecs' own words, which every connection hears first. When a keyframe comes and
@@ -84,14 +84,14 @@ class Tags(Backlog[Tag]):
 
     def __init__(self, most: int) -> None:
         super().__init__(most)
-        self._settings: dict[int, Tag] = {}
+        self._settings: dict[int, FlvTag] = {}
 
-    def settings(self) -> list[Tag]:
+    def settings(self) -> list[FlvTag]:
         """What a connection must hear before its first keyframe."""
         with self._news:
             return list(self._settings.values())
 
-    def _add(self, item: Tag, connected: bool) -> None:
+    def _add(self, item: FlvTag, connected: bool) -> None:
         if item.is_settings:
             self._settings[item.kind] = item
             return

@@ -12,29 +12,29 @@ from urllib.parse import unquote
 import numpy as np
 
 from lingbot_cli.errors import LingbotError, UsageError
-from lingbot_cli.sinks.base import FilmInfo, Sink
+from lingbot_cli.sinks.base import Sink, VideoInfo
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink
 from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
 from lingbot_cli.sinks.formats import FORMATS
-from lingbot_cli.sinks.live.connections import EncoderLink, FfmpegLink, RtmpLink, SinkLink
-from lingbot_cli.sinks.live.flv import Tag
-from lingbot_cli.sinks.live.reconnecting_output import Broadcast, Delivery, Gap
+from lingbot_cli.sinks.live.connections import FlvEncoder, RtmpConnection, SinkConnection, SrtConnection
+from lingbot_cli.sinks.live.flv import FlvTag
+from lingbot_cli.sinks.live.reconnecting_output import Outage, OutputStats, ReconnectingOutput
 from lingbot_cli.sinks.live.rtmp import RtmpAddress
-from lingbot_cli.sinks.live.send_queue import Frames, Tags
-from lingbot_cli.sinks.stream_argv import stream_argv
+from lingbot_cli.sinks.live.send_queue import FrameQueue, TagQueue
+from lingbot_cli.sinks.stream_argv import stream_args
 
-_START = 4.5  # seconds in which the first connections must stand
-_WAITING = 4.0  # seconds of frames that may wait for a slow connection
-_SPOKEN = "use rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, a file such as a.mp4, or null:"
-_ENDINGS = tuple(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
-_SRT = re.compile(r"(srt://(?:[^/@?\s:]+|\[[^\]\s]+\]):\d{1,5})/?(\?\S*)?", re.I)
+_CONNECT_TIMEOUT_S = 4.5  # seconds in which the first connections must stand
+_MAX_QUEUE_S = 4.0  # seconds of frames that may wait for a slow connection
+_TARGETS_HINT = "use rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, a file such as a.mp4, or null:"
+_SUFFIXES = tuple(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
+_SRT_URL = re.compile(r"(srt://(?:[^/@?\s:]+|\[[^\]\s]+\]):\d{1,5})/?(\?\S*)?", re.I)
 
 
 class LiveOutput(Protocol):
     """A place a stream goes to."""
 
     @property
-    def delivery(self) -> Delivery:
+    def stats(self) -> OutputStats:
         """How it is doing."""
 
     def wait_started(self, seconds: float) -> None:
@@ -62,7 +62,7 @@ class StreamOptions:
     overwrite: bool = False
 
 
-Starter = Callable[[FilmInfo, np.ndarray, Callable[[Gap], None]], LiveOutput]
+StartOutput = Callable[[VideoInfo, np.ndarray, Callable[[Outage], None]], LiveOutput]
 """Begins an output: the film, a frame to begin with, and who hears of gaps."""
 
 
@@ -71,7 +71,7 @@ class Target:
     """Something a stream can go to; its name holds no key."""
 
     name: str
-    start: Starter
+    start: StartOutput
 
 
 def choose_target(url: str, options: StreamOptions, environ: Mapping[str, str]) -> Target:
@@ -81,25 +81,25 @@ def choose_target(url: str, options: StreamOptions, environ: Mapping[str, str]) 
         address = RtmpAddress.parse(url)
         return Target(address.name, partial(_start_rtmp, address, options, find_ffmpeg(environ)))
     if scheme == "srt":
-        match = _SRT.fullmatch(url)
+        match = _SRT_URL.fullmatch(url)
         if match is None:
             raise UsageError("--to: the SRT address is not complete", hint="write srt://HOST:PORT")
         start = partial(_start_srt, match[1], url, options, find_ffmpeg(environ))
         return Target(match[1], start)
     if "://" in url:
-        raise UsageError(f"--to: {scheme}:// is not spoken here", hint=_SPOKEN)
-    if url != "null:" and not url.lower().endswith(_ENDINGS):
+        raise UsageError(f"--to: {scheme}:// is not spoken here", hint=_TARGETS_HINT)
+    if url != "null:" and not url.lower().endswith(_SUFFIXES):
         # What it was meant to be may hold a key, so it is not repeated.
-        raise UsageError("--to: neither an address nor a file of a known kind", hint=_SPOKEN)
+        raise UsageError("--to: neither an address nor a file of a known kind", hint=_TARGETS_HINT)
     sink = choose_sink(url, OutputOptions(overwrite=options.overwrite), environ)
     return Target(sink.name, partial(_start_sink, sink))
 
 
 def start_all(
-    targets: Sequence[Target], film: FilmInfo, still: np.ndarray, tell: Callable[[Gap], None]
+    targets: Sequence[Target], film: VideoInfo, still: np.ndarray, tell: Callable[[Outage], None]
 ) -> list[LiveOutput]:
     """Begin every target at once; the first that does not stand within 5 s ends all and raises why."""
-    deadline = time.monotonic() + _START
+    deadline = time.monotonic() + _CONNECT_TIMEOUT_S
     outputs = [target.start(film, still, tell) for target in targets]
     try:
         for output in outputs:
@@ -118,32 +118,32 @@ class RtmpOutput:
     """
 
     def __init__(
-        self, address: RtmpAddress, argv: list[str], fps: float, tell: Callable[[Gap], None]
+        self, address: RtmpAddress, argv: list[str], fps: float, tell: Callable[[Outage], None]
     ) -> None:
         self._argv = argv
         self._last: tuple[int, float] | None = None  # the newest tag: its time in ms, and when it came
-        tags = Tags(round(_WAITING * 1000))
-        self._wire: Broadcast[Tag] = Broadcast(
-            address.name, lambda: RtmpLink(address, tags.settings), tags, tell
+        tags = TagQueue(round(_MAX_QUEUE_S * 1000))
+        self._wire: ReconnectingOutput[FlvTag] = ReconnectingOutput(
+            address.name, lambda: RtmpConnection(address, tags.settings), tags, tell
         )
-        self._encoder: Broadcast[np.ndarray] = Broadcast(
-            f"the encoder of {address.name}", self._encode, Frames(round(_WAITING * fps)), tell
+        self._encoder: ReconnectingOutput[np.ndarray] = ReconnectingOutput(
+            f"the encoder of {address.name}", self._encode, FrameQueue(round(_MAX_QUEUE_S * fps)), tell
         )
 
-    def _encode(self) -> EncoderLink:
+    def _encode(self) -> FlvEncoder:
         begin, last = 0, self._last
         if last is not None:
             begin = last[0] + max(1, round(1000 * (time.monotonic() - last[1])))
-        return EncoderLink(self._argv, self._take, begin=begin, mends=last is not None)
+        return FlvEncoder(self._argv, self._take, begin=begin, mends=last is not None)
 
-    def _take(self, tag: Tag) -> None:
+    def _take(self, tag: FlvTag) -> None:
         self._last = tag.time, time.monotonic()
         self._wire.put(tag)
 
     @property
-    def delivery(self) -> Delivery:
-        wire, encoder = self._wire.delivery, self._encoder.delivery
-        return Delivery(
+    def stats(self) -> OutputStats:
+        wire, encoder = self._wire.stats, self._encoder.stats
+        return OutputStats(
             wire.name,
             wire.sent,
             wire.lost + encoder.lost,
@@ -177,11 +177,11 @@ def _start_rtmp(
     address: RtmpAddress,
     options: StreamOptions,
     ffmpeg: str,
-    film: FilmInfo,
+    film: VideoInfo,
     still: np.ndarray,  # noqa: ARG001 - a connection needs no frame
-    tell: Callable[[Gap], None],
+    tell: Callable[[Outage], None],
 ) -> LiveOutput:
-    argv = stream_argv(ffmpeg, film, url="pipe:1", muxer="flv", kbits=options.kbits, audio=options.audio)
+    argv = stream_args(ffmpeg, film, url="pipe:1", muxer="flv", kbits=options.kbits, audio=options.audio)
     return RtmpOutput(address, argv, float(film.fps), tell)
 
 
@@ -190,14 +190,14 @@ def _start_srt(
     url: str,
     options: StreamOptions,
     ffmpeg: str,
-    film: FilmInfo,
+    film: VideoInfo,
     still: np.ndarray,
-    tell: Callable[[Gap], None],
+    tell: Callable[[Outage], None],
 ) -> LiveOutput:
-    argv = stream_argv(ffmpeg, film, url=url, muxer="mpegts", kbits=options.kbits, audio=options.audio)
+    argv = stream_args(ffmpeg, film, url=url, muxer="mpegts", kbits=options.kbits, audio=options.audio)
     secrets = _srt_secrets(url)
-    return Broadcast(
-        name, lambda: FfmpegLink(name, argv, still, float(film.fps), secrets), _frames(film), tell
+    return ReconnectingOutput(
+        name, lambda: SrtConnection(name, argv, still, float(film.fps), secrets), _frames(film), tell
     )
 
 
@@ -210,16 +210,18 @@ def _srt_secrets(url: str) -> list[str]:
 
 def _start_sink(
     sink: Sink,
-    film: FilmInfo,
+    film: VideoInfo,
     still: np.ndarray,  # noqa: ARG001 - a file needs no frame to be opened
-    tell: Callable[[Gap], None],
+    tell: Callable[[Outage], None],
 ) -> LiveOutput:
     # A disk takes its time, and nobody is away.
-    return Broadcast(sink.name, lambda: SinkLink(sink, film), _frames(film), tell, closing=None)
+    return ReconnectingOutput(
+        sink.name, lambda: SinkConnection(sink, film), _frames(film), tell, closing=None
+    )
 
 
-def _frames(film: FilmInfo) -> Frames:
-    return Frames(max(2, round(_WAITING * film.fps)))
+def _frames(film: VideoInfo) -> FrameQueue:
+    return FrameQueue(max(2, round(_MAX_QUEUE_S * film.fps)))
 
 
 def read_urls(path: Path) -> list[str]:

@@ -44,19 +44,19 @@ def test_an_encoder_that_is_killed_is_started_again(server):
     output = start(server.url, told)
     with Feed(output) as feed:
         for kills in (1, 2):
-            sent = output.delivery.sent
-            until(lambda sent=sent: output.delivery.sent > sent + 20)
+            sent = output.stats.sent
+            until(lambda sent=sent: output.stats.sent > sent + 20)
             os.kill(encoder(output), signal.SIGKILL)
             until(lambda kills=kills: len(told) == 2 * kills)
-        sent = output.delivery.sent
-        until(lambda: output.delivery.sent > sent + 20)
+        sent = output.stats.sent
+        until(lambda: output.stats.sent > sent + 20)
     output.close()
     assert feed.longest < 0.5
     assert [gap.seconds is None for gap in told] == [True, False] * 2
     assert "killed by signal 9" in told[0].reason
     assert told[0].name == f"the encoder of rtmp://127.0.0.1:{server.port}/live"
     assert told[3].seconds > told[1].seconds  # it waits longer for what does not hold
-    assert output.delivery.reconnects == 2
+    assert output.stats.reconnects == 2
     (film,) = server.films()  # the connection never broke
     holes = broken_off(packets(film, "v"))
     assert len(holes) == 2
@@ -68,11 +68,11 @@ def test_an_encoder_that_hangs_is_started_again(server):
     told = []
     output = start(server.url, told)
     with Feed(output) as feed:
-        until(lambda: output.delivery.sent > 20)
+        until(lambda: output.stats.sent > 20)
         os.kill(encoder(output), signal.SIGSTOP)
         until(lambda: any(gap.seconds for gap in told), seconds=60)
-        sent = output.delivery.sent
-        until(lambda: output.delivery.sent > sent + 40)
+        sent = output.stats.sent
+        until(lambda: output.stats.sent > sent + 40)
     output.close()
     assert feed.longest < 0.5
     lost, gap = (each for each in told if each.name.startswith("the encoder of rtmp://"))
@@ -90,13 +90,13 @@ def test_an_encoder_that_hangs_for_a_while_is_left_alone(server):
     told = []
     output = start(server.url, told)
     with Feed(output):
-        until(lambda: output.delivery.sent > 20)
+        until(lambda: output.stats.sent > 20)
         pid = encoder(output)
         os.kill(pid, signal.SIGSTOP)
         time.sleep(4)
         os.kill(pid, signal.SIGCONT)
-        sent = output.delivery.sent
-        until(lambda: output.delivery.sent > sent + 40)
+        sent = output.stats.sent
+        until(lambda: output.stats.sent > sent + 40)
         assert encoder(output) == pid
     output.close()
     assert not [gap for gap in told if gap.name.startswith("the encoder of")]

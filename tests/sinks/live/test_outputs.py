@@ -15,7 +15,7 @@ from tests.support.rtmp_server import until
 def test_a_stream_is_what_services_ask_for(server, probe, audio):
     output = start(server.url, kbits=300, audio=audio)
     with Feed(output, fps=48):
-        until(lambda: output.delivery.sent >= 96)
+        until(lambda: output.stats.sent >= 96)
     output.close()
     (film,) = server.films()
     asked = probe(film)
@@ -31,8 +31,8 @@ def test_a_stream_is_what_services_ask_for(server, probe, audio):
     if audio:
         sound = packets(film, "a")
         assert abs(sound[-1][0] - times[-1]) < 0.5
-    assert output.delivery.sent == len(pictures)
-    assert output.delivery.lost == 0
+    assert output.stats.sent == len(pictures)
+    assert output.stats.lost == 0
 
 
 def test_a_still_picture_is_sent_at_the_same_rate(server):
@@ -50,23 +50,23 @@ def test_a_server_that_is_away_for_five_seconds_is_found_again(server, probe):
     told = []
     output = start(server.url, told)
     with Feed(output) as feed:
-        until(lambda: output.delivery.sent > 20)
+        until(lambda: output.stats.sent > 20)
         server.stop()
         until(lambda: told)
         assert told[0].seconds is None
-        assert not output.delivery.connected
+        assert not output.stats.connected
         time.sleep(5)
         server.start()
-        assert until(lambda: output.delivery.connected) < 3
-        before = output.delivery.sent
-        until(lambda: output.delivery.sent > before + 20)
+        assert until(lambda: output.stats.connected) < 3
+        before = output.stats.sent
+        until(lambda: output.stats.sent > before + 20)
     output.close()
     assert feed.longest < 0.5
     gap = told[1]
     assert len(told) == 2
     assert gap.seconds > 5
-    assert 40 < gap.frames <= output.delivery.lost
-    assert output.delivery.reconnects == 1
+    assert 40 < gap.frames <= output.stats.lost
+    assert output.stats.reconnects == 1
     second = server.films()[-1]
     assert probe(second)["video"]["codec_name"] == "h264"
     first_time, _, flags = packets(second, "v")[0]
@@ -78,7 +78,7 @@ def test_a_server_that_accepts_and_never_reads(server):
     told = []
     output = start(server.url, told, kbits=8000)
     with Feed(output) as feed:
-        until(lambda: output.delivery.sent > 5)
+        until(lambda: output.stats.sent > 5)
         server.stop()
         until(lambda: told)
         with socket.socket() as silent:
@@ -86,9 +86,9 @@ def test_a_server_that_accepts_and_never_reads(server):
             silent.bind(("127.0.0.1", server.port))
             silent.listen()
             time.sleep(6)  # it is tried and given up
-            assert not output.delivery.connected
+            assert not output.stats.connected
         server.start()
-        until(lambda: output.delivery.connected)
+        until(lambda: output.stats.connected)
     output.close()
     assert feed.longest < 0.5
     assert [gap.seconds is None for gap in told] == [True, False]
@@ -99,7 +99,7 @@ def test_a_server_that_stops_reading_is_given_up(server):
     told = []
     output = start(server.url, told, kbits=20_000)
     with Feed(output) as feed:
-        until(lambda: output.delivery.sent > 5)
+        until(lambda: output.stats.sent > 5)
         os.kill(server._process.pid, 19)
         try:
             until(lambda: told, seconds=40)

@@ -44,7 +44,7 @@ def test_over_tls_only_a_certificate_that_is_trusted_will_do(server, tmp_path, m
         monkeypatch.setenv("SSL_CERT_FILE", str(cert))
         output = start(url)
         with Feed(output):
-            until(lambda: output.delivery.sent > 10)
+            until(lambda: output.stats.sent > 10)
         output.close()
     assert len(packets(server.films()[-1], "v")) > 5
 
@@ -84,9 +84,9 @@ def test_over_srt(tmp_path, ffmpeg, probe):
     try:
         time.sleep(1)
         output = start(f"srt://127.0.0.1:{port}?passphrase=long-enough-secret")
-        assert output.delivery.name == f"srt://127.0.0.1:{port}"
+        assert output.stats.name == f"srt://127.0.0.1:{port}"
         with Feed(output):
-            until(lambda: output.delivery.sent > 40)
+            until(lambda: output.stats.sent > 40)
         output.close()
         listener.wait(20)
     finally:

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import pytest
 
 from lingbot_cli.errors import OutputError, StreamLostError
-from lingbot_cli.sinks.live.connections import FfmpegLink
-from lingbot_cli.sinks.live.reconnecting_output import Broadcast
-from lingbot_cli.sinks.live.rtmp_protocol import COMMAND, amf, message
-from lingbot_cli.sinks.live.send_queue import Frames
+from lingbot_cli.sinks.live.connections import SrtConnection
+from lingbot_cli.sinks.live.reconnecting_output import ReconnectingOutput
+from lingbot_cli.sinks.live.rtmp_protocol import COMMAND, encode_amf, encode_message
+from lingbot_cli.sinks.live.send_queue import FrameQueue
 from tests.support.live_outputs import STILL, Feed, start
 from tests.support.processes import never_there
 from tests.support.rtmp_server import until
@@ -22,7 +22,7 @@ from tests.support.rtmp_server import until
 def fill(output, frames):
     for _ in range(frames):
         output.put(STILL)
-    until(lambda: output.delivery.sent >= frames)
+    until(lambda: output.stats.sent >= frames)
 
 
 def over(output):
@@ -89,7 +89,7 @@ class Odd:
 
 def test_whatever_ends_an_output_is_raised_where_it_is_heard():
     link = Odd()
-    output = Broadcast("odd", lambda: link, Frames(9), [].append)
+    output = ReconnectingOutput("odd", lambda: link, FrameQueue(9), [].append)
     output.wait_started(20)
     output.put(STILL)
     over(output)
@@ -97,7 +97,7 @@ def test_whatever_ends_an_output_is_raised_where_it_is_heard():
         output.check()
     assert output.abandon() is None
     assert link.abandoned == 1
-    output = Broadcast("odd", lambda: 1 // 0, Frames(9), [].append)
+    output = ReconnectingOutput("odd", lambda: 1 // 0, FrameQueue(9), [].append)
     with pytest.raises(ZeroDivisionError):
         output.wait_started(20)
 
@@ -116,7 +116,7 @@ def test_a_connection_that_hangs_is_given_up_all_the_same():
             freed.set()
 
     link = Hanging()
-    output = Broadcast("hanging", lambda: link, Frames(9), [].append)
+    output = ReconnectingOutput("hanging", lambda: link, FrameQueue(9), [].append)
     output.wait_started(20)
     output.put(STILL)
     assert hanging.wait(20)
@@ -127,7 +127,7 @@ def test_a_connection_that_hangs_is_given_up_all_the_same():
 
 def test_an_encoder_that_cannot_be_started_is_tried_again():
     with pytest.raises(StreamLostError, match="could not be started"):
-        FfmpegLink("srt://host:1", ["/nowhere/ffmpeg"], STILL, 16.0, ())
+        SrtConnection("srt://host:1", ["/nowhere/ffmpeg"], STILL, 16.0, ())
 
 
 @contextmanager
@@ -146,7 +146,7 @@ def odd_server(stream, then=b""):
                 ("_result", 4, None, stream),
                 ("onStatus", 0, None, {"code": "ok", "level": "status"}),
             ):
-                client.sendall(message(COMMAND, amf(*values), chunk=128))
+                client.sendall(encode_message(COMMAND, encode_amf(*values), chunk=128))
             while more := client.recv(65536):
                 heard += more
                 if then and len(heard) > 8000:  # the film has begun
@@ -167,9 +167,9 @@ def test_a_server_s_odd_stream_number_is_refused(stream):
 
 
 def test_what_a_server_says_in_the_deep_is_not_listened_to():
-    with odd_server(1, message(COMMAND, amf("x", 0) + b"\3\0\1a" * 3000, chunk=128)) as url:
+    with odd_server(1, encode_message(COMMAND, encode_amf("x", 0) + b"\3\0\1a" * 3000, chunk=128)) as url:
         output = start(url)
         with Feed(output, fps=48):
-            until(lambda: output.delivery.sent >= 64)
+            until(lambda: output.stats.sent >= 64)
         output.check()
         output.close()

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lingbot_cli.sinks.live import rtmp_protocol as said
-from lingbot_cli.sinks.live.rtmp_protocol import Inbox, amf, message, read_amf
+from lingbot_cli.sinks.live.rtmp_protocol import MessageReader, decode_amf, encode_amf, encode_message
 
 plain = st.one_of(st.none(), st.booleans(), st.floats(allow_nan=False), st.text(max_size=20))
 values = st.one_of(plain, st.dictionaries(st.text(min_size=1, max_size=8), plain, max_size=4))
@@ -13,21 +13,21 @@ values = st.one_of(plain, st.dictionaries(st.text(min_size=1, max_size=8), plain
 
 @given(st.lists(values, max_size=5))
 def test_values_come_back(told):
-    assert read_amf(amf(*told)) == told
+    assert decode_amf(encode_amf(*told)) == told
 
 
 def test_a_command_word_for_word():
-    assert amf("connect", 1, {"app": "live"}, None, True) == (
+    assert encode_amf("connect", 1, {"app": "live"}, None, True) == (
         b"\x02\x00\x07connect" + b"\x00\x3f\xf0" + bytes(6) + b"\x03\x00\x03app\x02\x00\x04live\x00\x00\x09"
         b"\x05" + b"\x01\x01"
     )
 
 
 def test_what_is_cut_off_or_unknown_is_left_out():
-    assert read_amf(amf("a", 2.0)[:-1]) == ["a"]
-    assert read_amf(amf("a") + b"\x0bdate") == ["a"]
-    assert read_amf(amf("a", {"b": {"c": 1.0}})) == ["a", {"b": {"c": 1.0}}]
-    assert read_amf(amf("a") + b"\3\0\1b" * 3000) == ["a"]
+    assert decode_amf(encode_amf("a", 2.0)[:-1]) == ["a"]
+    assert decode_amf(encode_amf("a") + b"\x0bdate") == ["a"]
+    assert decode_amf(encode_amf("a", {"b": {"c": 1.0}})) == ["a", {"b": {"c": 1.0}}]
+    assert decode_amf(encode_amf("a") + b"\3\0\1b" * 3000) == ["a"]
 
 
 kinds = st.sampled_from([said.AUDIO, said.VIDEO, said.DATA, said.COMMAND])
@@ -40,10 +40,10 @@ bodies = st.binary(min_size=1, max_size=700)
 )
 def test_messages_come_back_however_they_arrive(sent, chunk, data):
     size = chunk.to_bytes(4, "big")
-    wire = message(said.SET_CHUNK_SIZE, size) + b"".join(
-        message(kind, body, time=time, chunk=chunk) for kind, body, time in sent
+    wire = encode_message(said.SET_CHUNK_SIZE, size) + b"".join(
+        encode_message(kind, body, time=time, chunk=chunk) for kind, body, time in sent
     )
-    inbox, heard, at = Inbox(), [], 0
+    inbox, heard, at = MessageReader(), [], 0
     while at < len(wire):
         step = data.draw(st.integers(1, 400))
         heard += inbox.feed(wire[at : at + step])
@@ -56,17 +56,17 @@ def test_short_headers_take_over_what_came_before():
     again = b"\x43\x00\x00\x05\x00\x00\x03\x14" + b"cde" + b"\x83\x00\x00\x05" + b"fgh" + b"\xc3" + b"ijk"
     far = b"\x00\x0a\x00\x00\x05\x00\x00\x01\x04" + bytes(4) + b"x"
     farther = b"\x01\x0a\x01" + bytes(5) + b"\x01\x04" + bytes(4) + b"y"
-    assert Inbox().feed(whole + again + far + farther) == [
+    assert MessageReader().feed(whole + again + far + farther) == [
         *((20, b"ab"), (20, b"cde"), (20, b"fgh"), (20, b"ijk"), (4, b"x"), (4, b"y")),
     ]
 
 
 def test_an_endless_message_is_refused():
     with pytest.raises(ValueError, match="16777215 bytes"):
-        Inbox().feed(b"\x03\x00\x00\x00\xff\xff\xff\x14" + bytes(4))
+        MessageReader().feed(b"\x03\x00\x00\x00\xff\xff\xff\x14" + bytes(4))
 
 
 def test_a_message_that_grows_shorter_than_it_is_is_refused():
     begun = b"\x03\x00\x00\x00\x00\x01\x2c\x14" + bytes(4) + bytes(128)
     with pytest.raises(ValueError, match="2 bytes"):
-        Inbox().feed(begun + b"\x43\x00\x00\x00\x00\x00\x02\x14" + bytes(2))
+        MessageReader().feed(begun + b"\x43\x00\x00\x00\x00\x00\x02\x14" + bytes(2))

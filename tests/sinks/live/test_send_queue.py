@@ -2,15 +2,15 @@
 
 import numpy as np
 
-from lingbot_cli.sinks.live.flv import AUDIO, DATA, VIDEO, Tag
-from lingbot_cli.sinks.live.reconnecting_output import patience
-from lingbot_cli.sinks.live.send_queue import Frames, Tags
+from lingbot_cli.sinks.live.flv import AUDIO, DATA, VIDEO, FlvTag
+from lingbot_cli.sinks.live.reconnecting_output import retry_delay
+from lingbot_cli.sinks.live.send_queue import FrameQueue, TagQueue
 
 KEY, PICTURE, SOUND = (VIDEO, b"\x17\x01"), (VIDEO, b"\x27\x01"), (AUDIO, b"\xaf\x01")
 
 
 def tag(what, time=0):
-    return Tag(what[0], time, what[1] + b"...")
+    return FlvTag(what[0], time, what[1] + b"...")
 
 
 def waiting(backlog):
@@ -23,7 +23,7 @@ def waiting(backlog):
 
 def test_frames_wait_while_there_is_room_and_somebody_takes_them():
     frames = [np.full((1, 1, 3), index, np.uint8) for index in range(6)]
-    backlog = Frames(2)
+    backlog = FrameQueue(2)
     backlog.put(frames[0], connected=False)
     for frame in frames[1:4]:
         backlog.put(frame, connected=True)
@@ -37,7 +37,7 @@ def test_frames_wait_while_there_is_room_and_somebody_takes_them():
 
 
 def test_a_new_connection_begins_at_the_last_keyframe_even_if_that_was_sent():
-    backlog = Tags(100)
+    backlog = TagQueue(100)
     sent = [tag(KEY, 0), tag(PICTURE, 1), tag(KEY, 2), tag(SOUND, 3), tag(PICTURE, 4), tag(PICTURE, 5)]
     for each in sent:
         backlog.put(each, connected=True)
@@ -48,7 +48,7 @@ def test_a_new_connection_begins_at_the_last_keyframe_even_if_that_was_sent():
 
 
 def test_without_a_connection_only_the_newest_keyframe_waits():
-    backlog = Tags(100)
+    backlog = TagQueue(100)
     for time in range(0, 9, 3):
         for offset, what in enumerate((KEY, PICTURE, SOUND)):
             backlog.put(tag(what, time + offset), connected=False)
@@ -57,7 +57,7 @@ def test_without_a_connection_only_the_newest_keyframe_waits():
 
 
 def test_a_slow_connection_loses_whole_groups():
-    backlog = Tags(3)
+    backlog = TagQueue(3)
     for time, what in enumerate((KEY, PICTURE, PICTURE, PICTURE, KEY, PICTURE)):
         backlog.put(tag(what, time), connected=True)
     assert backlog.lost == 4
@@ -65,8 +65,12 @@ def test_a_slow_connection_loses_whole_groups():
 
 
 def test_settings_are_kept_for_every_connection():
-    backlog = Tags(3)
-    settings = [Tag(DATA, 0, b"\x02about"), Tag(VIDEO, 0, b"\x17\x00avcC"), Tag(AUDIO, 0, b"\xaf\x00aac")]
+    backlog = TagQueue(3)
+    settings = [
+        FlvTag(DATA, 0, b"\x02about"),
+        FlvTag(VIDEO, 0, b"\x17\x00avcC"),
+        FlvTag(AUDIO, 0, b"\xaf\x00aac"),
+    ]
     for each in settings:
         backlog.put(each, connected=False)
     assert backlog.settings() == settings
@@ -74,4 +78,4 @@ def test_settings_are_kept_for_every_connection():
 
 
 def test_tries_come_soon_after_a_short_gap_and_seldom_after_a_long_one():
-    assert [patience(away) for away in (0, 1, 5, 60, 3600)] == [0.25, 0.25, 0.5, 6, 10]
+    assert [retry_delay(away) for away in (0, 1, 5, 60, 3600)] == [0.25, 0.25, 0.5, 6, 10]

@@ -57,7 +57,7 @@ def test_several_targets_and_one_that_is_not_there(server, tmp_path):
     with pytest.raises(StreamLostError, match="connection refused"):
         start_all(targets, FILM, STILL, [].append)
     outputs = start_all(targets[:2], FILM, STILL, [].append)
-    assert [output.delivery.connected for output in outputs] == [True, True]
+    assert [output.stats.connected for output in outputs] == [True, True]
     for output in outputs:
         output.put(STILL)
         output.close()
