@@ -18,9 +18,8 @@ from lingbot_cli.broadcast.stats import Watch, tell_gap
 from lingbot_cli.errors import UsageError
 from lingbot_cli.render.chunk_plan import fresh
 from lingbot_cli.render.pipeline import Made, Stopped, render
-from lingbot_cli.sinks.base import Sink, VideoInfo
+from lingbot_cli.sinks.base import Sink, TeeSink, VideoInfo
 from lingbot_cli.sinks.live.targets import Target, start_all
-from lingbot_cli.sinks.tee import TeeSink
 from lingbot_cli.ui.display import Display, Report
 from lingbot_cli.ui.progress import ProgressMeter
 from lingbot_cli.ui.signals import StopRequest

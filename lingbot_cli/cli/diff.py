@@ -51,7 +51,7 @@ def diff(
 def _recipe(ffmpeg: str, film: Path) -> dict[str, Any]:
     """What a film says it was made from; nothing when it does not say."""
     from lingbot_cli.render.metadata import KEY
-    from lingbot_cli.sinks.tags import read_tags
+    from lingbot_cli.sinks.ffmetadata import read_tags
 
     if "%" in film.name or KEY not in (tags := read_tags(ffmpeg, film)):
         return {}

@@ -177,10 +177,10 @@ def render(
     from lingbot_cli.render.render import follow, perform
     from lingbot_cli.render.request import Request, prepare
     from lingbot_cli.runtime.model_options import Settings, parse_steps
+    from lingbot_cli.sinks.base import TeeSink
     from lingbot_cli.sinks.factory import OutputOptions, choose_sinks
     from lingbot_cli.sinks.output_paths import copy_name
     from lingbot_cli.sinks.overlay import OverlaySink
-    from lingbot_cli.sinks.tee import TeeSink
     from lingbot_cli.timeline.poses_dir import check_new, write_poses
     from lingbot_cli.timeline.resolve import Flags
 

@@ -30,8 +30,8 @@ def show(
     Example: lingbot show walk.mp4 --timeline walk.yaml
     """
     from lingbot_cli.render.metadata import read_recipe
+    from lingbot_cli.sinks.ffmetadata import read_tags
     from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
-    from lingbot_cli.sinks.tags import read_tags
 
     env: Env = ctx.obj
     recipe = read_recipe(read_tags(find_ffmpeg(env.environ), film), film)

@@ -131,10 +131,9 @@ def stream(
     from lingbot_cli.remote.client import Elsewhere
     from lingbot_cli.render.request import Request
     from lingbot_cli.runtime.model_options import Settings
-    from lingbot_cli.sinks.base import Sink
+    from lingbot_cli.sinks.base import Sink, TeeSink
     from lingbot_cli.sinks.factory import OutputOptions, choose_sink
     from lingbot_cli.sinks.live.targets import StreamOptions, choose_target
-    from lingbot_cli.sinks.tee import TeeSink
     from lingbot_cli.timeline.resolve import Flags
 
     env: Env = ctx.obj

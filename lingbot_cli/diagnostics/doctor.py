@@ -13,8 +13,8 @@ from lingbot_cli.errors import LingbotError
 from lingbot_cli.runtime.hardware import free_ram
 from lingbot_cli.runtime.installed import known_models
 from lingbot_cli.runtime.memory import gigabytes
-from lingbot_cli.sinks.codecs import CODECS
 from lingbot_cli.sinks.ffmpeg_binary import codec_works, find_ffmpeg
+from lingbot_cli.sinks.formats import CODECS
 
 OLDEST_PYTHON = (3, 11)
 LITTLE_DISK = 2_000_000_000

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from lingbot_cli.render.pipeline import Made
-from lingbot_cli.sinks.base import Sink
-from lingbot_cli.sinks.tee import output_names
+from lingbot_cli.sinks.base import Sink, output_names
 from lingbot_cli.ui.display import Report
 
 

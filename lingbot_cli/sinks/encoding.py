@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lingbot_cli.sinks.base import VideoInfo
-from lingbot_cli.sinks.codecs import Codec
-from lingbot_cli.sinks.cut import CutPoint, find_cut_point, read_packets
+from lingbot_cli.sinks.concat import CutPoint, find_cut_point, read_packets
 from lingbot_cli.sinks.ffmpeg_args import encode_args
 from lingbot_cli.sinks.ffmpeg_binary import check_codec, version_line
-from lingbot_cli.sinks.formats import Format
+from lingbot_cli.sinks.formats import Codec, Format
 from lingbot_cli.sinks.output_paths import check_disk_space
 
 MIN_FREE_BYTES = 100_000

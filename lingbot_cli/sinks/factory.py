@@ -7,17 +7,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.sinks.base import Sink
-from lingbot_cli.sinks.codecs import CODECS
+from lingbot_cli.sinks.base import NullSink, Sink, TeeSink
 from lingbot_cli.sinks.encoding import Encoding
 from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg, resolve_codec
 from lingbot_cli.sinks.ffmpeg_sink import FfmpegSink
-from lingbot_cli.sinks.formats import choose_codec, choose_format, format_of_suffix
-from lingbot_cli.sinks.null import NullSink
-from lingbot_cli.sinks.output_paths import OutputFile
+from lingbot_cli.sinks.formats import CODECS, choose_codec, choose_format, format_of_suffix
+from lingbot_cli.sinks.output_paths import ImageSequence, OutputFile
 from lingbot_cli.sinks.resumable import PipeOutput, ResumableFile, ResumableOutput, ResumableSequence
-from lingbot_cli.sinks.sequence import ImageSequence
-from lingbot_cli.sinks.tee import TeeSink
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from lingbot_cli.errors import SetupError
-from lingbot_cli.sinks.codecs import CODEC_FAMILIES, CODECS, Codec
+from lingbot_cli.sinks.formats import CODEC_FAMILIES, CODECS, Codec
 
 MIN_VERSION = (7, 1)  # the first that writes MP4 files which are fragmented only while they grow
 

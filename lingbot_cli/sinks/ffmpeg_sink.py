@@ -7,7 +7,7 @@ import numpy as np
 from lingbot_cli.errors import LingbotError, OutputError
 from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.concat import ConcatEncoder
-from lingbot_cli.sinks.ffmpeg_args import metadata_text
+from lingbot_cli.sinks.ffmetadata import metadata_text
 from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess
 from lingbot_cli.sinks.resumable import ResumableOutput
 

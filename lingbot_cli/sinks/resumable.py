@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from lingbot_cli.sinks.base import VideoInfo
-from lingbot_cli.sinks.concat import ConcatEncoder, concat_args
-from lingbot_cli.sinks.cut import CutPoint
+from lingbot_cli.sinks.concat import ConcatEncoder, CutPoint, concat_args
 from lingbot_cli.sinks.encoding import Encoding
-from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess
-from lingbot_cli.sinks.output_paths import OutputFile
-from lingbot_cli.sinks.piped import StdoutFfmpegProcess
+from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess, StdoutFfmpegProcess
+from lingbot_cli.sinks.output_paths import ImageSequence, OutputFile
 from lingbot_cli.sinks.resume_link import ResumeLink, lock_file
-from lingbot_cli.sinks.sequence import ImageSequence
 
 
 class ResumableOutput(Protocol):

@@ -12,7 +12,7 @@ from PIL import Image
 
 from lingbot_cli.model.session import Session
 from lingbot_cli.render.metadata import read_recipe
-from lingbot_cli.sinks.tags import read_tags
+from lingbot_cli.sinks.ffmetadata import read_tags
 from tests.support.command import lingbot
 from tests.support.processes import never_there
 from tests.support.reference import picture

@@ -9,8 +9,7 @@ from PIL import Image
 from lingbot_cli.errors import UsageError
 from lingbot_cli.render.metadata import read_recipe
 from lingbot_cli.sinks.base import Chapter, VideoInfo
-from lingbot_cli.sinks.ffmpeg_args import metadata_text
-from lingbot_cli.sinks.tags import parse_tags
+from lingbot_cli.sinks.ffmetadata import metadata_text, parse_tags
 from tests.support.command import lingbot
 from tests.support.reference import picture
 

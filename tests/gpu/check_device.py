@@ -21,7 +21,7 @@ from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import World
 from lingbot_cli.render.chunk_plan import fresh
 from lingbot_cli.render.pipeline import Chunk, render
-from lingbot_cli.sinks.null import NullSink
+from lingbot_cli.sinks.base import NullSink
 from tests.support.reference import walk
 
 HEIGHT, WIDTH, CHUNKS = 64, 112, 6

@@ -12,8 +12,7 @@ from lingbot_cli.errors import OutputError
 from lingbot_cli.model.session import Session
 from lingbot_cli.render.chunk_plan import fresh
 from lingbot_cli.render.pipeline import render
-from lingbot_cli.sinks.base import VideoInfo
-from lingbot_cli.sinks.null import NullSink
+from lingbot_cli.sinks.base import NullSink, VideoInfo
 from tests.support.reference import picture, tiny_world, walk
 
 HEIGHT, WIDTH = 32, 32

@@ -16,7 +16,7 @@ import pytest
 
 from lingbot_cli.errors import OutputError
 from lingbot_cli.sinks.base import Chapter, VideoInfo
-from lingbot_cli.sinks.cut import Packet, find_cut_point, read_packets
+from lingbot_cli.sinks.concat import Packet, find_cut_point, read_packets
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink
 from tests.support.processes import children, gone, never_there, wait_until
 from tests.support.sink_feeder import CHUNK, frames

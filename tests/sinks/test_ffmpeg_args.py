@@ -5,9 +5,9 @@ from fractions import Fraction
 import pytest
 
 from lingbot_cli.sinks.base import Chapter, VideoInfo
-from lingbot_cli.sinks.codecs import CODEC_FAMILIES, CODECS
-from lingbot_cli.sinks.ffmpeg_args import encode_args, metadata_text
-from lingbot_cli.sinks.formats import FORMATS
+from lingbot_cli.sinks.ffmetadata import metadata_text
+from lingbot_cli.sinks.ffmpeg_args import encode_args
+from lingbot_cli.sinks.formats import CODEC_FAMILIES, CODECS, FORMATS
 
 FILM = VideoInfo(480, 832, Fraction(16), 100)
 

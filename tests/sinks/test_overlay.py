@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from lingbot_cli.fonts import lettering
-from lingbot_cli.sinks.base import VideoInfo
-from lingbot_cli.sinks.null import NullSink
+from lingbot_cli.sinks.base import NullSink, VideoInfo
 from lingbot_cli.sinks.output_paths import copy_name
 from lingbot_cli.sinks.overlay import Caption, OverlaySink, caption_layer
 

@@ -13,8 +13,8 @@ import numpy as np
 from lingbot_cli.errors import OutputError, StreamLostError
 from lingbot_cli.sinks.base import Sink, VideoInfo
 from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess
-from lingbot_cli.sinks.live.flv import FlvTag, read_flv_tags
 from lingbot_cli.sinks.live.rtmp import CONNECT_TIMEOUT_S, RtmpAddress, RtmpPublisher
+from lingbot_cli.sinks.live.rtmp_protocol import FlvTag, read_flv_tags
 
 T = TypeVar("T", contravariant=True)
 _CLOSE_TIMEOUT_S = 2.0  # seconds for what is still on its way when the stream ends

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from lingbot_cli.errors import StreamLostError, UsageError
 from lingbot_cli.redact import redact
 from lingbot_cli.sinks.live import rtmp_protocol as said
-from lingbot_cli.sinks.live.flv import FlvTag
 from lingbot_cli.sinks.live.rtmp_protocol import (
     AmfValue,
+    FlvTag,
     MessageReader,
     decode_amf,
     encode_amf,

@@ -1,8 +1,9 @@
 """RTMP's alphabet: AMF0 values, and messages cut into chunks and put together again."""
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 CHUNK_BYTES = 60_000
 SET_CHUNK_SIZE, ACKNOWLEDGEMENT, USER_CONTROL, WINDOW_SIZE, PEER_BANDWIDTH = 1, 3, 4, 5, 6
@@ -148,3 +149,46 @@ class MessageReader:
                 self._chunk = max(1, int.from_bytes(body, "big") & 0x7FFFFFFF)
             whole.append((kind, body))
         return end
+
+
+_HEADER = 9 + 4  # the file's header and the size of no tag before it
+_AAC, _KEYFRAME = 10, 1
+
+
+@dataclass(frozen=True)
+class FlvTag:
+    """One tag: `kind` 8 audio, 9 video, 18 data; `time` in milliseconds."""
+
+    kind: int
+    time: int
+    body: bytes
+
+    @property
+    def is_settings(self) -> bool:
+        """Whether it says how the others are to be read."""
+        if self.kind == DATA:
+            return True
+        coded = self.kind == VIDEO or self.body[0] >> 4 == _AAC
+        return coded and self.body[1] == 0
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is a frame."""
+        return self.kind == VIDEO and self.body[1] == 1
+
+    @property
+    def is_keyframe(self) -> bool:
+        """Whether it is a frame that needs no other."""
+        return self.is_picture and self.body[0] >> 4 == _KEYFRAME
+
+
+def read_flv_tags(stream: BinaryIO) -> Iterator[FlvTag]:
+    """The tags of a stream until it ends; a last one that is not whole is left out."""
+    stream.read(_HEADER)
+    while len(head := stream.read(11)) == 11:
+        size = int.from_bytes(head[1:4], "big")
+        body = stream.read(size)
+        if len(stream.read(4)) < 4:
+            return
+        if len(body) > 1:
+            yield FlvTag(head[0] & 31, int.from_bytes(head[7:8] + head[4:7], "big"), body)

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from lingbot_cli.sinks.live.flv import FlvTag
+from lingbot_cli.sinks.live.rtmp_protocol import FlvTag
 
 T = TypeVar("T")
 _POLL_INTERVAL_S = 0.5  # seconds; a reader looks up now and then, should nobody wake it

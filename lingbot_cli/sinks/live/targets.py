@@ -14,14 +14,14 @@ import numpy as np
 from lingbot_cli.errors import LingbotError, UsageError
 from lingbot_cli.sinks.base import Sink, VideoInfo
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink
+from lingbot_cli.sinks.ffmpeg_args import stream_args
 from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
 from lingbot_cli.sinks.formats import FORMATS
 from lingbot_cli.sinks.live.connections import FlvEncoder, RtmpConnection, SinkConnection, SrtConnection
-from lingbot_cli.sinks.live.flv import FlvTag
 from lingbot_cli.sinks.live.reconnecting_output import Outage, OutputStats, ReconnectingOutput
 from lingbot_cli.sinks.live.rtmp import RtmpAddress
+from lingbot_cli.sinks.live.rtmp_protocol import FlvTag
 from lingbot_cli.sinks.live.send_queue import FrameQueue, TagQueue
-from lingbot_cli.sinks.stream_argv import stream_args
 
 _CONNECT_TIMEOUT_S = 4.5  # seconds in which the first connections must stand
 _MAX_QUEUE_S = 4.0  # seconds of frames that may wait for a slow connection

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from lingbot_cli.sinks.live.flv import AUDIO, DATA, VIDEO, FlvTag
 from lingbot_cli.sinks.live.reconnecting_output import retry_delay
+from lingbot_cli.sinks.live.rtmp_protocol import AUDIO, DATA, VIDEO, FlvTag
 from lingbot_cli.sinks.live.send_queue import FrameQueue, TagQueue
 
 KEY, PICTURE, SOUND = (VIDEO, b"\x17\x01"), (VIDEO, b"\x27\x01"), (AUDIO, b"\xaf\x01")

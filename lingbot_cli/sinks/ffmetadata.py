@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from lingbot_cli.errors import UsageError
+from lingbot_cli.sinks.base import Chapter, VideoInfo
 
 _ENTRY = re.compile(r"((?:\\.|[^=\\\n])+)=((?:\\.|[^\\\n])*)\n", re.S)
 
@@ -33,3 +34,30 @@ def parse_tags(text: str) -> dict[str, str]:
 
 def _plain(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text, flags=re.S)
+
+
+def metadata_text(film: VideoInfo) -> str:
+    """Return the film's metadata and chapters in ffmpeg's own notation (ffmetadata)."""
+    lines = [";FFMETADATA1"]
+    lines += [f"{_escape(key)}={_escape(value)}" for key, value in film.metadata.items()]
+    chapters = film.chapters
+    if chapters and chapters[0].start > 0:
+        # In MP4 the first chapter begins with the film, wherever it is said to begin.
+        chapters = (Chapter(0, "start"), *chapters)
+    ends = [*(chapter.start for chapter in chapters[1:]), film.frames]
+    for chapter, end in zip(chapters, ends, strict=False):
+        end = chapter.start + 1 if end is None else end
+        lines += [
+            "[CHAPTER]",
+            f"TIMEBASE={film.fps.denominator}/{film.fps.numerator}",
+            f"START={chapter.start}",
+            f"END={end}",
+            f"title={_escape(chapter.title)}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _escape(text: str) -> str:
+    for special in ("\\", "=", ";", "#", "\n"):
+        text = text.replace(special, "\\" + special)
+    return text
