@@ -19,9 +19,9 @@ from rich.console import Console
 
 from lingbot_cli.control import Control
 from lingbot_cli.server.messages import Init
-from lingbot_cli.server.play_session import Living, Setting
+from lingbot_cli.server.play_session import PlaySession, SessionSettings
 from lingbot_cli.server.protocol import Limits
-from lingbot_cli.terminal.play import Player
+from lingbot_cli.terminal.play import TerminalPlayer
 from lingbot_cli.terminal.screen import Screen
 from lingbot_cli.timeline.schema import Camera
 
@@ -60,10 +60,10 @@ class Offered:
     def __init__(self, making: float) -> None:
         self._making = making
 
-    def living(self, init: Init) -> Living:  # noqa: ARG002 - nothing in it matters here
+    def living(self, init: Init) -> PlaySession:  # noqa: ARG002 - nothing in it matters here
         still = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-        setting = Setting(still, "", HEIGHT, WIDTH, FPS, 42, Camera())
-        return Living(setting, CHUNK, lambda _setting, _scale: Asleep(self._making), Limits())  # type: ignore
+        setting = SessionSettings(still, "", HEIGHT, WIDTH, FPS, 42, Camera())
+        return PlaySession(setting, CHUNK, lambda _setting, _scale: Asleep(self._making), Limits())  # type: ignore
 
 
 def main() -> int:
@@ -77,7 +77,7 @@ def main() -> int:
     hand, terminal = pty.openpty()
     latencies: list[float] = []
     with Screen(terminal, terminal) as screen:
-        player = Player(screen, Offered(chosen.making), None, "blocks")  # type: ignore[arg-type]
+        player = TerminalPlayer(screen, Offered(chosen.making), None, "blocks")  # type: ignore[arg-type]
 
         def look() -> None:
             while os.read(hand, 1 << 16):

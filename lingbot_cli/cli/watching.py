@@ -49,7 +49,7 @@ def choose_watching(
         return display, PreviewSink(display.warning) if preview is not None else None
     from lingbot_cli.terminal.preview import TerminalPreview
     from lingbot_cli.terminal.screen import Screen
-    from lingbot_cli.terminal.status_line import BelowDisplay
+    from lingbot_cli.terminal.status_line import StatusLineDisplay
 
     page = "use --preview alone to watch on a page"
     if not env.stderr.isatty():
@@ -66,5 +66,5 @@ def choose_watching(
             f"--preview terminal: the terminal cannot be opened: {failure}", hint=page
         ) from failure
     shown = TerminalPreview(Screen(terminal, terminal))
-    below = JsonDisplay(json_to) if as_json else BelowDisplay(env.err, shown, quiet=quiet)
+    below = JsonDisplay(json_to) if as_json else StatusLineDisplay(env.err, shown, quiet=quiet)
     return below, shown

@@ -8,8 +8,8 @@ import numpy as np
 from lingbot_cli.errors import StreamLostError
 from lingbot_cli.redact import redact
 from lingbot_cli.remote.client import Engine
-from lingbot_cli.remote.messages import Scene, init, prompt_event, script
-from lingbot_cli.remote.websocket import GONE, Wire, frames_of, refused
+from lingbot_cli.remote.messages import Scene, action_script, init_message, prompt_event
+from lingbot_cli.remote.websocket import DISCONNECTED, EngineWebSocket, engine_error, raw_frames
 
 
 def published(
@@ -18,9 +18,9 @@ def published(
     """The frames [T, H, W, 3] uint8 of every chunk; StreamLostError when the connection is lost."""
     wire = None
     try:
-        wire = Wire(engine, idle)
+        wire = EngineWebSocket(engine, idle)
         yield from _chunks(wire, scene, tell)
-    except GONE as gone:
+    except DISCONNECTED as gone:
         said = redact(str(gone)) or "no answer"
         raise StreamLostError(f"the engine {engine.address} is lost: {said}") from gone
     finally:
@@ -28,28 +28,30 @@ def published(
             wire.close()
 
 
-def _chunks(wire: Wire, scene: Scene, tell: Callable[[str], None]) -> Generator[np.ndarray, None, None]:
+def _chunks(
+    wire: EngineWebSocket, scene: Scene, tell: Callable[[str], None]
+) -> Generator[np.ndarray, None, None]:
     controls = scene.controls
-    message = init(scene, controls[0], exact=False)
-    actions = {"camera_actions": script(controls)}
+    message = init_message(scene, controls[0], exact=False)
+    actions = {"camera_actions": action_script(controls)}
     wire.send({**message, "max_chunks": len(controls), "condition_inputs": actions})
     got = 0
     parts: list[np.ndarray] = []
     while got < len(controls):
         message = wire.receive()
         if message.get("type") == "error":
-            raise refused(message)
+            raise engine_error(message)
         if message.get("type") == "queue":
             tell(f"the engine is busy: place {message.get('position')} in line")
         if message.get("type") != "frame_batch":
             continue
-        parts.append(frames_of(message, scene.height, scene.width))
+        parts.append(raw_frames(message, scene.height, scene.width))
         if not message.get("is_final_frame_batch", True):
             continue
         got += 1
         if got < len(controls) and controls[got].prompt != controls[got - 1].prompt:
             # A server that is ahead may have closed already; what it sent is still to be read.
-            with contextlib.suppress(*GONE):
+            with contextlib.suppress(*DISCONNECTED):
                 wire.send(prompt_event(got, controls[got].prompt))
         yield np.concatenate(parts)
         parts = []

@@ -13,7 +13,7 @@ from lingbot_cli.camera.realtime import PITCH_DEGREES, WALK, YAW_DEGREES
 from lingbot_cli.camera.relative_pose import relative
 from lingbot_cli.control import Control
 
-_PAIRS = (("w", "s"), ("d", "a"), ("l", "j"), ("i", "k"))
+_KEY_PAIRS = (("w", "s"), ("d", "a"), ("l", "j"), ("i", "k"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Scene:
     controls: Sequence[Control] = ()
 
 
-def init(scene: Scene, first: Control, *, exact: bool) -> dict[str, Any]:
+def init_message(scene: Scene, first: Control, *, exact: bool) -> dict[str, Any]:
     """The message a scene begins with; `first` is its first chunk's Control."""
     buffer = io.BytesIO()
     Image.fromarray(scene.picture).save(buffer, "png")
@@ -68,7 +68,7 @@ def prompt_event(number: int, prompt: str) -> dict[str, Any]:
     return {"type": "event", "kind": "prompt", "payload": prompt, "event_id": number}
 
 
-def script(controls: Sequence[Control]) -> list[list[str]]:
+def action_script(controls: Sequence[Control]) -> list[list[str]]:
     """The letters that lead a published server nearest to the poses, one list a latent frame.
 
     Each latent frame's step is rounded to whole published steps; what is left over is carried on, so that
@@ -88,7 +88,7 @@ def script(controls: Sequence[Control]) -> list[list[str]]:
             turn.pitch / PITCH_DEGREES,
         ]
         letters = []
-        for axis, (more, less) in enumerate(_PAIRS):
+        for axis, (more, less) in enumerate(_KEY_PAIRS):
             if abs(owed[axis]) >= 0.5:
                 letters.append(more if owed[axis] > 0 else less)
                 owed[axis] -= np.sign(owed[axis])

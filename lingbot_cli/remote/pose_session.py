@@ -11,11 +11,11 @@ from lingbot_cli.control import Control
 from lingbot_cli.errors import StreamLostError
 from lingbot_cli.redact import redact
 from lingbot_cli.remote.client import Engine
-from lingbot_cli.remote.messages import Scene, control_event, init
-from lingbot_cli.remote.websocket import GONE, Wire, frames_of, refused
+from lingbot_cli.remote.messages import Scene, control_event, init_message
+from lingbot_cli.remote.websocket import DISCONNECTED, EngineWebSocket, engine_error, raw_frames
 
-_TRIES, _PAUSE = 5, 0.5  # attempts to come back, and seconds before the first
-_GLANCE = 0.2  # seconds of a pause between looks at what else happens
+RECONNECT_ATTEMPTS, RECONNECT_DELAY_S = 5, 0.5  # attempts to come back, and seconds before the first
+POLL_INTERVAL_S = 0.2  # seconds of a pause between looks at what else happens
 
 
 class RemoteSession:
@@ -40,7 +40,7 @@ class RemoteSession:
         self._open = False
         self._waiting: deque[Control] = deque()  # told, and their frames not here yet
         self._lock = threading.Lock()
-        self._wire: Wire | None = None
+        self._wire: EngineWebSocket | None = None
 
     def denoise(self, control: Control) -> np.ndarray:
         """Tell the next chunk; its latents stay on the server, so none are returned."""
@@ -57,14 +57,14 @@ class RemoteSession:
         while True:
             try:
                 return self._frames()
-            except GONE as gone:
+            except DISCONNECTED as gone:
                 self.close()
                 tries += 1
-                if self._key is None or tries > _TRIES:
+                if self._key is None or tries > RECONNECT_ATTEMPTS:
                     said = redact(str(gone)) or "no answer"
                     raise StreamLostError(f"the engine {self._engine.address} is lost: {said}") from gone
                 self._tell("the engine is lost; coming back to its world")
-                self._rest(_PAUSE * 2 ** (tries - 1))
+                self._rest(RECONNECT_DELAY_S * 2 ** (tries - 1))
 
     def close(self) -> None:
         """End the connection."""
@@ -77,7 +77,7 @@ class RemoteSession:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self._idle()
-            time.sleep(min(left, _GLANCE))
+            time.sleep(min(left, POLL_INTERVAL_S))
 
     def _frames(self) -> np.ndarray:
         wire = self._wire or self._connect()
@@ -86,7 +86,7 @@ class RemoteSession:
             message = wire.receive()
             kind = message.get("type")
             if kind == "error":
-                raise refused(message)
+                raise engine_error(message)
             if kind == "queue":
                 self._tell(f"the engine is busy: place {message.get('position')} in line")
             elif kind == "session" and not self._open:
@@ -95,17 +95,17 @@ class RemoteSession:
                     self._said, self._open = int(message["controls"]), True
                     self._say()
             elif kind == "frame_batch":
-                parts.append(frames_of(message, self._scene.height, self._scene.width))
+                parts.append(raw_frames(message, self._scene.height, self._scene.width))
                 if message.get("is_final_frame_batch", True):
                     with self._lock:
                         self._waiting.popleft()
                         self._got += 1
                     return np.concatenate(parts)
 
-    def _connect(self) -> Wire:
+    def _connect(self) -> EngineWebSocket:
         self._idle()
-        wire = self._wire = Wire(self._engine, self._idle)
-        message = init(self._scene, self._waiting[0], exact=True)
+        wire = self._wire = EngineWebSocket(self._engine, self._idle)
+        message = init_message(self._scene, self._waiting[0], exact=True)
         if self._key is not None:
             message |= {"resume": self._key, "have": self._got}
         wire.send(message)
@@ -118,5 +118,5 @@ class RemoteSession:
                 control = self._waiting[self._said - self._got]
                 self._wire.send(control_event(self._said, control))
                 self._said += 1
-        except GONE:
+        except DISCONNECTED:
             self._open = False

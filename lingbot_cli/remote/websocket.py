@@ -12,12 +12,12 @@ from websockets.sync.client import ClientConnection, connect
 from lingbot_cli.errors import StreamLostError, UsageError
 from lingbot_cli.remote.client import Engine
 
-_PATIENCE = 30.0
-_GLANCE = 0.5  # seconds between looks at what else happens
-GONE = (ConnectionClosed, OSError, InvalidHandshake, TimeoutError)
+CONNECT_TIMEOUT_S = 30.0
+POLL_INTERVAL_S = 0.5  # seconds between looks at what else happens
+DISCONNECTED = (ConnectionClosed, OSError, InvalidHandshake, TimeoutError)
 
 
-class Wire:
+class EngineWebSocket:
     """Messages both ways; `idle` is called while nothing comes, and may raise."""
 
     def __init__(self, engine: Engine, idle: Callable[[], None]) -> None:
@@ -28,7 +28,7 @@ class Wire:
                 engine.realtime,
                 additional_headers=engine.headers,
                 max_size=None,
-                open_timeout=_PATIENCE,
+                open_timeout=CONNECT_TIMEOUT_S,
                 compression=None,
                 proxy=None,
             )
@@ -52,7 +52,7 @@ class Wire:
     def _next(self) -> bytes:
         while True:
             try:
-                data = self._socket.recv(_GLANCE)
+                data = self._socket.recv(POLL_INTERVAL_S)
             except TimeoutError:
                 self._idle()
                 continue
@@ -69,7 +69,7 @@ class Wire:
         return message
 
 
-def frames_of(batch: dict[str, Any], height: int, width: int) -> np.ndarray:
+def raw_frames(batch: dict[str, Any], height: int, width: int) -> np.ndarray:
     """A raw batch's frames [T, H, W, 3] uint8; StreamLostError when they are not what was asked for."""
     payload = batch.get("payload")
     shape = batch.get("height"), batch.get("width")
@@ -78,6 +78,6 @@ def frames_of(batch: dict[str, Any], height: int, width: int) -> np.ndarray:
     return np.frombuffer(payload, np.uint8).reshape(-1, height, width, 3)
 
 
-def refused(message: dict[str, Any]) -> UsageError:
+def engine_error(message: dict[str, Any]) -> UsageError:
     """What an engine's error says, for the user."""
     return UsageError(f"the engine refuses: {str(message.get('content'))[:300]}")

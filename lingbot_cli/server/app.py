@@ -11,14 +11,14 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from lingbot_cli.camera.realtime import MODELS, ROUTE
-from lingbot_cli.server.auth import Guard, Rules, chosen_subprotocol
+from lingbot_cli.server.auth import AccessMiddleware, Rules, accepted_subprotocol
 from lingbot_cli.server.connection import Connection
 from lingbot_cli.server.metrics import Metrics
 from lingbot_cli.server.page import document
 from lingbot_cli.server.service import Service
-from lingbot_cli.server.session_pool import Hub, Rooms
+from lingbot_cli.server.session_pool import Rooms, SessionPool
 
-HEADERS = {
+RESPONSE_HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",  # the address holds the token
     "X-Content-Type-Options": "nosniff",
@@ -28,28 +28,28 @@ HEADERS = {
 def page_response(facts: dict[str, object]) -> Response:
     """The page with what it should know, under a policy that lets it load nothing from elsewhere."""
     html, policy = document(facts)
-    return HTMLResponse(html, headers={**HEADERS, "Content-Security-Policy": policy})
+    return HTMLResponse(html, headers={**RESPONSE_HEADERS, "Content-Security-Policy": policy})
 
 
-def live_app(service: Service, rules: Rules, rooms: Rooms) -> Starlette:
+def server_app(service: Service, rules: Rules, rooms: Rooms) -> Starlette:
     """An application that serves one world."""
     metrics = Metrics()
-    hub = Hub(rooms, metrics)
+    hub = SessionPool(rooms, metrics)
 
     async def page(_request: Request) -> Response:
         return page_response({"mode": "play", "route": ROUTE, "model": service.facts()})
 
     async def models(_request: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [service.facts()]}, headers=HEADERS)
+        return JSONResponse({"object": "list", "data": [service.facts()]}, headers=RESPONSE_HEADERS)
 
     async def health(_request: Request) -> Response:
-        return JSONResponse({"status": "ok"}, headers=HEADERS)
+        return JSONResponse({"status": "ok"}, headers=RESPONSE_HEADERS)
 
     async def figures(_request: Request) -> Response:
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4", headers=HEADERS)
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4", headers=RESPONSE_HEADERS)
 
     async def generate(socket: WebSocket) -> None:
-        await socket.accept(chosen_subprotocol(socket.scope.get("subprotocols", ())))
+        await socket.accept(accepted_subprotocol(socket.scope.get("subprotocols", ())))
         await Connection(socket, hub, service).run()
 
     @asynccontextmanager
@@ -64,4 +64,4 @@ def live_app(service: Service, rules: Rules, rooms: Rooms) -> Starlette:
         Route("/metrics", figures),
         WebSocketRoute(ROUTE, generate),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(Guard, rules=rules)], lifespan=lifespan)
+    return Starlette(routes=routes, middleware=[Middleware(AccessMiddleware, rules=rules)], lifespan=lifespan)

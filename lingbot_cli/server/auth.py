@@ -67,12 +67,12 @@ def _offered(headers: Mapping[str, str], query: str) -> Iterable[str]:
             yield unquote(said)  # a page must quote what a subprotocol cannot hold
 
 
-def chosen_subprotocol(offered: Iterable[str]) -> str | None:
+def accepted_subprotocol(offered: Iterable[str]) -> str | None:
     """What a WebSocket is accepted with: our subprotocol where the client speaks it, never the token."""
     return SUBPROTOCOL if SUBPROTOCOL in offered else None
 
 
-class Guard:
+class AccessMiddleware:
     """ASGI middleware: turns away by HTTP status, before a WebSocket is accepted."""
 
     def __init__(self, app: ASGIApp, rules: Rules) -> None:

@@ -8,32 +8,32 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lingbot_cli.server.client_events import Output
-from lingbot_cli.server.messages import Format
+from lingbot_cli.server.client_events import OutputChange
+from lingbot_cli.server.messages import FrameEncoding
 from lingbot_cli.server.protocol import pack
 
-RAW_FRAMES = 16  # a message
-ENCODED_FRAMES = 6
-QUALITY: dict[str, int] = {"jpeg": 95, "webp": 90}
-CONTENT: dict[str, str] = {"raw": "application/x-raw-rgb", "jpeg": "image/jpeg", "webp": "image/webp"}
+RAW_FRAMES_PER_MESSAGE = 16  # a message
+ENCODED_FRAMES_PER_MESSAGE = 6
+DEFAULT_QUALITY: dict[str, int] = {"jpeg": 95, "webp": 90}
+CONTENT_TYPES: dict[str, str] = {"raw": "application/x-raw-rgb", "jpeg": "image/jpeg", "webp": "image/webp"}
 
 
 @dataclass(frozen=True)
-class Form:
+class FrameFormat:
     """How frames travel: `max_width` 0 leaves their size, `quality` None the format's own."""
 
-    format: Format = "raw"
+    format: FrameEncoding = "raw"
     max_width: int = 0
     quality: int | None = None
 
-    def changed(self, output: Output) -> "Form":
+    def changed(self, output: OutputChange) -> "FrameFormat":
         """With what an `output` event says."""
         said = {name: value for name, value in output.model_dump().items() if value is not None}
         return replace(self, **said)
 
 
 @dataclass(frozen=True)
-class Messages:
+class FrameMessages:
     """The WebSocket messages of one chunk in order, those that belong together as one; sizes in bytes."""
 
     parts: tuple[tuple[bytes, ...], ...]
@@ -43,31 +43,31 @@ class Messages:
     content_type: str
 
 
-def batches(
+def frame_messages(
     frames: np.ndarray,
-    form: Form,
+    form: FrameFormat,
     *,
     request_id: str,
     chunk_index: int,
     event_id: int | None,
     **more: float,
-) -> Messages:
+) -> FrameMessages:
     """Frames [T, H, W, 3] uint8 as messages: raw ones as a header and a bare binary, encoded ones in the map.
 
     `more` is said with every batch.
     """
-    size = RAW_FRAMES if form.format == "raw" else ENCODED_FRAMES
+    size = RAW_FRAMES_PER_MESSAGE if form.format == "raw" else ENCODED_FRAMES_PER_MESSAGE
     pieces = [frames[start : start + size] for start in range(0, len(frames), size)]
     parts: list[tuple[bytes, ...]] = []
     payload_bytes = 0
     for index, piece in enumerate(pieces):
-        carried, facts = _carry(piece, form)
+        carried, facts = _payload(piece, form)
         payload_bytes += len(carried)
         header: dict[str, Any] = {
             "type": "frame_batch",
             "request_id": request_id,
             "chunk_index": chunk_index,
-            "content_type": CONTENT[form.format],
+            "content_type": CONTENT_TYPES[form.format],
             "num_frames": len(piece),
             "total_size": len(carried),
             "channels": 3,
@@ -82,10 +82,10 @@ def batches(
             parts.append((pack(header), carried))
         else:
             parts.append((pack({**header, "payload": carried}),))
-    return Messages(tuple(parts), len(pieces), frames.nbytes, payload_bytes, CONTENT[form.format])
+    return FrameMessages(tuple(parts), len(pieces), frames.nbytes, payload_bytes, CONTENT_TYPES[form.format])
 
 
-def _carry(frames: np.ndarray, form: Form) -> tuple[bytes, dict[str, Any]]:
+def _payload(frames: np.ndarray, form: FrameFormat) -> tuple[bytes, dict[str, Any]]:
     count, height, width, channels = frames.shape
     facts: dict[str, Any] = {"encoding": form.format, "raw_size": frames.nbytes}
     if form.format == "raw":
@@ -107,8 +107,8 @@ def _carry(frames: np.ndarray, form: Form) -> tuple[bytes, dict[str, Any]]:
     return b"".join(encoded), {"format": form.format, **shape, **facts, "payload_lengths": lengths}
 
 
-def _encode(frames: np.ndarray, form: Form, size: tuple[int, int]) -> Iterator[bytes]:
-    quality = form.quality or QUALITY[form.format]
+def _encode(frames: np.ndarray, form: FrameFormat, size: tuple[int, int]) -> Iterator[bytes]:
+    quality = form.quality or DEFAULT_QUALITY[form.format]
     options: dict[str, Any] = {"subsampling": 0} if form.format == "jpeg" else {"method": 0}
     for frame in frames:
         image = Image.fromarray(frame)

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from lingbot_cli.errors import SetupError, UsageError
 
-_STOPPING = 3  # seconds open connections get when the server ends
+SHUTDOWN_TIMEOUT_S = 3  # seconds open connections get when the server ends
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Address:
         return bound
 
 
-def url(bound: socket.socket, token: str, path: str = "/") -> str:
+def page_url(bound: socket.socket, token: str, path: str = "/") -> str:
     """What a person opens: the bound address with the token."""
     host, port = bound.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{shown}:{port}{path}?token={quote(token, safe='')}"
 
 
-class Server:
+class HttpServer:
     """One application on one bound socket. Signals stay the caller's business."""
 
     def __init__(self, app: ASGIApp, bound: socket.socket, *, message_bytes: int) -> None:
@@ -58,7 +58,7 @@ class Server:
             ws="websockets-sansio",
             ws_max_size=message_bytes,
             ws_per_message_deflate=False,  # frames are compressed already
-            timeout_graceful_shutdown=_STOPPING,
+            timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
             server_header=False,
             lifespan="on",
         )
@@ -81,4 +81,4 @@ class Server:
         """End serving; from any thread."""
         self._server.should_exit = True
         if self._thread.ident is not None:
-            self._thread.join(_STOPPING + 2)
+            self._thread.join(SHUTDOWN_TIMEOUT_S + 2)

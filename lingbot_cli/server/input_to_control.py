@@ -10,26 +10,26 @@ from lingbot_cli.camera.pose import Stance, poses_of
 from lingbot_cli.camera.realtime import PITCH_DEGREES, WALK, YAW_DEGREES
 from lingbot_cli.camera.relative_pose import FIXED_SCALE
 from lingbot_cli.control import Control
-from lingbot_cli.server.client_events import Look
-from lingbot_cli.server.input_queue import Sampled
+from lingbot_cli.server.client_events import CameraTurn
+from lingbot_cli.server.input_queue import SampledInput
 from lingbot_cli.timeline.live import LiveTimeline
 
-LENS = (500.0, 500.0, 416.0, 240.0)  # published for 832×480
+INTRINSICS = (500.0, 500.0, 416.0, 240.0)  # published for 832×480
 _FRAMES = 4  # video frames a latent frame
 _DEGREES = np.ones(AXES)
 _DEGREES[[YAW, LOOK]] = YAW_DEGREES, PITCH_DEGREES
 
 
-class Steering(Protocol):
+class CameraController(Protocol):
     """Turns what each chunk is told into its Control; `scale` is what translations are divided by."""
 
     scale: float
 
-    def control(self, sampled: Sampled, looks: Sequence[Look]) -> Control:
+    def control(self, sampled: SampledInput, looks: Sequence[CameraTurn]) -> Control:
         """The next chunk's Control."""
 
 
-class PublishedSteering:
+class StepController:
     """One step a latent frame, as the published server takes it: turn first, then along the new heading."""
 
     scale = WALK
@@ -39,7 +39,7 @@ class PublishedSteering:
         self._stance = Stance()
         self._begun = False
 
-    def control(self, sampled: Sampled, looks: Sequence[Look]) -> Control:
+    def control(self, sampled: SampledInput, looks: Sequence[CameraTurn]) -> Control:
         self._prompt = sampled.prompt if sampled.prompt is not None else self._prompt
         count = len(sampled.keys)
         look = np.zeros(AXES)
@@ -53,10 +53,10 @@ class PublishedSteering:
             stances.append(self._stance)
         frames = _FRAMES * count
         actions = np.array([held(letters) for letters in sampled.keys], np.float32)
-        return Control(poses_of(stances), np.tile(LENS, (count, 1)), actions, self._prompt, frames)
+        return Control(poses_of(stances), np.tile(INTRINSICS, (count, 1)), actions, self._prompt, frames)
 
 
-class TimelineSteering:
+class TimelineController:
     """Every key and word becomes a timeline's event, so what was played can be written and rendered again."""
 
     scale = FIXED_SCALE
@@ -65,7 +65,7 @@ class TimelineSteering:
         self._live = LiveTimeline(chunk, header)
         self._held = ""
 
-    def control(self, sampled: Sampled, looks: Sequence[Look]) -> Control:
+    def control(self, sampled: SampledInput, looks: Sequence[CameraTurn]) -> Control:
         start = self._live.frame
         if sampled.prompt is not None:
             self._live.say({"prompt": sampled.prompt})

@@ -4,12 +4,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lingbot_cli.server.actions import Letters, read_script
-from lingbot_cli.server.protocol import Limits, Refusal
+from lingbot_cli.server.actions import Keys, parse_script
+from lingbot_cli.server.protocol import Limits, ProtocolError
 from lingbot_cli.timeline.schema import Camera
 
-Whole = Annotated[int, Field(ge=0, lt=2**63)]
-Format = Literal["raw", "webp", "jpeg"]
+WholeNumber = Annotated[int, Field(ge=0, lt=2**63)]
+FrameEncoding = Literal["raw", "webp", "jpeg"]
 
 
 class Init(BaseModel):
@@ -28,65 +28,71 @@ class Init(BaseModel):
     size: str | None = None
     fps: Annotated[float, Field(ge=1, le=120)] | None = None
     num_frames: Any = None
-    seed: Whole | None = 42
-    num_inference_steps: Whole | None = None
+    seed: WholeNumber | None = 42
+    num_inference_steps: WholeNumber | None = None
     guidance_scale: float | None = 1.0
     negative_prompt: str | None = None
     max_chunks: Annotated[int, Field(ge=1)] | None = None
     condition_inputs: dict[str, Any] | None = None
-    realtime_output_format: Format | None = None
+    realtime_output_format: FrameEncoding | None = None
     realtime_preview_max_width: Annotated[int, Field(ge=0, le=8192)] | None = None
     realtime_output_pacing: bool | None = False
     output_compression: Annotated[int, Field(ge=1, le=100)] | None = None
-    realtime_causal_sink_size: Whole | None = None
-    realtime_causal_kv_cache_num_frames: Whole | None = None
+    realtime_causal_sink_size: WholeNumber | None = None
+    realtime_causal_kv_cache_num_frames: WholeNumber | None = None
     enable_upscaling: bool | None = None
     enable_frame_interpolation: bool | None = None
     camera: Camera | None = None
     controls: bool = False
     scale: Annotated[float, Field(gt=0, le=1e6)] | None = None
     resume: Annotated[str, Field(max_length=100)] | None = None
-    have: Whole | None = None
+    have: WholeNumber | None = None
 
     @property
     def picture(self) -> bytes | None:
         """The first frame's file, if one was sent."""
         return self.first_frame if self.first_frame else None
 
-    def script(self, limits: Limits) -> list[Letters]:
+    def script(self, limits: Limits) -> list[Keys]:
         """The camera's first actions, one set of letters a latent frame."""
         actions = (self.condition_inputs or {}).get("camera_actions")
-        return [] if actions is None else read_script(actions, limits)
+        return [] if actions is None else parse_script(actions, limits)
 
 
-def read_init(message: dict[str, Any], limits: Limits, steps: int) -> Init:
+def parse_init(message: dict[str, Any], limits: Limits, steps: int) -> Init:
     """The first message as an Init; Refusal names every field that is wrong.
 
     `steps` is how many denoising steps the served world was distilled for.
     """
     if message.get("type") != "init":
-        raise Refusal("init_expected", "the first message must be of type 'init'")
+        raise ProtocolError("init_expected", "the first message must be of type 'init'")
     if isinstance(message.get("first_frame"), str):
-        raise Refusal(
+        raise ProtocolError(
             "first_frame_not_bytes",
             "first_frame must hold the bytes of a picture; paths, addresses and base64 are not read",
         )
     try:
         init = Init.model_validate(message)
     except ValidationError as wrong:
-        raise Refusal("bad_init", f"init: {listed(wrong)}") from wrong
+        raise ProtocolError("bad_init", f"init: {validation_summary(wrong)}") from wrong
     if init.first_frame is not None and not isinstance(init.first_frame, bytes):
-        raise Refusal("first_frame_not_bytes", "first_frame must hold the bytes of a picture")
+        raise ProtocolError("first_frame_not_bytes", "first_frame must hold the bytes of a picture")
     check_prompt(init.prompt, limits, may_be_empty=True)
     if init.enable_upscaling or init.enable_frame_interpolation:
-        raise Refusal("unsupported", "this server neither upscales nor interpolates; leave those fields out")
+        raise ProtocolError(
+            "unsupported", "this server neither upscales nor interpolates; leave those fields out"
+        )
     if init.num_inference_steps not in (None, 0, steps):
-        raise Refusal("unsupported", f"this world takes {steps} steps, not {init.num_inference_steps}")
+        raise ProtocolError("unsupported", f"this world takes {steps} steps, not {init.num_inference_steps}")
     if init.guidance_scale not in (None, 1.0):
-        raise Refusal("unsupported", f"this world is made for guidance_scale 1, not {init.guidance_scale:g}")
+        raise ProtocolError(
+            "unsupported", f"this world is made for guidance_scale 1, not {init.guidance_scale:g}"
+        )
     unknown = sorted(set(init.condition_inputs or {}) - {"camera_actions"})
     if unknown:
-        raise Refusal("unsupported", f"unknown condition input '{unknown[0][:40]}'; expected camera_actions")
+        raise ProtocolError(
+            "unsupported", f"unknown condition input '{unknown[0][:40]}'; expected camera_actions"
+        )
     init.script(limits)
     return init
 
@@ -94,13 +100,13 @@ def read_init(message: dict[str, Any], limits: Limits, steps: int) -> Init:
 def check_prompt(text: Any, limits: Limits, *, may_be_empty: bool = False) -> str:
     """A prompt that can be read: text, not empty, not too long."""
     if not isinstance(text, str) or not (may_be_empty or text.strip()):
-        raise Refusal("bad_prompt", "a prompt must be a non-empty text")
+        raise ProtocolError("bad_prompt", "a prompt must be a non-empty text")
     if len(text) > limits.prompt_characters:
-        raise Refusal("prompt_too_long", f"a prompt may have {limits.prompt_characters} characters")
+        raise ProtocolError("prompt_too_long", f"a prompt may have {limits.prompt_characters} characters")
     return text
 
 
-def listed(wrong: ValidationError) -> str:
+def validation_summary(wrong: ValidationError) -> str:
     """What pydantic found, in one line and without what was sent."""
     found = (
         f"{'.'.join(str(step)[:40] for step in error['loc']) or 'message'}: {error['msg'].lower()}"

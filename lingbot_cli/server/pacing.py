@@ -1,9 +1,9 @@
 """When a chunk is due, and how late it may be begun, so that it hears the newest keys."""
 
-_SOON = 0.05  # seconds a chunk is ready before it must be
+SAFETY_MARGIN_S = 0.05  # seconds a chunk is ready before it must be
 
 
-class Pace:
+class ChunkPacer:
     """Counts in monotonic seconds; what has been sent lasts until `due`."""
 
     def __init__(self) -> None:
@@ -12,7 +12,7 @@ class Pace:
 
     def until_begin(self, now: float) -> float:
         """Seconds until the next chunk should be begun."""
-        return max(0.0, self.due - self._making - _SOON - now)
+        return max(0.0, self.due - self._making - SAFETY_MARGIN_S - now)
 
     def until_due(self, now: float) -> float:
         """Seconds until the next chunk should go out."""

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from lingbot_cli.server.auth import Rules, new_token
-from lingbot_cli.server.http_server import Address, Server, url
-from lingbot_cli.server.watch import Watchers, watch_app
+from lingbot_cli.server.http_server import Address, HttpServer, page_url
+from lingbot_cli.server.watch import PreviewClients, preview_app
 from lingbot_cli.sinks.base import VideoInfo
 
 _MESSAGE_BYTES = 64 * 1024  # a watcher has nothing to say
@@ -19,8 +19,8 @@ class PreviewSink:
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
-        self._watchers: Watchers | None = None
-        self._server: Server | None = None
+        self._watchers: PreviewClients | None = None
+        self._server: HttpServer | None = None
 
     def resumable_frames(self, film: VideoInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
         return {}
@@ -31,10 +31,10 @@ class PreviewSink:
     def open(self, film: VideoInfo) -> None:
         rules = Rules(new_token())
         bound = Address().bind()
-        self._watchers = Watchers(film.fps)
-        self._server = Server(watch_app(self._watchers, rules), bound, message_bytes=_MESSAGE_BYTES)
+        self._watchers = PreviewClients(film.fps)
+        self._server = HttpServer(preview_app(self._watchers, rules), bound, message_bytes=_MESSAGE_BYTES)
         self._server.start()
-        self._say(f"watch it at {url(bound, rules.token)}")
+        self._say(f"watch it at {page_url(bound, rules.token)}")
 
     def write(self, frames: np.ndarray) -> None:
         if self._watchers is None:

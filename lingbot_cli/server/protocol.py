@@ -10,7 +10,7 @@ from lingbot_cli.errors import LingbotError
 from lingbot_cli.redact import redact
 
 
-class Refusal(LingbotError):
+class ProtocolError(LingbotError):
     """A message that is not taken. `code` is for programs, `retry` says whether a corrected one may follow."""
 
     exit_code = 2
@@ -53,19 +53,19 @@ def unpack(data: bytes) -> dict[str, Any]:
     try:
         message = msgpack.unpackb(data, strict_map_key=True)
     except (ValueError, RecursionError) as wrong:
-        raise Refusal("not_messagepack", "the message is not MessagePack") from wrong
+        raise ProtocolError("not_messagepack", "the message is not MessagePack") from wrong
     if not isinstance(message, dict) or not all(isinstance(key, str) for key in message):
-        raise Refusal("not_a_map", "the message is not a map with text keys")
+        raise ProtocolError("not_a_map", "the message is not a map with text keys")
     return message
 
 
-def error_message(refusal: Refusal) -> dict[str, Any]:
+def error_message(refusal: ProtocolError) -> dict[str, Any]:
     """What the client is told: one line, without secrets."""
     content = " ".join(redact(str(refusal)).split())[:500]
     return {"type": "error", "content": content, "code": refusal.code, "retry": refusal.retry}
 
 
-class Allowance:
+class RateLimiter:
     """So many a second, and a second's worth at once."""
 
     def __init__(self, rate: int) -> None:

@@ -6,8 +6,8 @@ from time import monotonic
 from typing import Any
 
 from lingbot_cli.errors import OutputError, write_errors
-from lingbot_cli.server.input_to_control import TimelineSteering
-from lingbot_cli.server.play_session import Living
+from lingbot_cli.server.input_to_control import TimelineController
+from lingbot_cli.server.play_session import PlaySession
 
 _EVERY = 5.0  # seconds; a crash loses no more
 
@@ -17,8 +17,8 @@ class Recorder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._walks: list[TimelineSteering] = []
-        self._walk: TimelineSteering | None = None
+        self._walks: list[TimelineController] = []
+        self._walk: TimelineController | None = None
         self._shown = 0
         self._written = monotonic()
         if not path.parent.is_dir():
@@ -26,10 +26,10 @@ class Recorder:
         if path.suffix != ".jsonl":
             raise OutputError(f"--record {path}: a walk is written as .jsonl")
 
-    def chunk(self, living: Living) -> None:
+    def chunk(self, living: PlaySession) -> None:
         """A chunk of this world has been shown."""
         walk = living.steering
-        if not isinstance(walk, TimelineSteering) or not living.sent_frames:
+        if not isinstance(walk, TimelineController) or not living.sent_frames:
             return
         if walk is not self._walk:
             self.write()

@@ -10,9 +10,9 @@ from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.image import fitting_size
 from lingbot_cli.render.request import Described, Request, on_this_machine, run_lines, settled
 from lingbot_cli.runtime.model_options import Settings
-from lingbot_cli.server.app import live_app
+from lingbot_cli.server.app import server_app
 from lingbot_cli.server.auth import Rules
-from lingbot_cli.server.http_server import Address, Server, url
+from lingbot_cli.server.http_server import Address, HttpServer, page_url
 from lingbot_cli.server.service import Offer, Service
 from lingbot_cli.server.session_pool import Rooms
 from lingbot_cli.ui.signals import StopRequest
@@ -89,13 +89,13 @@ def host(
         offered = service()
         if offered.offer.picture is not None:
             offered.warm()
-        server = Server(live_app(offered, rules, rooms), bound, message_bytes=message_bytes)
+        server = HttpServer(server_app(offered, rules, rooms), bound, message_bytes=message_bytes)
         wait = threading.Event()
         with StopRequest(lambda _text: wait.set()).handling() as stopped:
             stopped.graceful = True
             server.start()
             try:
-                say(url(bound, rules.token))
+                say(page_url(bound, rules.token))
                 while server.serving and not wait.wait(_GLANCE):
                     pass
             finally:

@@ -10,8 +10,8 @@ import numpy as np
 from lingbot_cli.errors import UsageError
 from lingbot_cli.image import fitting_size, framed, parse_size, read_image
 from lingbot_cli.server.messages import Init
-from lingbot_cli.server.play_session import Begin, Living, Setting
-from lingbot_cli.server.protocol import Limits, Refusal
+from lingbot_cli.server.play_session import PlaySession, SessionFactory, SessionSettings
+from lingbot_cli.server.protocol import Limits, ProtocolError
 from lingbot_cli.timeline.schema import Camera
 
 if TYPE_CHECKING:
@@ -47,24 +47,24 @@ class Service:
     world: "World"
     limits: Limits
     offer: Offer = Offer()
-    on_chunk: Callable[[Living], None] = lambda _living: None
+    on_chunk: Callable[[PlaySession], None] = lambda _living: None
 
-    def living(self, init: Init) -> Living:
+    def living(self, init: Init) -> PlaySession:
         """A world for a client; Refusal when it asks for more than there is."""
         preset = self.world.preset
         try:
-            return Living(self.setting(init), preset.chunk, self._begin(init), self.limits)
+            return PlaySession(self.setting(init), preset.chunk, self._begin(init), self.limits)
         except UsageError as wrong:
-            raise Refusal("bad_init", f"init: {wrong}") from wrong
+            raise ProtocolError("bad_init", f"init: {wrong}") from wrong
 
-    def setting(self, init: Init) -> Setting:
+    def setting(self, init: Init) -> SessionSettings:
         """What a world begins with."""
         picture = self._picture(init)
         height, width = self._size(init, picture)
         if init.max_chunks is not None and self.limits.chunks and init.max_chunks > self.limits.chunks:
-            raise Refusal("too_many_chunks", f"max_chunks may be {self.limits.chunks} at most")
+            raise ProtocolError("too_many_chunks", f"max_chunks may be {self.limits.chunks} at most")
         chunks = min(filter(None, (init.max_chunks, self.limits.chunks)), default=None)
-        return Setting(
+        return SessionSettings(
             picture=framed(picture, height, width),
             prompt=init.prompt if init.prompt.strip() else self.offer.prompt.strip(),
             height=height,
@@ -111,7 +111,7 @@ class Service:
     def _picture(self, init: Init) -> np.ndarray:
         if init.picture is None:
             if self.offer.picture is None:
-                raise Refusal("no_first_frame", "init needs first_frame, the bytes of a picture")
+                raise ProtocolError("no_first_frame", "init needs first_frame, the bytes of a picture")
             return self.offer.picture
         try:
             return read_image(
@@ -121,7 +121,7 @@ class Service:
                 max_pixels=self.limits.picture_pixels,
             )
         except UsageError as wrong:
-            raise Refusal("bad_first_frame", str(wrong)) from wrong
+            raise ProtocolError("bad_first_frame", str(wrong)) from wrong
 
     def _size(self, init: Init, picture: np.ndarray) -> tuple[int, int]:
         if init.size is None:
@@ -131,15 +131,15 @@ class Service:
         try:
             height, width = parse_size(init.size[:40])
         except UsageError as wrong:
-            raise Refusal("bad_size", f"size {str(wrong).removeprefix('--size ')}") from wrong
+            raise ProtocolError("bad_size", f"size {str(wrong).removeprefix('--size ')}") from wrong
         if height * width > self.limits.pixels:
-            raise Refusal("too_large", f"{width}x{height} is more than {self.limits.pixels} pixels")
+            raise ProtocolError("too_large", f"{width}x{height} is more than {self.limits.pixels} pixels")
         return height, width
 
-    def _begin(self, init: Init) -> Begin:
+    def _begin(self, init: Init) -> SessionFactory:
         world = self._fitted(init)
 
-        def begin(setting: Setting, scale: float) -> "Session":
+        def begin(setting: SessionSettings, scale: float) -> "Session":
             from lingbot_cli.model.session import Session
 
             return Session(
@@ -159,11 +159,11 @@ class Service:
         window, sink = init.realtime_causal_kv_cache_num_frames, init.realtime_causal_sink_size
         limit = self.limits.window if self.limits.window is not None else preset.window
         if window is not None and (window == 0 or (limit >= 0 and window > limit)):
-            raise Refusal("too_large", f"a window of {window} latent frames: 1 to {limit} are allowed")
+            raise ProtocolError("too_large", f"a window of {window} latent frames: 1 to {limit} are allowed")
         window = preset.window if window is None else window
         sink = min(preset.sink, window) if sink is None else sink
         if window >= 0 and window < sink + preset.chunk:
-            raise Refusal(
+            raise ProtocolError(
                 "bad_init", f"a window of {window} holds no sink of {sink} beside a chunk of {preset.chunk}"
             )
         if (window, sink) == (preset.window, preset.sink):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from lingbot_cli.server.metrics import Metrics
-from lingbot_cli.server.play_session import Living, Told
+from lingbot_cli.server.play_session import ChunkInput, PlaySession
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,15 @@ class Rooms:
 
 
 @dataclass
-class _Ticket:
+class _Waiter:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Full(Exception):
+class QueueFull(Exception):
     """The queue takes no more."""
 
 
-class Hub:
+class SessionPool:
     """All of it runs on the event loop; only `make` leaves it, for the world's own thread."""
 
     def __init__(self, rooms: Rooms, metrics: Metrics) -> None:
@@ -42,9 +42,9 @@ class Hub:
         self.metrics = metrics
         self._thread = ThreadPoolExecutor(1, "world")
         self._turn = asyncio.Lock()
-        self._waiting: deque[_Ticket] = deque()
+        self._waiting: deque[_Waiter] = deque()
         self._playing = 0
-        self._kept: OrderedDict[str, tuple[Living, asyncio.TimerHandle]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[PlaySession, asyncio.TimerHandle]] = OrderedDict()
         self._players: dict[str, asyncio.Task[None]] = {}
         self._making: dict[str, asyncio.Future[None]] = {}
 
@@ -57,8 +57,8 @@ class Hub:
         A client that comes `back` to its world goes before those who have none yet.
         """
         if len(self._waiting) >= self.rooms.waiting:
-            raise Full
-        ticket = _Ticket()
+            raise QueueFull
+        ticket = _Waiter()
         (self._waiting.appendleft if back else self._waiting.append)(ticket)
         self._count()
         try:
@@ -93,7 +93,7 @@ class Hub:
             ticket.changed.set()
 
     @contextlib.contextmanager
-    def player(self, living: Living) -> Iterator[None]:
+    def player(self, living: PlaySession) -> Iterator[None]:
         """While the block runs, the current task is the one that plays this world, which is alive."""
         task = asyncio.current_task()
         assert task is not None
@@ -112,14 +112,14 @@ class Hub:
             player.cancel()
             await asyncio.wait([player])
 
-    def keep(self, living: Living) -> None:
+    def keep(self, living: PlaySession) -> None:
         """Hold a world that nobody plays any more, for the grace time or until room is needed."""
         timer = asyncio.get_running_loop().call_later(self.rooms.grace, self._drop, living.key)
         self._kept[living.key] = living, timer
         self.make_room()
         self._count()
 
-    def claim(self, key: str) -> Living | None:
+    def claim(self, key: str) -> PlaySession | None:
         """The kept world of a key, for its client that is back."""
         found = self._kept.pop(key, None)
         self._count()
@@ -140,7 +140,7 @@ class Hub:
             found[1].cancel()
         self._count()
 
-    async def make(self, living: Living) -> None:
+    async def make(self, living: PlaySession) -> None:
         """Have the next chunk made, when it is this world's turn.
 
         It is told what was said until then. A waiter that leaves before gives its turn up; one that leaves
@@ -162,7 +162,7 @@ class Hub:
             under_way.add_done_callback(partial(self._made, living.key))
         await asyncio.shield(under_way)
 
-    async def _make(self, living: Living, told: Told) -> None:
+    async def _make(self, living: PlaySession, told: ChunkInput) -> None:
         loop = asyncio.get_running_loop()
         made = living.take(await loop.run_in_executor(self._thread, living.work(told)))
         if made is not None:

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-from lingbot_cli.server.frames import Messages
-from lingbot_cli.server.play_session import Made
+from lingbot_cli.server.frames import FrameMessages
+from lingbot_cli.server.play_session import ChunkOutput
 
 
 @dataclass(frozen=True)
-class Times:
+class DeliveryTimes:
     """Seconds: when delivery began, when messages were built and sent, and how long was waited between."""
 
     began: float
@@ -17,7 +17,9 @@ class Times:
     sent: float
 
 
-def chunk_stats(request_id: str, made: Made, messages: Messages, times: Times) -> dict[str, Any]:
+def chunk_stats(
+    request_id: str, made: ChunkOutput, messages: FrameMessages, times: DeliveryTimes
+) -> dict[str, Any]:
     """The `chunk_stats` message. Ours: `event_ids`, all the events this chunk has applied, and its last `pose`."""
     written = times.sent - times.built - times.waited
     raw = messages.content_type == "application/x-raw-rgb"

@@ -13,17 +13,17 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from lingbot_cli.server.app import page_response
-from lingbot_cli.server.auth import Guard, Rules, chosen_subprotocol
-from lingbot_cli.server.frames import Form, batches
-from lingbot_cli.server.websocket import GONE
+from lingbot_cli.server.auth import AccessMiddleware, Rules, accepted_subprotocol
+from lingbot_cli.server.frames import FrameFormat, frame_messages
+from lingbot_cli.server.websocket import DISCONNECTED
 
 ROUTE = "/watch"
-_FORM = Form("jpeg", 1280, 85)
-_BEHIND = 2  # chunks a slow page may be behind before it misses some
-_PATIENCE = 20.0  # seconds a page may take to accept a chunk
+FRAME_FORMAT = FrameFormat("jpeg", 1280, 85)
+MAX_QUEUED_CHUNKS = 2  # chunks a slow page may be behind before it misses some
+SEND_TIMEOUT_S = 20.0  # seconds a page may take to accept a chunk
 
 
-class Watchers:
+class PreviewClients:
     """The pages that look. `publish` may be called from any thread and never waits for them."""
 
     def __init__(self, fps: Fraction) -> None:
@@ -44,8 +44,8 @@ class Watchers:
     async def serve(self, socket: WebSocket) -> None:
         """Send to one page until it leaves."""
         self._loop = asyncio.get_running_loop()
-        await socket.accept(chosen_subprotocol(socket.scope.get("subprotocols", ())))
-        mine: tuple[deque[np.ndarray], asyncio.Event] = deque(maxlen=_BEHIND), asyncio.Event()
+        await socket.accept(accepted_subprotocol(socket.scope.get("subprotocols", ())))
+        mine: tuple[deque[np.ndarray], asyncio.Event] = deque(maxlen=MAX_QUEUED_CHUNKS), asyncio.Event()
         self._queues.append(mine)
         sending = asyncio.create_task(self._send(socket, *mine))
         try:
@@ -64,9 +64,9 @@ class Watchers:
                 await stirred.wait()
             frames = queue.popleft()
             messages = await asyncio.to_thread(
-                batches,
+                frame_messages,
                 frames,
-                _FORM,
+                FRAME_FORMAT,
                 request_id="watch",
                 chunk_index=number,
                 event_id=None,
@@ -74,18 +74,18 @@ class Watchers:
             )
             number += 1
             try:
-                async with asyncio.timeout(_PATIENCE):
+                async with asyncio.timeout(SEND_TIMEOUT_S):
                     for part in messages.parts:
                         await socket.send_bytes(part[0])
-            except GONE:
+            except DISCONNECTED:
                 return
 
 
-def watch_app(watchers: Watchers, rules: Rules) -> Starlette:
+def preview_app(watchers: PreviewClients, rules: Rules) -> Starlette:
     """An application with the page in its watching mode."""
 
     async def page(_request: Request) -> Response:
         return page_response({"mode": "watch", "route": ROUTE})
 
     routes = [Route("/", page), WebSocketRoute(ROUTE, watchers.serve)]
-    return Starlette(routes=routes, middleware=[Middleware(Guard, rules=rules)])
+    return Starlette(routes=routes, middleware=[Middleware(AccessMiddleware, rules=rules)])

@@ -7,13 +7,13 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from lingbot_cli.server.metrics import Metrics
-from lingbot_cli.server.protocol import Limits, Refusal, error_message, pack, unpack
+from lingbot_cli.server.protocol import Limits, ProtocolError, error_message, pack, unpack
 
-GONE = (WebSocketDisconnect, ConnectionError, TimeoutError)
+DISCONNECTED = (WebSocketDisconnect, ConnectionError, TimeoutError)
 """What sending to a client that has vanished, or reads nothing, ends in."""
 
 
-class Leave(Exception):
+class CloseConnection(Exception):
     """The connection ends, with a WebSocket close code and a word about why."""
 
     def __init__(self, code: int, reason: str) -> None:
@@ -22,7 +22,7 @@ class Leave(Exception):
         self.reason = reason
 
 
-class Wire:
+class ClientWebSocket:
     """Sends and receives; a client that is refused too often has to leave."""
 
     def __init__(self, socket: WebSocket, limits: Limits, metrics: Metrics) -> None:
@@ -42,20 +42,20 @@ class Wire:
             data = received.get("bytes")
             try:
                 if data is None:
-                    raise Refusal("not_messagepack", "messages are binary MessagePack, not text")
+                    raise ProtocolError("not_messagepack", "messages are binary MessagePack, not text")
                 if len(data) > self._limits.message_bytes:
-                    raise Leave(1009, "a message is too large")
+                    raise CloseConnection(1009, "a message is too large")
                 return unpack(data)
-            except Refusal as refusal:
+            except ProtocolError as refusal:
                 await self.refuse(refusal)
 
-    async def refuse(self, refusal: Refusal) -> None:
+    async def refuse(self, refusal: ProtocolError) -> None:
         """Say that a message is not taken; Leave after too many."""
         self._metrics.refused.labels(refusal.code).inc()
         self._strikes += 1
         await self.tell(error_message(refusal))
         if self._strikes >= self._limits.strikes:
-            raise Leave(1008, "too many messages were refused")
+            raise CloseConnection(1008, "too many messages were refused")
 
     async def tell(self, message: dict[str, Any]) -> None:
         """Send one message."""
@@ -70,11 +70,11 @@ class Wire:
                 except RuntimeError as over:  # found dead when another message was sent
                     raise WebSocketDisconnect(1006) from over
 
-    async def fail(self, refusal: Refusal) -> None:
+    async def fail(self, refusal: ProtocolError) -> None:
         """Tell why the session ends, and end it."""
         try:
             await self.tell(error_message(refusal))
-        except GONE:
+        except DISCONNECTED:
             return
         await self.close(1011, refusal.code)
 
@@ -85,5 +85,5 @@ class Wire:
         try:
             async with asyncio.timeout(5):
                 await self._socket.close(code, reason[:100])
-        except (*GONE, RuntimeError):
+        except (*DISCONNECTED, RuntimeError):
             return

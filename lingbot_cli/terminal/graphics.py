@@ -11,16 +11,16 @@ Draw = Callable[[np.ndarray, int, int], str]
 """A frame [H, W, 3] uint8, the columns and rows there are → the text that shows it from the top left corner."""
 
 HOME = "\x1b[H"
-_CELL = 20, 10  # pixels of a usual character, for terminals that do not say
-_PIECE = 4096  # characters of base64 a kitty command may carry
-_COLOURS = 128
+CELL_PIXELS = 20, 10  # pixels of a usual character, for terminals that do not say
+MAX_PAYLOAD_CHARACTERS = 4096  # characters of base64 a kitty command may carry
+PALETTE_COLOURS = 128
 
 
 def half_blocks(frame: np.ndarray, columns: int, rows: int) -> str:
     """Two pixels a character, the upper as its ink and the lower as its ground, in true colour."""
-    height, width = fitted(frame, 2 * rows, columns)
+    height, width = fit_size(frame, 2 * rows, columns)
     height -= height % 2
-    pixels = resized(frame, max(2, height), width)
+    pixels = resize(frame, max(2, height), width)
     lines = []
     for upper, lower in zip(pixels[::2].tolist(), pixels[1::2].tolist(), strict=True):
         line, before = [], None
@@ -35,10 +35,10 @@ def half_blocks(frame: np.ndarray, columns: int, rows: int) -> str:
 
 def kitty(frame: np.ndarray, columns: int, rows: int) -> str:
     """The kitty graphics protocol: the same picture number again and again, so nothing piles up."""
-    height, width = fitted(frame, _CELL[0] * rows, _CELL[1] * columns)
-    shape = f"c={max(1, round(width / _CELL[1]))},r={max(1, round(height / _CELL[0]))}"
+    height, width = fit_size(frame, CELL_PIXELS[0] * rows, CELL_PIXELS[1] * columns)
+    shape = f"c={max(1, round(width / CELL_PIXELS[1]))},r={max(1, round(height / CELL_PIXELS[0]))}"
     data = base64.b64encode(zlib.compress(np.ascontiguousarray(frame).tobytes(), 1)).decode()
-    pieces = [data[at : at + _PIECE] for at in range(0, len(data), _PIECE)]
+    pieces = [data[at : at + MAX_PAYLOAD_CHARACTERS] for at in range(0, len(data), MAX_PAYLOAD_CHARACTERS)]
     size = f"s={frame.shape[1]},v={frame.shape[0]}"
     out = [HOME]
     for number, piece in enumerate(pieces):
@@ -49,9 +49,9 @@ def kitty(frame: np.ndarray, columns: int, rows: int) -> str:
 
 def sixel(frame: np.ndarray, columns: int, rows: int) -> str:
     """Sixels of a palette of the frame's own; six rows of pixels a band."""
-    height, width = fitted(frame, _CELL[0] * rows, _CELL[1] * columns)
+    height, width = fit_size(frame, CELL_PIXELS[0] * rows, CELL_PIXELS[1] * columns)
     image = Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR)
-    reduced = image.quantize(_COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    reduced = image.quantize(PALETTE_COLOURS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     palette = np.array(reduced.getpalette() or [], np.float64).reshape(-1, 3)
     picks = np.asarray(reduced)
     out = [HOME, f'\x1bP0;1q"1;1;{width};{height}']
@@ -62,12 +62,12 @@ def sixel(frame: np.ndarray, columns: int, rows: int) -> str:
         band = picks[top : top + 6]
         bits = 1 << np.arange(len(band))[:, None]
         for number in np.unique(band).tolist():
-            out.append(f"#{number}{_runs(((band == number) * bits).sum(0))}$")
+            out.append(f"#{number}{_run_length(((band == number) * bits).sum(0))}$")
         out.append("-")
     return "".join(out) + "\x1b\\"
 
 
-def _runs(values: np.ndarray) -> str:
+def _run_length(values: np.ndarray) -> str:
     """A band's column values as sixel characters, repeats written as counts."""
     edges = np.flatnonzero(np.diff(values)) + 1
     starts = np.concatenate([[0], edges])
@@ -79,13 +79,13 @@ def _runs(values: np.ndarray) -> str:
     )
 
 
-def fitted(frame: np.ndarray, height: int, width: int) -> tuple[int, int]:
+def fit_size(frame: np.ndarray, height: int, width: int) -> tuple[int, int]:
     """The largest height and width of a frame's shape within these."""
     share = min(height / frame.shape[0], width / frame.shape[1])
     return max(1, int(frame.shape[0] * share)), max(1, int(frame.shape[1] * share))
 
 
-def resized(frame: np.ndarray, height: int, width: int) -> np.ndarray:
+def resize(frame: np.ndarray, height: int, width: int) -> np.ndarray:
     """A frame at another size."""
     return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR))
 

@@ -6,10 +6,11 @@ from lingbot_cli.camera.keys import LETTERS
 
 _ARROWS = {"A": "i", "B": "k", "C": "l", "D": "j"}
 _KEY = re.compile(r"\x1b\[[0-9;]*([A-Za-z~])|\x1bO([A-Z])|(\x1b)|(.)", re.S)
-FIRST, AGAIN = 0.6, 0.2  # seconds a key counts as held: terminals repeat after half a second, then fast
+# A terminal repeats a held key after half a second, then fast.
+HOLD_FIRST_S, HOLD_REPEAT_S = 0.6, 0.2
 
 
-def keys_of(text: str) -> list[str]:
+def parse_keys(text: str) -> list[str]:
     """What was pressed, in order: a letter or another character, arrows as the letters they stand for."""
     found = []
     for sequence, application, escape, character in _KEY.findall(text):
@@ -19,7 +20,7 @@ def keys_of(text: str) -> list[str]:
     return found
 
 
-class Held:
+class HeldKeys:
     """Letters that count as held: for a while after the first press, and as long as they repeat."""
 
     def __init__(self) -> None:
@@ -28,7 +29,7 @@ class Held:
     def press(self, letter: str, now: float) -> None:
         """A letter was pressed, or repeated, at monotonic second `now`."""
         until = self._until.get(letter, 0.0)
-        self._until[letter] = max(until, now + AGAIN) if until > now else now + FIRST
+        self._until[letter] = max(until, now + HOLD_REPEAT_S) if until > now else now + HOLD_FIRST_S
 
     def letters(self, now: float) -> str:
         """The letters held at `now`, in the order of `LETTERS`."""

@@ -11,15 +11,15 @@ import numpy as np
 from lingbot_cli.camera.keys import LETTERS
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
-from lingbot_cli.server.actions import States
+from lingbot_cli.server.actions import ActionStates
 from lingbot_cli.server.messages import Init
-from lingbot_cli.server.pacing import Pace
-from lingbot_cli.server.play_session import Living, Work
+from lingbot_cli.server.pacing import ChunkPacer
+from lingbot_cli.server.play_session import PlaySession, RenderResult
 from lingbot_cli.server.protocol import Limits
 from lingbot_cli.server.record import Recorder
 from lingbot_cli.server.service import Service
 from lingbot_cli.terminal.graphics import DRAW
-from lingbot_cli.terminal.keyboard import Held, keys_of
+from lingbot_cli.terminal.keyboard import HeldKeys, parse_keys
 from lingbot_cli.terminal.screen import Screen
 from lingbot_cli.ui.signals import StopRequest
 
@@ -43,10 +43,10 @@ def play_in_terminal(
         service.warm()
         with screen:
             kind = screen.graphics() if graphics == "auto" else graphics
-            Player(screen, service, recorder, kind).run()
+            TerminalPlayer(screen, service, recorder, kind).run()
 
 
-class Player:
+class TerminalPlayer:
     """One game; everything but the making of chunks happens in the caller's thread."""
 
     def __init__(self, screen: Screen, service: Service, recorder: Recorder | None, graphics: str) -> None:
@@ -54,15 +54,15 @@ class Player:
         self._living = service.living(Init(type="init"))
         self._recorder = recorder
         self._draw = DRAW[graphics]
-        self._held = Held()
+        self._held = HeldKeys()
         self._letters = ""
         self._writing: str | None = None
-        self._pace = Pace()
+        self._pace = ChunkPacer()
         self._frames: deque[tuple[np.ndarray, float | None]] = deque()  # and when what it shows was said
         self._said: dict[int, float] = {}
         self._number = 0
         self._latency: float | None = None
-        self._work: Future[Work] | None = None
+        self._work: Future[RenderResult] | None = None
         self._next = 0.0
         self._shown: deque[float] = deque(maxlen=32)
         self._over = False
@@ -71,7 +71,7 @@ class Player:
         """Until X is pressed."""
         while not self._over:
             now = monotonic()
-            for key in keys_of(self._screen.read(min(0.02, max(0.0, self._next - now)))):
+            for key in parse_keys(self._screen.read(min(0.02, max(0.0, self._next - now)))):
                 self._hear(key)
             now = monotonic()
             self._steer(now)
@@ -84,7 +84,7 @@ class Player:
         if letters != self._letters:
             pressed = bool(set(letters) - set(self._letters))
             self._letters = letters
-            self._living.conditions.act(States((letters,)), self._event(now) if pressed else None)
+            self._living.conditions.act(ActionStates((letters,)), self._event(now) if pressed else None)
 
     def _event(self, now: float) -> int:
         """A number for what is said now, which comes back with the chunk that has heard it."""
@@ -109,7 +109,7 @@ class Player:
                 if self._recorder is not None:
                     self._recorder.chunk(self._living)
         if self._living.ready and self._pace.until_begin(now) == 0:
-            self._work = beside(self._living)
+            self._work = render_in_thread(self._living)
 
     def _show(self, now: float) -> None:
         period = 1 / self._living.setting.fps
@@ -153,7 +153,7 @@ class Player:
             self._living.restart(self._living.setting)
             self._held.release()
             self._letters = ""
-            self._pace = Pace()
+            self._pace = ChunkPacer()
         elif key in "xX":
             self._over = True
 
@@ -172,10 +172,10 @@ class Player:
         self._say()
 
 
-def beside(living: Living) -> "Future[Work]":
+def render_in_thread(living: PlaySession) -> "Future[RenderResult]":
     """Have the next chunk made in a thread that keeps no failed program alive."""
     work = living.work(living.tell())
-    future: Future[Work] = Future()
+    future: Future[RenderResult] = Future()
 
     def make() -> None:
         try:

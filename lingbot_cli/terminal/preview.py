@@ -12,8 +12,8 @@ from lingbot_cli.terminal.graphics import DRAW
 from lingbot_cli.terminal.screen import Screen
 from lingbot_cli.ui.signals import on_forced_exit
 
-_SECONDS = 2.0  # of film that may wait for its turn
-_STUCK = 0.3  # seconds a terminal that takes nothing more is waited for
+MAX_QUEUED_S = 2.0  # of film that may wait for its turn
+STOP_TIMEOUT_S = 0.3  # seconds a terminal that takes nothing more is waited for
 
 
 class TerminalPreview:
@@ -40,7 +40,7 @@ class TerminalPreview:
         return None
 
     def open(self, film: VideoInfo) -> None:
-        self._frames = collections.deque(maxlen=max(1, round(_SECONDS * film.fps)))
+        self._frames = collections.deque(maxlen=max(1, round(MAX_QUEUED_S * film.fps)))
         self._period = 1 / float(film.fps)
         with contextlib.ExitStack() as ends:
             ends.enter_context(self._screen)
@@ -75,7 +75,7 @@ class TerminalPreview:
     def _stop(self) -> None:
         self._over.set()
         if self._thread is not None:
-            self._thread.join(_STUCK)
+            self._thread.join(STOP_TIMEOUT_S)
 
     def _run(self, kind: str) -> None:
         try:

@@ -15,9 +15,9 @@ from lingbot_cli.ui.signals import on_forced_exit
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J"  # the other screen, no cursor
 _LEAVE = "\x1b\\\x1b_Ga=d,d=A,q=2\x1b\\\x1b[0m\x1b[?25h\x1b[?1049l"
 # A one-pixel kitty picture as a question, then the question every terminal answers.
-_ASK = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c"
+_QUERY = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c"
 _ANSWER = re.compile(r"\x1b\[\?([0-9;]*)c")
-_PATIENCE = 0.5  # seconds an answer may take, over ssh too
+ANSWER_TIMEOUT_S = 0.5  # seconds an answer may take, over ssh too
 
 
 class Screen:
@@ -84,10 +84,10 @@ class Screen:
 
     def graphics(self) -> str:
         """The best way to show pictures that the terminal says it has: kitty, sixel or blocks."""
-        self.write(_ASK)
+        self.write(_QUERY)
         heard = ""
         while not (answer := _ANSWER.search(heard)):
-            piece = self.read(_PATIENCE)
+            piece = self.read(ANSWER_TIMEOUT_S)
             if not piece:
                 return "blocks"
             heard += piece

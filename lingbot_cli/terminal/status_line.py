@@ -9,10 +9,10 @@ from lingbot_cli.terminal.preview import TerminalPreview
 from lingbot_cli.ui.display import PlainDisplay, Report, progress_line
 from lingbot_cli.ui.progress import Progress
 
-_KEPT = 200  # lines
+MAX_PENDING_LINES = 200  # lines
 
 
-class BelowDisplay(PlainDisplay):
+class StatusLineDisplay(PlainDisplay):
     """One line below the picture; what was told meanwhile is printed once the terminal is back."""
 
     interval = 1.0
@@ -21,7 +21,7 @@ class BelowDisplay(PlainDisplay):
         super().__init__(console)
         self._preview = preview
         self._quiet = quiet
-        self._kept: collections.deque[tuple[str, str]] = collections.deque(maxlen=_KEPT)
+        self._kept: collections.deque[tuple[str, str]] = collections.deque(maxlen=MAX_PENDING_LINES)
 
     def chunk(self, progress: Progress) -> None:
         self._preview.say(progress_line(progress))

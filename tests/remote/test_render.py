@@ -9,7 +9,7 @@ from lingbot_cli.camera.pose import walk
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
 from lingbot_cli.remote.client import Engine
-from lingbot_cli.remote.messages import script
+from lingbot_cli.remote.messages import action_script
 from lingbot_cli.server.session_pool import Rooms
 from tests.support.command import lingbot
 from tests.support.reference import picture
@@ -86,8 +86,8 @@ def test_a_server_that_takes_letters_only_makes_the_film_too(tmp_path, film, wor
 
 def test_an_engine_that_is_gone_for_good_leaves_a_playable_part_and_5(tmp_path, film, world, monkeypatch):
     monkeypatch.setenv("LINGBOT_TOKEN", TOKEN)
-    monkeypatch.setattr("lingbot_cli.remote.pose_session._TRIES", 1)
-    monkeypatch.setattr("lingbot_cli.remote.pose_session._PAUSE", 0.01)
+    monkeypatch.setattr("lingbot_cli.remote.pose_session.RECONNECT_ATTEMPTS", 1)
+    monkeypatch.setattr("lingbot_cli.remote.pose_session.RECONNECT_DELAY_S", 0.01)
     with serving(Rooms(grace=0), world=world) as served, Flaky(served.port, cut_after=60_000) as proxy:
         done = lingbot(*film, "-o", f"{tmp_path}/film.mkv", "--engine", f"ws://127.0.0.1:{proxy.port}")
     assert done.code == 5, done.stderr
@@ -134,7 +134,7 @@ def test_letters_follow_a_path_as_near_as_letters_can():
     controls = [
         Control(part, lens, np.zeros((3, 4), np.float32), "", 12) for part in poses.reshape(4, 3, 4, 4)
     ]
-    told = script(controls)
+    told = action_script(controls)
     assert len(told) == 12
     forth, back = told[1:6], told[7:]
     assert sum("w" in each for each in forth) == 5

@@ -8,7 +8,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from lingbot_cli.server.auth import Rules
-from lingbot_cli.server.http_server import Address, url
+from lingbot_cli.server.http_server import Address, page_url
 from tests.support.realtime_client import client
 from tests.support.serving import TOKEN
 
@@ -64,7 +64,7 @@ def test_the_token_may_come_as_a_subprotocol_and_is_not_echoed(served):
 def test_any_token_is_in_the_address_as_it_is():
     token = "p+q&r=s/t#u%v w"
     with Address().bind() as bound:
-        query = urlsplit(url(bound, token)).query
+        query = urlsplit(page_url(bound, token)).query
     assert Rules(token).denial({"host": "127.0.0.1"}, query) is None
 
 

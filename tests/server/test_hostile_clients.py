@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from lingbot_cli.server.messages import Init, read_init
-from lingbot_cli.server.protocol import Limits, Refusal, unpack
+from lingbot_cli.server.messages import Init, parse_init
+from lingbot_cli.server.protocol import Limits, ProtocolError, unpack
 from tests.support.fuzz_messages import attack, check, hostile
 from tests.support.realtime_client import init, png
 from tests.support.serving import serving
@@ -29,22 +29,22 @@ def test_reading_messages_raises_refusals_alone_and_opens_nothing(monkeypatch):
     touched = []
     monkeypatch.setattr(builtins, "open", lambda *given, **_: touched.append(given))
     monkeypatch.setattr(socket, "create_connection", lambda *given, **_: touched.append(given))
-    from lingbot_cli.server.client_events import read_event
+    from lingbot_cli.server.client_events import parse_event
 
     chance = random.Random(3)
     refused = 0
     for _ in range(4000):
         try:
             message = unpack(hostile(chance))
-            (read_event if message.get("type") == "event" else init_of)(message, Limits())
-        except Refusal:
+            (parse_event if message.get("type") == "event" else init_of)(message, Limits())
+        except ProtocolError:
             refused += 1
     assert refused > 1000
     assert not touched
 
 
 def init_of(message, limits) -> Init:
-    return read_init(message, limits, 4)
+    return parse_init(message, limits, 4)
 
 
 @pytest.mark.parametrize("wrong", [b"", png()[:60], b"GIF89a" + bytes(50), b"<svg/>", png(2, 2) * 2])

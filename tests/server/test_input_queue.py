@@ -2,20 +2,20 @@
 
 import pytest
 
-from lingbot_cli.server.actions import Script, States
-from lingbot_cli.server.input_queue import Conditions
-from lingbot_cli.server.pacing import Pace
-from lingbot_cli.server.protocol import Allowance, Limits, Refusal
+from lingbot_cli.server.actions import ActionScript, ActionStates
+from lingbot_cli.server.input_queue import InputQueue
+from lingbot_cli.server.pacing import ChunkPacer
+from lingbot_cli.server.protocol import Limits, ProtocolError, RateLimiter
 
 
 def conditions(script=()):
-    return Conditions(list(script), Limits(script_frames=8))
+    return InputQueue(list(script), Limits(script_frames=8))
 
 
 def test_scripts_are_first_in_first_out_and_padded():
     told = conditions(["w"])
-    told.act(Script(("l", "")), 1)
-    told.act(Script(("k", "i")), 2)
+    told.act(ActionScript(("l", "")), 1)
+    told.act(ActionScript(("k", "i")), 2)
     assert told.sample(3).keys == ("w", "l", "")
     second = told.sample(3)
     assert second.keys == ("k", "i", "")
@@ -25,22 +25,22 @@ def test_scripts_are_first_in_first_out_and_padded():
 
 def test_a_state_is_held_until_it_changes_and_replaces_a_script():
     told = conditions(["w", "w"])
-    told.act(States(("l",)), 7)
+    told.act(ActionStates(("l",)), 7)
     first = told.sample(3)
     assert (first.keys, first.event_ids) == (("l",) * 3, (7,))
     assert told.sample(3).keys == ("l",) * 3
-    told.act(States(("",)))
+    told.act(ActionStates(("",)))
     assert told.sample(3).keys == ("",) * 3
-    told.act(States(("d",)))
-    told.act(Script(("w",)))
+    told.act(ActionStates(("d",)))
+    told.act(ActionScript(("w",)))
     assert told.sample(2).keys == ("w", "")
 
 
 @pytest.mark.parametrize(
     "said",
     [
-        [States(("w", ""))],  # both changes in one event
-        [States(("w",)), States(("",))],  # one event each
+        [ActionStates(("w", ""))],  # both changes in one event
+        [ActionStates(("w",)), ActionStates(("",))],  # one event each
     ],
 )
 def test_a_tap_between_two_chunks_counts_one_latent_frame(said):
@@ -53,20 +53,20 @@ def test_a_tap_between_two_chunks_counts_one_latent_frame(said):
 
 def test_taps_beside_a_held_key_and_more_taps_than_frames():
     told = conditions()
-    told.act(States(("w",)))
+    told.act(ActionStates(("w",)))
     assert told.sample(2).keys == ("w", "w")
-    told.act(States(("wl", "w")))  # w was heard already, l is new
+    told.act(ActionStates(("wl", "w")))  # w was heard already, l is new
     assert told.sample(2).keys == ("wl", "w")
-    told.act(States(("j", "", "k", "", "i", "")))
+    told.act(ActionStates(("j", "", "k", "", "i", "")))
     assert told.sample(2).keys == ("j", "k")
     assert told.sample(2).keys == ("i", "")
 
 
 def test_letting_go_of_what_was_heard_is_no_tap():
     told = conditions()
-    told.act(States(("w",)))
+    told.act(ActionStates(("w",)))
     told.sample(3)
-    told.act(States(("",)))
+    told.act(ActionStates(("",)))
     assert told.sample(3).keys == ("", "", "")
 
 
@@ -81,16 +81,16 @@ def test_the_newest_prompt_wins_and_is_told_once():
 
 def test_a_script_that_does_not_fit_leaves_all_as_it_was():
     told = conditions()
-    told.act(Script(("w",) * 6))
-    with pytest.raises(Refusal):
-        told.act(Script(("s",) * 3), 5)
+    told.act(ActionScript(("w",) * 6))
+    with pytest.raises(ProtocolError):
+        told.act(ActionScript(("s",) * 3), 5)
     sampled = told.sample(8)
     assert sampled.keys == ("w",) * 6 + ("", "")
     assert sampled.event_ids == ()
 
 
 def test_a_chunk_is_begun_as_late_as_it_may_be():
-    pace = Pace()
+    pace = ChunkPacer()
     pace.sent(lasts=1.0, making=0.3, now=10.0)
     assert pace.until_due(10.2) == pytest.approx(0.8)
     assert pace.until_begin(10.2) == pytest.approx(0.45)
@@ -100,7 +100,7 @@ def test_a_chunk_is_begun_as_late_as_it_may_be():
 
 
 def test_an_allowance_is_so_many_a_second():
-    allowance = Allowance(3)
+    allowance = RateLimiter(3)
     assert [allowance.take(0.0) for _ in range(4)] == [True, True, True, False]
     assert allowance.take(0.34)
     assert not allowance.take(0.35)

@@ -7,8 +7,8 @@ from websockets.exceptions import ConnectionClosed
 from lingbot_cli.control import Control
 from lingbot_cli.image import framed
 from lingbot_cli.model.session import Session
-from lingbot_cli.server.input_queue import Sampled
-from lingbot_cli.server.input_to_control import LENS, PublishedSteering
+from lingbot_cli.server.input_queue import SampledInput
+from lingbot_cli.server.input_to_control import INTRINSICS, StepController
 from tests.support.realtime_client import init
 from tests.support.reference import picture, tiny_world
 
@@ -36,22 +36,22 @@ def test_a_script_is_played_to_its_end_exactly_as_the_engine_renders_it(served):
     assert set(batch) == BATCH
     assert set(chunks[0][1]) >= STATS
     assert [len(frames) for frames, _ in chunks] == [9, 12]
-    steering = PublishedSteering("a courtyard")
+    steering = StepController("a courtyard")
     session = Session(
         tiny_world(), framed(picture(48, 64), 32, 32), height=32, width=32, seed=42, scale=steering.scale
     )
     letters = ["".join(each) for each in script]
     for (frames, stats), part in zip(chunks, (letters[:3], letters[3:]), strict=True):
-        control = steering.control(Sampled(None, tuple(part), ()), ())
+        control = steering.control(SampledInput(None, tuple(part), ()), ())
         assert np.allclose(stats["pose"], control.poses[-1].ravel())
         assert (frames == session.step(control).numpy()).all()
 
 
 def test_published_steps_turn_first_then_walk_and_dive_no_deeper_than_85_degrees():
-    steering = PublishedSteering("")
+    steering = StepController("")
 
     def poses(*keys):
-        return steering.control(Sampled(None, keys, ()), ()).poses
+        return steering.control(SampledInput(None, keys, ()), ()).poses
 
     first = poses("w", "w", "lw")
     assert (first[0] == np.eye(4)).all()
@@ -62,7 +62,7 @@ def test_published_steps_turn_first_then_walk_and_dive_no_deeper_than_85_degrees
     pitches = np.degrees(np.arcsin(down[:, 1, 2]))
     assert pitches[0] == pytest.approx(4)
     assert pitches[-1] == pytest.approx(84)
-    assert tuple(steering.control(Sampled(None, ("",), ()), ()).intrinsics[0]) == LENS
+    assert tuple(steering.control(SampledInput(None, ("",), ()), ()).intrinsics[0]) == INTRINSICS
 
 
 def test_states_prompts_and_composites_act_on_the_next_chunk_and_are_acknowledged_with_it(served):

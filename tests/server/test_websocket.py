@@ -8,10 +8,10 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
-from lingbot_cli.server.http_server import Address, Server
+from lingbot_cli.server.http_server import Address, HttpServer
 from lingbot_cli.server.metrics import Metrics
 from lingbot_cli.server.protocol import Limits
-from lingbot_cli.server.websocket import GONE, Wire
+from lingbot_cli.server.websocket import DISCONNECTED, ClientWebSocket
 from tests.support.realtime_client import ROUTE, client
 
 
@@ -22,7 +22,7 @@ def told_twice():
 
     async def talk(found):
         await found.accept()
-        wire = Wire(found, Limits(), Metrics())
+        wire = ClientWebSocket(found, Limits(), Metrics())
         for _ in range(2):
             try:
                 for _ in range(1000):
@@ -32,7 +32,7 @@ def told_twice():
                 ends.put(end)
 
     bound = Address().bind()
-    server = Server(Starlette(routes=[WebSocketRoute(ROUTE, talk)]), bound, message_bytes=1000)
+    server = HttpServer(Starlette(routes=[WebSocketRoute(ROUTE, talk)]), bound, message_bytes=1000)
     server.start()
     yield bound.getsockname()[1], ends
     server.stop()
@@ -46,4 +46,4 @@ def test_a_second_message_to_a_client_that_vanished_ends_as_the_first(told_twice
         listener.socket.socket.shutdown(socket.SHUT_RDWR)  # no goodbye
         for _ in range(2):
             end = ends.get(timeout=60)
-            assert isinstance(end, GONE), repr(end)
+            assert isinstance(end, DISCONNECTED), repr(end)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from lingbot_cli.server.app import live_app
+from lingbot_cli.server.app import server_app
 from lingbot_cli.server.auth import Rules
-from lingbot_cli.server.http_server import Address, Server
+from lingbot_cli.server.http_server import Address, HttpServer
 from lingbot_cli.server.protocol import Limits
 from lingbot_cli.server.service import Offer, Service
 from lingbot_cli.server.session_pool import Rooms
@@ -34,8 +34,10 @@ def serving(rooms=None, limits=None, offer=None, world=None, rules=None):
     offer = offer or Offer(picture(), "a courtyard", height=32, width=32)
     service = Service(world or tiny_world(), limits, offer)
     bound = Address().bind()
-    server = Server(
-        live_app(service, rules or Rules(TOKEN), rooms or Rooms()), bound, message_bytes=limits.message_bytes
+    server = HttpServer(
+        server_app(service, rules or Rules(TOKEN), rooms or Rooms()),
+        bound,
+        message_bytes=limits.message_bytes,
     )
     server.start()
     try:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lingbot_cli.terminal.graphics import kitty, resized, sixel
+from lingbot_cli.terminal.graphics import kitty, resize, sixel
 from tests.support.reference import picture
 
 COLUMNS, ROWS = 16, 6  # of 10×20 pixels
@@ -62,14 +62,14 @@ def test_kitty_shows_the_newest_frame_to_the_pixel():
 
 @pytest.mark.parametrize("shape", [(120, 160), (116, 158), (90, 160)])
 def test_sixel_decodes_to_the_frame(shape):
-    frame = resized(picture(24, 32), *shape).copy()
+    frame = resize(picture(24, 32), *shape).copy()
     frame[:7, :9], frame[-5:, -3:] = 255, (200, 0, 90)
     found = read_by("sixel2png", drawn=sixel(frame, COLUMNS, ROWS))
     decoded = np.asarray(Image.open(io.BytesIO(found)).convert("RGB")).astype(int)
     share = min(160 / shape[1], 120 / shape[0])
     height, width = int(shape[0] * share), int(shape[1] * share)
     assert decoded.shape == (height, width, 3)
-    meant = resized(frame, height, width)
+    meant = resize(frame, height, width)
     image = Image.fromarray(meant).quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     # A palette's colour is told in hundredths.
     assert np.abs(decoded - np.asarray(image.convert("RGB"))).max() <= 3

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from lingbot_cli.terminal.graphics import half_blocks, kitty, sixel
-from lingbot_cli.terminal.keyboard import AGAIN, FIRST, Held, keys_of
+from lingbot_cli.terminal.keyboard import HOLD_FIRST_S, HOLD_REPEAT_S, HeldKeys, parse_keys
 from tests.support.command import lingbot
 from tests.support.processes import wait_until
 from tests.support.reference import picture
@@ -145,15 +145,15 @@ def test_without_a_terminal_it_says_so(tmp_path):
 
 
 def test_a_key_counts_as_held_until_it_stops_repeating():
-    held = Held()
+    held = HeldKeys()
     held.press("w", 0.0)
-    assert held.letters(FIRST - 0.01) == "w"
-    held.press("w", FIRST - 0.05)
-    held.press("a", FIRST - 0.05)
-    assert held.letters(FIRST) == "wa"
-    assert held.letters(FIRST - 0.05 + AGAIN + 0.01) == "a"
+    assert held.letters(HOLD_FIRST_S - 0.01) == "w"
+    held.press("w", HOLD_FIRST_S - 0.05)
+    held.press("a", HOLD_FIRST_S - 0.05)
+    assert held.letters(HOLD_FIRST_S) == "wa"
+    assert held.letters(HOLD_FIRST_S - 0.05 + HOLD_REPEAT_S + 0.01) == "a"
     assert held.letters(9.0) == ""
-    assert keys_of("w\x1b[A\x1bOD\x1b[1;5C\x1bx") == ["w", "i", "j", "l", "\x1b", "x"]
+    assert parse_keys("w\x1b[A\x1bOD\x1b[1;5C\x1bx") == ["w", "i", "j", "l", "\x1b", "x"]
 
 
 def test_half_blocks_show_two_pixels_a_character():
