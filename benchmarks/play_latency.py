@@ -23,7 +23,7 @@ from lingbot_cli.server.play_session import PlaySession, SessionSettings
 from lingbot_cli.server.protocol import Limits
 from lingbot_cli.terminal.play import TerminalPlayer
 from lingbot_cli.terminal.screen import Screen
-from lingbot_cli.timeline.schema import Camera
+from lingbot_cli.timeline.schema import CameraSettings
 
 CHUNK, FPS, HEIGHT, WIDTH = 3, 16, 64, 112
 
@@ -62,7 +62,7 @@ class Offered:
 
     def living(self, init: Init) -> PlaySession:  # noqa: ARG002 - nothing in it matters here
         still = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-        setting = SessionSettings(still, "", HEIGHT, WIDTH, FPS, 42, Camera())
+        setting = SessionSettings(still, "", HEIGHT, WIDTH, FPS, 42, CameraSettings())
         return PlaySession(setting, CHUNK, lambda _setting, _scale: Asleep(self._making), Limits())  # type: ignore
 
 

@@ -26,16 +26,16 @@ from rich.console import Console
 from lingbot_cli.broadcast.pacer import Pacer
 from lingbot_cli.control import Control
 from lingbot_cli.errors import LingbotError
-from lingbot_cli.image import framed, read_image
+from lingbot_cli.image import crop_to_aspect, read_image
 from lingbot_cli.model.loading.load import load_world
 from lingbot_cli.model.session import Session
 from lingbot_cli.render.chunk_plan import fresh
 from lingbot_cli.render.pipeline import render
 from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.live.targets import LiveOutput, StreamOptions, choose_target, start_all
-from lingbot_cli.timeline.loop import loop
+from lingbot_cli.timeline.loop import loop_timeline
 from lingbot_cli.timeline.moves import parse_moves
-from lingbot_cli.timeline.schedule import schedule
+from lingbot_cli.timeline.schedule import schedule_timeline
 
 FPS, HEIGHT, WIDTH = 16, 64, 112
 IMAGE = Path(__file__).parents[1] / "samples" / "courtyard-day.png"
@@ -158,7 +158,7 @@ class Rates:
 
 def broadcast(chosen: argparse.Namespace, console: Console) -> Held | None:
     """Stream the slowed world for the time that was chosen; the figures, None when nothing was sent."""
-    image = framed(read_image(IMAGE), HEIGHT, WIDTH)
+    image = crop_to_aspect(read_image(IMAGE), HEIGHT, WIDTH)
     world = load_world()
     film = VideoInfo(HEIGHT, WIDTH, Fraction(FPS))
     still = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
@@ -176,9 +176,9 @@ def broadcast(chosen: argparse.Namespace, console: Console) -> Held | None:
     pacer = Pacer([output], FPS, still, pace=chosen.pace, clock=time.monotonic, tick=tell)
     pacer.open(film)
     rates.begin()
-    timed = schedule(parse_moves("w-20,l-15,none-5"), world.preset.chunk)
+    timed = schedule_timeline(parse_moves("w-20,l-15,none-5"), world.preset.chunk)
     begun = time.monotonic()
-    controls = slowed(loop(timed), chosen.speed, begun + 60 * chosen.minutes)
+    controls = slowed(loop_timeline(timed), chosen.speed, begun + 60 * chosen.minutes)
     made = render(
         fresh(controls),
         lambda _cut: Session(world, image, height=HEIGHT, width=WIDTH),

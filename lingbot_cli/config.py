@@ -9,9 +9,9 @@ from typing import Any
 
 from lingbot_cli.errors import LingbotError, UsageError
 from lingbot_cli.known import SETTINGS, VARIABLES
-from lingbot_cli.timeline.diagnostics import Enough, Problem, Problems, TimelineError
+from lingbot_cli.timeline.diagnostics import Problem, Problems, TimelineError, TooManyProblems
 from lingbot_cli.timeline.load import read_source
-from lingbot_cli.timeline.yaml_reader import Node, Reader
+from lingbot_cli.timeline.yaml_reader import YamlNode, YamlReader
 
 PROJECT_FILE = "lingbot.yaml"
 
@@ -94,10 +94,10 @@ def _read(file: Path) -> dict[str, Setting]:
     problems = Problems()
     found: dict[str, Setting] = {}
     try:
-        root = Reader(source.text, problems).root
+        root = YamlReader(source.text, problems).root
         if root is not None and not isinstance(root.value, dict | None):
             problems.append(Problem(root.place(), "no settings; expected lines such as `seed: 7`"))
-        parts: dict[str, tuple[Node, Node]] = (
+        parts: dict[str, tuple[YamlNode, YamlNode]] = (
             root.parts if root is not None and type(root.parts) is dict else {}
         )
         for name, (key, node) in parts.items():
@@ -111,7 +111,7 @@ def _read(file: Path) -> dict[str, Setting]:
                 )
             else:
                 found[name] = Setting(node.value, f"{file}:{key.place().line}")
-    except Enough:
+    except TooManyProblems:
         pass
     if problems:
         raise TimelineError(source, problems)

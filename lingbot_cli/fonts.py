@@ -8,27 +8,27 @@ from PIL import ImageFont
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 # The one that ships with Pillow, which has plain Latin only, then those that a system may keep under these names.
-_FILES = (
+_FONT_FILES = (
     "",
     *("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "Arial.ttf"),
     *("NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "PingFang.ttc", "msyh.ttc", "Arial Unicode.ttf"),
 )
-_NOBODY_HAS = "\U0010ffff"
+_UNDEFINED_CHARACTER = "\U0010ffff"
 
 
-def lettering(text: str, size: int) -> tuple[str, Font]:
+def choose_font(text: str, size: int) -> tuple[str, Font]:
     """The text and a font of `size` pixels that can write it.
 
     Where no font on this machine has a letter, it loses its accents, or becomes a question mark.
     """
-    fonts = (font for file in _FILES if (font := _open(file, size)) is not None)
-    font = next((font for font in fonts if _has(font, text)), None)
+    fonts = (font for file in _FONT_FILES if (font := _open(file, size)) is not None)
+    font = next((font for font in fonts if _has_glyphs(font, text)), None)
     if font is not None:
         return text, font
     plain = ImageFont.load_default(size)
     spread = unicodedata.normalize("NFKD", text)
     known = "".join(letter for letter in spread if not unicodedata.combining(letter))
-    return "".join(letter if _has(plain, letter) else "?" for letter in known), plain
+    return "".join(letter if _has_glyphs(plain, letter) else "?" for letter in known), plain
 
 
 @lru_cache(32)
@@ -39,6 +39,6 @@ def _open(file: str, size: int) -> Font | None:
         return None
 
 
-def _has(font: Font, text: str) -> bool:
-    missing = bytes(font.getmask(_NOBODY_HAS))
+def _has_glyphs(font: Font, text: str) -> bool:
+    missing = bytes(font.getmask(_UNDEFINED_CHARACTER))
     return all(bytes(font.getmask(letter)) != missing for letter in set(text) if not letter.isspace())

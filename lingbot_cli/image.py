@@ -75,7 +75,7 @@ def _rgb(image: Image.Image) -> np.ndarray:
     return np.array(image.convert("RGB"))
 
 
-def fitting_size(height: int, width: int, area: int) -> tuple[int, int]:
+def fit_size(height: int, width: int, area: int) -> tuple[int, int]:
     """Return the film's height and width for a picture's aspect and a number of pixels.
 
     Multiples of 16 (model §8: the published rule, in whole pairs of latent cells).
@@ -88,7 +88,7 @@ def fitting_size(height: int, width: int, area: int) -> tuple[int, int]:
     return side(area * height / width), side(area * width / height)
 
 
-def framed(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def crop_to_aspect(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Return the part of a picture [H, W, 3] that a film of another shape shows, no larger than it needs.
 
     The middle is kept where the shapes differ by more than the rounding to whole cells; a picture more than

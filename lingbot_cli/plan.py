@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from lingbot_cli.camera.pose import Stance
-from lingbot_cli.camera.relative_pose import inverse
+from lingbot_cli.camera.pose import CameraPose
+from lingbot_cli.camera.relative_pose import invert_poses
 from lingbot_cli.presets import Preset
-from lingbot_cli.timeline.compile import Track
-from lingbot_cli.timeline.controls import controls
-from lingbot_cli.timeline.times import clock
+from lingbot_cli.timeline.compile import CompiledTimeline
+from lingbot_cli.timeline.controls import iter_controls
+from lingbot_cli.timeline.times import format_clock
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,17 @@ class Plan:
         return self.frames / self.fps
 
 
-def plan(track: Track, preset: Preset, *, height: int, width: int, seed: int) -> Plan:
+def make_plan(track: CompiledTimeline, preset: Preset, *, height: int, width: int, seed: int) -> Plan:
     """The plan of a film, with nothing loaded."""
     chunks = plan_chunks(track)
     return Plan(preset.name, height, width, track.grid.fps, track.frames, seed, track.scale, chunks)
 
 
-def plan_chunks(track: Track) -> tuple[PlannedChunk, ...]:
+def plan_chunks(track: CompiledTimeline) -> tuple[PlannedChunk, ...]:
     """Every chunk of a film as a plan shows it."""
     made = []
     scenes = {chunk.scene for chunk in track.chunks}
-    for chunk, control in zip(track.chunks, controls(track), strict=True):
+    for chunk, control in zip(track.chunks, iter_controls(track), strict=True):
         end = chunk.start + control.frames
         # The step into the next chunk counts too, unless a scene begins there.
         last = end if end < len(track.poses) and end not in scenes else end - 1
@@ -70,7 +70,7 @@ def plan_chunks(track: Track) -> tuple[PlannedChunk, ...]:
                 frames=control.frames,
                 prompt=control.prompt,
                 keys="".join(dict.fromkeys("".join(track.keys[chunk.start : end]))),
-                motion=_motion(track.poses[chunk.start], track.poses[last]),
+                motion=_describe_motion(track.poses[chunk.start], track.poses[last]),
                 cut=control.cut,
                 recache=control.recache,
                 markers=tuple(m.text for m in track.markers if chunk.start <= m.start < end),
@@ -79,10 +79,10 @@ def plan_chunks(track: Track) -> tuple[PlannedChunk, ...]:
     return tuple(made)
 
 
-def _motion(here: np.ndarray, there: np.ndarray) -> str:
+def _describe_motion(here: np.ndarray, there: np.ndarray) -> str:
     """How the camera went between two poses [4, 4]: what is worth a word, else `still`."""
-    begin, end = Stance.of(here), Stance.of(there)
-    right, down, forward = (inverse(Stance(yaw=begin.yaw).pose()) @ (there - here))[:3, 3]
+    begin, end = CameraPose.of(here), CameraPose.of(there)
+    right, down, forward = (invert_poses(CameraPose(yaw=begin.yaw).pose()) @ (there - here))[:3, 3]
     yaw = (end.yaw - begin.yaw + 180) % 360 - 180
     moves = (("forward", forward), ("right", right), ("up", -down))
     turns = (("yaw", yaw), ("pitch", end.pitch - begin.pitch), ("roll", end.roll - begin.roll))
@@ -91,7 +91,7 @@ def _motion(here: np.ndarray, there: np.ndarray) -> str:
     return " ".join(words) or "still"
 
 
-def listing(chunks: tuple[PlannedChunk, ...], fps: int) -> list[str]:
+def format_chunk_table(chunks: tuple[PlannedChunk, ...], fps: int) -> list[str]:
     """The chunks as aligned lines; a prompt is written only where it changes."""
     rows = [("chunk", "frames", "from", "keys", "motion", "what is said")]
     before = None
@@ -102,7 +102,7 @@ def listing(chunks: tuple[PlannedChunk, ...], fps: int) -> list[str]:
             said.append(f"“{chunk.prompt}”" + (" (recache)" if chunk.recache else ""))
         before = chunk.prompt
         frames = f"{chunk.start}–{chunk.start + chunk.frames - 1}"
-        at = clock(chunk.start / fps)
+        at = format_clock(chunk.start / fps)
         rows.append((str(number), frames, at, chunk.keys or "–", chunk.motion, " · ".join(said)))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     return [

@@ -4,7 +4,7 @@ import html
 import re
 
 
-def clean(prompt: str) -> str:
+def clean_prompt(prompt: str) -> str:
     """The published cleaning: mend broken encodings, resolve HTML entities twice, collapse white space."""
     import ftfy  # 0.1 s of tables
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.image import fitting_size, framed, parse_size, read_image
+from lingbot_cli.image import crop_to_aspect, fit_size, parse_size, read_image
 
 
 def test_a_phone_picture_is_turned_upright(tmp_path):
@@ -95,7 +95,7 @@ def test_a_picture_that_would_fill_the_memory_is_refused_unread(tmp_path):
 
 @given(st.integers(1, 6000), st.integers(1, 6000))
 def test_a_fitting_size_keeps_area_and_aspect(height, width):
-    rows, columns = fitting_size(height, width, 832 * 480)
+    rows, columns = fit_size(height, width, 832 * 480)
     assert rows % 16 == columns % 16 == 0
     assert rows >= 16
     assert columns >= 16
@@ -105,8 +105,8 @@ def test_a_fitting_size_keeps_area_and_aspect(height, width):
 
 
 def test_the_usual_picture_gets_the_usual_size():
-    assert fitting_size(480, 832, 832 * 480) == (480, 832)
-    assert fitting_size(2160, 3840, 832 * 480) == (464, 832)
+    assert fit_size(480, 832, 832 * 480) == (480, 832)
+    assert fit_size(2160, 3840, 832 * 480) == (464, 832)
 
 
 def test_sizes_are_multiples_of_16():
@@ -121,22 +121,22 @@ def test_sizes_are_multiples_of_16():
 
 def test_a_picture_of_the_films_shape_is_left_alone():
     image = np.random.default_rng(0).integers(0, 255, (54, 96, 3), dtype=np.uint8)
-    assert framed(image, 32, 64) is image
-    assert framed(image, 480, 832) is image
+    assert crop_to_aspect(image, 32, 64) is image
+    assert crop_to_aspect(image, 480, 832) is image
 
 
 def test_another_shape_is_cropped_in_the_middle():
     image = np.zeros((100, 100, 3), np.uint8)
     image[:, 25:75] = 255
-    tall = framed(image, 96, 48)
+    tall = crop_to_aspect(image, 96, 48)
     assert tall.shape == (100, 50, 3)
     assert tall.min() == 255
-    assert framed(image, 32, 96).shape == (33, 100, 3)
+    assert crop_to_aspect(image, 32, 96).shape == (33, 100, 3)
 
 
 def test_a_large_picture_is_averaged_not_sampled():
     image = np.zeros((4000, 5000, 3), np.uint8)
     image[::2] = 200  # stripes a pixel high vanish into their mean
-    small = framed(image, 64, 80)
+    small = crop_to_aspect(image, 64, 80)
     assert small.shape[0] < 2 * 64
     assert abs(small.astype(int) - 100).max() <= 4

@@ -1,6 +1,6 @@
 """Plans add up and show what each chunk is told."""
 
-from lingbot_cli.plan import plan
+from lingbot_cli.plan import make_plan
 from lingbot_cli.presets import PRESETS
 from tests.support.timelines import track
 
@@ -10,7 +10,7 @@ def test_a_plan_of_a_walk():
     made = track(
         "prompt: dusk\nevents: [{keys: w, for: 1s}, prompt: rain, {keys: dl, for: 1s}]", preset.chunk
     )
-    planned = plan(made, preset, height=64, width=112, seed=7)
+    planned = make_plan(made, preset, height=64, width=112, seed=7)
     assert (planned.preset, planned.frames, planned.fps, planned.seconds) == ("built-in", 32, 16, 2.0)
     assert [(c.start, c.frames, c.keys, c.prompt) for c in planned.chunks] == [
         (0, 9, "w", "dusk"),

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lingbot_cli.camera.pose import Stance
+from lingbot_cli.camera.pose import CameraPose
 from lingbot_cli.model.loading.load import load_world
 from lingbot_cli.model.world_model import World
 from training.film import FPS, Film, picture, seen_from, shoot
@@ -22,7 +22,7 @@ from training.place.walk import wander
 from training.shift import shift
 
 SECONDS = 20
-_START = Stance(0.0, -1.0, -3.6)
+_START = CameraPose(0.0, -1.0, -3.6)
 _TOLD = {"day": "a courtyard at day", "dusk": "a courtyard at dusk"}
 _TOLD |= {"night": "a courtyard at night", "snow": "a courtyard in the snow"}
 
@@ -42,7 +42,7 @@ def walks(seconds: int) -> dict[str, list[str]]:
 def measured(film: Film, mood: str) -> dict[str, float]:
     """PSNR over 3 s and over all, camera error in degrees and units, and the speeds over the first 3 s."""
     found = seen_from(film, mood)
-    truth = [Stance.of(p) for p in film.walk.stood[::4]]
+    truth = [CameraPose.of(p) for p in film.walk.stood[::4]]
     heading = np.unwrap(np.radians([s.yaw for s in found])) * 180 / np.pi
     asked = np.unwrap(np.radians([s.yaw for s in truth])) * 180 / np.pi
     apart = (heading - asked + 180) % 360 - 180

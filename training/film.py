@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lingbot_cli.camera.pose import Stance
+from lingbot_cli.camera.pose import CameraPose
 from lingbot_cli.control import Control
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import World
@@ -37,7 +37,7 @@ class Film:
 def shoot(
     world: World,
     keys: list[str],
-    start: Stance,
+    start: CameraPose,
     moods: list[str],
     prompts: list[str],
     *,
@@ -74,18 +74,18 @@ def picture(poses: Tensor, moods: Tensor, size: tuple[int, int]) -> Tensor:
     return render(poses, optics, moods, height=size[0], width=size[1])
 
 
-def seen_from(film: Film, mood: str, every: int = 4) -> list[Stance]:
+def seen_from(film: Film, mood: str, every: int = 4) -> list[CameraPose]:
     """Where each `every`-th picture of a film was taken from, found by matching it with the place itself.
 
     Gauss–Newton over x, z and heading on blurred pictures, begun where the picture before was taken from and at
     a half and the whole of the step that was asked for; whichever then looks most like the picture is believed.
     """
     weights = torch.eye(len(MOODS))[MOODS.index(mood)]
-    found, at = [], Stance.of(film.walk.stood[0])
+    found, at = [], CameraPose.of(film.walk.stood[0])
     for i in range(0, len(film.made), every):
         guesses = [at]
         if i:
-            before, now = Stance.of(film.walk.stood[i - every]), Stance.of(film.walk.stood[i])
+            before, now = CameraPose.of(film.walk.stood[i - every]), CameraPose.of(film.walk.stood[i])
             guesses = [_onward(at, before, now, share) for share in (0.0, 0.5, 1.0)]
         shown = _soft(torch.from_numpy(film.made[i])[None])
         at = min((_match(shown, guess, weights) for guess in guesses), key=lambda found: found[0])[1]
@@ -93,15 +93,15 @@ def seen_from(film: Film, mood: str, every: int = 4) -> list[Stance]:
     return found
 
 
-def _onward(at: Stance, before: Stance, now: Stance, share: float) -> Stance:
+def _onward(at: CameraPose, before: CameraPose, now: CameraPose, share: float) -> CameraPose:
     """From a stance, a share of the step between two others, seen along its own heading."""
     turned = np.radians(at.yaw - before.yaw)
     dx, dz = share * (now.x - before.x), share * (now.z - before.z)
     x, z = at.x + dx * np.cos(turned) + dz * np.sin(turned), at.z - dx * np.sin(turned) + dz * np.cos(turned)
-    return Stance(float(x), now.y, float(z), at.yaw + share * (now.yaw - before.yaw), now.pitch)
+    return CameraPose(float(x), now.y, float(z), at.yaw + share * (now.yaw - before.yaw), now.pitch)
 
 
-def _match(shown: Tensor, at: Stance, mood: Tensor) -> tuple[float, Stance]:
+def _match(shown: Tensor, at: CameraPose, mood: Tensor) -> tuple[float, CameraPose]:
     """How far the best picture near a stance is from the one shown, and where it is taken from."""
     best = (float("inf"), at)
     steps = np.array([0.03, 0.03, 0.5])
@@ -121,8 +121,8 @@ def _match(shown: Tensor, at: Stance, mood: Tensor) -> tuple[float, Stance]:
     return best
 
 
-def _moved(at: Stance, x: float, z: float, yaw: float) -> Stance:
-    return Stance(at.x + float(x), at.y, at.z + float(z), at.yaw + float(yaw), at.pitch)
+def _moved(at: CameraPose, x: float, z: float, yaw: float) -> CameraPose:
+    return CameraPose(at.x + float(x), at.y, at.z + float(z), at.yaw + float(yaw), at.pitch)
 
 
 def _soft(pictures: Tensor) -> Tensor:

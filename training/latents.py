@@ -8,8 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from lingbot_cli.camera.pose import Stance
-from lingbot_cli.camera.relative_pose import relative
+from lingbot_cli.camera.pose import CameraPose
+from lingbot_cli.camera.relative_pose import relative_poses
 from lingbot_cli.model.image_conditioning import fit
 from lingbot_cli.model.vae import VAE
 from lingbot_cli.model.vae_layers import Carry
@@ -56,7 +56,7 @@ def whereabouts(poses: np.ndarray) -> Tensor:
     """What the pose head is asked for, [..., 6], from camera-to-world poses [..., 4, 4]."""
     rows = []
     for pose in poses.reshape(-1, 4, 4):
-        s = Stance.of(pose)
+        s = CameraPose.of(pose)
         yaw = np.radians(s.yaw)
         rows.append([s.x / 3, s.z / 3, (s.y + 1) * 2, np.sin(yaw), np.cos(yaw), s.pitch / 10])
     return torch.tensor(rows, dtype=torch.float32).view(*poses.shape[:-2], 6)
@@ -91,7 +91,7 @@ def encode(vae: VAE, clips: Clips, which: range, path: Path, seed: int) -> None:
         {
             "clean": torch.stack(clean),
             "told": torch.stack(told),
-            "steps": torch.from_numpy(np.stack([relative(path) for path in clips.asked[part]])).float(),
+            "steps": torch.from_numpy(np.stack([relative_poses(path) for path in clips.asked[part]])).float(),
             "where": whereabouts(clips.stood[part]),
             "focal": torch.from_numpy(clips.focal[part]).float(),
             "moods": torch.from_numpy(clips.moods[part]),

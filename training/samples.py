@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lingbot_cli.camera.pose import Stance
+from lingbot_cli.camera.pose import CameraPose
 from training.place.palette import MOODS
 from training.place.render import render
 from training.place.scene import EYE
@@ -26,7 +26,7 @@ SAMPLES = {
 
 def draw(mood: str, x: float, z: float, heading: float, *, height: int, width: int) -> np.ndarray:
     """One picture uint8 [H, W, 3] from a place to stand and a direction to look."""
-    pose = torch.from_numpy(Stance(x, -EYE, z, yaw=heading).pose())[None]
+    pose = torch.from_numpy(CameraPose(x, -EYE, z, yaw=heading).pose())[None]
     weights = torch.eye(len(MOODS))[[MOODS.index(mood)]]
     return render(pose, _FOCAL, weights, height=height, width=width)[0].numpy()
 

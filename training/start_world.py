@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from lingbot_cli.camera.plucker import CELL
+from lingbot_cli.camera.plucker import CELL_PX
 from lingbot_cli.model.transformer import Transformer, TransformerConfig, patchify
 from lingbot_cli.presets import PRESETS
 from training.data import LATENTS
@@ -13,10 +13,10 @@ _COMPONENTS = 12
 
 def told_rays(steps: Tensor, focal: Tensor, height: int = 64, width: int = 112) -> Tensor:
     """The rays [B, 384, F, h, w] of relative poses [B, F, 4, 4] under lenses [B, F]: `camera.rays`, many at once."""
-    x = ((torch.arange(width, device=steps.device) + 0.5) * (832 / width) - 416).view(-1, CELL).T
-    y = ((torch.arange(height, device=steps.device) + 0.5) * (480 / height) - 240).view(-1, CELL).T
+    x = ((torch.arange(width, device=steps.device) + 0.5) * (832 / width) - 416).view(-1, CELL_PX).T
+    y = ((torch.arange(height, device=steps.device) + 0.5) * (480 / height) - 240).view(-1, CELL_PX).T
     x, y = x[None, :, None, :], y[:, None, :, None]  # [1, dx, 1, w], [dy, 1, h, 1]
-    flat = torch.stack([x.expand(CELL, -1, y.shape[2], -1), y.expand(-1, CELL, -1, x.shape[3])])
+    flat = torch.stack([x.expand(CELL_PX, -1, y.shape[2], -1), y.expand(-1, CELL_PX, -1, x.shape[3])])
     flat = flat.flatten(1, 2) / focal[:, :, None, None, None, None]
     ray = torch.cat([flat, torch.ones_like(flat[:, :, :1])], 2)
     ray = ray / ray.norm(dim=2, keepdim=True)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lingbot_cli.model.text_encoder import umt5_on_meta
 from lingbot_cli.presets import PRESETS
-from lingbot_cli.prompt_cleaning import clean
+from lingbot_cli.prompt_cleaning import clean_prompt
 from training.make_untrained import byte_level_tokenizer, random_text
 from training.place.palette import MOODS
 from training.prompts import prompt
@@ -36,7 +36,7 @@ def rows(model: nn.Module, texts: list[str]) -> list[Tensor]:
     """The rows [L, dim] of each prompt."""
     tokenizer = byte_level_tokenizer()
     tokenizer.enable_truncation(PRESETS["built-in"].text_len)
-    ids = [torch.tensor([tokenizer.encode(clean(text)).ids]) for text in texts]
+    ids = [torch.tensor([tokenizer.encode(clean_prompt(text)).ids]) for text in texts]
     return [model(input_ids=i, attention_mask=torch.ones_like(i)).last_hidden_state[0] for i in ids]
 
 
@@ -70,7 +70,7 @@ def train(folder: Path, seed: int, steps: int = 700) -> float:
 
 def _batch(rng: np.random.Generator, tokenizer: object, count: int) -> tuple[Tensor, Tensor, Tensor]:
     moods = rng.integers(_NONE + 1, size=count)
-    texts = [clean(prompt(rng, None if m == _NONE else int(m))) for m in moods]
+    texts = [clean_prompt(prompt(rng, None if m == _NONE else int(m))) for m in moods]
     codes = [tokenizer.encode(text).ids[:64] for text in texts]
     longest = max(map(len, codes))
     ids = torch.tensor([c + [0] * (longest - len(c)) for c in codes])

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
-from lingbot_cli.timeline.diagnostics import Item, Place, Problem, Problems, Source
-from lingbot_cli.timeline.jsonl_reader import Line, read_line
-from lingbot_cli.timeline.schema import Strict, Text, TimeField
-from lingbot_cli.timeline.validate import validated
-from lingbot_cli.timeline.yaml_reader import Reader
+from lingbot_cli.timeline.diagnostics import Problem, Problems, SourceItem, SourceLocation, SourceText
+from lingbot_cli.timeline.jsonl_reader import JsonLine, parse_json_line
+from lingbot_cli.timeline.schema import NonEmptyText, StrictModel, TimeField
+from lingbot_cli.timeline.validate import validate_model
+from lingbot_cli.timeline.yaml_reader import YamlReader
 
 MAX_SEEDS = 10_000
 _RANGE = re.compile(r"(\d{1,19})\.\.(\d{1,19})", re.ASCII)
@@ -31,32 +31,32 @@ def _seeds(value: object) -> tuple[int, ...]:
     )
 
 
-class Job(Strict):
+class Job(StrictModel):
     """One line of work: the flags of `lingbot render` by name; `prompts` and `seeds` make several films of it."""
 
-    image: Text | None = None
-    timeline: Text | None = None
-    moves: Text | None = None
-    poses: Text | None = None
-    prompt: Text | None = None
-    prompts: Annotated[list[Text], Field(min_length=1, max_length=1000)] | None = None
+    image: NonEmptyText | None = None
+    timeline: NonEmptyText | None = None
+    moves: NonEmptyText | None = None
+    poses: NonEmptyText | None = None
+    prompt: NonEmptyText | None = None
+    prompts: Annotated[list[NonEmptyText], Field(min_length=1, max_length=1000)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     seeds: Annotated[tuple[int, ...], PlainValidator(_seeds)] | None = None
-    output: Text | None = None
-    size: Text | None = None
+    output: NonEmptyText | None = None
+    size: NonEmptyText | None = None
     fps: Annotated[int, Field(ge=1, le=120)] | None = None
     duration: TimeField | None = None
     scale: Literal["fixed", "clip"] | None = None
-    model: Text | None = None
-    assets: Text | None = None
+    model: NonEmptyText | None = None
+    assets: NonEmptyText | None = None
     precision: Literal["float32", "bfloat16", "float16"] | None = None
     window: int | None = None
     fast: bool = False
     linears: Literal["exact", "fp8"] | None = None
     attention: Literal["exact", "int8"] | None = None
-    tiny_decoder: Text | None = None
+    tiny_decoder: NonEmptyText | None = None
     quality: Literal["web", "master", "draft"] = "web"
-    codec: Text | None = None
+    codec: NonEmptyText | None = None
     crf: Annotated[int, Field(ge=0, le=100)] | None = None
     note: str | None = None
 
@@ -65,7 +65,7 @@ class Job(Strict):
 EITHER = (("timeline", "moves", "poses"), ("prompt", "prompts"), ("seed", "seeds"))
 
 
-def read_jobs(source: Source, problems: Problems) -> list[tuple[Job, Item]]:
+def read_jobs(source: SourceText, problems: Problems) -> list[tuple[Job, SourceItem]]:
     """The jobs of a YAML or JSONL text with the defaults worked in, and everything wrong added to `problems`."""
     yaml = source.name.lower().endswith((".yaml", ".yml"))
     defaults, items = (_read_yaml if yaml else _read_jsonl)(source, problems)
@@ -74,13 +74,13 @@ def read_jobs(source: Source, problems: Problems) -> list[tuple[Job, Item]]:
         if not isinstance(raw, dict):
             problems.append(Problem(item.place(), "not a job; expected a mapping such as {image: a.png}"))
             continue
-        job = validated(Job, _with_defaults(raw, defaults), item, problems)
+        job = validate_model(Job, _with_defaults(raw, defaults), item, problems)
         if job is not None:
             for lack in _lacks(job, item):
                 problems.append(lack)
             jobs.append((job, item))
     if not items and not problems:
-        problems.append(Problem(Place(), "no jobs; expected `jobs:` and lines beginning with `- `"))
+        problems.append(Problem(SourceLocation(), "no jobs; expected `jobs:` and lines beginning with `- `"))
     return jobs
 
 
@@ -89,7 +89,7 @@ def _with_defaults(raw: dict[str, Any], defaults: dict[str, Any]) -> dict[str, A
     return {name: value for name, value in defaults.items() if name not in replaced} | raw
 
 
-def _lacks(job: Job, item: Item) -> Iterator[Problem]:
+def _lacks(job: Job, item: SourceItem) -> Iterator[Problem]:
     if job.image is None:
         yield Problem(item.place(), "no image; expected `image:` here or in the defaults")
     for group in EITHER:
@@ -102,11 +102,11 @@ def _lacks(job: Job, item: Item) -> Iterator[Problem]:
         yield Problem(item.place(), "no camera; expected one of timeline, moves, poses")
 
 
-Read = tuple[dict[str, Any], list[tuple[Any, Item]]]
+Read = tuple[dict[str, Any], list[tuple[Any, SourceItem]]]
 
 
-def _read_yaml(source: Source, problems: Problems) -> Read:
-    root = Reader(source.text, problems).root
+def _read_yaml(source: SourceText, problems: Problems) -> Read:
+    root = YamlReader(source.text, problems).root
     if root is None:
         return {}, []
     jobs, defaults = root, {}
@@ -128,16 +128,16 @@ def _read_yaml(source: Source, problems: Problems) -> Read:
     return {}, []
 
 
-def _read_jsonl(source: Source, problems: Problems) -> Read:
+def _read_jsonl(source: SourceText, problems: Problems) -> Read:
     defaults: dict[str, Any] = {}
-    items: list[tuple[Any, Item]] = []
+    items: list[tuple[Any, SourceItem]] = []
     for number, text in enumerate(source.text.split("\n"), 1):
         if not text.strip():
             continue
-        value, wrong = read_line(number, text)
+        value, wrong = parse_json_line(number, text)
         for problem in wrong:
             problems.append(problem)
-        line = Line(number, text)
+        line = JsonLine(number, text)
         if isinstance(value, dict) and "defaults" in value and not items:
             if len(value) > 1:
                 problems.append(
@@ -149,5 +149,5 @@ def _read_jsonl(source: Source, problems: Problems) -> Read:
     return defaults, items
 
 
-def _defaults(raw: Any, item: Item, problems: Problems) -> dict[str, Any]:
-    return raw if validated(Job, raw, item, problems) is not None else {}
+def _defaults(raw: Any, item: SourceItem, problems: Problems) -> dict[str, Any]:
+    return raw if validate_model(Job, raw, item, problems) is not None else {}

@@ -16,8 +16,15 @@ from lingbot_cli.render.request import Request
 from lingbot_cli.runtime.model_options import Settings
 from lingbot_cli.sinks.factory import OutputOptions
 from lingbot_cli.sinks.formats import choose_codec, choose_format
-from lingbot_cli.timeline.diagnostics import Enough, Item, Problem, Problems, Source, TimelineError
-from lingbot_cli.timeline.resolve import Flags
+from lingbot_cli.timeline.diagnostics import (
+    Problem,
+    Problems,
+    SourceItem,
+    SourceText,
+    TimelineError,
+    TooManyProblems,
+)
+from lingbot_cli.timeline.resolve import TimelineOverrides
 
 MAX_FILMS = 10_000
 FIELDS = ("image", "timeline", "prompt", "seed", "job")
@@ -38,11 +45,11 @@ class Task:
         return replace(self, request=replace(self.request, elsewhere=elsewhere, settings=settings))
 
 
-def read_tasks(source: Source, *, allow_outside: bool = False, overwrite: bool = False) -> list[Task]:
+def read_tasks(source: SourceText, *, allow_outside: bool = False, overwrite: bool = False) -> list[Task]:
     """Every film of a jobs file; TimelineError with everything that is wrong in it."""
     problems = Problems()
     tasks: list[Task] = []
-    with contextlib.suppress(Enough):
+    with contextlib.suppress(TooManyProblems):
         lines: dict[str, int] = {}  # where each film was named first
         for number, (job, item) in enumerate(read_jobs(source, problems), 1):
             files = {key: _file(source, job, key, item, allow_outside, problems) for key in _FILES}
@@ -50,7 +57,7 @@ def read_tasks(source: Source, *, allow_outside: bool = False, overwrite: bool =
             for problem in unfit:
                 problems.append(problem)
             if not unfit:
-                flags = Flags(None, job.fps, job.duration, job.scale, allow_outside)
+                flags = TimelineOverrides(None, job.fps, job.duration, job.scale, allow_outside)
                 for task in _films(job, number, files, flags, overwrite=overwrite):
                     if wrong := _bad_name(task.name, job, lines):
                         problems.append(Problem(item.place(("output",)), wrong))
@@ -66,7 +73,7 @@ def read_tasks(source: Source, *, allow_outside: bool = False, overwrite: bool =
 
 
 def _films(
-    job: Job, number: int, files: dict[str, str | None], flags: Flags, *, overwrite: bool
+    job: Job, number: int, files: dict[str, str | None], flags: TimelineOverrides, *, overwrite: bool
 ) -> Iterator[Task]:
     """A task for every prompt and every seed of a job."""
     options = OutputOptions(job.quality, job.codec, job.crf, None, overwrite)
@@ -102,7 +109,7 @@ _FILES = {
 
 
 def _file(
-    source: Source, job: Job, key: str, item: Item, allow_outside: bool, problems: Problems
+    source: SourceText, job: Job, key: str, item: SourceItem, allow_outside: bool, problems: Problems
 ) -> str | None:
     """The path a job names, found from the jobs file's folder; what is wrong with it is added to `problems`."""
     name = getattr(job, key)
@@ -119,7 +126,7 @@ def _file(
     return str(path)
 
 
-def _unfit(job: Job, item: Item) -> Iterator[Problem]:
+def _unfit(job: Job, item: SourceItem) -> Iterator[Problem]:
     """What a job's size and output say wrong."""
     if job.size is not None:
         try:

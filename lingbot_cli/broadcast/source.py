@@ -11,7 +11,7 @@ from lingbot_cli.camera.relative_pose import FIXED_SCALE
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
-from lingbot_cli.image import fitting_size, framed, parse_size, read_image
+from lingbot_cli.image import crop_to_aspect, fit_size, parse_size, read_image
 from lingbot_cli.render.request import (
     DEFAULT_SEED,
     UNTRAINED,
@@ -23,11 +23,11 @@ from lingbot_cli.render.request import (
     settled,
 )
 from lingbot_cli.timeline.live import LiveTimeline
-from lingbot_cli.timeline.load import load
-from lingbot_cli.timeline.loop import loop
+from lingbot_cli.timeline.load import load_timeline
+from lingbot_cli.timeline.loop import loop_timeline
 from lingbot_cli.timeline.moves import parse_moves
-from lingbot_cli.timeline.schedule import nearest, schedule
-from lingbot_cli.timeline.schema import Header
+from lingbot_cli.timeline.schedule import nearest_frame, schedule_timeline
+from lingbot_cli.timeline.schema import TimelineHeader
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Show:
 
     def picture(self, cut: Path | None) -> np.ndarray:
         """The first image of a scene, [H, W, 3] uint8."""
-        return self.image if cut is None else framed(read_image(cut), self.height, self.width)
+        return self.image if cut is None else crop_to_aspect(read_image(cut), self.height, self.width)
 
     def facts(self) -> dict[str, object]:
         """The plan as `--json` prints it."""
@@ -112,11 +112,16 @@ def loop_show(request: Request) -> Show:
     duration = request.flags.duration
     once = film_show(replace(request, flags=replace(request.flags, duration=None)))
     flags = request.flags
-    said = parse_moves(request.moves) if request.moves is not None else load(request.timeline or "-")
-    timed = schedule(said, once.checkpoint.preset.chunk, fps=flags.fps, allow_outside=flags.allow_outside)
-    frames = None if duration is None else nearest(timed.grid.moment(duration))
+    said = parse_moves(request.moves) if request.moves is not None else load_timeline(request.timeline or "-")
+    timed = schedule_timeline(
+        said, once.checkpoint.preset.chunk, fps=flags.fps, allow_outside=flags.allow_outside
+    )
+    frames = None if duration is None else nearest_frame(timed.grid.moment(duration))
     return replace(
-        once, controls=loop(timed, prompt=flags.prompt, duration=duration), frames=frames, chunks=None
+        once,
+        controls=loop_timeline(timed, prompt=flags.prompt, duration=duration),
+        frames=frames,
+        chunks=None,
     )
 
 
@@ -141,7 +146,7 @@ def live_show(request: Request, header: Mapping[str, Any], *, remember: bool) ->
     show = Show(
         request,
         checkpoint,
-        framed(image, height, width),
+        crop_to_aspect(image, height, width),
         height,
         width,
         live.grid.fps,
@@ -153,6 +158,6 @@ def live_show(request: Request, header: Mapping[str, Any], *, remember: bool) ->
     return show, live
 
 
-def _size(request: Request, header: Header, image: np.ndarray, area: int) -> tuple[int, int]:
+def _size(request: Request, header: TimelineHeader, image: np.ndarray, area: int) -> tuple[int, int]:
     asked = request.size or header.size
-    return parse_size(asked) if asked is not None else fitting_size(image.shape[0], image.shape[1], area)
+    return parse_size(asked) if asked is not None else fit_size(image.shape[0], image.shape[1], area)

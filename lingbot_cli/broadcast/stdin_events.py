@@ -4,8 +4,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lingbot_cli.timeline.diagnostics import Problem, Source, TimelineError
-from lingbot_cli.timeline.jsonl_reader import MAX_LINE, Line, read_line
+from lingbot_cli.timeline.diagnostics import Problem, SourceText, TimelineError
+from lingbot_cli.timeline.jsonl_reader import MAX_LINE_LENGTH, JsonLine, parse_json_line
 from lingbot_cli.timeline.live import LiveTimeline
 
 NAME = "<stdin>"
@@ -40,13 +40,13 @@ class Input:
     def _read(self) -> Iterator[tuple[int, str, Any]]:
         for data in self._split():
             self._number += 1
-            if len(data) > MAX_LINE:
+            if len(data) > MAX_LINE_LENGTH:
                 self._refused(self._number, f"{NAME}:{self._number}: the line is too long")
                 continue
             text = data.decode("utf-8", "replace").rstrip("\r\n")
             if not text.strip():
                 continue
-            value, wrong = read_line(self._number, text)
+            value, wrong = parse_json_line(self._number, text)
             if wrong:
                 self.refuse(self._number, text, wrong)
             else:
@@ -58,13 +58,13 @@ class Input:
         while piece := self._read_bytes():
             *lines, rest = (rest + piece).split(b"\n")
             yield from lines
-            rest = rest[: MAX_LINE + 1]
+            rest = rest[: MAX_LINE_LENGTH + 1]
         if rest:
             yield rest
 
     def refuse(self, number: int, text: str, problems: list[Problem]) -> None:
         """Say what is wrong with a line."""
-        shown = Source(NAME, "\n" * (number - 1) + text)
+        shown = SourceText(NAME, "\n" * (number - 1) + text)
         for problem in problems:
             self._refused(number, problem.render(shown, shown.text.split("\n")))
 
@@ -78,7 +78,7 @@ def listen(
         for number, text, value in lines:
             when = clock()
             try:
-                said(live.say(value, Line(number, text)), number, when)
+                said(live.say(value, JsonLine(number, text)), number, when)
             except TimelineError as error:
                 lines.refuse(number, text, error.problems)
         live.end()

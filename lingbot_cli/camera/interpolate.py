@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def quaternions(rotations: np.ndarray) -> np.ndarray:
+def to_quaternions(rotations: np.ndarray) -> np.ndarray:
     """Rotation matrices [..., 3, 3] as unit quaternions [..., 4], w first, w ≥ 0.
 
     Each is read from the largest of its four candidate rows, so no angle loses precision.
@@ -27,7 +27,7 @@ def quaternions(rotations: np.ndarray) -> np.ndarray:
     return np.where(q[..., :1] < 0, -q, q)
 
 
-def rotations(quats: np.ndarray) -> np.ndarray:
+def to_rotations(quats: np.ndarray) -> np.ndarray:
     """Unit quaternions [..., 4], w first, as rotation matrices [..., 3, 3]."""
     w, x, y, z = np.moveaxis(np.asarray(quats, np.float64), -1, 0)
     rows = [
@@ -52,7 +52,7 @@ def slerp(a: np.ndarray, b: np.ndarray, u: np.ndarray) -> np.ndarray:
     return q / np.linalg.norm(q, axis=-1, keepdims=True)
 
 
-def sample(poses: np.ndarray, positions: np.ndarray) -> np.ndarray:
+def sample_path(poses: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """The path `poses` [N, 4, 4] read at fractional rows `positions` [M] → [M, 4, 4] float64.
 
     Whole rows come back exactly as they are.
@@ -66,12 +66,12 @@ def sample(poses: np.ndarray, positions: np.ndarray) -> np.ndarray:
     part = u > 0
     if part.any():
         low, high, u = low[part], high[part], u[part]
-        turned = slerp(quaternions(poses[low, :3, :3]), quaternions(poses[high, :3, :3]), u)
-        out[part, :3, :3] = rotations(turned)
+        turned = slerp(to_quaternions(poses[low, :3, :3]), to_quaternions(poses[high, :3, :3]), u)
+        out[part, :3, :3] = to_rotations(turned)
         out[part, :3, 3] = (1 - u[:, None]) * poses[low, :3, 3] + u[:, None] * poses[high, :3, 3]
     return out
 
 
-def resample(poses: np.ndarray, count: int) -> np.ndarray:
+def resample_path(poses: np.ndarray, count: int) -> np.ndarray:
     """The path `poses` [N, 4, 4] at `count` evenly spread positions, both ends included (model §6)."""
-    return sample(poses, np.linspace(0, len(poses) - 1, count))
+    return sample_path(poses, np.linspace(0, len(poses) - 1, count))

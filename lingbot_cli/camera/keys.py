@@ -1,13 +1,13 @@
 """What each key does to the camera during one video frame (model §6)."""
 
-SPEED = 0.05  # units a video frame, the published walking speed
-TURN_RATE = 2.0  # degrees a video frame, the published looking speed
-FPS = 16
+WALK_UNITS_PER_FRAME = 0.05  # units a video frame, the published walking speed
+TURN_DEGREES_PER_FRAME = 2.0  # degrees a video frame, the published looking speed
+DEFAULT_FPS = 16
 
 # One video frame of motion: forward, right, up in units; yaw, look, pitch, roll in degrees.
 # `look` and `pitch` both turn the view up: a look that would leave ±85° is dropped, a pitch is cut short.
 FORWARD, RIGHT, UP, YAW, LOOK, PITCH, ROLL = range(7)
-AXES = 7
+AXIS_COUNT = 7
 
 _KEYS = {
     "w": (FORWARD, 1),
@@ -25,15 +25,17 @@ LETTERS = "".join(_KEYS)
 WASD = "wasd"
 
 
-def motion(keys: str, speed: float = SPEED, turn_rate: float = TURN_RATE) -> tuple[float, ...]:
+def key_motion(
+    keys: str, speed: float = WALK_UNITS_PER_FRAME, turn_rate: float = TURN_DEGREES_PER_FRAME
+) -> tuple[float, ...]:
     """One video frame of the held `keys` as a step [7]; opposite keys cancel, a letter counts once."""
-    step = [0.0] * AXES
+    step = [0.0] * AXIS_COUNT
     for letter in set(keys):
         axis, sign = _KEYS[letter]
         step[axis] += sign * (turn_rate if axis in (YAW, LOOK) else speed)
     return tuple(step)
 
 
-def held(keys: str) -> tuple[bool, ...]:
+def wasd_held(keys: str) -> tuple[bool, ...]:
     """Whether w, a, s, d are among `keys`."""
     return tuple(letter in keys for letter in WASD)

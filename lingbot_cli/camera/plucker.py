@@ -6,7 +6,7 @@ import numpy as np
 
 # The size the published intrinsics are given for.
 REFERENCE_WIDTH, REFERENCE_HEIGHT = 832, 480
-CELL = 8
+CELL_PX = 8
 
 
 def scale_intrinsics(intrinsics: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -16,22 +16,22 @@ def scale_intrinsics(intrinsics: np.ndarray, height: int, width: int) -> np.ndar
 
 
 @lru_cache(maxsize=4)
-def directions(intrinsics: tuple[float, ...], height: int, width: int) -> np.ndarray:
+def ray_directions(intrinsics: tuple[float, ...], height: int, width: int) -> np.ndarray:
     """Unit directions through the pixel centres in camera axes → [3, 64, h, w] float32, cells folded.
 
     `intrinsics` fx, fy, cx, cy for 832×480. The second axis is (dy, dx) inside an 8×8 cell.
     """
     fx, fy, cx, cy = scale_intrinsics(np.array(intrinsics), height, width)
-    x = ((np.arange(width) + 0.5 - cx) / fx).reshape(-1, CELL).T[None, :, None, :]  # [1, dx, 1, w]
-    y = ((np.arange(height) + 0.5 - cy) / fy).reshape(-1, CELL).T[:, None, :, None]  # [dy, 1, h, 1]
+    x = ((np.arange(width) + 0.5 - cx) / fx).reshape(-1, CELL_PX).T[None, :, None, :]  # [1, dx, 1, w]
+    y = ((np.arange(height) + 0.5 - cy) / fy).reshape(-1, CELL_PX).T[:, None, :, None]  # [dy, 1, h, 1]
     z = 1 / np.sqrt(x * x + y * y + 1)
     grid = np.stack([x * z, y * z, z]).astype(np.float32)
-    grid = grid.reshape(3, CELL * CELL, height // CELL, width // CELL)
+    grid = grid.reshape(3, CELL_PX * CELL_PX, height // CELL_PX, width // CELL_PX)
     grid.flags.writeable = False  # one array serves every caller
     return grid
 
 
-def rays(
+def plucker_rays(
     poses: np.ndarray, intrinsics: np.ndarray, height: int, width: int, actions: np.ndarray | None = None
 ) -> np.ndarray:
     """What the transformer is told about the camera of a chunk.
@@ -41,12 +41,12 @@ def rays(
     (channel, dy, dx). With `actions` [c, 4], the `act` variant: direction (3) and the state of w, a, s, d
     (4) → [448, c, h, w].
     """
-    count, h, w = len(poses), height // CELL, width // CELL
+    count, h, w = len(poses), height // CELL_PX, width // CELL_PX
     poses = np.asarray(poses, np.float32)
     lead = 3 if actions is None else 0
-    out = np.empty((6 if actions is None else 7, CELL * CELL, count, h, w), np.float32)
+    out = np.empty((6 if actions is None else 7, CELL_PX * CELL_PX, count, h, w), np.float32)
     for i in range(count):
-        grid = directions(tuple(map(float, intrinsics[i])), height, width)
+        grid = ray_directions(tuple(map(float, intrinsics[i])), height, width)
         out[lead : lead + 3, :, i] = (poses[i, :3, :3] @ grid.reshape(3, -1)).reshape(grid.shape)
         if actions is None:
             out[:3, :, i] = poses[i, :3, 3].reshape(3, 1, 1, 1)

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lingbot_cli.camera.keys import AXES
+from lingbot_cli.camera.keys import AXIS_COUNT
 
-PITCH_LIMIT = 85.0
+PITCH_LIMIT_DEGREES = 85.0
 # The published code divides directions by their length plus this.
 _EPSILON = 1e-6
 
 
 @dataclass(frozen=True)
-class Stance:
+class CameraPose:
     """Where a camera stands and looks: x, y, z in units (y down), yaw, pitch, roll in degrees.
 
     Its rotation is R_yaw · R_pitch · R_roll: turns of the same kind add up in any order.
@@ -27,7 +27,7 @@ class Stance:
     roll: float = 0.0
 
     @classmethod
-    def of(cls, pose: np.ndarray) -> "Stance":
+    def of(cls, pose: np.ndarray) -> "CameraPose":
         """The stance of a camera-to-world pose [4, 4]; looking straight up or down it has no roll."""
         r = pose[:3, :3]
         level = math.hypot(r[0, 2], r[2, 2])
@@ -41,9 +41,9 @@ class Stance:
 
     def pose(self) -> np.ndarray:
         """Camera-to-world [4, 4] float64."""
-        return poses_of([self])[0]
+        return pose_matrices([self])[0]
 
-    def after(self, step: tuple[float, ...]) -> "Stance":
+    def after(self, step: tuple[float, ...]) -> "CameraPose":
         """One video frame later: turn first, then move along the new heading (see `keys` for the axes)."""
         forward, right, up, yaw, look, pitch, roll = step
         yaw, pitch, roll = self.yaw + yaw, self._pitched(look, pitch), self.roll + roll
@@ -53,7 +53,7 @@ class Stance:
         # The view's level part is cos(pitch) long; looking straight up, walking still goes ahead.
         level = max(math.cos(math.radians(pitch)), _EPSILON)
         forward, right = forward * level / (level + _EPSILON), right / (1 + _EPSILON)
-        return Stance(
+        return CameraPose(
             self.x + forward * sin + right * cos,
             self.y - up,
             self.z + forward * cos - right * sin,
@@ -65,13 +65,13 @@ class Stance:
     def _pitched(self, look: float, pitch: float) -> float:
         """A look that would leave the limit is dropped, a pitch stops at it; either may come back inside."""
         at = self.pitch
-        if abs(at + look) <= max(PITCH_LIMIT, abs(at)):
+        if abs(at + look) <= max(PITCH_LIMIT_DEGREES, abs(at)):
             at += look
-        limit = max(PITCH_LIMIT, abs(at))
+        limit = max(PITCH_LIMIT_DEGREES, abs(at))
         return min(max(at + pitch, -limit), limit)
 
 
-def poses_of(stances: list[Stance]) -> np.ndarray:
+def pose_matrices(stances: list[CameraPose]) -> np.ndarray:
     """Stances as camera-to-world poses [N, 4, 4] float64."""
     values = np.array([(s.x, s.y, s.z, s.yaw, s.pitch, s.roll) for s in stances]).reshape(-1, 6)
     (sy, sp, sr), (cy, cp, cr) = (f(np.radians(values[:, 3:].T)) for f in (np.sin, np.cos))
@@ -84,9 +84,9 @@ def poses_of(stances: list[Stance]) -> np.ndarray:
     return out
 
 
-def walk(steps: np.ndarray, start: Stance | None = None) -> np.ndarray:
+def integrate_steps(steps: np.ndarray, start: CameraPose | None = None) -> np.ndarray:
     """Steps [N, 7] from `start` (the identity) → the poses [N+1, 4, 4] float64 before, between and after."""
-    stances = [start or Stance()]
-    for step in np.asarray(steps, np.float64).reshape(-1, AXES).tolist():
+    stances = [start or CameraPose()]
+    for step in np.asarray(steps, np.float64).reshape(-1, AXIS_COUNT).tolist():
         stances.append(stances[-1].after(tuple(step)))
-    return poses_of(stances)
+    return pose_matrices(stances)

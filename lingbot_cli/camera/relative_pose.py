@@ -6,7 +6,7 @@ import numpy as np
 FIXED_SCALE = 4 * 0.05
 
 
-def inverse(poses: np.ndarray) -> np.ndarray:
+def invert_poses(poses: np.ndarray) -> np.ndarray:
     """The inverses of rigid poses [..., 4, 4]."""
     poses = np.asarray(poses, np.float64)
     turned = np.swapaxes(poses[..., :3, :3], -1, -2)
@@ -17,7 +17,9 @@ def inverse(poses: np.ndarray) -> np.ndarray:
     return out
 
 
-def relative(poses: np.ndarray, previous: np.ndarray | None = None, scale: float = FIXED_SCALE) -> np.ndarray:
+def relative_poses(
+    poses: np.ndarray, previous: np.ndarray | None = None, scale: float = FIXED_SCALE
+) -> np.ndarray:
     """Each of `poses` [c, 4, 4] seen from the one before it, translations divided by `scale`.
 
     `previous` [4, 4] is the pose before the first; without it the first becomes the identity. So a path
@@ -25,7 +27,7 @@ def relative(poses: np.ndarray, previous: np.ndarray | None = None, scale: float
     """
     poses = np.asarray(poses, np.float64)
     before = np.concatenate([(poses[0] if previous is None else previous)[None], poses[:-1]])
-    steps = inverse(before) @ poses
+    steps = invert_poses(before) @ poses
     if previous is None:
         steps[0] = np.eye(4)
     steps[:, :3, 3] /= scale
@@ -34,6 +36,6 @@ def relative(poses: np.ndarray, previous: np.ndarray | None = None, scale: float
 
 def clip_scale(poses: np.ndarray) -> float:
     """The published rule: the largest step of a whole clip [F, 4, 4], or 1 if it stands still."""
-    steps = relative(poses, scale=1.0)[:, :3, 3]
+    steps = relative_poses(poses, scale=1.0)[:, :3, 3]
     largest = float(np.linalg.norm(steps, axis=-1).max())
     return largest if largest > 0 else 1.0

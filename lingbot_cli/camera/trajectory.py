@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lingbot_cli.camera.pose import Stance
-from lingbot_cli.camera.relative_pose import inverse
+from lingbot_cli.camera.pose import CameraPose
+from lingbot_cli.camera.relative_pose import invert_poses
 
 
 @dataclass(frozen=True, eq=False)
-class Ride:
+class PathSegment:
     """A camera-to-world path `poses` [N, 4, 4] taken from video frame `start` on, one row a frame."""
 
     start: int
@@ -23,41 +23,41 @@ class Ride:
 
 
 @dataclass(frozen=True)
-class Moment:
+class FrameMotion:
     """What happens during one video frame: a step of motion, the rides under way, a scene that begins."""
 
     step: tuple[float, ...]
-    rides: tuple[Ride, ...] = field(default=())
+    rides: tuple[PathSegment, ...] = field(default=())
     scene: bool = False
 
 
-def fly(moments: Iterable[Moment]) -> Iterator[Stance | np.ndarray]:
+def integrate(moments: Iterable[FrameMotion]) -> Iterator[CameraPose | np.ndarray]:
     """For each moment, where the camera is when it begins; a ride's poses [4, 4] come through exactly.
 
     A scene begins at the identity, or where a ride that begins with it begins. Later rides continue from
     where the camera is, and steps add to them.
     """
-    at: Stance | np.ndarray = Stance()
-    anchors: dict[Ride, np.ndarray] = {}
+    at: CameraPose | np.ndarray = CameraPose()
+    anchors: dict[PathSegment, np.ndarray] = {}
     for frame, moment in enumerate(moments):
         if moment.scene:
-            at = next((r.poses[0] for r in moment.rides if r.start == frame), Stance())
+            at = next((r.poses[0] for r in moment.rides if r.start == frame), CameraPose())
             anchors.clear()
         yield at
         legs = {ride: leg for ride in moment.rides if (leg := ride.leg(frame))}
         if not legs:
             if any(moment.step):
-                at = (at if isinstance(at, Stance) else Stance.of(at)).after(moment.step)
+                at = (at if isinstance(at, CameraPose) else CameraPose.of(at)).after(moment.step)
             continue
-        pose = at.pose() if isinstance(at, Stance) else at
+        pose = at.pose() if isinstance(at, CameraPose) else at
         for ride, (here, _) in legs.items():
             if ride not in anchors:
-                anchors[ride] = np.eye(4) if np.array_equal(pose, here) else pose @ inverse(here)
+                anchors[ride] = np.eye(4) if np.array_equal(pose, here) else pose @ invert_poses(here)
         if len(legs) == 1 and not any(moment.step):
             ((ride, (_, there)),) = legs.items()
             at = anchors[ride] @ there
             continue
         for here, there in legs.values():
-            pose = pose @ inverse(here) @ there
-        at = pose = Stance.of(pose).after(moment.step).pose()
-        anchors.update({ride: pose @ inverse(there) for ride, (_, there) in legs.items()})
+            pose = pose @ invert_poses(here) @ there
+        at = pose = CameraPose.of(pose).after(moment.step).pose()
+        anchors.update({ride: pose @ invert_poses(there) for ride, (_, there) in legs.items()})

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lingbot_cli.checkpoints.cache_dir import cache_folder
-from lingbot_cli.prompt_cleaning import clean
+from lingbot_cli.prompt_cleaning import clean_prompt
 
 
 def prompts_folder() -> Path:
@@ -22,4 +22,4 @@ def place(folder: Path, identity: str, cleaned: str) -> Path:
 def all_kept(prompts: Iterable[str], identity: str) -> bool:
     """Whether every one of these prompts was read before, so that no text encoder is loaded."""
     folder = prompts_folder()
-    return all(place(folder, identity, clean(prompt)).is_file() for prompt in prompts)
+    return all(place(folder, identity, clean_prompt(prompt)).is_file() for prompt in prompts)

@@ -11,7 +11,7 @@ from rich.markup import escape
 from lingbot_cli.env import Env
 
 if TYPE_CHECKING:
-    from lingbot_cli.videos.compare import Likeness
+    from lingbot_cli.videos.compare import VideoComparison
 
 app = typer.Typer(add_completion=False)
 
@@ -34,11 +34,13 @@ def diff(
     Example: lingbot diff walk.mp4 walk-again.mp4 --min-psnr 35
     """
     from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
-    from lingbot_cli.videos.compare import compare, recipe_differences
+    from lingbot_cli.videos.compare import compare_videos, metadata_differences
 
     env: Env = ctx.obj
     ffmpeg = find_ffmpeg(env.environ)
-    likeness = compare(ffmpeg, one, other, recipe_differences(_recipe(ffmpeg, one), _recipe(ffmpeg, other)))
+    likeness = compare_videos(
+        ffmpeg, one, other, metadata_differences(_recipe(ffmpeg, one), _recipe(ffmpeg, other))
+    )
     alike = likeness.within(psnr, ssim)
     if as_json:
         env.out.file.write(json.dumps(_facts(likeness, alike)) + "\n")
@@ -60,7 +62,7 @@ def _recipe(ffmpeg: str, film: Path) -> dict[str, Any]:
     return read_recipe(tags, film)
 
 
-def _facts(likeness: "Likeness", alike: bool) -> dict[str, Any]:
+def _facts(likeness: "VideoComparison", alike: bool) -> dict[str, Any]:
     def number(value: float) -> float | None:
         return round(value, 6) if math.isfinite(value) else None
 
@@ -74,7 +76,7 @@ def _facts(likeness: "Likeness", alike: bool) -> dict[str, Any]:
     }
 
 
-def _print(env: Env, likeness: "Likeness", alike: bool) -> None:
+def _print(env: Env, likeness: "VideoComparison", alike: bool) -> None:
     first = "none" if likeness.first is None else f"frame {likeness.first}"
     rows = {
         "frames": " and ".join(map(str, likeness.frames)),

@@ -79,11 +79,11 @@ def play(
     from lingbot_cli.server.record import Recorder
     from lingbot_cli.server.serve import Model
     from lingbot_cli.server.service import Offer
-    from lingbot_cli.timeline.schema import Camera
+    from lingbot_cli.timeline.schema import CameraSettings
 
     env: Env = ctx.obj
     height, width = parse_size(size) if size else (None, None)
-    offer = Offer(read_image(image), prompt, seed, height, width, Camera())
+    offer = Offer(read_image(image), prompt, seed, height, width, CameraSettings())
     recorder = Recorder(record) if record is not None else None
     note = partial(env.err.print, markup=False, soft_wrap=True)
     settings = Settings(

@@ -181,8 +181,8 @@ def render(
     from lingbot_cli.sinks.factory import OutputOptions, choose_sinks
     from lingbot_cli.sinks.output_paths import copy_name
     from lingbot_cli.sinks.overlay import OverlaySink
-    from lingbot_cli.timeline.poses_dir import check_new, write_poses
-    from lingbot_cli.timeline.resolve import Flags
+    from lingbot_cli.timeline.poses_dir import check_overwrite, write_poses_dir
+    from lingbot_cli.timeline.resolve import TimelineOverrides
 
     env: Env = ctx.obj
     targets = output or [f"{image.stem}.mp4"]
@@ -191,7 +191,9 @@ def render(
     display, shown = choose_watching(preview, env, quiet=quiet, as_json=as_json, json_to=json_to)
     keeping = _keeping(targets, resume, time_option("--fork-at", fork_at), keep_latents, overwrite)
     length = time_option("--duration", duration)
-    flags = Flags(prompt=prompt, fps=fps, duration=length, scale=scale, allow_outside=allow_outside)
+    flags = TimelineOverrides(
+        prompt=prompt, fps=fps, duration=length, scale=scale, allow_outside=allow_outside
+    )
     gang = Gang.of(env.environ)
     where = gang.device(device) if gang else device
     settings = Settings(
@@ -248,7 +250,7 @@ def render(
             outputs = [sink.name, *([f"{save_poses}/"] if save_poses else [])]
             _preview(env, prepared, outputs, as_json=as_json)
             if save_poses is not None:
-                check_new(save_poses, overwrite=overwrite or resume is not None)
+                check_overwrite(save_poses, overwrite=overwrite or resume is not None)
             check_ready(prepared, sink, keeping, here=elsewhere is None)
             if keeping:
                 keeping.take_up(prepared, display)
@@ -256,7 +258,7 @@ def render(
         if shown is not None:
             sink = TeeSink([sink, shown])
         if save_poses is not None:
-            write_poses(prepared.film.track, save_poses, overwrite=overwrite or resume is not None)
+            write_poses_dir(prepared.film.track, save_poses, overwrite=overwrite or resume is not None)
         written = None if no_metadata else {"quality": quality, "codec": codec, "crf": crf, "frames": frames}
         perform(prepared, sink, display, written=written, clock=env.clock, keeping=keeping, gang=gang)
     except LingbotError as error:

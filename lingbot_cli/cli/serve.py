@@ -91,7 +91,7 @@ def serve(
 
     Example: lingbot serve --image samples/courtyard-day.png --port 30000
     """
-    from lingbot_cli.camera.realtime import ROUTE
+    from lingbot_cli.camera.realtime import GENERATE_PATH
     from lingbot_cli.image import read_image
     from lingbot_cli.runtime.model_options import Settings
     from lingbot_cli.server.auth import Rules, new_token
@@ -134,7 +134,7 @@ def serve(
 
     def say(address: str) -> None:
         env.out.print(f"page:   {address}", markup=False, soft_wrap=True)
-        realtime = address.replace("http://", "ws://").replace("/?", f"{ROUTE}?")
+        realtime = address.replace("http://", "ws://").replace("/?", f"{GENERATE_PATH}?")
         env.out.print(f"engine: {realtime}", markup=False, soft_wrap=True)
 
     host_world(

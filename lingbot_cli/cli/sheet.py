@@ -38,9 +38,9 @@ def sheet(
     check_new(output, overwrite=overwrite)
     each = frames or (12 if len(films) == 1 else 4)
     ffmpeg = find_ffmpeg(env.environ)
-    tiles = [tile for film in films for tile in sheets.tiles_of(ffmpeg, film, each, width)]
+    tiles = [tile for film in films for tile in sheets.sample_tiles(ffmpeg, film, each, width)]
     if columns is None:
         columns = each if len(films) > 1 and each > 1 else math.ceil(math.sqrt(len(tiles)))
     with write_errors(output):
-        sheets.sheet(tiles, columns).save(output, "PNG")
+        sheets.draw_contact_sheet(tiles, columns).save(output, "PNG")
     env.err.print(f"{output}: {len(tiles)} pictures of {len(films)} film{'s' if len(films) > 1 else ''}")

@@ -134,7 +134,7 @@ def stream(
     from lingbot_cli.sinks.base import Sink, TeeSink
     from lingbot_cli.sinks.factory import OutputOptions, choose_sink
     from lingbot_cli.sinks.live.targets import StreamOptions, choose_target
-    from lingbot_cli.timeline.resolve import Flags
+    from lingbot_cli.timeline.resolve import TimelineOverrides
 
     env: Env = ctx.obj
     live = timeline == "-" and moves is None and poses is None
@@ -149,7 +149,7 @@ def stream(
     keep: Sink | None = None
     if record is not None:
         keep = choose_sink(str(record), OutputOptions(overwrite=overwrite), env.environ)
-    flags = Flags(prompt=prompt, fps=fps, duration=duration, allow_outside=allow_outside)
+    flags = TimelineOverrides(prompt=prompt, fps=fps, duration=duration, allow_outside=allow_outside)
     settings = Settings(
         window=window,
         fast=fast,

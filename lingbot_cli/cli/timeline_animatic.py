@@ -28,8 +28,10 @@ app = typer.Typer(add_completion=False)
 def animatic(
     ctx: typer.Context,
     file: TimelineOrMoves,
-    output: Annotated[str, typer.Option("-o", "--output", help="The film, such as walk.mp4.")],
-    image: Annotated[Path | None, typer.Option(help="The picture the film will begin from.")] = None,
+    output: Annotated[str, typer.Option("-o", "--output", help="The resolve_timeline, such as walk.mp4.")],
+    image: Annotated[
+        Path | None, typer.Option(help="The picture the resolve_timeline will begin from.")
+    ] = None,
     size: Annotated[str | None, typer.Option(help="Such as 832x480; multiples of 16.")] = None,
     overwrite: Overwrite = False,
     preset: PresetName = "built-in",
@@ -43,31 +45,31 @@ def animatic(
 
     Example: lingbot timeline animatic recipes/first-walk.yaml -o walk.mp4
     """
-    from lingbot_cli.drawing.animatic import animatic as frames_of
-    from lingbot_cli.drawing.animatic import card, fitted
-    from lingbot_cli.image import fitting_size, parse_size, read_image
+    from lingbot_cli.drawing.animatic import animatic_frames as frames_of
+    from lingbot_cli.drawing.animatic import fit_image, placeholder_image
+    from lingbot_cli.image import fit_size, parse_size, read_image
     from lingbot_cli.sinks.base import Chapter, VideoInfo
     from lingbot_cli.sinks.factory import OutputOptions, choose_sink
-    from lingbot_cli.timeline.resolve import Flags, film
+    from lingbot_cli.timeline.resolve import TimelineOverrides, resolve_timeline
 
     env: Env = ctx.obj
     is_file = names_file(file)
-    made = film(
+    made = resolve_timeline(
         preset_of(preset).chunk,
         timeline=file if is_file else None,
         moves=None if is_file else file,
-        flags=Flags(fps=fps, duration=duration, allow_outside=allow_outside),
+        flags=TimelineOverrides(fps=fps, duration=duration, allow_outside=allow_outside),
         stdin=env.read_stdin,
     )
     track = made.track
     first = read_image(image) if image is not None else None
     asked = size or made.header.size
     rows, columns = first.shape[:2] if first is not None else (480, 832)
-    height, width = parse_size(asked) if asked is not None else fitting_size(rows, columns, 832 * 480)
-    pictures: dict[Path | None, np.ndarray] = {None: card(height, width, Path(file).stem)}
+    height, width = parse_size(asked) if asked is not None else fit_size(rows, columns, 832 * 480)
+    pictures: dict[Path | None, np.ndarray] = {None: placeholder_image(height, width, Path(file).stem)}
     if first is not None:
-        pictures[None] = fitted(first, height, width)
-    pictures.update({path: fitted(read_image(path), height, width) for _, path in track.cuts})
+        pictures[None] = fit_image(first, height, width)
+    pictures.update({path: fit_image(read_image(path), height, width) for _, path in track.cuts})
     chapters = tuple(Chapter(marker.start, marker.text) for marker in track.markers)
     sink = choose_sink(output, OutputOptions("draft", None, None, None, overwrite), env.environ)
     try:

@@ -8,13 +8,13 @@ import typer
 from lingbot_cli.cli.options import AllowOutside, PresetName, preset_of
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
-from lingbot_cli.timeline.chunks import chunks_of
-from lingbot_cli.timeline.diagnostics import Problem, Source, TimelineError
-from lingbot_cli.timeline.load import load
-from lingbot_cli.timeline.schedule import Schedule, schedule
-from lingbot_cli.timeline.schema import Cut
-from lingbot_cli.timeline.times import clock
-from lingbot_cli.timeline.warnings import notes
+from lingbot_cli.timeline.chunks import split_into_chunks
+from lingbot_cli.timeline.diagnostics import Problem, SourceText, TimelineError
+from lingbot_cli.timeline.load import load_timeline
+from lingbot_cli.timeline.schedule import TimelineSchedule, schedule_timeline
+from lingbot_cli.timeline.schema import CutEvent
+from lingbot_cli.timeline.times import format_clock
+from lingbot_cli.timeline.warnings import find_warnings
 
 app = typer.Typer(add_completion=False)
 
@@ -37,8 +37,8 @@ def check(
     reports: list[dict[str, object]] = []
     for file in files:
         try:
-            timeline = load(file, env.read_stdin)
-            made = schedule(timeline, chunk, allow_outside=allow_outside)
+            timeline = load_timeline(file, env.read_stdin)
+            made = schedule_timeline(timeline, chunk, allow_outside=allow_outside)
         except TimelineError as error:
             wrong += len(error.problems)
             reports.append({"file": file, "errors": [p.as_dict(error.source) for p in error.problems]})
@@ -51,7 +51,7 @@ def check(
             if not as_json:
                 _say(env, f"{error}" + (f"; {error.hint}" if error.hint else ""))
             continue
-        said = notes(made)
+        said = find_warnings(made)
         reports.append(_report(file, made, timeline.source, said))
         if not as_json:
             lines = timeline.source.text.split("\n")
@@ -70,20 +70,20 @@ def _say(env: Env, text: str) -> None:
     env.err.print(text, markup=False, soft_wrap=True)
 
 
-def _chunks(made: Schedule) -> int:
-    cuts = sorted(s.start for s in made.slots if isinstance(s.event, Cut))
-    return len(chunks_of(made.frames, made.grid.chunk, cuts))
+def _chunks(made: TimelineSchedule) -> int:
+    cuts = sorted(s.start for s in made.slots if isinstance(s.event, CutEvent))
+    return len(split_into_chunks(made.frames, made.grid.chunk, cuts))
 
 
-def _summary(file: str, made: Schedule) -> str:
-    length = clock(made.grid.seconds(made.frames))
+def _summary(file: str, made: TimelineSchedule) -> str:
+    length = format_clock(made.grid.seconds(made.frames))
     return (
         f"{file}: good, {len(made.slots)} events, {length}, {made.frames} frames at {made.grid.fps} fps, "
         f"{_chunks(made)} chunks"
     )
 
 
-def _report(file: str, made: Schedule, source: Source, said: list[Problem]) -> dict[str, object]:
+def _report(file: str, made: TimelineSchedule, source: SourceText, said: list[Problem]) -> dict[str, object]:
     return {
         "file": file,
         "errors": [],

@@ -10,10 +10,10 @@ from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.files import write_file
 from lingbot_cli.timeline.diagnostics import TimelineError
-from lingbot_cli.timeline.load import Timeline, load
-from lingbot_cli.timeline.moves import as_moves, parse_moves
-from lingbot_cli.timeline.schema import Cut, Poses
-from lingbot_cli.timeline.writer import as_jsonl, as_yaml
+from lingbot_cli.timeline.load import Timeline, load_timeline
+from lingbot_cli.timeline.moves import format_moves, parse_moves
+from lingbot_cli.timeline.schema import CutEvent, PosesEvent
+from lingbot_cli.timeline.writer import to_jsonl, to_yaml
 
 Form = Literal["yaml", "jsonl", "moves"]
 
@@ -40,7 +40,7 @@ def convert(
     if form is None:
         raise UsageError("which form?", hint="give --to yaml, jsonl or moves, or -o NAME.yaml")
     is_file = names_file(file)
-    timeline = load(file, env.read_stdin) if is_file else parse_moves(file)
+    timeline = load_timeline(file, env.read_stdin) if is_file else parse_moves(file)
     if timeline.problems:
         raise TimelineError(timeline.source, list(timeline.problems))
     text = _written(timeline, form)
@@ -53,10 +53,10 @@ def convert(
 
 def _written(timeline: Timeline, form: Form) -> str:
     if form == "yaml":
-        return as_yaml(timeline)
+        return to_yaml(timeline)
     if form == "jsonl":
-        return as_jsonl(timeline)
-    moves = as_moves(timeline)
+        return to_jsonl(timeline)
+    moves = format_moves(timeline)
     if moves is None:
         raise UsageError(
             f"{timeline.source.name} says more than keys one after the other; moves can say only that",
@@ -67,7 +67,7 @@ def _written(timeline: Timeline, form: Form) -> str:
 
 def _same_folder(timeline: Timeline, output: Path) -> None:
     """Files are named beside a timeline, so one that names files stays in its folder."""
-    names = any(isinstance(said.event, Poses | Cut) for said in timeline.said)
+    names = any(isinstance(said.event, PosesEvent | CutEvent) for said in timeline.said)
     if names and output.parent.resolve() != timeline.source.folder.resolve():
         raise UsageError(
             f"{timeline.source.name} names files beside it, which {output} would not find",

@@ -7,8 +7,8 @@ import typer
 
 from lingbot_cli.cli.options import AllowOutside, Duration, Fps, Overwrite, PresetName, preset_of
 from lingbot_cli.env import Env
-from lingbot_cli.timeline.poses_dir import write_poses
-from lingbot_cli.timeline.resolve import Flags, film
+from lingbot_cli.timeline.poses_dir import write_poses_dir
+from lingbot_cli.timeline.resolve import TimelineOverrides, resolve_timeline
 
 app = typer.Typer(add_completion=False)
 
@@ -29,7 +29,7 @@ def export(
     Example: lingbot timeline export recipes/first-walk.yaml -o camera/
     """
     env: Env = ctx.obj
-    flags = Flags(duration=duration, fps=fps, allow_outside=allow_outside)
-    made = film(preset_of(preset).chunk, timeline=file, flags=flags, stdin=env.read_stdin)
-    for path in write_poses(made.track, output, overwrite=overwrite):
+    flags = TimelineOverrides(duration=duration, fps=fps, allow_outside=allow_outside)
+    made = resolve_timeline(preset_of(preset).chunk, timeline=file, flags=flags, stdin=env.read_stdin)
+    for path in write_poses_dir(made.track, output, overwrite=overwrite):
         env.out.print(f"{path}", markup=False, soft_wrap=True)

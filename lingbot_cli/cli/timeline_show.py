@@ -33,30 +33,30 @@ def show(
 
     Example: lingbot timeline show recipes/first-walk.yaml -o walk.svg
     """
-    from lingbot_cli.drawing.above import scenes, terminal
-    from lingbot_cli.drawing.top_view import svg
-    from lingbot_cli.timeline.resolve import Flags, film
+    from lingbot_cli.drawing.above import scene_maps, text_map
+    from lingbot_cli.drawing.top_view import svg_map
+    from lingbot_cli.timeline.resolve import TimelineOverrides, resolve_timeline
 
     env: Env = ctx.obj
     if output is not None and output.suffix != ".svg":
         raise UsageError(f"{output} is not a .svg name", hint="a drawing is an SVG: name it walk.svg")
     is_file = names_file(file)
-    made = film(
+    made = resolve_timeline(
         preset_of(preset).chunk,
         timeline=file if is_file else None,
         moves=None if is_file else file,
-        flags=Flags(allow_outside=allow_outside),
+        flags=TimelineOverrides(allow_outside=allow_outside),
         stdin=env.read_stdin,
     )
-    drawn, fps = scenes(made.track), made.track.grid.fps
+    drawn, fps = scene_maps(made.track), made.track.grid.fps
     if output is None:
         width = max(20, min(env.out.width - 1, 100)) if env.out.is_terminal else 72
         for number, scene in enumerate(drawn):
             lines = [""] if number else []
-            for line in lines + terminal(scene, fps, width):
+            for line in lines + text_map(scene, fps, width):
                 env.out.print(line, markup=False, soft_wrap=True)
         return
-    write_file(output, svg(drawn, fps, file), overwrite=overwrite)
+    write_file(output, svg_map(drawn, fps, file), overwrite=overwrite)
     env.out.print(
         f"{output}: {len(drawn)} scene{'s' if len(drawn) > 1 else ''}", markup=False, soft_wrap=True
     )

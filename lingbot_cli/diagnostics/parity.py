@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lingbot_cli.camera.interpolate import resample
+from lingbot_cli.camera.interpolate import resample_path
 from lingbot_cli.camera.relative_pose import clip_scale
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
@@ -105,7 +105,7 @@ def _run(settings: dict[str, Any], expected: dict[str, Tensor], world: World) ->
     chunk = settings["chunk_size"]
     frames = expected["latents"].shape[1]
     recorder = Recorder(world.transformer)
-    poses = resample(expected["poses"].numpy(), frames)
+    poses = resample_path(expected["poses"].numpy(), frames)
     intrinsics = np.resize(expected["intrinsics"].numpy(), (frames, 4))
     actions = expected.get("wasd", torch.zeros(4 * frames, 4)).numpy()[::4][:frames]
 

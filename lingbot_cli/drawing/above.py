@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lingbot_cli.camera.pose import Stance
-from lingbot_cli.timeline.compile import Track
-from lingbot_cli.timeline.times import clock
+from lingbot_cli.camera.pose import CameraPose
+from lingbot_cli.timeline.compile import CompiledTimeline
+from lingbot_cli.timeline.times import format_clock
 
-ARROWS = "↑↗→↘↓↙←↖"
+HEADING_ARROWS = "↑↗→↘↓↙←↖"
 
 
 @dataclass(frozen=True)
-class Spot:
+class MapLabel:
     """Something that happens at video frame `start`, numbered as it is drawn."""
 
     number: int
@@ -22,13 +22,13 @@ class Spot:
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class SceneMap:
     """One scene from above: `places` [N, 2] are x to the right and z ahead, `yaws` [N] in degrees."""
 
     start: int
     places: np.ndarray
     yaws: np.ndarray
-    spots: tuple[Spot, ...]
+    spots: tuple[MapLabel, ...]
 
     @property
     def length(self) -> float:
@@ -36,25 +36,27 @@ class Scene:
         return float(np.linalg.norm(np.diff(self.places, axis=0), axis=1).sum())
 
 
-def scenes(track: Track) -> list[Scene]:
+def scene_maps(track: CompiledTimeline) -> list[SceneMap]:
     """The film's scenes, each with what happens in it."""
     starts = sorted({chunk.scene for chunk in track.chunks if chunk.scene < track.frames})
-    happenings = _happenings(track)
+    happenings = _labelled_frames(track)
     made, count = [], 0
     for start, end in zip(starts, [*starts[1:], track.frames], strict=True):
         here = [(frame, what) for frame, what in happenings if start <= frame < end]
-        spots = tuple(Spot(count + i, frame, what) for i, (frame, what) in enumerate(here, 1))
+        spots = tuple(MapLabel(count + i, frame, what) for i, (frame, what) in enumerate(here, 1))
         count += len(here)
         poses = track.poses[start:end]
-        yaws = np.array([Stance.of(pose).yaw for pose in poses])
-        made.append(Scene(start, poses[:, [0, 2], 3], yaws, spots))
+        yaws = np.array([CameraPose.of(pose).yaw for pose in poses])
+        made.append(SceneMap(start, poses[:, [0, 2], 3], yaws, spots))
     return made
 
 
-def _happenings(track: Track) -> list[tuple[int, str]]:
+def _labelled_frames(track: CompiledTimeline) -> list[tuple[int, str]]:
     """Everything said, at the frame it was said; sorted."""
     said = [(t.start, f"prompt “{t.text}”") for t in track.prompts]
-    said += [(t.start, f"action “{t.text}” until {clock(track.grid.seconds(t.end))}") for t in track.said]
+    said += [
+        (t.start, f"action “{t.text}” until {format_clock(track.grid.seconds(t.end))}") for t in track.said
+    ]
     said += [(t.start, f"marker “{t.text}”") for t in track.markers]
     said += [
         (chunk.start, f"cut to {track.cuts[chunk.cut][1].name}")
@@ -64,12 +66,12 @@ def _happenings(track: Track) -> list[tuple[int, str]]:
     return sorted((each for each in said if each[0] < track.frames), key=lambda each: each[0])
 
 
-def arrow(yaw: float) -> str:
+def heading_arrow(yaw: float) -> str:
     """The arrow nearest to a heading, ahead being up."""
-    return ARROWS[round(yaw / 45) % 8]
+    return HEADING_ARROWS[round(yaw / 45) % 8]
 
 
-def terminal(scene: Scene, fps: int, width: int = 72, height: int = 20) -> list[str]:
+def text_map(scene: SceneMap, fps: int, width: int = 72, height: int = 20) -> list[str]:
     """A scene as lines of text: the way dotted, an arrow each half second, a number where something happens."""
     low, high = scene.places.min(0), scene.places.max(0)
     span = high - low
@@ -82,18 +84,19 @@ def terminal(scene: Scene, fps: int, width: int = 72, height: int = 20) -> list[
         grid[z][x] = "·"
     for frame in range(0, len(at), max(1, fps // 2)):
         x, z = at[frame]
-        grid[z][x] = arrow(scene.yaws[frame])
+        grid[z][x] = heading_arrow(scene.yaws[frame])
     for spot in scene.spots:
         x, z = at[spot.start - scene.start]
         for i, digit in enumerate(str(spot.number)):
             if x + i < columns:
                 grid[z][x + i] = digit
     picture = ["".join(row).rstrip() for row in reversed(grid)]
-    looks = " ".join(arrow(scene.yaws[frame]) for frame in range(0, len(at), max(1, fps // 2)))
+    looks = " ".join(heading_arrow(scene.yaws[frame]) for frame in range(0, len(at), max(1, fps // 2)))
     return [
         *picture,
         "",
-        f"{len(at)} frames, {clock(len(at) / fps)}, {scene.length:.1f} units on the way; one character is {unit:.2f}",
+        f"{len(at)} frames, {format_clock(len(at) / fps)}, {scene.length:.1f} units on the way; "
+        f"one character is {unit:.2f}",
         f"looking, each half second: {looks}",
-        *(f"{spot.number:>3}  {clock(spot.start / fps):>7}  {spot.what}" for spot in scene.spots),
+        *(f"{spot.number:>3}  {format_clock(spot.start / fps):>7}  {spot.what}" for spot in scene.spots),
     ]

@@ -7,53 +7,55 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lingbot_cli.drawing.space import space, view
-from lingbot_cli.fonts import lettering
-from lingbot_cli.image import framed
+from lingbot_cli.drawing.space import build_space, draw_view
+from lingbot_cli.fonts import choose_font
+from lingbot_cli.image import crop_to_aspect
 from lingbot_cli.sinks.overlay import Caption, caption_layer
-from lingbot_cli.timeline.compile import Track
-from lingbot_cli.timeline.controls import controls
+from lingbot_cli.timeline.compile import CompiledTimeline
+from lingbot_cli.timeline.controls import iter_controls
 
-_CARD, _INK = (208, 200, 184), (96, 90, 80)
+_PAPER, _INK = (208, 200, 184), (96, 90, 80)
 
 
-def animatic(track: Track, images: Mapping[Path | None, np.ndarray]) -> Iterator[np.ndarray]:
+def animatic_frames(
+    track: CompiledTimeline, images: Mapping[Path | None, np.ndarray]
+) -> Iterator[np.ndarray]:
     """The film's frames, uint8 RGB [1, H, W, 3] each.
 
     `images` [H, W, 3] of the film's size: the first scene's under None, each cut's under its path.
     """
-    for chunk, control in zip(track.chunks, controls(track), strict=True):
+    for chunk, control in zip(track.chunks, iter_controls(track), strict=True):
         if chunk.start == chunk.scene:
             first = chunk.start
-            here = space(images[control.cut], track.poses[first], track.intrinsics[first])
+            here = build_space(images[control.cut], track.poses[first], track.intrinsics[first])
         for frame in range(chunk.start, chunk.start + control.frames):
-            image = view(here, track.poses[frame], track.intrinsics[frame])
-            _caption(image, Caption(track.keys[frame], control.prompt))
-            _time_code(image, frame, track.grid.fps)
+            image = draw_view(here, track.poses[frame], track.intrinsics[frame])
+            _draw_caption(image, Caption(track.keys[frame], control.prompt))
+            _draw_time_code(image, frame, track.grid.fps)
             yield np.asarray(image)[None]
 
 
-def card(height: int, width: int, title: str) -> np.ndarray:
+def placeholder_image(height: int, width: int, title: str) -> np.ndarray:
     """A plain picture [H, W, 3] for a film whose image is not there yet."""
-    image = Image.new("RGB", (width, height), _CARD)
+    image = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(image)
     for share in (1 / 3, 2 / 3):
         draw.line((width * share, 0, width * share, height), fill=_INK)
         draw.line((0, height * share, width, height * share), fill=_INK)
     draw.rectangle((0, 0, width - 1, height - 1), outline=_INK, width=max(1, height // 80))
-    title, font = lettering(title, max(10, height // 12))
+    title, font = choose_font(title, max(10, height // 12))
     draw.text((width / 2, height / 2), title, fill=_INK, anchor="mm", font=font)
     return np.asarray(image)
 
 
-def fitted(image: np.ndarray, height: int, width: int) -> np.ndarray:
+def fit_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """A picture [H, W, 3] as the film frames it, of exactly the film's size."""
-    part = Image.fromarray(framed(image, height, width))
+    part = Image.fromarray(crop_to_aspect(image, height, width))
     return np.asarray(part.resize((width, height), Image.Resampling.BICUBIC))
 
 
 @lru_cache(64)
-def _drawn(
+def _caption_parts(
     caption: Caption, height: int, width: int
 ) -> list[tuple[Image.Image, Image.Image, tuple[int, int]]]:
     """The caption's parts at the top and at the bottom: colour, cover, and where they go."""
@@ -71,19 +73,19 @@ def _drawn(
     return parts
 
 
-def _caption(image: Image.Image, caption: Caption) -> None:
-    for colour, cover, where in _drawn(caption, image.height, image.width):
+def _draw_caption(image: Image.Image, caption: Caption) -> None:
+    for colour, cover, where in _caption_parts(caption, image.height, image.width):
         image.paste(colour, where, cover)
 
 
 @lru_cache(1)
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _time_code_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _time_code(image: Image.Image, frame: int, fps: int) -> None:
+def _draw_time_code(image: Image.Image, frame: int, fps: int) -> None:
     seconds, rest = divmod(frame, fps)
     text = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}:{rest:02d}"
     size = max(10, image.height // 24)
     where = (image.width / 2, image.height - size)
-    ImageDraw.Draw(image).text(where, text, fill=(255, 255, 255), anchor="mm", font=_font(size))
+    ImageDraw.Draw(image).text(where, text, fill=(255, 255, 255), anchor="mm", font=_time_code_font(size))

@@ -5,18 +5,18 @@ from html import escape
 
 import numpy as np
 
-from lingbot_cli.drawing.above import Scene
-from lingbot_cli.timeline.times import clock
+from lingbot_cli.drawing.above import SceneMap
+from lingbot_cli.timeline.times import format_clock
 
-WIDTH, MARGIN, LINE = 800, 50, 20
+WIDTH, MARGIN, LINE_HEIGHT = 800, 50, 20
 
 
-def svg(scenes: list[Scene], fps: int, title: str) -> str:
+def svg_map(scenes: list[SceneMap], fps: int, title: str) -> str:
     """All scenes below each other: the way, a triangle each half second, numbers, and what they mean."""
     body: list[str] = []
     top: float = MARGIN
     for scene in scenes:
-        drawn, height = _scene(scene, fps, top)
+        drawn, height = _svg_scene(scene, fps, top)
         body += drawn
         top += height
     return "\n".join(
@@ -31,7 +31,7 @@ def svg(scenes: list[Scene], fps: int, title: str) -> str:
     )
 
 
-def _scene(scene: Scene, fps: int, top: float) -> tuple[list[str], float]:
+def _svg_scene(scene: SceneMap, fps: int, top: float) -> tuple[list[str], float]:
     low, high = scene.places.min(0), scene.places.max(0)
     span = high - low
     room = WIDTH - 2 * MARGIN
@@ -61,11 +61,10 @@ def _scene(scene: Scene, fps: int, top: float) -> tuple[list[str], float]:
             f'<text x="{x:.1f}" y="{y + 4:.1f}" fill="#fff" font-size="11" text-anchor="middle">{spot.number}</text>'
         )
     y = top + height + MARGIN
-    facts = (
-        f"{len(at)} frames, {clock(len(at) / fps)}, {scene.length:.1f} units on the way; the bar is one unit"
-    )
+    length = format_clock(len(at) / fps)
+    facts = f"{len(at)} frames, {length}, {scene.length:.1f} units on the way; the bar is one unit"
     out.append(f'<path d="M{MARGIN},{y} h{scale:.1f}" stroke="#3d405b" stroke-width="3"/>')
-    lines = [facts, *(f"{s.number}. {clock(s.start / fps)} {s.what}" for s in scene.spots)]
+    lines = [facts, *(f"{s.number}. {format_clock(s.start / fps)} {s.what}" for s in scene.spots)]
     for i, line in enumerate(lines, 1):
-        out.append(f'<text x="{MARGIN}" y="{y + LINE * i}" fill="#3d405b">{escape(line)}</text>')
-    return out, height + 2 * MARGIN + LINE * (len(lines) + 1)
+        out.append(f'<text x="{MARGIN}" y="{y + LINE_HEIGHT * i}" fill="#3d405b">{escape(line)}</text>')
+    return out, height + 2 * MARGIN + LINE_HEIGHT * (len(lines) + 1)

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from lingbot_cli.image import fitting_size
+from lingbot_cli.image import fit_size
 from lingbot_cli.model.image_conditioning import fit
 from lingbot_cli.model.world_model import World
 
@@ -23,7 +23,7 @@ def given_back(world: World, image: np.ndarray) -> float:
     A VAE that has seen one place only gives pictures of anything else back badly. At the size it was trained at
     that tells places apart; a larger picture of anything is smoother, a smaller one of its place has less to know.
     """
-    height, width = fitting_size(image.shape[0], image.shape[1], world.preset.area)
+    height, width = fit_size(image.shape[0], image.shape[1], world.preset.area)
     picture = fit(torch.from_numpy(image), height, width).clamp(-1, 1).to(world.device)[None, :, None]
     again = world.vae.decode(world.vae.encode(picture)).float().to(world.device)
     return float(-10 * torch.log10(((again - picture) / 2).square().mean().clamp_min(1e-10)))

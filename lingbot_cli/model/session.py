@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lingbot_cli.camera.plucker import rays
-from lingbot_cli.camera.relative_pose import FIXED_SCALE, relative
+from lingbot_cli.camera.plucker import plucker_rays
+from lingbot_cli.camera.relative_pose import FIXED_SCALE, relative_poses
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
 from lingbot_cli.model import rope
@@ -160,7 +160,9 @@ class Session:
     def _begin(self, control: Control) -> Ahead:
         """Hear and look where the control says, and make room in memory."""
         self._listen(control)
-        look = Look(relative(control.poses, self._pose, self._scale), control.intrinsics, control.actions)
+        look = Look(
+            relative_poses(control.poses, self._pose, self._scale), control.intrinsics, control.actions
+        )
         with self._phase("encode"):
             condition = self._condition.next(len(look.steps))
         with self._phase("denoise"):
@@ -214,7 +216,7 @@ class Session:
     def _camera(self, look: Look) -> Pairs:
         transformer = self.world.transformer
         actions = look.actions if transformer.config.control == "act" else None
-        told = rays(look.steps, look.intrinsics, *self._size, actions)
+        told = plucker_rays(look.steps, look.intrinsics, *self._size, actions)
         return transformer.camera(upload(torch.from_numpy(told)[None], self.world.device), self.world.part)
 
     def _attend(self, cache: KVCache, start: int, frames: int) -> LayerAttend:

@@ -10,7 +10,7 @@ from http.client import HTTPException
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlencode, urlsplit
 
-from lingbot_cli.camera.realtime import MODELS, ROUTE
+from lingbot_cli.camera.realtime import GENERATE_PATH, MODELS_PATH
 from lingbot_cli.checkpoints.checkpoint import Difference
 from lingbot_cli.errors import StreamLostError, UsageError
 from lingbot_cli.presets import PRESETS, Preset
@@ -39,7 +39,7 @@ class Engine:
             ) from None
         query = parse_qs(parts.query)
         token = environ.get("LINGBOT_TOKEN", "") or "".join(query.pop("token", ()))
-        path = "" if parts.path in ("", "/", ROUTE) else parts.path.removesuffix(ROUTE)
+        path = "" if parts.path in ("", "/", GENERATE_PATH) else parts.path.removesuffix(GENERATE_PATH)
         bare = parts._replace(path=path, query=urlencode(query, doseq=True), fragment="")
         return cls(bare.geturl(), token)
 
@@ -51,11 +51,11 @@ class Engine:
     @property
     def realtime(self) -> str:
         """The WebSocket's address."""
-        return self._at(ROUTE, secure_http=False)
+        return self._at(GENERATE_PATH, secure_http=False)
 
     def served(self) -> "Served":
         """What the server serves. Errors: StreamLostError when it does not answer, UsageError when it refuses."""
-        request = urllib.request.Request(self._at(MODELS, secure_http=True), headers=self.headers)
+        request = urllib.request.Request(self._at(MODELS_PATH, secure_http=True), headers=self.headers)
         try:
             with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
                 said = json.loads(answer.read(_LARGEST_ANSWER))

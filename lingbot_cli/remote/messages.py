@@ -8,9 +8,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lingbot_cli.camera.pose import Stance
-from lingbot_cli.camera.realtime import PITCH_DEGREES, WALK, YAW_DEGREES
-from lingbot_cli.camera.relative_pose import relative
+from lingbot_cli.camera.pose import CameraPose
+from lingbot_cli.camera.realtime import (
+    PITCH_DEGREES_PER_LATENT,
+    WALK_UNITS_PER_LATENT,
+    YAW_DEGREES_PER_LATENT,
+)
+from lingbot_cli.camera.relative_pose import relative_poses
 from lingbot_cli.control import Control
 
 _KEY_PAIRS = (("w", "s"), ("d", "a"), ("l", "j"), ("i", "k"))
@@ -75,17 +79,17 @@ def action_script(controls: Sequence[Control]) -> list[list[str]]:
     the camera stays within half a step of its path.
     """
     poses = np.concatenate([control.poses for control in controls])
-    steps = relative(poses, scale=1.0)
+    steps = relative_poses(poses, scale=1.0)
     owed = np.zeros(4)  # forward, right, yaw, pitch: in published steps
     out = []
     for step in steps:
-        turn = Stance.of(step)
+        turn = CameraPose.of(step)
         # A published step is 0.05 where walking a latent frame is four times that.
         owed += [
-            step[2, 3] / (4 * WALK),
-            step[0, 3] / (4 * WALK),
-            turn.yaw / YAW_DEGREES,
-            turn.pitch / PITCH_DEGREES,
+            step[2, 3] / (4 * WALK_UNITS_PER_LATENT),
+            step[0, 3] / (4 * WALK_UNITS_PER_LATENT),
+            turn.yaw / YAW_DEGREES_PER_LATENT,
+            turn.pitch / PITCH_DEGREES_PER_LATENT,
         ]
         letters = []
         for axis, (more, less) in enumerate(_KEY_PAIRS):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from lingbot_cli.plan import listing
+from lingbot_cli.plan import format_chunk_table
 from lingbot_cli.render.memory import pick_place, setup_of
 from lingbot_cli.render.request import Prepared
 from lingbot_cli.render.speed import speed_line, speed_of
@@ -38,7 +38,7 @@ def preview(prepared: Prepared, outputs: Sequence[str]) -> list[str]:
     return [
         prepared.summary(),
         "",
-        *listing(prepared.plan.chunks, prepared.plan.fps),
+        *format_chunk_table(prepared.plan.chunks, prepared.plan.fps),
         "",
         *_memory(prepared),
         speed_line(prepared),

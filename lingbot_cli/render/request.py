@@ -11,17 +11,17 @@ import numpy as np
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, Difference, read_checkpoint
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
-from lingbot_cli.image import fitting_size, framed, parse_size, read_image
-from lingbot_cli.plan import Plan, plan
+from lingbot_cli.image import crop_to_aspect, fit_size, parse_size, read_image
+from lingbot_cli.plan import Plan, make_plan
 from lingbot_cli.presets import Preset
 from lingbot_cli.remote.client import Elsewhere
 from lingbot_cli.runtime.fast_mode import chosen
 from lingbot_cli.runtime.model_options import Settings, with_settings
 from lingbot_cli.sinks.base import Chapter, VideoInfo
 from lingbot_cli.sinks.overlay import Caption
-from lingbot_cli.timeline.controls import controls
+from lingbot_cli.timeline.controls import iter_controls
 from lingbot_cli.timeline.load import MAX_BYTES
-from lingbot_cli.timeline.resolve import Film, Flags, film
+from lingbot_cli.timeline.resolve import ResolvedTimeline, TimelineOverrides, resolve_timeline
 
 DEFAULT_SEED = 42
 UNTRAINED = "this world is untrained: its weights are random, so the film moves but shows no place"
@@ -52,7 +52,7 @@ class Request:
     timeline: str | None = None
     moves: str | None = None
     poses: str | None = None
-    flags: Flags = field(default_factory=Flags)
+    flags: TimelineOverrides = field(default_factory=TimelineOverrides)
     size: str | None = None
     seed: int | None = None
     model: str | None = None
@@ -73,7 +73,7 @@ class Prepared:
 
     request: Request
     checkpoint: Described
-    film: Film
+    film: ResolvedTimeline
     plan: Plan
     controls: tuple[Control, ...]
     images: dict[Path | None, np.ndarray]
@@ -171,7 +171,7 @@ def prepare(
     """
     request, model = settled(request, checkpoint)
     piped = stdin(MAX_BYTES + 1) if request.timeline == "-" and stdin is not None else b""
-    chosen = film(
+    chosen = resolve_timeline(
         model.preset.chunk,
         timeline=request.timeline,
         moves=request.moves,
@@ -183,17 +183,17 @@ def prepare(
     images: dict[Path | None, np.ndarray] = {None: read_image(request.image)}
     images |= {path: read_image(path) for path in dict.fromkeys(cuts)}
     height, width = _size(request, chosen, images[None], model.preset.area)
-    images = {path: framed(image, height, width) for path, image in images.items()}
+    images = {path: crop_to_aspect(image, height, width) for path, image in images.items()}
     seed = next(seed for seed in (request.seed, chosen.header.seed, DEFAULT_SEED) if seed is not None)
-    planned = plan(chosen.track, model.preset, height=height, width=width, seed=seed)
+    planned = make_plan(chosen.track, model.preset, height=height, width=width, seed=seed)
     text = None
     if request.timeline is not None:
         text = (piped if request.timeline == "-" else Path(request.timeline).read_bytes()).decode()
-    return Prepared(request, model, chosen, planned, tuple(controls(chosen.track)), images, text)
+    return Prepared(request, model, chosen, planned, tuple(iter_controls(chosen.track)), images, text)
 
 
-def _size(request: Request, chosen: Film, image: np.ndarray, area: int) -> tuple[int, int]:
+def _size(request: Request, chosen: ResolvedTimeline, image: np.ndarray, area: int) -> tuple[int, int]:
     asked = request.size or chosen.header.size
     if asked is not None:
         return parse_size(asked)
-    return fitting_size(image.shape[0], image.shape[1], area)
+    return fit_size(image.shape[0], image.shape[1], area)

@@ -12,7 +12,7 @@ from lingbot_cli.render.request import Prepared
 from lingbot_cli.render.resume_store import Trail
 from lingbot_cli.runtime.autotune import Tuning
 from lingbot_cli.sinks.base import Sink, VideoInfo
-from lingbot_cli.timeline.times import Grid, Time
+from lingbot_cli.timeline.times import FrameGrid, Time
 from lingbot_cli.ui.display import Display
 
 
@@ -82,7 +82,7 @@ class Keeping:
         if self.fork_at is None:
             return None
         preset = prepared.checkpoint.preset
-        frame = Grid(prepared.plan.fps, preset.chunk).moment(self.fork_at)
+        frame = FrameGrid(prepared.plan.fps, preset.chunk).moment(self.fork_at)
         if frame > prepared.plan.frames:
             raise UsageError(f"--fork-at {self.fork_at}: the film is over by then")
         return sum(chunk.start + chunk.frames <= frame for chunk in prepared.plan.chunks)

@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from lingbot_cli.camera.realtime import MODELS, ROUTE
+from lingbot_cli.camera.realtime import GENERATE_PATH, MODELS_PATH
 from lingbot_cli.server.auth import AccessMiddleware, Rules, accepted_subprotocol
 from lingbot_cli.server.connection import Connection
 from lingbot_cli.server.metrics import Metrics
@@ -37,7 +37,7 @@ def server_app(service: Service, rules: Rules, rooms: Rooms) -> Starlette:
     hub = SessionPool(rooms, metrics)
 
     async def page(_request: Request) -> Response:
-        return page_response({"mode": "play", "route": ROUTE, "model": service.facts()})
+        return page_response({"mode": "play", "route": GENERATE_PATH, "model": service.facts()})
 
     async def models(_request: Request) -> Response:
         return JSONResponse({"object": "list", "data": [service.facts()]}, headers=RESPONSE_HEADERS)
@@ -59,9 +59,9 @@ def server_app(service: Service, rules: Rules, rooms: Rooms) -> Starlette:
 
     routes = [
         Route("/", page),
-        Route(MODELS, models),
+        Route(MODELS_PATH, models),
         Route("/healthz", health),
         Route("/metrics", figures),
-        WebSocketRoute(ROUTE, generate),
+        WebSocketRoute(GENERATE_PATH, generate),
     ]
     return Starlette(routes=routes, middleware=[Middleware(AccessMiddleware, rules=rules)], lifespan=lifespan)

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lingbot_cli.server.actions import ActionScript, ActionStates, parse_actions
 from lingbot_cli.server.messages import FrameEncoding, WholeNumber, check_prompt, validation_summary
 from lingbot_cli.server.protocol import Limits, ProtocolError
-from lingbot_cli.timeline.files import check_intrinsics, check_poses
-from lingbot_cli.timeline.schema import Turning
+from lingbot_cli.timeline.files import validate_intrinsics, validate_poses
+from lingbot_cli.timeline.schema import TurnAngles
 
 
 class _Fields(BaseModel):
@@ -141,7 +141,7 @@ def _parse_composite(payload: Any, limits: Limits) -> CompositeInput:
 
 
 def _parse_turn(payload: Any, limits: Limits) -> CameraTurn:  # noqa: ARG001 - one signature for the table
-    turning = Turning.model_validate(payload)
+    turning = TurnAngles.model_validate(payload)
     return CameraTurn(turning.yaw, turning.pitch)
 
 
@@ -160,7 +160,10 @@ def _parse_control(payload: Any, limits: Limits) -> ExactControl:
     poses = np.array(read.poses, np.float64).reshape(-1, 4, 4)
     intrinsics = np.array(read.intrinsics, np.float64).reshape(-1, 4)
     actions = np.array(read.actions, np.float32).reshape(-1, 4)
-    for checked in (check_poses("control.poses", poses), check_intrinsics("control.intrinsics", intrinsics)):
+    for checked in (
+        validate_poses("control.poses", poses),
+        validate_intrinsics("control.intrinsics", intrinsics),
+    ):
         if isinstance(checked, str):
             raise ProtocolError("bad_event", checked)
     if not len(poses) == len(intrinsics) == len(actions):

@@ -5,9 +5,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lingbot_cli.camera.keys import AXES, LOOK, PITCH, YAW, held, motion
-from lingbot_cli.camera.pose import Stance, poses_of
-from lingbot_cli.camera.realtime import PITCH_DEGREES, WALK, YAW_DEGREES
+from lingbot_cli.camera.keys import AXIS_COUNT, LOOK, PITCH, YAW, key_motion, wasd_held
+from lingbot_cli.camera.pose import CameraPose, pose_matrices
+from lingbot_cli.camera.realtime import (
+    PITCH_DEGREES_PER_LATENT,
+    WALK_UNITS_PER_LATENT,
+    YAW_DEGREES_PER_LATENT,
+)
 from lingbot_cli.camera.relative_pose import FIXED_SCALE
 from lingbot_cli.control import Control
 from lingbot_cli.server.client_events import CameraTurn
@@ -16,8 +20,8 @@ from lingbot_cli.timeline.live import LiveTimeline
 
 INTRINSICS = (500.0, 500.0, 416.0, 240.0)  # published for 832×480
 _FRAMES = 4  # video frames a latent frame
-_DEGREES = np.ones(AXES)
-_DEGREES[[YAW, LOOK]] = YAW_DEGREES, PITCH_DEGREES
+_DEGREES = np.ones(AXIS_COUNT)
+_DEGREES[[YAW, LOOK]] = YAW_DEGREES_PER_LATENT, PITCH_DEGREES_PER_LATENT
 
 
 class CameraController(Protocol):
@@ -32,28 +36,28 @@ class CameraController(Protocol):
 class StepController:
     """One step a latent frame, as the published server takes it: turn first, then along the new heading."""
 
-    scale = WALK
+    scale = WALK_UNITS_PER_LATENT
 
     def __init__(self, prompt: str) -> None:
         self._prompt = prompt
-        self._stance = Stance()
+        self._stance = CameraPose()
         self._begun = False
 
     def control(self, sampled: SampledInput, looks: Sequence[CameraTurn]) -> Control:
         self._prompt = sampled.prompt if sampled.prompt is not None else self._prompt
         count = len(sampled.keys)
-        look = np.zeros(AXES)
+        look = np.zeros(AXIS_COUNT)
         look[[YAW, PITCH]] = sum(each.yaw for each in looks), sum(each.pitch for each in looks)
         stances = []
         for letters in sampled.keys:
             if self._begun:  # a world's first latent frame is its picture: nothing has moved yet
-                step = np.array(motion(letters, WALK, 1.0)) * _DEGREES + look / count
+                step = np.array(key_motion(letters, WALK_UNITS_PER_LATENT, 1.0)) * _DEGREES + look / count
                 self._stance = self._stance.after(tuple(step.tolist()))
             self._begun = True
             stances.append(self._stance)
         frames = _FRAMES * count
-        actions = np.array([held(letters) for letters in sampled.keys], np.float32)
-        return Control(poses_of(stances), np.tile(INTRINSICS, (count, 1)), actions, self._prompt, frames)
+        actions = np.array([wasd_held(letters) for letters in sampled.keys], np.float32)
+        return Control(pose_matrices(stances), np.tile(INTRINSICS, (count, 1)), actions, self._prompt, frames)
 
 
 class TimelineController:

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lingbot_cli.server.actions import Keys, parse_script
 from lingbot_cli.server.protocol import Limits, ProtocolError
-from lingbot_cli.timeline.schema import Camera
+from lingbot_cli.timeline.schema import CameraSettings
 
 WholeNumber = Annotated[int, Field(ge=0, lt=2**63)]
 FrameEncoding = Literal["raw", "webp", "jpeg"]
@@ -42,7 +42,7 @@ class Init(BaseModel):
     realtime_causal_kv_cache_num_frames: WholeNumber | None = None
     enable_upscaling: bool | None = None
     enable_frame_interpolation: bool | None = None
-    camera: Camera | None = None
+    camera: CameraSettings | None = None
     controls: bool = False
     scale: Annotated[float, Field(gt=0, le=1e6)] | None = None
     resume: Annotated[str, Field(max_length=100)] | None = None

@@ -15,7 +15,7 @@ from lingbot_cli.server.client_events import CameraTurn, ExactControl
 from lingbot_cli.server.input_queue import InputQueue, SampledInput
 from lingbot_cli.server.input_to_control import CameraController, StepController, TimelineController
 from lingbot_cli.server.protocol import Limits, ProtocolError
-from lingbot_cli.timeline.schema import Camera
+from lingbot_cli.timeline.schema import CameraSettings
 
 if TYPE_CHECKING:
     from lingbot_cli.model.session import Session
@@ -37,7 +37,7 @@ class SessionSettings:
     width: int
     fps: float
     seed: int
-    camera: Camera | None = None
+    camera: CameraSettings | None = None
     exact: bool = False
     scale: float | None = None
     script: tuple[Keys, ...] = ()

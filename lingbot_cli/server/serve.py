@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
-from lingbot_cli.image import fitting_size
+from lingbot_cli.image import fit_size
 from lingbot_cli.render.request import Described, Request, on_this_machine, run_lines, settled
 from lingbot_cli.runtime.model_options import Settings
 from lingbot_cli.server.app import server_app
@@ -57,7 +57,7 @@ class Model:
         from lingbot_cli.runtime.load_model import opened
 
         request, model = self._settled()
-        height, width = offer.size(model.preset.area) or fitting_size(*USUAL_SHAPE, model.preset.area)
+        height, width = offer.size(model.preset.area) or fit_size(*USUAL_SHAPE, model.preset.area)
         game = Game(on_this_machine(model), request, (offer.prompt,))
         return opened(game, height, width, note=self.note, warn=self.note)
 

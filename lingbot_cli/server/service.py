@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.image import fitting_size, framed, parse_size, read_image
+from lingbot_cli.image import crop_to_aspect, fit_size, parse_size, read_image
 from lingbot_cli.server.messages import Init
 from lingbot_cli.server.play_session import PlaySession, SessionFactory, SessionSettings
 from lingbot_cli.server.protocol import Limits, ProtocolError
-from lingbot_cli.timeline.schema import Camera
+from lingbot_cli.timeline.schema import CameraSettings
 
 if TYPE_CHECKING:
     from lingbot_cli.model.session import Session
@@ -30,14 +30,14 @@ class Offer:
     seed: int = 42
     height: int | None = None
     width: int | None = None
-    camera: Camera | None = None
+    camera: CameraSettings | None = None
 
     def size(self, area: int, picture: np.ndarray | None = None) -> tuple[int, int] | None:
         """Height and width for a client that names none, of about so many pixels; None without a picture."""
         if self.height is not None and self.width is not None:
             return self.height, self.width
         picture = self.picture if picture is None else picture
-        return None if picture is None else fitting_size(picture.shape[0], picture.shape[1], area)
+        return None if picture is None else fit_size(picture.shape[0], picture.shape[1], area)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,7 @@ class Service:
             raise ProtocolError("too_many_chunks", f"max_chunks may be {self.limits.chunks} at most")
         chunks = min(filter(None, (init.max_chunks, self.limits.chunks)), default=None)
         return SessionSettings(
-            picture=framed(picture, height, width),
+            picture=crop_to_aspect(picture, height, width),
             prompt=init.prompt if init.prompt.strip() else self.offer.prompt.strip(),
             height=height,
             width=width,

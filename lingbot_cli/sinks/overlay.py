@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from lingbot_cli.fonts import lettering
+from lingbot_cli.fonts import choose_font
 from lingbot_cli.sinks.base import Sink, VideoInfo
 
 # Where each key lies, in key widths from the left or (negative) from the right, and from the bottom.
@@ -102,7 +102,7 @@ def _key(draw: ImageDraw.ImageDraw, key: str, place: tuple[int, int], side: int,
 
 def _prompt(draw: ImageDraw.ImageDraw, prompt: str, height: int, width: int) -> None:
     size = max(8, height // 22)
-    prompt, font = lettering(prompt, size)
+    prompt, font = choose_font(prompt, size)
     letters = max(8, int(width * 0.94 / font.getlength("n")))
     text = "\n".join(textwrap.wrap(prompt, letters, max_lines=2, placeholder=" …"))
     box = draw.multiline_textbbox((width * 0.03, size * 0.5), text, font=font)

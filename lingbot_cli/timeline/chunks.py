@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Chunk:
+class FrameChunk:
     """`frames` video frames from `start`; the scene it belongs to began at frame `scene`.
 
     `cut` is the number of the cut that begins with it, or None.
@@ -23,20 +23,20 @@ class Chunk:
         return self.start + self.frames
 
 
-def next_chunk(start: int, scene: int, size: int, cut: int | None = None) -> Chunk:
+def next_chunk(start: int, scene: int, size: int, cut: int | None = None) -> FrameChunk:
     """The whole chunk of `size` latent frames that begins at frame `start` of the scene begun at `scene`."""
     first = 0 if start == scene else (start - scene + 3) // 4
     latents = tuple(scene + 4 * i for i in range(first, first + size))
-    return Chunk(start, latents[-1] + 1 - start, scene, latents, cut)
+    return FrameChunk(start, latents[-1] + 1 - start, scene, latents, cut)
 
 
-def chunks_of(frames: int, size: int, cuts: Sequence[int] = ()) -> list[Chunk]:
+def split_into_chunks(frames: int, size: int, cuts: Sequence[int] = ()) -> list[FrameChunk]:
     """The chunks of a film of `frames` frames; each cut takes effect at the first boundary not before it.
 
     Of several cuts that wait for one boundary the last given wins. The last chunk is whole: what is more
     than the film is cut off by whoever shows it.
     """
-    made: list[Chunk] = []
+    made: list[FrameChunk] = []
     at = scene = done = 0
     while at < frames:
         due = [i for i in range(done, len(cuts)) if cuts[i] <= at]

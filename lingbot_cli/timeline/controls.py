@@ -3,19 +3,19 @@
 from collections.abc import Iterator
 
 from lingbot_cli.control import Control
-from lingbot_cli.timeline.chunks import Chunk
-from lingbot_cli.timeline.compile import Track
+from lingbot_cli.timeline.chunks import FrameChunk
+from lingbot_cli.timeline.compile import CompiledTimeline
 
 
-def controls(track: Track) -> Iterator[Control]:
+def iter_controls(track: CompiledTimeline) -> Iterator[Control]:
     """Every chunk's Control, in order; their `frames` add up to the film exactly."""
     before = None
     for chunk in track.chunks:
-        yield control(track, chunk, before)
+        yield chunk_control(track, chunk, before)
         before = chunk
 
 
-def control(track: Track, chunk: Chunk, before: Chunk | None) -> Control:
+def chunk_control(track: CompiledTimeline, chunk: FrameChunk, before: FrameChunk | None) -> Control:
     """What is told to one chunk, given the one before it.
 
     A prompt, an action or a cut said at a frame counts from the first chunk that begins at it or later.
@@ -27,14 +27,14 @@ def control(track: Track, chunk: Chunk, before: Chunk | None) -> Control:
         poses=track.poses[rows],
         intrinsics=track.intrinsics[rows],
         actions=track.actions[rows],
-        prompt=_spoken(track, chunk, since),
+        prompt=_prompt_with_actions(track, chunk, since),
         frames=min(chunk.frames, track.frames - chunk.start),
         recache=before is not None and any(p.recache for p in fresh),
         cut=track.cuts[chunk.cut][1] if chunk.cut is not None else None,
     )
 
 
-def _spoken(track: Track, chunk: Chunk, since: int) -> str:
+def _prompt_with_actions(track: CompiledTimeline, chunk: FrameChunk, since: int) -> str:
     """The standing prompt, then the actions of the moment; each lasts one chunk at least."""
     texts = [track.prompt_at(chunk.start)]
     for action in track.said:

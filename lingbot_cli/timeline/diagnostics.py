@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from lingbot_cli.errors import UsageError
 
 
-class Place(NamedTuple):
+class SourceLocation(NamedTuple):
     """A line and a column, both from 1, and how many characters to underline."""
 
     line: int = 1
@@ -15,31 +15,31 @@ class Place(NamedTuple):
     width: int = 1
 
 
-Steps = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 
 
-class Item(Protocol):
+class SourceItem(Protocol):
     """One header or event as it was written."""
 
-    def place(self, path: Steps = (), *, key: bool = False) -> Place:
+    def place(self, path: KeyPath = (), *, key: bool = False) -> SourceLocation:
         """Where the value at `path` stands, or its key; the nearest thing around it when it is missing."""
 
 
 @dataclass(frozen=True)
-class At:
+class FixedItem:
     """An item known only as one place."""
 
-    where: Place
+    where: SourceLocation
 
-    def place(self, path: Steps = (), *, key: bool = False) -> Place:  # noqa: ARG002 - one place serves all
+    def place(self, path: KeyPath = (), *, key: bool = False) -> SourceLocation:  # noqa: ARG002 - one place serves all
         return self.where
 
 
-NOWHERE = At(Place())
+UNLOCATED = FixedItem(SourceLocation())
 
 
 @dataclass(frozen=True)
-class Source:
+class SourceText:
     """A text and its name; files it names are looked for from `folder`."""
 
     name: str
@@ -51,10 +51,10 @@ class Source:
 class Problem:
     """One thing that is wrong: `message` says what, then after a semicolon what was expected."""
 
-    place: Place
+    place: SourceLocation
     message: str
 
-    def render(self, source: Source, lines: list[str]) -> str:
+    def render(self, source: SourceText, lines: list[str]) -> str:
         """`file:line:col: what; what was expected`, the line and a caret under it."""
         line, column, width = self.place
         head = f"{source.name}:{line}:{column}: {self.message}"
@@ -68,13 +68,13 @@ class Problem:
         margin = " " * len(str(line))
         return f"{head}\n  {line} | {shown}\n  {margin} | {' ' * (column - 1 - start)}{'^' * width}"
 
-    def as_dict(self, source: Source) -> dict[str, str | int]:
+    def as_dict(self, source: SourceText) -> dict[str, str | int]:
         """For `--json`."""
         line, column, _ = self.place
         return {"file": source.name, "line": line, "column": column, "message": self.message}
 
 
-class Enough(Exception):
+class TooManyProblems(Exception):
     """So much is wrong that more would not help."""
 
 
@@ -86,14 +86,14 @@ class Problems(list[Problem]):
     def append(self, problem: Problem) -> None:
         """Add one, if there is room."""
         if len(self) >= self.LIMIT:
-            raise Enough
+            raise TooManyProblems
         super().append(problem)
 
 
 class TimelineError(UsageError):
     """A timeline with everything that is wrong with it."""
 
-    def __init__(self, source: Source, problems: list[Problem]) -> None:
+    def __init__(self, source: SourceText, problems: list[Problem]) -> None:
         self.source = source
         self.problems = sorted(set(problems))
         lines = source.text.split("\n")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.diagnostics import Problem, Problems
-from lingbot_cli.timeline.load import Said, Timeline
-from lingbot_cli.timeline.schema import Cut, Poses
+from lingbot_cli.timeline.load import ParsedEvent, Timeline
+from lingbot_cli.timeline.schema import CutEvent, PosesEvent
 from lingbot_cli.timeline.times import MAX_FRAMES
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class CameraPath:
     intrinsics: np.ndarray | None = None
 
 
-class Files:
+class TimelineFiles:
     """The files of one timeline, each read once; `problems` gets what is wrong with them."""
 
     def __init__(self, timeline: Timeline, problems: Problems, *, allow_outside: bool = False) -> None:
@@ -34,7 +34,7 @@ class Files:
         self._arrays: dict[tuple[str, str], np.ndarray | str] = {}
         self._images: dict[str, Path | str] = {}
 
-    def camera_path(self, said: Said, event: Poses) -> CameraPath | None:
+    def camera_path(self, said: ParsedEvent, event: PosesEvent) -> CameraPath | None:
         """The path an event names, or None after adding to `problems`."""
         poses = self._array(said, "poses", event.poses)
         lenses = None if event.intrinsics is None else self._array(said, "intrinsics", event.intrinsics)
@@ -50,7 +50,7 @@ class Files:
             lenses = lenses.repeat(len(poses), axis=0)
         return CameraPath(poses, lenses)
 
-    def image(self, said: Said, event: Cut) -> Path | None:
+    def image(self, said: ParsedEvent, event: CutEvent) -> Path | None:
         """The picture a cut names, or None after adding to `problems`."""
         found = self._images.get(event.cut)
         if found is None:
@@ -60,7 +60,7 @@ class Files:
         self._refuse(said, "cut", found)
         return None
 
-    def _array(self, said: Said, key: str, name: str) -> np.ndarray | None:
+    def _array(self, said: ParsedEvent, key: str, name: str) -> np.ndarray | None:
         found = self._arrays.get((key, name))
         if found is None:
             found = self._arrays[key, name] = self._checked_array(key, name)
@@ -69,7 +69,7 @@ class Files:
         self._refuse(said, key, found)
         return None
 
-    def _refuse(self, said: Said, key: str, message: str) -> None:
+    def _refuse(self, said: ParsedEvent, key: str, message: str) -> None:
         self._problems.append(Problem(said.item.place((key,)), message))
 
     def _checked_array(self, key: str, name: str) -> np.ndarray | str:
@@ -77,12 +77,12 @@ class Files:
         if isinstance(path, str):
             return path
         try:
-            array = read_array(path, name)
+            array = load_array(path, name)
         except OSError:
             return f"{name} cannot be read; expected a .npy file"
         except ValueError as wrong:
             return str(wrong)
-        return check_poses(name, array) if key == "poses" else check_intrinsics(name, array)
+        return validate_poses(name, array) if key == "poses" else validate_intrinsics(name, array)
 
     def _checked_image(self, name: str) -> Path | str:
         path = self._find(name)
@@ -113,7 +113,7 @@ class Files:
         return f"{name} does not exist; expected a file under {self._folder}"
 
 
-def read_array(path: Path, name: str) -> np.ndarray:
+def load_array(path: Path, name: str) -> np.ndarray:
     """The array in a .npy file, mapped: a huge file costs nothing before its shape is known.
 
     Errors: OSError; ValueError, a sentence about `name`, for a file of any other kind.
@@ -131,7 +131,7 @@ def read_array(path: Path, name: str) -> np.ndarray:
     return array
 
 
-def check_poses(name: str, array: np.ndarray) -> np.ndarray | str:
+def validate_poses(name: str, array: np.ndarray) -> np.ndarray | str:
     """Poses [N, 4, 4] as float64, or what is wrong with them."""
     import numpy as np
 
@@ -151,7 +151,7 @@ def check_poses(name: str, array: np.ndarray) -> np.ndarray | str:
     return poses
 
 
-def check_intrinsics(name: str, array: np.ndarray) -> np.ndarray | str:
+def validate_intrinsics(name: str, array: np.ndarray) -> np.ndarray | str:
     """Intrinsics [N, 4] as float64 from [4] or [N, 4], or what is wrong with them."""
     import numpy as np
 

@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from json.decoder import scanstring  # type: ignore[attr-defined]  # public in practice, missing in the stubs
 from typing import Any
 
-from lingbot_cli.timeline.diagnostics import Place, Problem, Steps
+from lingbot_cli.timeline.diagnostics import KeyPath, Problem, SourceLocation
 
-MAX_LINE = 64 * 1024
-_SPACE = re.compile(r"[ \t\r\n]*")
+MAX_LINE_LENGTH = 64 * 1024
+_WHITESPACE = re.compile(r"[ \t\r\n]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class JsonLine:
     """A line of JSONL; its parts are looked for only when one of them is wrong."""
 
     number: int
     text: str
 
-    def place(self, path: Steps = (), *, key: bool = False) -> Place:
+    def place(self, path: KeyPath = (), *, key: bool = False) -> SourceLocation:
         """Where the value at `path` stands, or its key; the nearest thing around it when it is missing."""
-        start, end = _skip(self.text, 0), len(self.text.rstrip())
+        start, end = _skip_whitespace(self.text, 0), len(self.text.rstrip())
         label = start, end
         for step in path:
             part = next((m for m in _members(self.text, start) if m[0] == step), None)
@@ -31,14 +31,18 @@ class Line:
                 break
             _, label, (start, end) = part
         first, last = label if key else (start, end)
-        return Place(self.number, first + 1, max(1, last - first))
+        return SourceLocation(self.number, first + 1, max(1, last - first))
 
 
-def read_line(number: int, text: str) -> tuple[Any, list[Problem]]:
+def parse_json_line(number: int, text: str) -> tuple[Any, list[Problem]]:
     """The object on a line of JSONL, and what is wrong with it."""
-    line = Line(number, text)
-    if len(text) > MAX_LINE:
-        return None, [Problem(Place(number), f"the line is too long; expected at most {MAX_LINE} characters")]
+    line = JsonLine(number, text)
+    if len(text) > MAX_LINE_LENGTH:
+        return None, [
+            Problem(
+                SourceLocation(number), f"the line is too long; expected at most {MAX_LINE_LENGTH} characters"
+            )
+        ]
     twice: list[str] = []
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -51,18 +55,18 @@ def read_line(number: int, text: str) -> tuple[Any, list[Problem]]:
     try:
         value = json.loads(text, object_pairs_hook=pairs)
     except json.JSONDecodeError as error:
-        where = Place(number, error.pos + 1)
+        where = SourceLocation(number, error.pos + 1)
         return None, [Problem(where, f"not JSON: {error.msg}; expected one object a line")]
     except RecursionError:
-        return None, [Problem(Place(number), "nested too deeply; expected one flat object a line")]
+        return None, [Problem(SourceLocation(number), "nested too deeply; expected one flat object a line")]
     except ValueError:
-        return None, [Problem(Place(number), "a number is too long; expected at most 30 digits")]
+        return None, [Problem(SourceLocation(number), "a number is too long; expected at most 30 digits")]
     whole = line.place()
     return value, [Problem(whole, f"the key '{n[:40]}' stands twice; expected it once") for n in twice]
 
 
-def _skip(text: str, at: int) -> int:
-    match = _SPACE.match(text, at)
+def _skip_whitespace(text: str, at: int) -> int:
+    match = _WHITESPACE.match(text, at)
     return match.end() if match else at
 
 
@@ -72,17 +76,17 @@ def _members(text: str, at: int) -> Iterator[tuple[str | int, tuple[int, int], t
         return
     decode = json.JSONDecoder().raw_decode
     named, index = text[at] == "{", 0
-    at = _skip(text, at + 1)
+    at = _skip_whitespace(text, at + 1)
     while text[at] not in "}]":
         name: str | int = index
         label = at
         label_end = at
         if named:
             name, label_end = scanstring(text, at + 1)
-            at = _skip(text, _skip(text, label_end) + 1)  # over the colon
+            at = _skip_whitespace(text, _skip_whitespace(text, label_end) + 1)  # over the colon
         _, end = decode(text, at)
         yield name, (label, label_end if named else end), (at, end)
-        at = _skip(text, end)
+        at = _skip_whitespace(text, end)
         if text[at] == ",":
-            at = _skip(text, at + 1)
+            at = _skip_whitespace(text, at + 1)
         index += 1

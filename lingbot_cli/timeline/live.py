@@ -6,27 +6,36 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lingbot_cli.camera.trajectory import Moment, Ride, fly
+from lingbot_cli.camera.trajectory import FrameMotion, PathSegment, integrate
 from lingbot_cli.control import Control
-from lingbot_cli.timeline.chunks import Chunk, next_chunk
-from lingbot_cli.timeline.compile import Text, Track, flown_poses, held_keys, lenses, ride_of, steps, wasd
-from lingbot_cli.timeline.controls import control
-from lingbot_cli.timeline.diagnostics import NOWHERE, Item, Problems, Source, TimelineError
-from lingbot_cli.timeline.files import Files
-from lingbot_cli.timeline.live_events import FOREVER, make_room, place, vanished
-from lingbot_cli.timeline.load import Said, Timeline
-from lingbot_cli.timeline.schedule import Slot, nearest
-from lingbot_cli.timeline.schema import (
-    Action,
-    Cut,
-    End,
-    Marker,
-    Prompt,
-    Spanned,
-    Wait,
+from lingbot_cli.timeline.chunks import FrameChunk, next_chunk
+from lingbot_cli.timeline.compile import (
+    CompiledTimeline,
+    TimedText,
+    frame_intrinsics,
+    frame_keys,
+    motion_steps,
+    path_segment,
+    stack_poses,
+    wasd_states,
 )
-from lingbot_cli.timeline.times import Grid, Time
-from lingbot_cli.timeline.validate import read_event, read_header
+from lingbot_cli.timeline.controls import chunk_control
+from lingbot_cli.timeline.diagnostics import UNLOCATED, Problems, SourceItem, SourceText, TimelineError
+from lingbot_cli.timeline.files import TimelineFiles
+from lingbot_cli.timeline.live_events import OPEN_END, end_replaced_events, is_empty, schedule_live_event
+from lingbot_cli.timeline.load import ParsedEvent, Timeline
+from lingbot_cli.timeline.schedule import ScheduledEvent, nearest_frame
+from lingbot_cli.timeline.schema import (
+    ActionEvent,
+    CutEvent,
+    EndEvent,
+    MarkerEvent,
+    PromptEvent,
+    SpannedEvent,
+    WaitEvent,
+)
+from lingbot_cli.timeline.times import FrameGrid, Time
+from lingbot_cli.timeline.validate import parse_event, parse_header
 
 
 @dataclass(frozen=True)
@@ -39,13 +48,13 @@ class Effect:
 
 
 @dataclass
-class _Said:
+class _ActiveEvent:
     """An event on its frames; `end` moves when what it holds is changed."""
 
     number: int
     raw: dict[str, Any] | None
-    slot: Slot
-    ride: Ride | None = None
+    slot: ScheduledEvent
+    ride: PathSegment | None = None
 
 
 class LiveTimeline:
@@ -70,33 +79,33 @@ class LiveTimeline:
     ) -> None:
         problems = Problems()
         self._raw_header = {"timeline": 1, **(header or {})}
-        self.header = read_header(self._raw_header, NOWHERE, problems)
-        self._source = Source("<live>", "", folder)
+        self.header = parse_header(self._raw_header, UNLOCATED, problems)
+        self._source = SourceText("<live>", "", folder)
         if problems:
             raise TimelineError(self._source, problems)
-        self.grid = Grid(fps or self.header.fps, chunk)
+        self.grid = FrameGrid(fps or self.header.fps, chunk)
         self._raw_header.pop("duration", None)
         self._raw_header["fps"] = self.grid.fps
         if prompt or self.header.prompt:
             self._raw_header["prompt"] = prompt or self.header.prompt
         duration = duration or self.header.duration
-        self._limit = nearest(self.grid.moment(duration)) if duration is not None else FOREVER
+        self._limit = nearest_frame(self.grid.moment(duration)) if duration is not None else OPEN_END
         self._allow_outside = allow_outside
         self._remember = remember
         self._lock = threading.Lock()
         self._number = 0
         self._index = -1  # of the chunk that was taken last
-        self._before: Chunk | None = None
-        self._active: list[_Said] = []
-        self._history: list[_Said] = []
-        self._waiting: list[_Said] = []  # for their effect
+        self._before: FrameChunk | None = None
+        self._active: list[_ActiveEvent] = []
+        self._history: list[_ActiveEvent] = []
+        self._waiting: list[_ActiveEvent] = []  # for their effect
         self._effects: list[Effect] = []
         opening = self._raw_header.get("prompt")
-        self._prompts = [Text(0, opening)] if opening else []
-        self._moment = Moment(())
-        self._flight = fly(self._moments())
+        self._prompts = [TimedText(0, opening)] if opening else []
+        self._moment = FrameMotion(())
+        self._flight = integrate(self._moments())
 
-    def _moments(self) -> Iterator[Moment]:
+    def _moments(self) -> Iterator[FrameMotion]:
         while True:
             yield self._moment
 
@@ -105,7 +114,7 @@ class LiveTimeline:
         """The video frame at which what is said now acts: the first of the next chunk."""
         return self._before.end if self._before is not None else 0
 
-    def say(self, raw: Any, item: Item = NOWHERE, source: Source | None = None) -> int:
+    def say(self, raw: Any, item: SourceItem = UNLOCATED, source: SourceText | None = None) -> int:
         """Take an event as plain values and return its number; TimelineError leaves everything as it was.
 
         Without `at`, or with one that is past, it acts now. Without a span keys and actions hold until the
@@ -113,41 +122,43 @@ class LiveTimeline:
         """
         source = source or self._source
         problems = Problems()
-        event = read_event(raw, item, problems, live=True)
+        event = parse_event(raw, item, problems, live=True)
         if event is None:
             raise TimelineError(source, problems)
         heading = Timeline(self.header, (), self._source)
-        files = Files(heading, problems, allow_outside=self._allow_outside)
+        files = TimelineFiles(heading, problems, allow_outside=self._allow_outside)
         with self._lock:
-            slot = place(Said(event, item), self.frame, self.grid, self.header.camera, files, problems)
+            slot = schedule_live_event(
+                ParsedEvent(event, item), self.frame, self.grid, self.header.camera, files, problems
+            )
             if problems:
                 raise TimelineError(source, problems)
             self._add(slot, {"wait": None} if raw == "wait" else raw)
             return self._number
 
-    def add(self, slot: Slot) -> None:
+    def add(self, slot: ScheduledEvent) -> None:
         """Take an event that stands on its frames already; it is not recorded."""
         with self._lock:
             self._add(slot, None)
 
-    def _add(self, slot: Slot, raw: dict[str, Any] | None) -> None:
+    def _add(self, slot: ScheduledEvent, raw: dict[str, Any] | None) -> None:
         self._number += 1
         slot = self._make_room(slot)
-        said = _Said(self._number, raw, slot, ride_of(slot))
+        said = _ActiveEvent(self._number, raw, slot, path_segment(slot))
         self._active.append(said)
         self._waiting.append(said)
         if self._remember and raw is not None:
             self._history.append(said)
-        if isinstance(slot.event, Prompt):
-            self._prompts.append(Text(slot.start, slot.event.prompt, recache=slot.event.recache))
+        if isinstance(slot.event, PromptEvent):
+            self._prompts.append(TimedText(slot.start, slot.event.prompt, recache=slot.event.recache))
             self._prompts.sort(key=lambda text: text.start)
-        if isinstance(slot.event, End):
+        if isinstance(slot.event, EndEvent):
             self._limit = min(self._limit, slot.start)
 
     def end(self) -> None:
         """Nothing more will be said: the film ends when all that has a span is over."""
         with self._lock:
-            ends = [s.slot.end for s in self._active if s.slot.end < FOREVER]
+            ends = [s.slot.end for s in self._active if s.slot.end < OPEN_END]
             self._limit = min(self._limit, max([self.frame, *ends]))
 
     def control(self) -> Control | None:
@@ -157,12 +168,12 @@ class LiveTimeline:
             if start >= self._limit:
                 self._note_effects(self._limit + 1, self._limit)
                 return None
-            due = [s for s in self._active if isinstance(s.slot.event, Cut) and s.slot.start <= start]
+            due = [s for s in self._active if isinstance(s.slot.event, CutEvent) and s.slot.start <= start]
             due.sort(key=lambda s: s.slot.start)
             scene = start if due or self._before is None else self._before.scene
             chunk = next_chunk(start, scene, self.grid.chunk, 0 if due else None)
             track = self._track(chunk, ((start, due[-1].slot.image),) if due else ())
-            told = control(track, chunk, self._before)
+            told = chunk_control(track, chunk, self._before)
             self._index += 1
             self._note_effects(chunk.end, start)
             self._forget(chunk)
@@ -188,63 +199,63 @@ class LiveTimeline:
                 if (
                     said.raw is None
                     or slot.start >= self.frame
-                    or vanished(slot)
-                    or isinstance(slot.event, Wait | End)
+                    or is_empty(slot)
+                    or isinstance(slot.event, WaitEvent | EndEvent)
                 ):
                     continue
                 # What is held or begins in the last chunk's surplus still moves its latents.
-                end = self.frame if slot.end == FOREVER else slot.end
+                end = self.frame if slot.end == OPEN_END else slot.end
                 line = {k: v for k, v in said.raw.items() if k not in ("at", "for", "until")}
                 line["at"] = f"{slot.start}f"
-                if isinstance(slot.event, Spanned):
+                if isinstance(slot.event, SpannedEvent):
                     line["for"] = f"{end - slot.start}f"
                 lines.append(line)
             return [*lines, {"end": True, "at": f"{last}f"}]
 
-    def _make_room(self, slot: Slot) -> Slot:
+    def _make_room(self, slot: ScheduledEvent) -> ScheduledEvent:
         """End what the new event changes, and let go of what had no time at all."""
-        slot, changed = make_room(slot, [said.slot for said in self._active])
+        slot, changed = end_replaced_events(slot, [said.slot for said in self._active])
         for said, now in zip(self._active, changed, strict=True):
             said.slot = now
-        self._active = [s for s in self._active if not vanished(s.slot)]
+        self._active = [s for s in self._active if not is_empty(s.slot)]
         return slot
 
-    def _track(self, chunk: Chunk, cuts: tuple[Any, ...]) -> Track:
+    def _track(self, chunk: FrameChunk, cuts: tuple[Any, ...]) -> CompiledTimeline:
         """The one chunk as a track of its own."""
         shown = range(chunk.start, chunk.end)
         slots = tuple(
-            replace(s.slot, end=min(s.slot.end, chunk.end)) if s.slot.end == FOREVER else s.slot
+            replace(s.slot, end=min(s.slot.end, chunk.end)) if s.slot.end == OPEN_END else s.slot
             for s in self._active
         )
-        keys = held_keys(slots, shown)
+        keys = frame_keys(slots, shown)
         flown = []
         for frame, step in zip(
-            shown, steps(slots, self.header.camera, self.grid, shown).tolist(), strict=True
+            shown, motion_steps(slots, self.header.camera, self.grid, shown).tolist(), strict=True
         ):
             rides = tuple(
                 s.ride for s in self._active if s.ride and 0 <= frame - s.ride.start < len(s.ride.poses)
             )
-            self._moment = Moment(tuple(step), rides, frame == chunk.scene)
+            self._moment = FrameMotion(tuple(step), rides, frame == chunk.scene)
             flown.append(next(self._flight))
-        return Track(
+        return CompiledTimeline(
             grid=self.grid,
             frames=min(chunk.end, self._limit),
             chunks=(chunk,),
-            poses=flown_poses(flown),
-            intrinsics=lenses(slots, self.header.camera, shown),
-            actions=wasd(keys),
+            poses=stack_poses(flown),
+            intrinsics=frame_intrinsics(slots, self.header.camera, shown),
+            actions=wasd_states(keys),
             keys=keys,
             prompts=tuple(self._prompts),
             said=tuple(
-                Text(s.slot.start, s.slot.event.action, s.slot.end)
+                TimedText(s.slot.start, s.slot.event.action, s.slot.end)
                 for s in self._active
-                if isinstance(s.slot.event, Action)
+                if isinstance(s.slot.event, ActionEvent)
             ),
             cuts=cuts,
             markers=tuple(
-                Text(s.slot.start, s.slot.event.marker)
+                TimedText(s.slot.start, s.slot.event.marker)
                 for s in self._active
-                if isinstance(s.slot.event, Marker)
+                if isinstance(s.slot.event, MarkerEvent)
             ),
             first=chunk.start,
         )
@@ -254,7 +265,7 @@ class LiveTimeline:
         waiting = []
         for said in self._waiting:
             start = said.slot.start
-            words = isinstance(said.slot.event, Prompt | Action | Cut)
+            words = isinstance(said.slot.event, PromptEvent | ActionEvent | CutEvent)
             if start > boundary if words else start >= end:
                 waiting.append(said)
             else:
@@ -262,7 +273,7 @@ class LiveTimeline:
                 self._effects.append(Effect(said.number, max(0, self._index), frame))
         self._waiting = waiting
 
-    def _forget(self, chunk: Chunk) -> None:
+    def _forget(self, chunk: FrameChunk) -> None:
         """Let go of what can no longer change anything, so a long stream stays small."""
         lens = max(
             (s.slot.start for s in self._active if s.slot.path and s.slot.path.intrinsics is not None),
@@ -272,7 +283,7 @@ class LiveTimeline:
         for said in self._active:
             slot = said.slot
             lends_lens = slot.path is not None and slot.path.intrinsics is not None and slot.start >= lens
-            cut_is_over = isinstance(slot.event, Cut) and slot.start <= chunk.start
+            cut_is_over = isinstance(slot.event, CutEvent) and slot.start <= chunk.start
             if not cut_is_over and (slot.end > chunk.end or slot.start > chunk.start or lends_lens):
                 kept.append(said)
             else:

@@ -9,30 +9,30 @@ from pathlib import Path
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.diagnostics import (
-    NOWHERE,
-    Enough,
-    Item,
-    Place,
+    UNLOCATED,
     Problem,
     Problems,
-    Source,
+    SourceItem,
+    SourceLocation,
+    SourceText,
     TimelineError,
+    TooManyProblems,
 )
-from lingbot_cli.timeline.jsonl_reader import Line, read_line
-from lingbot_cli.timeline.schema import Event, Header
-from lingbot_cli.timeline.validate import read_event, read_header
-from lingbot_cli.timeline.yaml_reader import Reader
+from lingbot_cli.timeline.jsonl_reader import JsonLine, parse_json_line
+from lingbot_cli.timeline.schema import TimelineEvent, TimelineHeader
+from lingbot_cli.timeline.validate import parse_event, parse_header
+from lingbot_cli.timeline.yaml_reader import YamlReader
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_LINES = 50_000
 
 
 @dataclass(frozen=True)
-class Said:
+class ParsedEvent:
     """An event and where it was written."""
 
-    event: Event
-    item: Item
+    event: TimelineEvent
+    item: SourceItem
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Timeline:
     `problems` is what was wrong with how it is written; `schedule` adds the rest and raises them all.
     """
 
-    header: Header
-    said: tuple[Said, ...]
-    source: Source
-    top: Item = NOWHERE
+    header: TimelineHeader
+    said: tuple[ParsedEvent, ...]
+    source: SourceText
+    top: SourceItem = UNLOCATED
     problems: tuple[Problem, ...] = ()
 
 
-def read_source(path: str, stdin: Callable[[int], bytes] | None = None) -> Source:
+def read_source(path: str, stdin: Callable[[int], bytes] | None = None) -> SourceText:
     """The text of a timeline file or, for `-`, of standard input, read by a count of bytes at most.
 
     Errors: UsageError when it cannot be read or is too large.
@@ -67,27 +67,27 @@ def read_source(path: str, stdin: Callable[[int], bytes] | None = None) -> Sourc
             raise UsageError(f"{path}: cannot be read: {reason}", hint=hint) from None
     if len(data) > MAX_BYTES:
         message = f"the file is too large; expected at most {MAX_BYTES // 2**20} MiB"
-        raise TimelineError(Source(name, ""), [Problem(Place(), message)])
-    return _decode(name, data, folder)
+        raise TimelineError(SourceText(name, ""), [Problem(SourceLocation(), message)])
+    return _decode_utf8(name, data, folder)
 
 
-def _decode(name: str, data: bytes, folder: Path) -> Source:
+def _decode_utf8(name: str, data: bytes, folder: Path) -> SourceText:
     try:
-        return Source(name, data.decode("utf-8-sig").replace("\r\n", "\n"), folder)
+        return SourceText(name, data.decode("utf-8-sig").replace("\r\n", "\n"), folder)
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8", "replace")
-        place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
-        shown = Source(name, data.decode("utf-8", "replace"), folder)
+        place = SourceLocation(before.count("\n") + 1, len(before) - before.rfind("\n"))
+        shown = SourceText(name, data.decode("utf-8", "replace"), folder)
         message = f"the byte 0x{data[error.start]:02x} is not UTF-8; expected UTF-8 text"
         raise TimelineError(shown, [Problem(place, message)]) from None
 
 
-def load(path: str, stdin: Callable[[int], bytes] | None = None) -> Timeline:
+def load_timeline(path: str, stdin: Callable[[int], bytes] | None = None) -> Timeline:
     """The timeline in a `.yaml`, `.yml` or `.jsonl` file or, as JSONL, on standard input (`-`)."""
-    return read(read_source(path, stdin))
+    return parse_timeline(read_source(path, stdin))
 
 
-def read(source: Source) -> Timeline:
+def parse_timeline(source: SourceText) -> Timeline:
     """What is sound in a source, and every problem in how it is written."""
     suffix = Path(source.name).suffix.lower()
     if suffix in (".yaml", ".yml"):
@@ -101,14 +101,14 @@ def read(source: Source) -> Timeline:
         )
     problems = Problems()
     try:
-        with _no_collection():
+        with _paused_gc():
             return form(source, problems)
-    except Enough:
-        return Timeline(Header(), (), source, problems=tuple(problems))
+    except TooManyProblems:
+        return Timeline(TimelineHeader(), (), source, problems=tuple(problems))
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
+def _paused_gc() -> Iterator[None]:
     """Nothing made while reading is garbage, and looking for it again and again takes half the time."""
     was = gc.isenabled()
     gc.disable()
@@ -119,16 +119,16 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _read_yaml(source: Source, problems: Problems) -> Timeline:
-    root = Reader(source.text, problems).root
+def _read_yaml(source: SourceText, problems: Problems) -> Timeline:
+    root = YamlReader(source.text, problems).root
     broken = bool(problems)
-    top = root or NOWHERE
-    header, events = Header(), root
+    top = root or UNLOCATED
+    header, events = TimelineHeader(), root
     if root is not None and isinstance(root.value, dict):
         events = root.parts.pop("events", (None, None))[1]
         root.value.pop("events", None)
         if not any(node.broken for _, node in root.parts.values()):
-            header = read_header(root.value, root, problems)
+            header = parse_header(root.value, root, problems)
     if events is None or not isinstance(events.value, list):
         if not broken:
             where = (events or top).place()
@@ -137,17 +137,17 @@ def _read_yaml(source: Source, problems: Problems) -> Timeline:
             )
         return Timeline(header, (), source, top, tuple(problems))
     sound = (node for node in events.parts if not node.broken)
-    said = [Said(event, node) for node in sound if (event := read_event(node.value, node, problems))]
+    said = [ParsedEvent(event, node) for node in sound if (event := parse_event(node.value, node, problems))]
     return Timeline(header, tuple(said), source, top, tuple(problems))
 
 
-def _read_jsonl(source: Source, problems: Problems) -> Timeline:
-    header, said = Header(), []
-    top: Item = NOWHERE
+def _read_jsonl(source: SourceText, problems: Problems) -> Timeline:
+    header, said = TimelineHeader(), []
+    top: SourceItem = UNLOCATED
     lines = ((number, text) for number, text in enumerate(source.text.split("\n"), 1) if text.strip())
     for count, (number, text) in enumerate(lines):
-        line = Line(number, text)
-        value, wrong = read_line(number, text)
+        line = JsonLine(number, text)
+        value, wrong = parse_json_line(number, text)
         for problem in wrong:
             problems.append(problem)
         if wrong and not re.search(r"^\s*[{\[]", source.text, re.M):
@@ -156,12 +156,12 @@ def _read_jsonl(source: Source, problems: Problems) -> Timeline:
             break  # another format: every line of it would be wrong in the same way
         if isinstance(value, dict) and "timeline" in value:
             if count == 0:
-                header, top = read_header(value, line, problems), line
+                header, top = parse_header(value, line, problems), line
             else:
                 where = line.place(("timeline",), key=True)
                 problems.append(Problem(where, "a header in the middle; expected it on the first line"))
-        elif not wrong and (event := read_event(value, line, problems)):
-            said.append(Said(event, line))
+        elif not wrong and (event := parse_event(value, line, problems)):
+            said.append(ParsedEvent(event, line))
         if count > MAX_LINES:
             problems.append(Problem(line.place(), f"too much; expected at most {MAX_LINES} lines"))
             break

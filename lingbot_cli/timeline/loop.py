@@ -5,21 +5,25 @@ from dataclasses import replace
 
 from lingbot_cli.control import Control
 from lingbot_cli.timeline.live import LiveTimeline
-from lingbot_cli.timeline.schedule import Schedule, Slot
-from lingbot_cli.timeline.schema import End, Prompt
+from lingbot_cli.timeline.schedule import ScheduledEvent, TimelineSchedule
+from lingbot_cli.timeline.schema import EndEvent, PromptEvent
 from lingbot_cli.timeline.times import Time
 
 
-def loop(timed: Schedule, *, prompt: str | None = None, duration: Time | None = None) -> Iterator[Control]:
+def loop_timeline(
+    timed: TimelineSchedule, *, prompt: str | None = None, duration: Time | None = None
+) -> Iterator[Control]:
     """Controls without end, or for a `duration`; each round begins with the opening prompt."""
     header = timed.header.model_dump(by_alias=True, exclude_unset=True, exclude={"duration"})
     live = LiveTimeline(
         timed.grid.chunk, header, prompt=prompt, fps=timed.grid.fps, duration=duration, remember=False
     )
-    slots = [slot for slot in timed.slots if slot.start < timed.frames and not isinstance(slot.event, End)]
+    slots = [
+        slot for slot in timed.slots if slot.start < timed.frames and not isinstance(slot.event, EndEvent)
+    ]
     opening = prompt or timed.header.prompt
-    if opening and any(isinstance(slot.event, Prompt) for slot in slots):
-        slots.insert(0, Slot(Prompt(prompt=opening), 0, 0))
+    if opening and any(isinstance(slot.event, PromptEvent) for slot in slots):
+        slots.insert(0, ScheduledEvent(PromptEvent(prompt=opening), 0, 0))
     begun = 0  # frames up to which the rounds have been said
     while True:
         while begun < live.frame + 4 * timed.grid.chunk:

@@ -3,20 +3,27 @@
 from fractions import Fraction
 
 from lingbot_cli.camera.keys import LETTERS
-from lingbot_cli.timeline.diagnostics import At, Place, Problem, Problems, Source, TimelineError
-from lingbot_cli.timeline.load import Said, Timeline
-from lingbot_cli.timeline.schema import Header, Keys
+from lingbot_cli.timeline.diagnostics import (
+    FixedItem,
+    Problem,
+    Problems,
+    SourceLocation,
+    SourceText,
+    TimelineError,
+)
+from lingbot_cli.timeline.load import ParsedEvent, Timeline
+from lingbot_cli.timeline.schema import KeysEvent, TimelineHeader
 from lingbot_cli.timeline.times import MAX_FRAMES, Time
 
 
 def parse_moves(text: str) -> Timeline:
     """A timeline of the moves in `text`; TimelineError names the column of each that is wrong."""
-    source = Source("--moves", text)
+    source = SourceText("--moves", text)
     problems = Problems()
-    said: list[Said] = []
+    said: list[ParsedEvent] = []
     column = 1
     for part in text.split(","):
-        place = Place(1, column + len(part) - len(part.lstrip()), max(1, len(part.strip())))
+        place = SourceLocation(1, column + len(part) - len(part.lstrip()), max(1, len(part.strip())))
         column += len(part) + 1
         keys, dash, count = part.strip().rpartition("-")
         held = "" if keys == "none" else keys
@@ -31,20 +38,20 @@ def parse_moves(text: str) -> Timeline:
         elif not 0 < int(count[:9]) <= MAX_FRAMES:
             problems.append(Problem(place, f"{count[:20]} frames; expected 1 to {MAX_FRAMES}"))
         else:
-            event = Keys.model_validate({"keys": held, "for": Time(Fraction(count), "f")})
-            said.append(Said(event, At(place)))
+            event = KeysEvent.model_validate({"keys": held, "for": Time(Fraction(count), "f")})
+            said.append(ParsedEvent(event, FixedItem(place)))
     if problems:
         raise TimelineError(source, problems)
-    return Timeline(Header(), tuple(said), source)
+    return Timeline(TimelineHeader(), tuple(said), source)
 
 
-def as_moves(timeline: Timeline) -> str | None:
+def format_moves(timeline: Timeline) -> str | None:
     """The short form of a timeline that says nothing else than keys held for frames one after the other."""
     parts = []
     for said in timeline.said:
         event = said.event
         if (
-            not isinstance(event, Keys)
+            not isinstance(event, KeysEvent)
             or event.at
             or event.until
             or event.span is None

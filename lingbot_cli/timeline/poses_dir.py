@@ -9,70 +9,72 @@ import numpy as np
 
 from lingbot_cli.camera.keys import WASD
 from lingbot_cli.errors import UsageError, write_errors
-from lingbot_cli.timeline.chunks import chunks_of
-from lingbot_cli.timeline.compile import Text, Track, clip
-from lingbot_cli.timeline.files import check_intrinsics, check_poses, read_array
-from lingbot_cli.timeline.schema import Camera
-from lingbot_cli.timeline.times import MAX_FRAMES, Grid
+from lingbot_cli.timeline.chunks import split_into_chunks
+from lingbot_cli.timeline.compile import CompiledTimeline, TimedText, published_scale
+from lingbot_cli.timeline.files import load_array, validate_intrinsics, validate_poses
+from lingbot_cli.timeline.schema import CameraSettings
+from lingbot_cli.timeline.times import MAX_FRAMES, FrameGrid
 
-POSES, INTRINSICS, ACTION = "poses.npy", "intrinsics.npy", "action.npy"
+POSES_FILE, INTRINSICS_FILE, ACTION_FILE = "poses.npy", "intrinsics.npy", "action.npy"
 # Beside the published files: what a film needs to be the same again.
-SETTINGS = "lingbot.json"
+SETTINGS_FILE = "lingbot.json"
 
 
-def read_poses(
+def read_poses_dir(
     folder: str | Path, chunk: int, *, prompt: str = "", fps: int | None = None, scale: str | None = None
-) -> Track:
+) -> CompiledTimeline:
     """A film along the camera of a folder: poses [N, 4, 4], intrinsics [N, 4] or [4], action [N, 4].
 
     `scale` is "clip", "fixed" or None: as written by `write_poses`, and else the published rule, clip.
     UsageError when a file is missing or wrong.
     """
     root = Path(folder)
-    poses = _array(root / POSES, check_poses)
-    lenses, actions = np.array([Camera().lens]), np.zeros((1, len(WASD)))
-    if (root / INTRINSICS).exists():
-        lenses = _array(root / INTRINSICS, check_intrinsics)
-    if (root / ACTION).exists():
-        actions = _array(root / ACTION, _check_actions)
-    for name, array in ((INTRINSICS, lenses), (ACTION, actions)):
+    poses = _load_validated(root / POSES_FILE, validate_poses)
+    lenses, actions = np.array([CameraSettings().lens]), np.zeros((1, len(WASD)))
+    if (root / INTRINSICS_FILE).exists():
+        lenses = _load_validated(root / INTRINSICS_FILE, validate_intrinsics)
+    if (root / ACTION_FILE).exists():
+        actions = _load_validated(root / ACTION_FILE, _validate_actions)
+    for name, array in ((INTRINSICS_FILE, lenses), (ACTION_FILE, actions)):
         if len(array) not in (1, len(poses)):
-            raise UsageError(f"{root / name} has {len(array)} rows; expected 1 or {len(poses)}, as {POSES}")
-    settings = _settings(root)
-    chunks = chunks_of(len(poses), chunk)
+            raise UsageError(
+                f"{root / name} has {len(array)} rows; expected 1 or {len(poses)}, as {POSES_FILE}"
+            )
+    settings = _read_settings(root)
+    chunks = split_into_chunks(len(poses), chunk)
     rows = np.minimum(np.arange(chunks[-1].end), len(poses) - 1)
     path = poses[rows]
     after = np.array(settings.get("after", []), np.float64).reshape(-1, 4, 4)[: len(rows) - len(poses)]
     path[len(poses) : len(poses) + len(after)] = after
     path[len(poses) + len(after) :] = after[-1] if len(after) else poses[-1]
     states = actions[np.minimum(rows, len(actions) - 1)].astype(np.float32)
-    track = Track(
-        grid=Grid(fps or settings.get("fps", 16), chunk),
+    track = CompiledTimeline(
+        grid=FrameGrid(fps or settings.get("fps", 16), chunk),
         frames=len(poses),
         chunks=tuple(chunks),
         poses=path,
         intrinsics=lenses[np.minimum(rows, len(lenses) - 1)],
         actions=states,
         keys=tuple("".join(k for k, on in zip(WASD, state, strict=True) if on > 0) for state in states),
-        prompts=(Text(0, prompt),) if prompt else (),
+        prompts=(TimedText(0, prompt),) if prompt else (),
         said=(),
         cuts=(),
         markers=(),
     )
     if (scale or settings.get("scale", "clip")) == "clip":
-        return replace(track, scale=clip(track))
+        return replace(track, scale=published_scale(track))
     return track
 
 
-def check_new(folder: Path, *, overwrite: bool) -> list[Path]:
+def check_overwrite(folder: Path, *, overwrite: bool) -> list[Path]:
     """The files that a film's camera is written to; UsageError when one is there and not to be overwritten."""
-    files = [folder / POSES, folder / INTRINSICS, folder / ACTION, folder / SETTINGS]
+    files = [folder / POSES_FILE, folder / INTRINSICS_FILE, folder / ACTION_FILE, folder / SETTINGS_FILE]
     if not overwrite and (there := [path for path in files if path.exists()]):
         raise UsageError(f"{there[0]} exists already", hint="choose another folder, or say --overwrite")
     return files
 
 
-def write_poses(track: Track, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
+def write_poses_dir(track: CompiledTimeline, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
     """Write the camera of every video frame of a film to a folder; the files written, in order.
 
     Errors: UsageError when one of them is there and not to be overwritten; OutputError.
@@ -82,7 +84,7 @@ def write_poses(track: Track, folder: str | Path, *, overwrite: bool = False) ->
     # The last chunk also sees where the camera is in its surplus, after the film's last frame.
     after = track.poses[count:].tolist()
     fixed = {"fps": track.grid.fps, "scale": "fixed", "after": after}
-    made = check_new(root, overwrite=overwrite)
+    made = check_overwrite(root, overwrite=overwrite)
     with write_errors(root):
         root.mkdir(parents=True, exist_ok=True)
         np.save(made[0], track.poses[:count])
@@ -92,8 +94,8 @@ def write_poses(track: Track, folder: str | Path, *, overwrite: bool = False) ->
     return made
 
 
-def _settings(root: Path) -> dict:
-    path = root / SETTINGS
+def _read_settings(root: Path) -> dict:
+    path = root / SETTINGS_FILE
     if not path.exists():
         return {}
     try:
@@ -111,11 +113,11 @@ def _settings(root: Path) -> dict:
     return said
 
 
-def _array(path: Path, check: Callable[[str, np.ndarray], np.ndarray | str]) -> np.ndarray:
+def _load_validated(path: Path, check: Callable[[str, np.ndarray], np.ndarray | str]) -> np.ndarray:
     try:
-        array = read_array(path, str(path))
+        array = load_array(path, str(path))
     except FileNotFoundError:
-        raise UsageError(f"{path} does not exist", hint=f"a camera folder holds {POSES}") from None
+        raise UsageError(f"{path} does not exist", hint=f"a camera folder holds {POSES_FILE}") from None
     except OSError as failure:
         raise UsageError(f"{path} cannot be read: {failure.strerror}") from None
     except ValueError as wrong:
@@ -126,7 +128,7 @@ def _array(path: Path, check: Callable[[str, np.ndarray], np.ndarray | str]) -> 
     return checked
 
 
-def _check_actions(name: str, array: np.ndarray) -> np.ndarray | str:
+def _validate_actions(name: str, array: np.ndarray) -> np.ndarray | str:
     if array.ndim != 2 or array.shape[1] != len(WASD) or not 1 <= len(array) <= MAX_FRAMES:
         return f"{name} has shape {list(array.shape)}; expected [N, 4]: w, a, s, d held"
     if array.dtype.kind not in "fiub":

@@ -4,27 +4,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.timeline.compile import Track, compile_track
-from lingbot_cli.timeline.load import load
+from lingbot_cli.timeline.compile import CompiledTimeline, compile_timeline
+from lingbot_cli.timeline.load import load_timeline
 from lingbot_cli.timeline.moves import parse_moves
-from lingbot_cli.timeline.poses_dir import read_poses
-from lingbot_cli.timeline.schedule import schedule
-from lingbot_cli.timeline.schema import Header
+from lingbot_cli.timeline.poses_dir import read_poses_dir
+from lingbot_cli.timeline.schedule import schedule_timeline
+from lingbot_cli.timeline.schema import TimelineHeader
 from lingbot_cli.timeline.times import Time
-from lingbot_cli.timeline.warnings import notes
+from lingbot_cli.timeline.warnings import find_warnings
 
 
 @dataclass(frozen=True)
-class Film:
+class ResolvedTimeline:
     """What was asked for: the header's settings and the whole track; `notes` is what it will not show."""
 
-    header: Header
-    track: Track
+    header: TimelineHeader
+    track: CompiledTimeline
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Flags:
+class TimelineOverrides:
     """What the command line says over the header; None leaves the header's word."""
 
     prompt: str | None = None
@@ -34,15 +34,15 @@ class Flags:
     allow_outside: bool = False
 
 
-def film(
+def resolve_timeline(
     chunk: int,
     *,
     timeline: str | None = None,
     moves: str | None = None,
     poses: str | None = None,
-    flags: Flags = Flags(),
+    flags: TimelineOverrides = TimelineOverrides(),
     stdin: Callable[[int], bytes] | None = None,
-) -> Film:
+) -> ResolvedTimeline:
     """The film of exactly one of a timeline file (`-` is standard input), moves or a folder of poses.
 
     `chunk` is the world's latent frames a chunk. UsageError when none or two are given, and with every
@@ -56,9 +56,17 @@ def film(
         raise UsageError(f"{' and '.join(given)} both say what the camera does", hint="give one of them")
     if poses is not None:
         prompt = flags.prompt or ""
-        return Film(Header(), read_poses(poses, chunk, prompt=prompt, fps=flags.fps, scale=flags.scale))
-    read = parse_moves(moves) if moves is not None else load("-" if timeline is None else timeline, stdin)
-    timed = schedule(read, chunk, fps=flags.fps, duration=flags.duration, allow_outside=flags.allow_outside)
-    unseen = [f"{read.source.name}:{note.place.line}: {note.message}" for note in notes(timed)]
-    track = compile_track(timed, prompt=flags.prompt, scale=flags.scale or "fixed")
-    return Film(read.header, track, tuple(unseen))
+        return ResolvedTimeline(
+            TimelineHeader(), read_poses_dir(poses, chunk, prompt=prompt, fps=flags.fps, scale=flags.scale)
+        )
+    read = (
+        parse_moves(moves)
+        if moves is not None
+        else load_timeline("-" if timeline is None else timeline, stdin)
+    )
+    timed = schedule_timeline(
+        read, chunk, fps=flags.fps, duration=flags.duration, allow_outside=flags.allow_outside
+    )
+    unseen = [f"{read.source.name}:{note.place.line}: {note.message}" for note in find_warnings(timed)]
+    track = compile_timeline(timed, prompt=flags.prompt, scale=flags.scale or "fixed")
+    return ResolvedTimeline(read.header, track, tuple(unseen))

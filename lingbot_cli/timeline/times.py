@@ -6,14 +6,14 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
 
-FORMS = "seconds (2 or 2s), 500ms, 32f (frames), 3c (chunks), MM:SS.s or HH:MM:SS.s"
+TIME_FORMS = "seconds (2 or 2s), 500ms, 32f (frames), 3c (chunks), MM:SS.s or HH:MM:SS.s"
 # About 17 hours at 16 fps; a longer film is a stream.
 MAX_FRAMES = 1_000_000
 # Numbers beyond this are slips of the hand in any unit.
-_LARGEST = 10**7
+_MAX_AMOUNT = 10**7
 
-_UNITS = re.compile(r"(\d{1,12}(?:\.\d{0,12})?|\.\d{1,12})\s*(ms|s|f|c)?", re.ASCII)
-_CLOCK = re.compile(r"(?:(\d{1,3}):)?(\d{1,4}):(\d{1,2}(?:\.\d{1,12})?)", re.ASCII)
+_AMOUNT_PATTERN = re.compile(r"(\d{1,12}(?:\.\d{0,12})?|\.\d{1,12})\s*(ms|s|f|c)?", re.ASCII)
+_CLOCK_PATTERN = re.compile(r"(?:(\d{1,3}):)?(\d{1,4}):(\d{1,2}(?:\.\d{1,12})?)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,14 @@ def parse_time(value: object) -> Time:
     if isinstance(value, Time):
         return value
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError(f"not a time; expected {FORMS}")
+        raise ValueError(f"not a time; expected {TIME_FORMS}")
     if isinstance(value, str):
         return _parse_text(value)
     if value != value or value in (float("inf"), float("-inf")):
         raise ValueError(f"{value} is not a time; expected a finite number of seconds")
     if value < 0:
         raise ValueError(f"a time cannot be negative ({str(value)[:40]}); expected 0 or more")
-    if value > _LARGEST:
+    if value > _MAX_AMOUNT:
         raise ValueError(
             f"the time {str(value)[:40]} is too long; expected at most {MAX_FRAMES} frames in a film"
         )
@@ -50,30 +50,30 @@ def parse_time(value: object) -> Time:
 @lru_cache(maxsize=1024)  # long timelines say the same few spans again and again
 def _parse_text(text: str) -> Time:
     text = text.strip()
-    if match := _UNITS.fullmatch(text):
+    if match := _AMOUNT_PATTERN.fullmatch(text):
         amount, unit = Fraction(match[1]), match[2] or "s"
-        if amount > _LARGEST:
+        if amount > _MAX_AMOUNT:
             raise ValueError(f"the time '{text}' is too long; expected at most {MAX_FRAMES} frames in a film")
         if unit == "ms":
             return Time(amount / 1000)
         if unit in "fc" and amount.denominator != 1:
-            raise ValueError(f"'{text}' is not whole; expected a whole number of {_NAMES[unit]}")
+            raise ValueError(f"'{text}' is not whole; expected a whole number of {_UNIT_NAMES[unit]}")
         return Time(amount, unit)  # type: ignore[arg-type]  # the pattern allows only these
-    if match := _CLOCK.fullmatch(text):
+    if match := _CLOCK_PATTERN.fullmatch(text):
         hours, minutes, seconds = match[1], int(match[2]), Fraction(match[3])
         if seconds >= 60 or (hours and minutes >= 60):
             raise ValueError(f"'{text}' has more than 59 minutes or seconds; expected MM:SS.s or HH:MM:SS.s")
         return Time(int(hours or 0) * 3600 + minutes * 60 + seconds)
-    if text.startswith("-") and (_UNITS.fullmatch(text[1:]) or _CLOCK.fullmatch(text[1:])):
+    if text.startswith("-") and (_AMOUNT_PATTERN.fullmatch(text[1:]) or _CLOCK_PATTERN.fullmatch(text[1:])):
         raise ValueError(f"a time cannot be negative ('{text}'); expected 0 or more")
-    raise ValueError(f"'{text[:40]}' is not a time; expected {FORMS}")
+    raise ValueError(f"'{text[:40]}' is not a time; expected {TIME_FORMS}")
 
 
-_NAMES = {"f": "frames", "c": "chunks"}
+_UNIT_NAMES = {"f": "frames", "c": "chunks"}
 
 
 @dataclass(frozen=True)
-class Grid:
+class FrameGrid:
     """What a time is measured on: frames a second, and latent frames a chunk."""
 
     fps: int = 16
@@ -101,7 +101,7 @@ class Grid:
         return frame / self.fps
 
 
-def clock(seconds: float) -> str:
+def format_clock(seconds: float) -> str:
     """Seconds as people write them: `4.5s` below a minute, `2:03.0` and `1:02:03.0` above."""
     if seconds < 60:
         return f"{seconds:.2f}".rstrip("0").rstrip(".") + "s"

@@ -7,45 +7,51 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from lingbot_cli.timeline.diagnostics import Item, Problem, Problems, Steps
-from lingbot_cli.timeline.schema import KINDS, Event, Header
+from lingbot_cli.timeline.diagnostics import KeyPath, Problem, Problems, SourceItem
+from lingbot_cli.timeline.schema import EVENT_TYPES, TimelineEvent, TimelineHeader
 
 _MAX_KEYS = 40
 
 
-def read_header(raw: Any, item: Item, problems: Problems) -> Header:
+def parse_header(raw: Any, item: SourceItem, problems: Problems) -> TimelineHeader:
     """The header a plain value says, or the default one after adding to `problems`."""
-    header = validated(Header, raw, item, problems) if _few(raw, item, problems) else None
-    return header or Header()
+    header = (
+        validate_model(TimelineHeader, raw, item, problems)
+        if _within_key_limit(raw, item, problems)
+        else None
+    )
+    return header or TimelineHeader()
 
 
-def read_event(raw: Any, item: Item, problems: Problems, *, live: bool = False) -> Event | None:
+def parse_event(
+    raw: Any, item: SourceItem, problems: Problems, *, live: bool = False
+) -> TimelineEvent | None:
     """The event a plain value says, or None after adding to `problems`."""
     if raw == "wait":
         raw = {"wait": None}
     if not isinstance(raw, dict):
         problems.append(Problem(item.place(), "not an event; expected a mapping such as {keys: w, for: 2s}"))
         return None
-    if not _few(raw, item, problems):
+    if not _within_key_limit(raw, item, problems):
         return None
-    kinds = [name for name in raw if name in KINDS]
+    kinds = [name for name in raw if name in EVENT_TYPES]
     if len(kinds) == 1:
-        return validated(KINDS[kinds[0]], raw, item, problems, live=live)
+        return validate_model(EVENT_TYPES[kinds[0]], raw, item, problems, live=live)
     if kinds:
         said = " and ".join(kinds)
         message = f"two kinds in one event: {said}; expected one each, the second with `at` to overlap"
         problems.append(Problem(item.place((kinds[1],), key=True), message))
         return None
-    unknown = [name for name in raw if name not in _ALL]
+    unknown = [name for name in raw if name not in _ALL_KEYS]
     for name in unknown:
-        message = f"unknown key '{name[:40]}'; expected {_nearest(name, tuple(_ALL))}"
+        message = f"unknown key '{name[:40]}'; expected {_suggest(name, tuple(_ALL_KEYS))}"
         problems.append(Problem(item.place((name,), key=True), message))
     if not unknown:
-        problems.append(Problem(item.place(), f"says nothing; expected one of {', '.join(KINDS)}"))
+        problems.append(Problem(item.place(), f"says nothing; expected one of {', '.join(EVENT_TYPES)}"))
     return None
 
 
-def _few(raw: Any, item: Item, problems: Problems) -> bool:
+def _within_key_limit(raw: Any, item: SourceItem, problems: Problems) -> bool:
     """Whether a mapping has no more keys than anyone would write."""
     if len(raw) <= _MAX_KEYS:
         return True
@@ -53,7 +59,9 @@ def _few(raw: Any, item: Item, problems: Problems) -> bool:
     return False
 
 
-def validated(model: type[Any], raw: Any, item: Item, problems: Problems, *, live: bool = False) -> Any:
+def validate_model(
+    model: type[Any], raw: Any, item: SourceItem, problems: Problems, *, live: bool = False
+) -> Any:
     """A plain value as a model, or None after adding everything wrong with it to `problems`."""
     try:
         return model.model_validate(raw, context={"live": True} if live else None)
@@ -61,12 +69,12 @@ def validated(model: type[Any], raw: Any, item: Item, problems: Problems, *, liv
         for wrong in error.errors(include_url=False):
             path = tuple(step for step in wrong["loc"] if isinstance(step, str | int))
             unknown = wrong["type"] == "extra_forbidden"
-            problems.append(Problem(item.place(path, key=unknown), _sentence(model, path, wrong)))
+            problems.append(Problem(item.place(path, key=unknown), _error_message(model, path, wrong)))
         return None
 
 
 # What a wrong value is told, by the kind of wrongness.
-_SENTENCES: dict[str, str] = {
+_ERROR_MESSAGES: dict[str, str] = {
     "string_type": "is not text; expected text, in quotes if it looks like a number",
     "string_too_short": "is empty; expected some text",
     "string_too_long": "is too long; expected at most {max_length} characters",
@@ -88,23 +96,27 @@ _SENTENCES: dict[str, str] = {
 }
 
 
-def _sentence(model: type[BaseModel], path: Steps, wrong: Any) -> str:
+def _error_message(model: type[BaseModel], path: KeyPath, wrong: Any) -> str:
     """One error of pydantic as `what is wrong; what was expected`."""
-    inner = _inner(model, path)
+    inner = _model_at(model, path)
     if wrong["type"] == "extra_forbidden":
-        name, names = str(path[-1]), _names(inner)
-        if name in _ALL and issubclass(inner, Event):
-            return f"`{name}` does not go with `{_kind(inner)}`; expected {_listed(names)}"
-        return f"unknown key '{name[:40]}'; expected {_nearest(name, names)}"
+        name, names = str(path[-1]), _field_names(inner)
+        if name in _ALL_KEYS and issubclass(inner, TimelineEvent):
+            return f"`{name}` does not go with `{_event_kind(inner)}`; expected {_listed(names)}"
+        return f"unknown key '{name[:40]}'; expected {_suggest(name, names)}"
     if wrong["type"] == "timeline":
         return str(wrong["msg"]) if not path else f"`{path[-1]}`: {wrong['msg']}"
-    facts = {"expected": "a list of four numbers", "fields": _listed(_names(inner)), **wrong.get("ctx", {})}
+    facts = {
+        "expected": "a list of four numbers",
+        "fields": _listed(_field_names(inner)),
+        **wrong.get("ctx", {}),
+    }
     name = ".".join(map(str, path))
-    said = _SENTENCES.get(wrong["type"], f"{wrong['msg'].lower()}; expected another value")
+    said = _ERROR_MESSAGES.get(wrong["type"], f"{wrong['msg'].lower()}; expected another value")
     return f"`{name}` {said.format(**facts)}"
 
 
-def _inner(model: type[BaseModel], path: Steps) -> type[BaseModel]:
+def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel]:
     """The model that the value at `path`, or the nearest mapping around it, is read with."""
     for step in path:
         field = next((f for n, f in model.model_fields.items() if step in (n, f.alias)), None)
@@ -116,17 +128,17 @@ def _inner(model: type[BaseModel], path: Steps) -> type[BaseModel]:
     return model
 
 
-def _kind(model: type[BaseModel]) -> str:
-    return next(name for name, kind in KINDS.items() if kind is model)
+def _event_kind(model: type[BaseModel]) -> str:
+    return next(name for name, kind in EVENT_TYPES.items() if kind is model)
 
 
 @lru_cache(maxsize=64)
-def _names(model: type[BaseModel]) -> tuple[str, ...]:
+def _field_names(model: type[BaseModel]) -> tuple[str, ...]:
     return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
 @lru_cache(maxsize=4096)
-def _nearest(word: str, known: tuple[str, ...]) -> str:
+def _suggest(word: str, known: tuple[str, ...]) -> str:
     close = get_close_matches(word[:40], known, n=1, cutoff=0.5)
     return f"'{close[0]}'" if close else f"one of {_listed(known)}"
 
@@ -135,4 +147,4 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)
 
 
-_ALL = dict.fromkeys(name for model in KINDS.values() for name in _names(model))
+_ALL_KEYS = dict.fromkeys(name for model in EVENT_TYPES.values() for name in _field_names(model))

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from lingbot_cli.timeline.diagnostics import Place, Problem, Problems, Steps
+from lingbot_cli.timeline.diagnostics import KeyPath, Problem, Problems, SourceLocation
 
 MAX_DEPTH = 12
 MAX_NODES = 200_000
@@ -15,19 +15,19 @@ _NUMBER = re.compile(r"[-+]?(?:\d+|(?:\d+\.\d*|\.\d+|\d+(?=[eE]))(?:[eE][-+]?\d+
 _WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 
-def is_text(plain: str) -> bool:
+def is_plain_text(plain: str) -> bool:
     """Whether an unquoted scalar is read as text, not as a number or a word such as true."""
     return plain not in _WORDS and not _NUMBER.fullmatch(plain)
 
 
-class _Broken:
+class _Invalid:
     """Stands where a value was already reported as wrong."""
 
 
-BROKEN = _Broken()
+INVALID = _Invalid()
 
 
-class Node:
+class YamlNode:
     """A value without its places, and where it and its parts stood.
 
     `parts` are the nodes of a list, or the (key, value) nodes of a mapping by name.
@@ -38,10 +38,10 @@ class Node:
     def __init__(self, value: Any, event: Any) -> None:
         self.value = value
         self.parts: Any = {} if type(value) is dict else [] if type(value) is list else ()
-        self.broken = value is BROKEN
+        self.broken = value is INVALID
         self._mark = event.start_mark, event.end_mark
 
-    def place(self, path: Steps = (), *, key: bool = False) -> Place:
+    def place(self, path: KeyPath = (), *, key: bool = False) -> SourceLocation:
         """Where the value at `path` stands, or its key; the nearest node around it when it is missing."""
         node = label = self
         for step in path:
@@ -53,40 +53,42 @@ class Node:
                 break
         start, end = (label if key else node)._mark
         width = end.column - start.column if end.line == start.line else 1
-        return Place(start.line + 1, start.column + 1, max(1, width))
+        return SourceLocation(start.line + 1, start.column + 1, max(1, width))
 
 
-class Reader:
+class YamlReader:
     """One pass over the parser's events: `root` is the tree of what was sound, `problems` gets the rest."""
 
     def __init__(self, text: str, problems: Problems) -> None:
         self._problems = problems
-        self.root: Node | None = None
-        self._open: list[Node] = []
-        self._keys: list[Node | None] = []  # for each open mapping, the key that waits for its value
+        self.root: YamlNode | None = None
+        self._open: list[YamlNode] = []
+        self._keys: list[YamlNode | None] = []  # for each open mapping, the key that waits for its value
         self._count = 0
         try:
             self._read(_Loader(text))
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            place = _inside(text, mark.line, mark.column) if mark else Place()
+            place = _location_in(text, mark.line, mark.column) if mark else SourceLocation()
             self._salvage()
             self._wrong(
-                place, f"not YAML: {error.problem or error.context}; expected {_expected(text, place)}"
+                place, f"not YAML: {error.problem or error.context}; expected {_syntax_hint(text, place)}"
             )
         except yaml.reader.ReaderError as error:
             before = text[: error.position]
-            place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
-            self._wrong(place, f"the character U+{_code(error):04X} is not allowed; expected printable text")
+            place = SourceLocation(before.count("\n") + 1, len(before) - before.rfind("\n"))
+            self._wrong(
+                place, f"the character U+{_code_point(error):04X} is not allowed; expected printable text"
+            )
 
     def _read(self, loader: Any) -> None:
         while True:
             event = loader.get_event()
             kind = type(event)
             if kind is yaml.ScalarEvent:
-                self._add(event, Node(self._scalar(event), event))
+                self._add(event, YamlNode(self._scalar(event), event))
             elif kind is yaml.MappingStartEvent or kind is yaml.SequenceStartEvent:
-                node = Node({} if kind is yaml.MappingStartEvent else [], event)
+                node = YamlNode({} if kind is yaml.MappingStartEvent else [], event)
                 self._add(event, node)
                 self._open.append(node)
                 self._keys.append(None)
@@ -96,19 +98,19 @@ class Reader:
             elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
                 self._close()
             elif kind is yaml.AliasEvent:
-                node = Node(BROKEN, event)
+                node = YamlNode(INVALID, event)
                 self._wrong(node.place(), "aliases are not allowed; expected the value written out")
                 self._add(event, node)
             elif kind is yaml.DocumentStartEvent and self.root is not None:
-                self._wrong(Node(None, event).place(), "a second document; expected one timeline a file")
+                self._wrong(YamlNode(None, event).place(), "a second document; expected one timeline a file")
                 return
             elif kind is yaml.StreamEndEvent:
                 return
             if self._count > MAX_NODES:
-                self._wrong(Node(None, event).place(), f"too much; expected at most {MAX_NODES} values")
+                self._wrong(YamlNode(None, event).place(), f"too much; expected at most {MAX_NODES} values")
                 return
 
-    def _add(self, event: Any, node: Node) -> None:
+    def _add(self, event: Any, node: YamlNode) -> None:
         """Put a node where it belongs: at the root, in a list, as a key, or under the key that waits."""
         self._count += 1
         if not node.broken and (event.anchor or event.tag):
@@ -134,7 +136,7 @@ class Reader:
         if node.broken and self._open:
             self._open[-1].broken = True
 
-    def _pair(self, parent: Node, key: Node, node: Node) -> None:
+    def _pair(self, parent: YamlNode, key: YamlNode, node: YamlNode) -> None:
         name = key.value
         if type(name) not in (str, int, float, bool, type(None)):
             self._wrong(key.place(), "a key that is not a word; expected a key such as keys or for")
@@ -146,7 +148,7 @@ class Reader:
         parent.parts[name] = (key, node)
         parent.value[name] = node.value
 
-    def _refuse_dress(self, event: Any, node: Node) -> None:
+    def _refuse_dress(self, event: Any, node: YamlNode) -> None:
         if event.anchor:
             self._wrong(node.place(), "anchors are not allowed; expected the value alone")
         if event.tag:
@@ -161,11 +163,11 @@ class Reader:
         if not _NUMBER.fullmatch(text):
             return text
         if len(text) > 30:
-            self._wrong(Node(None, event).place(), "the number is too long; expected at most 30 digits")
-            return BROKEN
+            self._wrong(YamlNode(None, event).place(), "the number is too long; expected at most 30 digits")
+            return INVALID
         return int(text) if text.lstrip("+-").isdigit() else float(text)
 
-    def _wrong(self, place: Place, message: str) -> None:
+    def _wrong(self, place: SourceLocation, message: str) -> None:
         self._problems.append(Problem(place, message))
 
     def _salvage(self) -> None:
@@ -178,18 +180,22 @@ class Reader:
             parent.broken = False
 
 
-def _inside(text: str, line: int, column: int) -> Place:
+def _location_in(text: str, line: int, column: int) -> SourceLocation:
     """A place the parser names, counted from 0; its end of the text is the end of the last line."""
     lines = text.rstrip().split("\n")
-    return Place(line + 1, column + 1) if line < len(lines) else Place(len(lines), len(lines[-1]) + 1)
+    return (
+        SourceLocation(line + 1, column + 1)
+        if line < len(lines)
+        else SourceLocation(len(lines), len(lines[-1]) + 1)
+    )
 
 
-def _expected(text: str, place: Place) -> str:
+def _syntax_hint(text: str, place: SourceLocation) -> str:
     line = text.split("\n")[place.line - 1] if place.line <= text.count("\n") + 1 else ""
     if "\t" in line[: place.column]:
         return "spaces, not tabs, before a key"
     return "`key: value`, one indentation for one event"
 
 
-def _code(error: yaml.reader.ReaderError) -> int:
+def _code_point(error: yaml.reader.ReaderError) -> int:
     return error.character if isinstance(error.character, int) else ord(error.character)

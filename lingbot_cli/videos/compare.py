@@ -16,7 +16,7 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 
 
 @dataclass(frozen=True)
-class Likeness:
+class VideoComparison:
     """Two films beside each other; `psnr`, in dB and infinite for equal frames, and `ssim` are of what both have.
 
     `first` is the first frame that differs, or that only one has; None when the films are the same.
@@ -41,7 +41,9 @@ class Likeness:
         )
 
 
-def compare(ffmpeg: str, one: Path, other: Path, recipes: dict[str, tuple[Any, Any]]) -> Likeness:
+def compare_videos(
+    ffmpeg: str, one: Path, other: Path, recipes: dict[str, tuple[Any, Any]]
+) -> VideoComparison:
     """Read two films side by side; UsageError when their frames have different sizes."""
     counts, first = [0, 0], None
     errors, likenesses = [], []
@@ -62,11 +64,11 @@ def compare(ffmpeg: str, one: Path, other: Path, recipes: dict[str, tuple[Any, A
         likenesses.append(ssim(a, b) if errors[-1] else 1.0)
     if not errors:
         raise UsageError(f"{one if not counts[0] else other} has no frames")
-    return Likeness(
+    return VideoComparison(
         frames=(counts[0], counts[1]),
         first=first,
-        psnr=_decibels(float(np.mean(errors))),
-        psnr_least=_decibels(max(errors)),
+        psnr=_psnr_db(float(np.mean(errors))),
+        psnr_least=_psnr_db(max(errors)),
         ssim=float(np.mean(likenesses)),
         ssim_least=min(likenesses),
         recipes=recipes,
@@ -77,37 +79,37 @@ def ssim(one: np.ndarray, other: np.ndarray) -> float:
     """Structural similarity of two frames' luma (Wang et al. 2004) over all windows of 7×7 pixels."""
     a, b = one @ _LUMA, other @ _LUMA
     size = min(_WINDOW, *a.shape)
-    mean_a, mean_b = _means(a, size), _means(b, size)
-    spread_a = _means(a * a, size) - mean_a**2
-    spread_b = _means(b * b, size) - mean_b**2
-    together = _means(a * b, size) - mean_a * mean_b
+    mean_a, mean_b = _window_means(a, size), _window_means(b, size)
+    spread_a = _window_means(a * a, size) - mean_a**2
+    spread_b = _window_means(b * b, size) - mean_b**2
+    together = _window_means(a * b, size) - mean_a * mean_b
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     above = (2 * mean_a * mean_b + c1) * (2 * together + c2)
     below = (mean_a**2 + mean_b**2 + c1) * (spread_a + spread_b + c2)
     return float((above / below).mean())
 
 
-def recipe_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def metadata_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """What two recipes do not share, by dotted name; None stands for what one does not say."""
-    flat = [dict(_flat(recipe, "")) for recipe in (one, other)]
+    flat = [dict(_flatten(recipe, "")) for recipe in (one, other)]
     names = dict.fromkeys([*flat[0], *flat[1]])
     pairs = {name: (flat[0].get(name), flat[1].get(name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _flat(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+def _flatten(value: Any, name: str) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping):
         for key, each in value.items():
-            yield from _flat(each, f"{name}.{key}" if name else str(key))
+            yield from _flatten(each, f"{name}.{key}" if name else str(key))
     else:
         yield name, value
 
 
-def _means(values: np.ndarray, size: int) -> np.ndarray:
+def _window_means(values: np.ndarray, size: int) -> np.ndarray:
     """The mean of every window of size×size."""
     windows = np.lib.stride_tricks.sliding_window_view(values, (size, size))
     return windows.mean((-2, -1))
 
 
-def _decibels(error: float) -> float:
+def _psnr_db(error: float) -> float:
     return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))

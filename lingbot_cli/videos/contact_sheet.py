@@ -8,11 +8,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.fonts import lettering
+from lingbot_cli.fonts import choose_font
 from lingbot_cli.videos.read import count_frames, read_frames
 
 _GAP, _LABEL, _INK, _PAPER = 6, 16, (235, 235, 235), (24, 24, 24)
-_MOST = 1000
+_MAX_TILES = 1000
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Tile:
     label: str
 
 
-def tiles_of(ffmpeg: str, film: Path, count: int, width: int) -> list[Tile]:
+def sample_tiles(ffmpeg: str, film: Path, count: int, width: int) -> list[Tile]:
     """`count` frames of a film spread evenly from its first to its last; one alone is the middle one."""
     frames = count_frames(ffmpeg, film)
     count = min(count, frames)
@@ -36,10 +36,10 @@ def tiles_of(ffmpeg: str, film: Path, count: int, width: int) -> list[Tile]:
     return [Tile(picked[index], f"{name} · {index}") for index in wanted]
 
 
-def sheet(tiles: Sequence[Tile], columns: int) -> Image.Image:
+def draw_contact_sheet(tiles: Sequence[Tile], columns: int) -> Image.Image:
     """Tiles in rows of `columns`, each under its own size, with their labels."""
-    if not 0 < len(tiles) <= _MOST:
-        raise UsageError(f"{len(tiles)} pictures do not fit a sheet", hint=f"ask for 1 to {_MOST}")
+    if not 0 < len(tiles) <= _MAX_TILES:
+        raise UsageError(f"{len(tiles)} pictures do not fit a sheet", hint=f"ask for 1 to {_MAX_TILES}")
     wide = max(tile.picture.shape[1] for tile in tiles) + _GAP
     high = max(tile.picture.shape[0] for tile in tiles) + _LABEL + _GAP
     rows = -(-len(tiles) // columns)
@@ -49,7 +49,7 @@ def sheet(tiles: Sequence[Tile], columns: int) -> Image.Image:
         row, column = divmod(index, columns)
         left, top = _GAP + column * wide, _GAP + row * high
         drawn.paste(Image.fromarray(tile.picture), (left, top))
-        label, font = lettering(tile.label, 11)
+        label, font = choose_font(tile.label, 11)
         while len(label) > 1 and pen.textlength(label, font) > tile.picture.shape[1]:
             label = label[1:]  # its end tells it from its neighbours
         pen.text((left, top + tile.picture.shape[0] + 1), label, _INK, font)

@@ -28,7 +28,7 @@ def read_frames(ffmpeg: str, film: Path, *, filters: str | None = None) -> Itera
     ):
         assert reader.stdout is not None
         try:
-            yield from _pictures(reader.stdout)
+            yield from _read_ppm_frames(reader.stdout)
             ended = reader.wait()
         finally:
             reader.kill()
@@ -43,7 +43,7 @@ def count_frames(ffmpeg: str, film: Path) -> int:
     return sum(1 for _ in read_frames(ffmpeg, film, filters="scale=2:2"))
 
 
-def _pictures(pipe: IO[bytes]) -> Iterator[np.ndarray]:
+def _read_ppm_frames(pipe: IO[bytes]) -> Iterator[np.ndarray]:
     """Binary PPM pictures one after the other."""
     while magic := pipe.readline():
         assert magic == b"P6\n"

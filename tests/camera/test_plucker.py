@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from lingbot_cli.camera.interpolate import resample
-from lingbot_cli.camera.plucker import rays
-from lingbot_cli.camera.relative_pose import clip_scale, relative
+from lingbot_cli.camera.interpolate import resample_path
+from lingbot_cli.camera.plucker import plucker_rays
+from lingbot_cli.camera.relative_pose import clip_scale, relative_poses
 from tests.support.camera_reference import DATA, recorded
 
 CASES = ["v1-act-control", "v1-full-attention", "v1-window-and-sink", "v2-window-and-sink"]
 
 
 def test_recorded_rays():
-    made = rays(
+    made = plucker_rays(
         recorded()["plucker_c2w"],
         np.repeat(recorded()["plucker_intrinsics"] * [832 / 80, 10, 832 / 80, 10], 2, 0),
         48,
@@ -27,10 +27,10 @@ def test_recorded_rays():
 def test_recorded_cases(name):
     case = load_file(DATA / "cases" / f"fast-{name}" / "expected.safetensors")
     count, h, w = case["condition"].shape[1:]
-    poses = resample(case["poses"], count)
+    poses = resample_path(case["poses"], count)
     actions = case["wasd"][::4] if "wasd" in case else None
     intrinsics = np.repeat(case["intrinsics"], count, 0)
-    made = rays(relative(poses, scale=clip_scale(poses)), intrinsics, h * 8, w * 8, actions)
+    made = plucker_rays(relative_poses(poses, scale=clip_scale(poses)), intrinsics, h * 8, w * 8, actions)
     assert made.dtype == np.float32
     np.testing.assert_allclose(made, case["plucker"], atol=1e-5)
 
@@ -38,6 +38,6 @@ def test_recorded_cases(name):
 def test_intrinsics_may_change_inside_a_chunk():
     poses = np.stack([np.eye(4)] * 2)
     wide, narrow = [300, 300, 416, 240], [900, 900, 416, 240]
-    both = rays(poses, np.array([wide, narrow]), 48, 80)
-    np.testing.assert_array_equal(both[:, 1], rays(poses[:1], np.array([narrow]), 48, 80)[:, 0])
+    both = plucker_rays(poses, np.array([wide, narrow]), 48, 80)
+    np.testing.assert_array_equal(both[:, 1], plucker_rays(poses[:1], np.array([narrow]), 48, 80)[:, 0])
     assert not np.allclose(both[:, 0], both[:, 1])

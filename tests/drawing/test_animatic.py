@@ -3,30 +3,30 @@
 import numpy as np
 import pytest
 
-from lingbot_cli.camera.pose import Stance
-from lingbot_cli.drawing.animatic import animatic, card, fitted
-from lingbot_cli.drawing.space import space, view
+from lingbot_cli.camera.pose import CameraPose
+from lingbot_cli.drawing.animatic import animatic_frames, fit_image, placeholder_image
+from lingbot_cli.drawing.space import build_space, draw_view
 from tests.support.timelines import track
 
 LENS = np.array([416.0, 416, 416, 240])
 PICTURE = np.random.default_rng(0).integers(0, 256, (120, 208, 3), np.uint8)
 
 
-def seen(pose: Stance) -> np.ndarray:
-    return np.asarray(view(space(PICTURE, np.eye(4), LENS), pose.pose(), LENS))
+def seen(pose: CameraPose) -> np.ndarray:
+    return np.asarray(draw_view(build_space(PICTURE, np.eye(4), LENS), pose.pose(), LENS))
 
 
 def test_the_first_view_is_the_picture():
-    np.testing.assert_array_equal(seen(Stance()), PICTURE)
+    np.testing.assert_array_equal(seen(CameraPose()), PICTURE)
 
 
 def test_walking_halfway_makes_it_twice_as_large():
     middle = PICTURE[30:90, 52:156].repeat(2, 0).repeat(2, 1)
-    assert (seen(Stance(z=2.0)) == middle).mean() > 0.95
+    assert (seen(CameraPose(z=2.0)) == middle).mean() > 0.95
 
 
 def test_turning_right_moves_it_left():
-    turned = seen(Stance(yaw=45))
+    turned = seen(CameraPose(yaw=45))
     columns = (turned != turned[0, -1]).any(2).mean(0)
     assert columns[:90].mean() > 0.9
     assert columns[118:].mean() < 0.5
@@ -34,11 +34,18 @@ def test_turning_right_moves_it_left():
 
 def test_rolling_a_quarter_turns_it():
     part = np.s_[60 - 40 : 60 + 40, 104 - 40 : 104 + 40]
-    assert (seen(Stance(roll=90))[part] == np.rot90(PICTURE[part])).mean() > 0.9
+    assert (seen(CameraPose(roll=90))[part] == np.rot90(PICTURE[part])).mean() > 0.9
 
 
 @pytest.mark.parametrize(
-    "pose", [Stance(yaw=180), Stance(z=9.0), Stance(z=9.0, yaw=180), Stance(pitch=85), Stance(z=4.0)]
+    "pose",
+    [
+        CameraPose(yaw=180),
+        CameraPose(z=9.0),
+        CameraPose(z=9.0, yaw=180),
+        CameraPose(pitch=85),
+        CameraPose(z=4.0),
+    ],
 )
 def test_any_view_can_be_drawn(pose):
     assert seen(pose).shape == PICTURE.shape
@@ -46,7 +53,7 @@ def test_any_view_can_be_drawn(pose):
 
 def test_frames_keys_and_prompts():
     made = track("prompt: dusk\nevents: [{keys: w, for: 1s}, prompt: rain, {wait: 2s}]", 3)
-    frames = np.concatenate(list(animatic(made, {None: card(96, 160, "walk")})))
+    frames = np.concatenate(list(animatic_frames(made, {None: placeholder_image(96, 160, "walk")})))
     assert frames.shape == (48, 96, 160, 3)
     assert frames.dtype == np.uint8
     still = [np.abs(frames[i].astype(int) - frames[i + 1]).mean() for i in (24, 40)]
@@ -57,4 +64,4 @@ def test_frames_keys_and_prompts():
 
 
 def test_a_picture_is_fitted_exactly():
-    assert fitted(np.zeros((333, 555, 3), np.uint8), 96, 160).shape == (96, 160, 3)
+    assert fit_image(np.zeros((333, 555, 3), np.uint8), 96, 160).shape == (96, 160, 3)

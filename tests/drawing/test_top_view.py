@@ -4,8 +4,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from lingbot_cli.drawing.above import arrow, scenes, terminal
-from lingbot_cli.drawing.top_view import svg
+from lingbot_cli.drawing.above import heading_arrow, scene_maps, text_map
+from lingbot_cli.drawing.top_view import svg_map
 from tests.support.timelines import track
 
 WALK = """
@@ -19,12 +19,12 @@ events:
 
 
 def test_arrows_are_headings():
-    assert [arrow(yaw) for yaw in (0, 44, 90, -90, 180, -180, 359)] == list("↑↗→←↓↓↑")
+    assert [heading_arrow(yaw) for yaw in (0, 44, 90, -90, 180, -180, 359)] == list("↑↗→←↓↓↑")
 
 
 def test_a_walk_in_the_terminal():
-    (scene,) = scenes(track(WALK))
-    lines = terminal(scene, 16, width=40)
+    (scene,) = scene_maps(track(WALK))
+    lines = text_map(scene, 16, width=40)
     picture = lines[: lines.index("")]
     assert picture[-1][0] == "1"
     assert picture[0][0] == "2"
@@ -35,8 +35,8 @@ def test_a_walk_in_the_terminal():
 
 
 def test_standing_still_is_a_point():
-    (scene,) = scenes(track("events: [{wait: 1s}]"))
-    assert terminal(scene, 16)[0] == "↑"
+    (scene,) = scene_maps(track("events: [{wait: 1s}]"))
+    assert text_map(scene, 16)[0] == "↑"
     assert scene.length == 0
 
 
@@ -44,14 +44,16 @@ def test_each_cut_is_a_scene_of_its_own(tmp_path):
     from PIL import Image
 
     Image.new("RGB", (16, 16)).save(tmp_path / "b.png")
-    first, second = scenes(track("events: [{keys: w, for: 1s}, {cut: b.png}, {wait: 1s}]", folder=tmp_path))
+    first, second = scene_maps(
+        track("events: [{keys: w, for: 1s}, {cut: b.png}, {wait: 1s}]", folder=tmp_path)
+    )
     assert (first.start, second.start) == (0, 29)
     assert [spot.what for spot in second.spots] == ["cut to b.png"]
     np.testing.assert_array_equal(second.places[0], [0, 0])
 
 
 def test_the_svg_is_well_formed_and_says_everything():
-    drawing = svg(scenes(track(WALK)), 16, "a < b")
+    drawing = svg_map(scene_maps(track(WALK)), 16, "a < b")
     root = ElementTree.fromstring(drawing)
     texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert "2. 3s marker “<corner> & co”" in texts

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from lingbot_cli.checkpoints.checkpoint import read_checkpoint
 from lingbot_cli.model.loading.load import load_text
-from lingbot_cli.prompt_cleaning import clean
+from lingbot_cli.prompt_cleaning import clean_prompt
 from tests.support.reference import REFERENCE
 
 CHECKPOINTS = REFERENCE / "checkpoints"
@@ -21,7 +21,7 @@ CASE = json.loads((CHECKPOINTS / "text-case.json").read_text())
 @pytest.mark.parametrize("layout", ["original-v1-fast", "diffusers-v1-fast"])
 def test_rows_are_the_recorded_ones(layout: str) -> None:
     encoder = load_text(read_checkpoint(CHECKPOINTS / layout), torch.device("cpu"))
-    rows = encoder.encode(clean(CASE["prompt"]))
+    rows = encoder.encode(clean_prompt(CASE["prompt"]))
     expected = load_file(CHECKPOINTS / "text-expected.safetensors")["embedding"]
     assert rows.shape == (CASE["valid_tokens"], expected.shape[1])
     torch.testing.assert_close(rows, expected, atol=1e-4, rtol=0)
@@ -43,7 +43,7 @@ def test_a_short_prompt_has_as_many_rows_as_tokens() -> None:
     ],
 )
 def test_cleaning(prompt: str, cleaned: str) -> None:
-    assert clean(prompt) == cleaned
+    assert clean_prompt(prompt) == cleaned
 
 
 def test_a_known_prompt_never_imports_transformers(tmp_path: Path) -> None:

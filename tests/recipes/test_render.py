@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lingbot_cli.timeline.resolve import film
+from lingbot_cli.timeline.resolve import resolve_timeline
 from tests.support.command import lingbot
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +28,10 @@ def test_a_recipe_renders(recipe, tmp_path):
         *("--size", "32x32", "-o", str(out), "--json"),
     )
     assert done.code == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1])["frames"] == film(3, timeline=str(recipe)).track.frames
+    assert (
+        json.loads(done.stdout.splitlines()[-1])["frames"]
+        == resolve_timeline(3, timeline=str(recipe)).track.frames
+    )
     assert out.stat().st_size > 1000
 
 

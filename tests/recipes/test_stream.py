@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from lingbot_cli.timeline.live import LiveTimeline
-from lingbot_cli.timeline.resolve import film
+from lingbot_cli.timeline.resolve import resolve_timeline
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -30,6 +30,6 @@ def test_what_the_wanderer_says_is_understood():
 
 
 def test_there_and_back_ends_where_it_began():
-    track = film(4, timeline=str(RECIPES / "there-and-back.yaml")).track
+    track = resolve_timeline(4, timeline=str(RECIPES / "there-and-back.yaml")).track
     end = track.poses[track.frames]
     assert abs(end - track.poses[0]).max() < 1e-9

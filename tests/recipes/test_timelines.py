@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lingbot_cli.timeline.resolve import film
+from lingbot_cli.timeline.resolve import resolve_timeline
 
 RECIPES = sorted(
     p for p in (Path(__file__).parents[2] / "recipes").iterdir() if p.suffix in (".yaml", ".jsonl")
@@ -13,6 +13,6 @@ RECIPES = sorted(
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.name)
 def test_a_recipe_compiles_and_ends_with_its_use(recipe):
-    made = film(3, timeline=str(recipe))
+    made = resolve_timeline(3, timeline=str(recipe))
     assert 16 <= made.track.frames <= 60 * 16
     assert "When to use it: " in recipe.read_text()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lingbot_cli.camera.keys import motion
-from lingbot_cli.camera.pose import walk
+from lingbot_cli.camera.keys import key_motion
+from lingbot_cli.camera.pose import integrate_steps
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
 from lingbot_cli.remote.client import Engine
@@ -128,8 +128,8 @@ def test_an_address_gives_its_token_up():
 
 
 def test_letters_follow_a_path_as_near_as_letters_can():
-    steps = [motion("wl")] * 24 + [motion("sk")] * 24
-    poses = walk(np.array(steps))[::4][:12]
+    steps = [key_motion("wl")] * 24 + [key_motion("sk")] * 24
+    poses = integrate_steps(np.array(steps))[::4][:12]
     lens = np.tile([500.0, 500.0, 416.0, 240.0], (3, 1))
     controls = [
         Control(part, lens, np.zeros((3, 4), np.float32), "", 12) for part in poses.reshape(4, 3, 4, 4)

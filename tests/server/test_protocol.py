@@ -5,7 +5,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from lingbot_cli.control import Control
-from lingbot_cli.image import framed
+from lingbot_cli.image import crop_to_aspect
 from lingbot_cli.model.session import Session
 from lingbot_cli.server.input_queue import SampledInput
 from lingbot_cli.server.input_to_control import INTRINSICS, StepController
@@ -38,7 +38,12 @@ def test_a_script_is_played_to_its_end_exactly_as_the_engine_renders_it(served):
     assert [len(frames) for frames, _ in chunks] == [9, 12]
     steering = StepController("a courtyard")
     session = Session(
-        tiny_world(), framed(picture(48, 64), 32, 32), height=32, width=32, seed=42, scale=steering.scale
+        tiny_world(),
+        crop_to_aspect(picture(48, 64), 32, 32),
+        height=32,
+        width=32,
+        seed=42,
+        scale=steering.scale,
     )
     letters = ["".join(each) for each in script]
     for (frames, stats), part in zip(chunks, (letters[:3], letters[3:]), strict=True):
@@ -178,7 +183,9 @@ def test_exact_poses_drive_the_world_chunk_by_chunk(served):
     from tests.support.reference import walk
 
     controls = walk(2)
-    session = Session(tiny_world(), framed(picture(48, 64), 32, 32), height=32, width=32, seed=42, scale=0.2)
+    session = Session(
+        tiny_world(), crop_to_aspect(picture(48, 64), 32, 32), height=32, width=32, seed=42, scale=0.2
+    )
     with served.client() as client:
         client.say(**init(controls=True, scale=0.2))
         for number, control in enumerate(controls):

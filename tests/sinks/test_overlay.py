@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from lingbot_cli.fonts import lettering
+from lingbot_cli.fonts import choose_font
 from lingbot_cli.sinks.base import NullSink, VideoInfo
 from lingbot_cli.sinks.output_paths import copy_name
 from lingbot_cli.sinks.overlay import Caption, OverlaySink, caption_layer
@@ -57,13 +57,13 @@ def test_a_prompt_is_drawn_on_top_and_a_long_one_is_shortened():
 
 @pytest.mark.parametrize("prompt", ["une cour à l'été", "ein Hof – früh", "двор зимой"])
 def test_a_prompt_beyond_plain_latin_is_written_in_letters_not_boxes(prompt):
-    text, font = lettering(prompt, 20)
+    text, font = choose_font(prompt, 20)
     missing = bytes(font.getmask("\U0010ffff"))
     assert all(bytes(font.getmask(letter)) != missing for letter in text if letter != " ")
 
 
 def test_letters_that_no_font_has_become_question_marks():
-    assert lettering("a \U0010fffe b", 20)[0] == "a ? b"
+    assert choose_font("a \U0010fffe b", 20)[0] == "a ? b"
 
 
 def test_a_small_copy_is_enlarged_and_the_frames_given_stay_clean():

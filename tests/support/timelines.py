@@ -2,27 +2,27 @@
 
 from pathlib import Path
 
-from lingbot_cli.timeline.compile import Track, compile_track
-from lingbot_cli.timeline.diagnostics import Problem, Source
-from lingbot_cli.timeline.load import Timeline, read
-from lingbot_cli.timeline.schedule import Schedule, attempt, schedule
+from lingbot_cli.timeline.compile import CompiledTimeline, compile_timeline
+from lingbot_cli.timeline.diagnostics import Problem, SourceText
+from lingbot_cli.timeline.load import Timeline, parse_timeline
+from lingbot_cli.timeline.schedule import TimelineSchedule, schedule_timeline, try_schedule
 
 
 def wrong(text: str, name: str = "t.yaml", folder: Path = Path(), chunk: int = 4) -> list[Problem]:
     """Every problem in a text, in the order of its lines."""
-    return attempt(read(Source(name, text, folder)), chunk)[1]
+    return try_schedule(parse_timeline(SourceText(name, text, folder)), chunk)[1]
 
 
 def good(text: str, name: str = "t.yaml", folder: Path = Path()) -> Timeline:
     """The timeline in a text without problems of writing."""
-    timeline = read(Source(name, text, folder))
+    timeline = parse_timeline(SourceText(name, text, folder))
     assert timeline.problems == ()
     return timeline
 
 
-def scheduled(text: str, chunk: int = 4, **options) -> Schedule:
-    return schedule(good(text), chunk, **options)
+def scheduled(text: str, chunk: int = 4, **options) -> TimelineSchedule:
+    return schedule_timeline(good(text), chunk, **options)
 
 
-def track(text: str, chunk: int = 4, folder: Path = Path(), **options) -> Track:
-    return compile_track(schedule(good(text, folder=folder), chunk), **options)
+def track(text: str, chunk: int = 4, folder: Path = Path(), **options) -> CompiledTimeline:
+    return compile_timeline(schedule_timeline(good(text, folder=folder), chunk), **options)

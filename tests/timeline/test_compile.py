@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lingbot_cli.camera.pose import Stance
-from lingbot_cli.timeline.compile import compile_track
-from lingbot_cli.timeline.controls import controls
-from lingbot_cli.timeline.moves import as_moves, parse_moves
-from lingbot_cli.timeline.schedule import schedule
+from lingbot_cli.camera.pose import CameraPose
+from lingbot_cli.timeline.compile import compile_timeline
+from lingbot_cli.timeline.controls import iter_controls
+from lingbot_cli.timeline.moves import format_moves, parse_moves
+from lingbot_cli.timeline.schedule import schedule_timeline
 from tests.support.camera_reference import KEYS, TRAJECTORIES, recorded
 from tests.support.timelines import track
 
@@ -20,10 +20,10 @@ EASES = ("linear", "in", "out", "in-out")
 @pytest.mark.parametrize("chunk", [3, 4])
 def test_published_moves_fly_the_recorded_paths(case, chunk):
     timeline = parse_moves(case["actions"] + ",none-1")
-    made = compile_track(schedule(timeline, chunk))
+    made = compile_timeline(schedule_timeline(timeline, chunk))
     assert made.frames == case["frames"] + 1
     np.testing.assert_allclose(made.poses[: made.frames], recorded()[case["id"] + "_c2w"], atol=1e-9)
-    assert as_moves(timeline) == case["actions"] + ",none-1"
+    assert format_moves(timeline) == case["actions"] + ",none-1"
 
 
 @pytest.mark.parametrize("ease", EASES)
@@ -31,7 +31,7 @@ def test_a_turn_and_a_move_arrive_whatever_their_ease(ease):
     made = track(
         f"events: [{{turn: {{yaw: 90, pitch: 10, roll: 5}}, for: 1.3s, ease: {ease}}}, {{wait: 1f}}]"
     )
-    np.testing.assert_allclose(made.poses[21], Stance(yaw=90, pitch=10, roll=5).pose(), atol=1e-9)
+    np.testing.assert_allclose(made.poses[21], CameraPose(yaw=90, pitch=10, roll=5).pose(), atol=1e-9)
     made = track(f"events: [{{move: {{forward: 2, right: -1, up: 1}}, for: 1s, ease: {ease}}}, {{wait: 1f}}]")
     np.testing.assert_allclose(made.poses[16, :3, 3], [-0.8, -0.8, 1.6], atol=1e-5)
 
@@ -47,7 +47,7 @@ def test_speed_and_lens_of_the_header():
     made = track(
         "camera: {speed: 0.1, turn_rate: 1, fov: 53.13010235}\nevents: [{keys: wl, for: 1s}, wait: 1f]"
     )
-    assert Stance.of(made.poses[16]).yaw == pytest.approx(16)
+    assert CameraPose.of(made.poses[16]).yaw == pytest.approx(16)
     assert np.linalg.norm(made.poses[1, :3, 3]) == pytest.approx(0.1, rel=1e-4)
     np.testing.assert_allclose(made.intrinsics[0], [832, 832, 416, 240], atol=1e-4)
 
@@ -70,9 +70,9 @@ def test_a_path_later_on_continues_from_where_the_camera_is(tmp_path):
 
 
 def test_motion_over_a_path_adds_to_it(tmp_path):
-    np.save(tmp_path / "still.npy", np.stack([Stance(yaw=30).pose()] * 20))
+    np.save(tmp_path / "still.npy", np.stack([CameraPose(yaw=30).pose()] * 20))
     made = track("events: [{poses: still.npy}, {at: 0, turn: {yaw: 10}, for: 10f}]", folder=tmp_path)
-    assert Stance.of(made.poses[15]).yaw == pytest.approx(40)
+    assert CameraPose.of(made.poses[15]).yaw == pytest.approx(40)
 
 
 def test_texts_take_effect_at_the_next_chunk():
@@ -87,7 +87,7 @@ events:
   - {at: 6s, wait: 1s}
 """
     )
-    said = [(c.frames, c.prompt, c.recache) for c in controls(made)]
+    said = [(c.frames, c.prompt, c.recache) for c in iter_controls(made)]
     assert said == [
         (13, "A courtyard at dusk", False),
         (16, "A courtyard at dusk", False),
@@ -105,7 +105,7 @@ def test_a_cut_begins_a_scene_at_the_next_boundary(tmp_path):
 
     Image.new("RGB", (16, 16)).save(tmp_path / "b.png")
     made = track("events: [{keys: wl, for: 1s}, {cut: b.png}, {keys: w, for: 3s}]", folder=tmp_path)
-    told = list(controls(made))
+    told = list(iter_controls(made))
     assert [c.frames for c in told] == [13, 16, 13, 16, 6]
     assert [c.cut is not None for c in told] == [False, False, True, False, False]
     np.testing.assert_array_equal(told[2].poses[0], np.eye(4))
@@ -138,7 +138,7 @@ def test_what_comes_later_changes_nothing_before(first, later, chunk):
     first = [*first, "{wait: 1f}"]
     short, long = track(written(first), chunk), track(written(first + later), chunk)
     whole = [c for c in short.chunks if c.end <= short.frames]
-    for a, b, chunk_ in zip(controls(short), controls(long), whole, strict=False):
+    for a, b, chunk_ in zip(iter_controls(short), iter_controls(long), whole, strict=False):
         assert (a.prompt, a.frames) == (b.prompt, b.frames) == (b.prompt, chunk_.frames)
         np.testing.assert_array_equal(a.poses, b.poses)
 
@@ -147,7 +147,7 @@ def test_what_comes_later_changes_nothing_before(first, later, chunk):
 @given(st.lists(motions, min_size=1, max_size=8), st.sampled_from([3, 4]))
 def test_the_chunks_frames_add_up_to_the_film(events, chunk):
     made = track(written([*events, "{wait: 1f}"]), chunk)
-    told = list(controls(made))
+    told = list(iter_controls(made))
     assert sum(c.frames for c in told) == made.frames
     assert all(c.poses.shape == (chunk, 4, 4) and c.frames > 0 for c in told)
     rows = [f for c in made.chunks for f in c.latents]

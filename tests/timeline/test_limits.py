@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from lingbot_cli.timeline.diagnostics import Problems, Source
-from lingbot_cli.timeline.load import MAX_BYTES, read
-from lingbot_cli.timeline.schedule import attempt
+from lingbot_cli.timeline.diagnostics import Problems, SourceText
+from lingbot_cli.timeline.load import MAX_BYTES, parse_timeline
+from lingbot_cli.timeline.schedule import try_schedule
 
 FULL = MAX_BYTES - 100
 HOSTILE = {
@@ -57,12 +57,12 @@ def test_ten_thousand_events(name):
         "t.jsonl": '{{"keys": "wd", "for": 0.5, "note": "{}"}}\n',
     }
     text = ("events:\n" if name == "t.yaml" else "") + "".join(line[name].format(i) for i in range(10_000))
-    made, problems = attempt(read(Source(name, text)), 4)
+    made, problems = try_schedule(parse_timeline(SourceText(name, text)), 4)
     assert problems == []
     assert made.frames == 80_000
 
 
 def test_no_more_than_the_first_thousand_errors_are_told():
-    _, problems = attempt(read(Source("t.jsonl", '{"keys": "x", "for": 1}\n' * 5000)), 4)
+    _, problems = try_schedule(parse_timeline(SourceText("t.jsonl", '{"keys": "x", "for": 1}\n' * 5000)), 4)
     assert len(problems) == Problems.LIMIT
     assert problems[-1].place.line == Problems.LIMIT

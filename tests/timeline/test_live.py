@@ -8,19 +8,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lingbot_cli.timeline.compile import compile_track
-from lingbot_cli.timeline.controls import controls
-from lingbot_cli.timeline.diagnostics import Source, TimelineError
+from lingbot_cli.timeline.compile import compile_timeline
+from lingbot_cli.timeline.controls import iter_controls
+from lingbot_cli.timeline.diagnostics import SourceText, TimelineError
 from lingbot_cli.timeline.live import Effect, LiveTimeline
-from lingbot_cli.timeline.load import read
-from lingbot_cli.timeline.schedule import schedule
+from lingbot_cli.timeline.load import parse_timeline
+from lingbot_cli.timeline.schedule import schedule_timeline
 from lingbot_cli.timeline.times import parse_time
 
 
 def from_record(live, folder, chunk=4):
     """The Controls that the record gives when it is read as a file."""
     text = "".join(json.dumps(line) + "\n" for line in live.record())
-    return list(controls(compile_track(schedule(read(Source("record.jsonl", text, folder)), chunk))))
+    return list(
+        iter_controls(
+            compile_timeline(
+                schedule_timeline(parse_timeline(SourceText("record.jsonl", text, folder)), chunk)
+            )
+        )
+    )
 
 
 def same(a, b):

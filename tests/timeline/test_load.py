@@ -4,7 +4,7 @@ import pytest
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.diagnostics import TimelineError
-from lingbot_cli.timeline.load import MAX_BYTES, load
+from lingbot_cli.timeline.load import MAX_BYTES, load_timeline
 from tests.support.timelines import good, wrong
 
 YAML = """\
@@ -140,14 +140,14 @@ def test_bad_utf8_names_the_byte(tmp_path):
     file = tmp_path / "t.yaml"
     file.write_bytes(b"events:\n  - prompt: caf\xe9\n")
     with pytest.raises(TimelineError, match=r"t.yaml:2:16: the byte 0xe9"):
-        load(str(file))
+        load_timeline(str(file))
 
 
 def test_too_large(tmp_path):
     file = tmp_path / "t.jsonl"
     file.write_bytes(b" " * (5 << 20))
     with pytest.raises(TimelineError, match="too large"):
-        load(str(file))
+        load_timeline(str(file))
 
 
 def test_standard_input_is_read_no_further_than_a_file_may_go():
@@ -158,20 +158,22 @@ def test_standard_input_is_read_no_further_than_a_file_may_go():
         return b"x" * most
 
     with pytest.raises(TimelineError, match="too large"):
-        load("-", endless)
+        load_timeline("-", endless)
     assert asked == [MAX_BYTES + 1]
 
 
 def test_a_file_that_is_not_there_or_of_another_kind(tmp_path):
     with pytest.raises(UsageError, match="cannot be read: no such file"):
-        load(str(tmp_path / "no.yaml"))
+        load_timeline(str(tmp_path / "no.yaml"))
     (tmp_path / "t.txt").write_text("")
     with pytest.raises(UsageError, match="unknown kind"):
-        load(str(tmp_path / "t.txt"))
+        load_timeline(str(tmp_path / "t.txt"))
 
 
 def test_standard_input_is_jsonl():
-    timeline = load("-", lambda _most: b'{"timeline": 1, "prompt": "dusk"}\n{"keys": "w", "for": 2}\n')
+    timeline = load_timeline(
+        "-", lambda _most: b'{"timeline": 1, "prompt": "dusk"}\n{"keys": "w", "for": 2}\n'
+    )
     assert timeline.header.prompt == "dusk"
     assert len(timeline.said) == 1
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lingbot_cli.timeline.diagnostics import Source
-from lingbot_cli.timeline.load import read
-from lingbot_cli.timeline.schedule import attempt
+from lingbot_cli.timeline.diagnostics import SourceText
+from lingbot_cli.timeline.load import parse_timeline
+from lingbot_cli.timeline.schedule import try_schedule
 from tests.support.command import lingbot
 
 LETTERS = "wasdijklqe"
@@ -77,13 +77,13 @@ def mutated(rng: random.Random, text: str) -> str:
 def test_a_mutated_timeline_is_good_or_has_places(seed):
     rng = random.Random(seed)
     name, text = written(rng, timeline(rng))
-    made, problems = attempt(read(Source(name, text)), 3)
+    made, problems = try_schedule(parse_timeline(SourceText(name, text)), 3)
     assert problems == [], "the timeline was not good to begin with"
     assert made.frames > 0
     for _ in range(10):
         broken = mutated(rng, text)
         lines = broken.count("\n") + 1
-        _, problems = attempt(read(Source(name, broken)), 3)
+        _, problems = try_schedule(parse_timeline(SourceText(name, broken)), 3)
         for problem in problems:
             assert 1 <= problem.place.line <= lines, (broken, problem)
             assert problem.place.column >= 1

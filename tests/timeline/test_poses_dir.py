@@ -5,18 +5,18 @@ import pytest
 
 from lingbot_cli.camera.relative_pose import clip_scale
 from lingbot_cli.errors import UsageError
-from lingbot_cli.timeline.controls import controls
-from lingbot_cli.timeline.poses_dir import read_poses, write_poses
+from lingbot_cli.timeline.controls import iter_controls
+from lingbot_cli.timeline.poses_dir import read_poses_dir, write_poses_dir
 from tests.support.camera_reference import recorded
 from tests.support.timelines import track
 
 
 def test_a_film_comes_back_from_its_folder(tmp_path):
     made = track("prompt: dusk\nevents: [{keys: wld, for: 2.3s}, {turn: {pitch: 9}, for: 1s, ease: in}]")
-    write_poses(made, tmp_path / "out")
-    again = read_poses(tmp_path / "out", 4, prompt="dusk")
+    write_poses_dir(made, tmp_path / "out")
+    again = read_poses_dir(tmp_path / "out", 4, prompt="dusk")
     assert (again.frames, again.grid, again.scale) == (made.frames, made.grid, made.scale)
-    for a, b in zip(controls(made), controls(again), strict=True):
+    for a, b in zip(iter_controls(made), iter_controls(again), strict=True):
         shown = [row for row in range(4) if 4 * row < a.frames]
         np.testing.assert_array_equal(a.poses[shown], b.poses[shown])
         np.testing.assert_array_equal(a.intrinsics, b.intrinsics)
@@ -28,9 +28,9 @@ def test_the_published_scale_is_the_default_of_a_bare_folder(tmp_path):
     source = recorded()["traj_03_source_c2w"]
     np.save(tmp_path / "poses.npy", source)
     np.save(tmp_path / "intrinsics.npy", np.array([400.0, 400, 416, 240]))
-    made = read_poses(tmp_path, 3)
+    made = read_poses_dir(tmp_path, 3)
     assert made.scale == clip_scale(source[::4])
-    assert read_poses(tmp_path, 3, scale="fixed").scale == pytest.approx(0.2)
+    assert read_poses_dir(tmp_path, 3, scale="fixed").scale == pytest.approx(0.2)
     assert made.intrinsics[5].tolist() == [400, 400, 416, 240]
 
 
@@ -49,4 +49,4 @@ def test_what_is_wrong_with_a_folder(tmp_path, name, array, message):
         np.save(tmp_path / "poses.npy", np.stack([np.eye(4)] * 2))
     np.save(tmp_path / name, array)
     with pytest.raises(UsageError, match=message):
-        read_poses(tmp_path, 4)
+        read_poses_dir(tmp_path, 4)

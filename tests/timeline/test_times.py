@@ -2,9 +2,9 @@
 
 import pytest
 
-from lingbot_cli.timeline.times import Grid, clock, parse_time
+from lingbot_cli.timeline.times import FrameGrid, format_clock, parse_time
 
-GRID = Grid(fps=16, chunk=4)
+GRID = FrameGrid(fps=16, chunk=4)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_span_of_chunks_ends_on_a_boundary():
 
 
 def test_clock():
-    assert [clock(s) for s in (0, 4.5, 59.25, 60, 123.04, 3723)] == [
+    assert [format_clock(s) for s in (0, 4.5, 59.25, 60, 123.04, 3723)] == [
         "0s",
         "4.5s",
         "59.25s",

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lingbot_cli.timeline.diagnostics import Source
-from lingbot_cli.timeline.load import read
-from lingbot_cli.timeline.schema import KINDS
-from lingbot_cli.timeline.writer import as_jsonl, as_yaml
+from lingbot_cli.timeline.diagnostics import SourceText
+from lingbot_cli.timeline.load import parse_timeline
+from lingbot_cli.timeline.schema import EVENT_TYPES
+from lingbot_cli.timeline.writer import to_jsonl, to_yaml
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=12)
 times = st.one_of(st.integers(0, 999), st.sampled_from(["2s", "500ms", "32f", "3c", "1:30.5", "01:02:03"]))
@@ -28,22 +28,24 @@ events = st.one_of(
 )
 
 
-@pytest.mark.parametrize(("write", "name"), [(as_yaml, "t.yaml"), (as_jsonl, "t.jsonl")])
+@pytest.mark.parametrize(("write", "name"), [(to_yaml, "t.yaml"), (to_jsonl, "t.jsonl")])
 @given(said=st.lists(events, max_size=5), prompt=words)
 def test_round_trip(write, name, said, prompt):
     import json
 
     rows = [{"timeline": 1, "prompt": prompt, "camera": {"fov": 60}}, *said]
-    timeline = read(Source("t.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))
+    timeline = parse_timeline(SourceText("t.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))
     assert timeline.problems == ()
-    again = read(Source(name, write(timeline)))
+    again = parse_timeline(SourceText(name, write(timeline)))
     assert again.problems == ()
     assert again.header == timeline.header
     assert [s.event for s in again.said] == [s.event for s in timeline.said]
 
 
 def test_every_kind_is_written_first():
-    timeline = read(Source("t.jsonl", '{"at": 1, "for": 2, "keys": "w"}\n{"note": "x", "wait": 2}\n'))
-    lines = as_jsonl(timeline).splitlines()[1:]
+    timeline = parse_timeline(
+        SourceText("t.jsonl", '{"at": 1, "for": 2, "keys": "w"}\n{"note": "x", "wait": 2}\n')
+    )
+    lines = to_jsonl(timeline).splitlines()[1:]
     assert lines == ['{"keys": "w", "at": "1s", "for": "2s"}', '{"wait": "2s", "note": "x"}']
-    assert all(line.split('"')[1] in KINDS for line in lines)
+    assert all(line.split('"')[1] in EVENT_TYPES for line in lines)

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lingbot_cli.camera.keys import SPEED, TURN_RATE, motion
-from lingbot_cli.camera.pose import Stance, poses_of
+from lingbot_cli.camera.keys import TURN_DEGREES_PER_FRAME, WALK_UNITS_PER_FRAME, key_motion
+from lingbot_cli.camera.pose import CameraPose, pose_matrices
 from training.place.scene import EYE, REACH
 
 _KEYS = {
@@ -27,19 +27,19 @@ class Walk:
     stood: np.ndarray
 
 
-def held(keys: list[tuple[str, float]], start: Stance) -> Walk:
+def held(keys: list[tuple[str, float]], start: CameraPose) -> Walk:
     """The walk of one `(keys, pace)` a video frame from `start`; frame 0 is the start itself."""
     ask = stand = start
     asked, stood = [ask], [stand]
     for letters, pace in keys:
-        step = motion(letters, SPEED * pace, TURN_RATE * pace)
+        step = key_motion(letters, WALK_UNITS_PER_FRAME * pace, TURN_DEGREES_PER_FRAME * pace)
         ask, stand = ask.after(step), _inside(stand.after(step))
         asked.append(ask)
         stood.append(stand)
-    return Walk(poses_of(asked), poses_of(stood))
+    return Walk(pose_matrices(asked), pose_matrices(stood))
 
 
-def _inside(s: Stance) -> Stance:
+def _inside(s: CameraPose) -> CameraPose:
     def clip(value: float, low: float, high: float) -> float:
         return min(max(value, low), high)
 
@@ -51,7 +51,7 @@ def wander(rng: np.random.Generator, frames: int) -> Walk:
     x, z = rng.uniform(-4.4, 4.4, 2)
     yaw = rng.uniform(0, 360) if rng.random() < 0.7 else rng.choice([0, 90, 180, 270]) + rng.normal(0, 8)
     tilt = float(np.clip(rng.normal(0, 5), -14, 14)) if rng.random() < 0.25 else 0.0
-    start = Stance(float(x), -EYE, float(z), yaw=float(yaw), pitch=tilt)
+    start = CameraPose(float(x), -EYE, float(z), yaw=float(yaw), pitch=tilt)
     keys: list[tuple[str, float]] = []
     rise = 0.0
     while len(keys) < frames - 1:
@@ -68,7 +68,7 @@ def wander(rng: np.random.Generator, frames: int) -> Walk:
             pace = float(rng.uniform(1.6, 3.5))
         span = int(rng.integers(4, 9) if tilting else rng.integers(8, 31))
         eased = not tilting and rng.random() < 0.15
-        tilt += TURN_RATE * pace * span * ((letters == "i") - (letters == "k"))
+        tilt += TURN_DEGREES_PER_FRAME * pace * span * ((letters == "i") - (letters == "k"))
         rise += pace * span * ((letters == "e") - (letters == "q"))
         rise_and_fall = np.sin(np.linspace(0.1, 0.9, span) * np.pi) * 1.4 if eased else np.ones(span)
         keys += [(letters, pace * float(share)) for share in rise_and_fall]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lingbot_cli.checkpoints.kept import place as kept_place
 from lingbot_cli.model.text_encoder import TextEncoder
-from lingbot_cli.prompt_cleaning import clean
+from lingbot_cli.prompt_cleaning import clean_prompt
 
 
 class Prompts:
@@ -33,7 +33,7 @@ class Prompts:
 
     def encode(self, prompt: str) -> Tensor:
         """The rows of a prompt, [L ≤ text_len, dim] float32 on the CPU."""
-        cleaned = clean(prompt)
+        cleaned = clean_prompt(prompt)
         place = kept_place(self.folder, self.identity, cleaned)
         rows = self._read(place)
         if rows is None:
