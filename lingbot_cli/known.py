@@ -41,9 +41,9 @@ def _integer(least: int, most: int) -> Callable[[str], object]:
 
 
 def _check_shard(value: str) -> None:
-    from lingbot_cli.batch.run import part
+    from lingbot_cli.batch.run import select_shard
 
-    part((), value)
+    select_shard((), value)
 
 
 def _check_size(value: str) -> None:

@@ -62,7 +62,7 @@ class Job(StrictModel):
 
 
 # Of each of these a job says one; saying it replaces what the defaults say of the others.
-EITHER = (("timeline", "moves", "poses"), ("prompt", "prompts"), ("seed", "seeds"))
+EXCLUSIVE_KEYS = (("timeline", "moves", "poses"), ("prompt", "prompts"), ("seed", "seeds"))
 
 
 def read_jobs(source: SourceText, problems: Problems) -> list[tuple[Job, SourceItem]]:
@@ -76,7 +76,7 @@ def read_jobs(source: SourceText, problems: Problems) -> list[tuple[Job, SourceI
             continue
         job = validate_model(Job, _with_defaults(raw, defaults), item, problems)
         if job is not None:
-            for lack in _lacks(job, item):
+            for lack in _check_job(job, item):
                 problems.append(lack)
             jobs.append((job, item))
     if not items and not problems:
@@ -85,27 +85,27 @@ def read_jobs(source: SourceText, problems: Problems) -> list[tuple[Job, SourceI
 
 
 def _with_defaults(raw: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    replaced = {name for group in EITHER if any(each in raw for each in group) for name in group}
+    replaced = {name for group in EXCLUSIVE_KEYS if any(each in raw for each in group) for name in group}
     return {name: value for name, value in defaults.items() if name not in replaced} | raw
 
 
-def _lacks(job: Job, item: SourceItem) -> Iterator[Problem]:
+def _check_job(job: Job, item: SourceItem) -> Iterator[Problem]:
     if job.image is None:
         yield Problem(item.place(), "no image; expected `image:` here or in the defaults")
-    for group in EITHER:
+    for group in EXCLUSIVE_KEYS:
         said = [name for name in group if getattr(job, name) is not None]
         if len(said) > 1:
             yield Problem(
                 item.place((said[1],), key=True), f"both `{said[0]}` and `{said[1]}`; expected one of them"
             )
-    if not any(getattr(job, name) for name in EITHER[0]):
+    if not any(getattr(job, name) for name in EXCLUSIVE_KEYS[0]):
         yield Problem(item.place(), "no camera; expected one of timeline, moves, poses")
 
 
-Read = tuple[dict[str, Any], list[tuple[Any, SourceItem]]]
+RawJobs = tuple[dict[str, Any], list[tuple[Any, SourceItem]]]
 
 
-def _read_yaml(source: SourceText, problems: Problems) -> Read:
+def _read_yaml(source: SourceText, problems: Problems) -> RawJobs:
     root = YamlReader(source.text, problems).root
     if root is None:
         return {}, []
@@ -128,7 +128,7 @@ def _read_yaml(source: SourceText, problems: Problems) -> Read:
     return {}, []
 
 
-def _read_jsonl(source: SourceText, problems: Problems) -> Read:
+def _read_jsonl(source: SourceText, problems: Problems) -> RawJobs:
     defaults: dict[str, Any] = {}
     items: list[tuple[Any, SourceItem]] = []
     for number, text in enumerate(source.text.split("\n"), 1):

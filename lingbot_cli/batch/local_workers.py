@@ -13,13 +13,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from lingbot_cli.batch.tasks import Task
-from lingbot_cli.batch.worker import Outcome, Worker
-from lingbot_cli.batch.workers import Hand, News
+from lingbot_cli.batch.worker import TaskResult, TaskRunner
+from lingbot_cli.batch.workers import Worker, WorkerEvent
 
-_GRACE = 5.0  # seconds a process gets to end
+_EXIT_TIMEOUT_S = 5.0  # seconds a process gets to end
 
 
-class LocalHand:
+class LocalWorker:
     """A process that is started with its first film and again after it was ended or lost."""
 
     def __init__(self, name: str, folder: Path, device: str | None, threads: int | None) -> None:
@@ -40,16 +40,16 @@ class LocalHand:
         with contextlib.suppress(OSError):  # it has just died: the next news say so
             self.pipe.send(task)
 
-    def news(self) -> list[News]:
-        heard: list[News] = []
+    def poll_events(self) -> list[WorkerEvent]:
+        heard: list[WorkerEvent] = []
         try:
             while self.pipe is not None and self.pipe.poll():
                 heard.append(self.pipe.recv())
         except (EOFError, OSError):
             if self._busy:
-                heard.append(Outcome("lost", self._how_it_died(), exit_code=1))
+                heard.append(TaskResult("lost", self._how_it_died(), exit_code=1))
             self.end()
-        if any(isinstance(each, Outcome) for each in heard):
+        if any(isinstance(each, TaskResult) for each in heard):
             self._busy = False
         return heard
 
@@ -60,7 +60,7 @@ class LocalHand:
     def end(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.join(_GRACE)
+            self._process.join(_EXIT_TIMEOUT_S)
         if self.pipe is not None:
             self.pipe.close()
         self._process, self.pipe, self._busy = None, None, False
@@ -70,7 +70,7 @@ class LocalHand:
         spawn = multiprocessing.get_context("spawn")
         self.pipe, theirs = spawn.Pipe()
         self._process = spawn.Process(
-            target=_work, args=(theirs, *self._arguments), name=self.name, daemon=True
+            target=_run_worker, args=(theirs, *self._arguments), name=self.name, daemon=True
         )
         resource_tracker.ensure_running()  # it would lift the mask below, were it started by the process's start
         # A Ctrl-C in the terminal is the farm's to hear, even before the process can say so itself.
@@ -83,14 +83,14 @@ class LocalHand:
 
     def _how_it_died(self) -> str:
         assert self._process is not None
-        self._process.join(_GRACE)
+        self._process.join(_EXIT_TIMEOUT_S)
         code = self._process.exitcode or 0
         return (
             f"its process was killed by signal {-code}" if code < 0 else f"its process ended with code {code}"
         )
 
 
-class LocalCrew:
+class LocalWorkerPool:
     """`count` hands; on a machine with several GPUs each in turn has one of them."""
 
     def __init__(self, folder: Path, count: int, devices: tuple[str, ...] = ()) -> None:
@@ -98,21 +98,21 @@ class LocalCrew:
         if count > 1 and "OMP_NUM_THREADS" not in os.environ:
             threads = max(1, (os.cpu_count() or 1) // count)
         self._local = [
-            LocalHand(f"worker {i + 1}", folder, devices[i % len(devices)] if devices else None, threads)
+            LocalWorker(f"worker {i + 1}", folder, devices[i % len(devices)] if devices else None, threads)
             for i in range(count)
         ]
-        self.hands: list[Hand] = list(self._local)
+        self.workers: list[Worker] = list(self._local)
 
     def wait(self, seconds: float) -> None:
         pipes = [hand.pipe for hand in self._local if hand.pipe is not None]
         multiprocessing.connection.wait(pipes, seconds)
 
     def close(self) -> None:
-        for hand in self.hands:
+        for hand in self.workers:
             hand.end()
 
 
-def _work(pipe: Connection, folder: Path, device: str | None, threads: int | None) -> None:
+def _run_worker(pipe: Connection, folder: Path, device: str | None, threads: int | None) -> None:
     """The process of a hand: films come in by the pipe, news go out."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # one that came before
@@ -121,9 +121,9 @@ def _work(pipe: Connection, folder: Path, device: str | None, threads: int | Non
         os.environ["OMP_NUM_THREADS"] = str(threads)
     tasks: queue.Queue[Task] = queue.Queue()
     threading.Thread(target=_receive, args=(pipe, tasks.put), daemon=True).start()
-    worker = Worker(folder, device)
+    worker = TaskRunner(folder, device)
     while True:
-        pipe.send(worker.make(tasks.get(), pipe.send))
+        pipe.send(worker.run(tasks.get(), pipe.send))
 
 
 def _receive(pipe: Connection, put: Callable[[Task], None]) -> None:

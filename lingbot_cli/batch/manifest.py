@@ -11,7 +11,7 @@ from lingbot_cli.errors import OutputError, write_errors
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Manifest:
     """An output folder; its notes lie in `.lingbot` below it."""
 
     folder: Path
@@ -20,7 +20,7 @@ class Shelf:
         """Where a film lies."""
         return self.folder / name
 
-    def note(self, name: str) -> dict[str, Any] | None:
+    def entry(self, name: str) -> dict[str, Any] | None:
         """What was noted of a finished film that is still there as it was finished, or None."""
         try:
             said = json.loads(self._file(name).read_text("utf-8"))
@@ -28,12 +28,12 @@ class Shelf:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def done(self, name: str, recipe: str) -> dict[str, Any] | None:
+    def find(self, name: str, recipe: str) -> dict[str, Any] | None:
         """The note of a finished film of this recipe."""
-        said = self.note(name)
+        said = self.entry(name)
         return said if said is not None and said.get("recipe") == recipe else None
 
-    def put(self, name: str, facts: Mapping[str, Any]) -> None:
+    def record(self, name: str, facts: Mapping[str, Any]) -> None:
         """Note a finished film."""
         file = self._file(name)
         fresh = file.with_name(f".{file.name}.{os.getpid()}")
@@ -42,7 +42,7 @@ class Shelf:
             fresh.write_text(json.dumps({**facts, "bytes": _bytes(self.path(name))}), "utf-8")
             fresh.replace(file)
 
-    def make_room(self, name: str) -> None:
+    def make_folder(self, name: str) -> None:
         """Make the folder a film goes to."""
         path = self.path(name)
         folder = path.parent.parent if "%" in path.name else path.parent

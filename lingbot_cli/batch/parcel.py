@@ -6,11 +6,11 @@ from pathlib import Path
 
 from lingbot_cli.errors import OutputError, UsageError
 
-Parcel = Mapping[str, bytes]
+Artifacts = Mapping[str, bytes]
 """Contents by path below the output folder; the note comes last."""
 
 
-def pack(folder: Path, name: str) -> Parcel:
+def pack_artifacts(folder: Path, name: str) -> Artifacts:
     """Everything that belongs to a film in `folder`."""
     film = folder / name
     files = sorted(film.parent.glob(f"*{film.suffix}")) if "%" in film.name else [film]
@@ -18,7 +18,7 @@ def pack(folder: Path, name: str) -> Parcel:
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
-def unpack(folder: Path, parcel: Parcel, *, overwrite: bool) -> None:
+def unpack_artifacts(folder: Path, parcel: Artifacts, *, overwrite: bool) -> None:
     """Put a film's files in their places, each whole or not at all; the film counts as made with its note."""
     for name, content in parcel.items():
         path = folder / name

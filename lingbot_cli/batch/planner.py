@@ -18,7 +18,7 @@ from lingbot_cli.timeline.diagnostics import TimelineError
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedTask:
     """A task and what its film will be, or the `error` why it cannot be made.
 
     `memory` is the most bytes that its device will hold at once.
@@ -35,7 +35,7 @@ class Planned:
     error: LingbotError | None = None
 
 
-class Preparer:
+class TaskPreparer:
     """Prepares tasks that follow each other; those that differ in the seed alone share the work."""
 
     def __init__(self) -> None:
@@ -56,34 +56,34 @@ class Preparer:
         return replace(prepared, request=replace(prepared.request, seed=request.seed), plan=planned)
 
 
-def survey(tasks: Sequence[Task]) -> list[Planned]:
+def plan_tasks(tasks: Sequence[Task]) -> list[PlannedTask]:
     """Every task planned; UsageError with the errors of all timelines, each said once."""
-    preparer, planned, wrong = Preparer(), [], {}
+    preparer, planned, wrong = TaskPreparer(), [], {}
     device = "cuda" if free_gpus() else "cpu"  # asked once: asking takes a while
     for task in tasks:
         try:
-            planned.append(_planned(task, preparer.prepare(task.request), device))
+            planned.append(_plan_task(task, preparer.prepare(task.request), device))
         except TimelineError as error:
             wrong[str(error)] = error
         except LingbotError as error:
-            planned.append(Planned(task, seed=task.request.seed or DEFAULT_SEED, error=error))
+            planned.append(PlannedTask(task, seed=task.request.seed or DEFAULT_SEED, error=error))
     if wrong:
         raise UsageError("\n".join(wrong))
     return planned
 
 
-def _planned(task: Task, prepared: Prepared, device: str) -> Planned:
+def _plan_task(task: Task, prepared: Prepared, device: str) -> PlannedTask:
     plan = prepared.plan
     size = f"{plan.width}x{plan.height}"
     setup = setup_of(prepared, prepared.request.device or device)
     task = replace(task, request=prepared.request)  # what --fast takes here is taken wherever it is made
-    return Planned(
-        *(task, plan.frames, len(plan.chunks), plan.fps, size, plan.seed, film_recipe(task, prepared)),
+    return PlannedTask(
+        *(task, plan.frames, len(plan.chunks), plan.fps, size, plan.seed, video_fingerprint(task, prepared)),
         memory=estimate(prepared.checkpoint.preset, setup).peak,
     )
 
 
-def film_recipe(task: Task, prepared: Prepared) -> str:
+def video_fingerprint(task: Task, prepared: Prepared) -> str:
     """A short name for a film file: its latents and how they are written."""
     options, tiny = task.options, prepared.request.settings.tiny_decoder
     name = f"{recipe(prepared)}-{options.quality}-{options.codec}-{options.crf}"

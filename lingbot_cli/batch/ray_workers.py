@@ -10,19 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lingbot_cli.batch.parcel import Parcel, pack, unpack
+from lingbot_cli.batch.parcel import Artifacts, pack_artifacts, unpack_artifacts
 from lingbot_cli.batch.tasks import Task
-from lingbot_cli.batch.worker import Outcome, Worker
-from lingbot_cli.batch.workers import Hand, News
+from lingbot_cli.batch.worker import TaskResult, TaskRunner
+from lingbot_cli.batch.workers import Worker, WorkerEvent
 from lingbot_cli.errors import LingbotError, SetupError, StreamLostError
 from lingbot_cli.ui.progress import Progress
 
-_TURN = 1.0  # seconds an actor waits for progress to tell before it says that there is none
-_NOT_SENT = ["*.mp4", "*.mkv", "*.webm", "*.resume", ".lingbot", ".git"]
-_NODE_GONE = "its node or its process is gone"
+_PROGRESS_TIMEOUT_S = 1.0  # seconds an actor waits for progress to tell before it says that there is none
+_UPLOAD_EXCLUDES = ["*.mp4", "*.mkv", "*.webm", "*.resume", ".lingbot", ".git"]
+_ACTOR_DIED = "its node or its process is gone"
 
 
-class Films:
+class RenderActor:
     """What runs on the cluster: `make` in one thread, `progress` in another.
 
     `folder` is where the films go, on a file system of all; None is a folder of the node, and films are sent.
@@ -31,19 +31,19 @@ class Films:
     def __init__(self, folder: Path | None) -> None:
         self._sends = folder is None
         self._folder = folder or Path(tempfile.mkdtemp(prefix="lingbot-"))
-        self._worker = Worker(self._folder)
+        self._worker = TaskRunner(self._folder)
         self._heard: queue.Queue[Progress] = queue.Queue()
 
     def ready(self) -> int:
         """The number of its process, once it runs."""
         return os.getpid()
 
-    def make(self, task: Task) -> tuple[Outcome, Parcel]:
+    def run(self, task: Task) -> tuple[TaskResult, Artifacts]:
         """Make a film."""
-        outcome = self._worker.make(task, self._heard.put)
+        outcome = self._worker.run(task, self._heard.put)
         if not self._sends or outcome.status != "made":
             return outcome, {}
-        parcel = pack(self._folder, task.name)
+        parcel = pack_artifacts(self._folder, task.name)
         for name in parcel:
             (self._folder / name).unlink()
         return outcome, parcel
@@ -51,14 +51,14 @@ class Films:
     def progress(self) -> Progress | None:
         """How far the film has come since it was last asked, or None after a while without news."""
         with contextlib.suppress(queue.Empty):
-            latest = self._heard.get(timeout=_TURN)
+            latest = self._heard.get(timeout=_PROGRESS_TIMEOUT_S)
             while not self._heard.empty():
                 latest = self._heard.get()
             return latest
         return None
 
 
-class RayHand:
+class RayWorker:
     """An actor that Ray places where there is room, and elsewhere when it is lost."""
 
     def __init__(self, name: str, ray: Any, make_actor: Any, folder: Path, jobs: Path | None) -> None:
@@ -72,7 +72,7 @@ class RayHand:
         self._ready: Any = None
         self._made: Any = None
         self._told: Any = None
-        self._ended: Outcome | None = None
+        self._ended: TaskResult | None = None
 
     def ready(self) -> bool:
         if self._actor is None:
@@ -89,10 +89,10 @@ class RayHand:
 
     def start(self, task: Task) -> None:
         self._task = task
-        self._made = self._actor.make.remote(_sent(task, self._jobs))
+        self._made = self._actor.run.remote(_portable_task(task, self._jobs))
         self._told = self._actor.progress.remote()
 
-    def news(self) -> list[News]:
+    def poll_events(self) -> list[WorkerEvent]:
         if self._ended is not None:
             ended, self._ended = self._ended, None
             return [ended]
@@ -107,28 +107,28 @@ class RayHand:
                 return [] if progress is None else [progress]
         except self._ray.exceptions.RayError:
             self.end()
-            return [Outcome("lost", _NODE_GONE, exit_code=1)]
+            return [TaskResult("lost", _ACTOR_DIED, exit_code=1)]
         return []
 
-    def _received(self, outcome: Outcome, parcel: Parcel) -> Outcome:
+    def _received(self, outcome: TaskResult, parcel: Artifacts) -> TaskResult:
         assert self._task is not None
         try:
-            unpack(self._folder, parcel, overwrite=self._task.options.overwrite)
+            unpack_artifacts(self._folder, parcel, overwrite=self._task.options.overwrite)
         except LingbotError as error:
-            return Outcome("failed", str(error), error.hint, error.exit_code, seconds=outcome.seconds)
+            return TaskResult("failed", str(error), error.hint, error.exit_code, seconds=outcome.seconds)
         return outcome
 
     def stop(self) -> None:
         # An actor hears no signal while it works; what it has committed is on the disk.
         self.end()
-        self._ended = Outcome("stopped", "interrupted", exit_code=1)
+        self._ended = TaskResult("stopped", "interrupted", exit_code=1)
 
     def end(self) -> None:
         if self._actor is not None:
             self._ray.kill(self._actor)
         self._actor = self._ready = self._made = self._told = None
 
-    def waits_for(self) -> list[Any]:
+    def pending_refs(self) -> list[Any]:
         """What is still to come: what has come would end every wait at once."""
         ready = None if self._ready is None or self._done(self._ready) else self._ready
         return [each for each in (ready, self._made, self._told) if each is not None]
@@ -137,7 +137,7 @@ class RayHand:
         return bool(self._ray.wait([what], timeout=0)[0])
 
 
-class RayCrew:
+class RayWorkerPool:
     """Hands on the cluster at `address`, on the one this machine belongs to, or on one that is started for them.
 
     `jobs` is the folder to send to the nodes when they share no file system with this machine; films then
@@ -155,24 +155,24 @@ class RayCrew:
         gpus = int(there.get("GPU", 0))
         needs = {"num_gpus": 1} if gpus else {"num_cpus": 1}
         # Two threads: one works, one tells. A lost actor is begun again by its hand, not behind its back.
-        actor = self._ray.remote(Films).options(max_concurrency=2, max_restarts=0, **needs)
+        actor = self._ray.remote(RenderActor).options(max_concurrency=2, max_restarts=0, **needs)
         count = min(films, count or gpus or int(there.get("CPU", 1)))
         place = None if jobs else folder.absolute()
-        self._hands = [
-            RayHand(f"ray worker {i + 1}", self._ray, lambda: actor.remote(place), folder, jobs)
+        self._workers = [
+            RayWorker(f"ray worker {i + 1}", self._ray, lambda: actor.remote(place), folder, jobs)
             for i in range(count)
         ]
-        self.hands: list[Hand] = list(self._hands)
+        self.workers: list[Worker] = list(self._workers)
 
     def wait(self, seconds: float) -> None:
-        waiting = [each for hand in self._hands for each in hand.waits_for()]
+        waiting = [each for hand in self._workers for each in hand.pending_refs()]
         if waiting:
             self._ray.wait(waiting, timeout=seconds)
         else:
             time.sleep(seconds)
 
     def close(self) -> None:
-        for hand in self.hands:
+        for hand in self.workers:
             hand.end()
         self._ray.shutdown()
         self._apart.__exit__(None, None, None)
@@ -186,7 +186,7 @@ def _connect(address: str | None, jobs: Path | None) -> Any:
         raise SetupError("--on ray needs Ray", hint="pip install 'lingbot[ray]'") from lack
     quietly: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if jobs is not None:
-        quietly["runtime_env"] = {"working_dir": str(jobs.absolute()), "excludes": _NOT_SENT}
+        quietly["runtime_env"] = {"working_dir": str(jobs.absolute()), "excludes": _UPLOAD_EXCLUDES}
     try:
         if address is not None:
             ray.init(address=address, **quietly)
@@ -201,7 +201,7 @@ def _connect(address: str | None, jobs: Path | None) -> Any:
     return ray
 
 
-def _sent(task: Task, jobs: Path | None) -> Task:
+def _portable_task(task: Task, jobs: Path | None) -> Task:
     """The task with paths that mean the same there: absolute on a shared file system, else from the sent folder."""
 
     def path(said: str | Path) -> str:

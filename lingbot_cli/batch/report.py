@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 from rich.markup import escape
 from rich.table import Table
 
-from lingbot_cli.batch.manifest import Shelf
-from lingbot_cli.batch.scheduler import Row
+from lingbot_cli.batch.manifest import Manifest
+from lingbot_cli.batch.scheduler import TaskState
 from lingbot_cli.errors import write_errors
 from lingbot_cli.redact import redact
 from lingbot_cli.runtime.memory import gigabytes
@@ -20,29 +20,29 @@ from lingbot_cli.ui.progress import duration_text
 _COLOURS = {"made": "green", "there": "cyan", "stopped": "yellow"}
 
 
-def plan_table(rows: Sequence[Row], shelf: Shelf) -> Table:
+def plan_table(rows: Sequence[TaskState], shelf: Manifest) -> Table:
     """What `--dry-run` prints: a line for each film, the totals above."""
-    drawn = Table(title=_totals(rows, shelf), title_justify="left")
+    drawn = Table(title=_plan_totals(rows, shelf), title_justify="left")
     for heading in ("film", "", "size", "frames", "length", "memory", "seed", "prompt"):
         drawn.add_column(
             heading, justify="right" if heading in ("frames", "length", "memory", "seed") else "left"
         )
     for row in rows:
-        each, status = row.planned, row.outcome.status if row.outcome is not None else ""
+        each, status = row.planned, row.result.status if row.result is not None else ""
         facts = ("", "", "", "")
         if each.size:
             length = duration_text(each.frames / each.fps)
             facts = (each.size, str(each.frames), length, gigabytes(each.memory))
-        said = row.outcome.message if row.outcome is not None and row.outcome.message else _prompt(row)
+        said = row.result.message if row.result is not None and row.result.message else _prompt(row)
         drawn.add_row(escape(each.task.name), _coloured(status), *facts, str(each.seed), escape(redact(said)))
     return drawn
 
 
-def _totals(rows: Sequence[Row], shelf: Shelf) -> str:
+def _plan_totals(rows: Sequence[TaskState], shelf: Manifest) -> str:
     """How much there is to make and, by the films that were made here before, how long that takes."""
-    left = [row.planned for row in rows if row.outcome is None]
+    left = [row.planned for row in rows if row.result is None]
     notes = [
-        note for row in rows if (note := shelf.note(row.planned.task.name)) is not None and "seconds" in note
+        note for row in rows if (note := shelf.entry(row.planned.task.name)) is not None and "seconds" in note
     ]
     frames, made = sum(each.frames for each in left), sum(note["frames"] for note in notes)
     seconds = sum(note["seconds"] for note in notes)
@@ -55,7 +55,7 @@ def _totals(rows: Sequence[Row], shelf: Shelf) -> str:
     return f"{_count(len(rows), 'film')}, {len(left)} to make · {frames} frames · {time} · {memory} a worker"
 
 
-def _prompt(row: Row) -> str:
+def _prompt(row: TaskState) -> str:
     return row.planned.task.request.flags.prompt or ""
 
 
@@ -63,7 +63,7 @@ def _coloured(status: str) -> str:
     return f"[{_COLOURS.get(status, 'bold red')}]{status}[/]" if status else ""
 
 
-def result_table(rows: Sequence[Row]) -> Table:
+def result_table(rows: Sequence[TaskState]) -> Table:
     """A line for each film, the totals above."""
     drawn = Table(title=summary(rows), title_justify="left")
     for heading in ("film", "", "frames", "time", "tries", "what happened"):
@@ -71,42 +71,42 @@ def result_table(rows: Sequence[Row]) -> Table:
             heading, justify="right" if heading in ("frames", "time", "tries") else "left", overflow="fold"
         )
     for row in rows:
-        outcome = row.outcome
+        outcome = row.result
         assert outcome is not None
         drawn.add_row(
             escape(row.planned.task.name),
             _coloured(outcome.status),
             str(outcome.frames or ""),
             duration_text(outcome.seconds) if outcome.seconds else "",
-            str(row.tries or ""),
+            str(row.attempts or ""),
             escape(redact(outcome.message)),
         )
     return drawn
 
 
-def summary(rows: Sequence[Row]) -> str:
+def summary(rows: Sequence[TaskState]) -> str:
     """The totals in a sentence."""
-    counts = Counter(row.outcome.status for row in rows if row.outcome is not None)
+    counts = Counter(row.result.status for row in rows if row.result is not None)
     return f"{_count(len(rows), 'film')}: " + ", ".join(
         f"{number} {status}" for status, number in counts.items()
     )
 
 
-def line(row: Row) -> str:
+def progress_line(row: TaskState) -> str:
     """What has just happened to a film, in a line."""
-    name, outcome = row.planned.task.name, row.outcome
+    name, outcome = row.planned.task.name, row.result
     if outcome is None:
         if row.progress is not None:
-            return f"{name}: frame {row.progress.frames}/{row.progress.total} on {row.hand}"
-        return f"{name}: begun on {row.hand}" if row.tries < 2 else f"{name}: try {row.tries}"
+            return f"{name}: frame {row.progress.frames}/{row.progress.total} on {row.worker}"
+        return f"{name}: begun on {row.worker}" if row.attempts < 2 else f"{name}: try {row.attempts}"
     if outcome.status == "made":
         return f"{name}: made, {outcome.frames} frames in {duration_text(outcome.seconds)}"
     return f"{name}: {outcome.status}" + (f": {outcome.message}" if outcome.message else "")
 
 
-def facts(row: Row) -> dict[str, Any]:
+def result_fields(row: TaskState) -> dict[str, Any]:
     """One film for a program; the README lists the keys."""
-    planned, outcome = row.planned, row.outcome
+    planned, outcome = row.planned, row.result
     assert outcome is not None
     return {
         "film": planned.task.name,
@@ -119,24 +119,24 @@ def facts(row: Row) -> dict[str, Any]:
         "seconds": round(outcome.seconds, 3),
         "latents": outcome.latents,
         "recipe": planned.recipe,
-        "tries": row.tries,
-        "hand": row.hand,
+        "tries": row.attempts,
+        "hand": row.worker,
         "message": redact(outcome.message),
         "hint": outcome.hint,
         "exit_code": outcome.exit_code,
     }
 
 
-def write_json(path: Path, rows: Sequence[Row]) -> None:
+def write_json(path: Path, rows: Sequence[TaskState]) -> None:
     """The whole run as one JSON object."""
-    counts = Counter(row.outcome.status for row in rows if row.outcome is not None)
-    report = {"films": [facts(row) for row in rows], "totals": dict(counts)}
+    counts = Counter(row.result.status for row in rows if row.result is not None)
+    report = {"films": [result_fields(row) for row in rows], "totals": dict(counts)}
     _write(path, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
 
 
-def write_junit(path: Path, rows: Sequence[Row]) -> None:
+def write_junit(path: Path, rows: Sequence[TaskState]) -> None:
     """The whole run as JUnit XML: a test for each film; those that were there are skipped ones."""
-    said = [facts(row) for row in rows]
+    said = [result_fields(row) for row in rows]
     failed = sum(each["status"] not in ("made", "there") for each in said)
     suite = ElementTree.Element(
         "testsuite",

@@ -26,8 +26,8 @@ from lingbot_cli.timeline.diagnostics import (
 )
 from lingbot_cli.timeline.resolve import TimelineOverrides
 
-MAX_FILMS = 10_000
-FIELDS = ("image", "timeline", "prompt", "seed", "job")
+MAX_VIDEOS = 10_000
+NAME_FIELDS = ("image", "timeline", "prompt", "seed", "job")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Task:
     request: Request
     options: OutputOptions
 
-    def placed(self, elsewhere: Elsewhere | None, *, fast: bool) -> "Task":
+    def configured(self, elsewhere: Elsewhere | None, *, fast: bool) -> "Task":
         """The same film made by an engine, or with every lever of fast mode that its job does not rule out."""
         settings = self.request.settings
         settings = replace(settings, fast=settings.fast or fast)
@@ -52,27 +52,31 @@ def read_tasks(source: SourceText, *, allow_outside: bool = False, overwrite: bo
     with contextlib.suppress(TooManyProblems):
         lines: dict[str, int] = {}  # where each film was named first
         for number, (job, item) in enumerate(read_jobs(source, problems), 1):
-            files = {key: _file(source, job, key, item, allow_outside, problems) for key in _FILES}
-            unfit = list(_unfit(job, item))
+            files = {
+                key: _resolve_path(source, job, key, item, allow_outside, problems) for key in _PATH_CHECKS
+            }
+            unfit = list(_check_options(job, item))
             for problem in unfit:
                 problems.append(problem)
             if not unfit:
                 flags = TimelineOverrides(None, job.fps, job.duration, job.scale, allow_outside)
-                for task in _films(job, number, files, flags, overwrite=overwrite):
-                    if wrong := _bad_name(task.name, job, lines):
+                for task in _expand_job(job, number, files, flags, overwrite=overwrite):
+                    if wrong := _name_problem(task.name, job, lines):
                         problems.append(Problem(item.place(("output",)), wrong))
                         break
                     lines[task.name] = item.place().line
                     tasks.append(task)
-            if len(tasks) > MAX_FILMS:
-                problems.append(Problem(item.place(), f"too many films; expected at most {MAX_FILMS} a file"))
+            if len(tasks) > MAX_VIDEOS:
+                problems.append(
+                    Problem(item.place(), f"too many films; expected at most {MAX_VIDEOS} a file")
+                )
                 break
     if problems:
         raise TimelineError(source, problems)
     return tasks
 
 
-def _films(
+def _expand_job(
     job: Job, number: int, files: dict[str, str | None], flags: TimelineOverrides, *, overwrite: bool
 ) -> Iterator[Task]:
     """A task for every prompt and every seed of a job."""
@@ -97,10 +101,10 @@ def _films(
                 fast=job.fast,
             ),
         )
-        yield Task(_name(job, number, prompt, seed), request, options)
+        yield Task(_output_name(job, number, prompt, seed), request, options)
 
 
-_FILES = {
+_PATH_CHECKS = {
     "image": Path.is_file,
     "timeline": Path.is_file,
     "poses": Path.is_dir,
@@ -108,7 +112,7 @@ _FILES = {
 }
 
 
-def _file(
+def _resolve_path(
     source: SourceText, job: Job, key: str, item: SourceItem, allow_outside: bool, problems: Problems
 ) -> str | None:
     """The path a job names, found from the jobs file's folder; what is wrong with it is added to `problems`."""
@@ -119,14 +123,14 @@ def _file(
     message = None
     if not allow_outside and not path.resolve().is_relative_to(source.folder.resolve()):
         message = f"{name} lies outside the jobs file's folder; expected a file under it, or --allow-outside"
-    elif not _FILES[key](path):
+    elif not _PATH_CHECKS[key](path):
         message = f"{name} does not exist; expected it under {source.folder}"
     if message is not None:
         problems.append(Problem(item.place((key,)), message))
     return str(path)
 
 
-def _unfit(job: Job, item: SourceItem) -> Iterator[Problem]:
+def _check_options(job: Job, item: SourceItem) -> Iterator[Problem]:
     """What a job's size and output say wrong."""
     if job.size is not None:
         try:
@@ -138,7 +142,7 @@ def _unfit(job: Job, item: SourceItem) -> Iterator[Problem]:
     except ValueError as wrong:
         yield Problem(item.place(("output",)), f"{wrong}; expected a name such as {{image}}-{{seed}}.mp4")
         return
-    known = [field for field in FIELDS if field != "seed" or job.seed is not None or job.seeds]
+    known = [field for field in NAME_FIELDS if field != "seed" or job.seed is not None or job.seeds]
     for field in fields:
         if field not in known:
             message = f"unknown field {{{field[:40]}}}; expected one of {', '.join(f'{{{each}}}' for each in known)}"
@@ -151,7 +155,7 @@ def _unfit(job: Job, item: SourceItem) -> Iterator[Problem]:
         yield Problem(item.place((key,)), f"{wrong}; expected to {wrong.hint}")
 
 
-def _name(job: Job, number: int, prompt: str | None, seed: int | None) -> str:
+def _output_name(job: Job, number: int, prompt: str | None, seed: int | None) -> str:
     template = job.output
     if template is None:
         template = "{image}" + "-{prompt}" * bool(job.prompts) + "-{seed}" * (seed is not None) + ".mp4"
@@ -164,7 +168,7 @@ def _name(job: Job, number: int, prompt: str | None, seed: int | None) -> str:
     )
 
 
-def _bad_name(name: str, job: Job, named: dict[str, int]) -> str | None:
+def _name_problem(name: str, job: Job, named: dict[str, int]) -> str | None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or path.parts[:1] == (".lingbot",) or name == "null:":
         return f"{name} would lie outside the output folder; expected a name below it"

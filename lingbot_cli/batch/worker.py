@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lingbot_cli.batch.manifest import Shelf
-from lingbot_cli.batch.planner import Preparer, film_recipe
+from lingbot_cli.batch.manifest import Manifest
+from lingbot_cli.batch.planner import TaskPreparer, video_fingerprint
 from lingbot_cli.batch.tasks import Task
 from lingbot_cli.errors import LingbotError, UsageError
 from lingbot_cli.render.fingerprint import facts, told
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TaskResult:
     """How a task ended. `status`: made, there (finished before), failed, late, stopped or lost."""
 
     status: str
@@ -38,14 +38,14 @@ class Outcome:
     latents: str = ""
 
 
-Tell = Callable[[Progress], None]
+OnProgress = Callable[[Progress], None]
 """Hears how far the film in work has come."""
 
 
-class Teller(Display):
+class ProgressDisplay(Display):
     """Passes chunks on and is silent about the rest."""
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, tell: OnProgress) -> None:
         self._tell = tell
 
     def chunk(self, progress: Progress) -> None:
@@ -53,7 +53,7 @@ class Teller(Display):
 
 
 @dataclass
-class Worker:
+class TaskRunner:
     """One device and the world on it; `device` replaces what the machine would choose."""
 
     folder: Path
@@ -61,31 +61,35 @@ class Worker:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def __post_init__(self) -> None:
-        self._preparer = Preparer()
+        self._preparer = TaskPreparer()
         self._loaded: tuple[object, World] | None = None
 
-    def make(self, task: Task, tell: Tell) -> Outcome:
+    def run(self, task: Task, tell: OnProgress) -> TaskResult:
         """Make a film, going on from what an earlier run left of it; whatever fails is the outcome."""
         began = time.monotonic()
         try:
-            return self._make(task, tell, began)
+            return self._run(task, tell, began)
         except LingbotError as error:
             status = "stopped" if error.exit_code > 128 else "failed"
-            return Outcome(status, str(error), error.hint, error.exit_code, seconds=time.monotonic() - began)
+            return TaskResult(
+                status, str(error), error.hint, error.exit_code, seconds=time.monotonic() - began
+            )
         except MemoryError:
-            return Outcome("failed", "not enough memory", None, 6, seconds=time.monotonic() - began)
+            return TaskResult("failed", "not enough memory", None, 6, seconds=time.monotonic() - began)
         except Exception as bug:  # one film's bug is not the end of the others
             said = f"a bug in lingbot: {type(bug).__name__}: {bug}"
-            return Outcome("failed", said, None, 1, seconds=time.monotonic() - began)
+            return TaskResult("failed", said, None, 1, seconds=time.monotonic() - began)
 
-    def _make(self, task: Task, tell: Tell, began: float) -> Outcome:
+    def _run(self, task: Task, tell: OnProgress, began: float) -> TaskResult:
         prepared = self._preparer.prepare(task.request)
-        shelf, name = Shelf(self.folder), film_recipe(task, prepared)
+        shelf, name = Manifest(self.folder), video_fingerprint(task, prepared)
         path = str(shelf.path(task.name))
-        shelf.make_room(task.name)
+        shelf.make_folder(task.name)
         # A film that is made elsewhere leaves no latents here to go on from.
-        keeping = None if task.request.elsewhere is not None else _keeping(Trail.beside(path), prepared)
-        whole = keeping is not None and _whole(keeping, prepared)
+        keeping = (
+            None if task.request.elsewhere is not None else _resume_options(Trail.beside(path), prepared)
+        )
+        whole = keeping is not None and _complete(keeping, prepared)
         options = replace(
             task.options,
             overwrite=task.options.overwrite or whole,
@@ -96,19 +100,19 @@ class Worker:
         made = perform(
             prepared,
             sink,
-            Teller(tell),
+            ProgressDisplay(tell),
             written=written,
             clock=time.monotonic,
             keeping=keeping,
             loaded=self._load,
         )
         seconds = time.monotonic() - began
-        shelf.put(
+        shelf.record(
             task.name, {"recipe": name, "frames": made.frames, "latents": made.latents, "seconds": seconds}
         )
         if keeping is not None:
             keeping.trail.clear()
-        return Outcome("made", frames=made.frames, seconds=seconds, latents=made.latents)
+        return TaskResult("made", frames=made.frames, seconds=seconds, latents=made.latents)
 
     def _load(self, prepared: Prepared) -> "World":
         """The world of a film: the one that is loaded when it fits, else the old one leaves first."""
@@ -137,7 +141,7 @@ class Worker:
         return world
 
 
-def _keeping(trail: Trail, prepared: Prepared) -> Keeping:
+def _resume_options(trail: Trail, prepared: Prepared) -> Keeping:
     """Go on from what is there when it is of this film, else begin anew; the trail stays until the film is noted."""
     try:
         trail.past(facts(prepared), told(prepared))
@@ -146,6 +150,6 @@ def _keeping(trail: Trail, prepared: Prepared) -> Keeping:
     return Keeping(trail, "exact", stay=True)
 
 
-def _whole(keeping: Keeping, prepared: Prepared) -> bool:
+def _complete(keeping: Keeping, prepared: Prepared) -> bool:
     """Whether every chunk is kept: then what has the film's name is this film, or what it was to replace."""
     return keeping.resume is not None and keeping.trail.chunks() >= len(prepared.controls)

@@ -3,14 +3,14 @@
 from typing import Protocol
 
 from lingbot_cli.batch.tasks import Task
-from lingbot_cli.batch.worker import Outcome
+from lingbot_cli.batch.worker import TaskResult
 from lingbot_cli.ui.progress import Progress
 
-News = Progress | Outcome
+WorkerEvent = Progress | TaskResult
 """What a hand says of the film in work: how far it is or, once and last, how it ended."""
 
 
-class Hand(Protocol):
+class Worker(Protocol):
     """Makes one film at a time. A hand that is lost says so with an Outcome of the status `lost`."""
 
     name: str
@@ -21,7 +21,7 @@ class Hand(Protocol):
     def start(self, task: Task) -> None:
         """Begin a film; only when no other is in work."""
 
-    def news(self) -> list[News]:
+    def poll_events(self) -> list[WorkerEvent]:
         """What has happened since the last time; never waits."""
 
     def stop(self) -> None:
@@ -31,10 +31,10 @@ class Hand(Protocol):
         """End now, with what it is doing; what was committed is kept. It can be started again."""
 
 
-class Crew(Protocol):
+class WorkerPool(Protocol):
     """The hands of a farm."""
 
-    hands: list[Hand]
+    workers: list[Worker]
 
     def wait(self, seconds: float) -> None:
         """Return when there may be news, at the latest after so long."""

@@ -12,10 +12,10 @@ from lingbot_cli.env import Env
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lingbot_cli.batch.scheduler import Row
-    from lingbot_cli.batch.workers import Crew
+    from lingbot_cli.batch.scheduler import TaskState
+    from lingbot_cli.batch.workers import WorkerPool
 
-    Gather = Callable[..., Crew]
+    Gather = Callable[..., WorkerPool]
 
 app = typer.Typer(add_completion=False)
 
@@ -73,31 +73,31 @@ def batch(
     Example: lingbot batch recipes/farm/seeds.yaml -o films --allow-outside
     """
     from lingbot_cli.batch import report as reports
-    from lingbot_cli.batch.display import choose_watch
-    from lingbot_cli.batch.manifest import Shelf
-    from lingbot_cli.batch.planner import survey
-    from lingbot_cli.batch.run import part, rows_of, run, sweep
-    from lingbot_cli.batch.scheduler import Rules
+    from lingbot_cli.batch.display import choose_batch_display
+    from lingbot_cli.batch.manifest import Manifest
+    from lingbot_cli.batch.planner import plan_tasks
+    from lingbot_cli.batch.run import initial_states, remove_stale_resume, run_batch, select_shard
+    from lingbot_cli.batch.scheduler import SchedulerOptions
     from lingbot_cli.batch.tasks import read_tasks
     from lingbot_cli.cli.times import seconds_option
     from lingbot_cli.remote.client import Elsewhere
     from lingbot_cli.timeline.load import read_source
 
     env: Env = ctx.obj
-    rules = Rules(retry, seconds_option("--timeout", timeout), fail_fast)
+    rules = SchedulerOptions(retry, seconds_option("--timeout", timeout), fail_fast)
     source = read_source(jobs, env.read_stdin)
     tasks = read_tasks(source, allow_outside=allow_outside, overwrite=overwrite)
     elsewhere = Elsewhere.of(engine, None, env.environ)
-    tasks = [task.placed(elsewhere, fast=fast) for task in tasks]
-    rows = rows_of(survey(part(tasks, shard)), Shelf(output))
+    tasks = [task.configured(elsewhere, fast=fast) for task in tasks]
+    rows = initial_states(plan_tasks(select_shard(tasks, shard)), Manifest(output))
     if dry_run:
-        env.out.print(reports.plan_table(rows, Shelf(output)), width=_width(env))
+        env.out.print(reports.plan_table(rows, Manifest(output)), width=_width(env))
         raise typer.Exit(_code(rows))
-    watch = choose_watch(quiet=quiet, as_json=as_json, out=env.out, err=env.err, count=len(rows))
+    watch = choose_batch_display(quiet=quiet, as_json=as_json, out=env.out, err=env.err, count=len(rows))
     place = _place(on, source.folder if bring else None)
     gather = place or partial(_local, devices=tuple(device or ()))
-    sweep(rows, Shelf(output))
-    signal = run(rows, lambda films: gather(output, films, count=workers), rules, watch)
+    remove_stale_resume(rows, Manifest(output))
+    signal = run_batch(rows, lambda films: gather(output, films, count=workers), rules, watch)
     if report is not None:
         reports.write_json(report, rows)
     if junit is not None:
@@ -115,18 +115,18 @@ def _place(on: str | None, jobs: Path | None) -> "Gather | None":
         return None
     if on is None or (on != "ray" and not on.startswith("ray://")):
         raise UsageError(f"--on {on or 'nothing'}: no such place", hint="use ray or ray://HOST:PORT")
-    from lingbot_cli.batch.ray_workers import RayCrew
+    from lingbot_cli.batch.ray_workers import RayWorkerPool
 
-    return partial(RayCrew, address=None if on == "ray" else on, jobs=jobs)
+    return partial(RayWorkerPool, address=None if on == "ray" else on, jobs=jobs)
 
 
-def _local(output: Path, films: int, count: int | None, devices: tuple[str, ...]) -> "Crew":
+def _local(output: Path, films: int, count: int | None, devices: tuple[str, ...]) -> "WorkerPool":
     """Hands on this machine: as many as asked for, or one for each device."""
-    from lingbot_cli.batch.local_workers import LocalCrew
+    from lingbot_cli.batch.local_workers import LocalWorkerPool
     from lingbot_cli.model.device import gpus
 
     devices = devices or gpus()
-    return LocalCrew(output, min(films, count or len(devices) or 1), devices)
+    return LocalWorkerPool(output, min(films, count or len(devices) or 1), devices)
 
 
 def _width(env: Env) -> int | None:
@@ -134,5 +134,5 @@ def _width(env: Env) -> int | None:
     return None if env.out.is_terminal else 200
 
 
-def _code(rows: "list[Row]") -> int:
-    return int(any(row.outcome is not None and row.outcome.exit_code for row in rows))
+def _code(rows: "list[TaskState]") -> int:
+    return int(any(row.result is not None and row.result.exit_code for row in rows))

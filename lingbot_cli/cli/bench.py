@@ -68,8 +68,8 @@ def bench(
 
     Example: lingbot bench --model lingbot-world-v2-1.3b-causal-fast --random-weights --size 832x480
     """
-    from lingbot_cli.diagnostics.bench import compare as compared
-    from lingbot_cli.diagnostics.bench import measure, rows, walk
+    from lingbot_cli.diagnostics.bench import bench_scene, measure, result_rows
+    from lingbot_cli.diagnostics.bench import compare_results as compared
     from lingbot_cli.render.request import Request
     from lingbot_cli.runtime.load_model import load
     from lingbot_cli.runtime.model_options import Settings
@@ -104,14 +104,14 @@ def bench(
 
         checkpoint = random_checkpoint(model)
         make = partial(random_world, device=device, precision=precision)
-    with tempfile.TemporaryDirectory() as folder, walk(request, chunks, checkpoint) as prepared:
+    with tempfile.TemporaryDirectory() as folder, bench_scene(request, chunks, checkpoint) as prepared:
         options = OutputOptions(quality=quality, overwrite=True)
         sink = choose_sink(str(Path(folder) / "bench.mp4"), options, env.environ)
         figures = measure(prepared, sink, env.clock, make)
     if as_json:
         env.out.file.write(json.dumps(asdict(figures)) + "\n")
     else:
-        show(env, ("what", "how much"), rows(figures), markdown=markdown)
+        show(env, ("what", "how much"), result_rows(figures), markdown=markdown)
 
 
 def read_figures(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import typer
 from lingbot_cli.env import Env
 
 app = typer.Typer(add_completion=False)
-MARKS = {"good": "[green]good   [/]", "warning": "[yellow]warning[/]", "bad": "[bold red]bad    [/]"}
+MARKS = {"ok": "[green]ok     [/]", "warning": "[yellow]warning[/]", "error": "[bold red]error  [/]"}
 
 
 @app.command()
@@ -22,19 +22,19 @@ def doctor(
     """
     from rich.markup import escape
 
-    from lingbot_cli.diagnostics.doctor import examine
+    from lingbot_cli.diagnostics.doctor import run_checks
 
     env: Env = ctx.obj
     findings = []
-    for finding in examine(env.environ):
+    for finding in run_checks(env.environ):
         findings.append(finding)
         if not as_json:
-            env.out.print(f"{MARKS[finding.state]} {escape(finding.about)}: {escape(finding.said)}")
-            if finding.todo:
-                env.out.print(f"        → {escape(finding.todo)}")
-    possible = all(finding.state != "bad" for finding in findings)
+            env.out.print(f"{MARKS[finding.status]} {escape(finding.name)}: {escape(finding.message)}")
+            if finding.hint:
+                env.out.print(f"        → {escape(finding.hint)}")
+    possible = all(finding.status != "error" for finding in findings)
     if as_json:
-        told = {"possible": possible, "findings": [asdict(finding) for finding in findings]}
-        env.out.file.write(json.dumps(told) + "\n")
+        report = {"possible": possible, "findings": [asdict(finding) for finding in findings]}
+        env.out.file.write(json.dumps(report) + "\n")
     if not possible:
         raise typer.Exit(3)

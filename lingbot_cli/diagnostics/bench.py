@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
-from lingbot_cli.diagnostics.bench_sink import sink_alone
-from lingbot_cli.diagnostics.timers import DeviceTimer, HostTimer, Stopwatch
+from lingbot_cli.diagnostics.bench_sink import sink_fps
+from lingbot_cli.diagnostics.timers import DeviceTimer, HostTimer, PhaseTimer
 from lingbot_cli.presets import Preset
 from lingbot_cli.render.chunk_plan import NOTHING
 from lingbot_cli.render.memory import check_memory
@@ -25,15 +25,15 @@ from lingbot_cli.sinks.base import Sink
 from lingbot_cli.ui.progress import peak_memory, size_text
 
 if TYPE_CHECKING:
-    from lingbot_cli.diagnostics.flops import Work
+    from lingbot_cli.diagnostics.flops import OpCost
     from lingbot_cli.model.world_model import World
 
 PHASES = ("encode", "denoise", "commit", "decode", "transfer", "write")
-PEAK_SECONDS = 1.0
+PEAK_MEASURE_S = 1.0
 
 
 @dataclass(frozen=True)
-class Figures:
+class BenchResult:
     """What was measured: `phases` are mean seconds a chunk, one after the other, once the window is full.
 
     `chunk`: seconds of one chunk so, which its phases add up to. `first_frame`: seconds from a loaded world to
@@ -73,13 +73,13 @@ class Figures:
         return least / self.phases[phase]
 
 
-def warm_up(preset: Preset) -> int:
+def warm_up_chunks(preset: Preset) -> int:
     """How many chunks pass until a chunk costs what every later one costs: the window is full."""
     return 1 + max(0, -(-preset.window // preset.chunk))
 
 
 @contextlib.contextmanager
-def walk(request: Request, chunks: int, checkpoint: Checkpoint | None = None) -> Iterator[Prepared]:
+def bench_scene(request: Request, chunks: int, checkpoint: Checkpoint | None = None) -> Iterator[Prepared]:
     """Prepare a straight walk of so many chunks after the warm-up, into a picture that is drawn for it."""
     checkpoint = checkpoint or read_checkpoint(request.model, request.assets)
     preset = settled(request, checkpoint)[1].preset
@@ -87,7 +87,7 @@ def walk(request: Request, chunks: int, checkpoint: Checkpoint | None = None) ->
         image = Path(folder) / "slope.png"
         shades = np.linspace(0, 255, 480, dtype=np.uint8)[:, None, None]
         Image.fromarray(np.broadcast_to(shades, (480, 832, 3)).copy()).save(image)
-        latents = preset.chunk * (chunks + warm_up(preset))
+        latents = preset.chunk * (chunks + warm_up_chunks(preset))
         yield prepare(replace(request, image=image, moves=f"w-{4 * latents - 3}"), checkpoint=checkpoint)
 
 
@@ -96,14 +96,14 @@ def measure(
     sink: Sink,
     clock: Callable[[], float],
     load: Callable[[Prepared], "World"] = load,
-) -> Figures:
+) -> BenchResult:
     """Render the film twice, timed step by step and then as a user would, and return the figures.
 
     `sink` is opened again and again, so it must overwrite.
     """
     import torch
 
-    from lingbot_cli.diagnostics.flops import peaks
+    from lingbot_cli.diagnostics.flops import measure_peaks
 
     began = clock()
     together = check_memory(prepared).together
@@ -111,10 +111,10 @@ def measure(
     opened = Opened(prepared, tuned(load(prepared), tuning), together=together)
     loaded = clock() - began
     opened.compile(None)
-    skip = warm_up(opened.world.preset)
+    skip = warm_up_chunks(opened.world.preset)
     device = opened.world.device
     on_cuda = device.type == "cuda"
-    watch = Stopwatch(DeviceTimer() if on_cuda else HostTimer(clock))
+    watch = PhaseTimer(DeviceTimer() if on_cuda else HostTimer(clock))
     first_frame, work = _step_by_step(opened, sink, watch, clock)
     moments: list[tuple[float, int]] = []
     sink.open(prepared.info())
@@ -128,8 +128,8 @@ def measure(
     sink.close()
     played = moments[skip - 1 :]
     fps = sum(frames for _, frames in played[1:]) / (played[-1][0] - played[0][0])
-    peak = peaks(device, opened.world.transformer.dtype, PEAK_SECONDS, clock)
-    return Figures(
+    peak = measure_peaks(device, opened.world.transformer.dtype, PEAK_MEASURE_S, clock)
+    return BenchResult(
         model=prepared.plan.preset,
         size=f"{prepared.plan.width}x{prepared.plan.height}",
         device=torch.cuda.get_device_name(device) if on_cuda else "cpu",
@@ -140,31 +140,31 @@ def measure(
         load=loaded,
         first_frame=first_frame,
         phases=watch.means(PHASES, skip),
-        chunk=watch.whole(skip),
+        chunk=watch.mean_chunk(skip),
         fps=fps,
         realtime=fps / prepared.plan.fps,
-        sink_fps=sink_alone(sink, clock),
+        sink_fps=sink_fps(sink, clock),
         memory=peak_memory(),
         device_memory=torch.cuda.max_memory_allocated() if on_cuda else 0,
         flops={name: done.flops for name, done in work.items()},
         bytes={name: done.bytes for name, done in work.items()},
         peak_flops=peak.flops,
         peak_bytes=peak.bytes,
-        levers=levers_of(prepared),
+        levers=speed_options_of(prepared),
     )
 
 
-def levers_of(prepared: Prepared) -> dict[str, str]:
+def speed_options_of(prepared: Prepared) -> dict[str, str]:
     """The levers of a film, a window that is not the model's own among them."""
     settings = prepared.request.settings
     window = {} if settings.window is None else {"window": str(settings.window)}
     return window | settings.levers()
 
 
-class _Phases:
+class _PhaseHook:
     """The phases of a session, given to the stopwatch and for its last chunk to the count of work."""
 
-    def __init__(self, watch: Stopwatch) -> None:
+    def __init__(self, watch: PhaseTimer) -> None:
         self.of: Callable[[str], contextlib.AbstractContextManager[object]] = watch.phase
 
     def __call__(self, name: str) -> contextlib.AbstractContextManager[object]:
@@ -172,15 +172,15 @@ class _Phases:
 
 
 def _step_by_step(
-    opened: Opened, sink: Sink, watch: Stopwatch, clock: Callable[[], float]
-) -> tuple[float, "dict[str, Work]"]:
+    opened: Opened, sink: Sink, watch: PhaseTimer, clock: Callable[[], float]
+) -> tuple[float, "dict[str, OpCost]"]:
     """Render with nothing overlapping; return the seconds until the first frames and a chunk's work by phase."""
     import torch
 
-    from lingbot_cli.diagnostics.flops import WorkByPhase
+    from lingbot_cli.diagnostics.flops import CostByPhase
 
     prepared = opened.prepared
-    phases = _Phases(watch)
+    phases = _PhaseHook(watch)
     began = clock()
     first_frame = 0.0
     session = replace(opened, phase=phases).begin(None)
@@ -193,20 +193,20 @@ def _step_by_step(
             first_frame = clock() - began
         with watch.phase("write"):
             sink.write(host[: control.frames])
-        watch.lap()
+        watch.end_chunk()
     sink.close()
-    phases.of = counted = WorkByPhase()
+    phases.of = counted = CostByPhase()
     with torch.compiler.set_stance("force_eager"):  # operations are counted, and compiled code shows none
         session.step(prepared.controls[-1])
     return first_frame, counted.phases
 
 
-def rows(figures: Figures) -> list[tuple[str, str]]:
+def result_rows(figures: BenchResult) -> list[tuple[str, str]]:
     """The figures as lines of a table: what, and how much."""
     share = sum(figures.phases.values()) / figures.chunk
     return [
         ("model", f"{figures.model}, {figures.size}, {figures.precision}, {figures.device}"),
-        *([("levers", _levers_text(figures.levers))] if figures.levers else []),
+        *([("levers", _options_text(figures.levers))] if figures.levers else []),
         *([("self-attention", figures.kernel)] if figures.kernel else []),
         ("CPU threads", f"{figures.threads}"),
         ("chunks measured", f"{figures.chunks}"),
@@ -223,11 +223,11 @@ def rows(figures: Figures) -> list[tuple[str, str]]:
     ]
 
 
-def _levers_text(levers: Mapping[str, str]) -> str:
+def _options_text(levers: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in levers.items()) or "none"
 
 
-def _phase_text(figures: Figures, phase: str) -> str:
+def _phase_text(figures: BenchResult, phase: str) -> str:
     seconds = figures.phases[phase]
     share = figures.roofline(phase)
     if share is None:
@@ -238,24 +238,24 @@ def _phase_text(figures: Figures, phase: str) -> str:
     )
 
 
-def compare(before: dict[str, object], after: dict[str, object]) -> list[tuple[str, str, str, str]]:
+def compare_results(before: dict[str, object], after: dict[str, object]) -> list[tuple[str, str, str, str]]:
     """Two runs' figures side by side: what, before, after, and how many times faster the second is.
 
     Both as `--json` prints them.
     """
     lines: list[tuple[str, str, str, str]] = []
-    said = [_levers_text(figures.get("levers") or {}) for figures in (before, after)]  # type: ignore[arg-type]
+    said = [_options_text(figures.get("levers") or {}) for figures in (before, after)]  # type: ignore[arg-type]
     if any(text != "none" for text in said):
         lines.append(("levers", said[0], said[1], ""))
     for phase in PHASES:
         a, b = (float(figures["phases"][phase]) for figures in (before, after))  # type: ignore[index]
-        lines.append((phase, f"{a * 1000:.1f} ms", f"{b * 1000:.1f} ms", _times(a, b)))
+        lines.append((phase, f"{a * 1000:.1f} ms", f"{b * 1000:.1f} ms", _ratio(a, b)))
     for name, unit in (("first_frame", "s"), ("fps", "fps")):
         a, b = (float(figures[name]) for figures in (before, after))  # type: ignore[arg-type]
-        faster = _times(a, b) if unit == "s" else _times(b, a)
+        faster = _ratio(a, b) if unit == "s" else _ratio(b, a)
         lines.append((name.replace("_", " "), f"{a:.2f} {unit}", f"{b:.2f} {unit}", faster))
     return lines
 
 
-def _times(many: float, few: float) -> str:
+def _ratio(many: float, few: float) -> str:
     return f"{many / few:.2f}×" if few else "–"

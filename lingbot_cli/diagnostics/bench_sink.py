@@ -10,7 +10,7 @@ from lingbot_cli.sinks.base import Sink, VideoInfo
 SINK_FRAMES = 144
 
 
-def sink_alone(sink: Sink, clock: Callable[[], float]) -> float:
+def sink_fps(sink: Sink, clock: Callable[[], float]) -> float:
     """The frames a second that a sink takes when nothing else runs: a picture that pans, 832×480."""
     height, width, chunk = 480, 832, 12
     across = np.arange(2 * width) * 255 // (2 * width)

@@ -1,4 +1,4 @@
-"""What of a render this machine can do, each thing tried, with what to do where it cannot."""
+"""Checks of the machine: Python, torch, devices, ffmpeg and its encoders, models, disk."""
 
 import platform
 import shutil
@@ -16,39 +16,39 @@ from lingbot_cli.runtime.memory import gigabytes
 from lingbot_cli.sinks.ffmpeg_binary import codec_works, find_ffmpeg
 from lingbot_cli.sinks.formats import CODECS
 
-OLDEST_PYTHON = (3, 11)
-LITTLE_DISK = 2_000_000_000
+MIN_PYTHON = (3, 11)
+MIN_FREE_DISK_BYTES = 2_000_000_000
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. `bad` makes rendering impossible, `warning` takes something away; `todo` helps."""
+    """Result of one check: `error` makes rendering impossible, `warning` limits it; `hint` is the remedy."""
 
-    about: str
-    state: Literal["good", "warning", "bad"]
-    said: str
-    todo: str = ""
+    name: str
+    status: Literal["ok", "warning", "error"]
+    message: str
+    hint: str = ""
 
 
 Check = Callable[[Mapping[str, str]], Iterator[Finding]]
 
 
-def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Everything that is looked at, in order; a check that fails as a whole is itself a finding."""
+def run_checks(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Run every check in order; a LingbotError in a check becomes a finding of status `error`."""
     for check in CHECKS:
         try:
             yield from check(environ)
         except LingbotError as error:
-            yield Finding(check.__name__.lstrip("_"), "bad", str(error), error.hint or "")
+            yield Finding(check.__name__.lstrip("_"), "error", str(error), error.hint or "")
 
 
 def _python(_: Mapping[str, str]) -> Iterator[Finding]:
-    good = sys.version_info[:2] >= OLDEST_PYTHON
+    good = sys.version_info[:2] >= MIN_PYTHON
     yield Finding(
         "python",
-        "good" if good else "bad",
+        "ok" if good else "error",
         f"{platform.python_version()} on {platform.system()} {platform.machine()}",
-        "" if good else "Install Python 3.11 or newer.",
+        "" if good else "install Python 3.11 or newer",
     )
 
 
@@ -56,30 +56,30 @@ def _torch(_: Mapping[str, str]) -> Iterator[Finding]:
     try:
         import torch
     except (ImportError, OSError) as problem:
-        yield Finding("torch", "bad", f"cannot be imported: {problem}", "Install torch 2.11 or newer.")
+        yield Finding("torch", "error", f"cannot be imported: {problem}", "install torch 2.11 or newer")
         return
-    yield Finding("torch", "good", f"{torch.__version__}, {torch.get_num_threads()} threads")
+    yield Finding("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
     ram = free_ram()
-    state: Literal["good", "warning"] = "good" if ram > 2_000_000_000 else "warning"
+    status: Literal["ok", "warning"] = "ok" if ram > 2_000_000_000 else "warning"
     yield Finding(
-        "device cpu", state, f"{gigabytes(ram)} free", "" if state == "good" else "Close other programs."
+        "device cpu", status, f"{gigabytes(ram)} free", "" if status == "ok" else "close other programs"
     )
-    for place in range(torch.cuda.device_count()):
-        free, total = torch.cuda.mem_get_info(place)
-        name = torch.cuda.get_device_name(place)
-        yield Finding(f"device cuda:{place}", "good", f"{name}, {gigabytes(free)} of {gigabytes(total)} free")
+    for index in range(torch.cuda.device_count()):
+        free, total = torch.cuda.mem_get_info(index)
+        name = torch.cuda.get_device_name(index)
+        yield Finding(f"device cuda:{index}", "ok", f"{name}, {gigabytes(free)} of {gigabytes(total)} free")
     if not torch.cuda.is_available():
         yield Finding(
             "gpu",
             "warning",
-            "none that torch can use",
-            "The built-in world runs on the CPU; for the published ones install torch's CUDA build and a driver.",
+            "torch finds none",
+            "for the published models install the CUDA build of torch and a GPU driver; the built-in one runs on CPU",
         )
     yield _attention()
 
 
 def _attention() -> Finding:
-    """The kernels that attention really runs with on the best device, tried one by one, and which were taken."""
+    """Try each attention kernel on the default device; name those that work and the fastest measured so far."""
     import torch
 
     from lingbot_cli.model.accel.attention_backends import working
@@ -89,62 +89,64 @@ def _attention() -> Finding:
 
     device = pick_device(None)
     names = working(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
-    taken = sorted({str(each["kernel"]) for each in measured(FILE, "kernel").values()})
-    said = f"on {device}: {', '.join(names) or 'none works'}"
-    fastest = f"; measured as the fastest here: {', '.join(taken)}" if taken else ""
-    return Finding("attention", "good" if names else "bad", said + fastest)
+    fastest = sorted({str(each["kernel"]) for each in measured(FILE, "kernel").values()})
+    working_text = f"on {device}: {', '.join(names) or 'none works'}"
+    fastest_text = f"; fastest measured here: {', '.join(fastest)}" if fastest else ""
+    return Finding("attention", "ok" if names else "error", working_text + fastest_text)
 
 
 def _ffmpeg(environ: Mapping[str, str]) -> Iterator[Finding]:
     ffmpeg = find_ffmpeg(environ)
-    yield Finding("ffmpeg", "good", ffmpeg)
+    yield Finding("ffmpeg", "ok", ffmpeg)
     working = [name for name in CODECS if codec_works(ffmpeg, name)]
     rest = [name for name in CODECS if name not in working]
     software = any(name in working for name in ("x264", "x265", "ffv1", "vp9", "av1"))
     yield Finding(
         "encoders",
-        "good" if software else "bad",
-        f"work: {', '.join(working) or 'none'}; do not: {', '.join(rest) or 'none'}",
-        "" if software else "Leave LINGBOT_FFMPEG unset to use the ffmpeg that came with lingbot.",
+        "ok" if software else "error",
+        f"available: {', '.join(working) or 'none'}; not available: {', '.join(rest) or 'none'}",
+        "" if software else "unset LINGBOT_FFMPEG to use the ffmpeg installed with lingbot",
     )
-    said = subprocess.run([ffmpeg, "-hide_banner", "-protocols"], capture_output=True, text=True, timeout=30)
-    protocols = set(said.stdout.split())
+    listed = subprocess.run(
+        [ffmpeg, "-hide_banner", "-protocols"], capture_output=True, text=True, timeout=30
+    )
+    protocols = set(listed.stdout.split())
     for name in ("rtmp", "rtmps", "srt"):
         here = name in protocols
         yield Finding(
             f"protocol {name}",
-            "good" if here else "warning",
-            "spoken" if here else "not spoken by this ffmpeg",
-            "" if here else f"To stream over {name}, set LINGBOT_FFMPEG to a build with it.",
+            "ok" if here else "warning",
+            "supported" if here else "not supported by this ffmpeg",
+            "" if here else f"to stream over {name}, set LINGBOT_FFMPEG to a build that has it",
         )
 
 
 def _models(environ: Mapping[str, str]) -> Iterator[Finding]:
     for model in known_models(environ):
         if not model.here:
-            yield Finding(f"model {model.name}", "good", "not here", f"lingbot models pull {model.name}")
+            yield Finding(f"model {model.name}", "ok", "not downloaded", f"lingbot models pull {model.name}")
         elif not model.fits:
             need = gigabytes(model.needs)
             yield Finding(
                 f"model {model.name}",
                 "warning",
-                f"here; needs {need}",
-                "Take a smaller --size, or --offload.",
+                f"downloaded; needs {need}",
+                "use a smaller --size, or --offload",
             )
         else:
-            yield Finding(f"model {model.name}", "good", f"here, {gigabytes(model.bytes)}; fits")
+            yield Finding(f"model {model.name}", "ok", f"downloaded, {gigabytes(model.bytes)}; fits")
 
 
 def _disk(environ: Mapping[str, str]) -> Iterator[Finding]:
     folder = cache_folder(environ)
     there = next(place for place in (folder, *folder.parents) if place.is_dir())
     free = shutil.disk_usage(there).free
-    little = free < LITTLE_DISK
+    little = free < MIN_FREE_DISK_BYTES
     yield Finding(
         "disk",
-        "warning" if little else "good",
+        "warning" if little else "ok",
         f"{gigabytes(free)} free at {folder}",
-        "Free some space, or set LINGBOT_CACHE_DIR to a larger disk." if little else "",
+        "free some space, or set LINGBOT_CACHE_DIR to a larger disk" if little else "",
     )
 
 

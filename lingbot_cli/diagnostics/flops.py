@@ -16,30 +16,30 @@ def _attention(q: Tensor, k: Tensor, v: Tensor, *_: Any, **__: Any) -> int:
 
 
 # The library's own table has every GPU's attention but not the CPU's.
-FORMULAS = {**flop_registry, torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
+FLOP_FORMULAS = {**flop_registry, torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
 
 
 @dataclass(frozen=True)
-class Work:
+class OpCost:
     """`flops`: floating-point operations of products, convolutions and attention. `bytes`: what those read and
     write, each operand once; element-wise work is not in it, so it is the least that must be moved."""
 
     flops: int = 0
     bytes: int = 0
 
-    def __add__(self, other: "Work") -> "Work":
-        return Work(self.flops + other.flops, self.bytes + other.bytes)
+    def __add__(self, other: "OpCost") -> "OpCost":
+        return OpCost(self.flops + other.flops, self.bytes + other.bytes)
 
 
-class Counter(TorchDispatchMode):
+class OpCounter(TorchDispatchMode):
     """Adds up the work of every counted operation that runs inside it."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.work = Work()
+        self.work = OpCost()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        formula = FORMULAS.get(func._overloadpacket)
+        formula = FLOP_FORMULAS.get(func._overloadpacket)
         if formula is None:
             with self:  # what is made of other operations is counted in them
                 made = func.decompose(*args, **(kwargs or {}))
@@ -47,38 +47,38 @@ class Counter(TorchDispatchMode):
         out = func(*args, **(kwargs or {}))
         operands = (*args, *(out if isinstance(out, tuple) else (out,)))
         moved = sum(value.numel() * value.element_size() for value in operands if isinstance(value, Tensor))
-        self.work += Work(formula(*args, **(kwargs or {}), out_val=out), moved)
+        self.work += OpCost(formula(*args, **(kwargs or {}), out_val=out), moved)
         return out
 
 
-class WorkByPhase:
+class CostByPhase:
     """The work of each named phase, for a session that names them."""
 
     def __init__(self) -> None:
-        self.phases: dict[str, Work] = {}
+        self.phases: dict[str, OpCost] = {}
 
     @contextlib.contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        with Counter() as counter:
+        with OpCounter() as counter:
             yield
-        self.phases[name] = self.phases.get(name, Work()) + counter.work
+        self.phases[name] = self.phases.get(name, OpCost()) + counter.work
 
 
 @dataclass(frozen=True)
-class Peaks:
+class DevicePeaks:
     """What a device reached in this run: floating-point operations and bytes a second."""
 
     flops: float
     bytes: float
 
 
-def peaks(device: torch.device, dtype: torch.dtype, seconds: float, clock: Any) -> Peaks:
+def measure_peaks(device: torch.device, dtype: torch.dtype, seconds: float, clock: Any) -> DevicePeaks:
     """Measure a large matrix product and a large copy on random data, each for about `seconds`."""
     side, elements = (8192, 2**30) if device.type == "cuda" else (1024, 2**26)
     a, b = torch.randn(2, side, side, device=device).to(dtype)
     source = torch.empty(elements, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    return Peaks(
+    return DevicePeaks(
         flops=2 * side**3 * _rate(lambda: torch.mm(a, b), device, seconds, clock),
         bytes=2 * elements * _rate(lambda: target.copy_(source), device, seconds, clock),
     )

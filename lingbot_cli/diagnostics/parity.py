@@ -50,7 +50,7 @@ class Deviation:
         return self.error <= self.tolerance
 
 
-class Recorder:
+class RecordingTransformer:
     """A transformer that also keeps what it was given and what it answered, commit passes included."""
 
     def __init__(self, transformer: Transformer) -> None:
@@ -78,7 +78,7 @@ class Recorder:
 
 
 @dataclass(frozen=True)
-class RecordedText:
+class RecordedTextEncoder:
     """Stands for the text encoder: the case holds the rows its prompt became."""
 
     context: Tensor
@@ -104,7 +104,7 @@ def replay(case: Path, weights: Path, device: torch.device, dtype: torch.dtype) 
 def _run(settings: dict[str, Any], expected: dict[str, Tensor], world: World) -> dict[str, Tensor]:
     chunk = settings["chunk_size"]
     frames = expected["latents"].shape[1]
-    recorder = Recorder(world.transformer)
+    recorder = RecordingTransformer(world.transformer)
     poses = resample_path(expected["poses"].numpy(), frames)
     intrinsics = np.resize(expected["intrinsics"].numpy(), (frames, 4))
     actions = expected.get("wasd", torch.zeros(4 * frames, 4)).numpy()[::4][:frames]
@@ -190,7 +190,7 @@ def _world(
             reason = str(error).splitlines()[-1].strip()
             raise UsageError(f"{weights / path}: the weights do not fit the case: {reason}") from error
         module.eval().requires_grad_(False)
-    return World(preset, transformer.to(device, dtype), vae.to(device), RecordedText(context), device)
+    return World(preset, transformer.to(device, dtype), vae.to(device), RecordedTextEncoder(context), device)
 
 
 def _read_settings(case: Path) -> dict[str, Any]:

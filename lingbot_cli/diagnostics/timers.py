@@ -41,14 +41,14 @@ class DeviceTimer:
         return start.elapsed_time(end) / 1000
 
 
-class Stopwatch:
+class PhaseTimer:
     """Adds up the seconds of named phases, chunk by chunk."""
 
     def __init__(self, timer: Timer) -> None:
         self._timer = timer
         self._open: list[tuple[str, Any, Any]] = []
-        self.laps: list[dict[str, float]] = []
-        self._wholes: list[float] = []
+        self.chunks: list[dict[str, float]] = []
+        self._chunk_seconds: list[float] = []
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -57,20 +57,22 @@ class Stopwatch:
         yield
         self._open.append((name, start, self._timer.now()))
 
-    def lap(self) -> None:
+    def end_chunk(self) -> None:
         """End a chunk: only here is the device waited for."""
         lap: dict[str, float] = {}
         for name, start, end in self._open:
             lap[name] = lap.get(name, 0.0) + self._timer.between(start, end)
-        self.laps.append(lap)
-        self._wholes.append(self._timer.between(self._open[0][1], self._open[-1][2]) if self._open else 0.0)
+        self.chunks.append(lap)
+        self._chunk_seconds.append(
+            self._timer.between(self._open[0][1], self._open[-1][2]) if self._open else 0.0
+        )
         self._open.clear()
 
     def means(self, names: tuple[str, ...], skip: int) -> dict[str, float]:
         """The mean seconds of each named phase over all laps but the first `skip`."""
-        laps = self.laps[skip:]
+        laps = self.chunks[skip:]
         return {name: mean(lap.get(name, 0.0) for lap in laps) for name in names}
 
-    def whole(self, skip: int) -> float:
+    def mean_chunk(self, skip: int) -> float:
         """The mean seconds of a lap from its first phase to its last, what lies between them included."""
-        return mean(self._wholes[skip:])
+        return mean(self._chunk_seconds[skip:])

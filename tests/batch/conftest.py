@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.support.command import lingbot
-from tests.support.reference import picture
+from tests.support.reference import sample_image
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,7 +21,7 @@ class Shop:
     def __init__(self, folder):
         self.folder = folder
         for seed, name in enumerate(("a.png", "b.png")):
-            Image.fromarray(picture(40, 48, seed)).save(folder / name)
+            Image.fromarray(sample_image(40, 48, seed)).save(folder / name)
 
     def jobs(self, *jobs, name="jobs.jsonl", **defaults):
         """Write a jobs file; films are tiny unless it says otherwise."""

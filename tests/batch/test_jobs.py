@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lingbot_cli.batch.run import part
+from lingbot_cli.batch.run import select_shard
 from lingbot_cli.batch.tasks import read_tasks, slug
 from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.diagnostics import TimelineError
@@ -106,12 +106,12 @@ def test_what_is_no_jobs_file_is_refused(write, text):
 
 def test_shards_are_disjoint_and_whole():
     tasks = list(range(11))
-    parts = [part(tasks, f"{index}/4") for index in range(1, 5)]
+    parts = [select_shard(tasks, f"{index}/4") for index in range(1, 5)]
     assert sorted(each for part_ in parts for each in part_) == tasks
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
     for wrong in ("0/4", "5/4", "x", "1", "1/0"):
         with pytest.raises(UsageError, match="--shard"):
-            part(tasks, wrong)
+            select_shard(tasks, wrong)
 
 
 def test_slug():

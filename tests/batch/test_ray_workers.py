@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lingbot_cli.batch.ray_workers import RayCrew
+from lingbot_cli.batch.ray_workers import RayWorkerPool
 from tests.support.command import lingbot
 from tests.support.processes import wait_until
 
@@ -27,7 +27,7 @@ def actors(mark):
     for process in Path("/proc").glob("[0-9]*"):
         try:
             ours = mark in (process / "environ").read_bytes().split(b"\0")
-            if ours and b"ray::Films" in (process / "cmdline").read_bytes():
+            if ours and b"ray::RenderActor" in (process / "cmdline").read_bytes():
                 found.append(int(process.name))
         except OSError:
             continue  # it has just ended, or is another user's
@@ -72,11 +72,11 @@ def test_a_killed_worker_s_film_is_made_elsewhere_bit_equal(shop, mark):
 
 
 def test_a_hand_without_a_film_keeps_nobody_from_waiting(tmp_path, mark):
-    crew = RayCrew(tmp_path, films=2, address=None, count=2)
+    crew = RayWorkerPool(tmp_path, films=2, address=None, count=2)
     try:
-        for hand in crew.hands:
+        for hand in crew.workers:
             wait_until(hand.ready)
-        assert [hand.waits_for() for hand in crew.hands] == [[], []]
+        assert [hand.pending_refs() for hand in crew.workers] == [[], []]
     finally:
         crew.close()
     wait_until(lambda: not actors(mark))

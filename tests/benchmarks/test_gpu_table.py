@@ -4,10 +4,10 @@ import json
 import sys
 from dataclasses import asdict
 
-from lingbot_cli.diagnostics.bench import PHASES, Figures
+from lingbot_cli.diagnostics.bench import PHASES, BenchResult
 from tests.gpu.table import LARGE, SMALL, Row, fill, rows
 
-FIGURES = Figures(
+FIGURES = BenchResult(
     model="small",
     size="32x32",
     device="cpu",
@@ -54,7 +54,7 @@ def test_a_row_that_fails_or_hangs_leaves_the_table_whole(tmp_path):
         "large": 6,
         "stuck": 124,
     }
-    assert Figures(**done["small"]["figures"]) == FIGURES
+    assert BenchResult(**done["small"]["figures"]) == FIGURES
     lines = (tmp_path / "table.md").read_text().splitlines()
     assert all(line.count("|") == 8 for line in lines)
     assert lines[3] == "| small | 20.0 fps | 1.25 | 600 ms | 50% | 0.50 s | 2.0 GB |"

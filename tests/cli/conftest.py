@@ -3,14 +3,14 @@
 import pytest
 from PIL import Image
 
-from tests.support.reference import picture
+from tests.support.reference import sample_image
 from tests.support.stream_command import Streaming
 
 
 @pytest.fixture
 def small_picture(tmp_path):
     path = tmp_path / "first.png"
-    Image.fromarray(picture(40, 48)).save(path)
+    Image.fromarray(sample_image(40, 48)).save(path)
     return path
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from lingbot_cli.diagnostics.bench import PHASES
-from lingbot_cli.diagnostics.timers import HostTimer, Stopwatch
+from lingbot_cli.diagnostics.timers import HostTimer, PhaseTimer
 from tests.support.command import lingbot
 
 SMALL = ("bench", "--chunks", "2", "--size", "32x32", "--quality", "draft")
@@ -41,12 +41,12 @@ def test_a_table_for_people_and_one_for_a_page():
 
 def test_the_warm_up_is_left_out():
     now = iter([0.0, 100.0, 200.0, 201.0, 300.0, 303.0])
-    watch = Stopwatch(HostTimer(lambda: next(now)))
+    watch = PhaseTimer(HostTimer(lambda: next(now)))
     for _ in range(3):
         with watch.phase("denoise"):
             pass
-        watch.lap()
-    assert watch.whole(skip=1) == 2.0
+        watch.end_chunk()
+    assert watch.mean_chunk(skip=1) == 2.0
     assert watch.means(PHASES, skip=1) == {phase: 2.0 if phase == "denoise" else 0.0 for phase in PHASES}
 
 

@@ -1,4 +1,4 @@
-"""The doctor tries things out, says what to do and leaves with 3 when nothing can be rendered."""
+"""Checks of `lingbot doctor`, their hints, and exit code 3 when rendering is impossible."""
 
 import io
 import json
@@ -16,15 +16,15 @@ def examined(**environ: str) -> tuple[int, dict]:
     return code, json.loads(env.stdout.getvalue())
 
 
-def finding(told: dict, about: str) -> dict:
-    return next(finding for finding in told["findings"] if finding["about"] == about)
+def finding(report: dict, name: str) -> dict:
+    return next(finding for finding in report["findings"] if finding["name"] == name)
 
 
 def test_this_machine_can_render(tmp_path: Path) -> None:
-    code, told = examined(LINGBOT_CACHE_DIR=str(tmp_path / "not" / "made" / "yet"))
+    code, report = examined(LINGBOT_CACHE_DIR=str(tmp_path / "not" / "made" / "yet"))
     assert code == 0
-    assert told["possible"]
-    for about in (
+    assert report["possible"]
+    for name in (
         "python",
         "torch",
         "device cpu",
@@ -34,18 +34,18 @@ def test_this_machine_can_render(tmp_path: Path) -> None:
         "disk",
         "model built-in",
     ):
-        assert finding(told, about)["state"] == "good"
-    assert "x264" in finding(told, "encoders")["said"].split("do not")[0]
-    assert "math" in finding(told, "attention")["said"]
-    pull = finding(told, "model lingbot-world-v2-1.3b-causal-fast")["todo"]
+        assert finding(report, name)["status"] == "ok"
+    assert "x264" in finding(report, "encoders")["message"].split("not available")[0]
+    assert "math" in finding(report, "attention")["message"]
+    pull = finding(report, "model lingbot-world-v2-1.3b-causal-fast")["hint"]
     assert pull == "lingbot models pull lingbot-world-v2-1.3b-causal-fast"
 
 
 def test_without_ffmpeg_it_leaves_with_3(tmp_path: Path) -> None:
-    code, told = examined(LINGBOT_FFMPEG=str(tmp_path / "none"), LINGBOT_CACHE_DIR=str(tmp_path))
+    code, report = examined(LINGBOT_FFMPEG=str(tmp_path / "none"), LINGBOT_CACHE_DIR=str(tmp_path))
     assert code == 3
-    assert not told["possible"]
-    assert finding(told, "ffmpeg")["todo"]
+    assert not report["possible"]
+    assert finding(report, "ffmpeg")["hint"]
 
 
 def test_an_ffmpeg_that_encodes_nothing_is_found_out(tmp_path: Path) -> None:
@@ -54,13 +54,13 @@ def test_an_ffmpeg_that_encodes_nothing_is_found_out(tmp_path: Path) -> None:
         '#!/bin/sh\n[ "$1" = -version ] && echo "ffmpeg version 8.0 of nothing" && exit 0\nexit 1\n'
     )
     fake.chmod(0o755)
-    code, told = examined(LINGBOT_FFMPEG=str(fake), LINGBOT_CACHE_DIR=str(tmp_path))
+    code, report = examined(LINGBOT_FFMPEG=str(fake), LINGBOT_CACHE_DIR=str(tmp_path))
     assert code == 3
-    assert finding(told, "encoders")["state"] == "bad"
-    assert finding(told, "protocol srt")["state"] == "warning"
+    assert finding(report, "encoders")["status"] == "error"
+    assert finding(report, "protocol srt")["status"] == "warning"
 
 
-@pytest.mark.parametrize("word", ["good", "→"])
+@pytest.mark.parametrize("word", ["ok", "→"])
 def test_it_reads_well(tmp_path: Path, word: str) -> None:
     env = Env(stdout=io.StringIO(), stderr=io.StringIO(), environ={"LINGBOT_CACHE_DIR": str(tmp_path)})
     assert run(["doctor"], env) == 0

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lingbot_cli.batch.planner import survey
+from lingbot_cli.batch.planner import plan_tasks
 from lingbot_cli.batch.tasks import read_tasks
 from lingbot_cli.model.tiny_decoder import TinyDecoder
 from lingbot_cli.timeline.load import read_source
@@ -103,7 +103,7 @@ def test_a_batch_takes_them_by_job_and_for_all(tmp_path):
         "".join(json.dumps(job | {"output": f"{n}.mp4", "linears": n}) + "\n" for n in ("fp8", "exact"))
     )
     said = read_tasks(read_source(str(jobs)), allow_outside=True)
-    planned = survey([task.placed(None, fast=True) for task in said])
+    planned = plan_tasks([task.placed(None, fast=True) for task in said])
     settings = [film.task.request.settings.flags() for film in planned]
     assert settings == [{"window": 9, "linears": "fp8"}, {"window": 9}]
-    assert len({film.recipe for film in [*planned, *survey(said)]}) == 4
+    assert len({film.recipe for film in [*planned, *plan_tasks(said)]}) == 4

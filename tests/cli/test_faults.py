@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.support.processes import children, gone, never_there, wait_until
-from tests.support.reference import picture
+from tests.support.processes import children, has_exited, never_created, wait_until
+from tests.support.reference import sample_image
 
 ENDLESS = ("--moves", "w-4000", "--size", "32x32")
 
@@ -22,7 +22,7 @@ class Running:
     """A `lingbot render` in a process of its own; a watchdog ends it if it never ends."""
 
     def __init__(self, folder: Path, *argv: str, **streams):
-        Image.fromarray(picture(40, 48)).save(folder / "first.png")
+        Image.fromarray(sample_image(40, 48)).save(folder / "first.png")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "lingbot_cli", "render", str(folder / "first.png"), *argv],
             stderr=subprocess.PIPE,
@@ -61,7 +61,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks /proc f
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
 def test_the_first_signal_finishes_the_chunk_and_the_partial_film(tmp_path, decode, number, code):
-    with never_there(tmp_path / "a.mp4"):
+    with never_created(tmp_path / "a.mp4"):
         run = Running(tmp_path, *ENDLESS, "-o", str(tmp_path / "a.mp4"))
         run.until("chunk 2/")
         run.process.send_signal(number)
@@ -83,7 +83,7 @@ def test_the_second_signal_leaves_at_once(tmp_path, decode):
     (encoder,) = children(run.process.pid)
     run.process.send_signal(signal.SIGINT)
     assert run.end() == 130
-    wait_until(lambda: gone(encoder))
+    wait_until(lambda: has_exited(encoder))
     assert left_in(tmp_path) == ["a.partial.mkv"]
     assert len(decode(tmp_path / "a.partial.mkv", 160, 160)) >= 9
 
@@ -150,7 +150,7 @@ def test_the_whole_program_is_killed(tmp_path, decode):
     (encoder,) = children(run.process.pid)
     run.process.kill()
     assert run.end() == -signal.SIGKILL
-    wait_until(lambda: gone(encoder))
+    wait_until(lambda: has_exited(encoder))
     assert left_in(tmp_path) == ["a.partial.mp4"]
     assert len(decode(tmp_path / "a.partial.mp4", 32, 32)) >= 45
 
@@ -171,7 +171,7 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
 def test_a_disk_that_fills_up(tmp_path, decode):
     disk = tmp_path / "disk"
     with small_disk(disk, "256k"):
-        with never_there(disk / "a.mkv"):
+        with never_created(disk / "a.mkv"):
             long = ("--moves", "w-800", "--size", "32x32")
             run = Running(tmp_path, *long, "--quality", "master", "-o", str(disk / "a.mkv"))
             assert run.end() == 4

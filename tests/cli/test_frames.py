@@ -5,13 +5,13 @@ import pytest
 from PIL import Image
 
 from tests.support.command import lingbot
-from tests.support.reference import picture
+from tests.support.reference import sample_image
 
 
 @pytest.fixture(scope="module")
 def render(tmp_path_factory):
     folder = tmp_path_factory.mktemp("film")
-    Image.fromarray(picture(40, 48)).save(folder / "a.png")
+    Image.fromarray(sample_image(40, 48)).save(folder / "a.png")
 
     def render(name, *more):
         done = lingbot(
@@ -38,7 +38,7 @@ def test_a_range_shows_what_the_whole_film_shows(render, whole, said, first, end
 
 @pytest.mark.parametrize("said", ["5", "9:9", "8:3", "0:61", "-1:4", "a:b", "60:"])
 def test_what_is_no_range_is_refused(tmp_path, said):
-    Image.fromarray(picture(40, 48)).save(tmp_path / "a.png")
+    Image.fromarray(sample_image(40, 48)).save(tmp_path / "a.png")
     done = lingbot(
         "render",
         str(tmp_path / "a.png"),

@@ -6,11 +6,11 @@ import sys
 
 from PIL import Image
 
-from tests.support.reference import picture
+from tests.support.reference import sample_image
 
 
 def test_memory_is_flat_from_frame_1000_to_frame_10000(tmp_path):
-    Image.fromarray(picture(40, 48)).save(tmp_path / "first.png")
+    Image.fromarray(sample_image(40, 48)).save(tmp_path / "first.png")
     done = subprocess.run(
         [
             *(sys.executable, "-m", "lingbot_cli", "render", str(tmp_path / "first.png")),

@@ -11,13 +11,13 @@ from PIL import Image
 
 from tests.support.command import lingbot
 from tests.support.realtime_client import client
-from tests.support.reference import picture
+from tests.support.reference import sample_image
 
 
 @pytest.fixture
 def image(tmp_path):
     path = tmp_path / "first.png"
-    Image.fromarray(picture(40, 48)).save(path)
+    Image.fromarray(sample_image(40, 48)).save(path)
     return path
 
 

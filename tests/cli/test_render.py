@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.support.command import lingbot
-from tests.support.reference import picture
+from tests.support.reference import sample_image
 
 SMALL = ("--size", "32x32", "--quality", "master")
 
@@ -16,7 +16,7 @@ SMALL = ("--size", "32x32", "--quality", "master")
 @pytest.fixture
 def image(tmp_path):
     path = tmp_path / "first.png"
-    Image.fromarray(picture(40, 48)).save(path)
+    Image.fromarray(sample_image(40, 48)).save(path)
     return path
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.support.command import lingbot
-from tests.support.reference import picture
+from tests.support.reference import sample_image
 
 WALK = """timeline: 1
 events:
@@ -29,7 +29,7 @@ def whole(tmp_path_factory):
     """A folder with a finished film and its latents."""
     folder = tmp_path_factory.mktemp("whole")
     for seed, name in enumerate(("first.png", "second.png")):
-        Image.fromarray(picture(40, 48, seed)).save(folder / name)
+        Image.fromarray(sample_image(40, 48, seed)).save(folder / name)
     (folder / "walk.yaml").write_text(WALK)
     said = render(folder, "--keep-latents")[-1]
     assert said["event"] == "done"

@@ -14,15 +14,15 @@ from lingbot_cli.model.session import Session
 from lingbot_cli.render.metadata import read_recipe
 from lingbot_cli.sinks.ffmetadata import read_tags
 from tests.support.command import lingbot
-from tests.support.processes import never_there
-from tests.support.reference import picture
+from tests.support.processes import never_created
+from tests.support.reference import sample_image
 
 SIZE = 32
 
 
 @pytest.fixture
 def folder(tmp_path):
-    Image.fromarray(picture(40, 48, 0)).save(tmp_path / "first.png")
+    Image.fromarray(sample_image(40, 48, 0)).save(tmp_path / "first.png")
     return tmp_path
 
 
@@ -78,7 +78,7 @@ def test_films_of_several_kinds_killed_twice_go_on_each_in_its_way(folder, decod
     outputs = ("film.mkv", "film.mp4", "film/%03d.png")
     moves = "w-165"  # so long that the kills come far from its end
     whole = render(folder, outputs=("whole.mkv",), moves=moves)[-1]
-    with never_there(folder / "film.mkv"):
+    with never_created(folder / "film.mkv"):
         kill_after(folder, 2, outputs=outputs, moves=moves)
         kill_after(folder, 4, "--resume", outputs=outputs, moves=moves)
     said = render(folder, "--resume", outputs=outputs, moves=moves)

@@ -11,12 +11,12 @@ from PIL import Image
 from tests.support.chromium import chromium, needs_chromium
 from tests.support.command import lingbot
 from tests.support.realtime_client import client, init
-from tests.support.reference import picture
+from tests.support.reference import sample_image
 
 
 @needs_chromium
 def test_the_page_and_any_client_play_on_it_and_sigterm_ends_it(tmp_path):
-    Image.fromarray(picture(32, 48)).save(tmp_path / "first.png")
+    Image.fromarray(sample_image(32, 48)).save(tmp_path / "first.png")
     command = [
         sys.executable,
         "-m",

@@ -11,7 +11,7 @@ from lingbot_cli.render.metadata import read_recipe
 from lingbot_cli.sinks.base import Chapter, VideoInfo
 from lingbot_cli.sinks.ffmetadata import metadata_text, parse_tags
 from tests.support.command import lingbot
-from tests.support.reference import picture
+from tests.support.reference import sample_image
 
 TIMELINE = 'timeline: 1\nprompt: "a = b; c # d"\nevents:\n  - {keys: w, for: 12f}  # ö\n  - marker: end\n'
 
@@ -19,7 +19,7 @@ TIMELINE = 'timeline: 1\nprompt: "a = b; c # d"\nevents:\n  - {keys: w, for: 12f
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Image.fromarray(picture(40, 48)).save(tmp_path / "first.png")
+    Image.fromarray(sample_image(40, 48)).save(tmp_path / "first.png")
     (tmp_path / "walk.yaml").write_text(TIMELINE)
     return tmp_path
 

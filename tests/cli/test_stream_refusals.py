@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.support.command import lingbot
-from tests.support.processes import never_there
+from tests.support.processes import never_created
 from tests.support.rtmp_server import RtmpServer, free_port
 from tests.support.stream_command import SMALL
 
@@ -86,7 +86,7 @@ def test_a_stream_that_cannot_begin_leaves_no_film_under_its_name(tmp_path, smal
         pytest.skip("this machine has what is lacked here")
     films = [tmp_path / "a.mkv", tmp_path / "b.mp4"]
     to = [word for film in films for word in ("--to", str(film))]
-    with never_there(films[0]), never_there(films[1]):
+    with never_created(films[0]), never_created(films[1]):
         done = lingbot("stream", str(small_picture), "--moves", "w-20", *SMALL, *to, "--device", "cuda")
     assert done.code == 3
     assert not [film for film in films if film.exists()]

@@ -2,13 +2,13 @@
 
 import torch
 
-from lingbot_cli.diagnostics.flops import WorkByPhase
+from lingbot_cli.diagnostics.flops import CostByPhase
 from lingbot_cli.model.session import Session
-from tests.support.reference import picture, tiny_world, walk
+from tests.support.reference import sample_image, tiny_world, walk
 
 
 def test_a_product_a_convolution_and_attention():
-    count = WorkByPhase()
+    count = CostByPhase()
     a, b = torch.randn(8, 16), torch.randn(16, 4)
     with count("product"):
         torch.relu(a @ b)
@@ -17,8 +17,8 @@ def test_a_product_a_convolution_and_attention():
 
 
 def test_a_steady_chunk_of_the_transformer():
-    count = WorkByPhase()
-    living = Session(tiny_world(), picture(), height=48, width=80, phase=count)
+    count = CostByPhase()
+    living = Session(tiny_world(), sample_image(), height=48, width=80, phase=count)
     for control in walk(4):
         count.phases.clear()
         living.denoise(control)

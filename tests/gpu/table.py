@@ -104,7 +104,7 @@ def write(folder: Path, done: Sequence[dict[str, Any]]) -> None:
 
 def cells(done: dict[str, Any]) -> list[str]:
     """One row for people."""
-    from lingbot_cli.diagnostics.bench import Figures
+    from lingbot_cli.diagnostics.bench import BenchResult
 
     if "failed" in done:
         said = done["failed"].replace("|", "/")
@@ -112,7 +112,7 @@ def cells(done: dict[str, Any]) -> list[str]:
     if not isinstance(done.get("figures"), dict) or "phases" not in done["figures"]:
         return [done["row"], "holds", *[""] * (len(HEADS) - 2)]
     try:
-        figures = Figures(**done["figures"])
+        figures = BenchResult(**done["figures"])
     except TypeError:
         return [done["row"], "made by another version", *[""] * (len(HEADS) - 2)]
     share = figures.roofline("denoise")

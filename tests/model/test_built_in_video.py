@@ -14,7 +14,7 @@ from lingbot_cli.model.loading.load import load_world
 from lingbot_cli.model.scene_check import is_familiar
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import World
-from tests.support.image_motion import grown, moved
+from tests.support.image_motion import horizontal_shift, zoom_factor
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 CHUNKS = 3
@@ -45,26 +45,26 @@ def film(world: World, keys: str, prompts: tuple[str, ...] = ("a courtyard at da
 
 def test_turning_left_moves_the_picture_to_the_right(world):
     frames = film(world, "j")
-    assert 6 <= moved(frames[8], frames[12]) <= 13  # 8 degrees are 9.4 pixels in the middle
-    assert 6 <= moved(frames[20], frames[24]) <= 13
+    assert 6 <= horizontal_shift(frames[8], frames[12]) <= 13  # 8 degrees are 9.4 pixels in the middle
+    assert 6 <= horizontal_shift(frames[20], frames[24]) <= 13
 
 
 def test_turning_right_moves_it_to_the_left(world):
     frames = film(world, "l")
-    assert -13 <= moved(frames[8], frames[12]) <= -6
-    assert -13 <= moved(frames[20], frames[24]) <= -6
+    assert -13 <= horizontal_shift(frames[8], frames[12]) <= -6
+    assert -13 <= horizontal_shift(frames[20], frames[24]) <= -6
 
 
 def test_standing_still_nothing_moves(world):
     frames = film(world, "")
-    assert moved(frames[4], frames[-1]) == 0
+    assert horizontal_shift(frames[4], frames[-1]) == 0
     assert np.abs(frames[4] - frames[-1]).mean() < 8  # of 255: it softens a little
 
 
 def test_walking_forward_things_grow_and_backward_they_shrink(world):
     ahead, back = film(world, "w"), film(world, "s")
-    assert grown(ahead[4], ahead[28]) > 1.05
-    assert grown(back[4], back[28]) < 0.97
+    assert zoom_factor(ahead[4], ahead[28]) > 1.05
+    assert zoom_factor(back[4], back[28]) < 0.97
 
 
 def test_the_light_changes_when_the_prompt_says_so(world):

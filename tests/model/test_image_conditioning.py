@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from lingbot_cli.model.image_conditioning import Condition, fit
-from tests.support.reference import picture, tiny_vae
+from tests.support.reference import sample_image, tiny_vae
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 4])
 def test_the_bounded_encode_equals_the_full_one(chunk):
     vae = tiny_vae()
-    image = fit(torch.from_numpy(picture()), 16, 32)
+    image = fit(torch.from_numpy(sample_image()), 16, 32)
     frames = 12 * (vae.config.memory_frames // 4 // 10)
     video = torch.zeros(1, 3, 4 * (frames - 1) + 1, 16, 32)
     video[0, :, 0] = image
@@ -23,7 +23,7 @@ def test_the_bounded_encode_equals_the_full_one(chunk):
 
 def test_the_encoder_rests_once_the_image_has_left_its_memory():
     vae = tiny_vae()
-    condition = Condition(vae, fit(torch.from_numpy(picture()), 16, 32))
+    condition = Condition(vae, fit(torch.from_numpy(sample_image()), 16, 32))
     for _ in range(40):
         last = condition.next(3)
     assert condition._made == 120
@@ -35,13 +35,13 @@ def test_the_encoder_rests_once_the_image_has_left_its_memory():
 
 
 def test_a_picture_is_fitted_to_any_size():
-    image = torch.from_numpy(picture(54, 96))
+    image = torch.from_numpy(sample_image(54, 96))
     assert fit(image, 32, 80).shape == (3, 32, 80)
     assert fit(image, 54, 96).sub(image.permute(2, 0, 1).float() / 127.5 - 1).abs().max() < 1e-5
 
 
 def test_a_large_picture_is_encoded_in_parts_with_the_same_result(monkeypatch):
-    image = fit(torch.from_numpy(picture()), 16, 32)
+    image = fit(torch.from_numpy(sample_image()), 16, 32)
     whole = Condition(tiny_vae(), image).next(4)
     monkeypatch.setattr("lingbot_cli.model.image_conditioning.latents_at_once", lambda *_: 1)
     parts = Condition(tiny_vae(), image)

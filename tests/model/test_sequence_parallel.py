@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lingbot_cli.model.session import Session
-from tests.support.reference import picture, tiny_world, walk
+from tests.support.reference import sample_image, tiny_world, walk
 
 SIZES = {2: (48, 80), 4: (48, 80), 3: (16, 48)}
 CHUNKS = 4
@@ -73,7 +73,7 @@ def test_many_equal_one(tmp_path, processes):
     for child in run(processes, tmp_path):
         assert child.returncode == 0, child.stderr
     height, width = SIZES[processes]
-    alone = Session(tiny_world(), picture(), height=height, width=width, seed=1)
+    alone = Session(tiny_world(), sample_image(), height=height, width=width, seed=1)
     expected = torch.cat([alone.denoise(control) for control in walk(CHUNKS)], 1)
     for rank in range(processes):
         made = torch.from_numpy(pickle.loads((tmp_path / str(rank)).read_bytes()))

@@ -7,11 +7,13 @@ import torch
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.model.session import Session
-from tests.support.reference import picture, tiny_world, walk
+from tests.support.reference import sample_image, tiny_world, walk
 
 
 def session(seed: int = 1, image_seed: int = 0, world=None, **more) -> Session:
-    return Session(world or tiny_world(), picture(seed=image_seed), height=48, width=80, seed=seed, **more)
+    return Session(
+        world or tiny_world(), sample_image(seed=image_seed), height=48, width=80, seed=seed, **more
+    )
 
 
 def test_frames_of_first_and_later_chunks():
@@ -129,4 +131,4 @@ def test_a_long_film_holds_no_more_than_its_window():
 @pytest.mark.parametrize(("height", "width"), [(50, 80), (48, 8), (0, 16)])
 def test_a_size_that_is_not_made_of_cells_is_refused(height, width):
     with pytest.raises(UsageError, match="16-pixel"):
-        Session(tiny_world(), picture(), height=height, width=width)
+        Session(tiny_world(), sample_image(), height=height, width=width)

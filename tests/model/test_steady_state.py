@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lingbot_cli.model.session import Session
-from tests.support.reference import picture, tiny_world, walk
+from tests.support.reference import sample_image, tiny_world, walk
 
 # Operations that make the host wait for a value the device computes.
 READS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::item", "aten::equal", "aten::unique_dim"}
@@ -31,7 +31,7 @@ class Operations(TorchDispatchMode):
 
 
 def test_the_steady_loop_reads_nothing_and_every_chunk_costs_the_same():
-    living = Session(tiny_world(), picture(), height=48, width=80)
+    living = Session(tiny_world(), sample_image(), height=48, width=80)
     costs = []
     for control in walk(22):
         with Operations() as seen:
@@ -71,7 +71,7 @@ def on_meta():
 
 
 def test_the_host_waits_for_no_copy_to_the_device():
-    living = Session(on_meta(), picture(), height=48, width=80)
+    living = Session(on_meta(), sample_image(), height=48, width=80)
     for index, control in enumerate(walk(4)):
         with Copies() as seen:
             frames = living.step(control)
@@ -94,7 +94,7 @@ def test_latents_are_sent_to_where_they_are_decoded():
     vae = deepcopy(world.vae)
     vae.decoder.to("meta")
     vae.conv2.to("meta")
-    living = Session(replace(world, vae=vae), picture(), height=48, width=80)
+    living = Session(replace(world, vae=vae), sample_image(), height=48, width=80)
     latents = living.denoise(walk(1)[0])
     assert latents.device.type == "cpu"
     frames = living.decode(latents)

@@ -11,7 +11,7 @@ from lingbot_cli.model.loading.tiny import load_tiny_decoder
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.tiny_decoder import TinyDecoder
 from lingbot_cli.model.vae_layers import Carry
-from tests.support.reference import picture, tiny_world, walk
+from tests.support.reference import sample_image, tiny_world, walk
 
 CPU = torch.device("cpu")
 
@@ -91,7 +91,7 @@ def test_another_file_is_refused(tmp_path):
 
 def test_a_session_shows_its_pictures_and_goes_on_the_same(decoder):
     def films(world):
-        session = Session(world, picture(32, 48), height=32, width=48)
+        session = Session(world, sample_image(32, 48), height=32, width=48)
         latents = [session.denoise(control) for control in walk(2)]
         return torch.cat(latents, dim=1), torch.cat([session.decode(part) for part in latents])
 

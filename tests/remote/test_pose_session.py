@@ -10,7 +10,7 @@ from lingbot_cli.remote.client import Engine
 from lingbot_cli.remote.messages import Scene
 from lingbot_cli.remote.pose_session import RemoteSession
 from lingbot_cli.render.pipeline import Stopped
-from tests.support.reference import picture, walk
+from tests.support.reference import sample_image, walk
 from tests.support.relay import Relay
 from tests.support.serving import TOKEN, serving
 
@@ -38,7 +38,7 @@ def test_who_waits_for_an_engine_that_is_away_can_stop_waiting():
             raise Stopped
 
     with serving() as served, Unplugged(served.port) as relay:
-        scene = Scene(picture(), 32, 32, 16, 7, 0.05)
+        scene = Scene(sample_image(), 32, 32, 16, 7, 0.05)
         engine = Engine(f"ws://127.0.0.1:{relay.port}", TOKEN)
         session = RemoteSession(engine, scene, idle=idle, tell=told.append)
         first, second = walk(2)

@@ -12,7 +12,7 @@ from lingbot_cli.remote.client import Engine
 from lingbot_cli.remote.messages import action_script
 from lingbot_cli.server.session_pool import Rooms
 from tests.support.command import lingbot
-from tests.support.reference import picture
+from tests.support.reference import sample_image
 from tests.support.relay import Flaky
 from tests.support.serving import TOKEN, serving
 
@@ -39,8 +39,8 @@ def world():
 
 @pytest.fixture
 def film(tmp_path):
-    Image.fromarray(picture(70, 90)).save(tmp_path / "a.png")
-    Image.fromarray(picture(40, 40, seed=3)).save(tmp_path / "b.png")
+    Image.fromarray(sample_image(70, 90)).save(tmp_path / "a.png")
+    Image.fromarray(sample_image(40, 40, seed=3)).save(tmp_path / "b.png")
     (tmp_path / "walk.yaml").write_text(TIMELINE)
     return ("render", str(tmp_path / "a.png"), "-t", str(tmp_path / "walk.yaml"), "--size", "48x32")
 

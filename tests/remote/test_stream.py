@@ -9,7 +9,7 @@ from lingbot_cli.server.session_pool import Rooms
 from tests.support.command import lingbot
 from tests.support.processes import wait_until
 from tests.support.realtime_client import init
-from tests.support.reference import picture
+from tests.support.reference import sample_image
 from tests.support.serving import TOKEN, serving
 from tests.support.stream_command import Streaming
 
@@ -24,7 +24,7 @@ def world():
 @pytest.fixture
 def image(tmp_path, monkeypatch):
     monkeypatch.setenv("LINGBOT_TOKEN", TOKEN)
-    Image.fromarray(picture(32, 48)).save(tmp_path / "a.png")
+    Image.fromarray(sample_image(32, 48)).save(tmp_path / "a.png")
     return tmp_path / "a.png"
 
 
@@ -69,7 +69,7 @@ def streaming():
 def test_a_cut_gives_the_only_place_of_a_server_back_and_takes_it_again(
     tmp_path, image, world, streaming, decode
 ):
-    Image.fromarray(picture(32, 48, seed=3)).save(tmp_path / "b.png")
+    Image.fromarray(sample_image(32, 48, seed=3)).save(tmp_path / "b.png")
     (tmp_path / "cut.yaml").write_text(CUT)
     with serving(Rooms(places=1), world=world) as served:
         stream = streaming(served, image, "-t", tmp_path / "cut.yaml", "--record", tmp_path / "there.mkv")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.support.command import lingbot
-from tests.support.processes import children, gone, wait_until
+from tests.support.processes import children, has_exited, wait_until
 
 LINGBOT = [sys.executable, "-m", "lingbot_cli"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "lingbot_cli"]
@@ -70,7 +70,7 @@ def test_a_dead_follower_ends_the_job_with_a_sentence(endless, tmp_path):
     _, said = endless.communicate(timeout=60)
     assert endless.returncode == 3, said
     assert "process 1 of 2 (device 1) died: signal 9" in said
-    wait_until(lambda: gone(leader))
+    wait_until(lambda: has_exited(leader))
     assert not (tmp_path / "film.mp4").exists()
     assert list(tmp_path.glob("film.partial*"))
 
@@ -80,7 +80,7 @@ def test_a_signal_ends_all_after_the_same_chunk(endless, tmp_path):
     endless.send_signal(signal.SIGTERM)
     _, said = endless.communicate(timeout=60)
     assert endless.returncode == 143, said
-    wait_until(lambda: all(gone(pid) for pid in family))
+    wait_until(lambda: all(has_exited(pid) for pid in family))
     assert list(tmp_path.glob("film.partial*"))
 
 

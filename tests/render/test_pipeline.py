@@ -13,7 +13,7 @@ from lingbot_cli.model.session import Session
 from lingbot_cli.render.chunk_plan import fresh
 from lingbot_cli.render.pipeline import render
 from lingbot_cli.sinks.base import NullSink, VideoInfo
-from tests.support.reference import picture, tiny_world, walk
+from tests.support.reference import sample_image, tiny_world, walk
 
 HEIGHT, WIDTH = 32, 32
 
@@ -29,7 +29,7 @@ class Kept(NullSink):
 
 
 def begin(cut=None):
-    image = picture(seed=0 if cut is None else 1)
+    image = sample_image(seed=0 if cut is None else 1)
     return Session(tiny_world(), image, height=HEIGHT, width=WIDTH, seed=7)
 
 

@@ -15,8 +15,8 @@ from lingbot_cli.server.session_pool import Rooms
 from lingbot_cli.timeline.schema import CameraSettings
 from tests.support.chromium import chromium, needs_chromium
 from tests.support.firefox import firefox, needs_firefox
-from tests.support.image_motion import moved
-from tests.support.reference import picture
+from tests.support.image_motion import horizontal_shift
+from tests.support.reference import sample_image
 from tests.support.relay import Narrow
 from tests.support.serving import TOKEN, serving
 
@@ -37,7 +37,7 @@ def browser(request, tmp_path_factory):
 
 @pytest.fixture
 def playing():
-    offer = Offer(picture(), "a courtyard", height=32, width=48, camera=CameraSettings())
+    offer = Offer(sample_image(), "a courtyard", height=32, width=48, camera=CameraSettings())
     with serving(Rooms(places=1, grace=20), offer=offer) as served:
         yield f"http://127.0.0.1:{served.port}/?token={TOKEN}"
 
@@ -93,7 +93,7 @@ def gone(tab):
     frames = {int(n): np.array(p, float).reshape(-1, width) for n, (width, p) in tab.ask(SEEN).items()}
     pairs = [(frames[n], frames[n + 4]) for n in frames if n + 4 in frames]
     assert len(pairs) >= 4
-    return float(np.median([moved(a, b) for a, b in pairs if a.shape == b.shape]))
+    return float(np.median([horizontal_shift(a, b) for a, b in pairs if a.shape == b.shape]))
 
 
 @in_chromium
@@ -172,7 +172,7 @@ def test_on_a_phone_the_pads_walk(browser, playing):
 
 @in_chromium
 def test_a_slow_link_gets_smaller_frames(browser):
-    offer = Offer(picture(), "a courtyard", height=96, width=192, camera=CameraSettings())
+    offer = Offer(sample_image(), "a courtyard", height=96, width=192, camera=CameraSettings())
     with serving(offer=offer) as served, Narrow(served.port, bytes_a_second=80_000) as relay:
         tab = browser.open(f"http://127.0.0.1:{relay.port}/?token={TOKEN}")
         tab.until("document.body.dataset.shown > 0")
@@ -182,7 +182,7 @@ def test_a_slow_link_gets_smaller_frames(browser):
 
 @in_chromium
 def test_a_server_that_is_gone_is_not_looked_for_for_ever(browser):
-    offer = Offer(picture(), "a courtyard", height=32, width=48, camera=CameraSettings())
+    offer = Offer(sample_image(), "a courtyard", height=32, width=48, camera=CameraSettings())
     token = "one of (ours), p+q&r/ä%41="
     with serving(offer=offer, rules=Rules(token)) as served:
         tab = browser.open(f"http://127.0.0.1:{served.port}/?token={quote(token, safe='')}")

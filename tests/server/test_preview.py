@@ -12,7 +12,7 @@ import pytest
 from lingbot_cli.server.preview import PreviewSink
 from lingbot_cli.sinks.base import VideoInfo
 from tests.support.chromium import chromium, needs_chromium
-from tests.support.reference import picture
+from tests.support.reference import sample_image
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def sink():
 
 
 def chunk():
-    return np.stack([picture(32, 48, seed=number) for number in range(9)])
+    return np.stack([sample_image(32, 48, seed=number) for number in range(9)])
 
 
 @needs_chromium

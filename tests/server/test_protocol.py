@@ -10,7 +10,7 @@ from lingbot_cli.model.session import Session
 from lingbot_cli.server.input_queue import SampledInput
 from lingbot_cli.server.input_to_control import INTRINSICS, StepController
 from tests.support.realtime_client import init
-from tests.support.reference import picture, tiny_world
+from tests.support.reference import sample_image, tiny_world
 
 STATS = {
     *("request_id", "chunk_index", "request_prepare_ms", "scheduler_forward_ms", "pace_wait_ms"),
@@ -39,7 +39,7 @@ def test_a_script_is_played_to_its_end_exactly_as_the_engine_renders_it(served):
     steering = StepController("a courtyard")
     session = Session(
         tiny_world(),
-        crop_to_aspect(picture(48, 64), 32, 32),
+        crop_to_aspect(sample_image(48, 64), 32, 32),
         height=32,
         width=32,
         seed=42,
@@ -184,7 +184,7 @@ def test_exact_poses_drive_the_world_chunk_by_chunk(served):
 
     controls = walk(2)
     session = Session(
-        tiny_world(), crop_to_aspect(picture(48, 64), 32, 32), height=32, width=32, seed=42, scale=0.2
+        tiny_world(), crop_to_aspect(sample_image(48, 64), 32, 32), height=32, width=32, seed=42, scale=0.2
     )
     with served.client() as client:
         client.say(**init(controls=True, scale=0.2))

@@ -13,9 +13,9 @@ from lingbot_cli.runtime.measurements import measured
 from lingbot_cli.runtime.model_options import Settings
 from lingbot_cli.server.serve import Model
 from lingbot_cli.server.service import Offer
-from tests.support.reference import picture
+from tests.support.reference import sample_image
 
-OFFER = Offer(picture(), "a court", height=32, width=48)
+OFFER = Offer(sample_image(), "a court", height=32, width=48)
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def test_its_flags_are_those_of_a_film(folder):
     assert not (folder / FILE).exists()
 
 
-@pytest.mark.parametrize("offer", [Offer(), Offer(picture())], ids=["no picture", "a picture"])
+@pytest.mark.parametrize("offer", [Offer(), Offer(sample_image())], ids=["no picture", "a picture"])
 def test_a_size_that_nobody_said_is_the_models(offer):
     said = []
     assert Model(device="cpu", note=said.append).load(offer).preset.name == "built-in"

@@ -18,7 +18,7 @@ from lingbot_cli.errors import OutputError
 from lingbot_cli.sinks.base import Chapter, VideoInfo
 from lingbot_cli.sinks.concat import Packet, find_cut_point, read_packets
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink
-from tests.support.processes import children, gone, never_there, wait_until
+from tests.support.processes import children, has_exited, never_created, wait_until
 from tests.support.sink_feeder import CHUNK, frames
 
 TOTAL = 192
@@ -178,7 +178,7 @@ def feed(folder, name, moment):
     written = fed[-1]
     os.kill(moment.choice([child.pid, *encoders]), signal.SIGKILL)
     child.wait(60)
-    wait_until(lambda: all(gone(pid) for pid in encoders))
+    wait_until(lambda: all(has_exited(pid) for pid in encoders))
     reader.join(60)
     child.stdout.close()
     assert child.returncode != 0
@@ -191,7 +191,7 @@ def test_a_film_killed_again_and_again_plays_and_goes_on(tmp_path, decode, ffmpe
     moment, name = random.Random(seed), ("a.mp4", "a.mkv")[seed % 2]
     (tmp_path / "keep").mkdir()
     partial = tmp_path / name.replace(".", ".partial.")
-    with never_there(tmp_path / name):
+    with never_created(tmp_path / name):
         for _ in range(3):
             written = feed(tmp_path, name, moment)
             assert len(decode(partial, 96, 160)) >= written - 16

@@ -16,7 +16,7 @@ import pytest
 from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink
 from lingbot_cli.sinks.ffmpeg_sink import ENCODER_DELAY_FRAMES
-from tests.support.processes import gone, never_there, wait_until
+from tests.support.processes import has_exited, never_created, wait_until
 from tests.support.sink_feeder import CHUNK, frames
 
 FPS = 16
@@ -43,7 +43,7 @@ def kill_once(folder: Path, seed: int, name: str, who: str) -> tuple[int, Path]:
     time.sleep(moment.random() * 0.2)
     written = fed[-1]
     os.kill(encoder if who == "ffmpeg" else child.pid, signal.SIGKILL)
-    wait_until(lambda: gone(encoder))
+    wait_until(lambda: has_exited(encoder))
     child.wait(60)
     reader.join(60)
     child.stdout.close()
@@ -61,7 +61,7 @@ def kill_once(folder: Path, seed: int, name: str, who: str) -> tuple[int, Path]:
 )
 def test_a_kill_costs_less_than_a_second_and_never_the_name(tmp_path, decode, name, who, moments):
     def once(seed):
-        with never_there(tmp_path / str(seed) / name):
+        with never_created(tmp_path / str(seed) / name):
             written, partial = kill_once(tmp_path / str(seed), seed, name, who)
         return written, len(decode(partial, 96, 160))
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 
-def moved(before: np.ndarray, after: np.ndarray, most: int = 20) -> int:
+def horizontal_shift(before: np.ndarray, after: np.ndarray, most: int = 20) -> int:
     """By how many pixels the picture [H, W, …] has gone to the right, at most `most`; negative is to the left."""
     width = before.shape[1]
 
@@ -16,7 +16,7 @@ def moved(before: np.ndarray, after: np.ndarray, most: int = 20) -> int:
     return min(range(-most, most + 1), key=apart)
 
 
-def grown(before: np.ndarray, after: np.ndarray) -> float:
+def zoom_factor(before: np.ndarray, after: np.ndarray) -> float:
     """By what factor the picture [H, W, 3] has grown around its middle, 0.8 to 1.4."""
     picture = torch.from_numpy(before).permute(2, 0, 1)[None]
     rows, columns = (slice(size // 6, -size // 6) for size in before.shape[:2])

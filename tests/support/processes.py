@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 
-def gone(pid: int) -> bool:
+def has_exited(pid: int) -> bool:
     """Whether a process has ended, reaped or not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
@@ -36,7 +36,7 @@ def wait_until(true, seconds=60):
 
 
 @contextlib.contextmanager
-def never_there(path: Path):
+def never_created(path: Path):
     """Watch all along that no file of this name appears."""
     over, seen = threading.Event(), []
 

@@ -10,7 +10,7 @@ from PIL import Image
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.support.reference import picture
+from tests.support.reference import sample_image
 
 ROUTE = "/v1/realtime_video/generate"
 WAIT = 60
@@ -19,7 +19,7 @@ WAIT = 60
 def png(height: int = 48, width: int = 64, seed: int = 0) -> bytes:
     """An encoded first frame."""
     buffer = io.BytesIO()
-    Image.fromarray(picture(height, width, seed)).save(buffer, "png")
+    Image.fromarray(sample_image(height, width, seed)).save(buffer, "png")
     return buffer.getvalue()
 
 

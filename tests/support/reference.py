@@ -87,7 +87,7 @@ def walk(chunks: int, chunk: int = 3, prompt: str = "a courtyard") -> list[Contr
     ]
 
 
-def picture(height: int = 48, width: int = 80, seed: int = 0) -> np.ndarray:
+def sample_image(height: int = 48, width: int = 80, seed: int = 0) -> np.ndarray:
     """A picture [H, W, 3] uint8 of smooth colours."""
     rows, columns = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     waves = [np.sin(3 * rows + 5 * columns + seed + phase) for phase in range(3)]

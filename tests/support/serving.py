@@ -12,7 +12,7 @@ from lingbot_cli.server.protocol import Limits
 from lingbot_cli.server.service import Offer, Service
 from lingbot_cli.server.session_pool import Rooms
 from tests.support.realtime_client import client
-from tests.support.reference import picture, tiny_world
+from tests.support.reference import sample_image, tiny_world
 
 TOKEN = "a-token-of-tests"
 
@@ -31,7 +31,7 @@ class Served:
 @contextmanager
 def serving(rooms=None, limits=None, offer=None, world=None, rules=None):
     limits = limits or Limits()
-    offer = offer or Offer(picture(), "a courtyard", height=32, width=32)
+    offer = offer or Offer(sample_image(), "a courtyard", height=32, width=32)
     service = Service(world or tiny_world(), limits, offer)
     bound = Address().bind()
     server = HttpServer(

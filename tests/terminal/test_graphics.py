@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from lingbot_cli.terminal.graphics import kitty, resize, sixel
-from tests.support.reference import picture
+from tests.support.reference import sample_image
 
 COLUMNS, ROWS = 16, 6  # of 10×20 pixels
 
@@ -48,7 +48,7 @@ def read_by(program, *arguments, drawn):
 
 
 def test_kitty_shows_the_newest_frame_to_the_pixel():
-    frames = [picture(120, 160, seed=seed) for seed in range(3)]
+    frames = [sample_image(120, 160, seed=seed) for seed in range(3)]
     drawn = "".join(kitty(frame, COLUMNS, ROWS) for frame in frames)
     held = json.loads(read_by("kitty", "+runpy", KITTY, drawn=drawn))
     assert (held["width"], held["height"]) == (160, 120)
@@ -62,7 +62,7 @@ def test_kitty_shows_the_newest_frame_to_the_pixel():
 
 @pytest.mark.parametrize("shape", [(120, 160), (116, 158), (90, 160)])
 def test_sixel_decodes_to_the_frame(shape):
-    frame = resize(picture(24, 32), *shape).copy()
+    frame = resize(sample_image(24, 32), *shape).copy()
     frame[:7, :9], frame[-5:, -3:] = 255, (200, 0, 90)
     found = read_by("sixel2png", drawn=sixel(frame, COLUMNS, ROWS))
     decoded = np.asarray(Image.open(io.BytesIO(found)).convert("RGB")).astype(int)

@@ -18,7 +18,7 @@ from lingbot_cli.terminal.graphics import half_blocks, kitty, sixel
 from lingbot_cli.terminal.keyboard import HOLD_FIRST_S, HOLD_REPEAT_S, HeldKeys, parse_keys
 from tests.support.command import lingbot
 from tests.support.processes import wait_until
-from tests.support.reference import picture
+from tests.support.reference import sample_image
 
 ROOT = Path(__file__).parents[2]
 WAIT = 60
@@ -70,7 +70,7 @@ def tmux(tmp_path):
 @pytest.fixture
 def command(tmp_path):
     image = tmp_path / "first.png"
-    Image.fromarray(picture(32, 48)).save(image)
+    Image.fromarray(sample_image(32, 48)).save(image)
     walk = tmp_path / "walk.jsonl"
     return (
         f"cd {ROOT} && {sys.executable} -m tests.support.play_tiny play {image} --in terminal --size 48x32"
@@ -138,7 +138,7 @@ def test_however_it_ends_the_terminal_works(tmux, command, end):
 
 def test_without_a_terminal_it_says_so(tmp_path):
     image = tmp_path / "a.png"
-    Image.fromarray(picture()).save(image)
+    Image.fromarray(sample_image()).save(image)
     done = lingbot("play", str(image), "--in", "terminal")
     assert done.code == 2
     assert "needs a terminal" in done.stderr

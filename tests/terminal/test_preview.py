@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.support.command import lingbot
-from tests.support.reference import picture
+from tests.support.reference import sample_image
 from tests.terminal.test_play import ROOT, tmux, works  # noqa: F401 - a fixture
 
 ENDLESS = "--moves w-4000"
@@ -18,7 +18,7 @@ ENDLESS = "--moves w-4000"
 
 @pytest.fixture
 def start(tmux, tmp_path):  # noqa: F811
-    Image.fromarray(picture(32, 48)).save(tmp_path / "first.png")
+    Image.fromarray(sample_image(32, 48)).save(tmp_path / "first.png")
 
     def start(command, before=""):
         tmux.keys(
@@ -81,7 +81,7 @@ def test_however_it_ends_the_terminal_works(tmux, start, end):  # noqa: F811
     [("render", "--moves", "w-5", "-o", "null:"), ("stream", "--moves", "w-5", "--to", "null:")],
 )
 def test_where_it_cannot_be_it_says_so(tmp_path, command):
-    Image.fromarray(picture(32, 48)).save(tmp_path / "first.png")
+    Image.fromarray(sample_image(32, 48)).save(tmp_path / "first.png")
     done = lingbot(command[0], str(tmp_path / "first.png"), *command[1:], "--preview", "terminal")
     assert done.code == 2
     assert "needs a terminal" in done.stderr

@@ -9,7 +9,7 @@ import torch
 from lingbot_cli.model.accel.compile import PARTS
 from lingbot_cli.model.accel.compiling import compile_for, wanted
 from lingbot_cli.model.session import Session
-from tests.support.reference import picture, tiny_world, walk
+from tests.support.reference import sample_image, tiny_world, walk
 
 
 def own_world():
@@ -18,7 +18,7 @@ def own_world():
 
 
 def film(world, chunks=3):
-    living = Session(world, picture(), height=48, width=80)
+    living = Session(world, sample_image(), height=48, width=80)
     return torch.cat([living.denoise(control) for control in walk(chunks)], dim=1)
 
 
@@ -32,8 +32,8 @@ def test_compiled_blocks_give_the_same_latents_and_are_compiled_once(monkeypatch
     compiled = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     assert compiled == len(PARTS)
     torch.testing.assert_close(film(world), film(tiny_world()), atol=1e-5, rtol=1e-5)
-    smaller = Session(world, picture(), height=32, width=48)
-    exact = Session(tiny_world(), picture(), height=32, width=48)
+    smaller = Session(world, sample_image(), height=32, width=48)
+    exact = Session(tiny_world(), sample_image(), height=32, width=48)
     assert torch.equal(smaller.denoise(walk(1)[0]), exact.denoise(walk(1)[0]))
     # Neither another layer, another place in the window nor another size made it compile anew.
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == compiled

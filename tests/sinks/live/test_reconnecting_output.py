@@ -15,7 +15,7 @@ from lingbot_cli.sinks.live.reconnecting_output import ReconnectingOutput
 from lingbot_cli.sinks.live.rtmp_protocol import COMMAND, encode_amf, encode_message
 from lingbot_cli.sinks.live.send_queue import FrameQueue
 from tests.support.live_outputs import STILL, Feed, start
-from tests.support.processes import never_there
+from tests.support.processes import never_created
 from tests.support.rtmp_server import until
 
 
@@ -33,7 +33,7 @@ def over(output):
 @pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
 def test_a_film_that_is_given_up_keeps_its_partial_name(tmp_path, decode, name):
     partial = tmp_path / name.replace(".", ".partial.")
-    with never_there(tmp_path / name):
+    with never_created(tmp_path / name):
         output = start(str(tmp_path / name))
         fill(output, 20)
         assert output.abandon() == str(partial)
