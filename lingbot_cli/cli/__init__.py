@@ -81,8 +81,7 @@ class CommandTable(typer.core.TyperGroup):
 
 def _settled(command: Any, env: Env, said: Sequence[str]) -> list[str]:
     """Each setting as the flag it stands for, where the command has one that is not said. Errors: UsageError."""
-    from lingbot_cli.config import check_names, check_settings, read_settings
-    from lingbot_cli.known import SETTINGS
+    from lingbot_cli.config import SETTINGS, check_names, check_settings, read_settings
 
     options = {option.name for option in command.params} & set(SETTINGS)
     if not options:

@@ -31,6 +31,8 @@ def show(
     """
     from lingbot_cli.config import (
         PROJECT_FILE,
+        SETTINGS,
+        VARIABLES,
         Setting,
         check_names,
         check_settings,
@@ -38,7 +40,6 @@ def show(
         read_settings,
         user_file,
     )
-    from lingbot_cli.known import SETTINGS, VARIABLES
 
     env: Env = ctx.obj
     found = read_settings(env.environ, Path.cwd())
