@@ -24,7 +24,7 @@ IMAGE = Path(__file__).parents[1] / "samples" / "courtyard-day.png"
 PARTS = ("boundary", "making", "buffered")
 
 
-def until(child: "subprocess.Popen[str]", *events: str) -> dict[str, Any]:
+def wait_for(child: "subprocess.Popen[str]", *events: str) -> dict[str, Any]:
     """The next thing said of these kinds."""
     assert child.stdout is not None
     for line in child.stdout:
@@ -65,22 +65,22 @@ def main() -> int:
         child.stdin.flush()
 
     say(timeline=1)
-    while until(child, "stream")["chunk"] < 1:
+    while wait_for(child, "stream")["chunk"] < 1:
         continue
     ready = time.monotonic() + chosen.settle
-    before = until(child, "stream")
+    before = wait_for(child, "stream")
     while time.monotonic() < ready:
-        before = until(child, "stream")
+        before = wait_for(child, "stream")
     begun, effects = time.monotonic(), []
     for number in range(chosen.events):
         time.sleep(chance.uniform(0.1, 1.5))
         say(keys="wasd"[number % 4])
-        effects.append(until(child, "effect"))
-    after = until(child, "stream")
+        effects.append(wait_for(child, "effect"))
+    after = wait_for(child, "stream")
     elapsed = time.monotonic() - begun
     say(end=True)
     child.stdin.close()
-    until(child, "done")
+    wait_for(child, "done")
     child.wait(60)
     latencies = sorted(effect["latency"] for effect in effects)
     console = Console()

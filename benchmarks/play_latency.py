@@ -28,33 +28,33 @@ from lingbot_cli.timeline.schema import CameraSettings
 CHUNK, FPS, HEIGHT, WIDTH = 3, 16, 64, 112
 
 
-class Pictures:
+class FrameTensor:
     """Frames where a session would return a tensor."""
 
     def __init__(self, frames: np.ndarray) -> None:
         self._frames = frames
 
-    def cpu(self) -> "Pictures":
+    def cpu(self) -> "FrameTensor":
         return self
 
     def numpy(self) -> np.ndarray:
         return self._frames
 
 
-class Asleep:
+class SleepingSession:
     """A world that takes its time and shows nothing."""
 
     def __init__(self, making: float) -> None:
         self._making = making
         self._frames = 4 * CHUNK - 3
 
-    def step(self, control: Control) -> Pictures:  # noqa: ARG002 - it looks the same from everywhere
+    def step(self, control: Control) -> FrameTensor:  # noqa: ARG002 - it looks the same from everywhere
         time.sleep(self._making)
         frames, self._frames = self._frames, 4 * CHUNK
-        return Pictures(np.zeros((frames, HEIGHT, WIDTH, 3), np.uint8))
+        return FrameTensor(np.zeros((frames, HEIGHT, WIDTH, 3), np.uint8))
 
 
-class Offered:
+class StandInService:
     """What a Player asks its service for."""
 
     def __init__(self, making: float) -> None:
@@ -63,7 +63,7 @@ class Offered:
     def living(self, init: Init) -> PlaySession:  # noqa: ARG002 - nothing in it matters here
         still = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         setting = SessionSettings(still, "", HEIGHT, WIDTH, FPS, 42, CameraSettings())
-        return PlaySession(setting, CHUNK, lambda _setting, _scale: Asleep(self._making), Limits())  # type: ignore
+        return PlaySession(setting, CHUNK, lambda _setting, _scale: SleepingSession(self._making), Limits())  # type: ignore
 
 
 def main() -> int:
@@ -77,7 +77,7 @@ def main() -> int:
     hand, terminal = pty.openpty()
     latencies: list[float] = []
     with Screen(terminal, terminal) as screen:
-        player = TerminalPlayer(screen, Offered(chosen.making), None, "blocks")  # type: ignore[arg-type]
+        player = TerminalPlayer(screen, StandInService(chosen.making), None, "blocks")  # type: ignore[arg-type]
 
         def look() -> None:
             while os.read(hand, 1 << 16):

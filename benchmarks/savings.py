@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from lingbot_cli.model import session as sessions
-from lingbot_cli.model.image_conditioning import Condition
+from lingbot_cli.model.image_conditioning import ImageCondition
 from lingbot_cli.model.loading.load import load_world
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.transformer import Transformer
-from lingbot_cli.model.vae_layers import Carry
-from lingbot_cli.model.world_model import World
+from lingbot_cli.model.vae_layers import CausalConvCache
+from lingbot_cli.model.world_model import WorldModel
 from tests.support.reference import walk
 
 
@@ -49,7 +49,7 @@ STEPS = [
 ]
 
 
-class Wasteful:
+class UnsavingTransformer:
     """A transformer that does again at every forward what the savings that are off would keep."""
 
     def __init__(self, transformer: Transformer, on: Savings) -> None:
@@ -87,22 +87,22 @@ class Wasteful:
         return made if flow else None
 
 
-class WholeCondition(Condition):
+class WholeCondition(ImageCondition):
     """A condition that encodes every frame of the film at the first call."""
 
     frames = 0
 
     def next(self, frames: int) -> Tensor:
-        if self._made == 0:
+        if self._latents_done == 0:
             self._constant_from = self.frames
             self._all = super().next(self.frames)
-            self._made = 0
-        start, self._made = self._made, self._made + frames
-        return self._all[:, :, start : self._made]
+            self._latents_done = 0
+        start, self._latents_done = self._latents_done, self._latents_done + frames
+        return self._all[:, :, start : self._latents_done]
 
 
 @contextmanager
-def encoding(on: Savings, latents: int) -> Iterator[None]:
+def use_encoding(on: Savings, latents: int) -> Iterator[None]:
     """Let sessions encode the whole film at once while the block runs, unless that saving is on."""
     WholeCondition.frames = latents
     before = sessions.Condition
@@ -114,18 +114,20 @@ def encoding(on: Savings, latents: int) -> Iterator[None]:
 
 
 @torch.inference_mode()
-def film(world: World, on: Savings, height: int, width: int, chunks: int) -> tuple[Tensor, Tensor]:
+def render_video(
+    world: WorldModel, on: Savings, height: int, width: int, chunks: int
+) -> tuple[Tensor, Tensor]:
     """Latents and video of a walk, made with the savings that are on."""
     controls = walk(chunks, world.preset.chunk)
-    wasteful = replace(world, transformer=cast(Transformer, Wasteful(world.transformer, on)))
+    wasteful = replace(world, transformer=cast(Transformer, UnsavingTransformer(world.transformer, on)))
     slope = np.linspace(0, 255, height * width * 3, dtype=np.uint8).reshape(height, width, 3)
-    with encoding(on, chunks * world.preset.chunk):
+    with use_encoding(on, chunks * world.preset.chunk):
         living = Session(wasteful, slope, height=height, width=width)
         latents = [living.denoise(control) for control in controls]
     whole = torch.cat(latents, dim=1)
     if not on.streamed_decode:
         return whole, world.vae.decode(whole[None])[0]
-    carry = Carry()
+    carry = CausalConvCache()
     return whole, torch.cat([world.vae.decode(part[None], carry)[0] for part in latents], dim=1)
 
 
@@ -140,14 +142,14 @@ def main() -> None:
     given = parser.parse_args()
     width, height = map(int, given.size.split("x"))
     world = load_world(given.model, prompts=("a courtyard",))
-    film(world, STEPS[-1][1], height, width, 2)
+    render_video(world, STEPS[-1][1], height, width, 2)
     print(
         f"| {world.preset.name}, {given.size}, {given.chunks} chunks | CPU seconds | of the first |\n|---|---:|---:|"
     )
     first = 0.0
     for name, on in STEPS:
         began = time.process_time()
-        film(world, on, height, width, given.chunks)
+        render_video(world, on, height, width, given.chunks)
         took = time.process_time() - began
         first = first or took
         print(f"| {name} | {took:.2f} | {took / first:.0%} |", flush=True)

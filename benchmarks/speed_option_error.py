@@ -16,31 +16,33 @@ from torch import Tensor
 
 from lingbot_cli.checkpoints.checkpoint import read_checkpoint
 from lingbot_cli.image import read_image
-from lingbot_cli.model.attention import Attend, attend_all
+from lingbot_cli.model.attention import AttentionFunction, attend_all
 from lingbot_cli.model.loading.load import load_transformer, load_world
 from lingbot_cli.model.session import Session
-from lingbot_cli.model.world_model import World
+from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.runtime.capabilities import fast_window
 from tests.support.reference import REFERENCE, walk
 
-PICTURE = REFERENCE.parents[2] / "samples" / "courtyard-day.png"
+IMAGE = REFERENCE.parents[2] / "samples" / "courtyard-day.png"
 
 
 @dataclass(frozen=True)
-class Lever:
+class SpeedOption:
     """What is not exact: `linears` as on the command line, `attend` in the exact one's place, a small window."""
 
     linears: str | None = None
-    attend: Attend = attend_all
+    attend: AttentionFunction = attend_all
     window: bool = False
 
 
 def attend_int8(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """What the kernels of sageattention compute: keys without their mean, and both rounded to int8 by block."""
-    return attend_all(blocks8(q, 128), blocks8(k - k.mean(dim=1, keepdim=True), 64), v)
+    return attend_all(
+        quantise_blocks_int8(q, 128), quantise_blocks_int8(k - k.mean(dim=1, keepdim=True), 64), v
+    )
 
 
-def blocks8(x: Tensor, size: int) -> Tensor:
+def quantise_blocks_int8(x: Tensor, size: int) -> Tensor:
     """Tokens [B, N, heads, d] as 255 steps of a scale for each head and each `size` tokens."""
     count = x.shape[1]
     blocks = F.pad(x, (0, 0, 0, 0, 0, -count % size)).unflatten(1, (-1, size))
@@ -48,17 +50,17 @@ def blocks8(x: Tensor, size: int) -> Tensor:
     return ((blocks / scale).round() * scale).flatten(1, 2)[:, :count]
 
 
-LEVERS = {
-    "exact": Lever(),
-    "fp8 linears": Lever(linears="fp8"),
-    "int8 attention": Lever(attend=attend_int8),
-    "smaller window": Lever(window=True),
-    "all three": Lever("fp8", attend_int8, True),
+SPEED_OPTIONS = {
+    "exact": SpeedOption(),
+    "fp8 linears": SpeedOption(linears="fp8"),
+    "int8 attention": SpeedOption(attend=attend_int8),
+    "smaller window": SpeedOption(window=True),
+    "all three": SpeedOption("fp8", attend_int8, True),
 }
 
 
 @torch.inference_mode()
-def flow(lever: Lever) -> Tensor:
+def flow(lever: SpeedOption) -> Tensor:
     """The flow of one chunk of random latents, by the tiny weights in the diffusers layout."""
     checkpoint = read_checkpoint(REFERENCE / "checkpoints" / "diffusers-v1-fast")
     transformer = load_transformer(checkpoint, torch.device("cpu"), "float32", linears=lever.linears)
@@ -74,22 +76,22 @@ def flow(lever: Lever) -> Tensor:
     return made
 
 
-def flow_error(lever: Lever) -> float:
+def flow_error(lever: SpeedOption) -> float:
     """The error of a lever's flow as a share of the exact flow's spread."""
-    exact = flow(LEVERS["exact"])
+    exact = flow(SPEED_OPTIONS["exact"])
     return float((flow(lever) - exact).square().mean().sqrt() / exact.std())
 
 
-def built_in(lever: Lever) -> World:
+def built_in_model(lever: SpeedOption) -> WorldModel:
     """The built-in world with a lever."""
     world = load_world(linears=lever.linears, prompts=("a stone courtyard",))
     preset = replace(world.preset, window=fast_window(world.preset)) if lever.window else world.preset
     return replace(world, attend=lever.attend, preset=preset)
 
 
-def film(world: World, chunks: int, height: int = 64, width: int = 112) -> list[Tensor]:
+def render_video(world: WorldModel, chunks: int, height: int = 64, width: int = 112) -> list[Tensor]:
     """The frames [T, H, W, 3] uint8 of every chunk of a walk that turns."""
-    session = Session(world, read_image(PICTURE), height=height, width=width)
+    session = Session(world, read_image(IMAGE), height=height, width=width)
     return [session.step(control) for control in walk(chunks, world.preset.chunk, "a stone courtyard")]
 
 
@@ -106,10 +108,10 @@ def main() -> None:
     )
     parser.add_argument("--chunks", type=int, default=6)
     chunks = parser.parse_args().chunks
-    exact = film(built_in(LEVERS["exact"]), chunks)
+    exact = render_video(built_in_model(SPEED_OPTIONS["exact"]), chunks)
     print(f"| lever | error of the flow | first chunk | {chunks} chunks |\n|---|---:|---:|---:|")
-    for name, lever in list(LEVERS.items())[1:]:
-        made = film(built_in(lever), chunks)
+    for name, lever in list(SPEED_OPTIONS.items())[1:]:
+        made = render_video(built_in_model(lever), chunks)
         figures = psnr(exact[:1], made[:1]), psnr(exact, made)
         shown = ("the same" if math.isinf(each) else f"{each:.1f} dB" for each in figures)
         print(f"| {name} | {flow_error(lever):.1%} | {' | '.join(shown)} |", flush=True)

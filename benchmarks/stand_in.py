@@ -19,7 +19,7 @@ from lingbot_cli.control import Control
 DENOISE, DECODE = (float(os.environ.get(name, "0.1")) for name in ("DENOISE", "DECODE"))
 
 
-class Asleep:
+class SleepingSession:
     """A session that shows its first picture for ever."""
 
     def __init__(self, picture: np.ndarray) -> None:
@@ -37,9 +37,9 @@ class Asleep:
         return np.repeat(self._picture[None], frames, 0)
 
 
-def open_world(show: Show) -> Callable[[Path | None], Asleep]:
+def open_world(show: Show) -> Callable[[Path | None], SleepingSession]:
     still = np.zeros((show.height, show.width, 3), np.uint8)
-    return lambda _cut: Asleep(still)
+    return lambda _cut: SleepingSession(still)
 
 
 if __name__ == "__main__":

@@ -39,13 +39,13 @@ from lingbot_cli.timeline.schedule import schedule_timeline
 
 FPS, HEIGHT, WIDTH = 16, 64, 112
 IMAGE = Path(__file__).parents[1] / "samples" / "courtyard-day.png"
-_ALLOWED = 0.01  # of the frame rate
-_SAMPLE = 0.02  # seconds between two looks at what was sent: a third of a frame's time
-_MINUTE = 60.0
-_TELLING = 30.0  # seconds between two lines
+_MAX_DEVIATION = 0.01  # of the frame rate
+_SAMPLE_INTERVAL_S = 0.02  # seconds between two looks at what was sent: a third of a frame's time
+_MINUTE_S = 60.0
+_REPORT_INTERVAL_S = 30.0  # seconds between two lines
 
 
-def slowed(controls: Iterator[Control], speed: float, end: float) -> Iterator[Control]:
+def throttle(controls: Iterator[Control], speed: float, end: float) -> Iterator[Control]:
     """Controls handed out no faster than the world may run, until `end`."""
     due = time.monotonic()
     for control in controls:
@@ -57,7 +57,7 @@ def slowed(controls: Iterator[Control], speed: float, end: float) -> Iterator[Co
 
 
 @dataclass(frozen=True)
-class Held:
+class RateReport:
     """The figures of a stream: seconds, frames, frames a second; deviations as parts of the frame rate.
 
     `worst_minute` is None for less than a minute; `worst_gap` seconds passed without a frame, `worst_gap_at`
@@ -95,8 +95,8 @@ class Held:
         cases = (
             (self.failure is not None, str(self.failure)),
             (self.seconds < seconds * 0.95, f"it lasted {self.seconds:.0f} s, not {seconds:.0f}"),
-            (self.deviation > _ALLOWED, f"the rate is off by {self.deviation:.2%}"),
-            ((self.worst_minute or 0.0) > _ALLOWED, "a minute is off by more than 1 %"),
+            (self.deviation > _MAX_DEVIATION, f"the rate is off by {self.deviation:.2%}"),
+            ((self.worst_minute or 0.0) > _MAX_DEVIATION, "a minute is off by more than 1 %"),
             (self.lost > 0, f"{self.lost} frames were lost"),
             (self.reconnects > 0, "the connection was lost"),
             (self.made == 0, "the world made nothing"),
@@ -109,7 +109,7 @@ class Held:
         return [said for wrong, said in cases if wrong]
 
 
-class Rates:
+class RateMonitor:
     """What an output has sent, looked at all along by a thread of its own."""
 
     def __init__(self, output: LiveOutput) -> None:
@@ -128,12 +128,12 @@ class Rates:
         self._thread.join()
 
     def _look(self) -> None:
-        while not self._over.wait(_SAMPLE):
+        while not self._over.wait(_SAMPLE_INTERVAL_S):
             sent = self.output.stats.sent
             if sent and (not self._samples or sent > self._samples[-1][1]):
                 self._samples.append((time.monotonic(), sent))
 
-    def held(self) -> Held | None:
+    def held(self) -> RateReport | None:
         """How it has gone from the first frame that was sent to the last; None before there are two."""
         samples = list(self._samples)
         if len(samples) < 2:
@@ -142,11 +142,11 @@ class Rates:
         counts = np.array([count for _, count in samples])
         gaps = np.diff(times)
         fps = float((counts[-1] - counts[0]) / (times[-1] - times[0]))
-        after = np.searchsorted(times, times + _MINUTE)
+        after = np.searchsorted(times, times + _MINUTE_S)
         whole = after < len(times)
         minutes = (counts[after[whole]] - counts[whole]) / (times[after[whole]] - times[whole])
         delivery = self.output.stats
-        return Held(
+        return RateReport(
             *(float(times[-1] - times[0]), delivery.sent, delivery.lost, delivery.reconnects),
             fps=fps,
             deviation=abs(fps - FPS) / FPS,
@@ -156,7 +156,7 @@ class Rates:
         )
 
 
-def broadcast(chosen: argparse.Namespace, console: Console) -> Held | None:
+def run_stream(chosen: argparse.Namespace, console: Console) -> RateReport | None:
     """Stream the slowed world for the time that was chosen; the figures, None when nothing was sent."""
     image = crop_to_aspect(read_image(IMAGE), HEIGHT, WIDTH)
     world = load_world()
@@ -164,12 +164,12 @@ def broadcast(chosen: argparse.Namespace, console: Console) -> Held | None:
     still = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     target = choose_target(chosen.to, StreamOptions(), os.environ)
     (output,) = start_all([target], film, still, lambda gap: console.print(f"{gap.name}: {gap.reason}"))
-    rates = Rates(output)
+    rates = RateMonitor(output)
     told = time.monotonic()
 
     def tell() -> None:
         nonlocal told
-        if time.monotonic() - told >= _TELLING and (held := rates.held()) is not None:
+        if time.monotonic() - told >= _REPORT_INTERVAL_S and (held := rates.held()) is not None:
             told = time.monotonic()
             console.print(held.line())
 
@@ -178,7 +178,7 @@ def broadcast(chosen: argparse.Namespace, console: Console) -> Held | None:
     rates.begin()
     timed = schedule_timeline(parse_moves("w-20,l-15,none-5"), world.preset.chunk)
     begun = time.monotonic()
-    controls = slowed(loop_timeline(timed), chosen.speed, begun + 60 * chosen.minutes)
+    controls = throttle(loop_timeline(timed), chosen.speed, begun + 60 * chosen.minutes)
     made = render(
         fresh(controls),
         lambda _cut: Session(world, image, height=HEIGHT, width=WIDTH),
@@ -210,7 +210,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="a file for the figures")
     chosen = parser.parse_args()
     console = Console(soft_wrap=True)
-    held = broadcast(chosen, console)
+    held = run_stream(chosen, console)
     if held is None:
         console.print("nothing was sent")
         return 1

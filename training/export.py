@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lingbot_cli.model.loading.own import write_world
+from lingbot_cli.model.loading.own import write_model
 from lingbot_cli.model.vae import LATENT_MEAN, LATENT_STD
 from lingbot_cli.presets import PRESETS
 from training.make_untrained import byte_level_tokenizer
@@ -50,7 +50,7 @@ def export(folder: Path, out: Path, source: str) -> None:
 
     statistics = torch.load(folder / "statistics.pt", weights_only=True)
     vae = fold(newest("vae"), statistics["mean"], statistics["std"])
-    write_world(
+    write_model(
         out,
         PRESETS["built-in"],
         transformer={name: packed(name, tensor) for name, tensor in newest("world").items()},

@@ -15,7 +15,7 @@ from PIL import Image
 
 from lingbot_cli.camera.pose import CameraPose
 from lingbot_cli.model.loading.load import load_world
-from lingbot_cli.model.world_model import World
+from lingbot_cli.model.world_model import WorldModel
 from training.film import FPS, Film, picture, seen_from, shoot
 from training.place.palette import MOODS
 from training.place.walk import wander
@@ -64,7 +64,7 @@ def measured(film: Film, mood: str) -> dict[str, float]:
     return out
 
 
-def drift(world: World) -> dict[str, float]:
+def drift(world: WorldModel) -> dict[str, float]:
     """Contrast after a minute of standing still and of wandering, over that of the truth, beside the start's."""
     rng = np.random.default_rng(3)
     out = {}
@@ -80,7 +80,7 @@ def drift(world: World) -> dict[str, float]:
     return out
 
 
-def stands(world: World) -> dict[str, dict[str, float]]:
+def stands(world: WorldModel) -> dict[str, dict[str, float]]:
     """Two seconds of standing still in each mood before the four walls: the picture's largest shift in pixels."""
     out = {}
     for mood in MOODS:
@@ -94,7 +94,7 @@ def stands(world: World) -> dict[str, dict[str, float]]:
     return out
 
 
-def turns(world: World) -> dict[str, dict[str, float]]:
+def turns(world: WorldModel) -> dict[str, dict[str, float]]:
     """Three seconds of turning in each mood, from the four walls and both ways: PSNR over all, median speed."""
     out = {}
     for mood in MOODS:
@@ -111,7 +111,7 @@ def turns(world: World) -> dict[str, dict[str, float]]:
     return out
 
 
-def moods(world: World) -> dict[str, float]:
+def moods(world: WorldModel) -> dict[str, float]:
     """How far the mean colour has gone to a new mood, two chunks after its prompt; 1 is there."""
     out = {}
     for old, new in (("day", "night"), ("day", "dusk"), ("dusk", "snow"), ("snow", "day"), ("night", "day")):
@@ -126,7 +126,7 @@ def moods(world: World) -> dict[str, float]:
 
 
 @torch.inference_mode()
-def vae_psnr(world: World, clips: int = 12) -> float:
+def vae_psnr(world: WorldModel, clips: int = 12) -> float:
     """PSNR in dB of the VAE alone on walks nobody has seen."""
     rng = np.random.default_rng(1234)
     errors = []

@@ -10,7 +10,7 @@ from torch import Tensor
 from lingbot_cli.camera.pose import CameraPose
 from lingbot_cli.control import Control
 from lingbot_cli.model.session import Session
-from lingbot_cli.model.world_model import World
+from lingbot_cli.model.world_model import WorldModel
 from training.data import CHUNK, chunk_start, light
 from training.place.palette import MOODS
 from training.place.render import render
@@ -35,7 +35,7 @@ class Film:
 
 
 def shoot(
-    world: World,
+    world: WorldModel,
     keys: list[str],
     start: CameraPose,
     moods: list[str],

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from lingbot_cli.camera.pose import CameraPose
 from lingbot_cli.camera.relative_pose import relative_poses
-from lingbot_cli.model.image_conditioning import fit
+from lingbot_cli.model.image_conditioning import resize_image
 from lingbot_cli.model.vae import VAE
-from lingbot_cli.model.vae_layers import Carry
+from lingbot_cli.model.vae_layers import CausalConvCache
 from training.data import LATENTS, Clips
 from training.export import fold
 from training.fused import fuse_norms
@@ -78,7 +78,7 @@ def encode(vae: VAE, clips: Clips, which: range, path: Path, seed: int) -> None:
             large = render(
                 torch.from_numpy(clips.stood[i, :1]), optics, mood, height=HEIGHT, width=WIDTH, draw=fast
             )
-            image = fit(large[0], *clips.video.shape[2:4])[None].to(DEVICE)
+            image = resize_image(large[0], *clips.video.shape[2:4])[None].to(DEVICE)
         begin = torch.cat([image[:, :, None], video.new_zeros(1, 3, 4 * _FOLLOWED - 4, *image.shape[-2:])], 2)
         with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
             clean.append(vae.encode(video)[0].half().cpu())
@@ -102,8 +102,8 @@ def encode(vae: VAE, clips: Clips, which: range, path: Path, seed: int) -> None:
 
 def _settled(vae: VAE, size: tuple[int, int]) -> Tensor:
     """The latent [16, h, w] of grey that has gone on for longer than the encoder remembers."""
-    carry, latent = Carry(), torch.empty(0)
-    for step in range(vae.config.memory_frames // 4 + 2):
+    carry, latent = CausalConvCache(), torch.empty(0)
+    for step in range(vae.config.encoder_receptive_field // 4 + 2):
         latent = vae.encode(torch.zeros(1, 3, 4 if step else 1, *size, device=DEVICE), carry)
     return latent[0, :, -1].cpu()
 

@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor
 
-from lingbot_cli.model.loading.own import write_world
+from lingbot_cli.model.loading.own import write_model
 from lingbot_cli.model.text_encoder import umt5_on_meta
 from lingbot_cli.model.transformer import Transformer, TransformerConfig
 from lingbot_cli.model.vae import VAE, VAEConfig
@@ -33,7 +33,7 @@ def main(folder: Path, seed: int) -> None:
     torch.manual_seed(seed)
     preset = PRESETS["built-in"]
     tokenizer = byte_level_tokenizer()
-    write_world(
+    write_model(
         folder,
         preset,
         transformer=random_transformer(preset),

@@ -36,7 +36,7 @@ def start(steps: Tensor, focal: Tensor, seed: int) -> Transformer:
             nn.init.zeros_(module.bias)
     with torch.no_grad():
         silent = [model.time_projection[1], model.c2ws_hidden_states_layer2]
-        for block in model.each():
+        for block in model.block_list():
             silent += [block.self_attn.o, block.cross_attn.o, block.ffn[2], block.cam_injector_layer2]
             silent += [block.cam_scale_layer, block.cam_shift_layer]
             block.modulation.zero_()

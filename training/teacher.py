@@ -11,13 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lingbot_cli.model import rope
-from lingbot_cli.model.sampler import schedule
-from lingbot_cli.model.transformer import Pairs, Transformer
+from lingbot_cli.model.sampler import sigma_schedule
+from lingbot_cli.model.transformer import BlockPairs, Transformer
 from lingbot_cli.presets import PRESETS
 from training.fused import attend
 
 PRESET = PRESETS["built-in"]
-SCHEDULE = schedule(PRESET.steps, PRESET.shift)
+SCHEDULE = sigma_schedule(PRESET.steps, PRESET.shift)
 CHUNK = PRESET.chunk
 PAST = (PRESET.window - PRESET.sink) // CHUNK - 1  # whole chunks a query sees beside the sink and its own
 
@@ -53,7 +53,9 @@ class Told:
         heard = (
             batch.said + torch.arange(clips, device=batch.said.device)[:, None] * batch.rows.shape[1]
         ).flatten()
-        self.text = [tuple(x[heard] for x in block.cross_attn.keys_values(tokens)) for block in model.each()]
+        self.text = [
+            tuple(x[heard] for x in block.cross_attn.keys_values(tokens)) for block in model.block_list()
+        ]
         self.turn = turns(batch.starts.flatten(), frames, height // 2, width // 2, model.config.head_dim)
 
     def run(self, streams: list[Tensor], t: list[Tensor]) -> Tensor:
@@ -129,7 +131,9 @@ def turns(starts: Tensor, frames: int, height: int, width: int, head_dim: int) -
     shapes = [(-1, frames, 1, 1), (1, 1, height, 1), (1, 1, 1, width)]
     angles = []
     for place, shape, channels in zip(places, shapes, rope.axis_widths(head_dim), strict=True):
-        rates = rope.BASE ** -(torch.arange(0, channels, 2, dtype=torch.float64, device=device) / channels)
+        rates = rope.FREQUENCY_BASE ** -(
+            torch.arange(0, channels, 2, dtype=torch.float64, device=device) / channels
+        )
         angles.append((place.to(device).double().view(shape)[..., None] * rates).expand(*size, -1))
     flat = torch.cat(angles, -1).flatten(0, 3)
     return torch.stack([flat.cos(), flat.sin()]).float()
@@ -152,11 +156,11 @@ def _see(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return torch.stack(out, 2)
 
 
-def _more(pairs: Pairs, count: int) -> Pairs:
+def _more(pairs: BlockPairs, count: int) -> BlockPairs:
     return [tuple(x.repeat(count, *[1] * (x.dim() - 1)) for x in pair) for pair in pairs]
 
 
-def _one(pairs: Pairs, clips: int, chunk: int) -> Pairs:
+def _one(pairs: BlockPairs, clips: int, chunk: int) -> BlockPairs:
     return [tuple(x.view(clips, -1, *x.shape[1:])[:, chunk] for x in pair) for pair in pairs]
 
 

@@ -22,7 +22,7 @@ from lingbot_cli.ui.display import Display
 from lingbot_cli.ui.progress import Progress
 
 if TYPE_CHECKING:
-    from lingbot_cli.model.world_model import World
+    from lingbot_cli.model.world_model import WorldModel
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class TaskRunner:
 
     def __post_init__(self) -> None:
         self._preparer = TaskPreparer()
-        self._loaded: tuple[object, World] | None = None
+        self._loaded: tuple[object, WorldModel] | None = None
 
     def run(self, task: Task, tell: OnProgress) -> TaskResult:
         """Make a film, going on from what an earlier run left of it; whatever fails is the outcome."""
@@ -114,10 +114,10 @@ class TaskRunner:
             keeping.trail.clear()
         return TaskResult("made", frames=made.frames, seconds=seconds, latents=made.latents)
 
-    def _load(self, prepared: Prepared) -> "World":
+    def _load(self, prepared: Prepared) -> "WorldModel":
         """The world of a film: the one that is loaded when it fits, else the old one leaves first."""
         from lingbot_cli.model.device import pick_device
-        from lingbot_cli.model.loading.load import prompts_of
+        from lingbot_cli.model.loading.load import cached_prompt_encoder
         from lingbot_cli.render.memory import check_memory
 
         request, checkpoint = prepared.request, prepared.here
@@ -129,7 +129,9 @@ class TaskRunner:
             request.settings,
         )
         if self._loaded is not None and self._loaded[0] == key:
-            text = prompts_of(checkpoint, pick_device("cpu"), None)  # its encoder leaves memory with it
+            text = cached_prompt_encoder(
+                checkpoint, pick_device("cpu"), None
+            )  # its encoder leaves memory with it
             for prompt in prepared.prompts:
                 text.encode(prompt)
             return self._loaded[1]

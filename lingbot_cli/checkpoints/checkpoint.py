@@ -8,8 +8,8 @@ from typing import Any
 
 from lingbot_cli.checkpoints.cache_dir import model_folder
 from lingbot_cli.checkpoints.fingerprint import fingerprint
-from lingbot_cli.checkpoints.headers import Entry, read_json, read_shards
-from lingbot_cli.checkpoints.layouts import Layout, recognise, shards
+from lingbot_cli.checkpoints.headers import TensorEntry, read_json, read_shards
+from lingbot_cli.checkpoints.layouts import Layout, detect_layout, shards
 from lingbot_cli.checkpoints.tensor_names import vae_name
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.presets import PRESETS, Preset
@@ -28,7 +28,7 @@ ARCHITECTURE = (
 )
 """What the weights themselves decide; the rest of a preset is how it is run."""
 
-CONFIG_KEYS = {
+CONFIG_FIELDS = {
     "dim": "dim",
     "num_heads": "heads",
     "num_attention_heads": "heads",
@@ -54,10 +54,10 @@ class Difference:
     preset: Any
     checkpoint: Any
     used: Any
-    said_by: str = "checkpoint"
+    source: str = "checkpoint"
 
     def __str__(self) -> str:
-        return f"{self.name}: preset {self.preset}, {self.said_by} {self.checkpoint}; {self.used} is used"
+        return f"{self.name}: preset {self.preset}, {self.source} {self.checkpoint}; {self.used} is used"
 
 
 @dataclass(frozen=True)
@@ -80,23 +80,23 @@ class Checkpoint:
     text_identity: str
 
 
-def find(model: str | Path | None, assets: Path | None = None) -> Layout:
+def find_layout(model: str | Path | None, assets: Path | None = None) -> Layout:
     """The layout of a model given as a folder, a name (fetched before) or nothing (the built-in world).
 
     Errors: UsageError for an unknown name, SetupError for a model that is not here or not whole.
     """
     if model is None or model == "built-in":
-        return recognise(Path(str(files("lingbot_cli.builtin"))), assets)
+        return detect_layout(Path(str(files("lingbot_cli.builtin"))), assets)
     check_name(model)
     folder = Path(os.path.expanduser(model))
     if folder.is_dir():
-        return recognise(folder, assets)
+        return detect_layout(folder, assets)
     kept = model_folder(str(model))
     if not kept.is_dir():
         raise SetupError(
             f"{model} is not on this machine.", hint=f"Fetch it first: lingbot models pull {model}"
         )
-    return recognise(kept, assets or (kept / "assets" if (kept / "assets").is_dir() else None))
+    return detect_layout(kept, assets or (kept / "assets" if (kept / "assets").is_dir() else None))
 
 
 def check_name(model: str | Path) -> None:
@@ -112,12 +112,12 @@ def read_checkpoint(model: str | Path | None, assets: Path | None = None) -> Che
 
     Errors: those of `find`; SetupError for damaged files or a config that contradicts its own tensors.
     """
-    layout = find(model, assets)
+    layout = find_layout(model, assets)
     config = read_json(layout.config) if layout.config is not None else {}
     tensors = read_shards(*shards(layout.transformer))
-    base = _preset_of(layout, config)
-    seen = _architecture(tensors, layout) | _control(tensors)
-    said = _said(config)
+    base = _base_preset(layout, config)
+    seen = _tensor_values(tensors, layout) | _control_kind(tensors)
+    said = _config_values(config)
     for name, value in said.items():
         if name in seen and seen[name] != value:
             raise SetupError(
@@ -155,21 +155,21 @@ def part_files(part: Path) -> list[Path]:
     return [part] if part.is_file() else shards(part)[0]
 
 
-def _preset_of(layout: Layout, config: dict[str, Any]) -> Preset:
+def _base_preset(layout: Layout, config: dict[str, Any]) -> Preset:
     """The preset a folder belongs to: its layout's, the one its config names, or the nearest by shape."""
     name = layout.preset or config.get("preset")
     if name is not None:
         if name not in PRESETS:
             raise SetupError(f"{layout.config} names the preset {name}, which is none of ours.")
         return PRESETS[name]
-    said = _said(config)
+    said = _config_values(config)
     published = [preset for preset in PRESETS.values() if preset.name != "built-in"]
     keys = ("chunk", "dim", "layers", "sink")
     return max(published, key=lambda preset: [getattr(preset, key) == said.get(key) for key in keys])
 
 
-def _said(config: dict[str, Any]) -> dict[str, Any]:
-    said = {field: config[key] for key, field in CONFIG_KEYS.items() if config.get(key) is not None}
+def _config_values(config: dict[str, Any]) -> dict[str, Any]:
+    said = {field: config[key] for key, field in CONFIG_FIELDS.items() if config.get(key) is not None}
     if "attention_head_dim" in config and "heads" in said:
         said["dim"] = said["heads"] * config["attention_head_dim"]
     names = {field.name for field in fields(Preset)}
@@ -179,7 +179,7 @@ def _said(config: dict[str, Any]) -> dict[str, Any]:
     return said
 
 
-def _architecture(tensors: dict[str, Entry], layout: Layout) -> dict[str, Any]:
+def _tensor_values(tensors: dict[str, TensorEntry], layout: Layout) -> dict[str, Any]:
     """What the shapes of the transformer's and, where its files have headers, the VAE's tensors say."""
     try:
         seen: dict[str, Any] = {
@@ -205,7 +205,7 @@ def _architecture(tensors: dict[str, Entry], layout: Layout) -> dict[str, Any]:
     return seen | {"vae_dim": vae["encoder.conv1.weight"].shape[0], "vae_blocks": blocks // 4}
 
 
-def _control(tensors: dict[str, Entry]) -> dict[str, Any]:
+def _control_kind(tensors: dict[str, TensorEntry]) -> dict[str, Any]:
     projection = tensors.get("patch_embedding_wancamctrl.weight")
     channels = projection.shape[-1] if projection else 0
     kinds = {4 * 384: "cam", 4 * 448: "act"}

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from lingbot_cli.checkpoints.cache_dir import model_folder
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
-from lingbot_cli.checkpoints.hub import fetch, list_files
-from lingbot_cli.checkpoints.registry import Published, Source
-from lingbot_cli.checkpoints.verify import Known, differs, known_files, write_record
+from lingbot_cli.checkpoints.hub import download_file, list_files
+from lingbot_cli.checkpoints.registry import HubSource, PublishedModel
+from lingbot_cli.checkpoints.verify import ExpectedFile, expected_files, find_mismatch, write_record
 from lingbot_cli.errors import OutputError, SetupError, UsageError, write_errors
 
 
 @dataclass(frozen=True)
-class Fetching:
+class DownloadProgress:
     """How far a pull is: bytes here, of how many, the seconds since it began, the file at hand."""
 
     done: int
@@ -26,7 +26,9 @@ class Fetching:
     file: str
 
 
-def pull(model: Published, report: Callable[[Fetching], None], revision: str | None = None) -> Path:
+def download_model(
+    model: PublishedModel, report: Callable[[DownloadProgress], None], revision: str | None = None
+) -> Path:
     """Fetch what of a model is not here yet, check every byte, and return its folder.
 
     `revision` replaces that of the model's first source. Errors: SetupError for a hub that cannot be reached
@@ -37,48 +39,50 @@ def pull(model: Published, report: Callable[[Fetching], None], revision: str | N
     if target.is_dir():
         return target
     partial = target.parent / ".partial" / model.name
-    with write_errors(partial), _alone(partial):
+    with write_errors(partial), _exclusive(partial):
         if not target.is_dir():  # else another pull has just brought it
-            _fetch_all(_listing(model, partial, revision), partial, report)
+            _download_all(_list_files(model, partial, revision), partial, report)
             partial.replace(target)
     return target
 
 
-def _fetch_all(listed: list[tuple[Source, Known]], partial: Path, report: Callable[[Fetching], None]) -> None:
+def _download_all(
+    listed: list[tuple[HubSource, ExpectedFile]], partial: Path, report: Callable[[DownloadProgress], None]
+) -> None:
     """Bring what is listed to `partial`, and hold all of it to its hashes."""
     files = [known for _, known in listed]
     _check_space(files, partial)
-    _drop_strangers(files, partial)
+    _remove_outdated(files, partial)
     write_record(partial, files)
     total = sum(known.size for known in files)
     done, began = 0, time.monotonic()
     for source, known in listed:
         here = partial / known.path
-        checked = _checked(here)
+        checked = _verified_mark(here)
 
-        def progress(count: int, known: Known = known) -> None:
+        def progress(count: int, known: ExpectedFile = known) -> None:
             nonlocal done
             done += count
-            report(Fetching(done, total, time.monotonic() - began, known.path))
+            report(DownloadProgress(done, total, time.monotonic() - began, known.path))
 
         if here.is_file() and checked.is_file():
             progress(known.size)
             continue
         part = here.with_name(here.name + ".part")
         progress(part.stat().st_size if part.is_file() else 0)
-        fetch(known, source.into, part, progress)
-        if (why := differs(part, known)) is not None:
+        download_file(known, source.into, part, progress)
+        if (why := find_mismatch(part, known)) is not None:
             part.unlink()
             raise SetupError(f"{known.repository}: {known.path} {why}.", hint="It was removed; try again.")
         part.replace(here)
         checked.touch()
     read_checkpoint(partial, partial / "assets" if (partial / "assets").is_dir() else None)
     for known in files:
-        _checked(partial / known.path).unlink()
+        _verified_mark(partial / known.path).unlink()
 
 
 @contextmanager
-def _alone(partial: Path) -> Iterator[None]:
+def _exclusive(partial: Path) -> Iterator[None]:
     """Hold a fetch against every other of the same model. Errors: UsageError when another holds it."""
     partial.mkdir(parents=True, exist_ok=True)
     with partial.with_name(f"{partial.name}.lock").open("ab") as lock:
@@ -91,13 +95,17 @@ def _alone(partial: Path) -> Iterator[None]:
         yield
 
 
-def verify(folder: Path, assets: Path | None, progress: Callable[[int], None]) -> tuple[Checkpoint, int]:
+def verify_checkpoint(
+    folder: Path, assets: Path | None, progress: Callable[[int], None]
+) -> tuple[Checkpoint, int]:
     """The checkpoint in a folder and how many files were held to their publisher's hash.
 
     Errors: SetupError naming every file that differs, or what of the checkpoint cannot be.
     """
-    known = known_files(folder)
-    wrong = [f"{file.path} {why}" for file in known if (why := differs(folder / file.path, file, progress))]
+    known = expected_files(folder)
+    wrong = [
+        f"{file.path} {why}" for file in known if (why := find_mismatch(folder / file.path, file, progress))
+    ]
     if wrong:
         raise SetupError(
             f"{folder}: {'; '.join(wrong)}.",
@@ -106,9 +114,13 @@ def verify(folder: Path, assets: Path | None, progress: Callable[[int], None]) -
     return read_checkpoint(folder, assets), len(known)
 
 
-def _listing(model: Published, partial: Path, revision: str | None) -> list[tuple[Source, Known]]:
+def _list_files(
+    model: PublishedModel, partial: Path, revision: str | None
+) -> list[tuple[HubSource, ExpectedFile]]:
     """What is to be fetched, at the revisions an earlier try began with where there was one."""
-    begun = {known.repository: known.revision for known in known_files(partial)} if partial.is_dir() else {}
+    begun = (
+        {known.repository: known.revision for known in expected_files(partial)} if partial.is_dir() else {}
+    )
     listed = []
     for place, source in enumerate(model.sources):
         wanted = revision if place == 0 and revision else source.revision or begun.get(source.repository)
@@ -117,7 +129,7 @@ def _listing(model: Published, partial: Path, revision: str | None) -> list[tupl
     return listed
 
 
-def _check_space(files: list[Known], partial: Path) -> None:
+def _check_space(files: list[ExpectedFile], partial: Path) -> None:
     have = sum(path.stat().st_size for path in partial.rglob("*") if path.is_file())
     needed = sum(known.size for known in files) - have
     free = shutil.disk_usage(partial).free
@@ -128,16 +140,16 @@ def _check_space(files: list[Known], partial: Path) -> None:
         )
 
 
-def _drop_strangers(files: list[Known], partial: Path) -> None:
+def _remove_outdated(files: list[ExpectedFile], partial: Path) -> None:
     """What an earlier try at another revision left must not stay."""
-    earlier = {known.path: known.hash for known in known_files(partial)}
+    earlier = {known.path: known.hash for known in expected_files(partial)}
     for known in files:
         if earlier.get(known.path, known.hash) != known.hash:
             here = partial / known.path
-            for file in (here, _checked(here), here.with_name(here.name + ".part")):
+            for file in (here, _verified_mark(here), here.with_name(here.name + ".part")):
                 file.unlink(missing_ok=True)
 
 
-def _checked(file: Path) -> Path:
+def _verified_mark(file: Path) -> Path:
     """The mark that a fetched file was held to its hash."""
     return file.with_name(f".{file.name}.checked")

@@ -3,8 +3,8 @@
 import hashlib
 from pathlib import Path
 
-WHOLE = 8 * 2**20
-SAMPLES = 64
+FULL_HASH_BYTES = 8 * 2**20
+SAMPLE_COUNT = 64
 SAMPLE_BYTES = 64 * 2**10
 
 
@@ -19,10 +19,10 @@ def fingerprint(files: list[Path]) -> str:
         size = file.stat().st_size
         digest.update(f"{file.name}\0{size}\0".encode())
         with file.open("rb") as source:
-            if size <= WHOLE:
+            if size <= FULL_HASH_BYTES:
                 digest.update(source.read())
                 continue
-            for sample in range(SAMPLES):
-                source.seek((size - SAMPLE_BYTES) * sample // (SAMPLES - 1))
+            for sample in range(SAMPLE_COUNT):
+                source.seek((size - SAMPLE_BYTES) * sample // (SAMPLE_COUNT - 1))
                 digest.update(source.read(SAMPLE_BYTES))
     return digest.hexdigest()[:32]

@@ -12,12 +12,12 @@ ELEMENT_BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
     "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1,
 }  # fmt: skip
-HEADER_LIMIT = 100_000_000
+MAX_HEADER_BYTES = 100_000_000
 """Bytes of JSON a header may hold; the limit of the format's own library."""
 
 
 @dataclass(frozen=True)
-class Entry:
+class TensorEntry:
     """Where one tensor lies: `start` and `end` are byte offsets in `file`."""
 
     name: str
@@ -33,7 +33,7 @@ class Entry:
         return math.prod(self.shape)
 
 
-def read_header(file: Path) -> dict[str, Entry]:
+def read_header(file: Path) -> dict[str, TensorEntry]:
     """Every tensor of one safetensors file, by name.
 
     Errors: SetupError for a file that is cut short, overlaps itself or is no safetensors file at all.
@@ -41,7 +41,7 @@ def read_header(file: Path) -> dict[str, Entry]:
     size = file.stat().st_size
     with file.open("rb") as source:
         length = int.from_bytes(source.read(8), "little")
-        if size < 8 or length > min(HEADER_LIMIT, size - 8):
+        if size < 8 or length > min(MAX_HEADER_BYTES, size - 8):
             raise _damaged(file, "its header reaches past the end of the file")
         try:
             table = json.loads(source.read(length))
@@ -61,14 +61,14 @@ def read_header(file: Path) -> dict[str, Entry]:
     return entries
 
 
-def read_shards(files: list[Path], index: Path | None = None) -> dict[str, Entry]:
+def read_shards(files: list[Path], index: Path | None = None) -> dict[str, TensorEntry]:
     """Every tensor of several files, held to the index where there is one.
 
     Errors: SetupError naming the shard that is missing, or the tensor that is double or misplaced.
     """
     if index is not None:
         files = _indexed_files(index)
-    entries: dict[str, Entry] = {}
+    entries: dict[str, TensorEntry] = {}
     for file in files:
         for name, entry in read_header(file).items():
             if name in entries:
@@ -85,7 +85,7 @@ def read_shards(files: list[Path], index: Path | None = None) -> dict[str, Entry
 
 def read_json(file: Path) -> dict[str, Any]:
     """A small JSON file that must hold a table. Errors: SetupError."""
-    if file.stat().st_size > HEADER_LIMIT:
+    if file.stat().st_size > MAX_HEADER_BYTES:
         raise SetupError(f"{file} is too large for a JSON file of a checkpoint.")
     try:
         table = json.loads(file.read_bytes())
@@ -117,10 +117,10 @@ def _indexed_files(index: Path) -> list[Path]:
     return [index.parent / name for name in names]
 
 
-def _entry(file: Path, name: str, row: object, base: int) -> Entry:
+def _entry(file: Path, name: str, row: object, base: int) -> TensorEntry:
     try:
         dtype, shape, (start, end) = row["dtype"], tuple(row["shape"]), row["data_offsets"]  # type: ignore[index]
-        entry = Entry(name, dtype, shape, file, base + start, base + end)
+        entry = TensorEntry(name, dtype, shape, file, base + start, base + end)
         right = ELEMENT_BYTES[dtype] * entry.elements == end - start and min((start, *shape), default=0) >= 0
     except (TypeError, KeyError, ValueError) as problem:
         raise _damaged(file, f"its entry for {name} cannot be read") from problem

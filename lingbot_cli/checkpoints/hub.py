@@ -5,14 +5,14 @@ from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
-from lingbot_cli.checkpoints.registry import Source
-from lingbot_cli.checkpoints.verify import Known
+from lingbot_cli.checkpoints.registry import HubSource
+from lingbot_cli.checkpoints.verify import ExpectedFile
 from lingbot_cli.errors import SetupError, write_errors
 
 OFFLINE_HINT = "Go online, or copy the model's folder here and name it with --model DIR."
 
 
-def list_files(source: Source) -> list[Known]:
+def list_files(source: HubSource) -> list[ExpectedFile]:
     """The files of a source with their sizes and hashes, at its revision or, without one, the newest.
 
     Errors: SetupError when the hub cannot be asked or has no such files.
@@ -41,13 +41,13 @@ def list_files(source: Source) -> list[Known]:
             continue
         content = f"sha256:{entry.lfs.sha256}" if entry.lfs else f"git:{entry.blob_id}"
         path = f"{source.into}/{entry.rfilename}".lstrip("/")
-        files.append(Known(path, entry.size or 0, content, source.repository, info.sha or ""))
+        files.append(ExpectedFile(path, entry.size or 0, content, source.repository, info.sha or ""))
     if not files:
         raise SetupError(f"{source.repository} holds none of {', '.join(source.files)}.")
     return files
 
 
-def fetch(known: Known, into: str, target: Path, progress: Callable[[int], None]) -> None:
+def download_file(known: ExpectedFile, into: str, target: Path, progress: Callable[[int], None]) -> None:
     """Fetch one file to `target`, going on after the bytes that lie there.
 
     `into` is what its source put before the path. `progress` is told the bytes just written.
@@ -65,7 +65,7 @@ def fetch(known: Known, into: str, target: Path, progress: Callable[[int], None]
         have = 0
     with write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        file = _Counted(target, progress)
+        file = _CountingFile(target, progress)
     try:
         with file:
             file.seek(have)
@@ -81,7 +81,7 @@ def fetch(known: Known, into: str, target: Path, progress: Callable[[int], None]
         raise _unreachable(f"{known.repository}/{path}", problem) from problem
 
 
-class _Counted(io.FileIO):
+class _CountingFile(io.FileIO):
     """A file that tells how much is written to it."""
 
     def __init__(self, path: Path, progress: Callable[[int], None]) -> None:

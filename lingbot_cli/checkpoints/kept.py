@@ -13,13 +13,13 @@ def prompts_folder() -> Path:
     return cache_folder() / "prompts"
 
 
-def place(folder: Path, identity: str, cleaned: str) -> Path:
+def prompt_file(folder: Path, identity: str, cleaned: str) -> Path:
     """The file of a cleaned prompt's rows; `identity` names the encoder, its tokenizer and the longest prompt."""
     key = hashlib.sha256(f"{identity}\0{cleaned}".encode()).hexdigest()
     return folder / f"{key}.safetensors"
 
 
-def all_kept(prompts: Iterable[str], identity: str) -> bool:
+def all_prompts_cached(prompts: Iterable[str], identity: str) -> bool:
     """Whether every one of these prompts was read before, so that no text encoder is loaded."""
     folder = prompts_folder()
-    return all(place(folder, identity, clean_prompt(prompt)).is_file() for prompt in prompts)
+    return all(prompt_file(folder, identity, clean_prompt(prompt)).is_file() for prompt in prompts)

@@ -32,7 +32,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Shape:
+class LayoutSpec:
     """What a layout looks like: paths under its root, and under `--assets` for what it lacks."""
 
     kind: str
@@ -46,8 +46,8 @@ class Shape:
     needs_assets: bool = False
 
 
-SHAPES = (
-    Shape(
+LAYOUTS = (
+    LayoutSpec(
         kind="lingbot",
         preset=None,
         marker="lingbot.json",
@@ -57,7 +57,7 @@ SHAPES = (
         text="text_encoder.safetensors",
         tokenizer="tokenizer.json",
     ),
-    Shape(
+    LayoutSpec(
         kind="diffusers",
         preset=None,
         marker="model_index.json",
@@ -67,21 +67,21 @@ SHAPES = (
         text="text_encoder",
         tokenizer="tokenizer/tokenizer.json",
     ),
-    Shape(
+    LayoutSpec(
         kind="v1 original",
         preset="lingbot-world-fast",
         marker="lingbot_world_fast",
         transformer="lingbot_world_fast",
         config="lingbot_world_fast/config.json",
     ),
-    Shape(
+    LayoutSpec(
         kind="v2 14B original",
         preset="lingbot-world-v2-14b-causal-fast",
         marker="transformers",
         transformer="transformers",
         config="transformers/config.json",
     ),
-    Shape(
+    LayoutSpec(
         kind="v2 1.3B original",
         preset="lingbot-world-v2-1.3b-causal-fast",
         marker="model.safetensors.index.json",
@@ -92,7 +92,7 @@ SHAPES = (
 """Tried in this order: the first whose marker is there is the layout."""
 
 
-def recognise(root: Path, assets: Path | None = None) -> Layout:
+def detect_layout(root: Path, assets: Path | None = None) -> Layout:
     """The layout of a checkpoint's folder; `assets` is a second folder for the parts the first lacks.
 
     Errors: SetupError listing what was found and what is missing, UsageError for assets that are not needed.
@@ -101,7 +101,7 @@ def recognise(root: Path, assets: Path | None = None) -> Layout:
         raise SetupError(f"There is no folder {root}.", hint="`lingbot models list` says what is here.")
     if assets is not None:
         check_assets(assets)
-    shape = next((shape for shape in SHAPES if (root / shape.marker).exists()), None)
+    shape = next((shape for shape in LAYOUTS if (root / shape.marker).exists()), None)
     if shape is None:
         raise _unknown(root)
     wanted = {
@@ -116,7 +116,7 @@ def recognise(root: Path, assets: Path | None = None) -> Layout:
     for part, relative in wanted.items():
         if relative is None:
             continue
-        place = _place(part, relative, root, assets)
+        place = _find_part(part, relative, root, assets)
         if place is None:
             missing.append(relative)
         else:
@@ -154,11 +154,11 @@ def shards(part: Path) -> tuple[list[Path], Path | None]:
     if not files:
         raise SetupError(f"{part} has no *.safetensors file.", hint="Fetch the model again.")
     for file in (*files, *indices):
-        _inside(file, part)
+        _check_inside(file, part)
     return files, (indices[0] if indices else None)
 
 
-def _place(part: str, relative: str, root: Path, assets: Path | None) -> Path | None:
+def _find_part(part: str, relative: str, root: Path, assets: Path | None) -> Path | None:
     for folder in (root, assets):
         if folder is None:
             continue
@@ -166,21 +166,21 @@ def _place(part: str, relative: str, root: Path, assets: Path | None) -> Path | 
         if part == "transformer" and relative != "." and folder is assets:
             continue
         if place.exists():
-            _inside(place, folder)
+            _check_inside(place, folder)
             return place
         if folder is assets and part in ("vae", "text", "tokenizer"):
-            other = _part_of_any(part, folder)
+            other = _find_part_in_any_layout(part, folder)
             if other is not None:
                 return other
     return None
 
 
-def _part_of_any(part: str, folder: Path) -> Path | None:
+def _find_part_in_any_layout(part: str, folder: Path) -> Path | None:
     """The part in `--assets`, whichever layout that folder has."""
-    for shape in SHAPES:
+    for shape in LAYOUTS:
         place = folder / {"vae": shape.vae, "text": shape.text, "tokenizer": shape.tokenizer}[part]
         if place.exists():
-            _inside(place, folder)
+            _check_inside(place, folder)
             return place
     return None
 
@@ -196,7 +196,7 @@ def check_assets(assets: Path) -> None:
         )
 
 
-def _inside(place: Path, root: Path) -> None:
+def _check_inside(place: Path, root: Path) -> None:
     """Refuse a link that leads out of the folder; the hub's own cache links into its blobs and may."""
     real, home = place.resolve(), root.resolve()
     if real.is_relative_to(home):
@@ -210,28 +210,29 @@ def _inside(place: Path, root: Path) -> None:
     )
 
 
-def _listing(root: Path) -> str:
+def _list_names(root: Path) -> str:
     names = sorted(path.name + ("/" if path.is_dir() else "") for path in root.iterdir())
     shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
     return shown or "nothing"
 
 
 def _unknown(root: Path) -> SetupError:
-    known = "; ".join(f"{shape.kind}: {shape.marker}" for shape in SHAPES)
+    known = "; ".join(f"{shape.kind}: {shape.marker}" for shape in LAYOUTS)
     return SetupError(
-        f"{root} is no layout of a LingBot world we know. Found: {_listing(root)}. "
+        f"{root} is no layout of a LingBot world we know. Found: {_list_names(root)}. "
         f"Each layout is known by one name, and none of them is there ({known}).",
         hint="Name the folder that holds the whole model, or fetch one with `lingbot models pull`.",
     )
 
 
-def _incomplete(root: Path, assets: Path | None, shape: Shape, missing: list[str]) -> SetupError:
+def _incomplete(root: Path, assets: Path | None, shape: LayoutSpec, missing: list[str]) -> SetupError:
     if shape.needs_assets and assets is None:
         hint = "This model shares those with the 14B one: name a folder that holds them with --assets DIR."
     elif shape.needs_assets:
-        hint = f"{assets} has {_listing(assets or root)}; --assets must hold the missing parts."
+        hint = f"{assets} has {_list_names(assets or root)}; --assets must hold the missing parts."
     else:
         hint = "Fetch the missing parts; `lingbot models pull` fetches only what is not there."
     return SetupError(
-        f"{root} looks like {shape.kind}. Found: {_listing(root)}. Missing: {', '.join(missing)}.", hint=hint
+        f"{root} looks like {shape.kind}. Found: {_list_names(root)}. Missing: {', '.join(missing)}.",
+        hint=hint,
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Source:
+class HubSource:
     """Files of one repository at one revision, put into `into` under the model's folder.
 
     `revision` is a commit; None where the publisher's current one is taken and kept from then on.
@@ -18,11 +18,11 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedModel:
     """A model that can be fetched: its sources and about how many bytes they hold together."""
 
     name: str
-    sources: tuple[Source, ...]
+    sources: tuple[HubSource, ...]
     bytes: int
     terms: str
 
@@ -37,10 +37,10 @@ NON_COMMERCIAL = (
 PUBLISHED = {
     model.name: model
     for model in (
-        Published(
+        PublishedModel(
             name="lingbot-world-fast",
             sources=(
-                Source(
+                HubSource(
                     repository="robbyant/lingbot-world-fast-diffusers",
                     revision=None,
                     files=(
@@ -59,10 +59,10 @@ PUBLISHED = {
             terms="Apache-2.0 code; for the weights read the model card: "
             "https://huggingface.co/robbyant/lingbot-world-fast",
         ),
-        Published(
+        PublishedModel(
             name="lingbot-world-v2-14b-causal-fast",
             sources=(
-                Source(
+                HubSource(
                     repository="robbyant/lingbot-world-v2-14b-causal-fast",
                     revision=V2_14B,
                     files=("transformers/*.json", "transformers/*.safetensors", *ASSETS),
@@ -71,15 +71,15 @@ PUBLISHED = {
             bytes=49_000_000_000,
             terms=NON_COMMERCIAL,
         ),
-        Published(
+        PublishedModel(
             name="lingbot-world-v2-1.3b-causal-fast",
             sources=(
-                Source(
+                HubSource(
                     repository="robbyant/lingbot-world-v2-1.3b-causal-fast",
                     revision="7e36a5f919f86cb4255cc9bfc30adb44963fbde1",
                     files=("model-*.safetensors", "model.safetensors.index.json"),
                 ),
-                Source(
+                HubSource(
                     repository="robbyant/lingbot-world-v2-14b-causal-fast",
                     revision=V2_14B,
                     files=ASSETS,

@@ -123,9 +123,9 @@ def _place(on: str | None, jobs: Path | None) -> "Gather | None":
 def _local(output: Path, films: int, count: int | None, devices: tuple[str, ...]) -> "WorkerPool":
     """Hands on this machine: as many as asked for, or one for each device."""
     from lingbot_cli.batch.local_workers import LocalWorkerPool
-    from lingbot_cli.model.device import gpus
+    from lingbot_cli.model.device import list_gpus
 
-    devices = devices or gpus()
+    devices = devices or list_gpus()
     return LocalWorkerPool(output, min(films, count or len(devices) or 1), devices)
 
 

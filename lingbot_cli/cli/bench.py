@@ -100,10 +100,10 @@ def bench(
     )
     checkpoint, make = None, load
     if random_weights:
-        from lingbot_cli.model.loading.random_weights import random_checkpoint, random_world
+        from lingbot_cli.model.loading.random_weights import random_checkpoint, random_model
 
         checkpoint = random_checkpoint(model)
-        make = partial(random_world, device=device, precision=precision)
+        make = partial(random_model, device=device, precision=precision)
     with tempfile.TemporaryDirectory() as folder, bench_scene(request, chunks, checkpoint) as prepared:
         options = OutputOptions(quality=quality, overwrite=True)
         sink = choose_sink(str(Path(folder) / "bench.mp4"), options, env.environ)

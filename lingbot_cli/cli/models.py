@@ -10,8 +10,8 @@ from rich.table import Table
 
 from lingbot_cli.checkpoints.cache_dir import model_folder
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, part_files, read_checkpoint
-from lingbot_cli.checkpoints.download import Fetching, pull, verify
-from lingbot_cli.checkpoints.registry import PUBLISHED, Published
+from lingbot_cli.checkpoints.download import DownloadProgress, download_model, verify_checkpoint
+from lingbot_cli.checkpoints.registry import PUBLISHED, PublishedModel
 from lingbot_cli.env import Env
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.presets import PRESETS
@@ -79,7 +79,7 @@ def pull_model(
     _accept(env, model, accept_license)
     last = -1.0
 
-    def report(fetching: Fetching) -> None:
+    def report(fetching: DownloadProgress) -> None:
         nonlocal last
         if fetching.seconds - last < 1 and fetching.done < fetching.total:
             return
@@ -88,7 +88,7 @@ def pull_model(
             f"{gigabytes(fetching.done)} of {gigabytes(fetching.total)}, {fetching.seconds:.0f} s: {fetching.file}"
         )
 
-    env.err.print(f"fetched: {pull(model, report, revision)}")
+    env.err.print(f"fetched: {download_model(model, report, revision)}")
 
 
 @app.command()
@@ -125,7 +125,7 @@ def verify_model(ctx: typer.Context, model: ModelArgument, assets: AssetsOption 
     from lingbot_cli.model.loading.load import check_tensors  # torch
 
     folder = read_checkpoint(model, assets).layout.root
-    checkpoint, count = verify(folder, assets, lambda _: None)
+    checkpoint, count = verify_checkpoint(folder, assets, lambda _: None)
     check_tensors(checkpoint)
     said = (
         f"{count} files have their publisher's content" if count else "no publisher's hashes are known here"
@@ -175,13 +175,13 @@ def rm(
     env.out.print(f"removed {name}: {gigabytes(freed)}")
 
 
-def _published(name: str) -> Published:
+def _published(name: str) -> PublishedModel:
     if name not in PUBLISHED:
         raise UsageError(f"{name} is no model that can be fetched.", hint=f"Known: {', '.join(PUBLISHED)}.")
     return PUBLISHED[name]
 
 
-def _accept(env: Env, model: Published, accepted: bool) -> None:
+def _accept(env: Env, model: PublishedModel, accepted: bool) -> None:
     """Show the licence; go on only with the user's word."""
     env.err.print(f"{model.name}, about {gigabytes(model.bytes)}. Licence: {model.terms}", markup=False)
     if not accepted and not (env.stdin.isatty() and typer.confirm("Do you accept it?")):

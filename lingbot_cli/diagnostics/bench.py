@@ -26,7 +26,7 @@ from lingbot_cli.ui.progress import peak_memory, size_text
 
 if TYPE_CHECKING:
     from lingbot_cli.diagnostics.flops import OpCost
-    from lingbot_cli.model.world_model import World
+    from lingbot_cli.model.world_model import WorldModel
 
 PHASES = ("encode", "denoise", "commit", "decode", "transfer", "write")
 PEAK_MEASURE_S = 1.0
@@ -95,7 +95,7 @@ def measure(
     prepared: Prepared,
     sink: Sink,
     clock: Callable[[], float],
-    load: Callable[[Prepared], "World"] = load,
+    load: Callable[[Prepared], "WorldModel"] = load,
 ) -> BenchResult:
     """Render the film twice, timed step by step and then as a user would, and return the figures.
 

@@ -82,13 +82,13 @@ def _attention() -> Finding:
     """Try each attention kernel on the default device; name those that work and the fastest measured so far."""
     import torch
 
-    from lingbot_cli.model.accel.attention_backends import working
+    from lingbot_cli.model.accel.attention_backends import working_backends
     from lingbot_cli.model.device import pick_device
     from lingbot_cli.runtime.kernel import FILE
     from lingbot_cli.runtime.measurements import measured
 
     device = pick_device(None)
-    names = working(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
+    names = working_backends(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
     fastest = sorted({str(each["kernel"]) for each in measured(FILE, "kernel").values()})
     working_text = f"on {device}: {', '.join(names) or 'none works'}"
     fastest_text = f"; fastest measured here: {', '.join(fastest)}" if fastest else ""

@@ -15,12 +15,12 @@ from lingbot_cli.camera.interpolate import resample_path
 from lingbot_cli.camera.relative_pose import clip_scale
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
-from lingbot_cli.model.sampler import schedule
+from lingbot_cli.model.sampler import sigma_schedule
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.transformer import Transformer, TransformerConfig
 from lingbot_cli.model.vae import VAE, VAEConfig
-from lingbot_cli.model.vae_layers import Carry
-from lingbot_cli.model.world_model import World
+from lingbot_cli.model.vae_layers import CausalConvCache
+from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.presets import Preset
 
 # Largest absolute errors in float32; flows and latents gather rounding over layers and chunks.
@@ -101,7 +101,7 @@ def replay(case: Path, weights: Path, device: torch.device, dtype: torch.dtype) 
         raise UsageError(f"{case}: the case lacks {missing}") from missing
 
 
-def _run(settings: dict[str, Any], expected: dict[str, Tensor], world: World) -> dict[str, Tensor]:
+def _run(settings: dict[str, Any], expected: dict[str, Tensor], world: WorldModel) -> dict[str, Tensor]:
     chunk = settings["chunk_size"]
     frames = expected["latents"].shape[1]
     recorder = RecordingTransformer(world.transformer)
@@ -115,7 +115,7 @@ def _run(settings: dict[str, Any], expected: dict[str, Tensor], world: World) ->
         return expected["noise_renoise"][index * (len(settings["timestep_indices"]) - 1) + step - 1]
 
     session = Session(
-        World(world.preset, cast(Transformer, recorder), world.vae, world.text, world.device),
+        WorldModel(world.preset, cast(Transformer, recorder), world.vae, world.text, world.device),
         expected["image_rgb"].numpy(),
         height=settings["height"],
         width=settings["width"],
@@ -123,14 +123,14 @@ def _run(settings: dict[str, Any], expected: dict[str, Tensor], world: World) ->
         noise=noise,
         max_attention_tokens=settings.get("max_attention_tokens"),
     )
-    carry, latents, video, flows = Carry(), [], [], []
+    carry, latents, video, flows = CausalConvCache(), [], [], []
     for start in range(0, frames, chunk):
         span = slice(start, start + chunk)
         control = Control(poses[span], intrinsics[span], actions[span], prompt="recorded", frames=4 * chunk)
         latents.append(session.denoise(control).cpu())
         flows.append(torch.stack(recorder.flows).cpu())
         video.append(world.vae.decode(latents[-1][None].to(world.device), carry)[0].float().cpu())
-    steps = schedule(world.preset.steps, world.preset.shift)
+    steps = sigma_schedule(world.preset.steps, world.preset.shift)
     return {
         "timesteps": torch.tensor(steps.timesteps),
         "sigmas": torch.tensor(steps.sigmas, dtype=torch.float64),
@@ -154,7 +154,7 @@ def _deviation(name: str, made: Tensor, expected: dict[str, Tensor]) -> Deviatio
 
 def _world(
     settings: dict[str, Any], weights: Path, context: Tensor, device: torch.device, dtype: torch.dtype
-) -> World:
+) -> WorldModel:
     told, vae_told = settings["config"], settings["vae_config"]
     preset = Preset(
         name="recorded",
@@ -190,7 +190,9 @@ def _world(
             reason = str(error).splitlines()[-1].strip()
             raise UsageError(f"{weights / path}: the weights do not fit the case: {reason}") from error
         module.eval().requires_grad_(False)
-    return World(preset, transformer.to(device, dtype), vae.to(device), RecordedTextEncoder(context), device)
+    return WorldModel(
+        preset, transformer.to(device, dtype), vae.to(device), RecordedTextEncoder(context), device
+    )
 
 
 def _read_settings(case: Path) -> dict[str, Any]:

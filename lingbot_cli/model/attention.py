@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 # Queries, keys and values [B, N, heads, d] of one block's own tokens, not yet rotated → [B, N, heads, d].
-Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+AttentionFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def attend_all(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

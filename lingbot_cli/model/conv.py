@@ -17,12 +17,14 @@ def conv3d(
     """
     if x.device.type == "cpu":
         if x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu"):
-            return by_frames(x, weight, bias, padding=padding, stride=stride)
+            return conv3d_by_frame(x, weight, bias, padding=padding, stride=stride)
         x = x.contiguous(memory_format=torch.channels_last_3d)
     return F.conv3d(x, weight, bias, padding=(0, *padding), stride=(stride, 1, 1))
 
 
-def by_frames(x: Tensor, weight: Tensor, bias: Tensor, *, padding: tuple[int, int], stride: int) -> Tensor:
+def conv3d_by_frame(
+    x: Tensor, weight: Tensor, bias: Tensor, *, padding: tuple[int, int], stride: int
+) -> Tensor:
     """The same as a sum of 2D convolutions, one for each frame of the kernel."""
     taps = weight.shape[2]
     frames = (x.shape[2] - taps) // stride + 1

@@ -5,7 +5,7 @@ import torch
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.runtime.capabilities import Capability, check_device
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def pick_device(name: str | None) -> torch.device:
@@ -31,12 +31,12 @@ def pick_device(name: str | None) -> torch.device:
     return device
 
 
-def gpus() -> tuple[str, ...]:
+def list_gpus() -> tuple[str, ...]:
     """The names of all CUDA devices of this machine."""
     return tuple(f"cuda:{index}" for index in range(torch.cuda.device_count()))
 
 
-def capability_of(device: torch.device) -> Capability:
+def compute_capability(device: torch.device) -> Capability:
     """A CUDA device's compute capability; None for any other, another maker's devices under that name too."""
     if device.type != "cuda" or torch.version.cuda is None:
         return None
@@ -45,6 +45,6 @@ def capability_of(device: torch.device) -> Capability:
 
 def pick_dtype(name: str) -> torch.dtype:
     """The torch type of a precision's name."""
-    if name not in DTYPES:
-        raise UsageError(f"precision {name!r} is unknown", hint=f"one of {', '.join(DTYPES)}")
-    return DTYPES[name]
+    if name not in PRECISIONS:
+        raise UsageError(f"precision {name!r} is unknown", hint=f"one of {', '.join(PRECISIONS)}")
+    return PRECISIONS[name]

@@ -6,17 +6,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lingbot_cli.model.vae import VAE, latents_at_once
-from lingbot_cli.model.vae_layers import Carry
+from lingbot_cli.model.vae import VAE, default_latent_batch
+from lingbot_cli.model.vae_layers import CausalConvCache
 
 
-def fit(image: Tensor, height: int, width: int) -> Tensor:
+def resize_image(image: Tensor, height: int, width: int) -> Tensor:
     """An RGB image [H, W, 3] uint8 as [3, height, width] float32 in −1…1, resized by the published rule."""
     pixels = image.permute(2, 0, 1)[None].float() / 127.5 - 1.0
     return F.interpolate(pixels, size=(height, width), mode="bicubic")[0]
 
 
-class Condition:
+class ImageCondition:
     """The condition of one session, made as it is asked for.
 
     The encoder is run only until the image has left its memory; from there every latent is the same,
@@ -26,19 +26,19 @@ class Condition:
     def __init__(self, vae: VAE, image: Tensor, turn: AbstractContextManager[object] | None = None) -> None:
         """`image` [3, H, W] float32 in −1…1, on the device of the VAE; `turn` is held while it encodes."""
         self._vae = vae
-        self._turn = turn or nullcontext()
+        self._lock = turn or nullcontext()
         self._image = image
-        self._carry = Carry()
+        self._cache = CausalConvCache()
         self._tail: Tensor | None = None
-        self._made = 0
-        self._constant_from = vae.config.memory_frames // 4 + 1
+        self._latents_done = 0
+        self._constant_from = vae.config.encoder_receptive_field // 4 + 1
 
     def next(self, frames: int) -> Tensor:
         """Mask and latents [1, 4+16, frames, h, w] of the next latent frames."""
-        encode = min(frames, max(self._constant_from + 1 - self._made, 0))
+        encode = min(frames, max(self._constant_from + 1 - self._latents_done, 0))
         latents: list[Tensor] = []
         if encode:
-            with self._turn:
+            with self._lock:
                 latents = self._encode(encode)
             self._tail = latents[-1][:, :, -1:]
         if encode < frames:
@@ -46,19 +46,19 @@ class Condition:
             latents.append(self._tail.expand(-1, -1, frames - encode, -1, -1))
         y = torch.cat(latents, dim=2)
         mask = y.new_zeros(1, 4, *y.shape[2:])
-        if self._made == 0:
+        if self._latents_done == 0:
             mask[:, :, 0] = 1.0
-        self._made += frames
+        self._latents_done += frames
         return torch.cat([mask, y], dim=1)
 
     def _encode(self, frames: int) -> list[Tensor]:
         """The next latents, in as many parts as the encoder takes at this size."""
         height, width = self._image.shape[1:]
-        parts, step = [], latents_at_once(height, width)
+        parts, step = [], default_latent_batch(height, width)
         for start in range(0, frames, step):
             video = self._image.new_zeros(1, 3, 4 * min(step, frames - start), height, width)
-            if start == 0 and self._made == 0:
+            if start == 0 and self._latents_done == 0:
                 video = video[:, :, 3:]
                 video[:, :, 0] = self._image
-            parts.append(self._vae.encode(video, self._carry))
+            parts.append(self._vae.encode(video, self._cache))
         return parts

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.model.attention import Attend, attend_all
+from lingbot_cli.model.attention import AttentionFunction, attend_all
 
 
 @dataclass(frozen=True)
-class CacheShape:
+class KVCacheShape:
     """What a cache is made for: layers, tokens of one latent frame, heads, channels of a head.
 
     `window` and `sink` count latent frames, the window including the sink; −1 keeps everything.
@@ -42,36 +42,40 @@ class KVCache:
     """
 
     def __init__(
-        self, shape: CacheShape, device: torch.device, dtype: torch.dtype, attend: Attend = attend_all
+        self,
+        shape: KVCacheShape,
+        device: torch.device,
+        dtype: torch.dtype,
+        attend: AttentionFunction = attend_all,
     ) -> None:
         """`attend` computes the attention of rotated queries to all keys and values that are seen."""
         self.shape = shape
         self._attend_to = attend
         self.held: dict[int, int] = {}  # slot → absolute latent frame
-        self._chunk: list[slice] = []
-        self._visible: list[slice] = []
+        self._chunk_rows: list[slice] = []
+        self._visible_rows: list[slice] = []
         slots = max(shape.window, 0)
-        self._store = [self._buffer(slots, device, dtype) for _ in range(2 * shape.layers)]
+        self._buffers = [self._new_buffer(slots, device, dtype) for _ in range(2 * shape.layers)]
 
     def begin(self, start: int, frames: int) -> None:
         """Make room for a chunk of latent frames [start, start+frames); the oldest behind the sink leave."""
-        slots = [self._slot(frame) for frame in range(start, start + frames)]
+        slots = [self._slot_of(frame) for frame in range(start, start + frames)]
         self.held.update(zip(slots, range(start, start + frames), strict=True))
         self._grow(max(self.held) + 1)
-        self._chunk = self._rows(slots)
-        self._visible = self._seen()
+        self._chunk_rows = self._rows(slots)
+        self._visible_rows = self._visible_slots()
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Keep this chunk's rotated k and v [1, N, heads, d], then let q see all that is kept."""
         self.write(layer, k, v)
-        keys, values = (self._read(self._store[2 * layer + i]) for i in range(2))
+        keys, values = (self._read(self._buffers[2 * layer + i]) for i in range(2))
         return self._attend_to(q, keys, values)
 
     def write(self, layer: int, k: Tensor, v: Tensor) -> None:
         """Keep this chunk's rotated k and v; a later pass over the same chunk overwrites them."""
-        for buffer, new in ((self._store[2 * layer], k), (self._store[2 * layer + 1], v)):
+        for buffer, new in ((self._buffers[2 * layer], k), (self._buffers[2 * layer + 1], v)):
             done = 0
-            for rows in self._chunk:
+            for rows in self._chunk_rows:
                 count = rows.stop - rows.start
                 buffer[:, rows] = new[:, done : done + count]
                 done += count
@@ -79,15 +83,15 @@ class KVCache:
     @property
     def nbytes(self) -> int:
         """Bytes the buffers take."""
-        return sum(buffer.nbytes for buffer in self._store)
+        return sum(buffer.nbytes for buffer in self._buffers)
 
-    def _slot(self, frame: int) -> int:
+    def _slot_of(self, frame: int) -> int:
         window, sink = self.shape.window, self.shape.sink
         if window < 0 or frame < sink:
             return frame
         return sink + (frame - sink) % (window - sink)
 
-    def _seen(self) -> list[slice]:
+    def _visible_slots(self) -> list[slice]:
         limit, tokens = self.shape.max_attention_tokens, self.shape.tokens
         if limit is None or limit >= len(self.held) * tokens:
             return self._rows(sorted(self.held))
@@ -111,20 +115,20 @@ class KVCache:
         return rows
 
     def _read(self, buffer: Tensor) -> Tensor:
-        if len(self._visible) == 1:
-            return buffer[:, self._visible[0]]
-        return torch.cat([buffer[:, rows] for rows in self._visible], dim=1)
+        if len(self._visible_rows) == 1:
+            return buffer[:, self._visible_rows[0]]
+        return torch.cat([buffer[:, rows] for rows in self._visible_rows], dim=1)
 
     def _grow(self, slots: int) -> None:
         """Without a window the buffers double as the film grows."""
-        have = self._store[0].shape[1] // self.shape.tokens
+        have = self._buffers[0].shape[1] // self.shape.tokens
         if slots <= have:
             return
-        for index, old in enumerate(self._store):
-            new = self._buffer(max(slots, 2 * have), old.device, old.dtype)
+        for index, old in enumerate(self._buffers):
+            new = self._new_buffer(max(slots, 2 * have), old.device, old.dtype)
             new[:, : old.shape[1]] = old
-            self._store[index] = new
+            self._buffers[index] = new
 
-    def _buffer(self, slots: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    def _new_buffer(self, slots: int, device: torch.device, dtype: torch.dtype) -> Tensor:
         shape = self.shape
         return torch.empty(1, slots * shape.tokens, shape.heads, shape.head_dim, device=device, dtype=dtype)

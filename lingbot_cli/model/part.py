@@ -6,16 +6,16 @@ import torch
 from torch import Tensor
 
 
-class Part(Protocol):
+class SequenceParallel(Protocol):
     """How one chunk's tokens are shared among processes; `size` processes, this one is `rank`."""
 
     rank: int
     size: int
 
-    def own(self, tokens: Tensor) -> Tensor:
+    def shard(self, tokens: Tensor) -> Tensor:
         """This process's tokens [B, n, C] of all tokens [B, N, C]."""
 
-    def all(self, own: Tensor, count: int) -> Tensor:
+    def gather(self, own: Tensor, count: int) -> Tensor:
         """All `count` tokens [B, N, C] from every process's own [B, n, C]; the same bits everywhere."""
 
     def to_heads(self, parts: list[Tensor], count: int) -> list[Tensor]:
@@ -25,16 +25,16 @@ class Part(Protocol):
         """All tokens of own heads [B, N, heads/size, d] back to own tokens of all heads [B, n, heads, d]."""
 
 
-class Whole:
+class SingleProcess:
     """One process: everything is its own."""
 
     rank = 0
     size = 1
 
-    def own(self, tokens: Tensor) -> Tensor:
+    def shard(self, tokens: Tensor) -> Tensor:
         return tokens
 
-    def all(self, own: Tensor, count: int) -> Tensor:  # noqa: ARG002 - nothing was padded
+    def gather(self, own: Tensor, count: int) -> Tensor:  # noqa: ARG002 - nothing was padded
         return own
 
     def to_heads(self, parts: list[Tensor], count: int) -> list[Tensor]:  # noqa: ARG002 - nothing was padded
@@ -44,7 +44,7 @@ class Whole:
         return x
 
 
-WHOLE = Whole()
+SINGLE_PROCESS = SingleProcess()
 
 
 def pad_tokens(x: Tensor, count: int) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from lingbot_cli.model.transfer import upload
 
-BASE = 10000.0
+FREQUENCY_BASE = 10000.0
 
 
 def axis_widths(head_dim: int) -> tuple[int, int, int]:
@@ -14,7 +14,9 @@ def axis_widths(head_dim: int) -> tuple[int, int, int]:
     return head_dim - 2 * side, side, side
 
 
-def table(start: int, frames: int, height: int, width: int, head_dim: int, device: torch.device) -> Tensor:
+def rotation_table(
+    start: int, frames: int, height: int, width: int, head_dim: int, device: torch.device
+) -> Tensor:
     """Cosines and sines [2, frames·height·width, head_dim/2] float32 of the tokens of some latent frames.
 
     `start` is the absolute index of the first latent frame since the session began; `height` and `width`
@@ -24,7 +26,7 @@ def table(start: int, frames: int, height: int, width: int, head_dim: int, devic
     positions = (torch.arange(start, start + frames), torch.arange(height), torch.arange(width))
     axes = []
     for axis, (position, channels) in enumerate(zip(positions, axis_widths(head_dim), strict=True)):
-        rates = BASE ** -(torch.arange(0, channels, 2, dtype=torch.float64) / channels)
+        rates = FREQUENCY_BASE ** -(torch.arange(0, channels, 2, dtype=torch.float64) / channels)
         angles = torch.outer(position.double(), rates)
         shape = [2, 1, 1, 1, channels // 2]
         shape[1 + axis] = len(position)

@@ -15,7 +15,7 @@ NoiseSource = Callable[[int, int, tuple[int, ...]], Tensor]
 
 
 @dataclass(frozen=True)
-class Schedule:
+class SigmaSchedule:
     """Timesteps of the denoising forwards, the sigma of each clean estimate and of each renoising but the last."""
 
     timesteps: tuple[int, ...]
@@ -32,7 +32,7 @@ class Schedule:
         return (1.0 - sigma) * clean + sigma * noise
 
 
-def schedule(steps: tuple[int, ...], shift: float) -> Schedule:
+def sigma_schedule(steps: tuple[int, ...], shift: float) -> SigmaSchedule:
     """The published schedule at indices `steps` of 1001 points, flow-shifted.
 
     Timesteps are integers and repeat: a clean estimate takes the sigma of the first index with its
@@ -43,7 +43,7 @@ def schedule(steps: tuple[int, ...], shift: float) -> Schedule:
     timesteps = (TRAIN_STEPS * sigmas).astype(int)
     chosen = [timesteps[index] for index in steps]
     same = [np.flatnonzero(timesteps == t) for t in chosen]
-    return Schedule(
+    return SigmaSchedule(
         timesteps=tuple(int(t) for t in chosen),
         sigmas=tuple(float(sigmas[indices[0]]) for indices in same),
         renoise_sigmas=tuple(float(sigmas[indices[:2][-1]]) for indices in same[1:]),

@@ -27,11 +27,11 @@ class Ulysses:
                 hint=f"use {', '.join(fit)}",
             )
 
-    def own(self, tokens: Tensor) -> Tensor:
+    def shard(self, tokens: Tensor) -> Tensor:
         share = self._share(tokens.shape[1])
         return pad_tokens(tokens, share * self.size)[:, self.rank * share : (self.rank + 1) * share]
 
-    def all(self, own: Tensor, count: int) -> Tensor:
+    def gather(self, own: Tensor, count: int) -> Tensor:
         gathered = own.new_empty(self.size, *own.shape)
         dist.all_gather(list(gathered), own.contiguous())
         return gathered.movedim(0, 1).flatten(1, 2)[:, :count]

@@ -14,21 +14,21 @@ from lingbot_cli.camera.relative_pose import FIXED_SCALE, relative_poses
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
 from lingbot_cli.model import rope
-from lingbot_cli.model.image_conditioning import Condition, fit
-from lingbot_cli.model.kv_cache import CacheShape, KVCache
-from lingbot_cli.model.sampler import NoiseSource, schedule, seeded_noise
+from lingbot_cli.model.image_conditioning import ImageCondition, resize_image
+from lingbot_cli.model.kv_cache import KVCache, KVCacheShape
+from lingbot_cli.model.sampler import NoiseSource, seeded_noise, sigma_schedule
 from lingbot_cli.model.transfer import upload
-from lingbot_cli.model.transformer import LayerAttend, Pairs
-from lingbot_cli.model.vae import latents_at_once
-from lingbot_cli.model.vae_layers import Carry
-from lingbot_cli.model.world_model import World
+from lingbot_cli.model.transformer import BlockPairs, LayerAttention
+from lingbot_cli.model.vae import default_latent_batch
+from lingbot_cli.model.vae_layers import CausalConvCache
+from lingbot_cli.model.world_model import WorldModel
 
 # Names the phases of a step (encode, denoise, commit, decode) to whoever measures them.
-Phase = Callable[[str], AbstractContextManager[object]]
+PhaseHook = Callable[[str], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True)
-class Look:
+class CameraInput:
     """Where the camera goes in one chunk: `steps` [c, 4, 4] relative poses, intrinsics and held keys [c, 4]."""
 
     steps: np.ndarray
@@ -37,23 +37,23 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Ahead:
+class ChunkInputs:
     """A chunk about to be made: what every forward over it is given."""
 
-    look: Look
+    look: CameraInput
     condition: Tensor
-    camera: Pairs
-    attend: LayerAttend
+    camera: BlockPairs
+    attend: LayerAttention
 
 
 @dataclass(frozen=True)
-class Seen:
+class PastChunk:
     """A chunk that memory still holds, and all it takes to remember it anew; `start` is its first latent."""
 
     start: int
     latents: Tensor
     condition: Tensor
-    look: Look
+    look: CameraInput
 
 
 class Session:
@@ -61,7 +61,7 @@ class Session:
 
     def __init__(
         self,
-        world: World,
+        world: WorldModel,
         image: np.ndarray,
         *,
         height: int,
@@ -71,7 +71,7 @@ class Session:
         noise: NoiseSource | None = None,
         max_attention_tokens: int | None = None,
         together: int | None = None,
-        phase: Phase = nullcontext,
+        phase: PhaseHook = nullcontext,
     ) -> None:
         """`image` [H, W, 3] uint8 RGB of any size; the film's size must be a multiple of 16.
 
@@ -85,19 +85,19 @@ class Session:
         self.latent = 0
         self.chunk = 0
         self._size = (height, width)
-        self._together = together or latents_at_once(height, width)
+        self._together = together or default_latent_batch(height, width)
         self._scale = scale
         self._noise = noise or seeded_noise(seed)
         self._phase = phase
-        self._schedule = schedule(world.preset.steps, world.preset.shift)
+        self._schedule = sigma_schedule(world.preset.steps, world.preset.shift)
         self._pose: np.ndarray | None = None
         self._prompt: str | None = None
-        self._text: Pairs = []
-        self._carry = Carry()
-        picture = fit(torch.from_numpy(image), height, width).to(world.device)
-        self._condition = Condition(world.vae, picture, world.vae_turn)
+        self._text: BlockPairs = []
+        self._carry = CausalConvCache()
+        picture = resize_image(torch.from_numpy(image), height, width).to(world.device)
+        self._condition = ImageCondition(world.vae, picture, world.vae_lock)
         config = world.transformer.config
-        self._cache_shape = CacheShape(
+        self._cache_shape = KVCacheShape(
             layers=config.layers,
             tokens=self.shape[1] * self.shape[2] // 4,
             heads=config.heads // world.part.size,
@@ -107,8 +107,8 @@ class Session:
             max_attention_tokens=max_attention_tokens,
         )
         self._cache_shape.check(world.preset.chunk)
-        self._cache = self._memory()
-        self._seen: deque[Seen] = deque()
+        self._cache = self._new_cache()
+        self._seen: deque[PastChunk] = deque()
 
     def step(self, control: Control) -> Tensor:
         """The chunk's video frames [T, H, W, 3] uint8 RGB: 4(c−1)+1 of a first chunk, 4c of a later one."""
@@ -117,39 +117,43 @@ class Session:
     @torch.inference_mode()
     def denoise(self, control: Control) -> Tensor:
         """The next chunk's clean latents [16, c, h, w] float32, left in memory for what follows."""
-        ahead = self._begin(control)
+        ahead = self._begin_chunk(control)
         frames = len(ahead.look.steps)
         with self._phase("denoise"):
-            latents = self._draw(0, frames)
+            latents = self._draw_noise(0, frames)
             for step, t in enumerate(self._schedule.timesteps):
                 if step:
-                    latents = self._schedule.renoise(latents, self._draw(step, frames), step - 1)
+                    latents = self._schedule.renoise(latents, self._draw_noise(step, frames), step - 1)
                 flow = self._forward(ahead, latents, t)
                 latents = self._schedule.clean(latents, flow, step)
         self._commit(ahead, control, latents)
         return latents[0]
 
     @torch.inference_mode()
-    def recall(self, control: Control, latents: np.ndarray | Tensor) -> None:
+    def replay(self, control: Control, latents: np.ndarray | Tensor) -> None:
         """Take up the next chunk as it was made before: `latents` [16, c, h, w] float32, what denoise gave.
 
         After every chunk so far was recalled in order, denoise goes on bit-equal to the session that made them.
         """
-        self._commit(self._begin(control), control, torch.as_tensor(latents, device=self.world.device)[None])
+        self._commit(
+            self._begin_chunk(control), control, torch.as_tensor(latents, device=self.world.device)[None]
+        )
 
     @torch.inference_mode()
     def skip(self, control: Control) -> None:
         """Pass over the next chunk: positions, prompt and condition move on, memory does not hold it."""
-        self._listen(replace(control, recache=False))
+        self._set_prompt(replace(control, recache=False))
         self._condition.next(len(control.poses))
-        self._pass(control)
+        self._advance(control)
 
     @torch.inference_mode()
     def decode(self, latents: np.ndarray | Tensor) -> Tensor:
         """Latents [16, c, h, w] of the next chunk to frames [T, H, W, 3] uint8 RGB, where the VAE decodes."""
-        with self._phase("decode"), self.world.vae_turn:
-            parts = torch.as_tensor(latents, device=self.world.decodes_on)[None].split(self._together, dim=2)
-            decoder = self.world.tiny or self.world.vae
+        with self._phase("decode"), self.world.vae_lock:
+            parts = torch.as_tensor(latents, device=self.world.decode_device)[None].split(
+                self._together, dim=2
+            )
+            decoder = self.world.tiny_decoder or self.world.vae
             return torch.cat([self._pixels(decoder.decode(part, self._carry)[0]) for part in parts])
 
     @staticmethod
@@ -157,10 +161,10 @@ class Session:
         """Video [3, T, H, W] in −1…1 to frames [T, H, W, 3] uint8."""
         return ((video.float() + 1.0) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).contiguous()
 
-    def _begin(self, control: Control) -> Ahead:
+    def _begin_chunk(self, control: Control) -> ChunkInputs:
         """Hear and look where the control says, and make room in memory."""
-        self._listen(control)
-        look = Look(
+        self._set_prompt(control)
+        look = CameraInput(
             relative_poses(control.poses, self._pose, self._scale), control.intrinsics, control.actions
         )
         with self._phase("encode"):
@@ -168,19 +172,19 @@ class Session:
         with self._phase("denoise"):
             return self._prepare(self._cache, self.latent, look, condition)
 
-    def _commit(self, ahead: Ahead, control: Control, latents: Tensor) -> None:
+    def _commit(self, ahead: ChunkInputs, control: Control, latents: Tensor) -> None:
         """Leave the clean keys and values of latents [1, 16, c, h, w] in memory and move on."""
         with self._phase("commit"):
             self._forward(ahead, latents, 0, flow=False)
-        self._keep(Seen(self.latent, latents, ahead.condition, ahead.look))
-        self._pass(control)
+        self._remember(PastChunk(self.latent, latents, ahead.condition, ahead.look))
+        self._advance(control)
 
-    def _pass(self, control: Control) -> None:
+    def _advance(self, control: Control) -> None:
         self._pose = control.poses[-1]
         self.latent += len(control.poses)
         self.chunk += 1
 
-    def _listen(self, control: Control) -> None:
+    def _set_prompt(self, control: Control) -> None:
         """Take a changed prompt; on request remember everything anew as it would look under it."""
         if control.prompt == self._prompt:
             return
@@ -188,24 +192,26 @@ class Session:
         rows = self.world.text.encode(control.prompt)
         self._text = self.world.transformer.text(upload(rows, self.world.device))
         if control.recache and self._seen:
-            self._recache()
+            self._rebuild_cache()
 
-    def _recache(self) -> None:
-        cache = self._memory()
+    def _rebuild_cache(self) -> None:
+        cache = self._new_cache()
         for seen in self._seen:
             self._forward(
                 self._prepare(cache, seen.start, seen.look, seen.condition), seen.latents, 0, flow=False
             )
         self._cache = cache
 
-    def _memory(self) -> KVCache:
+    def _new_cache(self) -> KVCache:
         world = self.world
         return KVCache(self._cache_shape, world.device, world.transformer.dtype, world.attend)
 
-    def _prepare(self, cache: KVCache, start: int, look: Look, condition: Tensor) -> Ahead:
-        return Ahead(look, condition, self._camera(look), self._attend(cache, start, len(look.steps)))
+    def _prepare(self, cache: KVCache, start: int, look: CameraInput, condition: Tensor) -> ChunkInputs:
+        return ChunkInputs(
+            look, condition, self._embed_camera(look), self._attention_over(cache, start, len(look.steps))
+        )
 
-    def _forward(self, ahead: Ahead, latents: Tensor, t: int, *, flow: bool = True) -> Tensor:
+    def _forward(self, ahead: ChunkInputs, latents: Tensor, t: int, *, flow: bool = True) -> Tensor:
         return self.world.transformer(
             *(latents, ahead.condition, torch.full((1,), float(t), device=self.world.device)),
             *(ahead.camera, self._text, ahead.attend),
@@ -213,17 +219,17 @@ class Session:
             part=self.world.part,
         )
 
-    def _camera(self, look: Look) -> Pairs:
+    def _embed_camera(self, look: CameraInput) -> BlockPairs:
         transformer = self.world.transformer
         actions = look.actions if transformer.config.control == "act" else None
         told = plucker_rays(look.steps, look.intrinsics, *self._size, actions)
         return transformer.camera(upload(torch.from_numpy(told)[None], self.world.device), self.world.part)
 
-    def _attend(self, cache: KVCache, start: int, frames: int) -> LayerAttend:
+    def _attention_over(self, cache: KVCache, start: int, frames: int) -> LayerAttention:
         """How this chunk's tokens are placed, remembered and what they see; makes room for them first."""
         cache.begin(start, frames)
         _, height, width = self.shape
-        turn = rope.table(
+        turn = rope.rotation_table(
             start, frames, height // 2, width // 2, self._cache_shape.head_dim, self.world.device
         )
         part = self.world.part
@@ -239,7 +245,7 @@ class Session:
 
         return attend
 
-    def _keep(self, seen: Seen) -> None:
+    def _remember(self, seen: PastChunk) -> None:
         """Hold what was seen for as long as the cache holds a frame of it."""
         self._seen.append(seen)
         held = set(self._cache.held.values())
@@ -247,7 +253,7 @@ class Session:
             past for past in self._seen if held & set(range(past.start, past.start + past.latents.shape[2]))
         )
 
-    def _draw(self, step: int, frames: int) -> Tensor:
+    def _draw_noise(self, step: int, frames: int) -> Tensor:
         channels, height, width = self.shape
         noise = self._noise(self.chunk, step, (channels, frames, height, width))
         return upload(noise[None], self.world.device)

@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lingbot_cli.model.vae_layers import Carry
+from lingbot_cli.model.vae_layers import CausalConvCache
 
 WIDTHS = (256, 128, 64, 64)
-SURPLUS = 3
+FIRST_LATENT_EXTRA_FRAMES = 3
 """A latent gives four frames, the first one too; Wan's first latent is a single frame, the last of its four."""
 
 
@@ -30,7 +30,7 @@ class MemoryBlock(nn.Module):
         return F.relu(third(F.relu(second(y))) + x)
 
 
-class Grow(nn.Module):
+class TemporalUpsample(nn.Module):
     """A 1×1 convolution whose channels become `times` frames."""
 
     def __init__(self, channels: int, times: int) -> None:
@@ -52,10 +52,14 @@ class TinyDecoder(nn.Module):
         layers: list[nn.Module] = [nn.Identity(), _conv(16, WIDTHS[0]), nn.ReLU()]
         for width, narrower, times in zip(WIDTHS[:-1], WIDTHS[1:], (1, 2, 2), strict=True):
             layers += [MemoryBlock(width) for _ in range(3)]
-            layers += [nn.Upsample(scale_factor=2.0), Grow(width, times), _conv(width, narrower, bias=False)]
+            layers += [
+                nn.Upsample(scale_factor=2.0),
+                TemporalUpsample(width, times),
+                _conv(width, narrower, bias=False),
+            ]
         self.decoder = nn.ModuleList([*layers, nn.ReLU(), _conv(WIDTHS[-1], 3)])
 
-    def decode(self, latents: Tensor, carry: Carry | None = None) -> Tensor:
+    def decode(self, latents: Tensor, carry: CausalConvCache | None = None) -> Tensor:
         """Normalised latents [1, 16, f, h, w] to video [1, 3, T, 8h, 8w] in −1…1, as `VAE.decode` streams it."""
         x = latents[0].transpose(0, 1).to(next(self.parameters()))  # its device too
         first = carry is None or not carry.started("tiny")
@@ -70,7 +74,7 @@ class TinyDecoder(nn.Module):
                 x = layer(x)
         if carry is not None:
             carry.frames["tiny"] = x[:0]  # a mark that the first latent has gone by
-        x = x[SURPLUS:] if first else x
+        x = x[FIRST_LATENT_EXTRA_FRAMES:] if first else x
         return (x.clamp(0, 1) * 2 - 1).transpose(0, 1)[None]
 
 

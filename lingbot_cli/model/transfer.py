@@ -13,40 +13,40 @@ def upload(x: Tensor, device: torch.device) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Landing:
+class AsyncCopy:
     """Values on their way to the host: `host` holds them once `arrived` has come to pass."""
 
     source: Tensor
     host: Tensor
-    arrived: torch.cuda.Event | None
+    ready: torch.cuda.Event | None
 
-    def array(self) -> np.ndarray:
+    def numpy(self) -> np.ndarray:
         """The values; waits until they are there."""
-        if self.arrived is not None:
-            self.arrived.synchronize()
+        if self.ready is not None:
+            self.ready.synchronize()
         return self.host.numpy()
 
-    def there(self) -> Tensor:
+    def on_device(self) -> Tensor:
         """The values where they were made, for this thread's stream, which waits for them; the host does not."""
-        if self.arrived is not None:
+        if self.ready is not None:
             stream = torch.cuda.current_stream(self.source.device)
-            stream.wait_event(self.arrived)
+            stream.wait_event(self.ready)
             self.source.record_stream(stream)
         return self.source
 
 
-def download(x: Tensor) -> Landing:
+def download(x: Tensor) -> AsyncCopy:
     """Ask for a tensor's values on the host, behind the work that makes it."""
     if not x.is_cuda:
-        return Landing(x, x.cpu(), None)
+        return AsyncCopy(x, x.cpu(), None)
     host = torch.empty(x.shape, dtype=x.dtype, pin_memory=True)
     host.copy_(x, non_blocking=True)
     arrived = torch.cuda.Event()
     arrived.record(torch.cuda.current_stream(x.device))
-    return Landing(x, host, arrived)
+    return AsyncCopy(x, host, arrived)
 
 
-def step_aside(*devices: torch.device) -> None:
+def use_own_streams(*devices: torch.device) -> None:
     """Let this thread's further work on these GPUs run beside that of other threads, on streams of its own."""
     for device in devices:
         if device.type != "cuda":

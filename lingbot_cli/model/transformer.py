@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lingbot_cli.model.attention import Attend, Attention
-from lingbot_cli.model.part import WHOLE, Part
+from lingbot_cli.model.attention import Attention, AttentionFunction
+from lingbot_cli.model.part import SINGLE_PROCESS, SequenceParallel
 from lingbot_cli.presets import Preset
 
 # Per block: a pair of tensors. Camera: scale and shift [B, N, dim]; text: keys and values [B, L, heads, d].
-Pairs = list[tuple[Tensor, Tensor]]
-LayerAttend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+BlockPairs = list[tuple[Tensor, Tensor]]
+LayerAttention = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Block(nn.Module):
         """The six rows [B, 1, dim] for `time` [B, 6, dim]: shift, scale, gate, twice."""
         return (self.modulation.float() + time).split(1, dim=1)
 
-    def remember(self, x: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
+    def self_keys_values(self, x: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
         """Only the keys and values of this block's self-attention, unrotated."""
         shift, scale, *_ = self.modulate(time)
         return self.self_attn.keys_values(self._normed(x, shift, scale))
@@ -93,18 +93,18 @@ class Block(nn.Module):
         time: Tensor,
         camera: tuple[Tensor, Tensor],
         text: tuple[Tensor, Tensor],
-        attend: Attend,
+        attend: AttentionFunction,
     ) -> Tensor:
         """One block over tokens x [B, N, dim]."""
-        return self.after(x, attend(*self.before(x, time)), time, camera, text)
+        return self.after_attention(x, attend(*self.before_attention(x, time)), time, camera, text)
 
-    def before(self, x: Tensor, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def before_attention(self, x: Tensor, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of this block's self-attention, unrotated."""
         shift, scale, *_ = self.modulate(time)
         y = self._normed(x, shift, scale)
         return self.self_attn.queries(y), *self.self_attn.keys_values(y)
 
-    def after(
+    def after_attention(
         self,
         x: Tensor,
         attended: Tensor,
@@ -135,7 +135,7 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         shift, scale = (self.modulation.float() + time[:, None]).split(1, dim=1)
-        return linear32(self.head, F.layer_norm(x, (self.dim,), eps=self.eps) * (1.0 + scale) + shift)
+        return linear_fp32(self.head, F.layer_norm(x, (self.dim,), eps=self.eps) * (1.0 + scale) + shift)
 
 
 class Transformer(nn.Module):
@@ -161,22 +161,22 @@ class Transformer(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.patch_embedding.weight.dtype
 
-    def each(self) -> list[Block]:
+    def block_list(self) -> list[Block]:
         """The blocks in order, with their type."""
         return [cast(Block, block) for block in self.blocks]
 
-    def text(self, context: Tensor) -> Pairs:
+    def text(self, context: Tensor) -> BlockPairs:
         """Keys and values of every block's cross-attention for a prompt's rows [L, text_dim], L ≤ text_len."""
         missing = self.config.text_len - context.shape[0]
         rows = F.pad(context, (0, 0, 0, missing))[None].to(self.dtype)
         tokens = self.text_embedding(rows)
-        return [block.cross_attn.keys_values(tokens) for block in self.each()]
+        return [block.cross_attn.keys_values(tokens) for block in self.block_list()]
 
-    def camera(self, rays: Tensor, part: Part = WHOLE) -> Pairs:
+    def camera(self, rays: Tensor, part: SequenceParallel = SINGLE_PROCESS) -> BlockPairs:
         """Scale and shift of every block for rays [B, control_dim, c, h, w]; they depend on neither t nor x."""
-        p = self.patch_embedding_wancamctrl(part.own(patchify(rays.to(self.dtype))))
+        p = self.patch_embedding_wancamctrl(part.shard(patchify(rays.to(self.dtype))))
         p = p + self.c2ws_hidden_states_layer2(F.silu(self.c2ws_hidden_states_layer1(p)))
-        return [block.camera(p) for block in self.each()]
+        return [block.camera(p) for block in self.block_list()]
 
     def time(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Embedding [B, dim] and its six rows [B, 6, dim] for timesteps t [B], in float32."""
@@ -185,20 +185,20 @@ class Transformer(nn.Module):
         angles = t.double()[:, None] * rates
         wave = torch.cat([angles.cos(), angles.sin()], dim=1).float()
         first, _, second = self.time_embedding
-        embedding = linear32(second, F.silu(linear32(first, wave)))
-        return embedding, linear32(self.time_projection[1], F.silu(embedding)).unflatten(1, (6, -1))
+        embedding = linear_fp32(second, F.silu(linear_fp32(first, wave)))
+        return embedding, linear_fp32(self.time_projection[1], F.silu(embedding)).unflatten(1, (6, -1))
 
     def forward(
         self,
         latents: Tensor,
         condition: Tensor,
         t: Tensor,
-        camera: Pairs,
-        text: Pairs,
-        attend: LayerAttend,
+        camera: BlockPairs,
+        text: BlockPairs,
+        attend: LayerAttention,
         *,
         flow: bool = True,
-        part: Part = WHOLE,
+        part: SequenceParallel = SINGLE_PROCESS,
     ) -> Tensor | None:
         """Flow [B, 16, c, h, w] float32 of latents [B, 16, c, h, w] under condition [B, 20, c, h, w] at t [B].
 
@@ -208,17 +208,17 @@ class Transformer(nn.Module):
         """
         tokens = patchify(torch.cat([latents, condition], dim=1).to(self.dtype))
         x = F.linear(
-            part.own(tokens), self.patch_embedding.weight.flatten(1), self.patch_embedding.bias
+            part.shard(tokens), self.patch_embedding.weight.flatten(1), self.patch_embedding.bias
         ).float()
         embedding, rows = self.time(t)
         last = len(self.blocks) - 1
-        for layer, block in enumerate(self.each()):
+        for layer, block in enumerate(self.block_list()):
             if layer == last and not flow:
-                k, v = block.remember(x, rows)
+                k, v = block.self_keys_values(x, rows)
                 attend(layer, k[:, :0], k, v)
                 return None
             x = block(x, rows, camera[layer], text[layer], lambda q, k, v, i=layer: attend(i, q, k, v))
-        return unpatchify(part.all(self.head(x, embedding), tokens.shape[1]), latents.shape)
+        return unpatchify(part.gather(self.head(x, embedding), tokens.shape[1]), latents.shape)
 
 
 def patchify(x: Tensor) -> Tensor:
@@ -235,7 +235,7 @@ def unpatchify(tokens: Tensor, shape: torch.Size) -> Tensor:
     return x.permute(0, 6, 1, 2, 4, 3, 5).reshape(batch, channels, frames, height, width)
 
 
-def linear32(layer: nn.Module, x: Tensor) -> Tensor:
+def linear_fp32(layer: nn.Module, x: Tensor) -> Tensor:
     """A linear layer computed in float32 whatever its weights are kept in."""
     weight, bias = layer.weight, layer.bias
     assert isinstance(weight, Tensor)

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from lingbot_cli.model.vae_layers import (
     AttentionBlock,
-    Carry,
     CausalConv3d,
+    CausalConvCache,
     Downsample,
     ResidualBlock,
     RMSNorm,
@@ -28,15 +28,15 @@ LATENT_STD = (
 )
 
 
-PIXELS_AT_ONCE = 1_000_000
+MAX_BATCH_PIXELS = 1_000_000
 
 
-def latents_at_once(height: int, width: int) -> int:
+def default_latent_batch(height: int, width: int) -> int:
     """How many latents go through the VAE together: a small picture's all, one of a large one's.
 
     At 832×480 the feature maps of four latents are ten gigabytes; streaming them gives the same numbers.
     """
-    return max(1, PIXELS_AT_ONCE // (4 * height * width))
+    return max(1, MAX_BATCH_PIXELS // (4 * height * width))
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class VAEConfig:
     latents_std: tuple[float, ...] = LATENT_STD
 
     @property
-    def memory_frames(self) -> int:
+    def encoder_receptive_field(self) -> int:
         """How many video frames back the encoder sees; before that nothing can matter to a latent."""
         stride, frames = 1, 2
         for level in range(len(self.dim_mult)):
@@ -63,7 +63,7 @@ class VAEConfig:
         return frames + (8 + 2) * stride
 
     @property
-    def decoder_reach(self) -> int:
+    def decoder_receptive_field(self) -> int:
         """How many latents back the decoder sees; before that nothing can matter to a video frame."""
         # Counted in video frames: two of the past for each convolution, four convolutions in the middle.
         stride = 2 ** sum(self.temporal_downsample)
@@ -95,7 +95,7 @@ class Encoder(nn.Module):
             [RMSNorm(widths[-1]), nn.SiLU(), CausalConv3d(widths[-1], 2 * config.z_dim, 3)]
         )
 
-    def forward(self, x: Tensor, carry: Carry | None) -> Tensor:
+    def forward(self, x: Tensor, carry: CausalConvCache | None) -> Tensor:
         x = self.conv1(x, carry)
         for layer in (*self.downsamples, *self.middle):
             x = layer(x, carry)
@@ -122,7 +122,7 @@ class Decoder(nn.Module):
         self.upsamples = nn.ModuleList(layers)
         self.head = nn.ModuleList([RMSNorm(widths[-1]), nn.SiLU(), CausalConv3d(widths[-1], 3, 3)])
 
-    def forward(self, x: Tensor, carry: Carry | None) -> Tensor:
+    def forward(self, x: Tensor, carry: CausalConvCache | None) -> Tensor:
         x = self.conv1(x, carry)
         for layer in (*self.middle, *self.upsamples):
             x = layer(x, carry)
@@ -150,23 +150,23 @@ class VAE(nn.Module):
         self.decoder = Decoder(config)
         name_temporal_layers(self)
 
-    def moments(self, video: Tensor, carry: Carry | None = None) -> tuple[Tensor, Tensor]:
+    def moments(self, video: Tensor, carry: CausalConvCache | None = None) -> tuple[Tensor, Tensor]:
         """Mean and log-variance [B, z, F, h, w] of the posterior over raw latents, for video in −1…1."""
         mean, log_variance = self.conv1(self.encoder(video, carry), None).chunk(2, dim=1)
         return mean, log_variance
 
-    def encode(self, video: Tensor, carry: Carry | None = None) -> Tensor:
+    def encode(self, video: Tensor, carry: CausalConvCache | None = None) -> Tensor:
         """Video [B, 3, T, H, W] in −1…1 to normalised latents [B, z, F, H/8, W/8], F = 1 + (T−1)/4."""
         mean, _ = self.moments(video, carry)
         centre, spread = self._statistics(mean)
         return (mean - centre) / spread
 
     @property
-    def decodes_on(self) -> torch.device:
+    def decode_device(self) -> torch.device:
         """The device of the decoder, which need not be the encoder's."""
         return self.conv2.weight.device
 
-    def decode(self, latents: Tensor, carry: Carry | None = None) -> Tensor:
+    def decode(self, latents: Tensor, carry: CausalConvCache | None = None) -> Tensor:
         """Normalised latents [B, z, F, h, w] to video [B, 3, T, 8h, 8w] in −1…1, on the decoder's device."""
         weight = self.conv2.weight
         latents = latents.to(weight.device)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from lingbot_cli.model.conv import conv3d
 
 
-class Carry:
+class CausalConvCache:
     """What one stream remembers between two calls: the last input frames of every temporal layer.
 
     It belongs to a session; `frames` maps a layer's name to [B, C, n, H, W]. The past and the new frames meet
@@ -16,7 +16,7 @@ class Carry:
 
     def __init__(self) -> None:
         self.frames: dict[str, Tensor] = {}
-        self._space = torch.empty(0)
+        self._buffer = torch.empty(0)
 
     def started(self, layer: str) -> bool:
         """Whether the layer has been given frames before."""
@@ -32,7 +32,7 @@ class Carry:
             joined = F.silu(x) if silu else x
         else:
             past = held.shape[2]
-            joined = self._room(past + x.shape[2], like=x)
+            joined = self._buffer_view(past + x.shape[2], like=x)
             joined[:, :, :past] = held
             if silu:
                 torch.ops.aten.silu.out(x, out=joined[:, :, past:])
@@ -45,17 +45,17 @@ class Carry:
             self.frames[layer] = newest.clone()
         return joined
 
-    def _room(self, frames: int, like: Tensor) -> Tensor:
+    def _buffer_view(self, frames: int, like: Tensor) -> Tensor:
         """The space as [B, C, frames, H, W], its memory in the order of `like`."""
         batch, channels, _, height, width = like.shape
         count = batch * channels * frames * height * width
         if (
-            self._space.numel() < count
-            or self._space.dtype != like.dtype
-            or self._space.device != like.device
+            self._buffer.numel() < count
+            or self._buffer.dtype != like.dtype
+            or self._buffer.device != like.device
         ):
-            self._space = like.new_empty(count)
-        room = self._space[:count]
+            self._buffer = like.new_empty(count)
+        room = self._buffer[:count]
         if like.is_contiguous(memory_format=torch.channels_last_3d):
             return room.view(batch, frames, height, width, channels).permute(0, 4, 1, 2, 3)
         return room.view(batch, channels, frames, height, width)
@@ -74,7 +74,7 @@ class CausalConv3d(nn.Module):
         self.past = size[0] - 1
         self.padding = (size[1] // 2, size[2] // 2)
 
-    def forward(self, x: Tensor, carry: Carry | None, *, silu: bool = False) -> Tensor:
+    def forward(self, x: Tensor, carry: CausalConvCache | None, *, silu: bool = False) -> Tensor:
         """Convolve x [B, C, T, H, W], or its SiLU."""
         frames = x.shape[2]
         if self.past and carry is not None:
@@ -117,7 +117,7 @@ class ResidualBlock(nn.Module):
         )
         self.shortcut = CausalConv3d(channels_in, channels_out, 1) if channels_in != channels_out else None
 
-    def forward(self, x: Tensor, carry: Carry | None) -> Tensor:
+    def forward(self, x: Tensor, carry: CausalConvCache | None) -> Tensor:
         norm1, _, conv1, norm2, _, _, conv2 = self.residual
         y = conv1(norm1(x), carry, silu=True)
         y = conv2(norm2(y), carry, silu=True)
@@ -133,7 +133,7 @@ class AttentionBlock(nn.Module):
         self.to_qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.proj = nn.Conv2d(channels, channels, 1)
 
-    def forward(self, x: Tensor, carry: Carry | None) -> Tensor:  # noqa: ARG002 - every layer is called alike
+    def forward(self, x: Tensor, carry: CausalConvCache | None) -> Tensor:  # noqa: ARG002 - every layer is called alike
         batch, channels, _frames, height, width = x.shape
         flat = _frames_as_batch(x)
         qkv = self.to_qkv(self.norm(flat)).flatten(2).transpose(1, 2).unsqueeze(1)
@@ -154,7 +154,7 @@ class Downsample(nn.Module):
         )
         self.time_conv = CausalConv3d(channels, channels, (3, 1, 1)) if temporal else None
 
-    def forward(self, x: Tensor, carry: Carry | None) -> Tensor:
+    def forward(self, x: Tensor, carry: CausalConvCache | None) -> Tensor:
         pad, conv = self.resample
         x = _batch_as_frames(conv(pad(_frames_as_batch(x))), x.shape[0])
         if self.time_conv is None:
@@ -183,13 +183,13 @@ class Upsample(nn.Module):
         )
         self.time_conv = CausalConv3d(channels, 2 * channels, (3, 1, 1)) if temporal else None
 
-    def forward(self, x: Tensor, carry: Carry | None) -> Tensor:
+    def forward(self, x: Tensor, carry: CausalConvCache | None) -> Tensor:
         if self.time_conv is not None:
-            x = self._double(x, carry, self.time_conv)
+            x = self._double_frames(x, carry, self.time_conv)
         up, conv = self.resample
         return _batch_as_frames(conv(up(_frames_as_batch(x))), x.shape[0])
 
-    def _double(self, x: Tensor, carry: Carry | None, time_conv: CausalConv3d) -> Tensor:
+    def _double_frames(self, x: Tensor, carry: CausalConvCache | None, time_conv: CausalConv3d) -> Tensor:
         first = carry is None or not carry.started(self.name)
         if carry is not None:
             carry.frames.setdefault(self.name, x[:, :, :0])  # a mark that frame 0 has gone by

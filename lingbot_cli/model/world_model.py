@@ -7,15 +7,15 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from lingbot_cli.model.attention import Attend, attend_all
-from lingbot_cli.model.part import WHOLE, Part
+from lingbot_cli.model.attention import AttentionFunction, attend_all
+from lingbot_cli.model.part import SINGLE_PROCESS, SequenceParallel
 from lingbot_cli.model.tiny_decoder import TinyDecoder
 from lingbot_cli.model.transformer import Transformer
 from lingbot_cli.model.vae import VAE
 from lingbot_cli.presets import Preset
 
 
-class TextEncoder(Protocol):
+class PromptEncoder(Protocol):
     """Whatever turns a prompt into rows."""
 
     def encode(self, prompt: str) -> Tensor:
@@ -23,32 +23,38 @@ class TextEncoder(Protocol):
 
 
 @dataclass(frozen=True)
-class World:
+class WorldModel:
     """Weights and settings; `identity` is a hash of the weights, the same wherever they are loaded.
 
     `part` is this process's share of the work where several devices make one film; `attend` computes the
     self-attention over what memory holds; a `tiny` decoder shows pictures in place of the VAE's. Whoever encodes
-    or decodes holds `vae_turn`: a pass of the VAE takes the most memory of all, and two at once would take twice.
+    or decodes holds `vae_lock`: a pass of the VAE takes the most memory of all, and two at once would take twice.
     """
 
     preset: Preset
     transformer: Transformer
     vae: VAE
-    text: TextEncoder
+    text: PromptEncoder
     device: torch.device
     identity: str = ""
     trained: bool = True
-    part: Part = WHOLE
-    attend: Attend = attend_all
-    tiny: TinyDecoder | None = None
-    vae_turn: Lock = field(default_factory=Lock, repr=False, compare=False)
+    part: SequenceParallel = SINGLE_PROCESS
+    attend: AttentionFunction = attend_all
+    tiny_decoder: TinyDecoder | None = None
+    vae_lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     @property
-    def decoder_reach(self) -> int:
+    def decoder_receptive_field(self) -> int:
         """How many latents back the decoder sees; before that nothing can matter to a video frame."""
-        return self.vae.config.decoder_reach if self.tiny is None else self.tiny.reach
+        return (
+            self.vae.config.decoder_receptive_field if self.tiny_decoder is None else self.tiny_decoder.reach
+        )
 
     @property
-    def decodes_on(self) -> torch.device:
+    def decode_device(self) -> torch.device:
         """The device of the decoder, which need not be the transformer's."""
-        return self.vae.decodes_on if self.tiny is None else next(self.tiny.parameters()).device
+        return (
+            self.vae.decode_device
+            if self.tiny_decoder is None
+            else next(self.tiny_decoder.parameters()).device
+        )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from lingbot_cli.broadcast.source import Show
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
-from lingbot_cli.checkpoints.kept import all_kept
+from lingbot_cli.checkpoints.kept import all_prompts_cached
 from lingbot_cli.render.request import Described, Prepared, Request
 from lingbot_cli.runtime.hardware import free_ram, may_have_gpu
 from lingbot_cli.runtime.memory import Setup
@@ -34,7 +34,7 @@ def setup_of(prepared: Prepared, device: str) -> Setup:
     planned, checkpoint = prepared.plan, prepared.checkpoint
     latents = sum(len(control.poses) for control in prepared.controls)
     setup = _setup(prepared.request, checkpoint, planned.height, planned.width, device, latents)
-    return replace(setup, read_prompts=not all_kept(prepared.prompts, checkpoint.text_identity))
+    return replace(setup, read_prompts=not all_prompts_cached(prepared.prompts, checkpoint.text_identity))
 
 
 def check_show(show: Show) -> Setup:

@@ -11,7 +11,7 @@ from lingbot_cli.render.chunk_plan import Step
 from lingbot_cli.render.pipeline import Begin, denoised
 
 if TYPE_CHECKING:
-    from lingbot_cli.model.world_model import World
+    from lingbot_cli.model.world_model import WorldModel
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ class Gang:
         dist.broadcast_object_list(chosen, 0, device=torch.device("cpu"))
         return cast(T, chosen[0])
 
-    def join(self, world: "World") -> "World":
+    def join(self, world: "WorldModel") -> "WorldModel":
         """Take this process's part, once all have met; UsageError for heads that do not split."""
         from lingbot_cli.model.sequence_parallel import Ulysses
 

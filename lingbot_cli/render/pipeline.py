@@ -15,7 +15,7 @@ from lingbot_cli.sinks.base import Sink
 
 if TYPE_CHECKING:
     from lingbot_cli.model.session import Session
-    from lingbot_cli.model.transfer import Landing
+    from lingbot_cli.model.transfer import AsyncCopy
 
 Begin = Callable[[Path | None], "Session"]
 """Makes the world of a scene: from the film's first image (None) or from a cut's."""
@@ -97,12 +97,12 @@ def denoised(steps: Iterable[Step], begin: Begin, stopped: Callable[[], bool]) -
         yield Chunk(step, session, latents)
 
 
-def _latents(step: Step, session: "Session") -> "np.ndarray | Landing":
+def _latents(step: Step, session: "Session") -> "np.ndarray | AsyncCopy":
     if step.latents is None:
         return _asked_for(session.denoise(step.control))
     latents = step.latents()
     if step.how == "recall":
-        session.recall(step.control, latents)
+        session.replay(step.control, latents)
     elif step.how == "skip":
         session.skip(step.control)
     import torch
@@ -125,17 +125,17 @@ def _decode(made: Generator[Chunk, None, None]) -> Iterator[Chunk]:
             yield replace(chunk, frames=_frames(chunk)) if chunk.step.decode else chunk
 
 
-def _frames(chunk: Chunk) -> "np.ndarray | Landing":
+def _frames(chunk: Chunk) -> "np.ndarray | AsyncCopy":
     if not isinstance(chunk.latents, np.ndarray):
-        from lingbot_cli.model.transfer import step_aside
+        from lingbot_cli.model.transfer import use_own_streams
 
         world = chunk.session.world
-        step_aside(world.device, world.decodes_on)
-        return _asked_for(chunk.session.decode(chunk.latents.there()))
+        use_own_streams(world.device, world.decode_device)
+        return _asked_for(chunk.session.decode(chunk.latents.on_device()))
     return _asked_for(chunk.session.decode(chunk.latents))
 
 
-def _asked_for(values: Any) -> "np.ndarray | Landing":
+def _asked_for(values: Any) -> "np.ndarray | AsyncCopy":
     """What a session made, on its way to the host; a remote session's is there already."""
     if isinstance(values, np.ndarray):
         return values
@@ -155,6 +155,6 @@ def _landed(chunk: Chunk) -> Chunk:
     return replace(chunk, latents=latents, frames=frames)
 
 
-def _on_host(values: "np.ndarray | Landing | None") -> np.ndarray | None:
+def _on_host(values: "np.ndarray | AsyncCopy | None") -> np.ndarray | None:
     """Wait for what is on its way."""
-    return values if values is None or isinstance(values, np.ndarray) else values.array()
+    return values if values is None or isinstance(values, np.ndarray) else values.numpy()

@@ -32,12 +32,12 @@ def _check_parts(prepared: Prepared) -> None:
         pick_place(name or "cpu")
     if settings.kernel is None and settings.attention is None:
         return
-    from lingbot_cli.model.accel.attention_backends import kernel
+    from lingbot_cli.model.accel.attention_backends import get_backend
     from lingbot_cli.model.device import pick_device
-    from lingbot_cli.model.loading.load import activations, attend_by
+    from lingbot_cli.model.loading.load import activation_dtype, pick_attention
 
     device = pick_device(prepared.request.device)
     precision = pick_precision(prepared.here.fp8, device.type, prepared.request.precision)
-    attend_by(settings.attention, device, precision)
+    pick_attention(settings.attention, device, precision)
     if settings.kernel is not None:
-        kernel(settings.kernel, device, activations(precision))
+        get_backend(settings.kernel, device, activation_dtype(precision))

@@ -28,7 +28,7 @@ from lingbot_cli.ui.signals import StopRequest, ignoring_signals
 
 if TYPE_CHECKING:
     from lingbot_cli.model.session import Session
-    from lingbot_cli.model.world_model import World
+    from lingbot_cli.model.world_model import WorldModel
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Opened:
     """
 
     prepared: Prepared
-    world: "World"
+    world: "WorldModel"
     phase: Callable[[str], AbstractContextManager[object]] = nullcontext
     together: int | None = None
 
@@ -68,20 +68,20 @@ class Opened:
 
     def strangers(self) -> list[str]:
         """A sentence for every first picture that is of another place than the one the world knows by heart."""
-        from lingbot_cli.model.scene_check import is_familiar
+        from lingbot_cli.model.scene_check import shows_trained_scene
 
         name = self.world.preset.name
         return [
             f"{path or self.prepared.request.image} is not of the place that the {name} world knows: "
             "the film begins with it and does not stay with it"
             for path, image in self.prepared.images.items()
-            if not is_familiar(self.world, image)
+            if not shows_trained_scene(self.world, image)
         ]
 
     def steps(self, past: Past, kept: int = 0) -> Iterable[Step]:
         """The film's chunks, those that earlier runs left taken up; its first `kept` frames are written."""
         past = replace(past, written=self.prepared.first + kept)
-        return steps(self.prepared.controls, past, self.world.preset, self.world.decoder_reach)
+        return steps(self.prepared.controls, past, self.world.preset, self.world.decoder_receptive_field)
 
 
 def precision_of(prepared: Prepared) -> str:
@@ -102,7 +102,7 @@ def perform(
     written: Mapping[str, Any] | None,
     clock: Callable[[], float],
     keeping: Keeping | None = None,
-    loaded: Callable[[Prepared], "World"] | None = None,
+    loaded: Callable[[Prepared], "WorldModel"] | None = None,
     gang: Gang | None = None,
 ) -> Made:
     """Render the film into `sink`, telling `display`; whatever happens, the sink ends closed or aborted.

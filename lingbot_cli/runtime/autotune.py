@@ -13,7 +13,7 @@ from lingbot_cli.runtime.measurements import once, processor
 if TYPE_CHECKING:
     import torch
 
-    from lingbot_cli.model.world_model import World
+    from lingbot_cli.model.world_model import WorldModel
     from lingbot_cli.presets import Preset
 
 THREADS_FILE = "threads.json"
@@ -63,8 +63,8 @@ def tuning_of(
     Of several `processes` each has PyTorch's own number of threads. Errors: SetupError for a kernel that does
     not run.
     """
-    from lingbot_cli.model.accel.attention_backends import kernel
-    from lingbot_cli.model.accel.cpu_threads import use_threads, usual
+    from lingbot_cli.model.accel.attention_backends import get_backend
+    from lingbot_cli.model.accel.cpu_threads import default_threads, set_threads
     from lingbot_cli.model.device import pick_device, pick_dtype
     from lingbot_cli.runtime.model_options import pick_precision
 
@@ -75,25 +75,25 @@ def tuning_of(
     if settings.threads is not None:
         threads = settings.threads
     elif any(name in os.environ for name in THREADS_SAID) or device.type != "cpu" or processes > 1:
-        threads = usual()
+        threads = default_threads()
     else:
         threads = before.threads if before else pick_threads(preset, height, width, dtype)
-    use_threads(threads)  # kernels are measured with them
+    set_threads(threads)  # kernels are measured with them
     if settings.attention is not None:
         return Tuning(None, threads)
     if settings.kernel is not None:
-        kernel(settings.kernel, device, dtype)
+        get_backend(settings.kernel, device, dtype)
         return Tuning(settings.kernel, threads)
     if before is not None and before.kernel is not None:
         return Tuning(before.kernel, threads)
     return Tuning(pick_kernel(shape_of(preset, height, width, processes), device, dtype), threads)
 
 
-def tuned(world: "World", tuning: Tuning) -> "World":
+def tuned(world: "WorldModel", tuning: Tuning) -> "WorldModel":
     """The world computed so; the number of threads is one for the whole process."""
-    from lingbot_cli.model.accel.cpu_threads import use_threads
+    from lingbot_cli.model.accel.cpu_threads import set_threads
 
-    use_threads(tuning.threads)
+    set_threads(tuning.threads)
     return by_kernel(world, tuning.kernel)
 
 
@@ -101,16 +101,17 @@ def pick_threads(preset: "Preset", height: int, width: int, dtype: "torch.dtype"
     """The fastest number of CPU threads for a world at a size, remembered; measuring takes half a second."""
     import torch
 
-    from lingbot_cli.model.accel.cpu_threads import fastest, is_large, timed, usual
+    from lingbot_cli.model.accel.cpu_threads import default_threads, fastest_threads, is_large, time_threads
 
-    if usual() == 1 or is_large(preset, height, width):
-        return usual()
+    if default_threads() == 1 or is_large(preset, height, width):
+        return default_threads()
 
     def measure() -> dict[str, object]:
-        seconds = timed(preset, height, width, dtype)
-        return {"threads": fastest(seconds), "seconds": seconds}
+        seconds = time_threads(preset, height, width, dtype)
+        return {"threads": fastest_threads(seconds), "seconds": seconds}
 
     shape = f"{preset.chunk} of {preset.window} latents, {preset.dim}/{preset.heads}/{preset.ffn}/{preset.vae_dim}"
-    waiting = os.environ.get("OMP_WAIT_POLICY", "usual").lower()
-    key = f"{processor()}, {usual()} threads, {waiting} waiting, torch {torch.__version__}, {dtype}, {shape}"
+    wait_policy = os.environ.get("OMP_WAIT_POLICY", "usual").lower()
+    threads = f"{default_threads()} threads, {wait_policy} waiting"
+    key = f"{processor()}, {threads}, torch {torch.__version__}, {dtype}, {shape}"
     return int(once(THREADS_FILE, "threads", f"{key}, {width}x{height}", measure))

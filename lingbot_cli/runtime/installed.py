@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lingbot_cli.checkpoints.cache_dir import model_folder
-from lingbot_cli.checkpoints.checkpoint import find
+from lingbot_cli.checkpoints.checkpoint import find_layout
 from lingbot_cli.checkpoints.registry import PUBLISHED
 from lingbot_cli.errors import OutputError
 from lingbot_cli.presets import PRESETS
@@ -34,7 +34,7 @@ def known_models(environ: Mapping[str, str]) -> list[Model]:
     """Every preset, the built-in world first."""
     models = []
     for name, preset in PRESETS.items():
-        folder = find(None).root if name == "built-in" else model_folder(name, environ)
+        folder = find_layout(None).root if name == "built-in" else model_folder(name, environ)
         setup = machine_setup(preset)
         needed = estimate(preset, setup)
         free, free_host = free_on(setup.device)

@@ -3,18 +3,18 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lingbot_cli.model.accel.compiling import compile_for, wanted
+from lingbot_cli.model.accel.compiling import compile_or_warn, should_compile
 from lingbot_cli.runtime.autotune import Asked, tuned, tuning_of
 from lingbot_cli.runtime.loading import telling
 
 if TYPE_CHECKING:
-    from lingbot_cli.model.loading.tensor_io import Report
-    from lingbot_cli.model.world_model import World
+    from lingbot_cli.model.loading.tensor_io import OnLoadProgress
+    from lingbot_cli.model.world_model import WorldModel
 
 Say = Callable[[str], None]
 
 
-def load(asked: Asked, report: "Report | None" = None) -> "World":
+def load(asked: Asked, report: "OnLoadProgress | None" = None) -> "WorldModel":
     """Load the world and encode every prompt that is known; `report` is told how far that is."""
     from lingbot_cli.model.loading.load import load_world
 
@@ -35,13 +35,13 @@ def load(asked: Asked, report: "Report | None" = None) -> "World":
     )
 
 
-def compiled(world: "World", asked: Asked, height: int, width: int, *, note: Say, warn: Say) -> None:
+def compiled(world: "WorldModel", asked: Asked, height: int, width: int, *, note: Say, warn: Say) -> None:
     """Compile the world's blocks for a size where that is wanted."""
-    if wanted(asked.request.settings.compile, str(world.device)):
-        compile_for(world, height, width, note=note, warn=warn)
+    if should_compile(asked.request.settings.compile, str(world.device)):
+        compile_or_warn(world, height, width, note=note, warn=warn)
 
 
-def opened(asked: Asked, height: int, width: int, *, note: Say, warn: Say) -> "World":
+def opened(asked: Asked, height: int, width: int, *, note: Say, warn: Say) -> "WorldModel":
     """A world for pictures of a size: its kernel and threads chosen, loaded, its blocks compiled if need be."""
     tuning = tuning_of(asked, height, width)
     note(tuning.words())

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 from lingbot_cli.runtime.memory import gigabytes
 
 if TYPE_CHECKING:
-    from lingbot_cli.model.loading.tensor_io import Progress
+    from lingbot_cli.model.loading.tensor_io import LoadProgress
 
 EVERY = 5.0
 SHORT = 1.0
 
 
-def telling(note: Callable[[str], None]) -> Callable[["Progress"], None]:
+def telling(note: Callable[[str], None]) -> Callable[["LoadProgress"], None]:
     """A report for `load_world`: a line every five seconds, and one for a part that took more than one."""
     last: dict[str, float] = {}
 
-    def report(progress: "Progress") -> None:
+    def report(progress: "LoadProgress") -> None:
         whole = progress.done == progress.total and progress.seconds >= SHORT
         if whole or progress.seconds - last.get(progress.part, 0.0) >= EVERY:
             last[progress.part] = progress.seconds

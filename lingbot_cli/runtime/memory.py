@@ -5,7 +5,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from lingbot_cli.model.accel.malloc import LARGEST_KEPT
+from lingbot_cli.model.accel.malloc import MMAP_THRESHOLD_BYTES
 from lingbot_cli.presets import Preset
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "fp8": 1}
@@ -237,7 +237,11 @@ def _vae_work(preset: Preset, setup: Setup, together: int | None, size: int) -> 
     whole = feature_map * (4 * latents - 3 * alone)  # a film's first latent is one frame
     frames = (3 * 4 * 3 * 4 * latents + 3 * 4 * preset.chunk) * pixels
     levels = (whole, whole // 2, whole // 8, whole // 64)
-    kept = HEAP_KEEPS // (1 + alone) * max((level for level in levels if level <= LARGEST_KEPT), default=0)
+    kept = (
+        HEAP_KEEPS
+        // (1 + alone)
+        * max((level for level in levels if level <= MMAP_THRESHOLD_BYTES), default=0)
+    )
     return int(maps * whole + joined_past) + frames + kept * on_cpu
 
 

@@ -91,7 +91,7 @@ def with_settings(checkpoint: Checkpoint, settings: Settings) -> Checkpoint:
     preset = replace(checkpoint.preset, **given)
     _check(preset, given)
     replaced = tuple(
-        Difference(name, getattr(checkpoint.preset, name), value, value, said_by=f"--{name}")
+        Difference(name, getattr(checkpoint.preset, name), value, value, source=f"--{name}")
         for name, value in given.items()
         if getattr(checkpoint.preset, name) != value
     )

@@ -18,7 +18,7 @@ from lingbot_cli.server.session_pool import Rooms
 from lingbot_cli.ui.signals import StopRequest
 
 if TYPE_CHECKING:
-    from lingbot_cli.model.world_model import World
+    from lingbot_cli.model.world_model import WorldModel
 
 USUAL_SHAPE = (480, 832)  # height and width of pictures that clients will send, before one is known
 _GLANCE = 0.2  # seconds between looks at whether a signal has come
@@ -52,7 +52,7 @@ class Model:
         request, model = self._settled()
         return run_lines(model, request.settings)
 
-    def load(self, offer: Offer) -> "World":
+    def load(self, offer: Offer) -> "WorldModel":
         """The world, made ready for what is offered: its picture's size, and the prompt it will hear first."""
         from lingbot_cli.runtime.load_model import opened
 

@@ -16,7 +16,7 @@ from lingbot_cli.timeline.schema import CameraSettings
 
 if TYPE_CHECKING:
     from lingbot_cli.model.session import Session
-    from lingbot_cli.model.world_model import World
+    from lingbot_cli.model.world_model import WorldModel
 
 PICTURES = ("PNG", "JPEG", "WEBP")
 
@@ -44,7 +44,7 @@ class Offer:
 class Service:
     """One world and the terms it is played on. `on_chunk` hears of every chunk sent."""
 
-    world: "World"
+    world: "WorldModel"
     limits: Limits
     offer: Offer = Offer()
     on_chunk: Callable[[PlaySession], None] = lambda _living: None
@@ -153,7 +153,7 @@ class Service:
 
         return begin
 
-    def _fitted(self, init: Init) -> "World":
+    def _fitted(self, init: Init) -> "WorldModel":
         """The world with the memory a client asks for, the modules shared."""
         preset = self.world.preset
         window, sink = init.realtime_causal_kv_cache_num_frames, init.realtime_causal_sink_size

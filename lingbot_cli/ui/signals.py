@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from lingbot_cli.errors import LingbotError, RunInterrupted
-from lingbot_cli.model.accel.malloc import share_one_heap
+from lingbot_cli.model.accel.malloc import use_single_heap
 
 _SIGNAL_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 NOTIFIER_JOIN_TIMEOUT_S = 1.0  # seconds a reader that has stopped reading is waited for
@@ -72,7 +72,7 @@ class StopRequest:
             yield self
             return
         heard = [number for name in _SIGNAL_NAMES if (number := getattr(signal, name, None)) is not None]
-        share_one_heap()  # the next thread's own would be filled by the world's threads too
+        use_single_heap()  # the next thread's own would be filled by the world's threads too
         teller = threading.Thread(target=self._run_notifier, daemon=True)
         teller.start()
         before = {number: signal.signal(number, self._on_signal) for number in heard}

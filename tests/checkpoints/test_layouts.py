@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lingbot_cli.checkpoints.checkpoint import read_checkpoint
-from lingbot_cli.checkpoints.layouts import recognise
+from lingbot_cli.checkpoints.layouts import detect_layout
 from lingbot_cli.control import Control
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.model.loading.load import load_world
@@ -43,17 +43,17 @@ def test_identity_follows_the_content() -> None:
 def test_a_folder_of_something_else_lists_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "holiday.png").touch()
     with pytest.raises(SetupError, match=r"Found: holiday\.png\.") as error:
-        recognise(tmp_path)
+        detect_layout(tmp_path)
     assert "model_index.json" in str(error.value)
 
 
 def test_the_small_published_model_asks_for_assets(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors.index.json").write_text("{}")
     with pytest.raises(SetupError, match=r"Missing: Wan2\.1_VAE\.pth, models_t5") as error:
-        recognise(tmp_path)
+        detect_layout(tmp_path)
     assert "--assets" in (error.value.hint or "")
     for assets in (ORIGINAL, DIFFUSERS):
-        assert recognise(tmp_path, assets).kind == "v2 1.3B original"
+        assert detect_layout(tmp_path, assets).kind == "v2 1.3B original"
 
 
 @pytest.mark.parametrize(

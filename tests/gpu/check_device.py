@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from lingbot_cli.control import Control
-from lingbot_cli.model.accel.attention_backends import kernel, working
-from lingbot_cli.model.accel.compile import compile_blocks, leave_eager
+from lingbot_cli.model.accel.attention_backends import get_backend, working_backends
+from lingbot_cli.model.accel.compile import compile_blocks, restore_eager
 from lingbot_cli.model.loading.load import load_world
 from lingbot_cli.model.session import Session
-from lingbot_cli.model.world_model import World
+from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.render.chunk_plan import fresh
 from lingbot_cli.render.pipeline import Chunk, render
 from lingbot_cli.sinks.base import NullSink
@@ -41,32 +41,36 @@ def main(device: str) -> None:
     apart = np.abs(one_by_one.astype(int) - frames).max()
     assert apart <= 2, f"latents decoded one by one differ by {apart} levels"
     print(f"{device}: latents decoded one by one differ by {apart} levels of 255 at the most")
-    for name in working(world.device, world.transformer.dtype):
+    for name in working_backends(world.device, world.transformer.dtype):
         near(
             f"kernel {name}",
-            film(replace(world, attend=kernel(name, world.device, world.transformer.dtype)), controls)[0],
+            film(replace(world, attend=get_backend(name, world.device, world.transformer.dtype)), controls)[
+                0
+            ],
             latents,
             world,
         )
     compile_blocks(world, world.preset.chunk * HEIGHT * WIDTH // 256)
     near("compiled blocks", film(world, controls)[0], latents, world)
-    leave_eager(world)
+    restore_eager(world)
 
 
-def near(name: str, made: Tensor, expected: Tensor, world: World) -> None:
+def near(name: str, made: Tensor, expected: Tensor, world: WorldModel) -> None:
     """Hold latents to those of the plain way, to what their precision allows."""
     off = float((made - expected).norm() / expected.norm())
     assert off <= CLOSE[world.transformer.dtype], f"{name}: latents differ by {off:.1e} of their norm"
     print(f"{world.device}: {name}: latents differ by {off:.1e} of their norm")
 
 
-def session(world: World, together: int | None = None) -> Session:
+def session(world: WorldModel, together: int | None = None) -> Session:
     """A session that begins with a slope of grey."""
     slope = np.linspace(0, 255, HEIGHT * WIDTH * 3, dtype=np.uint8).reshape(HEIGHT, WIDTH, 3)
     return Session(world, slope, height=HEIGHT, width=WIDTH, together=together)
 
 
-def film(world: World, controls: list[Control], together: int | None = None) -> tuple[Tensor, np.ndarray]:
+def film(
+    world: WorldModel, controls: list[Control], together: int | None = None
+) -> tuple[Tensor, np.ndarray]:
     """Latents and frames, one thing after the other."""
     living = session(world, together)
     latents, frames = [], []
@@ -76,7 +80,7 @@ def film(world: World, controls: list[Control], together: int | None = None) -> 
     return torch.cat(latents, dim=1).cpu(), torch.cat(frames).numpy()
 
 
-def through_the_job(world: World, controls: list[Control]) -> np.ndarray:
+def through_the_job(world: WorldModel, controls: list[Control]) -> np.ndarray:
     """Frames as a render makes them."""
     parts: list[np.ndarray] = []
 

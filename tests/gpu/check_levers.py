@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 
 from lingbot_cli.errors import SetupError
-from lingbot_cli.model.accel.fp8 import quantise
-from lingbot_cli.model.accel.fp8_product import emulated, multiplied
-from lingbot_cli.model.accel.int8_attention import attend8
+from lingbot_cli.model.accel.fp8 import quantise_weight
+from lingbot_cli.model.accel.fp8_product import matmul_fp8, matmul_fp8_emulated
+from lingbot_cli.model.accel.int8_attention import int8_attention
 from lingbot_cli.model.attention import attend_all
-from lingbot_cli.model.device import capability_of
+from lingbot_cli.model.device import compute_capability
 from lingbot_cli.runtime.capabilities import multiplies_fp8
 
 DEVICE = torch.device("cuda")
@@ -23,14 +23,14 @@ TOKENS = 6240
 def main() -> None:
     """Run every check that this device allows; a failed one is an AssertionError."""
     draw = torch.Generator(DEVICE).manual_seed(0)
-    able = capability_of(DEVICE)
+    able = compute_capability(DEVICE)
     if multiplies_fp8(able):
         for wide, narrow in ((1536, 1536), (1536, 8960), (5120, 5120), (13824, 5120)):
             linear(wide, narrow, draw)
     else:
         print(f"fp8 linears: not on compute capability {able}")
     try:
-        attend = attend8(able, torch.bfloat16)
+        attend = int8_attention(able, torch.bfloat16)
     except SetupError as lack:
         print(f"int8 attention: {lack}")
         return
@@ -48,9 +48,9 @@ def linear(wide: int, narrow: int, draw: torch.Generator) -> None:
     x = torch.randn(TOKENS, wide, device=DEVICE, generator=draw).bfloat16()
     whole = torch.randn(narrow, wide, device=DEVICE, generator=draw) * wide**-0.5
     bias = torch.randn(narrow, device=DEVICE, generator=draw).bfloat16()
-    weight, scale = quantise(whole)
+    weight, scale = quantise_weight(whole)
     exact = F.linear(x, whole.bfloat16(), bias)
-    units, told = multiplied(x, weight, scale, bias), emulated(x, weight, scale, bias)
+    units, told = matmul_fp8(x, weight, scale, bias), matmul_fp8_emulated(x, weight, scale, bias)
     figures = relative(units, exact), relative(units, told)
     print("fp8 linear {}→{}: {:.2%} from exact, {:.2%} from emulated".format(wide, narrow, *figures))
     assert figures[0] < 0.06

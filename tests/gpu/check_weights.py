@@ -11,7 +11,7 @@ import torch
 from lingbot_cli.control import Control
 from lingbot_cli.model.loading.load import load_world
 from lingbot_cli.model.session import Session
-from lingbot_cli.model.world_model import World
+from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.runtime.memory import Setup, estimate
 
 HEIGHT, WIDTH, CHUNKS = 480, 832, 6
@@ -46,7 +46,7 @@ def run(model: str | None, precision: str, *, offloaded: bool) -> tuple[torch.Te
     return latents, measured
 
 
-def film(world: World) -> torch.Tensor:
+def film(world: WorldModel) -> torch.Tensor:
     """Latents of a few chunks that stand still, on the CPU."""
     chunk = world.preset.chunk
     session = Session(world, np.full((HEIGHT, WIDTH, 3), 90, np.uint8), height=HEIGHT, width=WIDTH)

@@ -11,9 +11,9 @@ from lingbot_cli.camera.pose import integrate_steps
 from lingbot_cli.control import Control
 from lingbot_cli.image import crop_to_aspect
 from lingbot_cli.model.loading.load import load_world
-from lingbot_cli.model.scene_check import is_familiar
+from lingbot_cli.model.scene_check import shows_trained_scene
 from lingbot_cli.model.session import Session
-from lingbot_cli.model.world_model import World
+from lingbot_cli.model.world_model import WorldModel
 from tests.support.image_motion import horizontal_shift, zoom_factor
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -21,11 +21,13 @@ CHUNKS = 3
 
 
 @pytest.fixture(scope="module")
-def world() -> World:
+def world() -> WorldModel:
     return load_world()
 
 
-def film(world: World, keys: str, prompts: tuple[str, ...] = ("a courtyard at day",), chunks: int = CHUNKS):
+def film(
+    world: WorldModel, keys: str, prompts: tuple[str, ...] = ("a courtyard at day",), chunks: int = CHUNKS
+):
     """Frames [T, H, W, 3] float of one key set held from the first sample on; the last prompt stays."""
     image = np.array(Image.open(SAMPLES / "courtyard-day.png").convert("RGB"))
     session = Session(world, image, height=64, width=112)
@@ -76,11 +78,11 @@ def test_the_light_changes_when_the_prompt_says_so(world):
 @pytest.mark.parametrize("size", [(32, 32), (64, 112), (480, 832)], ids=lambda size: f"{size[1]}x{size[0]}")
 @pytest.mark.parametrize("sample", sorted(SAMPLES.glob("*.png")), ids=lambda path: path.stem)
 def test_it_knows_its_own_place(world, sample, size):
-    assert is_familiar(world, crop_to_aspect(np.array(Image.open(sample).convert("RGB")), *size))
+    assert shows_trained_scene(world, crop_to_aspect(np.array(Image.open(sample).convert("RGB")), *size))
 
 
 @pytest.mark.parametrize("size", [(32, 32), (64, 112), (480, 832)], ids=lambda size: f"{size[1]}x{size[0]}")
 def test_it_does_not_know_another(world, size):
     noise = np.random.default_rng(0).integers(0, 256, (8, 14, 3), dtype=np.uint8)
     image = np.array(Image.fromarray(noise).resize((832, 480)))
-    assert not is_familiar(world, crop_to_aspect(image, *size))
+    assert not shows_trained_scene(world, crop_to_aspect(image, *size))

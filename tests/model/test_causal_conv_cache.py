@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lingbot_cli.model.vae_layers import Carry
+from lingbot_cli.model.vae_layers import CausalConvCache
 
 ORDERS = [torch.contiguous_format, torch.channels_last_3d]
 
@@ -18,7 +18,7 @@ def frames(seed: int, count: int, order: torch.memory_format) -> torch.Tensor:
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("counts", [(4, 4, 4, 4), (1, 1, 1, 1, 3), (1, 6, 2, 8)])
 def test_past_and_new_frames_are_joined_to_the_bit(silu, order, counts):
-    carry, held = Carry(), None
+    carry, held = CausalConvCache(), None
     for seed, count in enumerate(counts):
         x = frames(seed, count, order)
         made = F.silu(x) if silu else x
@@ -34,7 +34,7 @@ def test_past_and_new_frames_are_joined_to_the_bit(silu, order, counts):
 
 
 def test_all_layers_of_a_stream_use_one_space_and_keep_their_own_past():
-    carry, places = Carry(), set()
+    carry, places = CausalConvCache(), set()
     first, second = (frames(seed, 12, torch.contiguous_format) for seed in (1, 2))
     for start in range(0, 12, 4):
         for layer, film in (("first", first), ("second", second)):

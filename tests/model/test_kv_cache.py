@@ -5,7 +5,7 @@ import torch
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.model.attention import attend_all
-from lingbot_cli.model.kv_cache import CacheShape, KVCache
+from lingbot_cli.model.kv_cache import KVCache, KVCacheShape
 
 TOKENS, HEADS, DIM = 3, 2, 4
 
@@ -46,7 +46,7 @@ class PlainList:
 )
 def test_the_ring_equals_a_plain_list(window, sink, chunk, limit):
     generator = torch.Generator().manual_seed(1)
-    shape = CacheShape(2, TOKENS, HEADS, DIM, window, sink, limit)
+    shape = KVCacheShape(2, TOKENS, HEADS, DIM, window, sink, limit)
     cache = KVCache(shape, torch.device("cpu"), torch.float32)
     plain = [PlainList(window, sink, limit) for _ in range(shape.layers)]
     for index in range(11):
@@ -61,7 +61,7 @@ def test_the_ring_equals_a_plain_list(window, sink, chunk, limit):
 
 
 def test_a_window_takes_the_same_memory_for_ever():
-    cache = KVCache(CacheShape(1, TOKENS, HEADS, DIM, 6, 1), torch.device("cpu"), torch.float32)
+    cache = KVCache(KVCacheShape(1, TOKENS, HEADS, DIM, 6, 1), torch.device("cpu"), torch.float32)
     before = cache.nbytes
     for index in range(200):
         cache.begin(3 * index, 3)
@@ -72,4 +72,4 @@ def test_a_window_takes_the_same_memory_for_ever():
 @pytest.mark.parametrize(("window", "sink"), [(3, 1), (0, 0), (18, 18), (6, -1)])
 def test_a_window_without_room_for_a_chunk_is_refused(window, sink):
     with pytest.raises(UsageError, match="window"):
-        CacheShape(1, TOKENS, HEADS, DIM, window, sink).check(chunk=3)
+        KVCacheShape(1, TOKENS, HEADS, DIM, window, sink).check(chunk=3)

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from lingbot_cli.model.sampler import schedule, seeded_noise
+from lingbot_cli.model.sampler import seeded_noise, sigma_schedule
 from lingbot_cli.presets import PRESETS, V1_STEPS
 
 
 def test_the_published_first_schedule():
-    steps = schedule(V1_STEPS, 10.0)
+    steps = sigma_schedule(V1_STEPS, 10.0)
     assert steps.timesteps == (999, 978, 947, 825)
     assert steps.sigmas == pytest.approx((0.9999, 0.978971, 0.947909, 0.825853), abs=1e-6)
     assert steps.renoise_sigmas == pytest.approx((0.97883, 0.947693, 0.825193), abs=1e-6)
@@ -16,7 +16,7 @@ def test_the_published_first_schedule():
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
 def test_every_preset_has_a_falling_schedule(preset):
-    steps = schedule(preset.steps, preset.shift)
+    steps = sigma_schedule(preset.steps, preset.shift)
     assert len(steps.renoise_sigmas) == len(steps.sigmas) - 1
     assert list(steps.timesteps) == sorted(steps.timesteps, reverse=True)
 

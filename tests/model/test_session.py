@@ -70,8 +70,8 @@ def test_recache_rewrites_the_memory_under_the_new_prompt():
         living = session()
         for control in walk(4):
             living.denoise(control)
-        living._listen(replace(walk(1)[0], prompt="night", recache=recache))
-        return living._cache.held, [buffer.clone() for buffer in living._cache._store]
+        living._set_prompt(replace(walk(1)[0], prompt="night", recache=recache))
+        return living._cache.held, [buffer.clone() for buffer in living._cache._buffers]
 
     held, kept = last(recache=False)
     held_anew, anew = last(recache=True)
@@ -85,9 +85,9 @@ def test_recache_under_the_same_words_changes_nothing_while_all_is_held():
     living = session()
     for control in walk(2):
         living.denoise(control)
-    kept = [buffer.clone() for buffer in living._cache._store]
-    living._recache()
-    for before, after in zip(kept, living._cache._store, strict=True):
+    kept = [buffer.clone() for buffer in living._cache._buffers]
+    living._rebuild_cache()
+    for before, after in zip(kept, living._cache._buffers, strict=True):
         torch.testing.assert_close(after, before, atol=1e-4, rtol=0)
 
 
@@ -103,7 +103,7 @@ def test_recalled_chunks_leave_the_memory_that_making_them_left(known):
     made = [first.denoise(control) for control in controls]
     second = session()
     for control, latents in zip(controls[:known], made, strict=False):
-        second.recall(control, latents)
+        second.replay(control, latents)
     for control, latents in zip(controls[known:], made[known:], strict=True):
         assert torch.equal(second.denoise(control), latents)
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from lingbot_cli.checkpoints.checkpoint import read_checkpoint
-from lingbot_cli.model.loading.load import load_text
+from lingbot_cli.model.loading.load import load_text_encoder
 from lingbot_cli.prompt_cleaning import clean_prompt
 from tests.support.reference import REFERENCE
 
@@ -20,7 +20,7 @@ CASE = json.loads((CHECKPOINTS / "text-case.json").read_text())
 
 @pytest.mark.parametrize("layout", ["original-v1-fast", "diffusers-v1-fast"])
 def test_rows_are_the_recorded_ones(layout: str) -> None:
-    encoder = load_text(read_checkpoint(CHECKPOINTS / layout), torch.device("cpu"))
+    encoder = load_text_encoder(read_checkpoint(CHECKPOINTS / layout), torch.device("cpu"))
     rows = encoder.encode(clean_prompt(CASE["prompt"]))
     expected = load_file(CHECKPOINTS / "text-expected.safetensors")["embedding"]
     assert rows.shape == (CASE["valid_tokens"], expected.shape[1])
@@ -28,7 +28,7 @@ def test_rows_are_the_recorded_ones(layout: str) -> None:
 
 
 def test_a_short_prompt_has_as_many_rows_as_tokens() -> None:
-    encoder = load_text(read_checkpoint(CHECKPOINTS / "original-v1-fast"), torch.device("cpu"))
+    encoder = load_text_encoder(read_checkpoint(CHECKPOINTS / "original-v1-fast"), torch.device("cpu"))
     assert encoder.encode("a").shape[0] < encoder.encode("a much longer prompt").shape[0] <= 24
 
 

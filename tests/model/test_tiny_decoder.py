@@ -10,7 +10,7 @@ from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.model.loading.tiny import load_tiny_decoder
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.tiny_decoder import TinyDecoder
-from lingbot_cli.model.vae_layers import Carry
+from lingbot_cli.model.vae_layers import CausalConvCache
 from tests.support.reference import sample_image, tiny_world, walk
 
 CPU = torch.device("cpu")
@@ -54,7 +54,7 @@ def decoder(file) -> TinyDecoder:
 @torch.inference_mode()
 def test_a_stream_shows_what_the_whole_shows(decoder):
     latents = torch.randn(1, 16, 7, 4, 6, generator=torch.Generator().manual_seed(1))
-    whole, carry = decoder.decode(latents), Carry()
+    whole, carry = decoder.decode(latents), CausalConvCache()
     parts = [decoder.decode(part, carry) for part in latents.split((1, 3, 1, 2), dim=2)]
     assert whole.shape == (1, 3, 25, 32, 48)
     assert [part.shape[2] for part in parts] == [1, 12, 4, 8]
@@ -96,7 +96,7 @@ def test_a_session_shows_its_pictures_and_goes_on_the_same(decoder):
         return torch.cat(latents, dim=1), torch.cat([session.decode(part) for part in latents])
 
     plain, shown = films(tiny_world())
-    same, rough = films(replace(tiny_world(), tiny=decoder))
+    same, rough = films(replace(tiny_world(), tiny_decoder=decoder))
     assert torch.equal(plain, same)
     assert rough.shape == shown.shape
     assert not torch.equal(rough, shown)

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lingbot_cli.model.conv import by_frames, conv3d
+from lingbot_cli.model.conv import conv3d, conv3d_by_frame
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ def test_by_frames_equals_the_whole(kernel, padding, stride, frames):
     weight = torch.randn(5, 4, *kernel, generator=generator)
     bias = torch.randn(5, generator=generator)
     whole = F.conv3d(x, weight, bias, padding=(0, padding, padding), stride=(stride, 1, 1))
-    for made in (by_frames, conv3d):
+    for made in (conv3d_by_frame, conv3d):
         part = made(x, weight, bias, padding=(padding, padding), stride=stride)
         torch.testing.assert_close(part, whole, atol=1e-4, rtol=1e-5)
 

@@ -42,7 +42,7 @@ def folder(tmp_path, monkeypatch):
     for name in THREADS_SAID:
         monkeypatch.delenv(name, raising=False)
     before = torch.get_num_threads()
-    monkeypatch.setattr(threads, "usual", lambda: 2)
+    monkeypatch.setattr(threads, "default_threads", lambda: 2)
     yield tmp_path / "cache"
     torch.set_num_threads(before)
 

@@ -1,6 +1,6 @@
 """A long load tells how far it is, a short one nothing."""
 
-from lingbot_cli.model.loading.tensor_io import Progress
+from lingbot_cli.model.loading.tensor_io import LoadProgress
 from lingbot_cli.runtime.loading import telling
 
 
@@ -8,7 +8,7 @@ def test_lines_come_every_five_seconds_and_at_the_end() -> None:
     said: list[str] = []
     report = telling(said.append)
     for second in range(13):
-        report(Progress("transformer", second * 1_000_000_000, 12_000_000_000, float(second)))
+        report(LoadProgress("transformer", second * 1_000_000_000, 12_000_000_000, float(second)))
     assert said == [
         "loading the transformer: 5.00 GB of 12.0 GB, 5 s",
         "loading the transformer: 10.0 GB of 12.0 GB, 10 s",
@@ -19,6 +19,6 @@ def test_lines_come_every_five_seconds_and_at_the_end() -> None:
 def test_a_small_world_loads_in_silence() -> None:
     said: list[str] = []
     report = telling(said.append)
-    report(Progress("VAE", 5, 10, 0.1))
-    report(Progress("VAE", 10, 10, 0.2))
+    report(LoadProgress("VAE", 5, 10, 0.1))
+    report(LoadProgress("VAE", 10, 10, 0.2))
     assert said == []

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from lingbot_cli.checkpoints.checkpoint import find
+from lingbot_cli.checkpoints.checkpoint import find_layout
 from lingbot_cli.model.loading.load import transformer_on_meta
-from lingbot_cli.model.loading.own import write_world
+from lingbot_cli.model.loading.own import write_model
 from lingbot_cli.presets import PRESETS
 
 RUN = """
@@ -46,8 +46,8 @@ def write_wide(folder: Path) -> Path:
     preset = replace(PRESETS["built-in"], dim=512, heads=8, layers=12, ffn=2048, window=18)
     places = transformer_on_meta(preset, "float32", None, torch.device("cpu")).state_dict()
     draw = torch.Generator().manual_seed(0)
-    here = find(None).root
-    write_world(
+    here = find_layout(None).root
+    write_model(
         folder,
         preset,
         transformer={name: torch.randn(p.shape, generator=draw) * 0.02 for name, p in places.items()},

@@ -13,7 +13,7 @@ from torch import Tensor
 from lingbot_cli.control import Control
 from lingbot_cli.model.transformer import Transformer, TransformerConfig
 from lingbot_cli.model.vae import VAE, VAEConfig
-from lingbot_cli.model.world_model import World
+from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.presets import Preset
 
 REFERENCE = Path(__file__).parents[1] / "data" / "reference"
@@ -40,7 +40,7 @@ def tiny_vae() -> VAE:
 
 
 @cache
-def tiny_world(control: str = "cam", chunk: int = 3, window: int = 6, sink: int = 1) -> World:
+def tiny_world(control: str = "cam", chunk: int = 3, window: int = 6, sink: int = 1) -> WorldModel:
     """A world of the recorded cases' weights whose text is the recorded one for every prompt but ''."""
     preset = Preset(
         name="tiny",
@@ -62,7 +62,7 @@ def tiny_world(control: str = "cam", chunk: int = 3, window: int = 6, sink: int 
     transformer = Transformer(TransformerConfig.of(preset))
     transformer.load_state_dict(load_file(REFERENCE / "weights" / f"transformer-{control}.safetensors"))
     transformer.eval().requires_grad_(False)
-    return World(preset, transformer, tiny_vae(), TinyText(), torch.device("cpu"))
+    return WorldModel(preset, transformer, tiny_vae(), TinyText(), torch.device("cpu"))
 
 
 class TinyText:

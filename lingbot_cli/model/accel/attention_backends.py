@@ -11,21 +11,21 @@ import torch
 from torch import Tensor
 
 from lingbot_cli.errors import SetupError
-from lingbot_cli.model.attention import Attend, attend_all
+from lingbot_cli.model.attention import AttentionFunction, attend_all
 
-TORCH = "torch"
+DEFAULT_BACKEND = "torch"
 """PyTorch's own choice, which is always there and what the others are held against."""
-PACKAGES = {"flash-attn-3": "flash_attn_interface", "flash-attn-2": "flash_attn"}
-WORTH = 1.1
+BACKEND_PACKAGES = {"flash-attn-3": "flash_attn_interface", "flash-attn-2": "flash_attn"}
+MIN_SPEEDUP = 1.1
 """How many times faster than PyTorch's own choice another must be to be taken: noise must not decide."""
-ROUNDS = 5
-FAULT = {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 3e-2}
+TIMING_ROUNDS = 5
+MAX_RELATIVE_ERROR = {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 3e-2}
 """The largest error allowed, as a share of the exact result's norm."""
-_CHECKED = 64
+_CHECKED_QUERIES = 64
 
 
 @dataclass(frozen=True)
-class Shape:
+class AttentionShape:
     """One self-attention: `queries` tokens see `keys` tokens, in so many heads of `head_dim` channels."""
 
     queries: int
@@ -34,7 +34,7 @@ class Shape:
     head_dim: int
 
 
-def kernels(device: torch.device) -> dict[str, Attend]:
+def list_backends(device: torch.device) -> dict[str, AttentionFunction]:
     """What may run on a device, PyTorch's own choice first; whether it does shows when it is tried.
 
     PyTorch's kernels are called by name: its switch for them is one for all threads, and would also hold for
@@ -42,68 +42,74 @@ def kernels(device: torch.device) -> dict[str, Attend]:
     """
     aten = torch.ops.aten
     if device.type == "cpu":
-        return {TORCH: attend_all, "math": _heads_first(aten._scaled_dot_product_attention_math)}
+        return {DEFAULT_BACKEND: attend_all, "math": _heads_first(aten._scaled_dot_product_attention_math)}
     if device.type != "cuda":
-        return {TORCH: attend_all}
+        return {DEFAULT_BACKEND: attend_all}
     found = {
-        TORCH: attend_all,
+        DEFAULT_BACKEND: attend_all,
         "cudnn": _heads_first(aten._scaled_dot_product_cudnn_attention, None, False),
         "flash": _heads_first(aten._scaled_dot_product_flash_attention),
         "efficient": _heads_first(aten._scaled_dot_product_efficient_attention, None, False),
     }
-    return found | dict(_packaged())
+    return found | dict(_package_backends())
 
 
-def kernel(name: str, device: torch.device, dtype: torch.dtype) -> Attend:
+def get_backend(name: str, device: torch.device, dtype: torch.dtype) -> AttentionFunction:
     """A kernel by name, for tensors of a type. Errors: SetupError where it does not run."""
-    there = working(device, dtype)
+    there = working_backends(device, dtype)
     if name not in there:
         raise SetupError(
             f"--kernel {name} does not run on {device} in {str(dtype).removeprefix('torch.')}",
             hint=f"one of {', '.join(there)}, or leave it out to take the fastest",
         )
-    return kernels(device)[name]
+    return list_backends(device)[name]
 
 
-def working(device: torch.device, dtype: torch.dtype) -> list[str]:
+def working_backends(device: torch.device, dtype: torch.dtype) -> list[str]:
     """The names of the kernels that run on a device in a type, each tried on a small shape."""
     probe = torch.zeros(1, 16, 2, 64, device=device, dtype=dtype)
     return [
-        name for name, attend in kernels(device).items() if _result(attend, probe, probe, probe) is not None
+        name
+        for name, attend in list_backends(device).items()
+        if _try_backend(attend, probe, probe, probe) is not None
     ]
 
 
 @torch.inference_mode()
-def timed(shape: Shape, device: torch.device, dtype: torch.dtype) -> dict[str, float]:
+def time_backends(shape: AttentionShape, device: torch.device, dtype: torch.dtype) -> dict[str, float]:
     """The least seconds each kernel took for the shape, of those that run and agree with the exact result."""
     generator = torch.Generator(device).manual_seed(0)
     q, k, v = (
         torch.randn(1, count, shape.heads, shape.head_dim, device=device, generator=generator).to(dtype)
         for count in (shape.queries, shape.keys, shape.keys)
     )
-    exact = _exact(q[:, :_CHECKED], k, v)
+    exact = _reference_attention(q[:, :_CHECKED_QUERIES], k, v)
     right = {
         name: attend
-        for name, attend in kernels(device).items()
-        if (made := _result(attend, q, k, v)) is not None
-        and _fault(made[:, :_CHECKED], exact) <= FAULT[dtype]
+        for name, attend in list_backends(device).items()
+        if (made := _try_backend(attend, q, k, v)) is not None
+        and _relative_error(made[:, :_CHECKED_QUERIES], exact) <= MAX_RELATIVE_ERROR[dtype]
     }
     seconds = dict.fromkeys(right, float("inf"))
-    for _ in range(ROUNDS):  # in turn, so that what else the machine does falls on all alike
+    for _ in range(TIMING_ROUNDS):  # in turn, so that what else the machine does falls on all alike
         for name, attend in right.items():
-            seconds[name] = min(seconds[name], _seconds(partial(attend, q, k, v), device))
+            seconds[name] = min(seconds[name], _time_s(partial(attend, q, k, v), device))
     if device.type == "cuda":
         torch.cuda.empty_cache()  # the weights come next
     return seconds
 
 
-def fastest(seconds: Mapping[str, float]) -> str:
+def fastest_backend(seconds: Mapping[str, float]) -> str:
     """The kernel to take: PyTorch's own choice, unless another is faster by more than noise."""
-    name = min(seconds, key=seconds.__getitem__, default=TORCH)
-    return name if seconds.get(name, 0.0) * WORTH < seconds.get(TORCH, float("inf")) else TORCH
+    name = min(seconds, key=seconds.__getitem__, default=DEFAULT_BACKEND)
+    return (
+        name
+        if seconds.get(name, 0.0) * MIN_SPEEDUP < seconds.get(DEFAULT_BACKEND, float("inf"))
+        else DEFAULT_BACKEND
+    )
 
 
-def _heads_first(operation: Callable[..., Any], *more: Any) -> Attend:
+def _heads_first(operation: Callable[..., Any], *more: Any) -> AttentionFunction:
     """One of PyTorch's kernels, which want [B, heads, N, d] and give other things beside the result."""
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -113,9 +119,9 @@ def _heads_first(operation: Callable[..., Any], *more: Any) -> Attend:
     return attend
 
 
-def _packaged() -> Iterator[tuple[str, Attend]]:
+def _package_backends() -> Iterator[tuple[str, AttentionFunction]]:
     """The kernels of packages that are installed and can be imported."""
-    for name, module in PACKAGES.items():
+    for name, module in BACKEND_PACKAGES.items():
         try:
             function = importlib.import_module(module).flash_attn_func
         except (ImportError, OSError, AttributeError):  # absent, or built for another torch
@@ -128,7 +134,7 @@ def _packaged() -> Iterator[tuple[str, Attend]]:
         yield name, attend
 
 
-def _result(attend: Attend, q: Tensor, k: Tensor, v: Tensor) -> Tensor | None:
+def _try_backend(attend: AttentionFunction, q: Tensor, k: Tensor, v: Tensor) -> Tensor | None:
     """What a kernel makes; None from one that refuses these tensors or this device."""
     try:
         made = attend(q, k, v)
@@ -139,18 +145,18 @@ def _result(attend: Attend, q: Tensor, k: Tensor, v: Tensor) -> Tensor | None:
     return made
 
 
-def _exact(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _reference_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Attention by its formula, in float32."""
     q, k, v = (x.float().transpose(1, 2) for x in (q, k, v))
     return ((q @ k.mT * q.shape[-1] ** -0.5).softmax(-1) @ v).transpose(1, 2)
 
 
-def _fault(made: Tensor, exact: Tensor) -> float:
+def _relative_error(made: Tensor, exact: Tensor) -> float:
     fault = float((made.float() - exact).norm() / exact.norm())
     return fault if fault == fault else float("inf")  # not a number is no agreement
 
 
-def _seconds(run: Callable[[], object], device: torch.device) -> float:
+def _time_s(run: Callable[[], object], device: torch.device) -> float:
     if device.type != "cuda":
         began = time.perf_counter()
         run()

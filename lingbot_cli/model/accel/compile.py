@@ -9,28 +9,28 @@ from torch import Tensor
 from lingbot_cli.model.accel.offload import StreamedBlocks
 
 if TYPE_CHECKING:
-    from lingbot_cli.model.world_model import World
+    from lingbot_cli.model.world_model import WorldModel
 
 Method = Callable[..., Any]
-PARTS = ("before", "after")
+COMPILED_METHODS = ("before_attention", "after_attention")
 """A block's methods that are tensors in, tensors out; between them memory is written and read, eagerly."""
 
 
-def can_compile(world: "World") -> bool:
+def can_compile(world: "WorldModel") -> bool:
     """Whether a world's blocks stay where they are, so that compiled code finds them."""
     return not isinstance(world.transformer.blocks, StreamedBlocks)
 
 
 @torch.inference_mode()
-def compile_blocks(world: "World", tokens: int) -> None:
+def compile_blocks(world: "WorldModel", tokens: int) -> None:
     """Compile a loaded world's blocks for so many tokens of a chunk in this process, before they are needed.
 
     Errors: whatever the compiler raises; the blocks are eager again then.
     """
-    blocks, config = world.transformer.each(), world.transformer.config
+    blocks, config = world.transformer.block_list(), world.transformer.config
     try:
         for block in blocks:
-            for part in PARTS:
+            for part in COMPILED_METHODS:
                 # The method of the class: what an earlier call put into the instance is replaced.
                 eager = getattr(type(block), part).__get__(block)
                 setattr(block, part, _for_tokens(tokens, torch.compile(eager, dynamic=False), eager))
@@ -43,10 +43,10 @@ def compile_blocks(world: "World", tokens: int) -> None:
             torch.zeros(1, config.text_len, config.heads, config.head_dim, device=device, dtype=dtype)
             for _ in range(2)
         ]
-        q, k, v = blocks[0].before(x, time)
-        blocks[0].after(x, world.attend(q, k, v), time, (camera[0], camera[1]), (text[0], text[1]))
+        q, k, v = blocks[0].before_attention(x, time)
+        blocks[0].after_attention(x, world.attend(q, k, v), time, (camera[0], camera[1]), (text[0], text[1]))
     except BaseException:
-        leave_eager(world)
+        restore_eager(world)
         raise
 
 
@@ -59,8 +59,8 @@ def _for_tokens(count: int, compiled: Method, eager: Method) -> Method:
     return run
 
 
-def leave_eager(world: "World") -> None:
+def restore_eager(world: "WorldModel") -> None:
     """Undo `compile_blocks`."""
-    for block in world.transformer.each():
-        for part in PARTS:
+    for block in world.transformer.block_list():
+        for part in COMPILED_METHODS:
             vars(block).pop(part, None)

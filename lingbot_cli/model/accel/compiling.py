@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from lingbot_cli.checkpoints.cache_dir import cache_folder
 
 if TYPE_CHECKING:
-    from lingbot_cli.model.world_model import World
+    from lingbot_cli.model.world_model import WorldModel
 
 COMPILERS = ("cc", "gcc", "clang")
 
 
-def wanted(asked: bool | None, device: str) -> bool:
+def should_compile(asked: bool | None, device: str) -> bool:
     """Whether to compile on a device: when asked, else on a GPU that has what it takes."""
     if asked is not None:
         return asked
@@ -23,8 +23,8 @@ def wanted(asked: bool | None, device: str) -> bool:
     return device.startswith("cuda") and here
 
 
-def compile_for(
-    world: "World",
+def compile_or_warn(
+    world: "WorldModel",
     height: int,
     width: int,
     *,
@@ -43,7 +43,7 @@ def compile_for(
     began = time.monotonic()
     try:
         compile_blocks(world, tokens)
-    except _failures() as problem:
+    except _compiler_errors() as problem:
         reason = next(iter(str(problem).strip().splitlines()), type(problem).__name__)
         warn(f"the blocks cannot be compiled here ({reason}); they run as they are")
         return False
@@ -51,7 +51,7 @@ def compile_for(
     return True
 
 
-def _failures() -> tuple[type[BaseException], ...]:
+def _compiler_errors() -> tuple[type[BaseException], ...]:
     """What a compiler that is missing, broken or out of its depth raises."""
     from torch._dynamo.exc import TorchDynamoException
 

@@ -12,30 +12,30 @@ from lingbot_cli.model.transformer import Block, TransformerConfig
 from lingbot_cli.model.vae_layers import ResidualBlock
 from lingbot_cli.presets import Preset
 
-WORTH = 1.1
+MIN_SPEEDUP = 1.1
 """How many times faster than PyTorch's own number another must be to be taken: noise must not decide."""
-ROUNDS = 5
-BUDGET = 0.5
+TIMING_ROUNDS = 5
+TIMING_BUDGET_S = 0.5
 """Seconds after which no other number is tried; the one in work is finished."""
-LARGE = 4e9
+LARGE_LAYER_FLOPS = 4e9
 """Floating-point operations of one layer of each stage beyond which every core has enough to do."""
-PASSES = 2
+BLOCK_PASSES = 2
 """Passes of a block beside one layer of the decoder: about as in a film of the built-in world."""
 
 
 @cache
-def usual() -> int:
+def default_threads() -> int:
     """PyTorch's own number of threads, as it was before anything was set here."""
     return torch.get_num_threads()
 
 
-def use_threads(number: int) -> None:
+def set_threads(number: int) -> None:
     """Compute by so many threads, in this thread and in those that begin to compute after this."""
-    usual()
+    default_threads()
     torch.set_num_threads(number)
 
 
-def numbers(most: int) -> list[int]:
+def thread_candidates(most: int) -> list[int]:
     """What may be fastest: all, half of them, and so on down to one."""
     return [most >> halvings for halvings in range(most.bit_length())]
 
@@ -45,31 +45,35 @@ def is_large(preset: Preset, height: int, width: int) -> bool:
     tokens = preset.chunk * height * width // 256
     block = 2 * tokens * (10 * preset.dim**2 + 2 * preset.dim * preset.ffn)
     layer = 2 * 2 * 27 * preset.vae_dim**2 * 4 * height * width
-    return block + layer > LARGE
+    return block + layer > LARGE_LAYER_FLOPS
 
 
-def timed(preset: Preset, height: int, width: int, dtype: torch.dtype) -> dict[int, float]:
+def time_threads(preset: Preset, height: int, width: int, dtype: torch.dtype) -> dict[int, float]:
     """The least seconds by number of threads for a piece of both stages side by side, of those that were tried."""
-    stages = [_transformer(preset, height, width, dtype), _decoder(preset, height, width)]
+    stages = [_transformer_load(preset, height, width, dtype), _decoder_load(preset, height, width)]
     seconds: dict[int, float] = {}
-    until = time.perf_counter() + BUDGET
-    for _ in range(ROUNDS):  # in turn, so that what else the machine does falls on all alike
-        for number in numbers(usual()):
+    until = time.perf_counter() + TIMING_BUDGET_S
+    for _ in range(TIMING_ROUNDS):  # in turn, so that what else the machine does falls on all alike
+        for number in thread_candidates(default_threads()):
             if seconds and time.perf_counter() > until:
                 break
-            use_threads(number)
-            seconds[number] = min(seconds.get(number, float("inf")), _side_by_side(stages))
-    use_threads(usual())
+            set_threads(number)
+            seconds[number] = min(seconds.get(number, float("inf")), _time_concurrently(stages))
+    set_threads(default_threads())
     return seconds
 
 
-def fastest(seconds: Mapping[int, float]) -> int:
+def fastest_threads(seconds: Mapping[int, float]) -> int:
     """The number to take: PyTorch's own, unless another is faster by more than noise."""
-    number = min(seconds, key=seconds.__getitem__, default=usual())
-    return number if seconds.get(number, 0.0) * WORTH < seconds.get(usual(), float("inf")) else usual()
+    number = min(seconds, key=seconds.__getitem__, default=default_threads())
+    return (
+        number
+        if seconds.get(number, 0.0) * MIN_SPEEDUP < seconds.get(default_threads(), float("inf"))
+        else default_threads()
+    )
 
 
-def _transformer(preset: Preset, height: int, width: int, dtype: torch.dtype) -> Callable[[], object]:
+def _transformer_load(preset: Preset, height: int, width: int, dtype: torch.dtype) -> Callable[[], object]:
     """Some passes of a block over a chunk's tokens, its window full."""
     config = TransformerConfig.of(preset)
     block = Block(config).to(dtype).eval()
@@ -82,13 +86,13 @@ def _transformer(preset: Preset, height: int, width: int, dtype: torch.dtype) ->
     text = torch.randn(1, config.text_len, config.heads, config.head_dim, dtype=dtype)
 
     def work() -> None:
-        for _ in range(PASSES):
+        for _ in range(BLOCK_PASSES):
             block(x, rows, (camera, camera), (text, text), lambda q, _k, _v: attend_all(q, keys, keys))
 
     return work
 
 
-def _decoder(preset: Preset, height: int, width: int) -> Callable[[], object]:
+def _decoder_load(preset: Preset, height: int, width: int) -> Callable[[], object]:
     """The decoder's last level over the frames of one latent."""
     layer = ResidualBlock(preset.vae_dim, preset.vae_dim).eval()
     for parameter in layer.parameters():
@@ -97,7 +101,7 @@ def _decoder(preset: Preset, height: int, width: int) -> Callable[[], object]:
     return lambda: layer(x, None)
 
 
-def _side_by_side(stages: Sequence[Callable[[], object]]) -> float:
+def _time_concurrently(stages: Sequence[Callable[[], object]]) -> float:
     """Seconds until all are done that begin together, each in a fresh thread that was warmed up."""
     ready = threading.Barrier(len(stages))
     moments: list[tuple[float, float]] = []

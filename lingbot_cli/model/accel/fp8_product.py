@@ -4,18 +4,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lingbot_cli.model.accel.fp8 import FP8, LARGEST, Product
+from lingbot_cli.model.accel.fp8 import FP8, FP8_MAX, QuantisedMatmul
 from lingbot_cli.runtime.capabilities import Capability, multiplies_fp8
 
 
-def product8(capability: Capability) -> Product:
+def pick_matmul(capability: Capability) -> QuantisedMatmul:
     """The eight-bit product on the matrix units of a device that has them, else the same arithmetic emulated."""
-    return multiplied if multiplies_fp8(capability) else emulated
+    return matmul_fp8 if multiplies_fp8(capability) else matmul_fp8_emulated
 
 
-def multiplied(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+def matmul_fp8(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
     """The product of x [..., in] and a weight [out, in], both in eight bits, summed by the matrix units."""
-    bits, scales = rounded(x.flatten(0, -2))
+    bits, scales = quantise_tokens(x.flatten(0, -2))
     y = torch._scaled_mm(
         bits,
         weight.t(),
@@ -28,18 +28,18 @@ def multiplied(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor) -> Tensor
     return y.to(x.dtype).view(*x.shape[:-1], -1)
 
 
-def emulated(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+def matmul_fp8_emulated(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
     """The same numbers, multiplied in x's own type: it saves nothing and shows the error."""
-    bits, scales = rounded(x)
+    bits, scales = quantise_tokens(x)
     y = F.linear(bits.to(x.dtype), weight.to(x.dtype)) * scales.to(x.dtype) * scale.view(-1).to(x.dtype)
     return y + bias.to(x.dtype)
 
 
-def rounded(x: Tensor) -> tuple[Tensor, Tensor]:
+def quantise_tokens(x: Tensor) -> tuple[Tensor, Tensor]:
     """Tokens x [..., in] as eight bits and scales [..., 1] float32, each token filling the whole range."""
     # In x's own type throughout, for a copy in float32 would cost what the product saves; the least divisor
     # keeps the quotient finite for a token of zeros, rounded up as it may be.
-    least = 2 * LARGEST / torch.finfo(x.dtype).max
+    least = 2 * FP8_MAX / torch.finfo(x.dtype).max
     largest = torch.linalg.vector_norm(x, float("inf"), dim=-1, keepdim=True).clamp(min=least)
-    raised = LARGEST / largest
+    raised = FP8_MAX / largest
     return (x * raised).to(FP8), raised.float().reciprocal()

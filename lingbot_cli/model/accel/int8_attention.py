@@ -10,10 +10,10 @@ from lingbot_cli.runtime.capabilities import INT8_PACKAGE, Capability, lacks_int
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from lingbot_cli.model.attention import Attend
+    from lingbot_cli.model.attention import AttentionFunction
 
 
-def attend8(capability: Capability, dtype: torch.dtype) -> "Attend":
+def int8_attention(capability: Capability, dtype: torch.dtype) -> "AttentionFunction":
     """Attention of queries [B, N, heads, d] to keys and values [B, M, heads, d] with int8 products of q and k.
 
     The kernels take the mean of the keys away, which the softmax does not feel, and round queries and keys to

@@ -4,9 +4,9 @@ import contextlib
 import ctypes
 import sys
 
-MMAP_THRESHOLD, TRIM_THRESHOLD, ARENAS = -3, -1, -8
+MMAP_THRESHOLD, TRIM_THRESHOLD, ARENA_MAX = -3, -1, -8
 """glibc's names for its settings (malloc.h)."""
-LARGEST_KEPT = 8 * 2**20
+MMAP_THRESHOLD_BYTES = 8 * 2**20
 """Larger blocks go back to the system at once, so that they count only while they are used.
 
 A block from the system costs 0.3 ms a MB to be cleared; the feature maps of small films are below this and
@@ -14,22 +14,22 @@ stay where they are.
 """
 
 
-def give_back_large_blocks() -> None:
+def release_large_blocks() -> None:
     """Have freed feature maps leave the process; where the C library is not glibc, nothing is changed.
 
     Left alone, glibc keeps blocks of up to 32 MB, and every thread its own: twice of what a film needs.
     """
-    share_one_heap()
-    _tell(MMAP_THRESHOLD, LARGEST_KEPT)
-    _tell(TRIM_THRESHOLD, LARGEST_KEPT)
+    use_single_heap()
+    _mallopt(MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
+    _mallopt(TRIM_THRESHOLD, MMAP_THRESHOLD_BYTES)
 
 
-def share_one_heap() -> None:
+def use_single_heap() -> None:
     """Have threads to come share the process's heap; those that were there before keep one of their own."""
-    _tell(ARENAS, 1)
+    _mallopt(ARENA_MAX, 1)
 
 
-def _tell(setting: int, value: int) -> None:
+def _mallopt(setting: int, value: int) -> None:
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError):  # another C library has no mallopt
             ctypes.CDLL(None).mallopt(setting, value)

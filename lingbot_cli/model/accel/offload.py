@@ -19,49 +19,49 @@ class StreamedBlocks(nn.ModuleList):
         super().__init__(blocks)
         self._cuda = device.type == "cuda"
         self._host = [
-            {name: self._hosted(p.data) for name, p in block.named_parameters()} for block in blocks
+            {name: self._to_host(p.data) for name, p in block.named_parameters()} for block in blocks
         ]
-        self._places = [
+        self._slots = [
             {name: torch.empty_like(tensor, device=device) for name, tensor in self._host[0].items()}
             for _ in range(min(2, len(blocks)))
         ]
-        self._holds: list[int | None] = [None] * len(self._places)
+        self._slot_block: list[int | None] = [None] * len(self._slots)
         self._copies = torch.cuda.Stream(device) if self._cuda else None
-        self._arrived = [torch.cuda.Event() if self._cuda else None for _ in self._places]
-        self._left = [torch.cuda.Event() if self._cuda else None for _ in self._places]
+        self._copied = [torch.cuda.Event() if self._cuda else None for _ in self._slots]
+        self._released = [torch.cuda.Event() if self._cuda else None for _ in self._slots]
         for block, host in zip(blocks, self._host, strict=True):
-            _point(block, host)
+            _set_parameters(block, host)
 
     def __iter__(self) -> Iterator[nn.Module]:
         for index, block in enumerate(super().__iter__()):
-            place = self._bring(index, avoid=None)
-            if (arrived := self._arrived[place]) is not None:
+            place = self._prefetch(index, avoid=None)
+            if (arrived := self._copied[place]) is not None:
                 torch.cuda.current_stream().wait_event(arrived)
-            _point(block, self._places[place])
-            self._bring((index + 1) % len(self), avoid=place)
+            _set_parameters(block, self._slots[place])
+            self._prefetch((index + 1) % len(self), avoid=place)
             try:
                 yield block
             finally:
-                if (left := self._left[place]) is not None:
+                if (left := self._released[place]) is not None:
                     left.record(torch.cuda.current_stream())
-                _point(block, self._host[index])
+                _set_parameters(block, self._host[index])
 
-    def _bring(self, index: int, avoid: int | None) -> int:
+    def _prefetch(self, index: int, avoid: int | None) -> int:
         """Have a block's weights on the device, or on their way there, in a place other than `avoid`."""
-        if index in self._holds:
-            return self._holds.index(index)
-        place = next(spot for spot in range(len(self._places)) if spot != avoid)
+        if index in self._slot_block:
+            return self._slot_block.index(index)
+        place = next(spot for spot in range(len(self._slots)) if spot != avoid)
         with torch.cuda.stream(self._copies) if self._cuda else nullcontext():
-            if self._copies is not None and (left := self._left[place]) is not None:
+            if self._copies is not None and (left := self._released[place]) is not None:
                 self._copies.wait_event(left)  # whoever computes with the old weights is done first
-            for name, tensor in self._places[place].items():
+            for name, tensor in self._slots[place].items():
                 tensor.copy_(self._host[index][name], non_blocking=True)
-            if self._copies is not None and (arrived := self._arrived[place]) is not None:
+            if self._copies is not None and (arrived := self._copied[place]) is not None:
                 arrived.record(self._copies)
-        self._holds[place] = index
+        self._slot_block[place] = index
         return place
 
-    def _hosted(self, tensor: Tensor) -> Tensor:
+    def _to_host(self, tensor: Tensor) -> Tensor:
         """Page-locked, so that a copy to the GPU runs beside the computation."""
         return tensor.cpu().pin_memory() if self._cuda else tensor.cpu()
 
@@ -71,6 +71,6 @@ def offload(transformer: Transformer, device: torch.device) -> None:
     transformer.blocks = StreamedBlocks(transformer.blocks, device)
 
 
-def _point(block: nn.Module, tensors: dict[str, Tensor]) -> None:
+def _set_parameters(block: nn.Module, tensors: dict[str, Tensor]) -> None:
     for name, parameter in block.named_parameters():
         parameter.data = tensors[name]

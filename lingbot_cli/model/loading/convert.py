@@ -12,14 +12,14 @@ from torch import Tensor
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.errors import OutputError, UsageError
-from lingbot_cli.model.accel.fp8 import SCALE, is_quantised, quantise
-from lingbot_cli.model.device import DTYPES as PRECISIONS
-from lingbot_cli.model.loading.load import check_tensors, original_vae_names, text_tensors, vae_config
+from lingbot_cli.model.accel.fp8 import SCALE_SUFFIX, is_quantised_weight, quantise_weight
+from lingbot_cli.model.device import PRECISIONS as PRECISIONS
+from lingbot_cli.model.loading.load import check_tensors, infer_vae_config, original_vae_names, text_tensors
 from lingbot_cli.model.loading.own import write_config
-from lingbot_cli.model.loading.tensor_io import DTYPES, Stored, stored_tensors
+from lingbot_cli.model.loading.tensor_io import STORED_DTYPES, StoredTensor, stored_tensors
 
-NAMES = {dtype: name for name, dtype in DTYPES.items()}
-Rows = list[tuple[str, torch.dtype, tuple[int, ...]]]
+DTYPE_NAMES = {dtype: name for name, dtype in STORED_DTYPES.items()}
+HeaderRows = list[tuple[str, torch.dtype, tuple[int, ...]]]
 
 
 def convert(checkpoint: Checkpoint, folder: Path, precision: str, report: Callable[[str], None]) -> None:
@@ -55,7 +55,7 @@ def _write_all(checkpoint: Checkpoint, part: Path, precision: str, report: Calla
     report("vae.safetensors")
     write_tensors(part / "text_encoder.safetensors", text, lambda name: text[name].dtype)
     report("text_encoder.safetensors")
-    widths = vae_config(vae)
+    widths = infer_vae_config(vae)
     shutil.copyfile(layout.tokenizer, part / "tokenizer.json")
     write_config(
         part,
@@ -67,16 +67,20 @@ def _write_all(checkpoint: Checkpoint, part: Path, precision: str, report: Calla
 
 
 def write_tensors(
-    file: Path, tensors: Mapping[str, Stored], dtype_of: Callable[[str], torch.dtype], *, fp8: bool = False
+    file: Path,
+    tensors: Mapping[str, StoredTensor],
+    dtype_of: Callable[[str], torch.dtype],
+    *,
+    fp8: bool = False,
 ) -> None:
     """Write a safetensors file with one tensor in memory at a time; with `fp8` the blocks' matrices are scaled
     to eight bits, each with its rows' scales beside it."""
-    rows: Rows = []
+    rows: HeaderRows = []
     for name, tensor in tensors.items():
-        if fp8 and is_quantised(name):
+        if fp8 and is_quantised_weight(name):
             rows += [
                 (name, torch.float8_e4m3fn, tensor.shape),
-                (name + SCALE, torch.float32, (tensor.shape[0], 1)),
+                (name + SCALE_SUFFIX, torch.float32, (tensor.shape[0], 1)),
             ]
         else:
             rows.append((name, dtype_of(name), tensor.shape))
@@ -85,15 +89,15 @@ def write_tensors(
         for name, stored in tensors.items():
             whole = torch.empty(stored.shape, dtype=dtype_of(name))
             stored.write_to(whole)
-            for piece in quantise(whole) if fp8 and is_quantised(name) else (whole,):
+            for piece in quantise_weight(whole) if fp8 and is_quantised_weight(name) else (whole,):
                 target.write(_raw(piece))
 
 
-def _header(rows: Rows) -> bytes:
+def _header(rows: HeaderRows) -> bytes:
     table, position = {}, 0
     for name, dtype, shape in rows:
         end = position + torch.Size(shape).numel() * dtype.itemsize
-        table[name] = {"dtype": NAMES[dtype], "shape": list(shape), "data_offsets": [position, end]}
+        table[name] = {"dtype": DTYPE_NAMES[dtype], "shape": list(shape), "data_offsets": [position, end]}
         position = end
     text = json.dumps(table).encode()
     text += b" " * (-len(text) % 8)

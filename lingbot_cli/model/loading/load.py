@@ -12,28 +12,34 @@ from lingbot_cli.checkpoints.headers import read_json
 from lingbot_cli.checkpoints.kept import prompts_folder
 from lingbot_cli.checkpoints.tensor_names import text_name, vae_name
 from lingbot_cli.errors import SetupError
-from lingbot_cli.model.accel.fp8 import use_fp8, widened
-from lingbot_cli.model.accel.fp8_product import product8
-from lingbot_cli.model.accel.int8_attention import attend8
-from lingbot_cli.model.accel.malloc import give_back_large_blocks
+from lingbot_cli.model.accel.fp8 import matmul_dequantised, use_fp8
+from lingbot_cli.model.accel.fp8_product import pick_matmul
+from lingbot_cli.model.accel.int8_attention import int8_attention
+from lingbot_cli.model.accel.malloc import release_large_blocks
 from lingbot_cli.model.accel.offload import offload
-from lingbot_cli.model.attention import Attend, attend_all
-from lingbot_cli.model.device import capability_of, pick_device, pick_dtype
-from lingbot_cli.model.loading.prompt_cache import Prompts
-from lingbot_cli.model.loading.quantised import quantised
-from lingbot_cli.model.loading.tensor_io import Report, Stored, fill, match, stored_tensors
+from lingbot_cli.model.attention import AttentionFunction, attend_all
+from lingbot_cli.model.device import compute_capability, pick_device, pick_dtype
+from lingbot_cli.model.loading.prompt_cache import CachedPromptEncoder
+from lingbot_cli.model.loading.quantised import quantise_stored
+from lingbot_cli.model.loading.tensor_io import (
+    OnLoadProgress,
+    StoredTensor,
+    fill_module,
+    match_tensors,
+    stored_tensors,
+)
 from lingbot_cli.model.loading.tiny import load_tiny_decoder
 from lingbot_cli.model.text_encoder import TextEncoder, umt5_config, umt5_on_meta
 from lingbot_cli.model.transformer import Transformer, TransformerConfig
 from lingbot_cli.model.vae import VAE, VAEConfig
-from lingbot_cli.model.world_model import World
+from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.presets import Preset
 from lingbot_cli.runtime.model_options import pick_precision
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-DECODER = ("decoder.", "conv2.")
+DECODER_PREFIXES = ("decoder.", "conv2.")
 """The VAE's parameters that only decoding needs; the rest encodes and stays in float32 (model §9)."""
 
 
@@ -52,8 +58,8 @@ def load_world(
     decode_on: str | None = None,
     preset: Preset | None = None,
     prompts: Iterable[str] = (),
-    report: Report | None = None,
-) -> World:
+    report: OnLoadProgress | None = None,
+) -> WorldModel:
     """Load a model: a folder, a fetched model's name, a checkpoint read before, or None for the built-in one.
 
     `precision` of the transformer: bfloat16 on CUDA, else float32, or fp8; `offloaded` keeps its blocks in host
@@ -66,14 +72,14 @@ def load_world(
     checkpoint = model if isinstance(model, Checkpoint) else read_checkpoint(model, assets)
     where = pick_device(device)
     if where.type == "cpu":
-        give_back_large_blocks()
+        release_large_blocks()
     on_cuda = where.type == "cuda"
     precision = pick_precision(checkpoint.fp8, where.type, precision)
     decoder_dtype = pick_dtype(decode or ("float16" if on_cuda else "float32"))
-    attend = attend_by(attention, where, precision)
+    attend = pick_attention(attention, where, precision)
     decoder_on = where if decode_on is None else pick_device(decode_on)
     tiny = load_tiny_decoder(tiny_decoder, decoder_on, decoder_dtype)
-    text = prompts_of(checkpoint, pick_device(text_on), report)
+    text = cached_prompt_encoder(checkpoint, pick_device(text_on), report)
     for prompt in prompts:
         text.encode(prompt)
     text.release()
@@ -81,7 +87,7 @@ def load_world(
     transformer = load_transformer(
         checkpoint, where, precision, offloaded=offloaded, linears=linears, report=report
     )
-    return World(
+    return WorldModel(
         preset=preset or checkpoint.preset,
         transformer=transformer,
         vae=vae,
@@ -90,15 +96,15 @@ def load_world(
         identity=checkpoint.identity,
         trained=checkpoint.trained,
         attend=attend,
-        tiny=tiny,
+        tiny_decoder=tiny,
     )
 
 
-def attend_by(attention: str | None, device: torch.device, precision: str) -> Attend:
+def pick_attention(attention: str | None, device: torch.device, precision: str) -> AttentionFunction:
     """What computes self-attention: exactly, or int8. Errors: SetupError where that is not to be had."""
     if attention is None:
         return attend_all
-    return attend8(capability_of(device), activations(precision))
+    return int8_attention(compute_capability(device), activation_dtype(precision))
 
 
 def load_transformer(
@@ -108,7 +114,7 @@ def load_transformer(
     *,
     offloaded: bool = False,
     linears: str | None = None,
-    report: Report | None = None,
+    report: OnLoadProgress | None = None,
 ) -> Transformer:
     """The transformer, streamed to the device, or its blocks to host memory, in one precision.
 
@@ -118,10 +124,10 @@ def load_transformer(
     tensors = stored_tensors(checkpoint.layout.transformer)
     transformer = transformer_on_meta(checkpoint.preset, precision, linears, device)
     if "fp8" in (precision, linears) and not checkpoint.fp8:
-        tensors = quantised(tensors)
+        tensors = quantise_stored(tensors)
     types = {name: place.dtype for name, place in transformer.state_dict().items()}
     host = torch.device("cpu")
-    fill(
+    fill_module(
         transformer,
         tensors,
         part="transformer",
@@ -138,17 +144,17 @@ def transformer_on_meta(
     preset: Preset, precision: str, linears: str | None, device: torch.device
 ) -> Transformer:
     """A transformer whose tensors have their types but no memory yet, to compute as asked on a device."""
-    dtype = activations(precision)
+    dtype = activation_dtype(precision)
     with torch.device("meta"):
         transformer = Transformer(TransformerConfig.of(preset)).to(dtype)
     if linears is not None:
-        use_fp8(transformer, dtype, product8(capability_of(device)))
+        use_fp8(transformer, dtype, pick_matmul(compute_capability(device)))
     elif precision == "fp8":
-        use_fp8(transformer, dtype, widened)
+        use_fp8(transformer, dtype, matmul_dequantised)
     return transformer
 
 
-def activations(precision: str) -> torch.dtype:
+def activation_dtype(precision: str) -> torch.dtype:
     """What a transformer computes in outside its eight-bit products."""
     return torch.bfloat16 if precision == "fp8" else pick_dtype(precision)
 
@@ -157,27 +163,27 @@ def load_vae(
     checkpoint: Checkpoint,
     device: torch.device,
     decoder_dtype: torch.dtype,
-    report: Report | None = None,
+    report: OnLoadProgress | None = None,
     *,
     decoder_on: torch.device | None = None,
 ) -> VAE:
     """The VAE: its encoder in float32, its decoder in the given precision, on a device of its own if need be."""
     tensors = original_vae_names(stored_tensors(checkpoint.layout.vae))
     with torch.device("meta"):
-        vae = VAE(vae_config(tensors, _statistics(checkpoint)))
-    fill(
+        vae = VAE(infer_vae_config(tensors, _latent_statistics(checkpoint)))
+    fill_module(
         vae,
         tensors,
         part="VAE",
-        device_of=lambda name: (decoder_on or device) if name.startswith(DECODER) else device,
-        dtype_of=lambda name: decoder_dtype if name.startswith(DECODER) else torch.float32,
+        device_of=lambda name: (decoder_on or device) if name.startswith(DECODER_PREFIXES) else device,
+        dtype_of=lambda name: decoder_dtype if name.startswith(DECODER_PREFIXES) else torch.float32,
         report=report,
     )
     return vae.eval()
 
 
-def vae_config(
-    tensors: Mapping[str, Stored], statistics: Mapping[str, tuple[float, ...]] | None = None
+def infer_vae_config(
+    tensors: Mapping[str, StoredTensor], statistics: Mapping[str, tuple[float, ...]] | None = None
 ) -> VAEConfig:
     """The widths that tensors of the original names imply. Errors: SetupError when they are no Wan VAE's."""
     first = tensors.get("encoder.conv1.weight")
@@ -195,14 +201,14 @@ def vae_config(
     )
 
 
-def original_vae_names(tensors: Mapping[str, Stored]) -> dict[str, Stored]:
+def original_vae_names(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
     """The VAE's tensors under their original names, whichever of the two namings they came in."""
     last_blocks = [name for name in tensors if name.startswith("decoder.up_blocks.0.resnets.")]
     blocks = max((int(name.split(".")[4]) for name in last_blocks), default=2)
     return {vae_name(name, blocks): tensor for name, tensor in tensors.items()}
 
 
-def _statistics(checkpoint: Checkpoint) -> dict[str, tuple[float, ...]]:
+def _latent_statistics(checkpoint: Checkpoint) -> dict[str, tuple[float, ...]]:
     """The latents' mean and spread where a config beside the VAE gives them."""
     config = checkpoint.layout.vae / "config.json"
     if not config.is_file():
@@ -215,31 +221,37 @@ def check_tensors(checkpoint: Checkpoint) -> None:
     """Hold every stored tensor to its place, on the meta device, and read the tokenizer. Errors: SetupError."""
     precision = "fp8" if checkpoint.fp8 else "float32"
     transformer = transformer_on_meta(checkpoint.preset, precision, None, torch.device("cpu"))
-    match(transformer, stored_tensors(checkpoint.layout.transformer), "transformer")
+    match_tensors(transformer, stored_tensors(checkpoint.layout.transformer), "transformer")
     vae = original_vae_names(stored_tensors(checkpoint.layout.vae))
     with torch.device("meta"):
-        match(VAE(vae_config(vae)), vae, "VAE")
+        match_tensors(VAE(infer_vae_config(vae)), vae, "VAE")
     text = text_tensors(checkpoint)
-    match(umt5_on_meta(umt5_config({name: t.shape for name, t in text.items()})), text, "text encoder")
+    match_tensors(
+        umt5_on_meta(umt5_config({name: t.shape for name, t in text.items()})), text, "text encoder"
+    )
     load_tokenizer(checkpoint.layout.tokenizer)
 
 
-def prompts_of(checkpoint: Checkpoint, device: torch.device, report: Report | None) -> Prompts:
+def cached_prompt_encoder(
+    checkpoint: Checkpoint, device: torch.device, report: OnLoadProgress | None
+) -> CachedPromptEncoder:
     """A checkpoint's prompts: known ones from the disk, new ones through its text encoder on a device."""
-    return Prompts(
-        lambda: load_text(checkpoint, device, report),
+    return CachedPromptEncoder(
+        lambda: load_text_encoder(checkpoint, device, report),
         identity=checkpoint.text_identity,
         dim=checkpoint.preset.text_dim,
         folder=prompts_folder(),
     )
 
 
-def load_text(checkpoint: Checkpoint, device: torch.device, report: Report | None = None) -> TextEncoder:
+def load_text_encoder(
+    checkpoint: Checkpoint, device: torch.device, report: OnLoadProgress | None = None
+) -> TextEncoder:
     """The text encoder: bfloat16 where it is stored so, else float32 (float16 overflows in it)."""
     tensors = text_tensors(checkpoint)
     model = umt5_on_meta(umt5_config({name: tensor.shape for name, tensor in tensors.items()}))
     dtype = torch.bfloat16 if tensors["shared.weight"].dtype == torch.bfloat16 else torch.float32
-    fill(
+    fill_module(
         model,
         tensors,
         part="text encoder",
@@ -261,7 +273,7 @@ def load_tokenizer(file: Path) -> "Tokenizer":
         raise SetupError(f"{file} is no tokenizer: {problem}.", hint="Fetch that file again.") from problem
 
 
-def text_tensors(checkpoint: Checkpoint) -> dict[str, Stored]:
+def text_tensors(checkpoint: Checkpoint) -> dict[str, StoredTensor]:
     """The text encoder's tensors under UMT5's names. Errors: SetupError when they are no such encoder's."""
     stored = stored_tensors(checkpoint.layout.text)
     tensors = {text_name(name): tensor for name, tensor in stored.items()}

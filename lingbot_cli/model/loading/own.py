@@ -10,13 +10,13 @@ from torch import Tensor
 
 from lingbot_cli.presets import Preset
 
-FORMAT = 1
+FORMAT_VERSION = 1
 
 
 def write_config(folder: Path, preset: Preset, *, precision: str, trained: bool, source: str) -> None:
     """Write `lingbot.json`: the preset by name and every value the folder runs with."""
     config = {
-        "format": FORMAT,
+        "format": FORMAT_VERSION,
         "preset": preset.name,
         "precision": precision,
         "trained": trained,
@@ -27,7 +27,7 @@ def write_config(folder: Path, preset: Preset, *, precision: str, trained: bool,
     (folder / "lingbot.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 
 
-def write_world(
+def write_model(
     folder: Path,
     preset: Preset,
     *,

@@ -10,12 +10,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from lingbot_cli.checkpoints.kept import place as kept_place
+from lingbot_cli.checkpoints.kept import prompt_file as kept_place
 from lingbot_cli.model.text_encoder import TextEncoder
 from lingbot_cli.prompt_cleaning import clean_prompt
 
 
-class Prompts:
+class CachedPromptEncoder:
     """A world's text: from the disk where it is known, else from the encoder, which is loaded when needed.
 
     `identity` names the encoder, its tokenizer and the longest prompt; `dim` is the width of a row.

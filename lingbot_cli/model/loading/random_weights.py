@@ -5,14 +5,14 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from lingbot_cli.checkpoints.checkpoint import Checkpoint, find
+from lingbot_cli.checkpoints.checkpoint import Checkpoint, find_layout
 from lingbot_cli.errors import UsageError
-from lingbot_cli.model.accel.fp8 import FP8, SCALE, quantise
+from lingbot_cli.model.accel.fp8 import FP8, SCALE_SUFFIX, quantise_weight
 from lingbot_cli.model.device import pick_device
-from lingbot_cli.model.loading.load import DECODER, attend_by, transformer_on_meta
+from lingbot_cli.model.loading.load import DECODER_PREFIXES, pick_attention, transformer_on_meta
 from lingbot_cli.model.loading.tiny import load_tiny_decoder
 from lingbot_cli.model.vae import VAE, VAEConfig
-from lingbot_cli.model.world_model import World
+from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.presets import PRESETS, Preset
 from lingbot_cli.runtime.model_options import Settings
 
@@ -25,7 +25,7 @@ def random_checkpoint(model: str | None) -> Checkpoint:
             f"--model {name}: random weights need a known shape", hint=f"one of {', '.join(PRESETS)}"
         )
     return Checkpoint(
-        layout=find(None),
+        layout=find_layout(None),
         preset=PRESETS[name],
         differences=(),
         trained=False,
@@ -36,7 +36,7 @@ def random_checkpoint(model: str | None) -> Checkpoint:
     )
 
 
-class RandomText:
+class RandomPromptEncoder:
     """A prompt's rows [text_len, text_dim], the same for every prompt."""
 
     def __init__(self, preset: Preset) -> None:
@@ -62,36 +62,36 @@ class Shaped(Protocol):
     def request(self) -> Asking: ...
 
 
-def random_world(film: Shaped, *, device: str | None, precision: str | None) -> World:
+def random_model(film: Shaped, *, device: str | None, precision: str | None) -> WorldModel:
     """A world of the shape a film asks for, its weights drawn on the device in their final precision."""
     preset, settings = film.here.preset, film.request.settings
     where = pick_device(device)
     on_cuda = where.type == "cuda"
     decoder_dtype = torch.float16 if on_cuda else torch.float32
     precision = precision or ("bfloat16" if on_cuda else "float32")
-    attend = attend_by(settings.attention, where, precision)
+    attend = pick_attention(settings.attention, where, precision)
     tiny = load_tiny_decoder(settings.tiny_decoder, where, decoder_dtype)
     transformer = transformer_on_meta(preset, precision, settings.linears, where)
     with torch.device("meta"):
         vae = VAE(VAEConfig(dim=preset.vae_dim, num_res_blocks=preset.vae_blocks))
-        for part in DECODER:
+        for part in DECODER_PREFIXES:
             vae.get_submodule(part.rstrip(".")).to(decoder_dtype)
-    _draw(transformer, where)
-    _draw(vae, where)
-    return World(
+    _fill_random(transformer, where)
+    _fill_random(vae, where)
+    return WorldModel(
         preset=preset,
         transformer=transformer,
         vae=vae,
-        text=RandomText(preset),
+        text=RandomPromptEncoder(preset),
         device=where,
         identity="random weights",
         trained=False,
         attend=attend,
-        tiny=tiny,
+        tiny_decoder=tiny,
     )
 
 
-def _draw(module: nn.Module, device: torch.device) -> None:
+def _fill_random(module: nn.Module, device: torch.device) -> None:
     """Give a module of the meta device values on a real one: norms one, the rest small."""
     module.to_empty(device=device).eval().requires_grad_(False)
     generator = torch.Generator(device).manual_seed(0)
@@ -99,10 +99,10 @@ def _draw(module: nn.Module, device: torch.device) -> None:
     for name, parameter in own.items():
         if parameter.dtype == FP8:
             drawn = torch.empty(parameter.shape, device=device).normal_(std=0.02, generator=generator)
-            bits, scale = quantise(drawn)
+            bits, scale = quantise_weight(drawn)
             parameter.copy_(bits)
-            own[name + SCALE].copy_(scale)
-        elif name.endswith(SCALE):
+            own[name + SCALE_SUFFIX].copy_(scale)
+        elif name.endswith(SCALE_SUFFIX):
             continue  # it came with its matrix
         elif name.endswith("gamma") or ("norm" in name and name.endswith("weight")):
             parameter.fill_(1.0)

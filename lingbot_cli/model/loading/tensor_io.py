@@ -10,22 +10,22 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from lingbot_cli.checkpoints.headers import ELEMENT_BYTES, Entry, read_shards
+from lingbot_cli.checkpoints.headers import ELEMENT_BYTES, TensorEntry, read_shards
 from lingbot_cli.checkpoints.layouts import shards
 from lingbot_cli.errors import SetupError
 
-DTYPES = {
+STORED_DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
     "F8_E4M3": torch.float8_e4m3fn, "F8_E5M2": torch.float8_e5m2,
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,
     "BOOL": torch.bool,
 }  # fmt: skip
-PIECE = 32 * 2**20
+READ_BYTES = 32 * 2**20
 """Bytes read at a time; all the host memory a load needs beside its target."""
 
 
 @dataclass(frozen=True)
-class Progress:
+class LoadProgress:
     """How far a load is: bytes of one part's files read, of all of them, and seconds since it began."""
 
     part: str
@@ -34,10 +34,10 @@ class Progress:
     seconds: float
 
 
-Report = Callable[[Progress], None]
+OnLoadProgress = Callable[[LoadProgress], None]
 
 
-class Stored(Protocol):
+class StoredTensor(Protocol):
     """A tensor that still lies in a file."""
 
     @property
@@ -57,10 +57,10 @@ class Stored(Protocol):
 
 
 @dataclass(frozen=True)
-class InShard:
+class SafetensorsTensor:
     """A tensor in a safetensors file, read piece by piece."""
 
-    entry: Entry
+    entry: TensorEntry
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -68,7 +68,7 @@ class InShard:
 
     @property
     def dtype(self) -> torch.dtype:
-        return DTYPES[self.entry.dtype]
+        return STORED_DTYPES[self.entry.dtype]
 
     @property
     def bytes(self) -> int:
@@ -77,18 +77,18 @@ class InShard:
     def write_to(self, target: Tensor) -> None:
         flat = target.view(-1)
         width = ELEMENT_BYTES[self.entry.dtype]
-        buffer = bytearray(min(PIECE, self.bytes))
+        buffer = bytearray(min(READ_BYTES, self.bytes))
         with self.entry.file.open("rb", buffering=0) as source:
             source.seek(self.entry.start)
-            for first in range(0, self.entry.elements, PIECE // width):
-                count = min(PIECE // width, self.entry.elements - first)
-                _fill(source, memoryview(buffer)[: count * width], self.entry)
+            for first in range(0, self.entry.elements, READ_BYTES // width):
+                count = min(READ_BYTES // width, self.entry.elements - first)
+                _read_exactly(source, memoryview(buffer)[: count * width], self.entry)
                 piece = torch.frombuffer(buffer, dtype=self.dtype, count=count)
                 flat[first : first + count].copy_(piece)
 
 
 @dataclass(frozen=True)
-class InPickle:
+class PickledTensor:
     """A tensor of a `.pth` file, mapped and not yet read."""
 
     tensor: Tensor
@@ -109,33 +109,33 @@ class InPickle:
         target.copy_(self.tensor)
 
 
-def stored_tensors(part: Path) -> Mapping[str, Stored]:
+def stored_tensors(part: Path) -> Mapping[str, StoredTensor]:
     """Every tensor of a part, by its name in the file.
 
     Errors: SetupError for damaged files; a `.pth` that holds anything but tensors is not loaded.
     """
     if part.suffix == ".pth":
-        return {name: InPickle(tensor) for name, tensor in _read_pickle(part).items()}
+        return {name: PickledTensor(tensor) for name, tensor in _read_pickle(part).items()}
     files, index = shards(part)
-    return {name: InShard(entry) for name, entry in read_shards(files, index).items()}
+    return {name: SafetensorsTensor(entry) for name, entry in read_shards(files, index).items()}
 
 
-def fill(
+def fill_module(
     module: nn.Module,
-    tensors: Mapping[str, Stored],
+    tensors: Mapping[str, StoredTensor],
     *,
     part: str,
     device_of: Callable[[str], torch.device],
     dtype_of: Callable[[str], torch.dtype],
-    report: Report | None = None,
+    report: OnLoadProgress | None = None,
 ) -> None:
     """Give a module on the meta device its tensors, which must be exactly the stored ones.
 
     Errors: SetupError naming what is missing, left over or of another shape.
     """
     places = module.state_dict(keep_vars=True)
-    names = _first_names(places)
-    wanted = match(module, tensors, part)
+    names = _untied_names(places)
+    wanted = match_tensors(module, tensors, part)
     total, done, began = sum(tensor.bytes for tensor in tensors.values()), 0, time.monotonic()
     filled: dict[str, Tensor] = {}
     for name in wanted:
@@ -144,15 +144,15 @@ def fill(
         filled[name] = target
         done += tensors[name].bytes
         if report is not None:
-            report(Progress(part, done, total, time.monotonic() - began))
+            report(LoadProgress(part, done, total, time.monotonic() - began))
     module.load_state_dict({name: filled[names[id(place)]] for name, place in places.items()}, assign=True)
     module.requires_grad_(False)
 
 
-def match(module: nn.Module, tensors: Mapping[str, Stored], part: str) -> dict[str, Tensor]:
+def match_tensors(module: nn.Module, tensors: Mapping[str, StoredTensor], part: str) -> dict[str, Tensor]:
     """A module's own tensors by name, tied ones once, if the stored ones are exactly those. Errors: SetupError."""
     places = module.state_dict(keep_vars=True)
-    names = _first_names(places)
+    names = _untied_names(places)
     own = {name: place for name, place in places.items() if names[id(place)] == name}
     wanted = {name: tuple(place.shape) for name, place in own.items()}
     problems = [
@@ -173,12 +173,12 @@ def match(module: nn.Module, tensors: Mapping[str, Stored], part: str) -> dict[s
     return own
 
 
-def _first_names(places: Mapping[str, Tensor]) -> dict[int, str]:
+def _untied_names(places: Mapping[str, Tensor]) -> dict[int, str]:
     """One name for each tensor, though it be tied to others."""
     return {id(place): name for name, place in reversed(list(places.items()))}
 
 
-def _fill(source: object, view: memoryview, entry: Entry) -> None:
+def _read_exactly(source: object, view: memoryview, entry: TensorEntry) -> None:
     while len(view):
         count = source.readinto(view)  # type: ignore[attr-defined]
         if not count:

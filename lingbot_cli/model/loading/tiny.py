@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.model.loading.tensor_io import fill, stored_tensors
+from lingbot_cli.model.loading.tensor_io import fill_module, stored_tensors
 from lingbot_cli.model.tiny_decoder import TinyDecoder
 
 
@@ -26,5 +26,5 @@ def load_tiny_decoder(
     tensors = {name: each for name, each in stored_tensors(file).items() if name.startswith("decoder.")}
     with torch.device("meta"):
         decoder = TinyDecoder()
-    fill(decoder, tensors, part="tiny decoder", device_of=lambda _: device, dtype_of=lambda _: dtype)
+    fill_module(decoder, tensors, part="tiny decoder", device_of=lambda _: device, dtype_of=lambda _: dtype)
     return decoder.eval()

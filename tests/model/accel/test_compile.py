@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lingbot_cli.model.accel.compile import PARTS
-from lingbot_cli.model.accel.compiling import compile_for, wanted
+from lingbot_cli.model.accel.compile import COMPILED_METHODS
+from lingbot_cli.model.accel.compiling import compile_or_warn, should_compile
 from lingbot_cli.model.session import Session
 from tests.support.reference import sample_image, tiny_world, walk
 
@@ -27,10 +27,10 @@ def test_compiled_blocks_give_the_same_latents_and_are_compiled_once(monkeypatch
     world, said = own_world(), []
     torch.compiler.reset()
     torch._dynamo.utils.counters.clear()
-    assert compile_for(world, 48, 80, note=said.append, warn=pytest.fail)
+    assert compile_or_warn(world, 48, 80, note=said.append, warn=pytest.fail)
     assert "compiling the blocks for 80x48" in said[0]
     compiled = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    assert compiled == len(PARTS)
+    assert compiled == len(COMPILED_METHODS)
     torch.testing.assert_close(film(world), film(tiny_world()), atol=1e-5, rtol=1e-5)
     smaller = Session(world, sample_image(), height=32, width=48)
     exact = Session(tiny_world(), sample_image(), height=32, width=48)
@@ -48,12 +48,12 @@ def test_a_compiler_that_fails_is_a_warning_and_the_blocks_stay_eager(monkeypatc
 
     monkeypatch.setattr(torch, "compile", broken)
     world, warnings = own_world(), []
-    assert not compile_for(world, 48, 80, note=lambda _: None, warn=warnings.append)
+    assert not compile_or_warn(world, 48, 80, note=lambda _: None, warn=warnings.append)
     assert warnings == ["the blocks cannot be compiled here (no compiler here); they run as they are"]
     assert torch.equal(film(world, 1), film(tiny_world(), 1))
 
 
 def test_cpus_compile_only_when_asked():
-    assert not wanted(None, "cpu")
-    assert wanted(True, "cpu")
-    assert not wanted(False, "cuda")
+    assert not should_compile(None, "cpu")
+    assert should_compile(True, "cpu")
+    assert not should_compile(False, "cuda")

@@ -11,14 +11,14 @@ from lingbot_cli.presets import PRESETS
 def two(monkeypatch):
     """A machine on which PyTorch computes by two threads."""
     before = torch.get_num_threads()
-    monkeypatch.setattr(threads, "usual", lambda: 2)
+    monkeypatch.setattr(threads, "default_threads", lambda: 2)
     yield
     torch.set_num_threads(before)
 
 
 def test_all_and_halves_of_them_are_tried():
-    assert threads.numbers(12) == [12, 6, 3, 1]
-    assert threads.numbers(1) == [1]
+    assert threads.thread_candidates(12) == [12, 6, 3, 1]
+    assert threads.thread_candidates(1) == [1]
 
 
 @pytest.mark.usefixtures("two")
@@ -26,12 +26,12 @@ def test_all_and_halves_of_them_are_tried():
     ("seconds", "taken"), [({2: 1.0, 1: 0.95}, 2), ({2: 1.0, 1: 0.8}, 1), ({2: 1.0}, 2), ({}, 2)]
 )
 def test_noise_does_not_decide(seconds, taken):
-    assert threads.fastest(seconds) == taken
+    assert threads.fastest_threads(seconds) == taken
 
 
 @pytest.mark.usefixtures("two")
 def test_both_stages_are_timed_and_all_threads_are_back():
-    seconds = threads.timed(PRESETS["built-in"], 32, 32, torch.float32)
+    seconds = threads.time_threads(PRESETS["built-in"], 32, 32, torch.float32)
     assert 2 in seconds
     assert set(seconds) <= {1, 2}
     assert all(each > 0 for each in seconds.values())

@@ -3,7 +3,7 @@
 import torch
 
 from lingbot_cli.checkpoints.checkpoint import read_checkpoint
-from lingbot_cli.model.accel.fp8 import quantise
+from lingbot_cli.model.accel.fp8 import quantise_weight
 from lingbot_cli.model.attention import attend_all
 from lingbot_cli.model.loading.load import load_transformer
 from tests.support.reference import REFERENCE
@@ -33,7 +33,7 @@ def test_the_product_of_bits_and_scales_is_near_the_weight() -> None:
     weight = (
         torch.randn(64, 48, generator=torch.Generator().manual_seed(1)) * torch.logspace(-4, 3, 64)[:, None]
     )
-    bits, scale = quantise(weight)
+    bits, scale = quantise_weight(weight)
     error = (bits.float() * scale - weight).abs() / weight.abs().amax(dim=1, keepdim=True)
     assert bits.dtype == torch.float8_e4m3fn
     assert error.max() < 1 / 28  # half a step of three mantissa bits at the top of the range

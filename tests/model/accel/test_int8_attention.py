@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lingbot_cli.errors import SetupError, UsageError
-from lingbot_cli.model.accel.int8_attention import attend8
+from lingbot_cli.model.accel.int8_attention import int8_attention
 from lingbot_cli.model.attention import attend_all
 
 PACKAGE = """
@@ -34,13 +34,13 @@ def package(tmp_path, monkeypatch):
 def test_its_kernels_are_handed_heads_after_tokens(package):
     package(PACKAGE)
     q, k, v = (torch.randn(1, n, 2, 16, dtype=torch.bfloat16) for n in (5, 9, 9))
-    torch.testing.assert_close(attend8((9, 0), torch.bfloat16)(q, k, v), attend_all(q, k, v))
+    torch.testing.assert_close(int8_attention((9, 0), torch.bfloat16)(q, k, v), attend_all(q, k, v))
 
 
 def test_float32_is_refused(package):
     package(PACKAGE)
     with pytest.raises(UsageError, match="sixteen-bit"):
-        attend8((9, 0), torch.float32)
+        int8_attention((9, 0), torch.float32)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,6 @@ def test_float32_is_refused(package):
 def test_what_is_missing_is_said(package, able, text, said):
     package(text)
     with pytest.raises(SetupError, match=said) as refused:
-        attend8(able, torch.bfloat16)
+        int8_attention(able, torch.bfloat16)
     assert refused.value.exit_code == 3
     assert "leave --attention int8 out" in refused.value.hint

@@ -10,13 +10,13 @@ from lingbot_cli.control import Control
 from lingbot_cli.model.accel.offload import StreamedBlocks
 from lingbot_cli.model.loading.load import load_world
 from lingbot_cli.model.session import Session
-from lingbot_cli.model.world_model import World
+from lingbot_cli.model.world_model import WorldModel
 from tests.support.reference import REFERENCE
 
 CHECKPOINT = REFERENCE / "checkpoints" / "diffusers-v1-fast"
 
 
-def latents(world: World) -> torch.Tensor:
+def latents(world: WorldModel) -> torch.Tensor:
     session = Session(world, np.full((32, 32, 3), 90, np.uint8), height=32, width=32)
     poses = np.tile(np.eye(4), (3, 1, 1))
     control = Control(
@@ -38,10 +38,10 @@ def test_the_film_is_the_same(precision: str) -> None:
 def test_only_two_blocks_are_ever_on_the_device() -> None:
     blocks = load_world(CHECKPOINT, offloaded=True).transformer.blocks
     assert len(blocks) == 3
-    places = {tensor.data_ptr() for place in blocks._places for tensor in place.values()}
+    places = {tensor.data_ptr() for place in blocks._slots for tensor in place.values()}
     for block in blocks:
         assert {parameter.data_ptr() for parameter in block.parameters()} <= places
-    assert len(blocks._places) == 2
+    assert len(blocks._slots) == 2
     assert not {p.data_ptr() for p in blocks.parameters()} & places  # at rest they lie in host memory
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from lingbot_cli.checkpoints.checkpoint import read_checkpoint
-from lingbot_cli.model.loading.load import load_text
-from lingbot_cli.model.loading.prompt_cache import Prompts
+from lingbot_cli.model.loading.load import load_text_encoder
+from lingbot_cli.model.loading.prompt_cache import CachedPromptEncoder
 from lingbot_cli.model.text_encoder import TextEncoder
 
 
@@ -19,11 +19,11 @@ class Counted:
 
     def __call__(self) -> TextEncoder:
         self.loads += 1
-        return load_text(read_checkpoint(None), torch.device("cpu"))
+        return load_text_encoder(read_checkpoint(None), torch.device("cpu"))
 
 
-def prompts(folder: Path, encoder: Counted, identity: str = "one") -> Prompts:
-    return Prompts(encoder, identity=identity, dim=64, folder=folder)
+def prompts(folder: Path, encoder: Counted, identity: str = "one") -> CachedPromptEncoder:
+    return CachedPromptEncoder(encoder, identity=identity, dim=64, folder=folder)
 
 
 def test_an_entry_is_read_back_exactly(tmp_path: Path) -> None:
