@@ -179,21 +179,21 @@ def _read(file: Path) -> dict[str, Setting]:
     try:
         root = YamlReader(source.text, problems).root
         if root is not None and not isinstance(root.value, dict | None):
-            problems.append(Problem(root.place(), "no settings; expected lines such as `seed: 7`"))
+            problems.append(Problem(root.locate(), "no settings; expected lines such as `seed: 7`"))
         parts: dict[str, tuple[YamlNode, YamlNode]] = (
-            root.parts if root is not None and type(root.parts) is dict else {}
+            root.children if root is not None and type(root.children) is dict else {}
         )
         for name, (key, node) in parts.items():
             if name not in SETTINGS:
                 near = get_close_matches(name[:40], SETTINGS, n=1)
                 known = f"'{near[0]}'" if near else f"one of {', '.join(SETTINGS)}"
-                problems.append(Problem(key.place(), f"unknown setting '{name[:40]}'; expected {known}"))
+                problems.append(Problem(key.locate(), f"unknown setting '{name[:40]}'; expected {known}"))
             elif not isinstance(node.value, str | int | float):
                 problems.append(
-                    Problem(node.place(), f"`{name}` is not a value; expected a word or a number")
+                    Problem(node.locate(), f"`{name}` is not a value; expected a word or a number")
                 )
             else:
-                found[name] = Setting(node.value, f"{file}:{key.place().line}")
+                found[name] = Setting(node.value, f"{file}:{key.locate().line}")
     except TooManyProblems:
         pass
     if problems:

@@ -59,7 +59,7 @@ def make_plan(track: CompiledTimeline, preset: Preset, *, height: int, width: in
 def plan_chunks(track: CompiledTimeline) -> tuple[PlannedChunk, ...]:
     """Every chunk of a film as a plan shows it."""
     made = []
-    scenes = {chunk.scene for chunk in track.chunks}
+    scenes = {chunk.scene_start for chunk in track.chunks}
     for chunk, control in zip(track.chunks, iter_controls(track), strict=True):
         end = chunk.start + control.frames
         # The step into the next chunk counts too, unless a scene begins there.
@@ -81,8 +81,8 @@ def plan_chunks(track: CompiledTimeline) -> tuple[PlannedChunk, ...]:
 
 def _describe_motion(here: np.ndarray, there: np.ndarray) -> str:
     """How the camera went between two poses [4, 4]: what is worth a word, else `still`."""
-    begin, end = CameraPose.of(here), CameraPose.of(there)
-    right, down, forward = (invert_poses(CameraPose(yaw=begin.yaw).pose()) @ (there - here))[:3, 3]
+    begin, end = CameraPose.from_matrix(here), CameraPose.from_matrix(there)
+    right, down, forward = (invert_poses(CameraPose(yaw=begin.yaw).matrix()) @ (there - here))[:3, 3]
     yaw = (end.yaw - begin.yaw + 180) % 360 - 180
     moves = (("forward", forward), ("right", right), ("up", -down))
     turns = (("yaw", yaw), ("pitch", end.pitch - begin.pitch), ("roll", end.roll - begin.roll))

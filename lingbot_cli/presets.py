@@ -11,7 +11,7 @@ class Preset:
     `chunk`, `window`, `sink` count latent frames; a window of −1 is unbounded.
     `steps` are indices into the 1001-point schedule, `shift` its flow shift.
     `area` is the number of output pixels chosen when no size is given.
-    `familiar`, for a model of one place: the least PSNR in dB with which its VAE gives back a picture of it.
+    `scene_min_psnr_db`, for a model of one place: the least PSNR in dB with which its VAE gives back a picture of it.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Preset:
     freq_dim: int = 256
     vae_dim: int = 96
     vae_blocks: int = 2
-    familiar: float | None = None
+    scene_min_psnr_db: float | None = None
 
 
 V1_STEPS = (0, 179, 358, 679)
@@ -59,7 +59,7 @@ PRESETS: dict[str, Preset] = {
             text_len=64,
             vae_dim=16,
             vae_blocks=1,
-            familiar=21.0,
+            scene_min_psnr_db=21.0,
         ),
         Preset(
             name="lingbot-world-fast",

@@ -42,7 +42,7 @@ def walks(seconds: int) -> dict[str, list[str]]:
 def measured(film: Film, mood: str) -> dict[str, float]:
     """PSNR over 3 s and over all, camera error in degrees and units, and the speeds over the first 3 s."""
     found = seen_from(film, mood)
-    truth = [CameraPose.of(p) for p in film.walk.stood[::4]]
+    truth = [CameraPose.from_matrix(p) for p in film.walk.stood[::4]]
     heading = np.unwrap(np.radians([s.yaw for s in found])) * 180 / np.pi
     asked = np.unwrap(np.radians([s.yaw for s in truth])) * 180 / np.pi
     apart = (heading - asked + 180) % 360 - 180

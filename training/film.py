@@ -81,11 +81,14 @@ def seen_from(film: Film, mood: str, every: int = 4) -> list[CameraPose]:
     a half and the whole of the step that was asked for; whichever then looks most like the picture is believed.
     """
     weights = torch.eye(len(MOODS))[MOODS.index(mood)]
-    found, at = [], CameraPose.of(film.walk.stood[0])
+    found, at = [], CameraPose.from_matrix(film.walk.stood[0])
     for i in range(0, len(film.made), every):
         guesses = [at]
         if i:
-            before, now = CameraPose.of(film.walk.stood[i - every]), CameraPose.of(film.walk.stood[i])
+            before, now = (
+                CameraPose.from_matrix(film.walk.stood[i - every]),
+                CameraPose.from_matrix(film.walk.stood[i]),
+            )
             guesses = [_onward(at, before, now, share) for share in (0.0, 0.5, 1.0)]
         shown = _soft(torch.from_numpy(film.made[i])[None])
         at = min((_match(shown, guess, weights) for guess in guesses), key=lambda found: found[0])[1]
@@ -107,7 +110,7 @@ def _match(shown: Tensor, at: CameraPose, mood: Tensor) -> tuple[float, CameraPo
     steps = np.array([0.03, 0.03, 0.5])
     for _ in range(5):
         moved = [at] + [_moved(at, *(steps * np.eye(3)[k] * sign)) for k in range(3) for sign in (1, -1)]
-        poses = torch.from_numpy(np.stack([s.pose() for s in moved]))
+        poses = torch.from_numpy(np.stack([s.matrix() for s in moved]))
         drawn = _soft(picture(poses, mood.expand(7, -1), tuple(shown.shape[2:])))
         slope = torch.stack(
             [(drawn[1 + 2 * k] - drawn[2 + 2 * k]).flatten() / 2 for k in range(3)], 1

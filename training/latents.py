@@ -56,7 +56,7 @@ def whereabouts(poses: np.ndarray) -> Tensor:
     """What the pose head is asked for, [..., 6], from camera-to-world poses [..., 4, 4]."""
     rows = []
     for pose in poses.reshape(-1, 4, 4):
-        s = CameraPose.of(pose)
+        s = CameraPose.from_matrix(pose)
         yaw = np.radians(s.yaw)
         rows.append([s.x / 3, s.z / 3, (s.y + 1) * 2, np.sin(yaw), np.cos(yaw), s.pitch / 10])
     return torch.tensor(rows, dtype=torch.float32).view(*poses.shape[:-2], 6)

@@ -26,7 +26,7 @@ SAMPLES = {
 
 def draw(mood: str, x: float, z: float, heading: float, *, height: int, width: int) -> np.ndarray:
     """One picture uint8 [H, W, 3] from a place to stand and a direction to look."""
-    pose = torch.from_numpy(CameraPose(x, -EYE, z, yaw=heading).pose())[None]
+    pose = torch.from_numpy(CameraPose(x, -EYE, z, yaw=heading).matrix())[None]
     weights = torch.eye(len(MOODS))[[MOODS.index(mood)]]
     return render(pose, _FOCAL, weights, height=height, width=width)[0].numpy()
 

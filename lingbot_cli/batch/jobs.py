@@ -72,7 +72,7 @@ def read_jobs(source: SourceText, problems: Problems) -> list[tuple[Job, SourceI
     jobs = []
     for raw, item in items:
         if not isinstance(raw, dict):
-            problems.append(Problem(item.place(), "not a job; expected a mapping such as {image: a.png}"))
+            problems.append(Problem(item.locate(), "not a job; expected a mapping such as {image: a.png}"))
             continue
         job = validate_model(Job, _with_defaults(raw, defaults), item, problems)
         if job is not None:
@@ -91,15 +91,15 @@ def _with_defaults(raw: dict[str, Any], defaults: dict[str, Any]) -> dict[str, A
 
 def _check_job(job: Job, item: SourceItem) -> Iterator[Problem]:
     if job.image is None:
-        yield Problem(item.place(), "no image; expected `image:` here or in the defaults")
+        yield Problem(item.locate(), "no image; expected `image:` here or in the defaults")
     for group in EXCLUSIVE_KEYS:
         said = [name for name in group if getattr(job, name) is not None]
         if len(said) > 1:
             yield Problem(
-                item.place((said[1],), key=True), f"both `{said[0]}` and `{said[1]}`; expected one of them"
+                item.locate((said[1],), key=True), f"both `{said[0]}` and `{said[1]}`; expected one of them"
             )
     if not any(getattr(job, name) for name in EXCLUSIVE_KEYS[0]):
-        yield Problem(item.place(), "no camera; expected one of timeline, moves, poses")
+        yield Problem(item.locate(), "no camera; expected one of timeline, moves, poses")
 
 
 RawJobs = tuple[dict[str, Any], list[tuple[Any, SourceItem]]]
@@ -111,20 +111,20 @@ def _read_yaml(source: SourceText, problems: Problems) -> RawJobs:
         return {}, []
     jobs, defaults = root, {}
     if isinstance(root.value, dict):
-        for name, (label, node) in root.parts.items():
-            if name == "defaults" and not node.broken:
+        for name, (label, node) in root.children.items():
+            if name == "defaults" and not node.invalid:
                 defaults = _defaults(node.value, node, problems)
             elif name == "jobs":
                 jobs = node
             elif name != "defaults":
                 problems.append(
-                    Problem(label.place(), f"unknown key '{name[:40]}'; expected defaults or jobs")
+                    Problem(label.locate(), f"unknown key '{name[:40]}'; expected defaults or jobs")
                 )
     if isinstance(jobs.value, list):
-        return defaults, [(node.value, node) for node in jobs.parts if not node.broken]
+        return defaults, [(node.value, node) for node in jobs.children if not node.invalid]
     if not problems:
         message = "no list of jobs; expected `jobs:` and lines beginning with `- `"
-        problems.append(Problem(jobs.place(), message))
+        problems.append(Problem(jobs.locate(), message))
     return {}, []
 
 
@@ -141,7 +141,7 @@ def _read_jsonl(source: SourceText, problems: Problems) -> RawJobs:
         if isinstance(value, dict) and "defaults" in value and not items:
             if len(value) > 1:
                 problems.append(
-                    Problem(line.place(), "more than defaults on their line; expected them alone")
+                    Problem(line.locate(), "more than defaults on their line; expected them alone")
                 )
             defaults = _defaults(value["defaults"], line, problems)
         elif not wrong:

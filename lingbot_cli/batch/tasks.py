@@ -62,13 +62,13 @@ def read_tasks(source: SourceText, *, allow_outside: bool = False, overwrite: bo
                 flags = TimelineOverrides(None, job.fps, job.duration, job.scale, allow_outside)
                 for task in _expand_job(job, number, files, flags, overwrite=overwrite):
                     if wrong := _name_problem(task.name, job, lines):
-                        problems.append(Problem(item.place(("output",)), wrong))
+                        problems.append(Problem(item.locate(("output",)), wrong))
                         break
-                    lines[task.name] = item.place().line
+                    lines[task.name] = item.locate().line
                     tasks.append(task)
             if len(tasks) > MAX_VIDEOS:
                 problems.append(
-                    Problem(item.place(), f"too many films; expected at most {MAX_VIDEOS} a file")
+                    Problem(item.locate(), f"too many films; expected at most {MAX_VIDEOS} a file")
                 )
                 break
     if problems:
@@ -126,7 +126,7 @@ def _resolve_path(
     elif not _PATH_CHECKS[key](path):
         message = f"{name} does not exist; expected it under {source.folder}"
     if message is not None:
-        problems.append(Problem(item.place((key,)), message))
+        problems.append(Problem(item.locate((key,)), message))
     return str(path)
 
 
@@ -136,23 +136,23 @@ def _check_options(job: Job, item: SourceItem) -> Iterator[Problem]:
         try:
             parse_size(job.size)
         except UsageError as wrong:
-            yield Problem(item.place(("size",)), f"{wrong}; expected {wrong.hint}".removeprefix("--size "))
+            yield Problem(item.locate(("size",)), f"{wrong}; expected {wrong.hint}".removeprefix("--size "))
     try:
         fields = [field for _, field, _, _ in string.Formatter().parse(job.output or "") if field is not None]
     except ValueError as wrong:
-        yield Problem(item.place(("output",)), f"{wrong}; expected a name such as {{image}}-{{seed}}.mp4")
+        yield Problem(item.locate(("output",)), f"{wrong}; expected a name such as {{image}}-{{seed}}.mp4")
         return
     known = [field for field in NAME_FIELDS if field != "seed" or job.seed is not None or job.seeds]
     for field in fields:
         if field not in known:
             message = f"unknown field {{{field[:40]}}}; expected one of {', '.join(f'{{{each}}}' for each in known)}"
-            yield Problem(item.place(("output",)), message)
+            yield Problem(item.locate(("output",)), message)
             return
     try:
         choose_codec(choose_format(job.output or "film.mp4"), job.quality, job.codec)
     except UsageError as wrong:
         key = "codec" if job.codec else "output"
-        yield Problem(item.place((key,)), f"{wrong}; expected to {wrong.hint}")
+        yield Problem(item.locate((key,)), f"{wrong}; expected to {wrong.hint}")
 
 
 def _output_name(job: Job, number: int, prompt: str | None, seed: int | None) -> str:

@@ -48,7 +48,7 @@ class Acks:
     def showing(self, frame: int, now: float) -> None:
         """A frame of the film leaves now."""
         with self._lock:
-            self._waiting += self._live.effects()
+            self._waiting += self._live.take_effects()
             acted = [
                 effect for effect in self._waiting if effect.frame <= frame and effect.number in self._said
             ]

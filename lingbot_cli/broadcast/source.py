@@ -116,7 +116,7 @@ def loop_show(request: Request) -> Show:
     timed = schedule_timeline(
         said, once.checkpoint.preset.chunk, fps=flags.fps, allow_outside=flags.allow_outside
     )
-    frames = None if duration is None else nearest_frame(timed.grid.moment(duration))
+    frames = None if duration is None else nearest_frame(timed.grid.to_frames(duration))
     return replace(
         once,
         controls=loop_timeline(timed, prompt=flags.prompt, duration=duration),
@@ -137,7 +137,7 @@ def live_show(request: Request, header: Mapping[str, Any], *, remember: bool) ->
         duration=flags.duration,
         folder=Path.cwd(),
         allow_outside=flags.allow_outside,
-        remember=remember,
+        keep_history=remember,
     )
     image = read_image(request.image)
     height, width = _size(request, live.header, image, checkpoint.preset.area)

@@ -78,9 +78,9 @@ def listen(
         for number, text, value in lines:
             when = clock()
             try:
-                said(live.say(value, JsonLine(number, text)), number, when)
+                said(live.apply_raw(value, JsonLine(number, text)), number, when)
             except TimelineError as error:
                 lines.refuse(number, text, error.problems)
-        live.end()
+        live.close_input()
 
     threading.Thread(target=work, name="standard input", daemon=True).start()

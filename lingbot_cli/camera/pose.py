@@ -27,7 +27,7 @@ class CameraPose:
     roll: float = 0.0
 
     @classmethod
-    def of(cls, pose: np.ndarray) -> "CameraPose":
+    def from_matrix(cls, pose: np.ndarray) -> "CameraPose":
         """The stance of a camera-to-world pose [4, 4]; looking straight up or down it has no roll."""
         r = pose[:3, :3]
         level = math.hypot(r[0, 2], r[2, 2])
@@ -39,11 +39,11 @@ class CameraPose:
         x, y, z = map(float, pose[:3, 3])
         return cls(x, y, z, math.degrees(yaw), pitch, math.degrees(roll))
 
-    def pose(self) -> np.ndarray:
+    def matrix(self) -> np.ndarray:
         """Camera-to-world [4, 4] float64."""
         return pose_matrices([self])[0]
 
-    def after(self, step: tuple[float, ...]) -> "CameraPose":
+    def moved(self, step: tuple[float, ...]) -> "CameraPose":
         """One video frame later: turn first, then move along the new heading (see `keys` for the axes)."""
         forward, right, up, yaw, look, pitch, roll = step
         yaw, pitch, roll = self.yaw + yaw, self._pitched(look, pitch), self.roll + roll
@@ -88,5 +88,5 @@ def integrate_steps(steps: np.ndarray, start: CameraPose | None = None) -> np.nd
     """Steps [N, 7] from `start` (the identity) → the poses [N+1, 4, 4] float64 before, between and after."""
     stances = [start or CameraPose()]
     for step in np.asarray(steps, np.float64).reshape(-1, AXIS_COUNT).tolist():
-        stances.append(stances[-1].after(tuple(step)))
+        stances.append(stances[-1].moved(tuple(step)))
     return pose_matrices(stances)

@@ -41,7 +41,7 @@ def diff(
     likeness = compare_videos(
         ffmpeg, one, other, metadata_differences(_recipe(ffmpeg, one), _recipe(ffmpeg, other))
     )
-    alike = likeness.within(psnr, ssim)
+    alike = likeness.is_within(psnr, ssim)
     if as_json:
         env.out.file.write(json.dumps(_facts(likeness, alike)) + "\n")
     else:
@@ -69,22 +69,22 @@ def _facts(likeness: "VideoComparison", alike: bool) -> dict[str, Any]:
     return {
         "alike": alike,
         "frames": likeness.frames,
-        "first": likeness.first,
-        "psnr": {"mean": number(likeness.psnr), "least": number(likeness.psnr_least)},
-        "ssim": {"mean": number(likeness.ssim), "least": number(likeness.ssim_least)},
-        "recipes": likeness.recipes,
+        "first": likeness.first_difference,
+        "psnr": {"mean": number(likeness.psnr), "least": number(likeness.psnr_min)},
+        "ssim": {"mean": number(likeness.ssim), "least": number(likeness.ssim_min)},
+        "recipes": likeness.metadata,
     }
 
 
 def _print(env: Env, likeness: "VideoComparison", alike: bool) -> None:
-    first = "none" if likeness.first is None else f"frame {likeness.first}"
+    first = "none" if likeness.first_difference is None else f"frame {likeness.first_difference}"
     rows = {
         "frames": " and ".join(map(str, likeness.frames)),
         "first difference": first,
-        "PSNR": f"{likeness.psnr:.2f} dB, least {likeness.psnr_least:.2f} dB",
-        "SSIM": f"{likeness.ssim:.4f}, least {likeness.ssim_least:.4f}",
+        "PSNR": f"{likeness.psnr:.2f} dB, least {likeness.psnr_min:.2f} dB",
+        "SSIM": f"{likeness.ssim:.4f}, least {likeness.ssim_min:.4f}",
     }
-    for name, (one, other) in likeness.recipes.items():
+    for name, (one, other) in likeness.metadata.items():
         rows[name] = f"{one} | {other}"
     rows["verdict"] = "alike" if alike else "not alike"
     for name, value in rows.items():

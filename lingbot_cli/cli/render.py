@@ -258,7 +258,7 @@ def render(
         if shown is not None:
             sink = TeeSink([sink, shown])
         if save_poses is not None:
-            write_poses_dir(prepared.film.track, save_poses, overwrite=overwrite or resume is not None)
+            write_poses_dir(prepared.film.compiled, save_poses, overwrite=overwrite or resume is not None)
         written = None if no_metadata else {"quality": quality, "codec": codec, "crf": crf, "frames": frames}
         perform(prepared, sink, display, written=written, clock=env.clock, keeping=keeping, gang=gang)
     except LingbotError as error:

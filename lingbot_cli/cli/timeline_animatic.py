@@ -61,7 +61,7 @@ def animatic(
         flags=TimelineOverrides(fps=fps, duration=duration, allow_outside=allow_outside),
         stdin=env.read_stdin,
     )
-    track = made.track
+    track = made.compiled
     first = read_image(image) if image is not None else None
     asked = size or made.header.size
     rows, columns = first.shape[:2] if first is not None else (480, 832)

@@ -71,14 +71,14 @@ def _say(env: Env, text: str) -> None:
 
 
 def _chunks(made: TimelineSchedule) -> int:
-    cuts = sorted(s.start for s in made.slots if isinstance(s.event, CutEvent))
+    cuts = sorted(s.start for s in made.events if isinstance(s.event, CutEvent))
     return len(split_into_chunks(made.frames, made.grid.chunk, cuts))
 
 
 def _summary(file: str, made: TimelineSchedule) -> str:
     length = format_clock(made.grid.seconds(made.frames))
     return (
-        f"{file}: good, {len(made.slots)} events, {length}, {made.frames} frames at {made.grid.fps} fps, "
+        f"{file}: good, {len(made.events)} events, {length}, {made.frames} frames at {made.grid.fps} fps, "
         f"{_chunks(made)} chunks"
     )
 
@@ -88,7 +88,7 @@ def _report(file: str, made: TimelineSchedule, source: SourceText, said: list[Pr
         "file": file,
         "errors": [],
         "notes": [note.as_dict(source) for note in said],
-        "events": len(made.slots),
+        "events": len(made.events),
         "frames": made.frames,
         "fps": made.grid.fps,
         "seconds": made.grid.seconds(made.frames),

@@ -67,7 +67,7 @@ def _written(timeline: Timeline, form: Form) -> str:
 
 def _same_folder(timeline: Timeline, output: Path) -> None:
     """Files are named beside a timeline, so one that names files stays in its folder."""
-    names = any(isinstance(said.event, PosesEvent | CutEvent) for said in timeline.said)
+    names = any(isinstance(said.event, PosesEvent | CutEvent) for said in timeline.events)
     if names and output.parent.resolve() != timeline.source.folder.resolve():
         raise UsageError(
             f"{timeline.source.name} names files beside it, which {output} would not find",

@@ -31,5 +31,5 @@ def export(
     env: Env = ctx.obj
     flags = TimelineOverrides(duration=duration, fps=fps, allow_outside=allow_outside)
     made = resolve_timeline(preset_of(preset).chunk, timeline=file, flags=flags, stdin=env.read_stdin)
-    for path in write_poses_dir(made.track, output, overwrite=overwrite):
+    for path in write_poses_dir(made.compiled, output, overwrite=overwrite):
         env.out.print(f"{path}", markup=False, soft_wrap=True)

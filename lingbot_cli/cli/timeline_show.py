@@ -48,7 +48,7 @@ def show(
         flags=TimelineOverrides(allow_outside=allow_outside),
         stdin=env.read_stdin,
     )
-    drawn, fps = scene_maps(made.track), made.track.grid.fps
+    drawn, fps = scene_maps(made.compiled), made.compiled.grid.fps
     if output is None:
         width = max(20, min(env.out.width - 1, 100)) if env.out.is_terminal else 72
         for number, scene in enumerate(drawn):

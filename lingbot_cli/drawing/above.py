@@ -18,36 +18,36 @@ class MapLabel:
 
     number: int
     start: int
-    what: str
+    text: str
 
 
 @dataclass(frozen=True, eq=False)
 class SceneMap:
-    """One scene from above: `places` [N, 2] are x to the right and z ahead, `yaws` [N] in degrees."""
+    """One scene from above: `positions` [N, 2] are x to the right and z ahead, `yaws` [N] in degrees."""
 
     start: int
-    places: np.ndarray
+    positions: np.ndarray
     yaws: np.ndarray
-    spots: tuple[MapLabel, ...]
+    labels: tuple[MapLabel, ...]
 
     @property
     def length(self) -> float:
         """How far the camera goes, in units."""
-        return float(np.linalg.norm(np.diff(self.places, axis=0), axis=1).sum())
+        return float(np.linalg.norm(np.diff(self.positions, axis=0), axis=1).sum())
 
 
 def scene_maps(track: CompiledTimeline) -> list[SceneMap]:
     """The film's scenes, each with what happens in it."""
-    starts = sorted({chunk.scene for chunk in track.chunks if chunk.scene < track.frames})
+    starts = sorted({chunk.scene_start for chunk in track.chunks if chunk.scene_start < track.frames})
     happenings = _labelled_frames(track)
     made, count = [], 0
     for start, end in zip(starts, [*starts[1:], track.frames], strict=True):
         here = [(frame, what) for frame, what in happenings if start <= frame < end]
-        spots = tuple(MapLabel(count + i, frame, what) for i, (frame, what) in enumerate(here, 1))
+        labels = tuple(MapLabel(count + i, frame, what) for i, (frame, what) in enumerate(here, 1))
         count += len(here)
         poses = track.poses[start:end]
-        yaws = np.array([CameraPose.of(pose).yaw for pose in poses])
-        made.append(SceneMap(start, poses[:, [0, 2], 3], yaws, spots))
+        yaws = np.array([CameraPose.from_matrix(pose).yaw for pose in poses])
+        made.append(SceneMap(start, poses[:, [0, 2], 3], yaws, labels))
     return made
 
 
@@ -55,7 +55,8 @@ def _labelled_frames(track: CompiledTimeline) -> list[tuple[int, str]]:
     """Everything said, at the frame it was said; sorted."""
     said = [(t.start, f"prompt “{t.text}”") for t in track.prompts]
     said += [
-        (t.start, f"action “{t.text}” until {format_clock(track.grid.seconds(t.end))}") for t in track.said
+        (t.start, f"action “{t.text}” until {format_clock(track.grid.seconds(t.end))}")
+        for t in track.action_texts
     ]
     said += [(t.start, f"marker “{t.text}”") for t in track.markers]
     said += [
@@ -73,21 +74,21 @@ def heading_arrow(yaw: float) -> str:
 
 def text_map(scene: SceneMap, fps: int, width: int = 72, height: int = 20) -> list[str]:
     """A scene as lines of text: the way dotted, an arrow each half second, a number where something happens."""
-    low, high = scene.places.min(0), scene.places.max(0)
+    low, high = scene.positions.min(0), scene.positions.max(0)
     span = high - low
     # A character is twice as high as wide.
     unit = max(span[0] / (width - 1), span[1] / (height - 1) / 2, 0.02)
     columns, rows = math.floor(span[0] / unit + 0.5) + 1, math.floor(span[1] / unit / 2 + 0.5) + 1
     grid = [[" "] * columns for _ in range(rows)]
-    at = np.floor((scene.places - low) / [unit, 2 * unit] + 0.5).astype(int)
+    at = np.floor((scene.positions - low) / [unit, 2 * unit] + 0.5).astype(int)
     for x, z in at:
         grid[z][x] = "·"
     for frame in range(0, len(at), max(1, fps // 2)):
         x, z = at[frame]
         grid[z][x] = heading_arrow(scene.yaws[frame])
-    for spot in scene.spots:
-        x, z = at[spot.start - scene.start]
-        for i, digit in enumerate(str(spot.number)):
+    for label in scene.labels:
+        x, z = at[label.start - scene.start]
+        for i, digit in enumerate(str(label.number)):
             if x + i < columns:
                 grid[z][x + i] = digit
     picture = ["".join(row).rstrip() for row in reversed(grid)]
@@ -98,5 +99,5 @@ def text_map(scene: SceneMap, fps: int, width: int = 72, height: int = 20) -> li
         f"{len(at)} frames, {format_clock(len(at) / fps)}, {scene.length:.1f} units on the way; "
         f"one character is {unit:.2f}",
         f"looking, each half second: {looks}",
-        *(f"{spot.number:>3}  {format_clock(spot.start / fps):>7}  {spot.what}" for spot in scene.spots),
+        *(f"{label.number:>3}  {format_clock(label.start / fps):>7}  {label.text}" for label in scene.labels),
     ]

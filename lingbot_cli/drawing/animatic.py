@@ -25,7 +25,7 @@ def animatic_frames(
     `images` [H, W, 3] of the film's size: the first scene's under None, each cut's under its path.
     """
     for chunk, control in zip(track.chunks, iter_controls(track), strict=True):
-        if chunk.start == chunk.scene:
+        if chunk.start == chunk.scene_start:
             first = chunk.start
             here = build_space(images[control.cut], track.poses[first], track.intrinsics[first])
         for frame in range(chunk.start, chunk.start + control.frames):

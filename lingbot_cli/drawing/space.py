@@ -21,7 +21,7 @@ class GridSpace:
     Its floor is where the picture stands, its ceiling where the picture ends; y is down.
     """
 
-    picture: Image.Image
+    image: Image.Image
     start: np.ndarray
     corners: np.ndarray  # [4, 3]: top left, top right, bottom right, bottom left
     lines: np.ndarray  # [L, 2, 3]
@@ -48,7 +48,7 @@ def build_space(picture: np.ndarray, start: np.ndarray, lens: np.ndarray) -> Gri
 
 def draw_view(here: GridSpace, pose: np.ndarray, lens: np.ndarray) -> Image.Image:
     """What a camera at `pose` [4, 4] with `lens` [4] sees, as large as the space's picture."""
-    width, height = here.picture.size
+    width, height = here.image.size
     seen = invert_poses(pose) @ here.start
     focus = scale_intrinsics(lens, height, width)
     image = Image.new("RGB", (width, height), _SKY)
@@ -108,7 +108,7 @@ def _draw_image(
     mask = Image.new("L", size, 0)
     ImageDraw.Draw(mask).polygon([(x - box[0], y - box[1]) for x, y in polygon], fill=255)
     # Nearest, since smoothing takes four times as long and a sketch should come at once.
-    flat = here.picture.transform(
+    flat = here.image.transform(
         size,
         Image.Transform.PERSPECTIVE,
         _homography(corners, focus, box, image.size),

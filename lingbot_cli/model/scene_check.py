@@ -10,7 +10,7 @@ from lingbot_cli.model.world_model import WorldModel
 
 def shows_trained_scene(world: WorldModel, image: np.ndarray) -> bool:
     """Whether the world may know where an image [H, W, 3] uint8 was taken; a world of many places always may."""
-    least = world.preset.familiar
+    least = world.preset.scene_min_psnr_db
     if least is None or not world.trained:
         return True
     return reconstruction_psnr(world, image) >= least

@@ -83,7 +83,7 @@ def action_script(controls: Sequence[Control]) -> list[list[str]]:
     owed = np.zeros(4)  # forward, right, yaw, pitch: in published steps
     out = []
     for step in steps:
-        turn = CameraPose.of(step)
+        turn = CameraPose.from_matrix(step)
         # A published step is 0.05 where walking a latent frame is four times that.
         owed += [
             step[2, 3] / (4 * WALK_UNITS_PER_LATENT),

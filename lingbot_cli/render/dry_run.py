@@ -43,7 +43,7 @@ def preview(prepared: Prepared, outputs: Sequence[str]) -> list[str]:
         *_memory(prepared),
         speed_line(prepared),
         *(f"will write {name}" for name in outputs),
-        *(f"note: {note}" for note in prepared.film.notes),
+        *(f"note: {note}" for note in prepared.film.warnings),
     ]
 
 

@@ -118,7 +118,7 @@ def perform(
         keeping.trail.alone() if keeping else nullcontext(),
     ):
         display.plan(Report(plan_facts(prepared), prepared.summary()))
-        for note in prepared.film.notes:
+        for note in prepared.film.warnings:
             display.warning(note)
         try:
             setup = check_ready(prepared, sink, keeping, here=elsewhere is None and loaded is None)

@@ -92,7 +92,7 @@ class Prepared:
 
     def captions(self) -> list[Caption]:
         """What an overlay says on each frame."""
-        keys = self.film.track.keys
+        keys = self.film.compiled.keys
         return [
             Caption(keys[frame], chunk.prompt)
             for chunk in self.plan.chunks
@@ -103,7 +103,7 @@ class Prepared:
         """What sinks are told, without metadata."""
         markers = tuple(
             Chapter(marker.start - self.first, marker.text)
-            for marker in self.film.track.markers
+            for marker in self.film.compiled.markers
             if self.first <= marker.start < self.plan.frames
         )
         fps, frames = Fraction(self.plan.fps), self.plan.frames - self.first
@@ -179,17 +179,17 @@ def prepare(
         flags=request.flags,
         stdin=lambda most: piped[:most],
     )
-    cuts = [path for _, path in chosen.track.cuts]
+    cuts = [path for _, path in chosen.compiled.cuts]
     images: dict[Path | None, np.ndarray] = {None: read_image(request.image)}
     images |= {path: read_image(path) for path in dict.fromkeys(cuts)}
     height, width = _size(request, chosen, images[None], model.preset.area)
     images = {path: crop_to_aspect(image, height, width) for path, image in images.items()}
     seed = next(seed for seed in (request.seed, chosen.header.seed, DEFAULT_SEED) if seed is not None)
-    planned = make_plan(chosen.track, model.preset, height=height, width=width, seed=seed)
+    planned = make_plan(chosen.compiled, model.preset, height=height, width=width, seed=seed)
     text = None
     if request.timeline is not None:
         text = (piped if request.timeline == "-" else Path(request.timeline).read_bytes()).decode()
-    return Prepared(request, model, chosen, planned, tuple(iter_controls(chosen.track)), images, text)
+    return Prepared(request, model, chosen, planned, tuple(iter_controls(chosen.compiled)), images, text)
 
 
 def _size(request: Request, chosen: ResolvedTimeline, image: np.ndarray, area: int) -> tuple[int, int]:

@@ -82,7 +82,7 @@ class Keeping:
         if self.fork_at is None:
             return None
         preset = prepared.checkpoint.preset
-        frame = FrameGrid(prepared.plan.fps, preset.chunk).moment(self.fork_at)
+        frame = FrameGrid(prepared.plan.fps, preset.chunk).to_frames(self.fork_at)
         if frame > prepared.plan.frames:
             raise UsageError(f"--fork-at {self.fork_at}: the film is over by then")
         return sum(chunk.start + chunk.frames <= frame for chunk in prepared.plan.chunks)

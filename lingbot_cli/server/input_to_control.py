@@ -52,7 +52,7 @@ class StepController:
         for letters in sampled.keys:
             if self._begun:  # a world's first latent frame is its picture: nothing has moved yet
                 step = np.array(key_motion(letters, WALK_UNITS_PER_LATENT, 1.0)) * _DEGREES + look / count
-                self._stance = self._stance.after(tuple(step.tolist()))
+                self._stance = self._stance.moved(tuple(step.tolist()))
             self._begun = True
             stances.append(self._stance)
         frames = _FRAMES * count
@@ -72,16 +72,16 @@ class TimelineController:
     def control(self, sampled: SampledInput, looks: Sequence[CameraTurn]) -> Control:
         start = self._live.frame
         if sampled.prompt is not None:
-            self._live.say({"prompt": sampled.prompt})
+            self._live.apply_raw({"prompt": sampled.prompt})
         at = start
         for index, letters in enumerate(sampled.keys):
             if letters != self._held:
-                self._live.say({"keys": letters, "at": f"{at}f"})
+                self._live.apply_raw({"keys": letters, "at": f"{at}f"})
                 self._held = letters
             at += 1 if start == 0 and index == 0 else _FRAMES
         for look in looks:
-            self._live.say({"turn": {"yaw": look.yaw, "pitch": look.pitch}, "for": f"{at - start}f"})
-        told = self._live.control()
+            self._live.apply_raw({"turn": {"yaw": look.yaw, "pitch": look.pitch}, "for": f"{at - start}f"})
+        told = self._live.next_control()
         if told is None:
             raise RuntimeError("a played timeline has no end")
         return told

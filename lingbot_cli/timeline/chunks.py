@@ -13,8 +13,8 @@ class FrameChunk:
 
     start: int
     frames: int
-    scene: int
-    latents: tuple[int, ...]  # the video frame whose pose each latent frame has
+    scene_start: int
+    latent_frames: tuple[int, ...]  # the video frame whose pose each latent frame has
     cut: int | None = None
 
     @property

@@ -58,11 +58,11 @@ class CompiledTimeline:
     actions: np.ndarray
     keys: tuple[str, ...]
     prompts: tuple[TimedText, ...]
-    said: tuple[TimedText, ...]
+    action_texts: tuple[TimedText, ...]
     cuts: tuple[tuple[int, Path], ...]
     markers: tuple[TimedText, ...]
     scale: float = FIXED_SCALE
-    first: int = 0
+    first_frame: int = 0
 
     def prompt_at(self, frame: int) -> str:
         """The prompt that stands at a chunk's first frame, without actions."""
@@ -77,7 +77,7 @@ def compile_timeline(
     `scale` is "fixed" (one unit = one latent frame of standard walking) or "clip" (the published rule,
     which looks at the whole film; model §7).
     """
-    slots, header = schedule.slots, schedule.header
+    slots, header = schedule.events, schedule.header
     cuts = [(s.start, s.image) for s in slots if isinstance(s.event, CutEvent) and s.image is not None]
     cuts.sort(key=lambda cut: cut[0])
     chunks = split_into_chunks(schedule.frames, schedule.grid.chunk, [start for start, _ in cuts])
@@ -94,12 +94,12 @@ def compile_timeline(
         grid=schedule.grid,
         frames=schedule.frames,
         chunks=tuple(chunks),
-        poses=_compile_poses(slots, header.camera, schedule.grid, shown, {c.scene for c in chunks}),
+        poses=_compile_poses(slots, header.camera, schedule.grid, shown, {c.scene_start for c in chunks}),
         intrinsics=frame_intrinsics(slots, header.camera, shown),
         actions=wasd_states(keys),
         keys=keys,
         prompts=tuple(sorted(texts, key=lambda t: t.start)),
-        said=tuple(
+        action_texts=tuple(
             TimedText(s.start, s.event.action, s.end) for s in slots if isinstance(s.event, ActionEvent)
         ),
         cuts=tuple(cuts),
@@ -110,8 +110,8 @@ def compile_timeline(
 
 def published_scale(track: CompiledTimeline) -> float:
     """The published scale of a whole film: the largest step between latent frames of any scene."""
-    scenes = groupby(track.chunks, lambda c: c.scene)
-    latents = [[f for chunk in chunks for f in chunk.latents] for _, chunks in scenes]
+    scenes = groupby(track.chunks, lambda c: c.scene_start)
+    latents = [[f for chunk in chunks for f in chunk.latent_frames] for _, chunks in scenes]
     return max(clip_scale(track.poses[rows]) for rows in latents)
 
 
@@ -144,9 +144,11 @@ def motion_steps(
 
 def path_segment(slot: ScheduledEvent) -> PathSegment | None:
     """The path of a `poses` event, a row a frame of its span; None for any other event."""
-    if not isinstance(slot.event, PosesEvent) or slot.path is None:
+    if not isinstance(slot.event, PosesEvent) or slot.camera_path is None:
         return None
-    return PathSegment(slot.start, sample_path(slot.path.poses, _path_rows(slot, len(slot.path.poses))))
+    return PathSegment(
+        slot.start, sample_path(slot.camera_path.poses, _path_rows(slot, len(slot.camera_path.poses)))
+    )
 
 
 def _compile_poses(
@@ -185,11 +187,15 @@ def frame_intrinsics(slots: Iterable[ScheduledEvent], camera: CameraSettings, sh
     """The header's lens, and a path's own while it lasts and after, until another comes → [N, 4] float64."""
     out = np.tile(np.array(camera.lens), (len(shown), 1))
     for slot in sorted(slots, key=lambda s: s.start):
-        if slot.path is not None and slot.path.intrinsics is not None and slot.start < shown.stop:
-            rows = np.round(_path_rows(slot, len(slot.path.poses))).astype(int)
+        if (
+            slot.camera_path is not None
+            and slot.camera_path.intrinsics is not None
+            and slot.start < shown.stop
+        ):
+            rows = np.round(_path_rows(slot, len(slot.camera_path.poses))).astype(int)
             first = max(slot.start, shown.start)
             at = np.minimum(np.arange(first, shown.stop) - slot.start, len(rows) - 1)
-            out[first - shown.start :] = slot.path.intrinsics[rows[at]]
+            out[first - shown.start :] = slot.camera_path.intrinsics[rows[at]]
     return out
 
 

@@ -20,7 +20,7 @@ def chunk_control(track: CompiledTimeline, chunk: FrameChunk, before: FrameChunk
 
     A prompt, an action or a cut said at a frame counts from the first chunk that begins at it or later.
     """
-    rows = [frame - track.first for frame in chunk.latents]
+    rows = [frame - track.first_frame for frame in chunk.latent_frames]
     since = before.start if before is not None else -1
     fresh = [p for p in track.prompts if since < p.start <= chunk.start]
     return Control(
@@ -37,7 +37,7 @@ def chunk_control(track: CompiledTimeline, chunk: FrameChunk, before: FrameChunk
 def _prompt_with_actions(track: CompiledTimeline, chunk: FrameChunk, since: int) -> str:
     """The standing prompt, then the actions of the moment; each lasts one chunk at least."""
     texts = [track.prompt_at(chunk.start)]
-    for action in track.said:
+    for action in track.action_texts:
         if action.start <= chunk.start and (chunk.start < action.end or action.start > since):
             texts.append(action.text)
     return " ".join(t if t[-1] in ".!?…" or t is texts[-1] else t + "." for t in texts if t)

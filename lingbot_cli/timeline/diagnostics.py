@@ -21,7 +21,7 @@ KeyPath = tuple[str | int, ...]
 class SourceItem(Protocol):
     """One header or event as it was written."""
 
-    def place(self, path: KeyPath = (), *, key: bool = False) -> SourceLocation:
+    def locate(self, path: KeyPath = (), *, key: bool = False) -> SourceLocation:
         """Where the value at `path` stands, or its key; the nearest thing around it when it is missing."""
 
 
@@ -29,10 +29,10 @@ class SourceItem(Protocol):
 class FixedItem:
     """An item known only as one place."""
 
-    where: SourceLocation
+    location: SourceLocation
 
-    def place(self, path: KeyPath = (), *, key: bool = False) -> SourceLocation:  # noqa: ARG002 - one place serves all
-        return self.where
+    def locate(self, path: KeyPath = (), *, key: bool = False) -> SourceLocation:  # noqa: ARG002 - one place serves all
+        return self.location
 
 
 UNLOCATED = FixedItem(SourceLocation())
@@ -51,12 +51,12 @@ class SourceText:
 class Problem:
     """One thing that is wrong: `message` says what, then after a semicolon what was expected."""
 
-    place: SourceLocation
+    location: SourceLocation
     message: str
 
     def render(self, source: SourceText, lines: list[str]) -> str:
         """`file:line:col: what; what was expected`, the line and a caret under it."""
-        line, column, width = self.place
+        line, column, width = self.location
         head = f"{source.name}:{line}:{column}: {self.message}"
         if line > len(lines):
             return head
@@ -70,7 +70,7 @@ class Problem:
 
     def as_dict(self, source: SourceText) -> dict[str, str | int]:
         """For `--json`."""
-        line, column, _ = self.place
+        line, column, _ = self.location
         return {"file": source.name, "line": line, "column": column, "message": self.message}
 
 

@@ -34,7 +34,7 @@ class TimelineFiles:
         self._arrays: dict[tuple[str, str], np.ndarray | str] = {}
         self._images: dict[str, Path | str] = {}
 
-    def camera_path(self, said: ParsedEvent, event: PosesEvent) -> CameraPath | None:
+    def load_camera_path(self, said: ParsedEvent, event: PosesEvent) -> CameraPath | None:
         """The path an event names, or None after adding to `problems`."""
         poses = self._array(said, "poses", event.poses)
         lenses = None if event.intrinsics is None else self._array(said, "intrinsics", event.intrinsics)
@@ -44,13 +44,13 @@ class TimelineFiles:
             message = (
                 f"{event.intrinsics} has {len(lenses)} rows; expected 1 or {len(poses)}, as many as poses"
             )
-            self._problems.append(Problem(said.item.place(("intrinsics",)), message))
+            self._problems.append(Problem(said.item.locate(("intrinsics",)), message))
             return None
         if lenses is not None and len(lenses) == 1:
             lenses = lenses.repeat(len(poses), axis=0)
         return CameraPath(poses, lenses)
 
-    def image(self, said: ParsedEvent, event: CutEvent) -> Path | None:
+    def find_image(self, said: ParsedEvent, event: CutEvent) -> Path | None:
         """The picture a cut names, or None after adding to `problems`."""
         found = self._images.get(event.cut)
         if found is None:
@@ -70,7 +70,7 @@ class TimelineFiles:
         return None
 
     def _refuse(self, said: ParsedEvent, key: str, message: str) -> None:
-        self._problems.append(Problem(said.item.place((key,)), message))
+        self._problems.append(Problem(said.item.locate((key,)), message))
 
     def _checked_array(self, key: str, name: str) -> np.ndarray | str:
         path = self._find(name)

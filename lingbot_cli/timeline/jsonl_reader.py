@@ -21,7 +21,7 @@ class JsonLine:
     number: int
     text: str
 
-    def place(self, path: KeyPath = (), *, key: bool = False) -> SourceLocation:
+    def locate(self, path: KeyPath = (), *, key: bool = False) -> SourceLocation:
         """Where the value at `path` stands, or its key; the nearest thing around it when it is missing."""
         start, end = _skip_whitespace(self.text, 0), len(self.text.rstrip())
         label = start, end
@@ -61,7 +61,7 @@ def parse_json_line(number: int, text: str) -> tuple[Any, list[Problem]]:
         return None, [Problem(SourceLocation(number), "nested too deeply; expected one flat object a line")]
     except ValueError:
         return None, [Problem(SourceLocation(number), "a number is too long; expected at most 30 digits")]
-    whole = line.place()
+    whole = line.locate()
     return value, [Problem(whole, f"the key '{n[:40]}' stands twice; expected it once") for n in twice]
 
 

@@ -54,14 +54,14 @@ class _ActiveEvent:
     number: int
     raw: dict[str, Any] | None
     slot: ScheduledEvent
-    ride: PathSegment | None = None
+    segment: PathSegment | None = None
 
 
 class LiveTimeline:
     """A film whose events are said while it is made; one thread may say them and another take Controls.
 
     `header` is a timeline's header as plain values; `prompt`, `fps` and `duration` win over it.
-    Files that events name are looked for in `folder`. With `remember` off, `record` is not to be had, and
+    Files that events name are looked for in `folder`. With `keep_history` off, `record` is not to be had, and
     a stream that runs for weeks does not grow. Errors: TimelineError.
     """
 
@@ -75,7 +75,7 @@ class LiveTimeline:
         duration: Time | None = None,
         folder: Path = Path(),
         allow_outside: bool = False,
-        remember: bool = True,
+        keep_history: bool = True,
     ) -> None:
         problems = Problems()
         self._raw_header = {"timeline": 1, **(header or {})}
@@ -89,32 +89,32 @@ class LiveTimeline:
         if prompt or self.header.prompt:
             self._raw_header["prompt"] = prompt or self.header.prompt
         duration = duration or self.header.duration
-        self._limit = nearest_frame(self.grid.moment(duration)) if duration is not None else OPEN_END
+        self._limit = nearest_frame(self.grid.to_frames(duration)) if duration is not None else OPEN_END
         self._allow_outside = allow_outside
-        self._remember = remember
+        self._keep_history = keep_history
         self._lock = threading.Lock()
         self._number = 0
         self._index = -1  # of the chunk that was taken last
-        self._before: FrameChunk | None = None
+        self._last_chunk: FrameChunk | None = None
         self._active: list[_ActiveEvent] = []
         self._history: list[_ActiveEvent] = []
         self._waiting: list[_ActiveEvent] = []  # for their effect
         self._effects: list[Effect] = []
         opening = self._raw_header.get("prompt")
         self._prompts = [TimedText(0, opening)] if opening else []
-        self._moment = FrameMotion(())
-        self._flight = integrate(self._moments())
+        self._frame_motion = FrameMotion(())
+        self._trajectory = integrate(self._frame_motions())
 
-    def _moments(self) -> Iterator[FrameMotion]:
+    def _frame_motions(self) -> Iterator[FrameMotion]:
         while True:
-            yield self._moment
+            yield self._frame_motion
 
     @property
     def frame(self) -> int:
         """The video frame at which what is said now acts: the first of the next chunk."""
-        return self._before.end if self._before is not None else 0
+        return self._last_chunk.end if self._last_chunk is not None else 0
 
-    def say(self, raw: Any, item: SourceItem = UNLOCATED, source: SourceText | None = None) -> int:
+    def apply_raw(self, raw: Any, item: SourceItem = UNLOCATED, source: SourceText | None = None) -> int:
         """Take an event as plain values and return its number; TimelineError leaves everything as it was.
 
         Without `at`, or with one that is past, it acts now. Without a span keys and actions hold until the
@@ -136,7 +136,7 @@ class LiveTimeline:
             self._add(slot, {"wait": None} if raw == "wait" else raw)
             return self._number
 
-    def add(self, slot: ScheduledEvent) -> None:
+    def add_scheduled(self, slot: ScheduledEvent) -> None:
         """Take an event that stands on its frames already; it is not recorded."""
         with self._lock:
             self._add(slot, None)
@@ -144,24 +144,24 @@ class LiveTimeline:
     def _add(self, slot: ScheduledEvent, raw: dict[str, Any] | None) -> None:
         self._number += 1
         slot = self._make_room(slot)
-        said = _ActiveEvent(self._number, raw, slot, path_segment(slot))
-        self._active.append(said)
-        self._waiting.append(said)
-        if self._remember and raw is not None:
-            self._history.append(said)
+        entry = _ActiveEvent(self._number, raw, slot, path_segment(slot))
+        self._active.append(entry)
+        self._waiting.append(entry)
+        if self._keep_history and raw is not None:
+            self._history.append(entry)
         if isinstance(slot.event, PromptEvent):
             self._prompts.append(TimedText(slot.start, slot.event.prompt, recache=slot.event.recache))
             self._prompts.sort(key=lambda text: text.start)
         if isinstance(slot.event, EndEvent):
             self._limit = min(self._limit, slot.start)
 
-    def end(self) -> None:
+    def close_input(self) -> None:
         """Nothing more will be said: the film ends when all that has a span is over."""
         with self._lock:
             ends = [s.slot.end for s in self._active if s.slot.end < OPEN_END]
             self._limit = min(self._limit, max([self.frame, *ends]))
 
-    def control(self) -> Control | None:
+    def next_control(self) -> Control | None:
         """The next chunk's Control, with all that was said until now; None when the film is over."""
         with self._lock:
             start = self.frame
@@ -170,20 +170,20 @@ class LiveTimeline:
                 return None
             due = [s for s in self._active if isinstance(s.slot.event, CutEvent) and s.slot.start <= start]
             due.sort(key=lambda s: s.slot.start)
-            scene = start if due or self._before is None else self._before.scene
+            scene = start if due or self._last_chunk is None else self._last_chunk.scene_start
             chunk = next_chunk(start, scene, self.grid.chunk, 0 if due else None)
             track = self._track(chunk, ((start, due[-1].slot.image),) if due else ())
-            told = chunk_control(track, chunk, self._before)
+            told = chunk_control(track, chunk, self._last_chunk)
             self._index += 1
             self._note_effects(chunk.end, start)
-            self._forget(chunk)
-            self._before = chunk
+            self._prune(chunk)
+            self._last_chunk = chunk
             return told
 
     def __iter__(self) -> Iterator[Control]:
-        return iter(self.control, None)
+        return iter(self.next_control, None)
 
-    def effects(self) -> list[Effect]:
+    def take_effects(self) -> list[Effect]:
         """What has taken effect since this was asked last, in the order of frames."""
         with self._lock:
             taken, self._effects = self._effects, []
@@ -194,10 +194,10 @@ class LiveTimeline:
         with self._lock:
             last = min(self.frame, self._limit)
             lines = [dict(self._raw_header)]
-            for said in self._history:
-                slot = said.slot
+            for entry in self._history:
+                slot = entry.slot
                 if (
-                    said.raw is None
+                    entry.raw is None
                     or slot.start >= self.frame
                     or is_empty(slot)
                     or isinstance(slot.event, WaitEvent | EndEvent)
@@ -205,7 +205,7 @@ class LiveTimeline:
                     continue
                 # What is held or begins in the last chunk's surplus still moves its latents.
                 end = self.frame if slot.end == OPEN_END else slot.end
-                line = {k: v for k, v in said.raw.items() if k not in ("at", "for", "until")}
+                line = {k: v for k, v in entry.raw.items() if k not in ("at", "for", "until")}
                 line["at"] = f"{slot.start}f"
                 if isinstance(slot.event, SpannedEvent):
                     line["for"] = f"{end - slot.start}f"
@@ -214,9 +214,9 @@ class LiveTimeline:
 
     def _make_room(self, slot: ScheduledEvent) -> ScheduledEvent:
         """End what the new event changes, and let go of what had no time at all."""
-        slot, changed = end_replaced_events(slot, [said.slot for said in self._active])
-        for said, now in zip(self._active, changed, strict=True):
-            said.slot = now
+        slot, changed = end_replaced_events(slot, [entry.slot for entry in self._active])
+        for entry, now in zip(self._active, changed, strict=True):
+            entry.slot = now
         self._active = [s for s in self._active if not is_empty(s.slot)]
         return slot
 
@@ -232,11 +232,13 @@ class LiveTimeline:
         for frame, step in zip(
             shown, motion_steps(slots, self.header.camera, self.grid, shown).tolist(), strict=True
         ):
-            rides = tuple(
-                s.ride for s in self._active if s.ride and 0 <= frame - s.ride.start < len(s.ride.poses)
+            segments = tuple(
+                s.segment
+                for s in self._active
+                if s.segment and 0 <= frame - s.segment.start < len(s.segment.poses)
             )
-            self._moment = FrameMotion(tuple(step), rides, frame == chunk.scene)
-            flown.append(next(self._flight))
+            self._frame_motion = FrameMotion(tuple(step), segments, frame == chunk.scene_start)
+            flown.append(next(self._trajectory))
         return CompiledTimeline(
             grid=self.grid,
             frames=min(chunk.end, self._limit),
@@ -246,7 +248,7 @@ class LiveTimeline:
             actions=wasd_states(keys),
             keys=keys,
             prompts=tuple(self._prompts),
-            said=tuple(
+            action_texts=tuple(
                 TimedText(s.slot.start, s.slot.event.action, s.slot.end)
                 for s in self._active
                 if isinstance(s.slot.event, ActionEvent)
@@ -257,37 +259,45 @@ class LiveTimeline:
                 for s in self._active
                 if isinstance(s.slot.event, MarkerEvent)
             ),
-            first=chunk.start,
+            first_frame=chunk.start,
         )
 
     def _note_effects(self, end: int, boundary: int) -> None:
         """Words and cuts act at the boundary a chunk begins with, all else at its own frame before `end`."""
         waiting = []
-        for said in self._waiting:
-            start = said.slot.start
-            words = isinstance(said.slot.event, PromptEvent | ActionEvent | CutEvent)
+        for entry in self._waiting:
+            start = entry.slot.start
+            words = isinstance(entry.slot.event, PromptEvent | ActionEvent | CutEvent)
             if start > boundary if words else start >= end:
-                waiting.append(said)
+                waiting.append(entry)
             else:
                 frame = boundary if words else start
-                self._effects.append(Effect(said.number, max(0, self._index), frame))
+                self._effects.append(Effect(entry.number, max(0, self._index), frame))
         self._waiting = waiting
 
-    def _forget(self, chunk: FrameChunk) -> None:
+    def _prune(self, chunk: FrameChunk) -> None:
         """Let go of what can no longer change anything, so a long stream stays small."""
         lens = max(
-            (s.slot.start for s in self._active if s.slot.path and s.slot.path.intrinsics is not None),
+            (
+                s.slot.start
+                for s in self._active
+                if s.slot.camera_path and s.slot.camera_path.intrinsics is not None
+            ),
             default=-1,
         )
         kept = []
-        for said in self._active:
-            slot = said.slot
-            lends_lens = slot.path is not None and slot.path.intrinsics is not None and slot.start >= lens
+        for entry in self._active:
+            slot = entry.slot
+            lends_lens = (
+                slot.camera_path is not None
+                and slot.camera_path.intrinsics is not None
+                and slot.start >= lens
+            )
             cut_is_over = isinstance(slot.event, CutEvent) and slot.start <= chunk.start
             if not cut_is_over and (slot.end > chunk.end or slot.start > chunk.start or lends_lens):
-                kept.append(said)
+                kept.append(entry)
             else:
-                said.slot, said.ride = replace(slot, path=None), None
+                entry.slot, entry.segment = replace(slot, camera_path=None), None
         self._active = kept
         standing = [text for text in self._prompts if text.start <= chunk.start]
         self._prompts = standing[-1:] + self._prompts[len(standing) :]

@@ -39,7 +39,7 @@ def schedule_live_event(
     event = said.event
     start = Fraction(now)
     if event.at is not None:
-        start = max(start, grid.moment(event.at))
+        start = max(start, grid.to_frames(event.at))
     first = nearest_frame(start)
     unbounded = (
         isinstance(event, KeysEvent | ActionEvent | WaitEvent | MoveEvent | TurnEvent)
@@ -48,7 +48,7 @@ def schedule_live_event(
     if unbounded and isinstance(event, KeysEvent | ActionEvent | WaitEvent):
         if isinstance(event, KeysEvent) and event.ease != "linear":
             message = "an ease without a span; expected `for: 2s` or the like"
-            problems.append(Problem(said.item.place(("ease",)), message))
+            problems.append(Problem(said.item.locate(("ease",)), message))
         return ScheduledEvent(event, first, OPEN_END)
     if unbounded and isinstance(event, MoveEvent | TurnEvent):
         event = event.model_copy(update={"span": Time(Fraction(_default_frames(event, grid, camera)), "f")})
@@ -56,7 +56,7 @@ def schedule_live_event(
     last = nearest_frame(end)
     if isinstance(event, LASTING_EVENTS) and not first < last <= first + MAX_FRAMES:
         message = f"lasts {last - first} frames from frame {first} on; expected 1 to {MAX_FRAMES}"
-        problems.append(Problem(said.item.place(), message))
+        problems.append(Problem(said.item.locate(), message))
     return ScheduledEvent(event, first, last, path, image)
 
 

@@ -43,9 +43,9 @@ class Timeline:
     """
 
     header: TimelineHeader
-    said: tuple[ParsedEvent, ...]
+    events: tuple[ParsedEvent, ...]
     source: SourceText
-    top: SourceItem = UNLOCATED
+    header_item: SourceItem = UNLOCATED
     problems: tuple[Problem, ...] = ()
 
 
@@ -125,18 +125,18 @@ def _read_yaml(source: SourceText, problems: Problems) -> Timeline:
     top = root or UNLOCATED
     header, events = TimelineHeader(), root
     if root is not None and isinstance(root.value, dict):
-        events = root.parts.pop("events", (None, None))[1]
+        events = root.children.pop("events", (None, None))[1]
         root.value.pop("events", None)
-        if not any(node.broken for _, node in root.parts.values()):
+        if not any(node.invalid for _, node in root.children.values()):
             header = parse_header(root.value, root, problems)
     if events is None or not isinstance(events.value, list):
         if not broken:
-            where = (events or top).place()
+            where = (events or top).locate()
             problems.append(
                 Problem(where, "no list of events; expected `events:` and lines beginning with `- `")
             )
         return Timeline(header, (), source, top, tuple(problems))
-    sound = (node for node in events.parts if not node.broken)
+    sound = (node for node in events.children if not node.invalid)
     said = [ParsedEvent(event, node) for node in sound if (event := parse_event(node.value, node, problems))]
     return Timeline(header, tuple(said), source, top, tuple(problems))
 
@@ -151,18 +151,18 @@ def _read_jsonl(source: SourceText, problems: Problems) -> Timeline:
         for problem in wrong:
             problems.append(problem)
         if wrong and not re.search(r"^\s*[{\[]", source.text, re.M):
-            place, message = problems[-1].place, problems.pop().message
+            place, message = problems[-1].location, problems.pop().message
             problems.append(Problem(place, f"{message}; `lingbot timeline convert` makes JSON lines of YAML"))
             break  # another format: every line of it would be wrong in the same way
         if isinstance(value, dict) and "timeline" in value:
             if count == 0:
                 header, top = parse_header(value, line, problems), line
             else:
-                where = line.place(("timeline",), key=True)
+                where = line.locate(("timeline",), key=True)
                 problems.append(Problem(where, "a header in the middle; expected it on the first line"))
         elif not wrong and (event := parse_event(value, line, problems)):
             said.append(ParsedEvent(event, line))
         if count > MAX_LINES:
-            problems.append(Problem(line.place(), f"too much; expected at most {MAX_LINES} lines"))
+            problems.append(Problem(line.locate(), f"too much; expected at most {MAX_LINES} lines"))
             break
     return Timeline(header, tuple(said), source, top, tuple(problems))

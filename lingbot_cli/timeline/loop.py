@@ -16,10 +16,10 @@ def loop_timeline(
     """Controls without end, or for a `duration`; each round begins with the opening prompt."""
     header = timed.header.model_dump(by_alias=True, exclude_unset=True, exclude={"duration"})
     live = LiveTimeline(
-        timed.grid.chunk, header, prompt=prompt, fps=timed.grid.fps, duration=duration, remember=False
+        timed.grid.chunk, header, prompt=prompt, fps=timed.grid.fps, duration=duration, keep_history=False
     )
     slots = [
-        slot for slot in timed.slots if slot.start < timed.frames and not isinstance(slot.event, EndEvent)
+        slot for slot in timed.events if slot.start < timed.frames and not isinstance(slot.event, EndEvent)
     ]
     opening = prompt or timed.header.prompt
     if opening and any(isinstance(slot.event, PromptEvent) for slot in slots):
@@ -28,10 +28,10 @@ def loop_timeline(
     while True:
         while begun < live.frame + 4 * timed.grid.chunk:
             for slot in slots:
-                live.add(replace(slot, start=begun + slot.start, end=begun + slot.end))
+                live.add_scheduled(replace(slot, start=begun + slot.start, end=begun + slot.end))
             begun += timed.frames
-        told = live.control()
-        live.effects()
+        told = live.next_control()
+        live.take_effects()
         if told is None:
             return
         yield told

@@ -48,7 +48,7 @@ def parse_moves(text: str) -> Timeline:
 def format_moves(timeline: Timeline) -> str | None:
     """The short form of a timeline that says nothing else than keys held for frames one after the other."""
     parts = []
-    for said in timeline.said:
+    for said in timeline.events:
         event = said.event
         if (
             not isinstance(event, KeysEvent)

@@ -57,7 +57,7 @@ def read_poses_dir(
         actions=states,
         keys=tuple("".join(k for k, on in zip(WASD, state, strict=True) if on > 0) for state in states),
         prompts=(TimedText(0, prompt),) if prompt else (),
-        said=(),
+        action_texts=(),
         cuts=(),
         markers=(),
     )

@@ -16,11 +16,11 @@ from lingbot_cli.timeline.warnings import find_warnings
 
 @dataclass(frozen=True)
 class ResolvedTimeline:
-    """What was asked for: the header's settings and the whole track; `notes` is what it will not show."""
+    """What was asked for: the header's settings and the whole track; `warnings` is what it will not show."""
 
     header: TimelineHeader
-    track: CompiledTimeline
-    notes: tuple[str, ...] = ()
+    compiled: CompiledTimeline
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,6 @@ def resolve_timeline(
     timed = schedule_timeline(
         read, chunk, fps=flags.fps, duration=flags.duration, allow_outside=flags.allow_outside
     )
-    unseen = [f"{read.source.name}:{note.place.line}: {note.message}" for note in find_warnings(timed)]
+    unseen = [f"{read.source.name}:{note.location.line}: {note.message}" for note in find_warnings(timed)]
     track = compile_timeline(timed, prompt=flags.prompt, scale=flags.scale or "fixed")
     return ResolvedTimeline(read.header, track, tuple(unseen))

@@ -40,7 +40,7 @@ class ScheduledEvent:
     event: TimelineEvent
     start: int
     end: int
-    path: CameraPath | None = None
+    camera_path: CameraPath | None = None
     image: Path | None = None
     item: SourceItem = UNLOCATED
 
@@ -51,7 +51,7 @@ class TimelineSchedule:
 
     header: TimelineHeader
     grid: FrameGrid
-    slots: tuple[ScheduledEvent, ...]
+    events: tuple[ScheduledEvent, ...]
     frames: int
 
 
@@ -99,23 +99,23 @@ def _schedule_events(
     """Every event on its frames, and the film's length. Errors: UsageError for a `duration` out of reach."""
     limit = None
     if timeline.header.duration is not None and duration is None:
-        limit = _header_frames(timeline, grid.moment(timeline.header.duration), problems)
+        limit = _header_frames(timeline, grid.to_frames(timeline.header.duration), problems)
     slots: list[ScheduledEvent] = []
     now = Fraction(0)
-    for said in timeline.said:
-        start = now if said.event.at is None else grid.moment(said.event.at)
+    for said in timeline.events:
+        start = now if said.event.at is None else grid.to_frames(said.event.at)
         slot, now = _schedule_event(said, start, grid, files, problems, limit)
         slots.append(slot)
     last = max((slot.end for slot in slots), default=0)
     ends = [slot.start for slot in slots if isinstance(slot.event, EndEvent)]
     frames = min(ends, default=last if limit is None else limit)
     if duration is not None:
-        frames = nearest_frame(grid.moment(duration))
+        frames = nearest_frame(grid.to_frames(duration))
         if not 0 < frames <= MAX_FRAMES:
             raise UsageError(f"--duration {duration} is {frames} frames; expected 1 to {MAX_FRAMES}")
     if frames == 0 and not problems:
         message = "the film has no length; expected an event with a span, or `duration` in the header"
-        problems.append(Problem(timeline.top.place(), message))
+        problems.append(Problem(timeline.header_item.locate(), message))
     return slots, frames
 
 
@@ -124,7 +124,7 @@ def _header_frames(timeline: Timeline, moment: Fraction, problems: Problems) -> 
     if 0 < frames <= MAX_FRAMES:
         return frames
     message = f"`duration` is {frames} frames; expected 1 to {MAX_FRAMES}"
-    problems.append(Problem(timeline.top.place(("duration",)), message))
+    problems.append(Problem(timeline.header_item.locate(("duration",)), message))
     return None
 
 
@@ -143,17 +143,17 @@ def _schedule_event(
     if end < start:
         begin, stop = _format_frame(grid, first), _format_frame(grid, last)
         message = f"ends at {stop} before it begins at {begin}; expected a later `until`"
-        problems.append(Problem(said.item.place((key,)), message))
+        problems.append(Problem(said.item.locate((key,)), message))
         first, last, end = last, last, start
     elif isinstance(event, LASTING_EVENTS) and first == last:
         message = f"lasts no whole frame; expected more than half of 1/{grid.fps} s"
-        problems.append(Problem(said.item.place((key,)), message))
+        problems.append(Problem(said.item.locate((key,)), message))
     if last > MAX_FRAMES:
         message = f"ends at frame {last}; expected a film of at most {MAX_FRAMES} frames"
-        problems.append(Problem(said.item.place((key,)), message))
+        problems.append(Problem(said.item.locate((key,)), message))
         first, last, end = min(first, MAX_FRAMES), MAX_FRAMES, Fraction(0)
     elif limit is not None and (last > limit or first >= limit):
-        problems.append(Problem(said.item.place(), _past_duration_message(first, last, limit, grid)))
+        problems.append(Problem(said.item.locate(), _past_duration_message(first, last, limit, grid)))
     return ScheduledEvent(event, first, last, path, image, said.item), end
 
 
@@ -163,15 +163,15 @@ def resolve_end(
     """When an event that begins at frame `start` ends, in frames, and what the files it names hold."""
     event, end, path, image = said.event, start, None, None
     if isinstance(event, PosesEvent):
-        path = files.camera_path(said, event)
+        path = files.load_camera_path(said, event)
         end = start + (len(path.poses) if path else 1)
     if isinstance(event, CutEvent):
-        image = files.image(said, event)
+        image = files.find_image(said, event)
     if isinstance(event, SpannedEvent):
         if event.span is not None:
-            end = grid.after(start, event.span)
+            end = grid.span_end(start, event.span)
         elif event.until is not None:
-            end = grid.moment(event.until)
+            end = grid.to_frames(event.until)
     return end, path, image
 
 

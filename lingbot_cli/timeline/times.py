@@ -79,22 +79,22 @@ class FrameGrid:
     fps: int = 16
     chunk: int = 4
 
-    def boundary(self, chunks: int) -> int:
+    def chunk_boundary(self, chunks: int) -> int:
         """The frame at which the first scene's `chunks` chunks are over; the first latent is one frame."""
         return max(0, 4 * self.chunk * chunks - 3)
 
-    def moment(self, time: Time) -> Fraction:
+    def to_frames(self, time: Time) -> Fraction:
         """A moment since the film began, in frames."""
         if time.unit == "c":
-            return Fraction(self.boundary(int(time.amount)))
+            return Fraction(self.chunk_boundary(int(time.amount)))
         return time.amount * (self.fps if time.unit == "s" else 1)
 
-    def after(self, start: Fraction, time: Time) -> Fraction:
+    def span_end(self, start: Fraction, time: Time) -> Fraction:
         """The moment a span later than `start`, both in frames; k chunks end k boundaries later."""
         if time.unit != "c":
-            return start + self.moment(time)
+            return start + self.to_frames(time)
         begun = int((start + 3) // (4 * self.chunk))
-        return start + self.boundary(begun + int(time.amount)) - self.boundary(begun)
+        return start + self.chunk_boundary(begun + int(time.amount)) - self.chunk_boundary(begun)
 
     def seconds(self, frame: int) -> float:
         """When a frame is shown, in seconds since the film began."""

@@ -30,7 +30,7 @@ def parse_event(
     if raw == "wait":
         raw = {"wait": None}
     if not isinstance(raw, dict):
-        problems.append(Problem(item.place(), "not an event; expected a mapping such as {keys: w, for: 2s}"))
+        problems.append(Problem(item.locate(), "not an event; expected a mapping such as {keys: w, for: 2s}"))
         return None
     if not _within_key_limit(raw, item, problems):
         return None
@@ -40,14 +40,14 @@ def parse_event(
     if kinds:
         said = " and ".join(kinds)
         message = f"two kinds in one event: {said}; expected one each, the second with `at` to overlap"
-        problems.append(Problem(item.place((kinds[1],), key=True), message))
+        problems.append(Problem(item.locate((kinds[1],), key=True), message))
         return None
     unknown = [name for name in raw if name not in _ALL_KEYS]
     for name in unknown:
         message = f"unknown key '{name[:40]}'; expected {_suggest(name, tuple(_ALL_KEYS))}"
-        problems.append(Problem(item.place((name,), key=True), message))
+        problems.append(Problem(item.locate((name,), key=True), message))
     if not unknown:
-        problems.append(Problem(item.place(), f"says nothing; expected one of {', '.join(EVENT_TYPES)}"))
+        problems.append(Problem(item.locate(), f"says nothing; expected one of {', '.join(EVENT_TYPES)}"))
     return None
 
 
@@ -55,7 +55,7 @@ def _within_key_limit(raw: Any, item: SourceItem, problems: Problems) -> bool:
     """Whether a mapping has no more keys than anyone would write."""
     if len(raw) <= _MAX_KEYS:
         return True
-    problems.append(Problem(item.place(), f"{len(raw)} keys; expected at most {_MAX_KEYS}"))
+    problems.append(Problem(item.locate(), f"{len(raw)} keys; expected at most {_MAX_KEYS}"))
     return False
 
 
@@ -69,7 +69,7 @@ def validate_model(
         for wrong in error.errors(include_url=False):
             path = tuple(step for step in wrong["loc"] if isinstance(step, str | int))
             unknown = wrong["type"] == "extra_forbidden"
-            problems.append(Problem(item.place(path, key=unknown), _error_message(model, path, wrong)))
+            problems.append(Problem(item.locate(path, key=unknown), _error_message(model, path, wrong)))
         return None
 
 

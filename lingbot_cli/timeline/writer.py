@@ -16,14 +16,14 @@ def to_yaml(timeline: Timeline) -> str:
     """One event a line, `for` and the like as they were meant; comments are not kept."""
     header = {"timeline": 1, **to_plain(timeline.header)}
     lines = [f"{key}: {_inline_yaml(value)}" for key, value in header.items()]
-    events = [f"  - {_inline_yaml(to_plain(said.event))}" for said in timeline.said]
+    events = [f"  - {_inline_yaml(to_plain(said.event))}" for said in timeline.events]
     return "\n".join([*lines, "events:" if events else "events: []", *events]) + "\n"
 
 
 def to_jsonl(timeline: Timeline) -> str:
     """The header, then one event a line."""
     header = {"timeline": 1, **to_plain(timeline.header)}
-    rows = [header, *(to_plain(said.event) for said in timeline.said)]
+    rows = [header, *(to_plain(said.event) for said in timeline.events)]
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 

@@ -33,22 +33,22 @@ class YamlNode:
     `parts` are the nodes of a list, or the (key, value) nodes of a mapping by name.
     """
 
-    __slots__ = ("_mark", "broken", "parts", "value")
+    __slots__ = ("_mark", "children", "invalid", "value")
 
     def __init__(self, value: Any, event: Any) -> None:
         self.value = value
-        self.parts: Any = {} if type(value) is dict else [] if type(value) is list else ()
-        self.broken = value is INVALID
+        self.children: Any = {} if type(value) is dict else [] if type(value) is list else ()
+        self.invalid = value is INVALID
         self._mark = event.start_mark, event.end_mark
 
-    def place(self, path: KeyPath = (), *, key: bool = False) -> SourceLocation:
+    def locate(self, path: KeyPath = (), *, key: bool = False) -> SourceLocation:
         """Where the value at `path` stands, or its key; the nearest node around it when it is missing."""
         node = label = self
         for step in path:
-            if type(node.parts) is dict and step in node.parts:
-                label, node = node.parts[step]
-            elif type(node.parts) is list and isinstance(step, int) and step < len(node.parts):
-                label = node = node.parts[step]
+            if type(node.children) is dict and step in node.children:
+                label, node = node.children[step]
+            elif type(node.children) is list and isinstance(step, int) and step < len(node.children):
+                label = node = node.children[step]
             else:
                 break
         start, end = (label if key else node)._mark
@@ -93,27 +93,27 @@ class YamlReader:
                 self._open.append(node)
                 self._keys.append(None)
                 if len(self._open) > MAX_DEPTH:
-                    self._wrong(node.place(), f"nested too deeply; expected at most {MAX_DEPTH} levels")
+                    self._wrong(node.locate(), f"nested too deeply; expected at most {MAX_DEPTH} levels")
                     return
             elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
                 self._close()
             elif kind is yaml.AliasEvent:
                 node = YamlNode(INVALID, event)
-                self._wrong(node.place(), "aliases are not allowed; expected the value written out")
+                self._wrong(node.locate(), "aliases are not allowed; expected the value written out")
                 self._add(event, node)
             elif kind is yaml.DocumentStartEvent and self.root is not None:
-                self._wrong(YamlNode(None, event).place(), "a second document; expected one timeline a file")
+                self._wrong(YamlNode(None, event).locate(), "a second document; expected one timeline a file")
                 return
             elif kind is yaml.StreamEndEvent:
                 return
             if self._count > MAX_NODES:
-                self._wrong(YamlNode(None, event).place(), f"too much; expected at most {MAX_NODES} values")
+                self._wrong(YamlNode(None, event).locate(), f"too much; expected at most {MAX_NODES} values")
                 return
 
     def _add(self, event: Any, node: YamlNode) -> None:
         """Put a node where it belongs: at the root, in a list, as a key, or under the key that waits."""
         self._count += 1
-        if not node.broken and (event.anchor or event.tag):
+        if not node.invalid and (event.anchor or event.tag):
             self._refuse_dress(event, node)
         if not self._open:
             self.root = node
@@ -121,38 +121,38 @@ class YamlReader:
         parent, key = self._open[-1], self._keys[-1]
         if type(parent.value) is list:
             parent.value.append(node.value)
-            parent.parts.append(node)
+            parent.children.append(node)
         elif key is None:
             self._keys[-1] = node
         else:
             self._keys[-1] = None
             self._pair(parent, key, node)
-        if node.broken:
-            parent.broken = True
+        if node.invalid:
+            parent.invalid = True
 
     def _close(self) -> None:
         node = self._open.pop()
         self._keys.pop()
-        if node.broken and self._open:
-            self._open[-1].broken = True
+        if node.invalid and self._open:
+            self._open[-1].invalid = True
 
     def _pair(self, parent: YamlNode, key: YamlNode, node: YamlNode) -> None:
         name = key.value
         if type(name) not in (str, int, float, bool, type(None)):
-            self._wrong(key.place(), "a key that is not a word; expected a key such as keys or for")
+            self._wrong(key.locate(), "a key that is not a word; expected a key such as keys or for")
             return
         name = str(name)
-        if name in parent.parts:
-            self._wrong(key.place(), f"the key '{name[:40]}' stands twice; expected it once")
+        if name in parent.children:
+            self._wrong(key.locate(), f"the key '{name[:40]}' stands twice; expected it once")
             return
-        parent.parts[name] = (key, node)
+        parent.children[name] = (key, node)
         parent.value[name] = node.value
 
     def _refuse_dress(self, event: Any, node: YamlNode) -> None:
         if event.anchor:
-            self._wrong(node.place(), "anchors are not allowed; expected the value alone")
+            self._wrong(node.locate(), "anchors are not allowed; expected the value alone")
         if event.tag:
-            self._wrong(node.place(), f"the tag {event.tag[:40]} is not allowed; expected the value alone")
+            self._wrong(node.locate(), f"the tag {event.tag[:40]} is not allowed; expected the value alone")
 
     def _scalar(self, event: Any) -> Any:
         text = event.value
@@ -163,7 +163,7 @@ class YamlReader:
         if not _NUMBER.fullmatch(text):
             return text
         if len(text) > 30:
-            self._wrong(YamlNode(None, event).place(), "the number is too long; expected at most 30 digits")
+            self._wrong(YamlNode(None, event).locate(), "the number is too long; expected at most 30 digits")
             return INVALID
         return int(text) if text.lstrip("+-").isdigit() else float(text)
 
@@ -175,9 +175,9 @@ class YamlReader:
         for parent in self._open[1:2]:
             if len(self._open) > 2 and type(parent.value) is list and parent.value:
                 parent.value.pop()
-                parent.parts.pop()
+                parent.children.pop()
         for parent in self._open:
-            parent.broken = False
+            parent.invalid = False
 
 
 def _location_in(text: str, line: int, column: int) -> SourceLocation:

@@ -23,26 +23,26 @@ class VideoComparison:
     """
 
     frames: tuple[int, int]
-    first: int | None
+    first_difference: int | None
     psnr: float
-    psnr_least: float
+    psnr_min: float
     ssim: float
-    ssim_least: float
-    recipes: dict[str, tuple[Any, Any]]
+    ssim_min: float
+    metadata: dict[str, tuple[Any, Any]]
 
-    def within(self, psnr: float | None, ssim: float | None) -> bool:
+    def is_within(self, psnr: float | None, ssim: float | None) -> bool:
         """Whether the films are alike: the same, or as long and no frame below what is asked for."""
         if psnr is None and ssim is None:
-            return self.first is None
+            return self.first_difference is None
         return (
             self.frames[0] == self.frames[1]
-            and self.psnr_least >= (psnr if psnr is not None else -np.inf)
-            and self.ssim_least >= (ssim if ssim is not None else -np.inf)
+            and self.psnr_min >= (psnr if psnr is not None else -np.inf)
+            and self.ssim_min >= (ssim if ssim is not None else -np.inf)
         )
 
 
 def compare_videos(
-    ffmpeg: str, one: Path, other: Path, recipes: dict[str, tuple[Any, Any]]
+    ffmpeg: str, one: Path, other: Path, metadata: dict[str, tuple[Any, Any]]
 ) -> VideoComparison:
     """Read two films side by side; UsageError when their frames have different sizes."""
     counts, first = [0, 0], None
@@ -66,12 +66,12 @@ def compare_videos(
         raise UsageError(f"{one if not counts[0] else other} has no frames")
     return VideoComparison(
         frames=(counts[0], counts[1]),
-        first=first,
+        first_difference=first,
         psnr=_psnr_db(float(np.mean(errors))),
-        psnr_least=_psnr_db(max(errors)),
+        psnr_min=_psnr_db(max(errors)),
         ssim=float(np.mean(likenesses)),
-        ssim_least=min(likenesses),
-        recipes=recipes,
+        ssim_min=min(likenesses),
+        metadata=metadata,
     )
 
 

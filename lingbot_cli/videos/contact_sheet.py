@@ -19,7 +19,7 @@ _MAX_TILES = 1000
 class Tile:
     """One frame on the sheet, uint8 [h, w, 3], and what is written below it."""
 
-    picture: np.ndarray
+    image: np.ndarray
     label: str
 
 
@@ -40,17 +40,17 @@ def draw_contact_sheet(tiles: Sequence[Tile], columns: int) -> Image.Image:
     """Tiles in rows of `columns`, each under its own size, with their labels."""
     if not 0 < len(tiles) <= _MAX_TILES:
         raise UsageError(f"{len(tiles)} pictures do not fit a sheet", hint=f"ask for 1 to {_MAX_TILES}")
-    wide = max(tile.picture.shape[1] for tile in tiles) + _GAP
-    high = max(tile.picture.shape[0] for tile in tiles) + _LABEL + _GAP
+    wide = max(tile.image.shape[1] for tile in tiles) + _GAP
+    high = max(tile.image.shape[0] for tile in tiles) + _LABEL + _GAP
     rows = -(-len(tiles) // columns)
     drawn = Image.new("RGB", (_GAP + min(columns, len(tiles)) * wide, _GAP + rows * high), _PAPER)
     pen = ImageDraw.Draw(drawn)
     for index, tile in enumerate(tiles):
         row, column = divmod(index, columns)
         left, top = _GAP + column * wide, _GAP + row * high
-        drawn.paste(Image.fromarray(tile.picture), (left, top))
+        drawn.paste(Image.fromarray(tile.image), (left, top))
         label, font = choose_font(tile.label, 11)
-        while len(label) > 1 and pen.textlength(label, font) > tile.picture.shape[1]:
+        while len(label) > 1 and pen.textlength(label, font) > tile.image.shape[1]:
             label = label[1:]  # its end tells it from its neighbours
-        pen.text((left, top + tile.picture.shape[0] + 1), label, _INK, font)
+        pen.text((left, top + tile.image.shape[0] + 1), label, _INK, font)
     return drawn

@@ -93,7 +93,7 @@ SAID = [
 def test_everything_wrong_is_said_at_once_with_its_line(write):
     with pytest.raises(TimelineError) as wrong:
         read_tasks(write(WRONG))
-    found = [(problem.place.line, problem.message) for problem in wrong.value.problems]
+    found = [(problem.location.line, problem.message) for problem in wrong.value.problems]
     for line, text in SAID:
         assert any(at == line and text in message for at, message in found), (line, text, found)
 

@@ -60,15 +60,15 @@ def test_what_is_said_acts_and_is_followed_to_its_frame():
         b'{"keys": "w"}\n{"fly": 1}\n{"prompt": "snow", "for": "1s"}\n{"prompt": "x"}\n'
     )
     ended = []
-    live_end = live.end
-    live.end = lambda: (live_end(), ended.append(1))
+    live_end = live.close_input
+    live.close_input = lambda: (live_end(), ended.append(1))
     listen(lines, live, acks.said, lambda: next(clock))
     until(lambda: ended)
     assert [number for number, _ in refused] == [2, 3]
     assert refused[0][1].splitlines()[1:] == ['  2 | {"fly": 1}', "    |  ^^^^^"]
     assert acks.take() == []
-    live.say({"at": "14f", "marker": "later"})
-    live.control()
+    live.apply_raw({"at": "14f", "marker": "later"})
+    live.next_control()
     acks.timings.begin(103.0)
     acks.timings.come(104.0)
     acks.showing(0, 105.5)

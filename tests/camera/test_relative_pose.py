@@ -41,7 +41,7 @@ def test_a_camera_that_stands_has_scale_one():
 
 
 def test_inverse():
-    pose = CameraPose(1, 2, 3, 40, 50, 60).pose()
+    pose = CameraPose(1, 2, 3, 40, 50, 60).matrix()
     np.testing.assert_allclose(invert_poses(pose) @ pose, np.eye(4), atol=1e-12)
 
 

@@ -13,7 +13,7 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (120, 208, 3), np.uint8)
 
 
 def seen(pose: CameraPose) -> np.ndarray:
-    return np.asarray(draw_view(build_space(PICTURE, np.eye(4), LENS), pose.pose(), LENS))
+    return np.asarray(draw_view(build_space(PICTURE, np.eye(4), LENS), pose.matrix(), LENS))
 
 
 def test_the_first_view_is_the_picture():

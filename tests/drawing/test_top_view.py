@@ -48,8 +48,8 @@ def test_each_cut_is_a_scene_of_its_own(tmp_path):
         track("events: [{keys: w, for: 1s}, {cut: b.png}, {wait: 1s}]", folder=tmp_path)
     )
     assert (first.start, second.start) == (0, 29)
-    assert [spot.what for spot in second.spots] == ["cut to b.png"]
-    np.testing.assert_array_equal(second.places[0], [0, 0])
+    assert [label.text for label in second.labels] == ["cut to b.png"]
+    np.testing.assert_array_equal(second.positions[0], [0, 0])
 
 
 def test_the_svg_is_well_formed_and_says_everything():

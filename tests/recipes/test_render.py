@@ -30,7 +30,7 @@ def test_a_recipe_renders(recipe, tmp_path):
     assert done.code == 0, done.stderr
     assert (
         json.loads(done.stdout.splitlines()[-1])["frames"]
-        == resolve_timeline(3, timeline=str(recipe)).track.frames
+        == resolve_timeline(3, timeline=str(recipe)).compiled.frames
     )
     assert out.stat().st_size > 1000
 

@@ -22,14 +22,14 @@ def test_what_the_wanderer_says_is_understood():
     header, *events = map(json.loads, done.stdout.splitlines())
     live = LiveTimeline(4, header)
     for event in events:
-        live.say(event)
-        live.control()
+        live.apply_raw(event)
+        live.next_control()
     assert len(events) == 60
     assert len({next(iter(event)) for event in events}) == 3
-    assert abs(live.control().poses[0, :3, 3]).max() > 1
+    assert abs(live.next_control().poses[0, :3, 3]).max() > 1
 
 
 def test_there_and_back_ends_where_it_began():
-    track = resolve_timeline(4, timeline=str(RECIPES / "there-and-back.yaml")).track
+    track = resolve_timeline(4, timeline=str(RECIPES / "there-and-back.yaml")).compiled
     end = track.poses[track.frames]
     assert abs(end - track.poses[0]).max() < 1e-9

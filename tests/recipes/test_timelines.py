@@ -14,5 +14,5 @@ RECIPES = sorted(
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.name)
 def test_a_recipe_compiles_and_ends_with_its_use(recipe):
     made = resolve_timeline(3, timeline=str(recipe))
-    assert 16 <= made.track.frames <= 60 * 16
+    assert 16 <= made.compiled.frames <= 60 * 16
     assert "When to use it: " in recipe.read_text()

@@ -31,7 +31,7 @@ def test_a_turn_and_a_move_arrive_whatever_their_ease(ease):
     made = track(
         f"events: [{{turn: {{yaw: 90, pitch: 10, roll: 5}}, for: 1.3s, ease: {ease}}}, {{wait: 1f}}]"
     )
-    np.testing.assert_allclose(made.poses[21], CameraPose(yaw=90, pitch=10, roll=5).pose(), atol=1e-9)
+    np.testing.assert_allclose(made.poses[21], CameraPose(yaw=90, pitch=10, roll=5).matrix(), atol=1e-9)
     made = track(f"events: [{{move: {{forward: 2, right: -1, up: 1}}, for: 1s, ease: {ease}}}, {{wait: 1f}}]")
     np.testing.assert_allclose(made.poses[16, :3, 3], [-0.8, -0.8, 1.6], atol=1e-5)
 
@@ -47,7 +47,7 @@ def test_speed_and_lens_of_the_header():
     made = track(
         "camera: {speed: 0.1, turn_rate: 1, fov: 53.13010235}\nevents: [{keys: wl, for: 1s}, wait: 1f]"
     )
-    assert CameraPose.of(made.poses[16]).yaw == pytest.approx(16)
+    assert CameraPose.from_matrix(made.poses[16]).yaw == pytest.approx(16)
     assert np.linalg.norm(made.poses[1, :3, 3]) == pytest.approx(0.1, rel=1e-4)
     np.testing.assert_allclose(made.intrinsics[0], [832, 832, 416, 240], atol=1e-4)
 
@@ -70,9 +70,9 @@ def test_a_path_later_on_continues_from_where_the_camera_is(tmp_path):
 
 
 def test_motion_over_a_path_adds_to_it(tmp_path):
-    np.save(tmp_path / "still.npy", np.stack([CameraPose(yaw=30).pose()] * 20))
+    np.save(tmp_path / "still.npy", np.stack([CameraPose(yaw=30).matrix()] * 20))
     made = track("events: [{poses: still.npy}, {at: 0, turn: {yaw: 10}, for: 10f}]", folder=tmp_path)
-    assert CameraPose.of(made.poses[15]).yaw == pytest.approx(40)
+    assert CameraPose.from_matrix(made.poses[15]).yaw == pytest.approx(40)
 
 
 def test_texts_take_effect_at_the_next_chunk():
@@ -150,7 +150,7 @@ def test_the_chunks_frames_add_up_to_the_film(events, chunk):
     told = list(iter_controls(made))
     assert sum(c.frames for c in told) == made.frames
     assert all(c.poses.shape == (chunk, 4, 4) and c.frames > 0 for c in told)
-    rows = [f for c in made.chunks for f in c.latents]
+    rows = [f for c in made.chunks for f in c.latent_frames]
     assert rows == list(range(0, 4 * len(rows), 4))
 
 

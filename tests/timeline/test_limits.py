@@ -65,4 +65,4 @@ def test_ten_thousand_events(name):
 def test_no_more_than_the_first_thousand_errors_are_told():
     _, problems = try_schedule(parse_timeline(SourceText("t.jsonl", '{"keys": "x", "for": 1}\n' * 5000)), 4)
     assert len(problems) == Problems.LIMIT
-    assert problems[-1].place.line == Problems.LIMIT
+    assert problems[-1].location.line == Problems.LIMIT

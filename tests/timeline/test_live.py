@@ -45,8 +45,8 @@ def play(live, script, chunks):
     taken = []
     for index in range(chunks):
         for raw in script.get(index, []):
-            live.say(raw)
-        if (control := live.control()) is not None:
+            live.apply_raw(raw)
+        if (control := live.next_control()) is not None:
             taken.append(control)
     return taken
 
@@ -137,32 +137,32 @@ def test_without_a_span_moves_and_turns_go_at_their_own_pace():
 
 def test_each_event_is_told_where_it_acted():
     live = LiveTimeline(4)
-    first = live.say({"keys": "w"})
-    second = live.say({"at": "20f", "keys": "d", "for": "4f"})
-    third = live.say({"at": "20f", "prompt": "snow"})
-    live.control()
-    assert live.effects() == [Effect(first, 0, 0)]
-    live.control()
-    live.control()
-    assert live.effects() == [Effect(second, 1, 20), Effect(third, 2, 29)]
-    fourth = live.say({"at": 0, "marker": "late"})
-    live.control()
-    assert live.effects() == [Effect(fourth, 3, 45)]
+    first = live.apply_raw({"keys": "w"})
+    second = live.apply_raw({"at": "20f", "keys": "d", "for": "4f"})
+    third = live.apply_raw({"at": "20f", "prompt": "snow"})
+    live.next_control()
+    assert live.take_effects() == [Effect(first, 0, 0)]
+    live.next_control()
+    live.next_control()
+    assert live.take_effects() == [Effect(second, 1, 20), Effect(third, 2, 29)]
+    fourth = live.apply_raw({"at": 0, "marker": "late"})
+    live.next_control()
+    assert live.take_effects() == [Effect(fourth, 3, 45)]
 
 
 def test_the_end():
     live = LiveTimeline(4)
-    live.say({"keys": "w"})
-    live.say({"end": True, "at": "20f"})
+    live.apply_raw({"keys": "w"})
+    live.apply_raw({"end": True, "at": "20f"})
     assert [control.frames for control in live] == [13, 7]
     now = LiveTimeline(4)
-    now.control()
-    now.say({"end": True})
-    assert now.control() is None
+    now.next_control()
+    now.apply_raw({"end": True})
+    assert now.next_control() is None
     closed = LiveTimeline(4)
-    closed.say({"keys": "w"})
-    closed.say({"turn": {"yaw": 10}, "for": "20f"})
-    closed.end()
+    closed.apply_raw({"keys": "w"})
+    closed.apply_raw({"turn": {"yaw": 10}, "for": "20f"})
+    closed.close_input()
     assert [control.frames for control in closed] == [13, 7]
     assert [c.frames for c in LiveTimeline(4, {"duration": "14f"})] == [13, 1]
     assert [c.frames for c in LiveTimeline(4, {"duration": "14f"}, duration=parse_time("5f"))] == [5]
@@ -183,8 +183,8 @@ def test_what_is_wrong_is_said_and_changes_nothing(folder, raw, said):
     (folder / "in").mkdir()
     live = LiveTimeline(4, folder=folder / "in")
     with pytest.raises(TimelineError, match=said):
-        live.say(raw)
-    live.control()
+        live.apply_raw(raw)
+    live.next_control()
     assert live.record()[1:] == [{"end": True, "at": "13f"}]
 
 
@@ -194,13 +194,13 @@ def test_a_header_that_is_wrong():
 
 
 def test_a_stream_of_weeks_stays_small():
-    live = LiveTimeline(4, remember=False)
+    live = LiveTimeline(4, keep_history=False)
     for index in range(300):
-        live.say({"keys": "wa"[index % 2]})
-        live.say({"prompt": f"text {index}"})
-        live.say({"turn": {"yaw": 3}})
-        live.control()
-        live.effects()
+        live.apply_raw({"keys": "wa"[index % 2]})
+        live.apply_raw({"prompt": f"text {index}"})
+        live.apply_raw({"turn": {"yaw": 3}})
+        live.next_control()
+        live.take_effects()
     assert len(live._active) <= 4
     assert len(live._prompts) <= 2
     assert live._history == live._waiting == []

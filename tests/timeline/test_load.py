@@ -30,7 +30,7 @@ events:
 
 
 def test_every_error_at_once_with_its_place():
-    said = [(p.place.line, p.place.column, p.message.split(";")[0]) for p in wrong(YAML)]
+    said = [(p.location.line, p.location.column, p.message.split(";")[0]) for p in wrong(YAML)]
     assert said == [
         (2, 1, "unknown key 'fsp'"),
         (4, 11, "`keys`: unknown key letter 'x'"),
@@ -75,7 +75,7 @@ def test_the_nearest_known_word_is_named():
 )
 def test_jsonl(line, column, message):
     (problem, *_) = wrong('{"timeline": 1}\n\n' + line + "\n", "t.jsonl")
-    assert (problem.place.line, problem.place.column) == (3, column)
+    assert (problem.location.line, problem.location.column) == (3, column)
     assert message in problem.message
 
 
@@ -91,12 +91,12 @@ def test_the_line_is_shown_with_a_caret():
 
 def test_what_was_whole_before_a_syntax_error_is_checked_too():
     problems = wrong("events:\n  - {keys: x, for: 1s}\n  - {keys: y, for: 1s}\n  - turn: [")
-    assert [p.place.line for p in problems] == [2, 3, 4]
+    assert [p.location.line for p in problems] == [2, 3, 4]
 
 
 def test_strings_stay_strings():
     timeline = good("events:\n  - {wait: 1:30}\n  - prompt: on\n  - prompt: no\n")
-    assert [getattr(s.event, "prompt", None) for s in timeline.said] == [None, "on", "no"]
+    assert [getattr(s.event, "prompt", None) for s in timeline.events] == [None, "on", "no"]
 
 
 @pytest.mark.parametrize(
@@ -121,12 +121,14 @@ def test_strings_stay_strings():
 def test_hostile_or_empty_yaml_is_refused_with_a_place(text):
     problems = wrong(text)
     assert problems
-    assert all(p.place.line >= 1 and p.place.column >= 1 and "; expected" in p.message for p in problems)
+    assert all(
+        p.location.line >= 1 and p.location.column >= 1 and "; expected" in p.message for p in problems
+    )
 
 
 def test_a_wrong_wait_is_called_a_wait():
     (problem,) = wrong("events:\n  - {wait: 1x}\n")
-    assert (problem.place.line, problem.place.column) == (2, 12)
+    assert (problem.location.line, problem.location.column) == (2, 12)
     assert problem.message.startswith("`wait`: '1x' is not a time")
 
 
@@ -175,7 +177,7 @@ def test_standard_input_is_jsonl():
         "-", lambda _most: b'{"timeline": 1, "prompt": "dusk"}\n{"keys": "w", "for": 2}\n'
     )
     assert timeline.header.prompt == "dusk"
-    assert len(timeline.said) == 1
+    assert len(timeline.events) == 1
 
 
 @pytest.mark.parametrize("form", ["wait: 2s", "{wait: , for: 2s}", "{wait: true, until: 2s}", "{wait: 2}"])

@@ -17,7 +17,7 @@ def test_each_round_goes_on_from_where_the_camera_is():
     told = list(islice(loop_timeline(scheduled(TURN)), 12))
     assert [control.frames for control in told] == [13, *[16] * 11]
     poses = np.concatenate([control.poses for control in told])
-    yaw = [CameraPose.of(pose).yaw % 360 for pose in poses]
+    yaw = [CameraPose.from_matrix(pose).yaw % 360 for pose in poses]
     assert yaw[8] == pytest.approx(99)  # frame 32: two into the second round
     assert yaw[15] == pytest.approx(180)
     assert np.linalg.norm(poses[15, :3, 3]) == pytest.approx(

@@ -85,8 +85,8 @@ def test_a_mutated_timeline_is_good_or_has_places(seed):
         lines = broken.count("\n") + 1
         _, problems = try_schedule(parse_timeline(SourceText(name, broken)), 3)
         for problem in problems:
-            assert 1 <= problem.place.line <= lines, (broken, problem)
-            assert problem.place.column >= 1
+            assert 1 <= problem.location.line <= lines, (broken, problem)
+            assert problem.location.column >= 1
             assert "; expected" in problem.message, problem
 
 

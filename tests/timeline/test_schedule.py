@@ -9,7 +9,7 @@ from tests.support.timelines import good, scheduled, wrong
 
 
 def spans(text, **options):
-    return [(s.start, s.end) for s in scheduled(text, **options).slots]
+    return [(s.start, s.end) for s in scheduled(text, **options).events]
 
 
 def test_one_after_the_other_and_absolute():
@@ -103,4 +103,4 @@ def test_a_link_out_of_the_folder_is_outside(tmp_path):
 
 
 def test_notes_are_ignored():
-    assert len(good("events: [{wait: 1s, note: 'x'}]").said) == 1
+    assert len(good("events: [{wait: 1s, note: 'x'}]").events) == 1

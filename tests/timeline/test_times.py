@@ -26,7 +26,7 @@ GRID = FrameGrid(fps=16, chunk=4)
     ],
 )
 def test_forms(said, frames):
-    assert GRID.moment(parse_time(said)) == frames
+    assert GRID.to_frames(parse_time(said)) == frames
 
 
 @pytest.mark.parametrize(
@@ -57,13 +57,13 @@ def test_what_is_no_time(said, message):
 def test_tenths_add_up_exactly():
     at = 0
     for _ in range(10):
-        at = GRID.after(at, parse_time(0.1))
+        at = GRID.span_end(at, parse_time(0.1))
     assert at == 16
 
 
 def test_a_span_of_chunks_ends_on_a_boundary():
     for start in (0, 13, 29):
-        assert GRID.after(start, parse_time("2c")) in (29, 45, 61)
+        assert GRID.span_end(start, parse_time("2c")) in (29, 45, 61)
 
 
 def test_clock():

@@ -39,7 +39,7 @@ def test_round_trip(write, name, said, prompt):
     again = parse_timeline(SourceText(name, write(timeline)))
     assert again.problems == ()
     assert again.header == timeline.header
-    assert [s.event for s in again.said] == [s.event for s in timeline.said]
+    assert [s.event for s in again.events] == [s.event for s in timeline.events]
 
 
 def test_every_kind_is_written_first():

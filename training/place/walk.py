@@ -33,7 +33,7 @@ def held(keys: list[tuple[str, float]], start: CameraPose) -> Walk:
     asked, stood = [ask], [stand]
     for letters, pace in keys:
         step = key_motion(letters, WALK_UNITS_PER_FRAME * pace, TURN_DEGREES_PER_FRAME * pace)
-        ask, stand = ask.after(step), _inside(stand.after(step))
+        ask, stand = ask.moved(step), _inside(stand.moved(step))
         asked.append(ask)
         stood.append(stand)
     return Walk(pose_matrices(asked), pose_matrices(stood))
