@@ -1,22 +1,23 @@
-"""The command line: one table of commands, and the one place where errors become exit codes."""
+"""Command line: a module a command, groups of options, help, and exit codes of errors.
+
+Commands parse, call and print; what they call lives in the other packages. Nothing here imports torch at import.
+"""
 
 import contextlib
 import traceback
-from collections.abc import Iterator, Sequence
-from importlib import import_module
-from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
 
 import typer
 from rich.markup import escape
 
 from lingbot_cli import __version__
+from lingbot_cli.cli.app import App, ClickUsageError, CommandTable, usage_error
 from lingbot_cli.env import Env
 from lingbot_cli.errors import LingbotError, OutputError, SetupError, UsageError
 from lingbot_cli.redact import redact
 
-# Each module holds `app = typer.Typer(add_completion=False)` with the command (or its sub-commands) and
-# imports no torch when it is imported itself, so help stays quick.
+# Each module holds `app = App()` with the command or its sub-commands.
 COMMANDS: dict[str, str] = {
     "render": "lingbot_cli.cli.render",
     "batch": "lingbot_cli.cli.batch",
@@ -35,67 +36,15 @@ COMMANDS: dict[str, str] = {
 }
 
 
-_WRONG: Any = typer.BadParameter.__base__  # every complaint about a command line is one
-
-
-@contextlib.contextmanager
-def _complaining() -> Iterator[None]:
-    """What is complained of may be an address with a key."""
-    try:
-        yield
-    except _WRONG as wrong:
-        wrong.message = redact(wrong.message)
-        raise
-
-
-class CommandTable(typer.core.TyperGroup):
-    """A group whose commands are imported when they are asked for."""
+class RootCommands(CommandTable):
+    """The commands of `lingbot`."""
 
     table: ClassVar[dict[str, str]] = COMMANDS
 
-    def make_context(self, *args: Any, **extra: Any) -> Any:
-        with _complaining():
-            return super().make_context(*args, **extra)
 
-    def invoke(self, ctx: Any) -> Any:
-        with _complaining():
-            return super().invoke(ctx)
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(self.table)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in self.table:
-            return None
-        command = typer.main.get_command(import_module(self.table[cmd_name]).app)
-        command.name = cmd_name
-        return command
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that is called, the settings before its own arguments, whose flags win."""
-        name, command, rest = super().resolve_command(ctx, args)
-        if command is not None and not ctx.resilient_parsing and not {"-h", "--help"} & set(rest):
-            rest = [*_settled(command, ctx.obj, rest), *rest]
-        return name, command, rest
-
-
-def _settled(command: Any, env: Env, said: Sequence[str]) -> list[str]:
-    """Each setting as the flag it stands for, where the command has one that is not said. Errors: UsageError."""
-    from lingbot_cli.config import SETTINGS, check_names, check_settings, read_settings
-
-    options = {option.name for option in command.params} & set(SETTINGS)
-    if not options:
-        return []
-    options -= {word.removeprefix("--").partition("=")[0] for word in said}
-    found = {name: each for name, each in read_settings(env.environ, Path.cwd()).items() if name in options}
-    check_settings(found)
-    check_names(env.environ)
-    env.applied_settings = tuple(f"--{name} {each.value} ({each.source})" for name, each in found.items())
-    return [f"--{name}={each.value}" for name, each in found.items()]
-
-
-app = typer.Typer(
-    cls=CommandTable,
+app = App(
+    cls=RootCommands,
+    add_completion=True,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -124,23 +73,27 @@ def main(
 
 
 def run(argv: Sequence[str], env: Env | None = None) -> int:
-    """Run one command line and return its exit code (see spec: 0 done … 130/143 interrupted)."""
+    """Run one command line and return its exit code: 0 when all went well, 130 and 143 after a signal."""
     env = env or Env()
     env.argv = tuple(argv)
     try:
         _check_text(argv)
-        app(args=list(argv), prog_name="lingbot", obj=env)
-    except SystemExit as finished:
-        code = finished.code if isinstance(finished.code, int) else int(bool(finished.code))
-        if code == UsageError.exit_code:
-            _tell_settled(env)
-        return code
+        return app(args=list(argv), prog_name="lingbot", obj=env, standalone_mode=False) or 0
+    except ClickUsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(error.message, err=True)
+            return UsageError.exit_code
+        _print_error(env, usage_error(error))
+        _print_settings(env)
+        return UsageError.exit_code
+    except SystemExit as finished:  # shell completion
+        return finished.code if isinstance(finished.code, int) else int(bool(finished.code))
     except LingbotError as error:
-        _report(env, error)
+        _print_error(env, error)
         if isinstance(error, UsageError | SetupError):
-            _tell_settled(env)
+            _print_settings(env)
         return error.exit_code
-    except KeyboardInterrupt:  # before a film hears signals itself there is nothing to finish
+    except (KeyboardInterrupt, typer.Abort):  # before a command handles signals there is nothing to finish
         return 130
     except MemoryError:
         env.err.print("[bold red]error:[/] not enough memory")
@@ -149,40 +102,39 @@ def run(argv: Sequence[str], env: Env | None = None) -> int:
         if type(bug).__name__ == "OutOfMemoryError":  # torch's; importing it to name it would cost a second
             env.err.print("[bold red]error:[/] not enough memory on the device")
             return 6
-        _report(env, bug)
+        _print_error(env, bug)
         return 1
-    return 0
 
 
-def _tell_settled(env: Env) -> None:
-    """Name the flags that nobody said, whose fault it may be."""
+def _print_settings(env: Env) -> None:
+    """Name the flags that came from settings, which may be the cause of an error."""
     if env.applied_settings:
         with contextlib.suppress(OutputError):
             env.err.print(escape(redact(f"set elsewhere: {', '.join(env.applied_settings)}")))
 
 
 def _check_text(argv: Sequence[str]) -> None:
-    """Refuse bytes that are no text: neither a prompt nor a recipe could hold them."""
+    """Refuse bytes that are no text: neither a prompt nor metadata could hold them."""
     for word in argv:
         try:
             word.encode()
         except UnicodeEncodeError as wrong:
             shown = word.encode(errors="backslashreplace").decode()
             raise UsageError(
-                f"{shown} is not UTF-8 text", hint="write it in UTF-8; rename a file so called"
+                f"{shown} is not UTF-8 text", hint="write it in UTF-8, or rename the file"
             ) from wrong
 
 
-def _report(env: Env, error: Exception) -> None:
-    """Print an error as a sentence, its hint, and under --debug where it came from."""
+def _print_error(env: Env, error: Exception) -> None:
+    """Print an error, its hint, and with --debug its traceback."""
     if env.debug:
         env.err.print(escape(redact("".join(traceback.format_exception(error)))), end="")
     if isinstance(error, LingbotError):
         message, hint = str(error), error.hint
     else:
         message = f"a bug in lingbot: {type(error).__name__}: {error}"
-        hint = "run it again as `lingbot --debug …` and send us what it prints"
-    with contextlib.suppress(OutputError):  # where nobody listens there is nothing to say
+        hint = "run it again as `lingbot --debug …` and report what it prints"
+    with contextlib.suppress(OutputError):  # nobody reads standard error any more
         env.err.print(f"[bold red]error:[/] {escape(redact(message))}")
         if hint:
             env.err.print(f"[bold]hint:[/] {escape(redact(hint))}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lingbot_cli.cli.app import App
 from lingbot_cli.cli.options import Fast
 from lingbot_cli.env import Env
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     Gather = Callable[..., WorkerPool]
 
-app = typer.Typer(add_completion=False)
+app = App()
 
 
 @app.command()

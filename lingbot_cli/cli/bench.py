@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from lingbot_cli.cli.app import App
 from lingbot_cli.cli.options import (
     Assets,
     AttentionIn,
@@ -26,7 +27,7 @@ from lingbot_cli.cli.options import (
 )
 from lingbot_cli.env import Env
 
-app = typer.Typer(add_completion=False)
+app = App()
 
 
 @app.command()

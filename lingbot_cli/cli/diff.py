@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from lingbot_cli.cli.app import App
 from lingbot_cli.env import Env
 
 if TYPE_CHECKING:
     from lingbot_cli.videos.compare import VideoComparison
 
-app = typer.Typer(add_completion=False)
+app = App()
 
 
 @app.command()

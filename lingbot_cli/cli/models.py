@@ -12,6 +12,7 @@ from lingbot_cli.checkpoints.cache_dir import model_folder
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, part_files, read_checkpoint
 from lingbot_cli.checkpoints.download import DownloadProgress, download_model, verify_checkpoint
 from lingbot_cli.checkpoints.registry import PUBLISHED, PublishedModel
+from lingbot_cli.cli.app import App
 from lingbot_cli.env import Env
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.presets import PRESETS
@@ -19,7 +20,7 @@ from lingbot_cli.runtime.hardware import machine_setup
 from lingbot_cli.runtime.installed import Model, known_models, remove
 from lingbot_cli.runtime.memory import estimate, gigabytes
 
-app = typer.Typer(add_completion=False, no_args_is_help=True)
+app = App(no_args_is_help=True)
 
 ModelArgument = Annotated[str, typer.Argument(help="A model's name, or the folder it lies in.")]
 AssetsOption = Annotated[

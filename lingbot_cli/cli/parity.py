@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
+from lingbot_cli.cli.app import App
 from lingbot_cli.env import Env
 
 if TYPE_CHECKING:
     from lingbot_cli.diagnostics.parity import Deviation
 
-app = typer.Typer(add_completion=False)
+app = App()
 
 
 @app.command()

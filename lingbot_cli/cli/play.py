@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from lingbot_cli.cli.app import App
 from lingbot_cli.cli.options import (
     Assets,
     AttentionIn,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from lingbot_cli.server.serve import Model
     from lingbot_cli.server.service import Offer
 
-app = typer.Typer(add_completion=False)
+app = App()
 
 
 @app.command()

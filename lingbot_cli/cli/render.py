@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from lingbot_cli.cli.app import App
 from lingbot_cli.cli.options import (
     Assets,
     AttentionIn,
@@ -23,10 +24,10 @@ from lingbot_cli.cli.options import (
     TinyDecoder,
     Window,
 )
-from lingbot_cli.cli.watching import OptionalValues, Preview, choose_watching
+from lingbot_cli.cli.watching import Preview, choose_watching
 from lingbot_cli.env import Env
 
-app = typer.Typer(add_completion=False)
+app = App()
 
 
 def _keeping(targets: list[str], resume: Any, fork_at: Any, stay: bool, anew: bool) -> Any:
@@ -69,7 +70,7 @@ def _preview(env: Env, prepared: Any, outputs: list[str], *, as_json: bool) -> N
         env.out.print(line, markup=False, soft_wrap=True)
 
 
-@app.command(cls=OptionalValues)
+@app.command()
 def render(
     ctx: typer.Context,
     image: Annotated[Path, typer.Argument(help="The first picture of the world.")],

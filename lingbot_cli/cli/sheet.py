@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from lingbot_cli.cli.app import App
 from lingbot_cli.env import Env
 
-app = typer.Typer(add_completion=False)
+app = App()
 
 
 @app.command()

@@ -8,11 +8,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from lingbot_cli.cli.app import App
 from lingbot_cli.cli.options import Overwrite
 from lingbot_cli.env import Env
 from lingbot_cli.files import write_file
 
-app = typer.Typer(add_completion=False)
+app = App()
 
 
 @app.command()

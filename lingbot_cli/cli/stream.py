@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from lingbot_cli.cli.app import App
 from lingbot_cli.cli.options import (
     AllowOutside,
     Assets,
@@ -26,10 +27,10 @@ from lingbot_cli.cli.options import (
     TinyDecoder,
     Window,
 )
-from lingbot_cli.cli.watching import OptionalValues, Preview, choose_watching
+from lingbot_cli.cli.watching import Preview, choose_watching
 from lingbot_cli.env import Env
 
-app = typer.Typer(add_completion=False)
+app = App()
 
 
 def _targets(to: list[str] | None, to_file: Path | None, env: Env) -> list[str]:
@@ -50,7 +51,7 @@ def _targets(to: list[str] | None, to_file: Path | None, env: Env) -> list[str]:
     return urls
 
 
-@app.command(cls=OptionalValues)
+@app.command()
 def stream(
     ctx: typer.Context,
     image: Annotated[Path, typer.Argument(help="The first picture of the world.")],

@@ -2,9 +2,7 @@
 
 from typing import ClassVar
 
-import typer
-
-from lingbot_cli.cli import CommandTable
+from lingbot_cli.cli.app import App, CommandTable
 
 
 class TimelineCommands(CommandTable):
@@ -21,7 +19,7 @@ class TimelineCommands(CommandTable):
     }
 
 
-app = typer.Typer(cls=TimelineCommands, add_completion=False, no_args_is_help=True)
+app = App(cls=TimelineCommands, no_args_is_help=True)
 
 
 @app.callback()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lingbot_cli.cli.app import App
 from lingbot_cli.cli.options import (
     AllowOutside,
     Duration,
@@ -21,7 +22,7 @@ from lingbot_cli.env import Env
 if TYPE_CHECKING:
     import numpy as np
 
-app = typer.Typer(add_completion=False)
+app = App()
 
 
 @app.command()

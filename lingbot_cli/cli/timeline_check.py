@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lingbot_cli.cli.app import App
 from lingbot_cli.cli.options import AllowOutside, PresetName, preset_of
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
@@ -16,7 +17,7 @@ from lingbot_cli.timeline.schema import CutEvent
 from lingbot_cli.timeline.times import format_clock
 from lingbot_cli.timeline.warnings import find_warnings
 
-app = typer.Typer(add_completion=False)
+app = App()
 
 
 @app.command()

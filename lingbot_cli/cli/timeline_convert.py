@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from lingbot_cli.cli.app import App
 from lingbot_cli.cli.options import Overwrite, TimelineOrMoves, names_file
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
@@ -17,7 +18,7 @@ from lingbot_cli.timeline.writer import to_jsonl, to_yaml
 
 Form = Literal["yaml", "jsonl", "moves"]
 
-app = typer.Typer(add_completion=False)
+app = App()
 
 
 @app.command()

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
+from lingbot_cli.cli.app import App
 from lingbot_cli.cli.options import AllowOutside, Duration, Fps, Overwrite, PresetName, preset_of
 from lingbot_cli.env import Env
 from lingbot_cli.timeline.poses_dir import write_poses_dir
 from lingbot_cli.timeline.resolve import TimelineOverrides, resolve_timeline
 
-app = typer.Typer(add_completion=False)
+app = App()
 
 
 @app.command()

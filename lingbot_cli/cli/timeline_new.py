@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
+from lingbot_cli.cli.app import App
 from lingbot_cli.cli.options import Overwrite
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.files import write_file
 
-app = typer.Typer(add_completion=False)
+app = App()
 
 
 @app.command()

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from lingbot_cli.cli.app import App
 from lingbot_cli.cli.options import AllowOutside, Duration, Fps, PresetName, preset_of
 from lingbot_cli.env import Env
 from lingbot_cli.plan import PlannedChunk, format_chunk_table, plan_chunks
@@ -15,7 +16,7 @@ from lingbot_cli.timeline.schedule import schedule_timeline
 from lingbot_cli.timeline.times import format_clock
 from lingbot_cli.timeline.warnings import find_warnings
 
-app = typer.Typer(add_completion=False)
+app = App()
 
 
 @app.command()

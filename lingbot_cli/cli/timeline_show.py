@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lingbot_cli.cli.app import App
 from lingbot_cli.cli.options import (
     AllowOutside,
     Overwrite,
@@ -17,7 +18,7 @@ from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.files import write_file
 
-app = typer.Typer(add_completion=False)
+app = App()
 
 
 @app.command()

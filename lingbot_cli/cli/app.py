@@ -1,0 +1,167 @@
+"""Typer with this program's help, groups of options, settings as flags, and suggestions for misspelt names."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import typer
+
+from lingbot_cli.cli.help import argument_name, help_text
+from lingbot_cli.cli.option_groups import expand_groups
+from lingbot_cli.config import SETTINGS, check_names, check_settings, read_settings
+from lingbot_cli.env import Env
+from lingbot_cli.errors import UsageError
+from lingbot_cli.redact import redact
+
+ClickUsageError: Any = typer.BadParameter.__base__
+"""Base of Click's complaints about a command line, wherever Typer has it from."""
+
+_EVERYTHING = "lingbot.help_all"
+
+
+def _show_everything(ctx: typer.Context, wanted: bool) -> None:
+    if wanted:
+        ctx.meta[_EVERYTHING] = True
+        typer.echo(ctx.get_help(), nl=False)
+        raise typer.Exit()
+
+
+HelpAll = Annotated[
+    bool,
+    typer.Option(
+        "--help-all", is_eager=True, callback=_show_everything, help="Show this message with every option."
+    ),
+]
+
+
+class _PlainHelp:
+    """Help in this program's format."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        formatter.write(help_text(self, ctx, everything=ctx.meta.get(_EVERYTHING, False)))
+
+
+class Command(_PlainHelp, typer.core.TyperCommand):
+    """A command, some of whose options may stand without a value; then the first one is meant."""
+
+    optional_values: ClassVar[dict[str, tuple[str, ...]]] = {
+        "--preview": ("browser", "terminal"),
+        "--resume": ("exact", "fast"),
+    }
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        values = self.optional_values
+        spelled = [
+            f"{word}={values[word][0]}"
+            if word in values and not {*args[at + 1 : at + 2]} & {*values[word]}
+            else word
+            for at, word in enumerate(args)
+        ]
+        return super().parse_args(ctx, spelled)
+
+
+class Group(_PlainHelp, typer.core.TyperGroup):
+    """A group of commands that answers a misspelt name with the nearest."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        names = self.list_commands(ctx)
+        if not ctx.resilient_parsing and args[0] not in names:
+            near = get_close_matches(args[0], names, n=1, cutoff=0.5)
+            hint = f"did you mean '{near[0]}'?" if near else f"use one of {', '.join(names)}"
+            raise UsageError(f"no such command '{args[0]}'", hint=hint)
+        return super().resolve_command(ctx, args)
+
+
+class CommandTable(Group):
+    """A group whose commands are imported when they are called; settings become their flags."""
+
+    table: ClassVar[dict[str, str]]
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        with _redacted_errors():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _redacted_errors():
+            return super().invoke(ctx)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.table)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in self.table:
+            return None
+        command = typer.main.get_command(import_module(self.table[cmd_name]).app)
+        command.name = cmd_name
+        return command
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command, with the settings before its own arguments, whose flags win."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if (
+            command is not None
+            and not ctx.resilient_parsing
+            and not {"-h", "--help", "--help-all"} & set(rest)
+        ):
+            rest = [*_setting_flags(command, ctx.obj, rest), *rest]
+        return name, command, rest
+
+
+class App(typer.Typer):
+    """A Typer application; parameters of its commands may be groups of options."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**{"cls": Group, "add_completion": False, **how})
+
+    def command(self, *args: Any, **how: Any) -> Any:
+        """Register a function as a command; it stays callable with its groups."""
+        register = super().command(*args, cls=Command, **how)
+
+        def add(function: Callable[..., None]) -> Callable[..., None]:
+            register(expand_groups(function))
+            return function
+
+        return add
+
+
+@contextlib.contextmanager
+def _redacted_errors() -> Iterator[None]:
+    """Hide the keys of addresses in Click's messages."""
+    try:
+        yield
+    except ClickUsageError as wrong:
+        wrong.message = redact(wrong.message)
+        raise
+
+
+def usage_error(error: Any) -> UsageError:
+    """Return Click's complaint in this program's words: `--fps 0: …`, the nearest option as its hint."""
+    message = error.message[:1].lower() + error.message[1:].rstrip(".")
+    param = getattr(error, "param", None)
+    command = error.ctx.command_path if error.ctx else "lingbot"
+    hint = f"`{command} --help` lists its options"
+    if param is not None:
+        name = param.opts[-1] if param.param_type_name == "option" else argument_name(param)
+        is_missing = type(error).__name__ == "MissingParameter"
+        return UsageError(f"{name} is required" if is_missing else f"{name}: {message}", hint=hint)
+    if type(error).__name__ == "NoSuchOption":
+        near = get_close_matches(error.option_name, error.possibilities or (), n=1, cutoff=0)
+        hint = f"did you mean '{near[0]}'?" if near else hint
+        return UsageError(f"no such option '{error.option_name}'", hint=hint)
+    return UsageError(message, hint=hint)
+
+
+def _setting_flags(command: Any, env: Env, words: Sequence[str]) -> list[str]:
+    """Return the flag of each setting that the command has and `words` leave out. Errors: UsageError."""
+    options = {option.name for option in command.params} & set(SETTINGS)
+    options -= {word.removeprefix("--").partition("=")[0] for word in words}
+    if not options:
+        return []
+    found = {name: each for name, each in read_settings(env.environ, Path.cwd()).items() if name in options}
+    check_settings(found)
+    check_names(env.environ)
+    env.applied_settings = tuple(f"--{name} {each.value} ({each.source})" for name, each in found.items())
+    return [f"--{name}={each.value}" for name, each in found.items()]
