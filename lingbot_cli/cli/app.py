@@ -25,7 +25,7 @@ _EVERYTHING = "lingbot.help_all"
 def _show_everything(ctx: typer.Context, wanted: bool) -> None:
     if wanted:
         ctx.meta[_EVERYTHING] = True
-        typer.echo(ctx.get_help(), nl=False)
+        typer.echo(ctx.get_help())
         raise typer.Exit()
 
 
