@@ -21,6 +21,7 @@ from lingbot_cli.model.loading.load import load_transformer, load_world
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.runtime.capabilities import fast_window
+from lingbot_cli.runtime.model_options import ModelOptions
 from tests.support.reference import REFERENCE, walk
 
 IMAGE = REFERENCE.parents[2] / "samples" / "courtyard-day.png"
@@ -84,7 +85,7 @@ def flow_error(lever: SpeedOption) -> float:
 
 def built_in_model(lever: SpeedOption) -> WorldModel:
     """The built-in world with a lever."""
-    world = load_world(linears=lever.linears, prompts=("a stone courtyard",))
+    world = load_world(options=ModelOptions(linears=lever.linears), prompts=("a stone courtyard",))
     preset = replace(world.preset, window=fast_window(world.preset)) if lever.window else world.preset
     return replace(world, attend=lever.attend, preset=preset)
 

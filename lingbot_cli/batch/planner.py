@@ -43,9 +43,9 @@ class TaskPreparer:
         self._seedless = lru_cache(maxsize=1)(self._prepare)
 
     def _prepare(self, request: Request) -> Prepared:
-        if request.elsewhere is not None:
+        if request.remote is not None:
             return prepare(request)
-        return prepare(request, checkpoint=self._checkpoint(request.model, request.assets))
+        return prepare(request, checkpoint=self._checkpoint(request.options.model, request.options.assets))
 
     def prepare(self, request: Request) -> Prepared:
         """What `prepare` gives."""
@@ -75,7 +75,7 @@ def plan_tasks(tasks: Sequence[Task]) -> list[PlannedTask]:
 def _plan_task(task: Task, prepared: Prepared, device: str) -> PlannedTask:
     plan = prepared.plan
     size = f"{plan.width}x{plan.height}"
-    setup = setup_of(prepared, prepared.request.device or device)
+    setup = setup_of(prepared, prepared.request.options.device or device)
     task = replace(task, request=prepared.request)  # what --fast takes here is taken wherever it is made
     return PlannedTask(
         *(task, plan.frames, len(plan.chunks), plan.fps, size, plan.seed, video_fingerprint(task, prepared)),
@@ -85,6 +85,6 @@ def _plan_task(task: Task, prepared: Prepared, device: str) -> PlannedTask:
 
 def video_fingerprint(task: Task, prepared: Prepared) -> str:
     """A short name for a film file: its latents and how they are written."""
-    options, tiny = task.options, prepared.request.settings.tiny_decoder
+    options, tiny = task.options, prepared.request.options.tiny_decoder
     name = f"{recipe(prepared)}-{options.quality}-{options.codec}-{options.crf}"
     return name if tiny is None else f"{name}-{file_hash(Path(tiny))[:16]}"

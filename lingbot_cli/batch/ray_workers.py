@@ -208,13 +208,17 @@ def _portable_task(task: Task, jobs: Path | None) -> Task:
         return str(Path(said).absolute()) if jobs is None else os.path.relpath(said, jobs)
 
     request = task.request
-    model = request.model
+    model, assets = request.options.model, request.options.assets
+    options = replace(
+        request.options,
+        assets=None if assets is None else assets.absolute(),
+        model=str(Path(model).absolute()) if model is not None and Path(model).is_dir() else model,
+    )
     made = replace(
         request,
         image=Path(path(request.image)),
         timeline=None if request.timeline is None else path(request.timeline),
         poses=None if request.poses is None else path(request.poses),
-        assets=None if request.assets is None else request.assets.absolute(),
-        model=str(Path(model).absolute()) if model is not None and Path(model).is_dir() else model,
+        options=options,
     )
     return replace(task, request=made)

@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from lingbot_cli.batch.jobs import Job, read_jobs
 from lingbot_cli.errors import UsageError
 from lingbot_cli.image import parse_size
-from lingbot_cli.remote.client import Elsewhere
+from lingbot_cli.remote.client import RemoteTarget
 from lingbot_cli.render.request import Request
-from lingbot_cli.runtime.model_options import Settings
+from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.sinks.factory import OutputOptions
 from lingbot_cli.sinks.formats import choose_codec, choose_format
 from lingbot_cli.timeline.diagnostics import (
@@ -38,11 +38,10 @@ class Task:
     request: Request
     options: OutputOptions
 
-    def configured(self, elsewhere: Elsewhere | None, *, fast: bool) -> "Task":
+    def configured(self, remote: RemoteTarget | None, *, fast: bool) -> "Task":
         """The same film made by an engine, or with every lever of fast mode that its job does not rule out."""
-        settings = self.request.settings
-        settings = replace(settings, fast=settings.fast or fast)
-        return replace(self, request=replace(self.request, elsewhere=elsewhere, settings=settings))
+        options = replace(self.request.options, fast=self.request.options.fast or fast)
+        return replace(self, request=replace(self.request, remote=remote, options=options))
 
 
 def read_tasks(source: SourceText, *, allow_outside: bool = False, overwrite: bool = False) -> list[Task]:
@@ -90,10 +89,10 @@ def _expand_job(
             flags=replace(flags, prompt=prompt),
             size=job.size,
             seed=seed,
-            model=job.model,
-            assets=None if job.assets is None else Path(job.assets),
-            precision=job.precision,
-            settings=Settings(
+            options=ModelOptions(
+                model=job.model,
+                assets=None if job.assets is None else Path(job.assets),
+                precision=job.precision,
                 window=job.window,
                 linears=job.linears,
                 attention=job.attention,

@@ -86,9 +86,7 @@ class TaskRunner:
         path = str(shelf.path(task.name))
         shelf.make_folder(task.name)
         # A film that is made elsewhere leaves no latents here to go on from.
-        keeping = (
-            None if task.request.elsewhere is not None else _resume_options(Trail.beside(path), prepared)
-        )
+        keeping = None if task.request.remote is not None else _resume_options(Trail.beside(path), prepared)
         whole = keeping is not None and _complete(keeping, prepared)
         options = replace(
             task.options,
@@ -125,8 +123,8 @@ class TaskRunner:
             checkpoint.identity,
             checkpoint.text_identity,
             checkpoint.preset,
-            request.precision,
-            request.settings,
+            request.options.precision,
+            request.options.run_settings(),
         )
         if self._loaded is not None and self._loaded[0] == key:
             text = cached_prompt_encoder(
@@ -136,9 +134,9 @@ class TaskRunner:
                 text.encode(prompt)
             return self._loaded[1]
         self._loaded = None
-        here = replace(prepared, request=replace(request, device=self.device or request.device))
-        check_memory(here)
-        world = load(here)
+        options = replace(request.options, device=self.device or request.options.device)
+        check_memory(replace(prepared, request=replace(request, options=options)))
+        world = load(checkpoint, options, prepared.prompts)
         self._loaded = key, world
         return world
 

@@ -78,7 +78,7 @@ def stream(show: Show, air: Air, display: Display, *, acks: Acks | None, clock: 
             watch.pacer = pacer
             pacer.open(film)
             open_ends.insert(0, pacer.abort)
-            if show.request.elsewhere is None:
+            if show.request.remote is None:
                 begin = _open_world(show, display)
             else:
                 begin = _reach_world(show, display, stopped)
@@ -134,7 +134,15 @@ def _open_world(show: Show, display: Display) -> Callable[[Path | None], "Sessio
     from lingbot_cli.runtime.load_model import opened
 
     together = check_show(show).together
-    world = opened(show, show.height, show.width, note=display.note, warn=display.warning)
+    world = opened(
+        show.here,
+        show.request.options,
+        show.prompts,
+        show.height,
+        show.width,
+        note=display.note,
+        warn=display.warning,
+    )
 
     def begin(cut: Path | None) -> "Session":
         return Session(
@@ -154,8 +162,8 @@ def _reach_world(show: Show, display: Display, stopped: Callable[[], bool]) -> C
     from lingbot_cli.remote.messages import Scene
     from lingbot_cli.remote.pose_session import RemoteSession
 
-    elsewhere = show.request.elsewhere
-    if elsewhere is None or not elsewhere.exact:
+    remote = show.request.remote
+    if remote is None or not remote.exact:
         raise UsageError(
             "streams need an engine that takes exact poses", hint="use lingbot serve, or render a film first"
         )
@@ -166,6 +174,6 @@ def _reach_world(show: Show, display: Display, stopped: Callable[[], bool]) -> C
 
     def begin(cut: Path | None) -> Any:
         scene = Scene(show.picture(cut), show.height, show.width, show.fps, show.seed, show.scale)
-        return RemoteSession(elsewhere.engine, scene, idle=idle, tell=display.warning)
+        return RemoteSession(remote.engine, scene, idle=idle, tell=display.warning)
 
     return begin

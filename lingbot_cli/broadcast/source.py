@@ -12,16 +12,16 @@ from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
 from lingbot_cli.image import crop_to_aspect, fit_size, parse_size, read_image
+from lingbot_cli.remote.client import RemoteModel
 from lingbot_cli.render.request import (
     DEFAULT_SEED,
     UNTRAINED,
-    Described,
     Request,
     on_this_machine,
     prepare,
-    run_lines,
-    settled,
+    resolve_request,
 )
+from lingbot_cli.runtime.model_options import describe_run
 from lingbot_cli.timeline.live import LiveTimeline
 from lingbot_cli.timeline.load import load_timeline
 from lingbot_cli.timeline.loop import loop_timeline
@@ -35,7 +35,7 @@ class Show:
     """A stream ready to be made; `frames` and `chunks` are None when nobody knows how many there will be."""
 
     request: Request
-    checkpoint: Described
+    checkpoint: Checkpoint | RemoteModel
     image: np.ndarray
     height: int
     width: int
@@ -67,7 +67,7 @@ class Show:
             "seed": self.seed,
             "model": self.checkpoint.preset.name,
             "licence": self.checkpoint.preset.licence,
-            "levers": self.request.settings.levers(),
+            "levers": self.request.options.speed_options(),
         }
 
     def summary(self) -> str:
@@ -78,9 +78,9 @@ class Show:
             f"{self.width}x{self.height} · {length} at {self.fps} fps · seed {self.seed} · "
             f"{preset.name} ({preset.licence})"
         )
-        settings = self.request.settings
-        unusual = self.checkpoint.differences or settings.levers() or settings.said
-        run = run_lines(self.checkpoint, settings) if unusual else []
+        options, differences = self.request.options, self.checkpoint.differences
+        unusual = differences or options.speed_options() or options.notes
+        run = describe_run(preset, differences, options) if unusual else []
         return "\n".join([line, *run, *([] if self.checkpoint.trained else [UNTRAINED])])
 
 
@@ -127,7 +127,7 @@ def loop_show(request: Request) -> Show:
 
 def live_show(request: Request, header: Mapping[str, Any], *, remember: bool) -> tuple[Show, LiveTimeline]:
     """A world that goes where it is told while it runs; `header` as plain values."""
-    request, checkpoint = settled(request)
+    request, checkpoint = resolve_request(request)
     flags = request.flags
     live = LiveTimeline(
         checkpoint.preset.chunk,

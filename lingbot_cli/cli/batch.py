@@ -81,15 +81,15 @@ def batch(
     from lingbot_cli.batch.scheduler import SchedulerOptions
     from lingbot_cli.batch.tasks import read_tasks
     from lingbot_cli.cli.times import seconds_option
-    from lingbot_cli.remote.client import Elsewhere
+    from lingbot_cli.remote.client import RemoteTarget
     from lingbot_cli.timeline.load import read_source
 
     env: Env = ctx.obj
     rules = SchedulerOptions(retry, seconds_option("--timeout", timeout), fail_fast)
     source = read_source(jobs, env.read_stdin)
     tasks = read_tasks(source, allow_outside=allow_outside, overwrite=overwrite)
-    elsewhere = Elsewhere.of(engine, None, env.environ)
-    tasks = [task.configured(elsewhere, fast=fast) for task in tasks]
+    remote = RemoteTarget.of(engine, None, env.environ)
+    tasks = [task.configured(remote, fast=fast) for task in tasks]
     rows = initial_states(plan_tasks(select_shard(tasks, shard)), Manifest(output))
     if dry_run:
         env.out.print(reports.plan_table(rows, Manifest(output)), width=_width(env))

@@ -4,9 +4,8 @@ import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -26,6 +25,9 @@ from lingbot_cli.cli.options import (
     Window,
 )
 from lingbot_cli.env import Env
+
+if TYPE_CHECKING:
+    from lingbot_cli.checkpoints.checkpoint import Checkpoint
 
 app = App()
 
@@ -69,11 +71,11 @@ def bench(
 
     Example: lingbot bench --model lingbot-world-v2-1.3b-causal-fast --random-weights --size 832x480
     """
-    from lingbot_cli.diagnostics.bench import bench_scene, measure, result_rows
+    from lingbot_cli.diagnostics.bench import LoadModel, bench_scene, measure, result_rows
     from lingbot_cli.diagnostics.bench import compare_results as compared
     from lingbot_cli.render.request import Request
     from lingbot_cli.runtime.load_model import load
-    from lingbot_cli.runtime.model_options import Settings
+    from lingbot_cli.runtime.model_options import ModelOptions
     from lingbot_cli.sinks.factory import OutputOptions, choose_sink
 
     env: Env = ctx.obj
@@ -84,11 +86,11 @@ def bench(
     request = Request(
         Path(),
         size=size,
-        model=model,
-        assets=assets,
-        device=device,
-        precision=precision,
-        settings=Settings(
+        options=ModelOptions(
+            model=model,
+            assets=assets,
+            device=device,
+            precision=precision,
             window=window,
             fast=fast,
             linears=linears,
@@ -99,12 +101,12 @@ def bench(
             threads=threads,
         ),
     )
-    checkpoint, make = None, load
+    checkpoint: Checkpoint | None = None
+    make: LoadModel = load
     if random_weights:
         from lingbot_cli.model.loading.random_weights import random_checkpoint, random_model
 
-        checkpoint = random_checkpoint(model)
-        make = partial(random_model, device=device, precision=precision)
+        checkpoint, make = random_checkpoint(model), random_model
     with tempfile.TemporaryDirectory() as folder, bench_scene(request, chunks, checkpoint) as prepared:
         options = OutputOptions(quality=quality, overwrite=True)
         sink = choose_sink(str(Path(folder) / "bench.mp4"), options, env.environ)

@@ -29,8 +29,8 @@ from lingbot_cli.env import Env
 
 if TYPE_CHECKING:
     from lingbot_cli.server.record import Recorder
-    from lingbot_cli.server.serve import Model
     from lingbot_cli.server.service import Offer
+    from lingbot_cli.terminal.play import Load
 
 app = App()
 
@@ -76,9 +76,9 @@ def play(
     Example: lingbot play samples/courtyard-day.png --prompt "a stone courtyard" --record walk.jsonl
     """
     from lingbot_cli.image import parse_size, read_image
-    from lingbot_cli.runtime.model_options import Settings
+    from lingbot_cli.runtime.model_options import ModelOptions
     from lingbot_cli.server.record import Recorder
-    from lingbot_cli.server.serve import Model
+    from lingbot_cli.server.serve import load_offered, run_notes
     from lingbot_cli.server.service import Offer
     from lingbot_cli.timeline.schema import CameraSettings
 
@@ -87,7 +87,11 @@ def play(
     offer = Offer(read_image(image), prompt, seed, height, width, CameraSettings())
     recorder = Recorder(record) if record is not None else None
     note = partial(env.err.print, markup=False, soft_wrap=True)
-    settings = Settings(
+    model_options = ModelOptions(
+        model=model,
+        assets=assets,
+        device=device,
+        precision=precision,
         window=window,
         fast=fast,
         linears=linears,
@@ -101,22 +105,22 @@ def play(
         compile=compile,
         threads=threads,
     )
-    world = Model(model, assets, device, precision, settings, note)
-    for line in world.unusual():
+    load = partial(load_offered, model_options, note=note)
+    for line in run_notes(model_options):
         env.out.print(line, markup=False, soft_wrap=True)
     try:
         if where == "terminal":
             from lingbot_cli.terminal.play import play_in_terminal
 
-            play_in_terminal(env, world, offer, recorder, graphics)
+            play_in_terminal(env, load, offer, recorder, graphics)
         else:
-            _in_browser(env, world, offer, recorder, port)
+            _in_browser(env, load, offer, recorder, port)
     finally:
         if recorder is not None:
             recorder.write()
 
 
-def _in_browser(env: Env, world: "Model", offer: "Offer", recorder: "Recorder | None", port: int) -> None:
+def _in_browser(env: Env, load: "Load", offer: "Offer", recorder: "Recorder | None", port: int) -> None:
     from lingbot_cli.server.auth import Rules, new_token
     from lingbot_cli.server.http_server import Address
     from lingbot_cli.server.protocol import Limits
@@ -139,8 +143,8 @@ def _in_browser(env: Env, world: "Model", offer: "Offer", recorder: "Recorder | 
 
     def service() -> Service:
         if recorder is None:
-            return Service(world.load(offer), limits, offer)
-        return Service(world.load(offer), limits, offer, recorder.chunk)
+            return Service(load(offer), limits, offer)
+        return Service(load(offer), limits, offer, recorder.chunk)
 
     rules = Rules(new_token())
     host(service, Address(port=port), rules, Rooms(), say=say, message_bytes=limits.message_bytes)

@@ -170,14 +170,14 @@ def render(
     """
     from lingbot_cli.cli.times import time_option
     from lingbot_cli.errors import LingbotError, UsageError
-    from lingbot_cli.remote.client import Elsewhere
+    from lingbot_cli.remote.client import RemoteTarget
     from lingbot_cli.render.excerpt import excerpt
     from lingbot_cli.render.launcher import launch
     from lingbot_cli.render.multi_gpu import Gang, check_heads, check_shared, leave
     from lingbot_cli.render.preflight import check_ready
     from lingbot_cli.render.render import follow, perform
     from lingbot_cli.render.request import Request, prepare
-    from lingbot_cli.runtime.model_options import Settings, parse_steps
+    from lingbot_cli.runtime.model_options import ModelOptions, parse_steps
     from lingbot_cli.sinks.base import TeeSink
     from lingbot_cli.sinks.factory import OutputOptions, choose_sinks
     from lingbot_cli.sinks.output_paths import copy_name
@@ -197,7 +197,11 @@ def render(
     )
     gang = Gang.of(env.environ)
     where = gang.device(device) if gang else device
-    settings = Settings(
+    model_options = ModelOptions(
+        model=model,
+        assets=assets,
+        device=where,
+        precision=precision,
         window=window,
         fast=fast,
         linears=linears,
@@ -220,10 +224,8 @@ def render(
         keeping = None
     keep = keeping.trail.written if keeping else None
     options = OutputOptions(quality, codec, crf, format, overwrite, keep)
-    elsewhere = Elsewhere.of(engine, model, env.environ)
-    request = Request(
-        image, timeline, moves, poses, flags, size, seed, model, assets, where, precision, settings, elsewhere
-    )
+    remote = RemoteTarget.of(engine, model, env.environ)
+    request = Request(image, timeline, moves, poses, flags, size, seed, model_options, remote)
     if gang or gpus > 1:
         check_shared(timeline, resuming=bool(resume or fork_at))
     try:
@@ -252,7 +254,7 @@ def render(
             _preview(env, prepared, outputs, as_json=as_json)
             if save_poses is not None:
                 check_overwrite(save_poses, overwrite=overwrite or resume is not None)
-            check_ready(prepared, sink, keeping, here=elsewhere is None)
+            check_ready(prepared, sink, keeping, here=remote is None)
             if keeping:
                 keeping.take_up(prepared, display)
             return

@@ -94,12 +94,12 @@ def serve(
     """
     from lingbot_cli.camera.realtime import GENERATE_PATH
     from lingbot_cli.image import read_image
-    from lingbot_cli.runtime.model_options import Settings
+    from lingbot_cli.runtime.model_options import ModelOptions
     from lingbot_cli.server.auth import Rules, new_token
     from lingbot_cli.server.http_server import Address
     from lingbot_cli.server.protocol import Limits
-    from lingbot_cli.server.serve import Model
     from lingbot_cli.server.serve import host as host_world
+    from lingbot_cli.server.serve import load_offered, run_notes
     from lingbot_cli.server.service import Offer, Service
     from lingbot_cli.server.session_pool import Rooms
 
@@ -108,7 +108,11 @@ def serve(
     picture = None if image is None else read_image(image)
 
     note = partial(env.err.print, markup=False, soft_wrap=True)
-    settings = Settings(
+    model_options = ModelOptions(
+        model=model,
+        assets=assets,
+        device=device,
+        precision=precision,
         window=window,
         fast=fast,
         linears=linears,
@@ -122,13 +126,12 @@ def serve(
         compile=compile,
         threads=threads,
     )
-    chosen = Model(model, assets, device, precision, settings, note)
-    for line in chosen.unusual():
+    for line in run_notes(model_options):
         env.out.print(line, markup=False, soft_wrap=True)
 
     def service() -> Service:
         offer = Offer(picture, prompt)
-        world = chosen.load(offer)
+        world = load_offered(model_options, offer, note)
         usual = Limits().pixels if world.device.type == "cuda" else 0
         pixels = max_pixels or max(usual, world.preset.area)
         return Service(world, replace(limits, pixels=pixels), offer)

@@ -129,9 +129,9 @@ def stream(
     from lingbot_cli.broadcast.broadcast import LEAD, LIVE_LEAD, Air, stream
     from lingbot_cli.broadcast.source import film_show, loop_show
     from lingbot_cli.errors import LingbotError, UsageError
-    from lingbot_cli.remote.client import Elsewhere
+    from lingbot_cli.remote.client import RemoteTarget
     from lingbot_cli.render.request import Request
-    from lingbot_cli.runtime.model_options import Settings
+    from lingbot_cli.runtime.model_options import ModelOptions
     from lingbot_cli.sinks.base import Sink, TeeSink
     from lingbot_cli.sinks.factory import OutputOptions, choose_sink
     from lingbot_cli.sinks.live.targets import StreamOptions, choose_target
@@ -151,7 +151,11 @@ def stream(
     if record is not None:
         keep = choose_sink(str(record), OutputOptions(overwrite=overwrite), env.environ)
     flags = TimelineOverrides(prompt=prompt, fps=fps, duration=duration, allow_outside=allow_outside)
-    settings = Settings(
+    model_options = ModelOptions(
+        model=model,
+        assets=assets,
+        device=device,
+        precision=precision,
         window=window,
         fast=fast,
         linears=linears,
@@ -165,10 +169,8 @@ def stream(
         compile=compile,
         threads=threads,
     )
-    request = Request(
-        *(image, timeline, moves, poses, flags, size, seed, model, assets, device, precision, settings),
-        elsewhere=Elsewhere.of(engine, model, env.environ),
-    )
+    remote = RemoteTarget.of(engine, model, env.environ)
+    request = Request(image, timeline, moves, poses, flags, size, seed, model_options, remote)
     display, shown = choose_watching(preview, env, quiet=quiet, as_json=as_json, json_to=env.out, typed=live)
     if shown is not None:
         keep = shown if keep is None else TeeSink([keep, shown])

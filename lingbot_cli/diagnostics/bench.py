@@ -2,7 +2,7 @@
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +18,11 @@ from lingbot_cli.render.chunk_plan import NOTHING
 from lingbot_cli.render.memory import check_memory
 from lingbot_cli.render.pipeline import render
 from lingbot_cli.render.render import Opened, precision_of
-from lingbot_cli.render.request import Prepared, Request, prepare, settled
+from lingbot_cli.render.request import Prepared, Request, prepare
 from lingbot_cli.runtime.autotune import tuned, tuning_of
+from lingbot_cli.runtime.fast_mode import resolve_model
 from lingbot_cli.runtime.load_model import load
+from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.sinks.base import Sink
 from lingbot_cli.ui.progress import peak_memory, size_text
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from lingbot_cli.diagnostics.flops import OpCost
     from lingbot_cli.model.world_model import WorldModel
 
+LoadModel = Callable[[Checkpoint, ModelOptions, Sequence[str]], "WorldModel"]
 PHASES = ("encode", "denoise", "commit", "decode", "transfer", "write")
 PEAK_MEASURE_S = 1.0
 
@@ -81,8 +84,8 @@ def warm_up_chunks(preset: Preset) -> int:
 @contextlib.contextmanager
 def bench_scene(request: Request, chunks: int, checkpoint: Checkpoint | None = None) -> Iterator[Prepared]:
     """Prepare a straight walk of so many chunks after the warm-up, into a picture that is drawn for it."""
-    checkpoint = checkpoint or read_checkpoint(request.model, request.assets)
-    preset = settled(request, checkpoint)[1].preset
+    checkpoint = checkpoint or read_checkpoint(request.options.model, request.options.assets)
+    preset = resolve_model(request.options, checkpoint)[1].preset
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "slope.png"
         shades = np.linspace(0, 255, 480, dtype=np.uint8)[:, None, None]
@@ -95,7 +98,7 @@ def measure(
     prepared: Prepared,
     sink: Sink,
     clock: Callable[[], float],
-    load: Callable[[Prepared], "WorldModel"] = load,
+    load: LoadModel = load,
 ) -> BenchResult:
     """Render the film twice, timed step by step and then as a user would, and return the figures.
 
@@ -107,8 +110,10 @@ def measure(
 
     began = clock()
     together = check_memory(prepared).together
-    tuning = tuning_of(prepared, prepared.plan.height, prepared.plan.width)
-    opened = Opened(prepared, tuned(load(prepared), tuning), together=together)
+    checkpoint, options = prepared.here, prepared.request.options
+    tuning = tuning_of(checkpoint, options, prepared.plan.height, prepared.plan.width)
+    world = load(checkpoint, options, prepared.prompts)
+    opened = Opened(prepared, tuned(world, tuning), together=together)
     loaded = clock() - began
     opened.compile(None)
     skip = warm_up_chunks(opened.world.preset)
@@ -156,9 +161,9 @@ def measure(
 
 def speed_options_of(prepared: Prepared) -> dict[str, str]:
     """The levers of a film, a window that is not the model's own among them."""
-    settings = prepared.request.settings
-    window = {} if settings.window is None else {"window": str(settings.window)}
-    return window | settings.levers()
+    options = prepared.request.options
+    window = {} if options.window is None else {"window": str(options.window)}
+    return window | options.speed_options()
 
 
 class _PhaseHook:

@@ -53,13 +53,13 @@ class Engine:
         """The WebSocket's address."""
         return self._at(GENERATE_PATH, secure_http=False)
 
-    def served(self) -> "Served":
+    def served(self) -> "ServerInfo":
         """What the server serves. Errors: StreamLostError when it does not answer, UsageError when it refuses."""
         request = urllib.request.Request(self._at(MODELS_PATH, secure_http=True), headers=self.headers)
         try:
             with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
                 said = json.loads(answer.read(_LARGEST_ANSWER))
-            return Served(**_facts(said["data"][0]))
+            return ServerInfo(**_facts(said["data"][0]))
         except urllib.error.HTTPError as refused:
             hint = "set LINGBOT_TOKEN to what the server printed" if refused.code == 401 else None
             raise UsageError(
@@ -78,7 +78,7 @@ class Engine:
 
 
 @dataclass(frozen=True)
-class Served:
+class ServerInfo:
     """A server's model: `exact` says that it takes whole chunks of poses, one event each."""
 
     name: str
@@ -90,7 +90,7 @@ class Served:
     identity: str = ""
     exact: bool = False
 
-    def described(self, model: str | None) -> "Remote":
+    def described(self, model: str | None) -> "RemoteModel":
         """What plans its films; `model` names a preset like it where the server says none that is known."""
         name = model if model is not None else self.name.split("/")[-1].removesuffix("-diffusers")
         if name not in PRESETS:
@@ -106,11 +106,11 @@ class Served:
             area=self.area or like.area,
             licence=self.licence or like.licence,
         )
-        return Remote(preset, self.trained, self.identity)
+        return RemoteModel(preset, self.trained, self.identity)
 
 
 @dataclass(frozen=True)
-class Remote:
+class RemoteModel:
     """A model that runs elsewhere, as films are planned with it."""
 
     preset: Preset
@@ -122,15 +122,15 @@ class Remote:
 
 
 @dataclass(frozen=True)
-class Elsewhere:
+class RemoteTarget:
     """Where a film's model runs, when not here; `exact`: it takes whole chunks of poses."""
 
     engine: Engine
-    model: Remote
+    model: RemoteModel
     exact: bool
 
     @classmethod
-    def of(cls, text: str | None, model: str | None, environ: Mapping[str, str]) -> "Elsewhere | None":
+    def of(cls, text: str | None, model: str | None, environ: Mapping[str, str]) -> "RemoteTarget | None":
         """What `--engine` names, asked what it serves; None without one. `model` as in `Served.described`."""
         if text is None:
             return None

@@ -27,9 +27,9 @@ def memory_of(prepared: Prepared) -> tuple[str, Estimate] | None:
 
     Errors: SetupError for a device that is not there.
     """
-    if prepared.request.elsewhere is not None:
+    if prepared.request.remote is not None:
         return None
-    device = pick_place(prepared.request.device)
+    device = pick_place(prepared.request.options.device)
     return device, estimate(prepared.checkpoint.preset, setup_of(prepared, device))
 
 
@@ -75,7 +75,7 @@ def preview_facts(prepared: Prepared, outputs: Sequence[str]) -> dict[str, objec
         "event": "dry_run",
         **planned,
         "chunks": chunks,
-        "levers": prepared.request.settings.levers(),
+        "levers": prepared.request.options.speed_options(),
         "device": device,
         "memory": memory,
         "seconds": round(speed.seconds(prepared.plan.frames), 1) if speed else None,

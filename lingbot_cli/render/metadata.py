@@ -38,18 +38,18 @@ def recipe_of(
         "allow-outside": request.flags.allow_outside,
         "size": f"{planned.width}x{planned.height}",
         "seed": planned.seed,
-        "model": request.model,
-        "assets": None if request.assets is None else str(request.assets),
-        "device": request.device,
+        "model": request.options.model,
+        "assets": None if request.options.assets is None else str(request.options.assets),
+        "device": request.options.device,
         "precision": precision,
-        **request.settings.flags(),
+        **request.options.flags(),
         **(tuning.facts() if tuning is not None else {}),
-        "no-compile": request.settings.compile is False,
+        "no-compile": request.options.compile is False,
         **written,
     }
     files = [request.image, *(path for path in prepared.images if path is not None)]
-    if request.settings.tiny_decoder is not None:
-        files.append(Path(request.settings.tiny_decoder))
+    if request.options.tiny_decoder is not None:
+        files.append(Path(request.options.tiny_decoder))
     recipe = {
         "recipe": FORMAT,
         "image": str(request.image),

@@ -27,17 +27,17 @@ def check_ready(
 
 def _check_parts(prepared: Prepared) -> None:
     """Refuse a part's own device, a kernel or a lever that this machine lacks. Errors: SetupError, UsageError."""
-    settings = prepared.request.settings
-    for name in (settings.text_on, settings.decode_on):
+    options = prepared.request.options
+    for name in (options.text_on, options.decode_on):
         pick_place(name or "cpu")
-    if settings.kernel is None and settings.attention is None:
+    if options.kernel is None and options.attention is None:
         return
     from lingbot_cli.model.accel.attention_backends import get_backend
     from lingbot_cli.model.device import pick_device
     from lingbot_cli.model.loading.load import activation_dtype, pick_attention
 
-    device = pick_device(prepared.request.device)
-    precision = pick_precision(prepared.here.fp8, device.type, prepared.request.precision)
-    pick_attention(settings.attention, device, precision)
-    if settings.kernel is not None:
-        get_backend(settings.kernel, device, activation_dtype(precision))
+    device = pick_device(prepared.request.options.device)
+    precision = pick_precision(prepared.here.fp8, device.type, prepared.request.options.precision)
+    pick_attention(options.attention, device, precision)
+    if options.kernel is not None:
+        get_backend(options.kernel, device, activation_dtype(precision))

@@ -8,7 +8,7 @@ import numpy as np
 
 from lingbot_cli.control import Control
 from lingbot_cli.errors import StreamLostError
-from lingbot_cli.remote.client import Elsewhere, Engine
+from lingbot_cli.remote.client import Engine, RemoteTarget
 from lingbot_cli.remote.key_session import published
 from lingbot_cli.remote.messages import Scene
 from lingbot_cli.remote.pose_session import RemoteSession
@@ -22,7 +22,7 @@ _NONE = np.zeros(0, np.float32)  # a remote session keeps its latents to itself
 
 
 def render_remote(
-    elsewhere: Elsewhere,
+    remote: RemoteTarget,
     prepared: Prepared,
     sink: Sink,
     stopped: Callable[[], bool],
@@ -40,10 +40,10 @@ def render_remote(
         if stopped():
             raise Stopped
 
-    play = exactly if elsewhere.exact else published
+    play = exactly if remote.exact else published
     try:
         for scene in scenes(prepared):
-            with closing(play(elsewhere.engine, scene, idle=idle, tell=tell)) as made:
+            with closing(play(remote.engine, scene, idle=idle, tell=tell)) as made:
                 for control, whole in zip(scene.controls, made, strict=True):
                     if len(whole) < control.frames:
                         raise StreamLostError(f"the engine sent {len(whole)} frames of {control.frames}")

@@ -27,6 +27,7 @@ from lingbot_cli.ui.progress import ProgressMeter
 from lingbot_cli.ui.signals import StopRequest, ignoring_signals
 
 if TYPE_CHECKING:
+    from lingbot_cli.model.loading.tensor_io import OnLoadProgress
     from lingbot_cli.model.session import Session
     from lingbot_cli.model.world_model import WorldModel
 
@@ -64,7 +65,9 @@ class Opened:
         """Compile the world's blocks where that is wanted, telling `display`."""
         planned = self.prepared.plan
         note, warn = (display.note, display.warning) if display else (_silently, _silently)
-        compiled(self.world, self.prepared, planned.height, planned.width, note=note, warn=warn)
+        compiled(
+            self.world, self.prepared.request.options, planned.height, planned.width, note=note, warn=warn
+        )
 
     def strangers(self) -> list[str]:
         """A sentence for every first picture that is of another place than the one the world knows by heart."""
@@ -87,7 +90,12 @@ class Opened:
 def precision_of(prepared: Prepared) -> str:
     """What the world will compute in: what was asked for, or its device's usual."""
     request = prepared.request
-    return pick_precision(prepared.here.fp8, pick_place(request.device), request.precision)
+    return pick_precision(prepared.here.fp8, pick_place(request.options.device), request.options.precision)
+
+
+def load_prepared(prepared: Prepared, report: "OnLoadProgress | None" = None) -> "WorldModel":
+    """Load the model of a prepared video and encode its prompts."""
+    return load(prepared.here, prepared.request.options, prepared.prompts, report)
 
 
 def _silently(_: str) -> None:
@@ -112,7 +120,7 @@ def perform(
     be there already, and sees to its memory itself.
     Errors: what any stage raises; InterruptedRun after a signal, when the film is not whole.
     """
-    film, elsewhere, began = prepared.info(), prepared.request.elsewhere, clock()
+    film, elsewhere, began = prepared.info(), prepared.request.remote, clock()
     with (
         StopRequest(display.warning).handling() as stopped,
         keeping.trail.alone() if keeping else nullcontext(),
@@ -149,7 +157,7 @@ def perform(
                 made = render_remote(elsewhere, prepared, sink, stopped, count, display.warning)
             else:
                 assert tuning is not None
-                world = loaded(prepared) if loaded else load(prepared, telling(display.note))
+                world = loaded(prepared) if loaded else load_prepared(prepared, telling(display.note))
                 world = tuned(gang.join(world) if gang else world, tuning)
                 opened = Opened(prepared, world, together=together)
                 opened.compile(display)
@@ -187,7 +195,7 @@ def follow(prepared: Prepared, gang: Gang) -> None:
     """Do a follower's share of the film; the leader alone hears signals, shows and writes."""
     with ignoring_signals():
         tuning = _tuning(prepared, None, gang)
-        world = tuned(gang.join(load(prepared)), tuning)
+        world = tuned(gang.join(load_prepared(prepared)), tuning)
         opened = Opened(prepared, world)
         opened.compile(None)
         gang.follow(opened.steps(NOTHING), opened.begin)
@@ -200,11 +208,18 @@ def _tuning(prepared: Prepared, keeping: Keeping | None, gang: Gang | None) -> T
     def choose() -> Tuning:
         before = keeping.tuning() if keeping else None
         processes = gang.size if gang else 1
-        return tuning_of(prepared, planned.height, planned.width, processes=processes, before=before)
+        return tuning_of(
+            prepared.here,
+            prepared.request.options,
+            planned.height,
+            planned.width,
+            processes=processes,
+            before=before,
+        )
 
     if gang is None:
         return choose()
-    gang.meet(prepared.request.device)
+    gang.meet(prepared.request.options.device)
     return gang.told(choose)
 
 
@@ -221,7 +236,7 @@ def plan_facts(prepared: Prepared) -> dict[str, object]:
         "model": planned.preset,
         "licence": prepared.checkpoint.preset.licence,
         "differences": [str(difference) for difference in prepared.checkpoint.differences],
-        "levers": prepared.request.settings.levers(),
+        "levers": prepared.request.options.speed_options(),
     }
 
 

@@ -4,19 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from lingbot_cli.checkpoints.checkpoint import Checkpoint, Difference, read_checkpoint
+from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
 from lingbot_cli.image import crop_to_aspect, fit_size, parse_size, read_image
 from lingbot_cli.plan import Plan, make_plan
-from lingbot_cli.presets import Preset
-from lingbot_cli.remote.client import Elsewhere
-from lingbot_cli.runtime.fast_mode import chosen
-from lingbot_cli.runtime.model_options import Settings, with_settings
+from lingbot_cli.remote.client import RemoteModel, RemoteTarget
+from lingbot_cli.runtime.fast_mode import resolve_model
+from lingbot_cli.runtime.model_options import ModelOptions, describe_run
 from lingbot_cli.sinks.base import Chapter, VideoInfo
 from lingbot_cli.sinks.overlay import Caption
 from lingbot_cli.timeline.controls import iter_controls
@@ -25,23 +23,6 @@ from lingbot_cli.timeline.resolve import ResolvedTimeline, TimelineOverrides, re
 
 DEFAULT_SEED = 42
 UNTRAINED = "this world is untrained: its weights are random, so the film moves but shows no place"
-
-
-class Described(Protocol):
-    """What planning has to know of a model, wherever it runs: a Checkpoint, or what an engine serves."""
-
-    @property
-    def preset(self) -> Preset: ...
-    @property
-    def differences(self) -> tuple[Difference, ...]: ...
-    @property
-    def trained(self) -> bool: ...
-    @property
-    def fp8(self) -> bool: ...
-    @property
-    def identity(self) -> str: ...
-    @property
-    def text_identity(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -55,12 +36,8 @@ class Request:
     flags: TimelineOverrides = field(default_factory=TimelineOverrides)
     size: str | None = None
     seed: int | None = None
-    model: str | None = None
-    assets: Path | None = None
-    device: str | None = None
-    precision: str | None = None
-    settings: Settings = field(default_factory=Settings)
-    elsewhere: Elsewhere | None = None
+    options: ModelOptions = field(default_factory=ModelOptions)
+    remote: RemoteTarget | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +49,7 @@ class Prepared:
     """
 
     request: Request
-    checkpoint: Described
+    checkpoint: Checkpoint | RemoteModel
     film: ResolvedTimeline
     plan: Plan
     controls: tuple[Control, ...]
@@ -107,8 +84,8 @@ class Prepared:
             if self.first <= marker.start < self.plan.frames
         )
         fps, frames = Fraction(self.plan.fps), self.plan.frames - self.first
-        settings = self.request.settings
-        variant = f"from frame {self.first}, decoded in {settings.decode} by {settings.tiny_decoder}"
+        options = self.request.options
+        variant = f"from frame {self.first}, decoded in {options.decode} by {options.tiny_decoder}"
         return VideoInfo(self.plan.height, self.plan.width, fps, frames, markers, variant=variant)
 
     def summary(self) -> str:
@@ -120,46 +97,38 @@ class Prepared:
             f"{self.plan.preset} ({self.checkpoint.preset.licence})"
         )
         notes = [] if self.checkpoint.trained else [UNTRAINED]
-        return "\n".join([film, *run_lines(self.checkpoint, self.request.settings), *notes])
+        return "\n".join(
+            [
+                film,
+                *describe_run(self.checkpoint.preset, self.checkpoint.differences, self.request.options),
+                *notes,
+            ]
+        )
 
 
-def run_lines(model: Described, settings: Settings) -> list[str]:
-    """How a model is run: its settings and levers, a line for each that is not the preset's, and what is said."""
-    preset = model.preset
-    levers = replace(settings, window=None).words()
-    run = [
-        f"chunk {preset.chunk}",
-        f"window {preset.window}",
-        f"sink {preset.sink}",
-        f"steps {','.join(map(str, preset.steps))}",
-        f"shift {preset.shift:g}",
-        *levers,
-    ]
-    return [" · ".join(run), *map(str, model.differences), *settings.said]
-
-
-def on_this_machine(checkpoint: Described) -> Checkpoint:
-    """A checkpoint that can be loaded; TypeError for a model that runs elsewhere."""
-    if not isinstance(checkpoint, Checkpoint):
+def on_this_machine(model: Checkpoint | RemoteModel) -> Checkpoint:
+    """Return a model that can be loaded; TypeError for one that runs on a server."""
+    if not isinstance(model, Checkpoint):
         raise TypeError("the model is not on this machine")
-    return checkpoint
+    return model
 
 
-def settled(request: Request, checkpoint: Checkpoint | None = None) -> tuple[Request, Described]:
-    """The request with `--fast` taken apart, and its model as films are planned with it, here or elsewhere.
+def resolve_request(
+    request: Request, checkpoint: Checkpoint | None = None
+) -> tuple[Request, Checkpoint | RemoteModel]:
+    """Return the request with `--fast` replaced by what it selects, and its model, here or on a server.
 
-    Errors: UsageError for levers where the model runs elsewhere; those of reading a checkpoint.
+    Errors: UsageError for speed options where the model runs on a server; those of `resolve_model`.
     """
-    if request.elsewhere is not None:
-        if request.settings.fast or request.settings.levers():
+    if request.remote is not None:
+        if request.options.fast or request.options.speed_options():
             raise UsageError(
                 "--engine: how exactly it computes is the server's choice",
                 hint="give --fast to `lingbot serve` and leave it out here",
             )
-        return request, request.elsewhere.model
-    checkpoint = checkpoint or read_checkpoint(request.model, request.assets)
-    settings = chosen(request.settings, checkpoint.preset, request.device)
-    return replace(request, settings=settings), with_settings(checkpoint, settings)
+        return request, request.remote.model
+    options, model = resolve_model(request.options, checkpoint)
+    return replace(request, options=options), model
 
 
 def prepare(
@@ -169,7 +138,7 @@ def prepare(
 
     Errors: UsageError with all that is wrong in a timeline at once, SetupError for a model that is not here.
     """
-    request, model = settled(request, checkpoint)
+    request, model = resolve_request(request, checkpoint)
     piped = stdin(MAX_BYTES + 1) if request.timeline == "-" and stdin is not None else b""
     chosen = resolve_timeline(
         model.preset.chunk,

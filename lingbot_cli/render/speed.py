@@ -18,7 +18,7 @@ _OF_THE_FILM = {"seed", "scale", "image"}
 
 def speed_of(prepared: Prepared) -> RenderSpeed | None:
     """How fast the last film of this model, size and settings was made here; None when there was none."""
-    if prepared.request.elsewhere is not None or prepared.first:
+    if prepared.request.remote is not None or prepared.first:
         return None
     found = measured(FILE, "fps").get(_kind(prepared))
     try:
@@ -50,4 +50,4 @@ def _kind(prepared: Prepared) -> str:
     """A short name for everything that a film's speed depends on, its encoding left out."""
     decides = {name: value for name, value in facts(prepared).items() if name not in _OF_THE_FILM}
     where = [platform.node(), os.environ.get("WORLD_SIZE", "1")]  # torchrun's count of processes
-    return digest(json.dumps([where, decides, asdict(prepared.request.settings)]).encode())
+    return digest(json.dumps([where, decides, prepared.request.options.flags()]).encode())

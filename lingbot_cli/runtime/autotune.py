@@ -3,12 +3,12 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
-from lingbot_cli.render.request import Request
 from lingbot_cli.runtime.kernel import by_kernel, pick_kernel, shape_of
 from lingbot_cli.runtime.measurements import once, processor
+from lingbot_cli.runtime.model_options import ModelOptions, pick_precision
 
 if TYPE_CHECKING:
     import torch
@@ -44,21 +44,16 @@ class Tuning:
         return cls(facts.get("kernel"), int(facts["threads"]))
 
 
-class Asked(Protocol):
-    """What a world is loaded for: a film, a stream or a game."""
-
-    @property
-    def here(self) -> Checkpoint: ...
-    @property
-    def request(self) -> Request: ...
-    @property
-    def prompts(self) -> tuple[str, ...]: ...
-
-
 def tuning_of(
-    asked: Asked, height: int, width: int, *, processes: int = 1, before: Tuning | None = None
+    checkpoint: Checkpoint,
+    options: ModelOptions,
+    height: int,
+    width: int,
+    *,
+    processes: int = 1,
+    before: Tuning | None = None,
 ) -> Tuning:
-    """What is asked for, else what an earlier run of the same film took, else the fastest; asked before loading.
+    """Return the kernel and threads: as in the options, else as an earlier run, else the fastest, measured.
 
     Of several `processes` each has PyTorch's own number of threads. Errors: SetupError for a kernel that does
     not run.
@@ -66,24 +61,22 @@ def tuning_of(
     from lingbot_cli.model.accel.attention_backends import get_backend
     from lingbot_cli.model.accel.cpu_threads import default_threads, set_threads
     from lingbot_cli.model.device import pick_device, pick_dtype
-    from lingbot_cli.runtime.model_options import pick_precision
 
-    request, preset = asked.request, asked.here.preset
-    settings, device = request.settings, pick_device(request.device)
-    precision = pick_precision(asked.here.fp8, device.type, request.precision)
+    preset, device = checkpoint.preset, pick_device(options.device)
+    precision = pick_precision(checkpoint.fp8, device.type, options.precision)
     dtype = pick_dtype("bfloat16" if precision == "fp8" else precision)
-    if settings.threads is not None:
-        threads = settings.threads
+    if options.threads is not None:
+        threads = options.threads
     elif any(name in os.environ for name in THREADS_SAID) or device.type != "cpu" or processes > 1:
         threads = default_threads()
     else:
         threads = before.threads if before else pick_threads(preset, height, width, dtype)
     set_threads(threads)  # kernels are measured with them
-    if settings.attention is not None:
+    if options.attention is not None:
         return Tuning(None, threads)
-    if settings.kernel is not None:
-        get_backend(settings.kernel, device, dtype)
-        return Tuning(settings.kernel, threads)
+    if options.kernel is not None:
+        get_backend(options.kernel, device, dtype)
+        return Tuning(options.kernel, threads)
     if before is not None and before.kernel is not None:
         return Tuning(before.kernel, threads)
     return Tuning(pick_kernel(shape_of(preset, height, width, processes), device, dtype), threads)

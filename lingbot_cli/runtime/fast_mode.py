@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from lingbot_cli.presets import Preset
 from lingbot_cli.runtime.capabilities import (
     FP8_UNITS,
@@ -11,17 +12,29 @@ from lingbot_cli.runtime.capabilities import (
     multiplies_fp8,
 )
 from lingbot_cli.runtime.hardware import capability
-from lingbot_cli.runtime.model_options import Settings
+from lingbot_cli.runtime.model_options import ModelOptions, apply_options
 
 
-def chosen(settings: Settings, preset: Preset, device: str | None) -> Settings:
+def resolve_model(
+    options: ModelOptions, checkpoint: Checkpoint | None = None
+) -> tuple[ModelOptions, Checkpoint]:
+    """Return the options with `--fast` replaced by what it selects, and the checkpoint as it will run.
+
+    `checkpoint` is given where it was read before. Errors: those of reading one, UsageError.
+    """
+    checkpoint = checkpoint or read_checkpoint(options.model, options.assets)
+    options = chosen(options, checkpoint.preset, options.device)
+    return options, apply_options(checkpoint, options)
+
+
+def chosen(settings: ModelOptions, preset: Preset, device: str | None) -> ModelOptions:
     """The settings with `--fast` taken apart for a device by name, None for the best there is."""
     if not (settings.fast or settings.linears or settings.attention):
         return settings
     return taken(settings, preset, capability(device))
 
 
-def taken(settings: Settings, preset: Preset, able: Capability) -> Settings:
+def taken(settings: ModelOptions, preset: Preset, able: Capability) -> ModelOptions:
     """The settings with `--fast` taken apart: each lever where it helps; what is said by name stays.
 
     `said` tells in words what was taken and left, and what was asked for and helps nothing here.
@@ -54,5 +67,5 @@ def taken(settings: Settings, preset: Preset, able: Capability) -> Settings:
         window=window,
         linears=None if linears == "exact" else linears,
         attention=None if attention == "exact" else attention,
-        said=tuple(dict.fromkeys((*settings.said, *said))),
+        notes=tuple(dict.fromkeys((*settings.notes, *said))),
     )

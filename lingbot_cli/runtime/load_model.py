@@ -1,11 +1,13 @@
-"""The one way in which a world comes to be used, by films, streams, games and measurements alike."""
+"""Loading, tuning and compiling of a model, the same for render, stream, play, serve and bench."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.model.accel.compiling import compile_or_warn, should_compile
-from lingbot_cli.runtime.autotune import Asked, tuned, tuning_of
+from lingbot_cli.runtime.autotune import tuned, tuning_of
 from lingbot_cli.runtime.loading import telling
+from lingbot_cli.runtime.model_options import ModelOptions
 
 if TYPE_CHECKING:
     from lingbot_cli.model.loading.tensor_io import OnLoadProgress
@@ -14,37 +16,39 @@ if TYPE_CHECKING:
 Say = Callable[[str], None]
 
 
-def load(asked: Asked, report: "OnLoadProgress | None" = None) -> "WorldModel":
-    """Load the world and encode every prompt that is known; `report` is told how far that is."""
+def load(
+    checkpoint: Checkpoint,
+    options: ModelOptions,
+    prompts: Iterable[str],
+    report: "OnLoadProgress | None" = None,
+) -> "WorldModel":
+    """Load a model and encode the prompts that are known; torch is imported only here."""
     from lingbot_cli.model.loading.load import load_world
 
-    request, settings = asked.request, asked.request.settings
-    return load_world(
-        asked.here,
-        device=request.device,
-        precision=request.precision,
-        decode=settings.decode,
-        text_on=settings.text_on or "cpu",
-        offloaded=settings.offload,
-        decode_on=settings.decode_on,
-        linears=settings.linears,
-        attention=settings.attention,
-        tiny_decoder=settings.tiny_decoder,
-        prompts=asked.prompts,
-        report=report,
-    )
+    return load_world(checkpoint, options, prompts=prompts, report=report)
 
 
-def compiled(world: "WorldModel", asked: Asked, height: int, width: int, *, note: Say, warn: Say) -> None:
-    """Compile the world's blocks for a size where that is wanted."""
-    if should_compile(asked.request.settings.compile, str(world.device)):
+def compiled(
+    world: "WorldModel", options: ModelOptions, height: int, width: int, *, note: Say, warn: Say
+) -> None:
+    """Compile the model's blocks for a size, where the options or the device ask for it."""
+    if should_compile(options.compile, str(world.device)):
         compile_or_warn(world, height, width, note=note, warn=warn)
 
 
-def opened(asked: Asked, height: int, width: int, *, note: Say, warn: Say) -> "WorldModel":
-    """A world for pictures of a size: its kernel and threads chosen, loaded, its blocks compiled if need be."""
-    tuning = tuning_of(asked, height, width)
+def opened(
+    checkpoint: Checkpoint,
+    options: ModelOptions,
+    prompts: Iterable[str],
+    height: int,
+    width: int,
+    *,
+    note: Say,
+    warn: Say,
+) -> "WorldModel":
+    """Load a model ready for images of a size: kernel and threads chosen, blocks compiled where wanted."""
+    tuning = tuning_of(checkpoint, options, height, width)
     note(tuning.words())
-    world = tuned(load(asked, telling(note)), tuning)
-    compiled(world, asked, height, width, note=note, warn=warn)
+    world = tuned(load(checkpoint, options, prompts, telling(note)), tuning)
+    compiled(world, options, height, width, note=note, warn=warn)
     return world

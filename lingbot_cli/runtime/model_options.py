@@ -1,7 +1,8 @@
-"""Run settings a command line gives in place of a preset's own, and where a model's parts are put."""
+"""Options of the model: which one, where it runs, and the run settings that replace its preset's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, Difference
@@ -10,18 +11,26 @@ from lingbot_cli.presets import Preset
 
 LAST_STEP = 1000
 """The schedule has 1001 points."""
+_LOCATION = ("model", "assets", "device", "precision")
+_PRESET = ("chunk", "window", "sink", "shift", "steps")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """`chunk` to `steps` replace those of the preset; `decode` to `decode_on` say where and in what parts are kept.
+class ModelOptions:
+    """One field per flag; None leaves a choice to the preset, the device or the fastest there is.
 
-    `kernel` names the program of self-attention; None takes the fastest. `compile`: whether blocks are
-    compiled; None leaves that to the device. `threads` of the CPU; None takes what is fastest.
+    `model`: name or folder; `assets`: folder of its text encoder and VAE. `precision` of the transformer,
+    `decode` of the VAE's decoder. `chunk` to `steps` replace those of the preset. `text_on` and `decode_on`:
+    devices of the text encoder and the decoder; `offload` streams the transformer from main memory.
+    `kernel`: name of the self-attention backend. `threads` of the CPU.
     `linears`, `attention` and `tiny_decoder` (a file) trade exactness for speed; `fast` asks for those that help
-    here, and `said` tells which they were.
+    on this device, and `notes`, which is no flag, names them.
     """
 
+    model: str | None = None
+    assets: Path | None = None
+    device: str | None = None
+    precision: str | None = None
     chunk: int | None = None
     window: int | None = None
     sink: int | None = None
@@ -38,21 +47,27 @@ class Settings:
     attention: str | None = None
     tiny_decoder: str | None = None
     fast: bool = False
-    said: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
-    def levers(self) -> dict[str, str]:
-        """What is not computed exactly, as flags without their dashes."""
-        levers = {"linears": self.linears, "attention": self.attention, "tiny-decoder": self.tiny_decoder}
-        return {name: value for name, value in levers.items() if value is not None}
+    def run_settings(self) -> "ModelOptions":
+        """Return the options without model, assets, device and precision."""
+        return replace(self, **dict.fromkeys(_LOCATION))  # type: ignore[arg-type]
+
+    def speed_options(self) -> dict[str, str]:
+        """Return the options in use that trade exactness for speed, as flags without their dashes."""
+        options = {"linears": self.linears, "attention": self.attention, "tiny-decoder": self.tiny_decoder}
+        return {name: value for name, value in options.items() if value is not None}
 
     def words(self) -> list[str]:
-        """The levers for people, a smaller window among them."""
+        """Return the speed options as text, a smaller window among them."""
         window = {} if self.window is None else {"window": self.window}
-        return [f"{name.replace('-', ' ')} {value}" for name, value in (self.levers() | window).items()]
+        return [
+            f"{name.replace('-', ' ')} {value}" for name, value in (self.speed_options() | window).items()
+        ]
 
     def flags(self) -> dict[str, Any]:
-        """What was given, as flags without their dashes."""
-        names = [field.name for field in fields(self) if field.name != "said"]
+        """Return the run settings that were given, as flags without their dashes."""
+        names = [field.name for field in fields(self) if field.name not in (*_LOCATION, "notes")]
         given = {name.replace("_", "-"): getattr(self, name) for name in names}
         if self.steps is not None:
             given["steps"] = ",".join(map(str, self.steps))
@@ -84,10 +99,9 @@ def pick_precision(fp8: bool, device: str, asked: str | None) -> str:
     return asked or ("bfloat16" if device.startswith("cuda") else "float32")
 
 
-def with_settings(checkpoint: Checkpoint, settings: Settings) -> Checkpoint:
-    """The checkpoint as it will be run, each replaced value among its differences. Errors: UsageError."""
-    names = ("chunk", "window", "sink", "shift", "steps")
-    given = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
+def apply_options(checkpoint: Checkpoint, options: ModelOptions) -> Checkpoint:
+    """Return the checkpoint as it will run, each replaced value among its differences. Errors: UsageError."""
+    given = {name: getattr(options, name) for name in _PRESET if getattr(options, name) is not None}
     preset = replace(checkpoint.preset, **given)
     _check(preset, given)
     replaced = tuple(
@@ -109,3 +123,16 @@ def _check(preset: Preset, given: Mapping[str, Any]) -> None:
             f"{preset.chunk}.",
             hint=f"Use --window {smallest} or more, or -1 for no limit.",
         )
+
+
+def describe_run(preset: Preset, differences: Sequence[Difference], options: ModelOptions) -> list[str]:
+    """Return a line of run settings and speed options, then one per difference from the preset and per note."""
+    run = [
+        f"chunk {preset.chunk}",
+        f"window {preset.window}",
+        f"sink {preset.sink}",
+        f"steps {','.join(map(str, preset.steps))}",
+        f"shift {preset.shift:g}",
+        *replace(options, window=None).words(),
+    ]
+    return [" · ".join(run), *map(str, differences), *options.notes]

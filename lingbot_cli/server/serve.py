@@ -2,14 +2,11 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.image import fit_size
-from lingbot_cli.render.request import Described, Request, on_this_machine, run_lines, settled
-from lingbot_cli.runtime.model_options import Settings
+from lingbot_cli.runtime.fast_mode import resolve_model
+from lingbot_cli.runtime.model_options import ModelOptions, describe_run
 from lingbot_cli.server.app import server_app
 from lingbot_cli.server.auth import Rules
 from lingbot_cli.server.http_server import Address, HttpServer, page_url
@@ -24,54 +21,22 @@ USUAL_SHAPE = (480, 832)  # height and width of pictures that clients will send,
 _GLANCE = 0.2  # seconds between looks at whether a signal has come
 
 
-@dataclass(frozen=True)
-class Game:
-    """What a world to be played in is loaded for."""
+def run_notes(options: ModelOptions) -> list[str]:
+    """Describe how the model runs, in lines, unless every option has its default."""
+    if options.run_settings() == ModelOptions():
+        return []
+    options, checkpoint = resolve_model(options)
+    return describe_run(checkpoint.preset, checkpoint.differences, options)
 
-    here: Checkpoint
-    request: Request
-    prompts: tuple[str, ...]
 
+def load_offered(options: ModelOptions, offer: Offer, note: Callable[[str], None]) -> "WorldModel":
+    """Load the model, tuned for the offer's image size, its prompt encoded; progress lines go to `note`."""
+    from lingbot_cli.runtime.load_model import opened
 
-@dataclass(frozen=True)
-class Model:
-    """Which world to load, as the command line names it; `note` hears how it is run."""
-
-    model: str | None = None
-    assets: Path | None = None
-    device: str | None = None
-    precision: str | None = None
-
-    settings: Settings = field(default_factory=Settings)
-    note: Callable[[str], None] = lambda _text: None
-
-    def unusual(self) -> list[str]:
-        """How the world is run, in lines, where that is not as usual."""
-        if self.settings == Settings():
-            return []
-        request, model = self._settled()
-        return run_lines(model, request.settings)
-
-    def load(self, offer: Offer) -> "WorldModel":
-        """The world, made ready for what is offered: its picture's size, and the prompt it will hear first."""
-        from lingbot_cli.runtime.load_model import opened
-
-        request, model = self._settled()
-        height, width = offer.size(model.preset.area) or fit_size(*USUAL_SHAPE, model.preset.area)
-        game = Game(on_this_machine(model), request, (offer.prompt,))
-        return opened(game, height, width, note=self.note, warn=self.note)
-
-    def _settled(self) -> tuple[Request, Described]:
-        return settled(
-            Request(
-                Path(),
-                model=self.model,
-                assets=self.assets,
-                device=self.device,
-                precision=self.precision,
-                settings=self.settings,
-            )
-        )
+    options, checkpoint = resolve_model(options)
+    area = checkpoint.preset.area
+    height, width = offer.size(area) or fit_size(*USUAL_SHAPE, area)
+    return opened(checkpoint, options, (offer.prompt,), height, width, note=note, warn=note)
 
 
 def host(

@@ -24,14 +24,18 @@ from lingbot_cli.terminal.screen import Screen
 from lingbot_cli.ui.signals import StopRequest
 
 if TYPE_CHECKING:
-    from lingbot_cli.server.serve import Model
+    from collections.abc import Callable
+
+    from lingbot_cli.model.world_model import WorldModel
     from lingbot_cli.server.service import Offer
+
+    Load = Callable[[Offer], WorldModel]
 
 _HELP = "X leaves · WASD walk · IJKL or arrows look · Enter says · space pauses · R again · QE down, up"
 
 
 def play_in_terminal(
-    env: Env, model: "Model", offer: "Offer", recorder: Recorder | None, graphics: str
+    env: Env, load: "Load", offer: "Offer", recorder: Recorder | None, graphics: str
 ) -> None:
     """Play until X, or a signal, which raises InterruptedRun; the terminal is given back either way."""
     if not (env.stdin.isatty() and env.stdout.isatty()):
@@ -39,7 +43,7 @@ def play_in_terminal(
     screen = Screen(env.stdin.fileno(), env.stdout.fileno())
     with StopRequest(env.err.print).handling():
         env.err.print("the world is being loaded …")
-        service = Service(model.load(offer), Limits(), offer)
+        service = Service(load(offer), Limits(), offer)
         service.warm()
         with screen:
             kind = screen.graphics() if graphics == "auto" else graphics

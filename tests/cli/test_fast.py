@@ -104,6 +104,6 @@ def test_a_batch_takes_them_by_job_and_for_all(tmp_path):
     )
     said = read_tasks(read_source(str(jobs)), allow_outside=True)
     planned = plan_tasks([task.placed(None, fast=True) for task in said])
-    settings = [film.task.request.settings.flags() for film in planned]
+    settings = [film.task.request.options.flags() for film in planned]
     assert settings == [{"window": 9, "linears": "fp8"}, {"window": 9}]
     assert len({film.recipe for film in [*planned, *plan_tasks(said)]}) == 4

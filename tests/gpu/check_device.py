@@ -21,6 +21,7 @@ from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.render.chunk_plan import fresh
 from lingbot_cli.render.pipeline import Chunk, render
+from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.sinks.base import NullSink
 from tests.support.reference import walk
 
@@ -30,7 +31,7 @@ CLOSE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
 
 def main(device: str) -> None:
     """Print a line for each thing that holds. Errors: AssertionError for the first that does not."""
-    world = load_world(None, device=device, prompts=["a courtyard"])
+    world = load_world(None, ModelOptions(device=device), prompts=["a courtyard"])
     controls = walk(CHUNKS, world.preset.chunk)
     controls[0] = replace(controls[0], frames=4 * world.preset.chunk - 3)
     latents, frames = film(world, controls)

@@ -13,6 +13,7 @@ from lingbot_cli.model.loading.load import load_world
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.runtime.memory import Setup, estimate
+from lingbot_cli.runtime.model_options import ModelOptions
 
 HEIGHT, WIDTH, CHUNKS = 480, 832, 6
 
@@ -32,7 +33,11 @@ def run(model: str | None, precision: str, *, offloaded: bool) -> tuple[torch.Te
     torch.cuda.empty_cache()
     before = torch.cuda.mem_get_info()[0]
     torch.cuda.reset_peak_memory_stats()
-    world = load_world(model, device="cuda", precision=precision, offloaded=offloaded, prompts=["a gate"])
+    world = load_world(
+        model,
+        ModelOptions(device="cuda", precision=precision, offload=offloaded),
+        prompts=["a gate"],
+    )
     latents = film(world)
     measured = torch.cuda.max_memory_reserved()
     setup = Setup(HEIGHT, WIDTH, "cuda", precision, "float16", offload=offloaded)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from lingbot_cli.render.request import UNTRAINED, Request, prepare
+from lingbot_cli.runtime.model_options import ModelOptions
 
 
 @pytest.mark.parametrize("trained", [True, False])
@@ -18,7 +19,7 @@ def test_an_untrained_world_says_so(tmp_path, trained):
     config = json.loads((model / "lingbot.json").read_text())
     (model / "lingbot.json").write_text(json.dumps(config | {"trained": trained}))
     Image.new("RGB", (112, 64)).save(tmp_path / "image.png")
-    prepared = prepare(Request(tmp_path / "image.png", moves="w-8", model=str(model)))
+    prepared = prepare(Request(tmp_path / "image.png", moves="w-8", options=ModelOptions(model=str(model))))
     assert (UNTRAINED in prepared.summary()) is not trained
 
 

@@ -5,34 +5,24 @@ import os
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 
-from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from lingbot_cli.checkpoints.checkpoint import read_checkpoint
 from lingbot_cli.model.accel import cpu_threads as threads
-from lingbot_cli.render.request import Request
 from lingbot_cli.runtime.autotune import THREADS_FILE, THREADS_SAID, Tuning, tuning_of
 from lingbot_cli.runtime.measurements import measured
-from lingbot_cli.runtime.model_options import Settings
+from lingbot_cli.runtime.model_options import ModelOptions
 from tests.support.command import lingbot
 
 BEFORE = Tuning("math", 1)
 
 
-@dataclass(frozen=True)
-class Film:
-    """A film as far as choosing looks at it."""
-
-    request: Request
-    here: Checkpoint
-    prompts: tuple[str, ...] = ()
-
-
-def film(**settings):
-    return Film(Request(Path(), device="cpu", settings=Settings(**settings)), read_checkpoint(None, None))
+def tuning(*, before=None, **options):
+    """The tuning of the built-in model at 32x32 on the CPU."""
+    return tuning_of(read_checkpoint(None), ModelOptions(device="cpu", **options), 32, 32, before=before)
 
 
 @pytest.fixture
@@ -48,27 +38,27 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_threads_are_measured_once(folder):
-    first = tuning_of(film(), 32, 32)
+    first = tuning()
     (key,) = known = measured(THREADS_FILE, "threads")
     assert first.threads == known[key]["threads"] == torch.get_num_threads()
     other = 3 - first.threads
     (folder / THREADS_FILE).write_text(json.dumps({key: {"threads": other}}))
-    assert tuning_of(film(), 32, 32).threads == other
+    assert tuning().threads == other
 
 
 @pytest.mark.usefixtures("folder")
 def test_what_is_said_wins_over_an_earlier_run_and_that_over_a_measurement(folder, monkeypatch):
-    assert tuning_of(film(), 32, 32, before=BEFORE) == BEFORE
-    assert tuning_of(film(threads=3, kernel="torch"), 32, 32, before=BEFORE) == Tuning("torch", 3)
+    assert tuning(before=BEFORE) == BEFORE
+    assert tuning(threads=3, kernel="torch", before=BEFORE) == Tuning("torch", 3)
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert tuning_of(film(), 32, 32, before=BEFORE) == Tuning("math", 2)
-    assert tuning_of(film(threads=1), 32, 32, before=BEFORE) == BEFORE
+    assert tuning(before=BEFORE) == Tuning("math", 2)
+    assert tuning(threads=1, before=BEFORE) == BEFORE
     assert not folder.exists()  # nothing of this was measured
 
 
 def test_what_was_chosen_can_be_written_down():
-    for tuning in (BEFORE, Tuning(None, 2)):
-        assert Tuning.of(json.loads(json.dumps(tuning.facts()))) == tuning
+    for each in (BEFORE, Tuning(None, 2)):
+        assert Tuning.of(json.loads(json.dumps(each.facts()))) == each
     assert BEFORE.words() == "self-attention: math · 1 CPU thread"
     assert Tuning(None, 2).words() == "2 CPU threads"
 

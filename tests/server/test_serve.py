@@ -10,8 +10,8 @@ from lingbot_cli.model.attention import attend_all
 from lingbot_cli.presets import PRESETS
 from lingbot_cli.runtime.kernel import FILE, pick_kernel, shape_of
 from lingbot_cli.runtime.measurements import measured
-from lingbot_cli.runtime.model_options import Settings
-from lingbot_cli.server.serve import Model
+from lingbot_cli.runtime.model_options import ModelOptions
+from lingbot_cli.server.serve import load_offered
 from lingbot_cli.server.service import Offer
 from tests.support.reference import sample_image
 
@@ -29,15 +29,17 @@ def test_the_kernel_that_was_measured_for_its_size_is_taken(folder):
     (key,) = measured(FILE, "kernel")
     (folder / FILE).write_text(json.dumps({key: {"kernel": "math"}}))
     said = []
-    world = Model(device="cpu", note=said.append).load(OFFER)
+    world = load_offered(ModelOptions(device="cpu"), OFFER, said.append)
     assert world.attend is not attend_all
     assert said[0].startswith("self-attention: math · ")
 
 
 def test_its_flags_are_those_of_a_film(folder):
     said = []
-    settings = Settings(kernel="torch", threads=1, offload=True, compile=True, decode="bfloat16")
-    world = Model(device="cpu", settings=settings, note=said.append).load(OFFER)
+    options = ModelOptions(
+        device="cpu", kernel="torch", threads=1, offload=True, compile=True, decode="bfloat16"
+    )
+    world = load_offered(options, OFFER, said.append)
     assert world.attend is attend_all
     assert isinstance(world.transformer.blocks, StreamedBlocks)
     assert world.vae.conv2.weight.dtype == torch.bfloat16
@@ -51,5 +53,5 @@ def test_its_flags_are_those_of_a_film(folder):
 @pytest.mark.parametrize("offer", [Offer(), Offer(sample_image())], ids=["no picture", "a picture"])
 def test_a_size_that_nobody_said_is_the_models(offer):
     said = []
-    assert Model(device="cpu", note=said.append).load(offer).preset.name == "built-in"
+    assert load_offered(ModelOptions(device="cpu"), offer, said.append).preset.name == "built-in"
     assert len(said) == 1

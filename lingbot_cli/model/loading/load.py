@@ -34,61 +34,51 @@ from lingbot_cli.model.transformer import Transformer, TransformerConfig
 from lingbot_cli.model.vae import VAE, VAEConfig
 from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.presets import Preset
-from lingbot_cli.runtime.model_options import pick_precision
+from lingbot_cli.runtime.model_options import ModelOptions, pick_precision
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+_DEFAULTS = ModelOptions()
 DECODER_PREFIXES = ("decoder.", "conv2.")
 """The VAE's parameters that only decoding needs; the rest encodes and stays in float32 (model §9)."""
 
 
 def load_world(
     model: str | Path | Checkpoint | None = None,
+    options: ModelOptions = _DEFAULTS,
     *,
-    assets: Path | None = None,
-    device: str | None = None,
-    precision: str | None = None,
-    decode: str | None = None,
-    text_on: str = "cpu",
-    offloaded: bool = False,
-    linears: str | None = None,
-    attention: str | None = None,
-    tiny_decoder: str | Path | None = None,
-    decode_on: str | None = None,
-    preset: Preset | None = None,
     prompts: Iterable[str] = (),
     report: OnLoadProgress | None = None,
 ) -> WorldModel:
-    """Load a model: a folder, a fetched model's name, a checkpoint read before, or None for the built-in one.
+    """Load a model: a folder, a fetched model's name, a checkpoint read before, else the one of the options.
 
-    `precision` of the transformer: bfloat16 on CUDA, else float32, or fp8; `offloaded` keeps its blocks in host
-    memory. `decode` of the VAE's decoder: float16 on CUDA, else float32; `decode_on`: a device of its own.
-    `linears` fp8: the blocks' matrices are multiplied in eight bits; `attention` int8: so are
-    queries and keys; `tiny_decoder`: a file of one that shows pictures in the VAE's place.
-    `preset` replaces the run settings. `prompts` are encoded first and the text encoder
-    leaves memory before the transformer enters it. Errors: SetupError, UsageError.
+    Default precisions: bfloat16 for the transformer and float16 for the decoder on CUDA, else float32.
+    `prompts` are encoded first and the text encoder leaves memory before the transformer enters it.
+    Errors: SetupError, UsageError.
     """
-    checkpoint = model if isinstance(model, Checkpoint) else read_checkpoint(model, assets)
-    where = pick_device(device)
+    checkpoint = (
+        model if isinstance(model, Checkpoint) else read_checkpoint(model or options.model, options.assets)
+    )
+    where = pick_device(options.device)
     if where.type == "cpu":
         release_large_blocks()
     on_cuda = where.type == "cuda"
-    precision = pick_precision(checkpoint.fp8, where.type, precision)
-    decoder_dtype = pick_dtype(decode or ("float16" if on_cuda else "float32"))
-    attend = pick_attention(attention, where, precision)
-    decoder_on = where if decode_on is None else pick_device(decode_on)
-    tiny = load_tiny_decoder(tiny_decoder, decoder_on, decoder_dtype)
-    text = cached_prompt_encoder(checkpoint, pick_device(text_on), report)
+    precision = pick_precision(checkpoint.fp8, where.type, options.precision)
+    decoder_dtype = pick_dtype(options.decode or ("float16" if on_cuda else "float32"))
+    attend = pick_attention(options.attention, where, precision)
+    decoder_on = where if options.decode_on is None else pick_device(options.decode_on)
+    tiny = load_tiny_decoder(options.tiny_decoder, decoder_on, decoder_dtype)
+    text = cached_prompt_encoder(checkpoint, pick_device(options.text_on or "cpu"), report)
     for prompt in prompts:
         text.encode(prompt)
     text.release()
     vae = load_vae(checkpoint, where, decoder_dtype, report, decoder_on=decoder_on)
     transformer = load_transformer(
-        checkpoint, where, precision, offloaded=offloaded, linears=linears, report=report
+        checkpoint, where, precision, offloaded=options.offload, linears=options.linears, report=report
     )
     return WorldModel(
-        preset=preset or checkpoint.preset,
+        preset=checkpoint.preset,
         transformer=transformer,
         vae=vae,
         text=text,

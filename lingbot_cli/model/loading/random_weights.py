@@ -1,6 +1,6 @@
 """Full-size worlds of random values, made on the device itself: as good as real ones for measuring speed."""
 
-from typing import Protocol
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from lingbot_cli.model.loading.tiny import load_tiny_decoder
 from lingbot_cli.model.vae import VAE, VAEConfig
 from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.presets import PRESETS, Preset
-from lingbot_cli.runtime.model_options import Settings
+from lingbot_cli.runtime.model_options import ModelOptions
 
 
 def random_checkpoint(model: str | None) -> Checkpoint:
@@ -46,32 +46,16 @@ class RandomPromptEncoder:
         return torch.randn(self._shape, generator=torch.Generator().manual_seed(0))
 
 
-class Asking(Protocol):
-    """What a film asks for besides a model."""
-
-    @property
-    def settings(self) -> Settings: ...
-
-
-class Shaped(Protocol):
-    """What asks for a world: a prepared film."""
-
-    @property
-    def here(self) -> Checkpoint: ...
-    @property
-    def request(self) -> Asking: ...
-
-
-def random_model(film: Shaped, *, device: str | None, precision: str | None) -> WorldModel:
-    """A world of the shape a film asks for, its weights drawn on the device in their final precision."""
-    preset, settings = film.here.preset, film.request.settings
-    where = pick_device(device)
+def random_model(checkpoint: Checkpoint, options: ModelOptions, _prompts: Iterable[str] = ()) -> WorldModel:
+    """Make a model of the checkpoint's shape, its weights drawn on the device in their final precision."""
+    preset = checkpoint.preset
+    where = pick_device(options.device)
     on_cuda = where.type == "cuda"
     decoder_dtype = torch.float16 if on_cuda else torch.float32
-    precision = precision or ("bfloat16" if on_cuda else "float32")
-    attend = pick_attention(settings.attention, where, precision)
-    tiny = load_tiny_decoder(settings.tiny_decoder, where, decoder_dtype)
-    transformer = transformer_on_meta(preset, precision, settings.linears, where)
+    precision = options.precision or ("bfloat16" if on_cuda else "float32")
+    attend = pick_attention(options.attention, where, precision)
+    tiny = load_tiny_decoder(options.tiny_decoder, where, decoder_dtype)
+    transformer = transformer_on_meta(preset, precision, options.linears, where)
     with torch.device("meta"):
         vae = VAE(VAEConfig(dim=preset.vae_dim, num_res_blocks=preset.vae_blocks))
         for part in DECODER_PREFIXES:

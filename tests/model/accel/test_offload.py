@@ -11,6 +11,7 @@ from lingbot_cli.model.accel.offload import StreamedBlocks
 from lingbot_cli.model.loading.load import load_world
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import WorldModel
+from lingbot_cli.runtime.model_options import ModelOptions
 from tests.support.reference import REFERENCE
 
 CHECKPOINT = REFERENCE / "checkpoints" / "diffusers-v1-fast"
@@ -29,14 +30,14 @@ def latents(world: WorldModel) -> torch.Tensor:
 
 @pytest.mark.parametrize("precision", ["float32", "fp8"])
 def test_the_film_is_the_same(precision: str) -> None:
-    eager = load_world(CHECKPOINT, precision=precision)
-    streamed = load_world(CHECKPOINT, precision=precision, offloaded=True)
+    eager = load_world(CHECKPOINT, ModelOptions(precision=precision))
+    streamed = load_world(CHECKPOINT, ModelOptions(precision=precision, offload=True))
     assert isinstance(streamed.transformer.blocks, StreamedBlocks)
     assert torch.equal(latents(streamed), latents(eager))
 
 
 def test_only_two_blocks_are_ever_on_the_device() -> None:
-    blocks = load_world(CHECKPOINT, offloaded=True).transformer.blocks
+    blocks = load_world(CHECKPOINT, ModelOptions(offload=True)).transformer.blocks
     assert len(blocks) == 3
     places = {tensor.data_ptr() for place in blocks._slots for tensor in place.values()}
     for block in blocks:
@@ -46,7 +47,7 @@ def test_only_two_blocks_are_ever_on_the_device() -> None:
 
 
 def test_a_loop_that_is_left_early_starts_again_at_the_first_block() -> None:
-    blocks = load_world(CHECKPOINT, offloaded=True).transformer.blocks
+    blocks = load_world(CHECKPOINT, ModelOptions(offload=True)).transformer.blocks
     values = [[block.norm3.weight.clone() for block in blocks] for _ in range(2)]
     for _ in blocks:
         break

@@ -10,6 +10,7 @@ from lingbot_cli.checkpoints.checkpoint import read_checkpoint
 from lingbot_cli.cli import run
 from lingbot_cli.errors import UsageError
 from lingbot_cli.model.loading.load import load_world
+from lingbot_cli.runtime.model_options import ModelOptions
 from tests.support.reference import REFERENCE
 
 CHECKPOINTS = REFERENCE / "checkpoints"
@@ -37,13 +38,13 @@ def test_fp8_is_kept_and_loaded_as_fp8(tmp_path: Path) -> None:
     source = CHECKPOINTS / "diffusers-v1-fast"
     assert run(["models", "convert", str(source), str(folder), "--precision", "fp8"]) == 0
     kept = load_world(folder).transformer.state_dict()
-    made = load_world(source, precision="fp8").transformer.state_dict()
+    made = load_world(source, ModelOptions(precision="fp8")).transformer.state_dict()
     assert kept.keys() == made.keys()
     for name, tensor in kept.items():
         # Kept through bfloat16, made from float32: a value may fall on the other side of a step.
         torch.testing.assert_close(tensor.float(), made[name].float(), rtol=0.14, atol=0.01)
     with pytest.raises(UsageError, match="kept in fp8"):
-        load_world(folder, precision="float32")
+        load_world(folder, ModelOptions(precision="float32"))
     with safe_open(folder / "transformer.safetensors", "pt") as file:  # the format's own reader agrees
         assert file.get_tensor("blocks.0.ffn.0.weight").dtype == torch.float8_e4m3fn
 
