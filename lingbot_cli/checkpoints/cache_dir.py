@@ -1,12 +1,15 @@
-"""Where this machine keeps models and prompts' rows: one folder in the user's cache."""
+"""The user's cache folder: downloaded models and text embeddings of known prompts."""
 
+import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from lingbot_cli.prompt_cleaning import clean_prompt
 
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
-    """LINGBOT_CACHE_DIR, else `lingbot` in the XDG cache folder, else `~/.cache/lingbot`."""
+    """Return LINGBOT_CACHE_DIR, else `lingbot` in the XDG cache folder, else `~/.cache/lingbot`."""
     if own := environ.get("LINGBOT_CACHE_DIR"):
         return Path(os.path.expanduser(own))
     base = environ.get("XDG_CACHE_HOME")
@@ -14,5 +17,25 @@ def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def model_folder(name: str, environ: Mapping[str, str] = os.environ) -> Path:
-    """Where a fetched model lies, whether it is there or not; what lies there is whole."""
+    """Return the folder of a downloaded model; it exists only once the download is complete."""
     return cache_folder(environ) / "models" / name
+
+
+def prompts_folder() -> Path:
+    """Return the folder of all cached text embeddings."""
+    return cache_folder() / "prompts"
+
+
+def prompt_file(folder: Path, identity: str, cleaned: str) -> Path:
+    """Return the file of a cleaned prompt's embeddings.
+
+    `identity` stands for the text encoder, its tokenizer and the prompt's maximal length.
+    """
+    key = hashlib.sha256(f"{identity}\0{cleaned}".encode()).hexdigest()
+    return folder / f"{key}.safetensors"
+
+
+def all_prompts_cached(prompts: Iterable[str], identity: str) -> bool:
+    """Return whether every prompt's embeddings are cached, so that no text encoder is loaded."""
+    folder = prompts_folder()
+    return all(prompt_file(folder, identity, clean_prompt(prompt)).is_file() for prompt in prompts)

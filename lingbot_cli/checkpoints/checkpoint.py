@@ -1,5 +1,6 @@
-"""What a checkpoint is, read from its configs and headers before anything is loaded; no torch here."""
+"""A checkpoint's settings, architecture and fingerprint, read from configs and headers without loading tensors."""
 
+import hashlib
 import os
 from dataclasses import dataclass, fields, replace
 from importlib.resources import files
@@ -7,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from lingbot_cli.checkpoints.cache_dir import model_folder
-from lingbot_cli.checkpoints.fingerprint import fingerprint
 from lingbot_cli.checkpoints.headers import TensorEntry, read_json, read_shards
 from lingbot_cli.checkpoints.layouts import Layout, detect_layout, shards
 from lingbot_cli.checkpoints.tensor_names import vae_name
@@ -26,7 +26,7 @@ ARCHITECTURE = (
     "vae_dim",
     "vae_blocks",
 )
-"""What the weights themselves decide; the rest of a preset is how it is run."""
+"""Preset fields that the weights decide; the others are run settings."""
 
 CONFIG_FIELDS = {
     "dim": "dim",
@@ -43,12 +43,16 @@ CONFIG_FIELDS = {
     "sink_size": "sink",
     "num_frames_per_block": "chunk",
 }
-"""Names of a preset's fields in the published configs; a later key wins over an earlier one."""
+"""Published config key → preset field; a later key wins over an earlier one."""
+
+FULL_HASH_BYTES = 8 * 2**20
+SAMPLE_COUNT = 64
+SAMPLE_BYTES = 64 * 2**10
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A value that the preset and `said_by` do not share; `used` is the one the run takes."""
+    """A setting on which the preset and `source` disagree; `used` is the value of the run."""
 
     name: str
     preset: Any
@@ -62,12 +66,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that can be loaded: its files, its settings, and where its own config disagrees.
+    """A loadable checkpoint: its files, its settings and its config's differences from the preset.
 
-    `preset` holds the architecture of the weights and the run settings of the published preset.
-    `identity` changes when any weight does; `text_identity` when a prompt's rows would.
-    `stored` is the type of most of the transformer's weights in its files, as safetensors names it; `fp8` says
-    that its blocks are eight bits with scales.
+    `preset` holds the weights' architecture and the published preset's run settings.
+    `identity` is the weights' fingerprint, `text_identity` that of everything a text embedding depends on.
+    `stored` is the safetensors type of most of the transformer's weights; `fp8` says that its blocks are eight
+    bits with scales.
     """
 
     layout: Layout
@@ -81,9 +85,9 @@ class Checkpoint:
 
 
 def find_layout(model: str | Path | None, assets: Path | None = None) -> Layout:
-    """The layout of a model given as a folder, a name (fetched before) or nothing (the built-in world).
+    """Return the layout of a model: a folder, a downloaded model's name, or None for the built-in one.
 
-    Errors: UsageError for an unknown name, SetupError for a model that is not here or not whole.
+    Errors: UsageError for an unknown name, SetupError for a model that is missing or incomplete.
     """
     if model is None or model == "built-in":
         return detect_layout(Path(str(files("lingbot_cli.builtin"))), assets)
@@ -91,49 +95,38 @@ def find_layout(model: str | Path | None, assets: Path | None = None) -> Layout:
     folder = Path(os.path.expanduser(model))
     if folder.is_dir():
         return detect_layout(folder, assets)
-    kept = model_folder(str(model))
-    if not kept.is_dir():
-        raise SetupError(
-            f"{model} is not on this machine.", hint=f"Fetch it first: lingbot models pull {model}"
-        )
-    return detect_layout(kept, assets or (kept / "assets" if (kept / "assets").is_dir() else None))
+    downloaded = model_folder(str(model))
+    if not downloaded.is_dir():
+        raise SetupError(f"{model} is not on this machine", hint=f"run: lingbot models pull {model}")
+    return detect_layout(
+        downloaded, assets or (downloaded / "assets" if (downloaded / "assets").is_dir() else None)
+    )
 
 
 def check_name(model: str | Path) -> None:
-    """Raise UsageError unless it is a folder or the name of a model we know."""
+    """Raise UsageError unless `model` is a folder or a known model's name."""
     if not Path(os.path.expanduser(model)).is_dir() and str(model) not in PRESETS:
         raise UsageError(
-            f"--model {model} is neither a folder nor a model we know.", hint=f"Known: {', '.join(PRESETS)}."
+            f"--model {model}: neither a folder nor a known model", hint=f"known models: {', '.join(PRESETS)}"
         )
 
 
 def read_checkpoint(model: str | Path | None, assets: Path | None = None) -> Checkpoint:
-    """Everything about a model that can be said without loading it.
+    """Read a model's settings and fingerprints without loading it.
 
-    Errors: those of `find`; SetupError for damaged files or a config that contradicts its own tensors.
+    Errors: those of `find_layout`; SetupError for damaged files or a config that contradicts its own tensors.
     """
     layout = find_layout(model, assets)
     config = read_json(layout.config) if layout.config is not None else {}
     tensors = read_shards(*shards(layout.transformer))
     base = _base_preset(layout, config)
-    seen = _tensor_values(tensors, layout) | _control_kind(tensors)
-    said = _config_values(config)
-    for name, value in said.items():
-        if name in seen and seen[name] != value:
-            raise SetupError(
-                f"{layout.config} says {name} {value}, and the tensors beside it have {seen[name]}.",
-                hint="The config belongs to another model: fetch it again.",
-            )
-    settings = {} if layout.kind != "lingbot" else {k: v for k, v in said.items() if k not in ARCHITECTURE}
-    heads = said.get("heads", base.heads)
-    if not isinstance(heads, int) or heads < 1 or seen["dim"] % heads:
-        raise SetupError(
-            f"{layout.root}: {heads} heads cannot share the transformer's width of {seen['dim']}."
-        )
-    actual = replace(base, **{k: v for k, v in (said | seen).items() if k in ARCHITECTURE}, **settings)
+    configured = _config_values(config)
+    stored = _tensor_values(tensors, layout) | _control_kind(tensors)
+    _check_config(layout, configured, stored, configured.get("heads", base.heads))
+    actual = replace(base, **_used_values(layout, configured, stored))
     differences = tuple(
         Difference(name, getattr(base, name), value, getattr(actual, name))
-        for name, value in (said | seen).items()
+        for name, value in (configured | stored).items()
         if getattr(base, name) != value
     )
     parts = [file for part in (layout.transformer, layout.vae) for file in part_files(part)]
@@ -151,58 +144,99 @@ def read_checkpoint(model: str | Path | None, assets: Path | None = None) -> Che
 
 
 def part_files(part: Path) -> list[Path]:
-    """The files that hold a part's tensors."""
+    """Return the files that hold a part's tensors."""
     return [part] if part.is_file() else shards(part)[0]
 
 
+def fingerprint(files: list[Path]) -> str:
+    """Hash the names, sizes and contents of files to 32 hexadecimal digits, within seconds at any size.
+
+    A file of up to 8 MiB counts whole, a larger one by 64 evenly spread samples that include its header. This
+    tells models apart; `lingbot models verify` compares every byte.
+    """
+    digest = hashlib.sha256()
+    for file in files:
+        size = file.stat().st_size
+        digest.update(f"{file.name}\0{size}\0".encode())
+        with file.open("rb") as source:
+            if size <= FULL_HASH_BYTES:
+                digest.update(source.read())
+                continue
+            for sample in range(SAMPLE_COUNT):
+                source.seek((size - SAMPLE_BYTES) * sample // (SAMPLE_COUNT - 1))
+                digest.update(source.read(SAMPLE_BYTES))
+    return digest.hexdigest()[:32]
+
+
+def _check_config(layout: Layout, configured: dict[str, Any], stored: dict[str, Any], heads: object) -> None:
+    """Raise SetupError for a config that contradicts the tensors beside it."""
+    for name, value in configured.items():
+        if name in stored and stored[name] != value:
+            raise SetupError(
+                f"{layout.config} says {name} {value}, but its tensors have {stored[name]}",
+                hint="the config belongs to another model: download it again",
+            )
+    if not isinstance(heads, int) or heads < 1 or stored["dim"] % heads:
+        raise SetupError(
+            f"{layout.root}: {heads} heads cannot share the transformer's width of {stored['dim']}"
+        )
+
+
+def _used_values(layout: Layout, configured: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+    """Return the values that replace the preset's: the architecture, and in our own layout the run settings."""
+    architecture = {key: value for key, value in (configured | stored).items() if key in ARCHITECTURE}
+    return configured | architecture if layout.kind == "lingbot" else architecture
+
+
 def _base_preset(layout: Layout, config: dict[str, Any]) -> Preset:
-    """The preset a folder belongs to: its layout's, the one its config names, or the nearest by shape."""
+    """Return the preset of the layout, else the one its config names, else the nearest by shape."""
     name = layout.preset or config.get("preset")
     if name is not None:
         if name not in PRESETS:
-            raise SetupError(f"{layout.config} names the preset {name}, which is none of ours.")
+            raise SetupError(f"{layout.config} names an unknown preset: {name}")
         return PRESETS[name]
-    said = _config_values(config)
+    configured = _config_values(config)
     published = [preset for preset in PRESETS.values() if preset.name != "built-in"]
     keys = ("chunk", "dim", "layers", "sink")
-    return max(published, key=lambda preset: [getattr(preset, key) == said.get(key) for key in keys])
+    return max(published, key=lambda preset: [getattr(preset, key) == configured.get(key) for key in keys])
 
 
 def _config_values(config: dict[str, Any]) -> dict[str, Any]:
-    said = {field: config[key] for key, field in CONFIG_FIELDS.items() if config.get(key) is not None}
-    if "attention_head_dim" in config and "heads" in said:
-        said["dim"] = said["heads"] * config["attention_head_dim"]
+    """Return a config's values under the names of the preset's fields."""
+    values = {field: config[key] for key, field in CONFIG_FIELDS.items() if config.get(key) is not None}
+    if "attention_head_dim" in config and "heads" in values:
+        values["dim"] = values["heads"] * config["attention_head_dim"]
     names = {field.name for field in fields(Preset)}
-    said |= {key: value for key, value in config.get("settings", {}).items() if key in names}
-    if "steps" in said:
-        said["steps"] = tuple(said["steps"])
-    return said
+    values |= {key: value for key, value in config.get("settings", {}).items() if key in names}
+    if "steps" in values:
+        values["steps"] = tuple(values["steps"])
+    return values
 
 
 def _tensor_values(tensors: dict[str, TensorEntry], layout: Layout) -> dict[str, Any]:
-    """What the shapes of the transformer's and, where its files have headers, the VAE's tensors say."""
+    """Return the architecture that tensor shapes imply, of the VAE too unless it is a `.pth` file."""
     try:
-        seen: dict[str, Any] = {
+        values: dict[str, Any] = {
             "dim": tensors["patch_embedding.weight"].shape[0],
             "ffn": tensors["blocks.0.ffn.0.weight"].shape[0],
             "layers": sum(name.endswith(".ffn.0.weight") for name in tensors),
             "text_dim": tensors["text_embedding.0.weight"].shape[1],
             "freq_dim": tensors["time_embedding.0.weight"].shape[1],
         }
-    except (KeyError, IndexError) as lack:
+    except (KeyError, IndexError) as error:
         raise SetupError(
-            f"{layout.transformer} holds no LingBot world: {lack} is not as it should be.",
-            hint="Name the folder of a whole model.",
-        ) from lack
+            f"{layout.transformer} holds no LingBot transformer: {error} is missing or misshapen",
+            hint="name the folder of a complete model",
+        ) from error
     if layout.vae.suffix == ".pth":
-        return seen
+        return values
     vae = {vae_name(name): entry for name, entry in read_shards(*shards(layout.vae)).items()}
     if "encoder.conv1.weight" not in vae:
-        raise SetupError(f"{layout.vae} holds no Wan VAE: encoder.conv1.weight is missing.")
+        raise SetupError(f"{layout.vae} holds no Wan VAE: encoder.conv1.weight is missing")
     blocks = sum(
         name.startswith("encoder.downsamples.") and name.endswith("residual.2.weight") for name in vae
     )
-    return seen | {"vae_dim": vae["encoder.conv1.weight"].shape[0], "vae_blocks": blocks // 4}
+    return values | {"vae_dim": vae["encoder.conv1.weight"].shape[0], "vae_blocks": blocks // 4}
 
 
 def _control_kind(tensors: dict[str, TensorEntry]) -> dict[str, Any]:
@@ -210,5 +244,5 @@ def _control_kind(tensors: dict[str, TensorEntry]) -> dict[str, Any]:
     channels = projection.shape[-1] if projection else 0
     kinds = {4 * 384: "cam", 4 * 448: "act"}
     if channels not in kinds:
-        raise SetupError(f"This transformer takes {channels} control channels; {list(kinds)} are known.")
+        raise SetupError(f"transformer with {channels} control channels: only {list(kinds)} are supported")
     return {"control": kinds[channels]}

@@ -1,4 +1,4 @@
-"""The table of contents of safetensors files, read without torch and without touching a tensor."""
+"""Headers of safetensors files, read and checked without torch and without reading a tensor."""
 
 import json
 import math
@@ -13,12 +13,14 @@ ELEMENT_BYTES = {
     "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1,
 }  # fmt: skip
 MAX_HEADER_BYTES = 100_000_000
-"""Bytes of JSON a header may hold; the limit of the format's own library."""
+"""Most bytes of JSON in a header; the same limit as in the safetensors library."""
+
+DOWNLOAD_AGAIN = "download that file again"
 
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """Where one tensor lies: `start` and `end` are byte offsets in `file`."""
+    """One tensor's name, type, shape and place: `start` and `end` are byte offsets in `file`."""
 
     name: str
     dtype: str
@@ -29,14 +31,14 @@ class TensorEntry:
 
     @property
     def elements(self) -> int:
-        """How many numbers the tensor holds."""
+        """The number of values in the tensor."""
         return math.prod(self.shape)
 
 
 def read_header(file: Path) -> dict[str, TensorEntry]:
-    """Every tensor of one safetensors file, by name.
+    """Return every tensor of one safetensors file by name.
 
-    Errors: SetupError for a file that is cut short, overlaps itself or is no safetensors file at all.
+    Errors: SetupError for a truncated file, overlapping tensors or any other format.
     """
     size = file.stat().st_size
     with file.open("rb") as source:
@@ -54,17 +56,17 @@ def read_header(file: Path) -> dict[str, TensorEntry]:
     position = 8 + length
     for entry in sorted(entries.values(), key=lambda entry: entry.start):
         if entry.start != position:
-            raise _damaged(file, f"{entry.name} does not begin where the tensor before it ends")
+            raise _damaged(file, f"{entry.name} does not start where the tensor before it ends")
         position = entry.end
     if position != size:
-        raise _damaged(file, f"its header promises {position:,} bytes and it has {size:,}")
+        raise _damaged(file, f"its header promises {position:,} bytes, the file has {size:,}")
     return entries
 
 
 def read_shards(files: list[Path], index: Path | None = None) -> dict[str, TensorEntry]:
-    """Every tensor of several files, held to the index where there is one.
+    """Return every tensor of several files by name, checked against the index if there is one.
 
-    Errors: SetupError naming the shard that is missing, or the tensor that is double or misplaced.
+    Errors: SetupError for a missing shard and a duplicate or misplaced tensor.
     """
     if index is not None:
         files = _indexed_files(index)
@@ -73,33 +75,33 @@ def read_shards(files: list[Path], index: Path | None = None) -> dict[str, Tenso
         for name, entry in read_header(file).items():
             if name in entries:
                 raise SetupError(
-                    f"{name} is both in {entries[name].file.name} and in {file.name} of {file.parent}."
+                    f"{file.parent}: {name} is both in {entries[name].file.name} and in {file.name}"
                 )
             entries[name] = entry
     if index is not None:
         for name, file_name in _weight_map(index).items():
             if name not in entries or entries[name].file.name != file_name:
-                raise SetupError(f"{index} says that {name} is in {file_name}, and it is not there.")
+                raise SetupError(f"{index} lists {name} in {file_name}, which does not hold it")
     return entries
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """A small JSON file that must hold a table. Errors: SetupError."""
+    """Read a JSON file whose top level is an object. Errors: SetupError."""
     if file.stat().st_size > MAX_HEADER_BYTES:
-        raise SetupError(f"{file} is too large for a JSON file of a checkpoint.")
+        raise SetupError(f"{file} is too large for a JSON file of a checkpoint")
     try:
         table = json.loads(file.read_bytes())
     except (ValueError, RecursionError) as problem:
-        raise SetupError(f"{file} is not JSON: {problem}.", hint="Fetch that file again.") from problem
+        raise SetupError(f"{file} is not JSON: {problem}", hint=DOWNLOAD_AGAIN) from problem
     if not isinstance(table, dict):
-        raise SetupError(f"{file} holds no table of values.", hint="Fetch that file again.")
+        raise SetupError(f"{file} holds no JSON object", hint=DOWNLOAD_AGAIN)
     return table
 
 
 def _weight_map(index: Path) -> dict[str, str]:
     table = read_json(index).get("weight_map")
     if not isinstance(table, dict) or not all(isinstance(name, str) for name in table.values()):
-        raise SetupError(f"{index} has no weight_map.", hint="Fetch that file again.")
+        raise SetupError(f"{index} has no weight_map", hint=DOWNLOAD_AGAIN)
     return table
 
 
@@ -107,12 +109,12 @@ def _indexed_files(index: Path) -> list[Path]:
     names = sorted(set(_weight_map(index).values()))
     for name in names:
         if name != Path(name).name:
-            raise SetupError(f"{index} names a shard outside its folder: {name}.")
+            raise SetupError(f"{index} names a shard outside its folder: {name}")
     missing = [name for name in names if not (index.parent / name).is_file()]
     if missing:
         raise SetupError(
-            f"{index.parent} lacks {', '.join(missing)}, which its index names.",
-            hint="Fetch the missing files again; `lingbot models pull` fetches only what is not there.",
+            f"{index.parent} lacks {', '.join(missing)}, which its index names",
+            hint="download the missing files; `lingbot models pull` downloads only those",
         )
     return [index.parent / name for name in names]
 
@@ -121,13 +123,13 @@ def _entry(file: Path, name: str, row: object, base: int) -> TensorEntry:
     try:
         dtype, shape, (start, end) = row["dtype"], tuple(row["shape"]), row["data_offsets"]  # type: ignore[index]
         entry = TensorEntry(name, dtype, shape, file, base + start, base + end)
-        right = ELEMENT_BYTES[dtype] * entry.elements == end - start and min((start, *shape), default=0) >= 0
+        valid = ELEMENT_BYTES[dtype] * entry.elements == end - start and min((start, *shape), default=0) >= 0
     except (TypeError, KeyError, ValueError) as problem:
         raise _damaged(file, f"its entry for {name} cannot be read") from problem
-    if not right:
+    if not valid:
         raise _damaged(file, f"{name} has the shape {list(shape)} and {end - start} bytes")
     return entry
 
 
-def _damaged(file: Path, why: str) -> SetupError:
-    return SetupError(f"{file} is damaged: {why}.", hint="Fetch that file again.")
+def _damaged(file: Path, reason: str) -> SetupError:
+    return SetupError(f"{file} is damaged: {reason}", hint=DOWNLOAD_AGAIN)

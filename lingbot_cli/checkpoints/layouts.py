@@ -1,19 +1,18 @@
-"""Which of the published layouts a folder has, and where its parts lie (model §3)."""
+"""Published checkpoint layouts: detection by marker file, and the paths of each part (model §3)."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from lingbot_cli.errors import SetupError, UsageError
 
-INDEX = ".safetensors.index.json"
+INDEX_SUFFIX = ".safetensors.index.json"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A recognised checkpoint. Each part is a folder of shards, a safetensors file or a `.pth` file.
+    """A detected checkpoint; each part is a folder of shards, a safetensors file or a `.pth` file.
 
-    `preset` is the one the layout belongs to; None where the folder's own config names it.
-    `config` is None where the layout has none.
+    `preset` is None if the folder's own config names it; `config` is None if the layout has none.
     """
 
     kind: str
@@ -33,7 +32,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class LayoutSpec:
-    """What a layout looks like: paths under its root, and under `--assets` for what it lacks."""
+    """A published layout: its marker and the paths of its parts under the root, or under `--assets`."""
 
     kind: str
     preset: str | None
@@ -89,49 +88,48 @@ LAYOUTS = (
         needs_assets=True,
     ),
 )
-"""Tried in this order: the first whose marker is there is the layout."""
+"""Tried in this order; the first one whose marker exists is the folder's layout."""
 
 
 def detect_layout(root: Path, assets: Path | None = None) -> Layout:
-    """The layout of a checkpoint's folder; `assets` is a second folder for the parts the first lacks.
+    """Return the layout of a checkpoint's folder; `assets` is a second folder for parts that the first lacks.
 
-    Errors: SetupError listing what was found and what is missing, UsageError for assets that are not needed.
+    Errors: SetupError that lists found and missing files, UsageError for unneeded assets.
     """
     if not root.is_dir():
-        raise SetupError(f"There is no folder {root}.", hint="`lingbot models list` says what is here.")
+        raise SetupError(
+            f"{root}: no such folder", hint="run `lingbot models list` for the models on this machine"
+        )
     if assets is not None:
         check_assets(assets)
-    shape = next((shape for shape in LAYOUTS if (root / shape.marker).exists()), None)
-    if shape is None:
-        raise _unknown(root)
+    spec = next((spec for spec in LAYOUTS if (root / spec.marker).exists()), None)
+    if spec is None:
+        raise _unknown_layout(root)
     wanted = {
-        "transformer": shape.transformer,
-        "config": shape.config,
-        "vae": shape.vae,
-        "text": shape.text,
-        "tokenizer": shape.tokenizer,
+        "transformer": spec.transformer,
+        "config": spec.config,
+        "vae": spec.vae,
+        "text": spec.text,
+        "tokenizer": spec.tokenizer,
     }
     found: dict[str, Path] = {}
     missing: list[str] = []
     for part, relative in wanted.items():
         if relative is None:
             continue
-        place = _find_part(part, relative, root, assets)
-        if place is None:
+        path = _find_part(part, relative, root, assets)
+        if path is None:
             missing.append(relative)
         else:
-            found[part] = place
+            found[part] = path
     if missing:
-        raise _incomplete(root, assets, shape, missing)
+        raise _incomplete(root, assets, spec, missing)
     if assets is not None and all((root / relative).exists() for relative in wanted.values() if relative):
-        raise UsageError(
-            f"--assets {assets}: {root} has all its parts and takes none from there.",
-            hint="Leave --assets out.",
-        )
+        raise UsageError(f"--assets {assets}: not used, {root} has all its parts", hint="leave --assets out")
     return Layout(
-        kind=shape.kind,
+        kind=spec.kind,
         root=root,
-        preset=shape.preset,
+        preset=spec.preset,
         transformer=found["transformer"],
         config=found.get("config"),
         vae=found["vae"],
@@ -140,19 +138,28 @@ def detect_layout(root: Path, assets: Path | None = None) -> Layout:
     )
 
 
-def shards(part: Path) -> tuple[list[Path], Path | None]:
-    """The safetensors files of a part and the index over them, if there is one.
+def check_assets(assets: Path) -> None:
+    """Raise SetupError unless `assets` is a folder."""
+    if not assets.is_dir():
+        raise SetupError(
+            f"--assets {assets}: {'is a file, not a folder' if assets.exists() else 'no such folder'}",
+            hint="name the folder that holds the VAE, the text encoder and the tokenizer",
+        )
 
-    Errors: SetupError when there is nothing, or several indices.
+
+def shards(part: Path) -> tuple[list[Path], Path | None]:
+    """Return a part's safetensors files, and their index if there is one.
+
+    Errors: SetupError for no file or several indices.
     """
     if part.is_file():
         return [part], None
     files = sorted(part.glob("*.safetensors"))
-    indices = sorted(part.glob(f"*{INDEX}"))
+    indices = sorted(part.glob(f"*{INDEX_SUFFIX}"))
     if len(indices) > 1:
-        raise SetupError(f"{part} has {len(indices)} indices and should have one.")
+        raise SetupError(f"{part} has {len(indices)} indices instead of one")
     if not files:
-        raise SetupError(f"{part} has no *.safetensors file.", hint="Fetch the model again.")
+        raise SetupError(f"{part} has no *.safetensors file", hint="download the model again")
     for file in (*files, *indices):
         _check_inside(file, part)
     return files, (indices[0] if indices else None)
@@ -162,12 +169,12 @@ def _find_part(part: str, relative: str, root: Path, assets: Path | None) -> Pat
     for folder in (root, assets):
         if folder is None:
             continue
-        place = folder / relative
+        path = folder / relative
         if part == "transformer" and relative != "." and folder is assets:
             continue
-        if place.exists():
-            _check_inside(place, folder)
-            return place
+        if path.exists():
+            _check_inside(path, folder)
+            return path
         if folder is assets and part in ("vae", "text", "tokenizer"):
             other = _find_part_in_any_layout(part, folder)
             if other is not None:
@@ -176,37 +183,26 @@ def _find_part(part: str, relative: str, root: Path, assets: Path | None) -> Pat
 
 
 def _find_part_in_any_layout(part: str, folder: Path) -> Path | None:
-    """The part in `--assets`, whichever layout that folder has."""
-    for shape in LAYOUTS:
-        place = folder / {"vae": shape.vae, "text": shape.text, "tokenizer": shape.tokenizer}[part]
-        if place.exists():
-            _check_inside(place, folder)
-            return place
+    """Return a part of an assets folder in any of the layouts."""
+    for spec in LAYOUTS:
+        path = folder / {"vae": spec.vae, "text": spec.text, "tokenizer": spec.tokenizer}[part]
+        if path.exists():
+            _check_inside(path, folder)
+            return path
     return None
 
 
-def check_assets(assets: Path) -> None:
-    """Raise SetupError unless there is such a folder."""
-    if not assets.is_dir():
-        raise SetupError(
-            f"--assets {assets} is a file."
-            if assets.exists()
-            else f"--assets {assets}: there is no such folder.",
-            hint="Name the folder that holds the VAE, the text encoder and the tokenizer.",
-        )
-
-
-def _check_inside(place: Path, root: Path) -> None:
-    """Refuse a link that leads out of the folder; the hub's own cache links into its blobs and may."""
-    real, home = place.resolve(), root.resolve()
+def _check_inside(path: Path, root: Path) -> None:
+    """Refuse a link out of the folder; the hub's own cache may link into its blobs."""
+    real, home = path.resolve(), root.resolve()
     if real.is_relative_to(home):
         return
     snapshots = next((parent for parent in home.parents if parent.name == "snapshots"), None)
     if snapshots is not None and real.is_relative_to(snapshots.parent / "blobs"):
         return
     raise SetupError(
-        f"{place} is a link that leads out of the folder, to {real}.",
-        hint="Put the file itself there; a model's files must lie under its folder.",
+        f"{path} is a link that leads out of the folder, to {real}",
+        hint="replace the link by the file: a model's files must lie under its folder",
     )
 
 
@@ -216,23 +212,22 @@ def _list_names(root: Path) -> str:
     return shown or "nothing"
 
 
-def _unknown(root: Path) -> SetupError:
-    known = "; ".join(f"{shape.kind}: {shape.marker}" for shape in LAYOUTS)
+def _unknown_layout(root: Path) -> SetupError:
+    known = "; ".join(f"{spec.kind}: {spec.marker}" for spec in LAYOUTS)
     return SetupError(
-        f"{root} is no layout of a LingBot world we know. Found: {_list_names(root)}. "
-        f"Each layout is known by one name, and none of them is there ({known}).",
-        hint="Name the folder that holds the whole model, or fetch one with `lingbot models pull`.",
+        f"{root}: not a known checkpoint layout; found: {_list_names(root)}; known markers: {known}",
+        hint="name the folder that holds the whole model, or download one with `lingbot models pull`",
     )
 
 
-def _incomplete(root: Path, assets: Path | None, shape: LayoutSpec, missing: list[str]) -> SetupError:
-    if shape.needs_assets and assets is None:
-        hint = "This model shares those with the 14B one: name a folder that holds them with --assets DIR."
-    elif shape.needs_assets:
-        hint = f"{assets} has {_list_names(assets or root)}; --assets must hold the missing parts."
+def _incomplete(root: Path, assets: Path | None, spec: LayoutSpec, missing: list[str]) -> SetupError:
+    if spec.needs_assets and assets is None:
+        hint = "this model shares them with the 14B one: name a folder that holds them with --assets DIR"
+    elif spec.needs_assets:
+        hint = f"{assets} has {_list_names(assets or root)}: name a folder with the missing parts in --assets"
     else:
-        hint = "Fetch the missing parts; `lingbot models pull` fetches only what is not there."
+        hint = "download the missing parts; `lingbot models pull` downloads only those"
     return SetupError(
-        f"{root} looks like {shape.kind}. Found: {_list_names(root)}. Missing: {', '.join(missing)}.",
+        f"{root} ({spec.kind}) is incomplete; found: {_list_names(root)}; missing: {', '.join(missing)}",
         hint=hint,
     )

@@ -1,14 +1,14 @@
-"""Where the published models lie on the hub, and which of their files a render needs."""
+"""Published models: hub repositories, revisions, needed files and licence terms."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class HubSource:
-    """Files of one repository at one revision, put into `into` under the model's folder.
+    """Files of one repository at one revision, stored in the subfolder `into` of the model's folder.
 
-    `revision` is a commit; None where the publisher's current one is taken and kept from then on.
-    `files` are patterns of `fnmatch`.
+    `revision` is a commit; None takes the newest one and pins it for later downloads.
+    `files` are `fnmatch` patterns.
     """
 
     repository: str
@@ -19,7 +19,7 @@ class HubSource:
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """A model that can be fetched: its sources and about how many bytes they hold together."""
+    """A model on the hub: its sources, their approximate size in bytes and the licence terms."""
 
     name: str
     sources: tuple[HubSource, ...]

@@ -1,7 +1,7 @@
-"""How the published layouts name the same tensors: every name becomes the one our modules use.
+"""Tensor names of the published layouts, mapped to those of our modules.
 
-The transformer needs no table: both layouts carry the original names. The VAE's own names are the original
-ones, the text encoder's those of transformers' UMT5.
+The transformer needs no map: both layouts carry the original names. Our VAE has the original names, the text
+encoder those of transformers' UMT5.
 """
 
 import re
@@ -44,10 +44,10 @@ _TEXT_BLOCK = {
 
 
 def vae_name(name: str, decoder_blocks: int = 2) -> str:
-    """The original name of a VAE tensor in AutoencoderKLWan's naming; an original name comes back as it is.
+    """Return the original name of a VAE tensor named as in AutoencoderKLWan; original names stay unchanged.
 
-    `decoder_blocks` is the number of residual blocks a decoder level has beyond the first (two, published):
-    the original counts all blocks and upsamplers of the decoder in one list.
+    `decoder_blocks` is the number of residual blocks of a decoder level beyond the first (published: two); the
+    original numbers all blocks and upsamplers of the decoder in one list.
     """
     stem, _, kind = name.rpartition(".")
     if stem in _VAE_ENDS:
@@ -68,7 +68,7 @@ def vae_name(name: str, decoder_blocks: int = 2) -> str:
 
 
 def text_name(name: str) -> str:
-    """The UMT5 name of a text encoder tensor in the original naming; a UMT5 name comes back as it is."""
+    """Return the UMT5 name of a text encoder tensor in the original naming; UMT5 names stay unchanged."""
     if name in _TEXT_ENDS:
         return _TEXT_ENDS[name]
     if found := re.fullmatch(r"blocks\.(\d+)\.(.+)\.weight", name):

@@ -1,4 +1,4 @@
-"""Whether files are, byte for byte, what their publisher has."""
+"""Verification of downloaded files against their publisher's sizes and hashes."""
 
 import hashlib
 import json
@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from lingbot_cli.checkpoints.headers import read_json
 from lingbot_cli.errors import SetupError
+from lingbot_cli.files import write_file
 
 RECORD_FILE = "files.json"
 READ_BYTES = 8 * 2**20
@@ -15,7 +16,7 @@ READ_BYTES = 8 * 2**20
 
 @dataclass(frozen=True)
 class ExpectedFile:
-    """What a file must be: `path` under the model's folder, its size and its hash as the hub gives it.
+    """A file as published: `path` under the model's folder, size in bytes and the hub's hash.
 
     `hash` is `sha256:…` of the content for large files, `git:…` (git's blob name) for small ones.
     """
@@ -28,50 +29,53 @@ class ExpectedFile:
 
 
 def find_mismatch(
-    file: Path, known: ExpectedFile, progress: Callable[[int], None] = lambda _: None
+    file: Path, expected: ExpectedFile, progress: Callable[[int], None] = lambda _: None
 ) -> str | None:
-    """Why a file is not the known one, or nothing. `progress` is told how many bytes were just read."""
+    """Describe how a file differs from the published one; None if it does not.
+
+    `progress` receives the number of bytes just read.
+    """
     if not file.is_file():
         return "is missing"
     size = file.stat().st_size
-    if size != known.size:
-        return f"has {size:,} bytes and should have {known.size:,}"
-    kind, _, wanted = known.hash.partition(":")
+    if size != expected.size:
+        return f"has {size:,} bytes instead of {expected.size:,}"
+    kind, _, wanted = expected.hash.partition(":")
     digest = hashlib.sha1(f"blob {size}\0".encode()) if kind == "git" else hashlib.sha256()
     with file.open("rb") as source:
         while piece := source.read(READ_BYTES):
             digest.update(piece)
             progress(len(piece))
-    return None if digest.hexdigest() == wanted else "has the right size and another content"
+    return None if digest.hexdigest() == wanted else "has the right size but other content"
 
 
 def write_record(folder: Path, files: list[ExpectedFile]) -> None:
-    """Keep what was fetched beside the files."""
-    text = json.dumps({"files": [asdict(known) for known in files]}, indent=1)
-    (folder / RECORD_FILE).write_text(text + "\n", encoding="utf-8")
+    """Write the record of downloaded files into their folder."""
+    text = json.dumps({"files": [asdict(file) for file in files]}, indent=1)
+    write_file(folder / RECORD_FILE, text + "\n")
 
 
 def expected_files(folder: Path) -> list[ExpectedFile]:
-    """What the files of a folder must be: from our own record, or from what the hub's tools left beside them.
+    """Return the published sizes and hashes of a folder's files, from our record or the hub tools' metadata.
 
-    Empty when nothing tells. Errors: SetupError for a record that cannot be read.
+    Empty if neither exists. Errors: SetupError for an unreadable record.
     """
     if (folder / RECORD_FILE).is_file():
         try:
             files = [ExpectedFile(**row) for row in read_json(folder / RECORD_FILE)["files"]]
-        except (KeyError, TypeError) as problem:
+        except (KeyError, TypeError) as error:
             raise SetupError(
-                f"{folder / RECORD_FILE} cannot be read.", hint="Fetch the model again."
-            ) from problem
-        for known in files:
-            if PurePosixPath(known.path).is_absolute() or ".." in PurePosixPath(known.path).parts:
-                raise SetupError(f"{folder / RECORD_FILE} names a file outside its folder: {known.path}.")
+                f"{folder / RECORD_FILE} cannot be read", hint="download the model again"
+            ) from error
+        for file in files:
+            if PurePosixPath(file.path).is_absolute() or ".." in PurePosixPath(file.path).parts:
+                raise SetupError(f"{folder / RECORD_FILE} names a file outside its folder: {file.path}")
         return files
     return [*_from_hub_cache(folder), *_from_hub_download(folder)]
 
 
 def _from_hub_cache(folder: Path) -> list[ExpectedFile]:
-    """The hub's cache names each blob by its hash."""
+    """Read hashes from the hub's cache, which names each blob by its hash."""
     files = []
     for file in sorted(folder.rglob("*")):
         if file.is_symlink() and file.resolve().parent.name == "blobs" and file.is_file():
@@ -80,12 +84,12 @@ def _from_hub_cache(folder: Path) -> list[ExpectedFile]:
 
 
 def _from_hub_download(folder: Path) -> list[ExpectedFile]:
-    """The hub's downloads into a folder leave one small note a file: its commit, its hash, the time."""
-    notes = folder / ".cache" / "huggingface" / "download"
+    """Read hashes from the `.metadata` files of `hf download --local-dir`: commit, hash and time, a line each."""
+    metadata = folder / ".cache" / "huggingface" / "download"
     files = []
-    for note in sorted(notes.rglob("*.metadata")):
-        relative = note.relative_to(notes).with_suffix("")
-        lines = note.read_text(encoding="utf-8", errors="replace").splitlines()
+    for entry in sorted(metadata.rglob("*.metadata")):
+        relative = entry.relative_to(metadata).with_suffix("")
+        lines = entry.read_text(encoding="utf-8", errors="replace").splitlines()
         if len(lines) >= 2 and len(lines[1]) in (40, 64):
             size = (folder / relative).stat().st_size if (folder / relative).is_file() else 0
             files.append(_by_etag(relative, size, lines[1]))

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from lingbot_cli.broadcast.source import Show
+from lingbot_cli.checkpoints.cache_dir import all_prompts_cached
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
-from lingbot_cli.checkpoints.kept import all_prompts_cached
 from lingbot_cli.remote.client import RemoteModel
 from lingbot_cli.render.request import Prepared
 from lingbot_cli.runtime.hardware import free_ram, may_have_gpu

@@ -42,14 +42,14 @@ def test_identity_follows_the_content() -> None:
 
 def test_a_folder_of_something_else_lists_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "holiday.png").touch()
-    with pytest.raises(SetupError, match=r"Found: holiday\.png\.") as error:
+    with pytest.raises(SetupError, match=r"found: holiday\.png;") as error:
         detect_layout(tmp_path)
     assert "model_index.json" in str(error.value)
 
 
 def test_the_small_published_model_asks_for_assets(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors.index.json").write_text("{}")
-    with pytest.raises(SetupError, match=r"Missing: Wan2\.1_VAE\.pth, models_t5") as error:
+    with pytest.raises(SetupError, match=r"missing: Wan2\.1_VAE\.pth, models_t5") as error:
         detect_layout(tmp_path)
     assert "--assets" in (error.value.hint or "")
     for assets in (ORIGINAL, DIFFUSERS):
@@ -59,9 +59,9 @@ def test_the_small_published_model_asks_for_assets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("assets", "code", "sentence"),
     [
-        ("nope", 3, "--assets nope: there is no such folder"),
-        (str(ORIGINAL / "Wan2.1_VAE.pth"), 3, "Wan2.1_VAE.pth is a file"),
-        (str(ORIGINAL), 2, "has all its parts and takes none from there"),
+        ("nope", 3, "--assets nope: no such folder"),
+        (str(ORIGINAL / "Wan2.1_VAE.pth"), 3, "Wan2.1_VAE.pth: is a file, not a folder"),
+        (str(ORIGINAL), 2, "has all its parts"),
     ],
 )
 @pytest.mark.parametrize("model", ["built-in", str(DIFFUSERS)])
@@ -77,7 +77,7 @@ def test_assets_that_help_nothing_are_refused(model: str, assets: str, code: int
 
 
 def test_names_that_are_no_model() -> None:
-    with pytest.raises(UsageError, match="neither a folder nor a model"):
+    with pytest.raises(UsageError, match="neither a folder nor a known model"):
         read_checkpoint("no-such-world")
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from lingbot_cli.checkpoints.cache_dir import prompts_folder
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from lingbot_cli.checkpoints.headers import read_json
-from lingbot_cli.checkpoints.kept import prompts_folder
 from lingbot_cli.checkpoints.tensor_names import text_name, vae_name
 from lingbot_cli.errors import SetupError
 from lingbot_cli.model.accel.fp8 import matmul_dequantised, use_fp8

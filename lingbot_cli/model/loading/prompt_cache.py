@@ -1,8 +1,7 @@
-"""Prompts' rows, kept on disk so that the text encoder is loaded only for a prompt it has not seen."""
+"""Disk cache of text embeddings: the text encoder is loaded only for a prompt that has none yet."""
 
-import contextlib
-import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -10,16 +9,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from lingbot_cli.checkpoints.kept import prompt_file as kept_place
+from lingbot_cli.checkpoints.cache_dir import prompt_file
+from lingbot_cli.errors import OutputError
+from lingbot_cli.files import write_file
 from lingbot_cli.model.text_encoder import TextEncoder
 from lingbot_cli.prompt_cleaning import clean_prompt
 
 
 class CachedPromptEncoder:
-    """A world's text: from the disk where it is known, else from the encoder, which is loaded when needed.
+    """A prompt encoder that reads known prompts from disk and loads the text encoder for others.
 
-    `identity` names the encoder, its tokenizer and the longest prompt; `dim` is the width of a row.
-    The encoder stays loaded until `release`.
+    `identity` stands for the text encoder, its tokenizer and the prompt's maximal length; `dim` is the width of
+    an embedding. The text encoder stays loaded until `release`.
     """
 
     def __init__(
@@ -32,40 +33,35 @@ class CachedPromptEncoder:
         self.folder = folder
 
     def encode(self, prompt: str) -> Tensor:
-        """The rows of a prompt, [L ≤ text_len, dim] float32 on the CPU."""
+        """Return a prompt's embeddings [L ≤ text_len, dim], float32 on the CPU."""
         cleaned = clean_prompt(prompt)
-        place = kept_place(self.folder, self.identity, cleaned)
-        rows = self._read(place)
+        file = prompt_file(self.folder, self.identity, cleaned)
+        rows = self._read(file)
         if rows is None:
             if self._encoder is None:
                 self._encoder = self._load_encoder()
             rows = self._encoder.encode(cleaned)
-            _write(place, save({"rows": rows.contiguous()}))
+            _write(file, save({"rows": rows.contiguous()}))
         return rows
 
     def release(self) -> None:
-        """Give the encoder's memory back."""
+        """Free the text encoder's memory."""
         self._encoder = None
 
-    def _read(self, place: Path) -> Tensor | None:
-        """The kept rows; nothing for an entry that is not there or not whole, which is then made again."""
+    def _read(self, file: Path) -> Tensor | None:
+        """Read cached embeddings; None for a missing or damaged file, which is then replaced."""
         try:
-            rows = load(place.read_bytes()).get("rows")
+            rows = load(file.read_bytes()).get("rows")
         except (OSError, SafetensorError):
             return None
-        right = (
+        valid = (
             rows is not None and rows.ndim == 2 and rows.shape[1] == self.dim and rows.dtype == torch.float32
         )
-        return rows if right else None
+        return rows if valid else None
 
 
-def _write(place: Path, content: bytes) -> None:
-    """Write a file that is either whole or not there. A full or read-only disk only costs the cache."""
-    part = place.with_suffix(f".{os.getpid()}.part")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(place)
-    except OSError:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+def _write(file: Path, content: bytes) -> None:
+    """Write a cache file; on a full or read-only disk there is no cache."""
+    with suppress(OSError, OutputError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_file(file, content)
