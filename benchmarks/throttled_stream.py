@@ -33,7 +33,7 @@ from lingbot_cli.render.chunk_plan import fresh
 from lingbot_cli.render.pipeline import render
 from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.live.targets import LiveOutput, StreamOptions, choose_target, start_all
-from lingbot_cli.timeline.loop import loop_timeline
+from lingbot_cli.timeline.live import loop_timeline
 from lingbot_cli.timeline.moves import parse_moves
 from lingbot_cli.timeline.schedule import schedule_timeline
 

@@ -8,8 +8,7 @@ import numpy as np
 from lingbot_cli.camera.pose import CameraPose
 from lingbot_cli.camera.relative_pose import invert_poses
 from lingbot_cli.presets import Preset
-from lingbot_cli.timeline.compile import CompiledTimeline
-from lingbot_cli.timeline.controls import iter_controls
+from lingbot_cli.timeline.compile import CompiledTimeline, iter_controls
 from lingbot_cli.timeline.times import format_clock
 
 

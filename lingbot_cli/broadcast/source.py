@@ -22,11 +22,11 @@ from lingbot_cli.render.request import (
     resolve_request,
 )
 from lingbot_cli.runtime.model_options import describe_run
-from lingbot_cli.timeline.live import LiveTimeline
+from lingbot_cli.timeline.chunks import nearest_frame
+from lingbot_cli.timeline.live import LiveTimeline, loop_timeline
 from lingbot_cli.timeline.load import load_timeline
-from lingbot_cli.timeline.loop import loop_timeline
 from lingbot_cli.timeline.moves import parse_moves
-from lingbot_cli.timeline.schedule import nearest_frame, schedule_timeline
+from lingbot_cli.timeline.schedule import schedule_timeline
 from lingbot_cli.timeline.schema import TimelineHeader
 
 

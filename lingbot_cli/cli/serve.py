@@ -92,7 +92,7 @@ def serve(
 
     Example: lingbot serve --image samples/courtyard-day.png --port 30000
     """
-    from lingbot_cli.camera.realtime import GENERATE_PATH
+    from lingbot_cli.endpoints import GENERATE_PATH
     from lingbot_cli.image import read_image
     from lingbot_cli.runtime.model_options import ModelOptions
     from lingbot_cli.server.auth import Rules, new_token

@@ -1,1 +1,4 @@
-"""Timelines as pictures: from above, and as a film without a world."""
+"""Drawings of a compiled timeline without a model: top-view maps and the animatic.
+
+Captions burnt into rendered videos live in `sinks.overlay`.
+"""

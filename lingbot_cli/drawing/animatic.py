@@ -11,8 +11,7 @@ from lingbot_cli.drawing.space import build_space, draw_view
 from lingbot_cli.fonts import choose_font
 from lingbot_cli.image import crop_to_aspect
 from lingbot_cli.sinks.overlay import Caption, caption_layer
-from lingbot_cli.timeline.compile import CompiledTimeline
-from lingbot_cli.timeline.controls import iter_controls
+from lingbot_cli.timeline.compile import CompiledTimeline, iter_controls
 
 _PAPER, _INK = (208, 200, 184), (96, 90, 80)
 

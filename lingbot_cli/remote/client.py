@@ -10,8 +10,8 @@ from http.client import HTTPException
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlencode, urlsplit
 
-from lingbot_cli.camera.realtime import GENERATE_PATH, MODELS_PATH
 from lingbot_cli.checkpoints.checkpoint import Difference
+from lingbot_cli.endpoints import GENERATE_PATH, MODELS_PATH
 from lingbot_cli.errors import StreamLostError, UsageError
 from lingbot_cli.presets import PRESETS, Preset
 

@@ -8,12 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lingbot_cli.camera.keys import PITCH_DEGREES_PER_LATENT, WALK_UNITS_PER_LATENT, YAW_DEGREES_PER_LATENT
 from lingbot_cli.camera.pose import CameraPose
-from lingbot_cli.camera.realtime import (
-    PITCH_DEGREES_PER_LATENT,
-    WALK_UNITS_PER_LATENT,
-    YAW_DEGREES_PER_LATENT,
-)
 from lingbot_cli.camera.relative_pose import relative_poses
 from lingbot_cli.control import Control
 

@@ -17,7 +17,7 @@ from lingbot_cli.runtime.fast_mode import resolve_model
 from lingbot_cli.runtime.model_options import ModelOptions, describe_run
 from lingbot_cli.sinks.base import Chapter, VideoInfo
 from lingbot_cli.sinks.overlay import Caption
-from lingbot_cli.timeline.controls import iter_controls
+from lingbot_cli.timeline.compile import iter_controls
 from lingbot_cli.timeline.load import MAX_BYTES
 from lingbot_cli.timeline.resolve import ResolvedTimeline, TimelineOverrides, resolve_timeline
 

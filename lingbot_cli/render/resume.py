@@ -12,7 +12,8 @@ from lingbot_cli.render.request import Prepared
 from lingbot_cli.render.resume_store import Trail
 from lingbot_cli.runtime.autotune import Tuning
 from lingbot_cli.sinks.base import Sink, VideoInfo
-from lingbot_cli.timeline.times import FrameGrid, Time
+from lingbot_cli.timeline.chunks import FrameGrid
+from lingbot_cli.timeline.times import Time
 from lingbot_cli.ui.display import Display
 
 

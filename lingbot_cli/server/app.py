@@ -10,7 +10,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from lingbot_cli.camera.realtime import GENERATE_PATH, MODELS_PATH
+from lingbot_cli.endpoints import GENERATE_PATH, MODELS_PATH
 from lingbot_cli.server.auth import AccessMiddleware, Rules, accepted_subprotocol
 from lingbot_cli.server.connection import Connection
 from lingbot_cli.server.metrics import Metrics

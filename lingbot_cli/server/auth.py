@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from lingbot_cli.camera.realtime import SUBPROTOCOL, TOKEN_PREFIX
+from lingbot_cli.endpoints import SUBPROTOCOL, TOKEN_PREFIX
 
 
 def new_token() -> str:

@@ -5,13 +5,18 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lingbot_cli.camera.keys import AXIS_COUNT, LOOK, PITCH, YAW, key_motion, wasd_held
-from lingbot_cli.camera.pose import CameraPose, pose_matrices
-from lingbot_cli.camera.realtime import (
+from lingbot_cli.camera.keys import (
+    AXIS_COUNT,
+    LOOK,
+    PITCH,
     PITCH_DEGREES_PER_LATENT,
     WALK_UNITS_PER_LATENT,
+    YAW,
     YAW_DEGREES_PER_LATENT,
+    key_motion,
+    wasd_held,
 )
+from lingbot_cli.camera.pose import CameraPose, pose_matrices
 from lingbot_cli.camera.relative_pose import FIXED_SCALE
 from lingbot_cli.control import Control
 from lingbot_cli.server.client_events import CameraTurn

@@ -1,6 +1,6 @@
-"""Events become a track: where the camera is at every video frame, and what is said when."""
+"""Compilation of a schedule: camera, prompts and cuts of every video frame, and a Control per chunk."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -9,11 +9,10 @@ import numpy as np
 
 from lingbot_cli.camera.interpolate import sample_path
 from lingbot_cli.camera.keys import AXIS_COUNT, PITCH, WASD, YAW, key_motion, wasd_held
-from lingbot_cli.camera.pose import CameraPose, pose_matrices
 from lingbot_cli.camera.relative_pose import FIXED_SCALE, clip_scale
-from lingbot_cli.camera.trajectory import FrameMotion, PathSegment, integrate
-from lingbot_cli.timeline.chunks import FrameChunk, split_into_chunks
-from lingbot_cli.timeline.ease import EASING_CURVES, easing_speeds
+from lingbot_cli.camera.trajectory import FrameMotion, PathSegment, Trajectory
+from lingbot_cli.control import Control
+from lingbot_cli.timeline.chunks import FrameChunk, FrameGrid, split_into_chunks
 from lingbot_cli.timeline.schedule import ScheduledEvent, TimelineSchedule
 from lingbot_cli.timeline.schema import (
     ActionEvent,
@@ -26,12 +25,19 @@ from lingbot_cli.timeline.schema import (
     PromptEvent,
     TurnEvent,
 )
-from lingbot_cli.timeline.times import FrameGrid
+
+# Share of the way done at the share u of the span.
+EASING_CURVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "linear": lambda u: u,
+    "in": lambda u: u * u,
+    "out": lambda u: u * (2 - u),
+    "in-out": lambda u: u * u * (3 - 2 * u),
+}
 
 
 @dataclass(frozen=True)
 class TimedText:
-    """Something said from video frame `start`; an action until before `end`."""
+    """A text from video frame `start`; an action's lasts until before `end`."""
 
     start: int
     text: str
@@ -41,13 +47,11 @@ class TimedText:
 
 @dataclass(frozen=True, eq=False)
 class CompiledTimeline:
-    """A film per video frame; N is the end of its last chunk, so the surplus has poses too.
-
-    Of a live film only the frames from `first` on are kept, one chunk's; else `first` is 0.
+    """A video per frame; N is the end of its last chunk, so that the surplus has poses too.
 
     `poses` [N, 4, 4] float64 camera-to-world; `intrinsics` [N, 4] float64 for 832×480; `actions` [N, 4]
-    float32, w a s d held; `keys`: the letters held, one text a frame. `frames` is the film's exact length.
-    `scale` is what translations are divided by.
+    float32, w a s d held; `keys`: the letters held, one text a frame. `frames` is the video's exact length.
+    Translations are divided by `scale`. Row 0 is frame `first_frame`: 0, or a live chunk's start.
     """
 
     grid: FrameGrid
@@ -65,152 +69,199 @@ class CompiledTimeline:
     first_frame: int = 0
 
     def prompt_at(self, frame: int) -> str:
-        """The prompt that stands at a chunk's first frame, without actions."""
+        """Return the prompt in force at a chunk's first frame, without actions."""
         return next((p.text for p in reversed(self.prompts) if p.start <= frame), "")
 
 
 def compile_timeline(
     schedule: TimelineSchedule, *, prompt: str | None = None, scale: str = "fixed"
 ) -> CompiledTimeline:
-    """The whole film of a schedule; `prompt` wins over the header's.
+    """Compile a whole video; `prompt` wins over the header's.
 
     `scale` is "fixed" (one unit = one latent frame of standard walking) or "clip" (the published rule,
-    which looks at the whole film; model §7).
+    over the whole video; model §7).
     """
-    slots, header = schedule.events, schedule.header
-    cuts = [(s.start, s.image) for s in slots if isinstance(s.event, CutEvent) and s.image is not None]
+    events, header = schedule.events, schedule.header
+    cuts = [(e.start, e.image) for e in events if isinstance(e.event, CutEvent) and e.image is not None]
     cuts.sort(key=lambda cut: cut[0])
     chunks = split_into_chunks(schedule.frames, schedule.grid.chunk, [start for start, _ in cuts])
     shown = range(chunks[-1].end)
-    opening = prompt if prompt is not None else header.prompt
-    texts = [TimedText(0, opening)] if opening else []
-    texts += [
-        TimedText(s.start, s.event.prompt, recache=s.event.recache)
-        for s in slots
-        if isinstance(s.event, PromptEvent)
+    initial = prompt if prompt is not None else header.prompt
+    prompts = [TimedText(0, initial)] if initial else []
+    prompts += [
+        TimedText(e.start, e.event.prompt, recache=e.event.recache)
+        for e in events
+        if isinstance(e.event, PromptEvent)
     ]
-    keys = frame_keys(slots, shown)
-    track = CompiledTimeline(
-        grid=schedule.grid,
+    compiled = compile_frames(
+        events,
+        header.camera,
+        schedule.grid,
+        shown,
         frames=schedule.frames,
         chunks=tuple(chunks),
-        poses=_compile_poses(slots, header.camera, schedule.grid, shown, {c.scene_start for c in chunks}),
-        intrinsics=frame_intrinsics(slots, header.camera, shown),
-        actions=wasd_states(keys),
-        keys=keys,
-        prompts=tuple(sorted(texts, key=lambda t: t.start)),
-        action_texts=tuple(
-            TimedText(s.start, s.event.action, s.end) for s in slots if isinstance(s.event, ActionEvent)
-        ),
+        trajectory=Trajectory(),
+        segments=[segment for event in events if (segment := path_segment(event))],
+        prompts=tuple(sorted(prompts, key=lambda text: text.start)),
         cuts=tuple(cuts),
-        markers=tuple(TimedText(s.start, s.event.marker) for s in slots if isinstance(s.event, MarkerEvent)),
     )
-    return replace(track, scale=published_scale(track)) if scale == "clip" else track
+    return replace(compiled, scale=published_scale(compiled)) if scale == "clip" else compiled
 
 
-def published_scale(track: CompiledTimeline) -> float:
-    """The published scale of a whole film: the largest step between latent frames of any scene."""
-    scenes = groupby(track.chunks, lambda c: c.scene_start)
-    latents = [[f for chunk in chunks for f in chunk.latent_frames] for _, chunks in scenes]
-    return max(clip_scale(track.poses[rows]) for rows in latents)
+def compile_frames(
+    events: Sequence[ScheduledEvent],
+    camera: CameraSettings,
+    grid: FrameGrid,
+    shown: range,
+    *,
+    frames: int,
+    chunks: tuple[FrameChunk, ...],
+    trajectory: Trajectory,
+    segments: Sequence[PathSegment],
+    prompts: tuple[TimedText, ...],
+    cuts: tuple[tuple[int, Path], ...],
+) -> CompiledTimeline:
+    """Compile the frames `shown`, which `chunks` cover; `trajectory` has passed all frames before them."""
+    active: dict[int, tuple[PathSegment, ...]] = {}
+    for segment in segments:
+        for frame in range(max(segment.start, shown.start), min(segment.end, shown.stop)):
+            active[frame] = (*active.get(frame, ()), segment)
+    scenes = {chunk.scene_start for chunk in chunks}
+    steps = _motion_steps(events, camera, grid, shown).tolist()
+    motions = (
+        FrameMotion(tuple(step), active.get(frame, ()), frame in scenes)
+        for frame, step in zip(shown, steps, strict=True)
+    )
+    keys = _held_keys(events, shown)
+    held = {letters: wasd_held(letters) for letters in set(keys)}
+    return CompiledTimeline(
+        grid=grid,
+        frames=frames,
+        chunks=chunks,
+        poses=trajectory.poses(motions),
+        intrinsics=_frame_intrinsics(events, camera, shown),
+        actions=np.array([held[letters] for letters in keys], np.float32).reshape(-1, len(WASD)),
+        keys=keys,
+        prompts=prompts,
+        action_texts=tuple(
+            TimedText(e.start, e.event.action, e.end) for e in events if isinstance(e.event, ActionEvent)
+        ),
+        cuts=cuts,
+        markers=tuple(TimedText(e.start, e.event.marker) for e in events if isinstance(e.event, MarkerEvent)),
+        first_frame=shown.start,
+    )
 
 
-def motion_steps(
-    slots: Iterable[ScheduledEvent], camera: CameraSettings, grid: FrameGrid, shown: range
+def path_segment(scheduled: ScheduledEvent) -> PathSegment | None:
+    """Return the path of a `poses` event, a row a frame of its span; None for any other event."""
+    if not isinstance(scheduled.event, PosesEvent) or scheduled.camera_path is None:
+        return None
+    poses = scheduled.camera_path.poses
+    return PathSegment(scheduled.start, sample_path(poses, _path_rows(scheduled, len(poses))))
+
+
+def iter_controls(compiled: CompiledTimeline) -> Iterator[Control]:
+    """Yield every chunk's Control, in order; their `frames` add up to the video's."""
+    previous = None
+    for chunk in compiled.chunks:
+        yield chunk_control(compiled, chunk, previous)
+        previous = chunk
+
+
+def chunk_control(compiled: CompiledTimeline, chunk: FrameChunk, previous: FrameChunk | None) -> Control:
+    """Return one chunk's Control; a prompt, an action or a cut counts from the first chunk not before it."""
+    rows = [frame - compiled.first_frame for frame in chunk.latent_frames]
+    since = previous.start if previous is not None else -1
+    new_prompts = [p for p in compiled.prompts if since < p.start <= chunk.start]
+    return Control(
+        poses=compiled.poses[rows],
+        intrinsics=compiled.intrinsics[rows],
+        actions=compiled.actions[rows],
+        prompt=_prompt_with_actions(compiled, chunk, since),
+        frames=min(chunk.frames, compiled.frames - chunk.start),
+        recache=previous is not None and any(p.recache for p in new_prompts),
+        cut=compiled.cuts[chunk.cut][1] if chunk.cut is not None else None,
+    )
+
+
+def _prompt_with_actions(compiled: CompiledTimeline, chunk: FrameChunk, since: int) -> str:
+    """Join the prompt in force and the current actions; each action lasts one chunk at least."""
+    texts = [compiled.prompt_at(chunk.start)]
+    for action in compiled.action_texts:
+        if action.start <= chunk.start and (chunk.start < action.end or action.start > since):
+            texts.append(action.text)
+    return " ".join(t if t[-1] in ".!?…" or t is texts[-1] else t + "." for t in texts if t)
+
+
+def published_scale(compiled: CompiledTimeline) -> float:
+    """Return the largest step between latent frames of any scene."""
+    scenes = groupby(compiled.chunks, lambda chunk: chunk.scene_start)
+    latents = [[frame for chunk in chunks for frame in chunk.latent_frames] for _, chunks in scenes]
+    return max(clip_scale(compiled.poses[rows]) for rows in latents)
+
+
+def _motion_steps(
+    events: Iterable[ScheduledEvent], camera: CameraSettings, grid: FrameGrid, shown: range
 ) -> np.ndarray:
-    """All motion of keys, moves and turns added up, per shown frame → [N, 7] (axes of camera.keys)."""
+    """Sum the motion of keys, moves and turns per shown frame → [N, 7] (axes of camera.keys)."""
     out = np.zeros((len(shown), AXIS_COUNT))
-    for slot in slots:
-        whole = slot.end - slot.start
-        first, last = max(slot.start, shown.start), min(slot.end, shown.stop)
+    for scheduled in events:
+        span = scheduled.end - scheduled.start
+        first, last = max(scheduled.start, shown.start), min(scheduled.end, shown.stop)
         if last <= first:
             continue
-        event = slot.event
+        event = scheduled.event
         if isinstance(event, KeysEvent):
             step = np.array(key_motion(event.keys, camera.speed, camera.turn_rate))
         elif isinstance(event, MoveEvent):
-            away = np.array([event.move.forward, event.move.right, event.move.up])
-            step = np.concatenate([away * (camera.speed * grid.fps / whole), np.zeros(AXIS_COUNT - 3)])
+            distance = np.array([event.move.forward, event.move.right, event.move.up])
+            step = np.concatenate([distance * (camera.speed * grid.fps / span), np.zeros(AXIS_COUNT - 3)])
         elif isinstance(event, TurnEvent):
             step = np.zeros(AXIS_COUNT)
             step[[YAW, PITCH, PITCH + 1]] = event.turn.yaw, event.turn.pitch, event.turn.roll
-            step /= whole
+            step /= span
         else:
             continue
-        paces = easing_speeds(event.ease, whole, range(first - slot.start, last - slot.start))
-        out[first - shown.start : last - shown.start] += paces[:, None] * step
+        speeds = _easing_speeds(event.ease, span, range(first - scheduled.start, last - scheduled.start))
+        out[first - shown.start : last - shown.start] += speeds[:, None] * step
     return out
 
 
-def path_segment(slot: ScheduledEvent) -> PathSegment | None:
-    """The path of a `poses` event, a row a frame of its span; None for any other event."""
-    if not isinstance(slot.event, PosesEvent) or slot.camera_path is None:
-        return None
-    return PathSegment(
-        slot.start, sample_path(slot.camera_path.poses, _path_rows(slot, len(slot.camera_path.poses)))
-    )
+def _easing_speeds(ease: str, frames: int, part: range) -> np.ndarray:
+    """Return the speed of a part of a span's `frames`, 1 on average; linear is exactly 1."""
+    if ease == "linear":
+        return np.ones(len(part))
+    return np.diff(EASING_CURVES[ease](np.arange(part.start, part.stop + 1) / frames)) * frames
 
 
-def _compile_poses(
-    slots: tuple[ScheduledEvent, ...], camera: CameraSettings, grid: FrameGrid, shown: range, scenes: set[int]
-) -> np.ndarray:
-    under_way: list[tuple[PathSegment, ...]] = [()] * len(shown)
-    for ride in filter(None, map(path_segment, slots)):
-        for frame in range(ride.start, min(len(shown), ride.start + len(ride.poses))):
-            under_way[frame] += (ride,)
-    moments = (
-        FrameMotion(tuple(step), under_way[frame], frame in scenes)
-        for frame, step in enumerate(motion_steps(slots, camera, grid, shown).tolist())
-    )
-    return stack_poses(list(integrate(moments)))
-
-
-def stack_poses(flown: Sequence[CameraPose | np.ndarray]) -> np.ndarray:
-    """What a flight went through, as camera-to-world poses [N, 4, 4] float64."""
-    out = pose_matrices([at if isinstance(at, CameraPose) else CameraPose() for at in flown])
-    for frame, at in enumerate(flown):
-        if not isinstance(at, CameraPose):
-            out[frame] = at
-    return out
-
-
-def _path_rows(slot: ScheduledEvent, count: int) -> np.ndarray:
-    """Which row of its file, perhaps between two, a path has at each frame of its span."""
+def _path_rows(scheduled: ScheduledEvent, count: int) -> np.ndarray:
+    """Return the row of its file, fractional between two, that a path has at each frame of its span."""
     # Multiplied before it is divided: a row a frame stays exactly that row.
-    frames = slot.end - slot.start
+    frames = scheduled.end - scheduled.start
     linear = np.arange(frames) * (count - 1) / max(1, frames - 1)
-    ease = slot.event.ease  # type: ignore[attr-defined]  # a path eases
+    ease = scheduled.event.ease  # type: ignore[attr-defined]  # a path eases
     return linear if ease == "linear" else EASING_CURVES[ease](linear / max(1, count - 1)) * (count - 1)
 
 
-def frame_intrinsics(slots: Iterable[ScheduledEvent], camera: CameraSettings, shown: range) -> np.ndarray:
-    """The header's lens, and a path's own while it lasts and after, until another comes → [N, 4] float64."""
+def _frame_intrinsics(events: Iterable[ScheduledEvent], camera: CameraSettings, shown: range) -> np.ndarray:
+    """Return the header's intrinsics, and from each path with its own those, until another comes → [N, 4]."""
     out = np.tile(np.array(camera.lens), (len(shown), 1))
-    for slot in sorted(slots, key=lambda s: s.start):
-        if (
-            slot.camera_path is not None
-            and slot.camera_path.intrinsics is not None
-            and slot.start < shown.stop
-        ):
-            rows = np.round(_path_rows(slot, len(slot.camera_path.poses))).astype(int)
-            first = max(slot.start, shown.start)
-            at = np.minimum(np.arange(first, shown.stop) - slot.start, len(rows) - 1)
-            out[first - shown.start :] = slot.camera_path.intrinsics[rows[at]]
+    for scheduled in sorted(events, key=lambda event: event.start):
+        path = scheduled.camera_path
+        if path is not None and path.intrinsics is not None and scheduled.start < shown.stop:
+            rows = np.round(_path_rows(scheduled, len(path.poses))).astype(int)
+            first = max(scheduled.start, shown.start)
+            at = np.minimum(np.arange(first, shown.stop) - scheduled.start, len(rows) - 1)
+            out[first - shown.start :] = path.intrinsics[rows[at]]
     return out
 
 
-def frame_keys(slots: Iterable[ScheduledEvent], shown: range) -> tuple[str, ...]:
-    """The letters held during each shown frame, those of all events together."""
+def _held_keys(events: Iterable[ScheduledEvent], shown: range) -> tuple[str, ...]:
+    """Return the letters held during each shown frame, those of all events together."""
     out = [""] * len(shown)
-    for slot in slots:
-        if isinstance(slot.event, KeysEvent) and slot.event.keys:
-            for frame in range(max(slot.start, shown.start), min(slot.end, shown.stop)):
+    for scheduled in events:
+        if isinstance(scheduled.event, KeysEvent) and scheduled.event.keys:
+            for frame in range(max(scheduled.start, shown.start), min(scheduled.end, shown.stop)):
                 at = frame - shown.start
-                out[at] = "".join(dict.fromkeys(out[at] + slot.event.keys))
+                out[at] = "".join(dict.fromkeys(out[at] + scheduled.event.keys))
     return tuple(out)
-
-
-def wasd_states(keys: Sequence[str]) -> np.ndarray:
-    """Whether w, a, s, d are held during each frame → [N, 4] float32."""
-    states = {letters: wasd_held(letters) for letters in set(keys)}
-    return np.array([states[letters] for letters in keys], np.float32).reshape(-1, len(WASD))

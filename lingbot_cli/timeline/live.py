@@ -1,68 +1,63 @@
-"""Events as they come: each acts from the next chunk on, and what was said can be written as a file."""
+"""Live timeline: events applied while the video is generated, each from the next chunk on, and their record."""
 
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from lingbot_cli.camera.trajectory import FrameMotion, PathSegment, integrate
+from lingbot_cli.camera.trajectory import Trajectory
 from lingbot_cli.control import Control
-from lingbot_cli.timeline.chunks import FrameChunk, next_chunk
+from lingbot_cli.timeline.chunks import FrameChunk, FrameGrid, nearest_frame, next_chunk
 from lingbot_cli.timeline.compile import (
     CompiledTimeline,
     TimedText,
-    frame_intrinsics,
-    frame_keys,
-    motion_steps,
+    chunk_control,
+    compile_frames,
     path_segment,
-    stack_poses,
-    wasd_states,
 )
-from lingbot_cli.timeline.controls import chunk_control
 from lingbot_cli.timeline.diagnostics import UNLOCATED, Problems, SourceItem, SourceText, TimelineError
 from lingbot_cli.timeline.files import TimelineFiles
-from lingbot_cli.timeline.live_events import OPEN_END, end_replaced_events, is_empty, schedule_live_event
+from lingbot_cli.timeline.live_events import (
+    OPEN_END,
+    LiveEvent,
+    end_replaced_events,
+    is_empty,
+    prune,
+    recorded_line,
+    schedule_live_event,
+)
 from lingbot_cli.timeline.load import ParsedEvent, Timeline
-from lingbot_cli.timeline.schedule import ScheduledEvent, nearest_frame
+from lingbot_cli.timeline.schedule import ScheduledEvent, TimelineSchedule
 from lingbot_cli.timeline.schema import (
     ActionEvent,
     CutEvent,
     EndEvent,
-    MarkerEvent,
+    KeysEvent,
     PromptEvent,
-    SpannedEvent,
-    WaitEvent,
+    TurnAngles,
+    TurnEvent,
 )
-from lingbot_cli.timeline.times import FrameGrid, Time
+from lingbot_cli.timeline.times import Time
 from lingbot_cli.timeline.validate import parse_event, parse_header
 
 
 @dataclass(frozen=True)
 class Effect:
-    """The event said as `number` (from 1) took effect in `chunk` at video frame `frame` of the film."""
+    """The event `number` (from 1) took effect in `chunk` at video frame `frame`."""
 
     number: int
     chunk: int
     frame: int
 
 
-@dataclass
-class _ActiveEvent:
-    """An event on its frames; `end` moves when what it holds is changed."""
-
-    number: int
-    raw: dict[str, Any] | None
-    slot: ScheduledEvent
-    segment: PathSegment | None = None
-
-
 class LiveTimeline:
-    """A film whose events are said while it is made; one thread may say them and another take Controls.
+    """A timeline that grows while its Controls are taken; one thread may apply events, another take Controls.
 
     `header` is a timeline's header as plain values; `prompt`, `fps` and `duration` win over it.
-    Files that events name are looked for in `folder`. With `keep_history` off, `record` is not to be had, and
-    a stream that runs for weeks does not grow. Errors: TimelineError.
+    Files that events name are looked for in `folder`. Without `keep_history` there is no `record`, and a
+    stream of weeks does not grow. Errors: TimelineError.
     """
 
     def __init__(
@@ -94,28 +89,42 @@ class LiveTimeline:
         self._keep_history = keep_history
         self._lock = threading.Lock()
         self._number = 0
-        self._index = -1  # of the chunk that was taken last
+        self._chunk_index = -1  # of the chunk that was taken last
         self._last_chunk: FrameChunk | None = None
-        self._active: list[_ActiveEvent] = []
-        self._history: list[_ActiveEvent] = []
-        self._waiting: list[_ActiveEvent] = []  # for their effect
+        self._active: list[LiveEvent] = []
+        self._history: list[LiveEvent] = []
+        self._waiting: list[LiveEvent] = []  # for their effect
         self._effects: list[Effect] = []
-        opening = self._raw_header.get("prompt")
-        self._prompts = [TimedText(0, opening)] if opening else []
-        self._frame_motion = FrameMotion(())
-        self._trajectory = integrate(self._frame_motions())
-
-    def _frame_motions(self) -> Iterator[FrameMotion]:
-        while True:
-            yield self._frame_motion
+        initial = self._raw_header.get("prompt")
+        self._prompts = [TimedText(0, initial)] if initial else []
+        self._trajectory = Trajectory()
 
     @property
     def frame(self) -> int:
-        """The video frame at which what is said now acts: the first of the next chunk."""
+        """The first video frame of the next chunk: new events act from it on."""
         return self._last_chunk.end if self._last_chunk is not None else 0
 
+    def hold_keys(self, keys: str, frame: int) -> int:
+        """Hold valid key letters from a video frame on, until the next keys; an empty text releases."""
+        event = KeysEvent.model_construct(keys=keys, at=Time(Fraction(frame), "f"))
+        with self._lock:
+            return self._add(ScheduledEvent(event, max(frame, self.frame), OPEN_END), {"keys": keys})
+
+    def set_prompt(self, prompt: str) -> int:
+        """Set the prompt, a non-empty text, from the next chunk on."""
+        event = PromptEvent.model_construct(prompt=prompt.strip())
+        with self._lock:
+            return self._add(ScheduledEvent(event, self.frame, self.frame), {"prompt": prompt})
+
+    def turn(self, yaw: float, pitch: float, frames: int) -> int:
+        """Turn the view by degrees, evenly over the next video frames."""
+        event = TurnEvent.model_construct(turn=TurnAngles.model_construct(yaw=yaw, pitch=pitch))
+        with self._lock:
+            scheduled = ScheduledEvent(event, self.frame, self.frame + frames)
+            return self._add(scheduled, {"turn": {"yaw": yaw, "pitch": pitch}})
+
     def apply_raw(self, raw: Any, item: SourceItem = UNLOCATED, source: SourceText | None = None) -> int:
-        """Take an event as plain values and return its number; TimelineError leaves everything as it was.
+        """Validate and apply an event as plain values; return its number. TimelineError changes nothing.
 
         Without `at`, or with one that is past, it acts now. Without a span keys and actions hold until the
         next ones, a move goes at walking and a turn at looking pace.
@@ -125,179 +134,139 @@ class LiveTimeline:
         event = parse_event(raw, item, problems, live=True)
         if event is None:
             raise TimelineError(source, problems)
-        heading = Timeline(self.header, (), self._source)
-        files = TimelineFiles(heading, problems, allow_outside=self._allow_outside)
+        files = TimelineFiles(
+            Timeline(self.header, (), self._source), problems, allow_outside=self._allow_outside
+        )
         with self._lock:
-            slot = schedule_live_event(
-                ParsedEvent(event, item), self.frame, self.grid, self.header.camera, files, problems
+            parsed = ParsedEvent(event, item)
+            scheduled = schedule_live_event(
+                parsed, self.frame, self.grid, self.header.camera, files, problems
             )
             if problems:
                 raise TimelineError(source, problems)
-            self._add(slot, {"wait": None} if raw == "wait" else raw)
-            return self._number
+            return self._add(scheduled, {"wait": None} if raw == "wait" else raw)
 
-    def add_scheduled(self, slot: ScheduledEvent) -> None:
-        """Take an event that stands on its frames already; it is not recorded."""
+    def add_scheduled(self, scheduled: ScheduledEvent) -> None:
+        """Add an event that is on its frames already; it is not recorded."""
         with self._lock:
-            self._add(slot, None)
+            self._add(scheduled, None)
 
-    def _add(self, slot: ScheduledEvent, raw: dict[str, Any] | None) -> None:
+    def _add(self, scheduled: ScheduledEvent, raw: dict[str, Any] | None) -> int:
         self._number += 1
-        slot = self._make_room(slot)
-        entry = _ActiveEvent(self._number, raw, slot, path_segment(slot))
-        self._active.append(entry)
-        self._waiting.append(entry)
+        scheduled, changed = end_replaced_events(scheduled, [live.scheduled for live in self._active])
+        for live, now in zip(self._active, changed, strict=True):
+            live.scheduled = now
+        added = LiveEvent(self._number, raw, scheduled, path_segment(scheduled))
+        self._active = [*(live for live in self._active if not is_empty(live.scheduled)), added]
+        self._waiting.append(added)
         if self._keep_history and raw is not None:
-            self._history.append(entry)
-        if isinstance(slot.event, PromptEvent):
-            self._prompts.append(TimedText(slot.start, slot.event.prompt, recache=slot.event.recache))
+            self._history.append(added)
+        if isinstance(scheduled.event, PromptEvent):
+            event = scheduled.event
+            self._prompts.append(TimedText(scheduled.start, event.prompt, recache=event.recache))
             self._prompts.sort(key=lambda text: text.start)
-        if isinstance(slot.event, EndEvent):
-            self._limit = min(self._limit, slot.start)
+        if isinstance(scheduled.event, EndEvent):
+            self._limit = min(self._limit, scheduled.start)
+        return self._number
 
     def close_input(self) -> None:
-        """Nothing more will be said: the film ends when all that has a span is over."""
+        """End the video when every event with a span is over."""
         with self._lock:
-            ends = [s.slot.end for s in self._active if s.slot.end < OPEN_END]
+            ends = [live.scheduled.end for live in self._active if live.scheduled.end < OPEN_END]
             self._limit = min(self._limit, max([self.frame, *ends]))
 
     def next_control(self) -> Control | None:
-        """The next chunk's Control, with all that was said until now; None when the film is over."""
+        """Return the next chunk's Control, with all events until now; None when the video is over."""
         with self._lock:
             start = self.frame
             if start >= self._limit:
                 self._note_effects(self._limit + 1, self._limit)
                 return None
-            due = [s for s in self._active if isinstance(s.slot.event, CutEvent) and s.slot.start <= start]
-            due.sort(key=lambda s: s.slot.start)
-            scene = start if due or self._last_chunk is None else self._last_chunk.scene_start
-            chunk = next_chunk(start, scene, self.grid.chunk, 0 if due else None)
-            track = self._track(chunk, ((start, due[-1].slot.image),) if due else ())
-            told = chunk_control(track, chunk, self._last_chunk)
-            self._index += 1
+            events = [live.scheduled for live in self._active]
+            cuts = [e for e in events if isinstance(e.event, CutEvent) and e.start <= start]
+            cut = max(reversed(cuts), key=lambda e: e.start, default=None)
+            scene_start = start if cut or self._last_chunk is None else self._last_chunk.scene_start
+            chunk = next_chunk(start, scene_start, self.grid.chunk, 0 if cut else None)
+            control = chunk_control(self._compile(chunk, cut), chunk, self._last_chunk)
+            self._chunk_index += 1
             self._note_effects(chunk.end, start)
-            self._prune(chunk)
+            self._active = prune(self._active, chunk)
+            standing = [text for text in self._prompts if text.start <= start]
+            self._prompts = standing[-1:] + self._prompts[len(standing) :]
             self._last_chunk = chunk
-            return told
+            return control
 
     def __iter__(self) -> Iterator[Control]:
         return iter(self.next_control, None)
 
     def take_effects(self) -> list[Effect]:
-        """What has taken effect since this was asked last, in the order of frames."""
+        """Return the effects since the last call, in the order of frames."""
         with self._lock:
             taken, self._effects = self._effects, []
             return sorted(taken, key=lambda effect: effect.frame)
 
     def record(self) -> list[dict[str, Any]]:
-        """The header and the events, as lines of a timeline file that gives the very same Controls."""
+        """Return the header and the events, as lines of a timeline file with the very same Controls."""
         with self._lock:
-            last = min(self.frame, self._limit)
-            lines = [dict(self._raw_header)]
-            for entry in self._history:
-                slot = entry.slot
-                if (
-                    entry.raw is None
-                    or slot.start >= self.frame
-                    or is_empty(slot)
-                    or isinstance(slot.event, WaitEvent | EndEvent)
-                ):
-                    continue
-                # What is held or begins in the last chunk's surplus still moves its latents.
-                end = self.frame if slot.end == OPEN_END else slot.end
-                line = {k: v for k, v in entry.raw.items() if k not in ("at", "for", "until")}
-                line["at"] = f"{slot.start}f"
-                if isinstance(slot.event, SpannedEvent):
-                    line["for"] = f"{end - slot.start}f"
-                lines.append(line)
-            return [*lines, {"end": True, "at": f"{last}f"}]
+            lines = [line for live in self._history if (line := recorded_line(live, self.frame)) is not None]
+            return [dict(self._raw_header), *lines, {"end": True, "at": f"{min(self.frame, self._limit)}f"}]
 
-    def _make_room(self, slot: ScheduledEvent) -> ScheduledEvent:
-        """End what the new event changes, and let go of what had no time at all."""
-        slot, changed = end_replaced_events(slot, [entry.slot for entry in self._active])
-        for entry, now in zip(self._active, changed, strict=True):
-            entry.slot = now
-        self._active = [s for s in self._active if not is_empty(s.slot)]
-        return slot
-
-    def _track(self, chunk: FrameChunk, cuts: tuple[Any, ...]) -> CompiledTimeline:
-        """The one chunk as a track of its own."""
-        shown = range(chunk.start, chunk.end)
-        slots = tuple(
-            replace(s.slot, end=min(s.slot.end, chunk.end)) if s.slot.end == OPEN_END else s.slot
-            for s in self._active
-        )
-        keys = frame_keys(slots, shown)
-        flown = []
-        for frame, step in zip(
-            shown, motion_steps(slots, self.header.camera, self.grid, shown).tolist(), strict=True
-        ):
-            segments = tuple(
-                s.segment
-                for s in self._active
-                if s.segment and 0 <= frame - s.segment.start < len(s.segment.poses)
-            )
-            self._frame_motion = FrameMotion(tuple(step), segments, frame == chunk.scene_start)
-            flown.append(next(self._trajectory))
-        return CompiledTimeline(
-            grid=self.grid,
+    def _compile(self, chunk: FrameChunk, cut: ScheduledEvent | None) -> CompiledTimeline:
+        """Compile one chunk."""
+        return compile_frames(
+            [
+                replace(live.scheduled, end=chunk.end) if live.scheduled.end == OPEN_END else live.scheduled
+                for live in self._active
+            ],
+            self.header.camera,
+            self.grid,
+            range(chunk.start, chunk.end),
             frames=min(chunk.end, self._limit),
             chunks=(chunk,),
-            poses=stack_poses(flown),
-            intrinsics=frame_intrinsics(slots, self.header.camera, shown),
-            actions=wasd_states(keys),
-            keys=keys,
+            trajectory=self._trajectory,
+            segments=[live.segment for live in self._active if live.segment is not None],
             prompts=tuple(self._prompts),
-            action_texts=tuple(
-                TimedText(s.slot.start, s.slot.event.action, s.slot.end)
-                for s in self._active
-                if isinstance(s.slot.event, ActionEvent)
-            ),
-            cuts=cuts,
-            markers=tuple(
-                TimedText(s.slot.start, s.slot.event.marker)
-                for s in self._active
-                if isinstance(s.slot.event, MarkerEvent)
-            ),
-            first_frame=chunk.start,
+            cuts=((chunk.start, cut.image),) if cut is not None and cut.image is not None else (),
         )
 
     def _note_effects(self, end: int, boundary: int) -> None:
-        """Words and cuts act at the boundary a chunk begins with, all else at its own frame before `end`."""
+        """Note events in force: texts and cuts from a chunk's boundary, others from their frame before `end`."""
         waiting = []
-        for entry in self._waiting:
-            start = entry.slot.start
-            words = isinstance(entry.slot.event, PromptEvent | ActionEvent | CutEvent)
-            if start > boundary if words else start >= end:
-                waiting.append(entry)
+        for live in self._waiting:
+            start = live.scheduled.start
+            at_boundary = isinstance(live.scheduled.event, PromptEvent | ActionEvent | CutEvent)
+            if start > boundary if at_boundary else start >= end:
+                waiting.append(live)
             else:
-                frame = boundary if words else start
-                self._effects.append(Effect(entry.number, max(0, self._index), frame))
+                frame = boundary if at_boundary else start
+                self._effects.append(Effect(live.number, max(0, self._chunk_index), frame))
         self._waiting = waiting
 
-    def _prune(self, chunk: FrameChunk) -> None:
-        """Let go of what can no longer change anything, so a long stream stays small."""
-        lens = max(
-            (
-                s.slot.start
-                for s in self._active
-                if s.slot.camera_path and s.slot.camera_path.intrinsics is not None
-            ),
-            default=-1,
-        )
-        kept = []
-        for entry in self._active:
-            slot = entry.slot
-            lends_lens = (
-                slot.camera_path is not None
-                and slot.camera_path.intrinsics is not None
-                and slot.start >= lens
-            )
-            cut_is_over = isinstance(slot.event, CutEvent) and slot.start <= chunk.start
-            if not cut_is_over and (slot.end > chunk.end or slot.start > chunk.start or lends_lens):
-                kept.append(entry)
-            else:
-                entry.slot, entry.segment = replace(slot, camera_path=None), None
-        self._active = kept
-        standing = [text for text in self._prompts if text.start <= chunk.start]
-        self._prompts = standing[-1:] + self._prompts[len(standing) :]
+
+def loop_timeline(
+    schedule: TimelineSchedule, *, prompt: str | None = None, duration: Time | None = None
+) -> Iterator[Control]:
+    """Yield Controls round after round, without end or for a `duration`.
+
+    Each round continues from the camera's pose and begins with the initial prompt.
+    """
+    header = schedule.header.model_dump(by_alias=True, exclude_unset=True, exclude={"duration"})
+    grid = schedule.grid
+    live = LiveTimeline(
+        grid.chunk, header, prompt=prompt, fps=grid.fps, duration=duration, keep_history=False
+    )
+    events = [e for e in schedule.events if e.start < schedule.frames and not isinstance(e.event, EndEvent)]
+    initial = prompt or schedule.header.prompt
+    if initial and any(isinstance(e.event, PromptEvent) for e in events):
+        events.insert(0, ScheduledEvent(PromptEvent(prompt=initial), 0, 0))
+    added_frames = 0  # of the rounds added so far
+    while True:
+        while added_frames < live.frame + 4 * grid.chunk:
+            for e in events:
+                live.add_scheduled(replace(e, start=added_frames + e.start, end=added_frames + e.end))
+            added_frames += schedule.frames
+        control = live.next_control()
+        live.take_effects()
+        if control is None:
+            return
+        yield control

@@ -1,67 +1,81 @@
-"""What live events change: where each is put, and what holds until the next of its kind."""
+"""Live events on their frames: the start of each, and the held keys and actions that it ends."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Any
 
+from lingbot_cli.camera.trajectory import PathSegment
+from lingbot_cli.timeline.chunks import FrameChunk, FrameGrid, nearest_frame
 from lingbot_cli.timeline.diagnostics import Problem, Problems
 from lingbot_cli.timeline.files import TimelineFiles
 from lingbot_cli.timeline.load import ParsedEvent
-from lingbot_cli.timeline.schedule import LASTING_EVENTS, ScheduledEvent, nearest_frame, resolve_end
+from lingbot_cli.timeline.schedule import LASTING_EVENTS, ScheduledEvent, resolve_end
 from lingbot_cli.timeline.schema import (
     ActionEvent,
     CameraSettings,
+    CutEvent,
+    EndEvent,
     KeysEvent,
     MoveEvent,
+    SpannedEvent,
     TimelineEvent,
     TurnEvent,
     WaitEvent,
 )
-from lingbot_cli.timeline.times import MAX_FRAMES, FrameGrid, Time
+from lingbot_cli.timeline.times import MAX_FRAMES, Time
 
-OPEN_END = 2**62  # the end of what holds until it is changed
-_TAP_FRAMES = 4  # video frames, one latent frame: the least that keys are held
+OPEN_END = 2**62  # the end of an event that holds until it is replaced
+_TAP_FRAMES = 4  # one latent frame: the shortest press
+
+
+@dataclass
+class LiveEvent:
+    """An event on its frames, with the values that it came as; its end moves when a later event replaces it."""
+
+    number: int
+    raw: dict[str, Any] | None
+    scheduled: ScheduledEvent
+    segment: PathSegment | None = None
 
 
 def schedule_live_event(
-    said: ParsedEvent,
+    parsed: ParsedEvent,
     now: int,
     grid: FrameGrid,
     camera: CameraSettings,
     files: TimelineFiles,
     problems: Problems,
 ) -> ScheduledEvent:
-    """A live event on its frames: from `now` on, or from its `at` if that is later.
+    """Put an event on its frames: from `now` on, or from its `at` if that is later.
 
     Without a span keys, actions and waits hold; a move takes its time at walking, a turn at looking pace.
     """
-    event = said.event
+    event = parsed.event
     start = Fraction(now)
     if event.at is not None:
         start = max(start, grid.to_frames(event.at))
     first = nearest_frame(start)
-    unbounded = (
-        isinstance(event, KeysEvent | ActionEvent | WaitEvent | MoveEvent | TurnEvent)
-        and event.span is event.until is None
-    )
-    if unbounded and isinstance(event, KeysEvent | ActionEvent | WaitEvent):
-        if isinstance(event, KeysEvent) and event.ease != "linear":
-            message = "an ease without a span; expected `for: 2s` or the like"
-            problems.append(Problem(said.item.locate(("ease",)), message))
-        return ScheduledEvent(event, first, OPEN_END)
-    if unbounded and isinstance(event, MoveEvent | TurnEvent):
-        event = event.model_copy(update={"span": Time(Fraction(_default_frames(event, grid, camera)), "f")})
-    end, path, image = resolve_end(ParsedEvent(event, said.item), start, grid, files)
+    if isinstance(event, SpannedEvent) and event.span is event.until is None:
+        if isinstance(event, KeysEvent | ActionEvent | WaitEvent):
+            if isinstance(event, KeysEvent) and event.ease != "linear":
+                message = "an ease without a span; expected `for: 2s` or the like"
+                problems.append(Problem(parsed.item.locate(("ease",)), message))
+            return ScheduledEvent(event, first, OPEN_END)
+        if isinstance(event, MoveEvent | TurnEvent):
+            span = Time(Fraction(_default_frames(event, grid, camera)), "f")
+            event = event.model_copy(update={"span": span})
+    end, path, image = resolve_end(ParsedEvent(event, parsed.item), start, grid, files)
     last = nearest_frame(end)
     if isinstance(event, LASTING_EVENTS) and not first < last <= first + MAX_FRAMES:
         message = f"lasts {last - first} frames from frame {first} on; expected 1 to {MAX_FRAMES}"
-        problems.append(Problem(said.item.locate(), message))
+        problems.append(Problem(parsed.item.locate(), message))
     return ScheduledEvent(event, first, last, path, image)
 
 
 def _default_frames(event: MoveEvent | TurnEvent, grid: FrameGrid, camera: CameraSettings) -> int:
-    """How many frames a move takes at walking pace, or a turn at looking pace."""
+    """Return the frames of a move at walking pace, or of a turn at looking pace."""
     if isinstance(event, MoveEvent):
         frames = math.hypot(event.move.forward, event.move.right, event.move.up) * grid.fps
     else:
@@ -71,55 +85,43 @@ def _default_frames(event: MoveEvent | TurnEvent, grid: FrameGrid, camera: Camer
 
 
 def end_replaced_events(
-    slot: ScheduledEvent, others: Sequence[ScheduledEvent]
+    new: ScheduledEvent, others: Sequence[ScheduledEvent]
 ) -> tuple[ScheduledEvent, list[ScheduledEvent]]:
-    """A new event and the others once it has ended what it changes.
+    """Return a new event and the others, once it has ended those that it replaces.
 
-    Keys, and waits, end keys that are held; an action ends an action that holds. Keys that were pressed
-    and let go before a chunk came are a tap: they last one latent frame, and what follows waits for it.
+    Keys and waits end held keys; an action ends a held action. Keys pressed and released before a chunk came
+    are a tap: they last one latent frame, and later keys wait for it.
     """
-    family = _exclusive_group(slot.event)
+    group = _exclusive_group(new.event)
     changed = list(others)
-    if family is None:
-        return slot, changed
-    if slot.event.at is None:
+    if group is None:
+        return new, changed
+    rivals = [(index, other) for index, other in enumerate(others) if _exclusive_group(other.event) == group]
+    if new.event.at is None:
         # Behind the taps that are still to come.
-        queue = [
-            other.start
-            for other in others
-            if _exclusive_group(other.event) == family and other.event.at is None
-        ]
-        slot = _delayed(slot, max([slot.start, *queue]) - slot.start)
-    later = [
-        other.start
-        for other in others
-        if _exclusive_group(other.event) == family and other.start > slot.start
-    ]
-    for index, other in enumerate(others):
-        if other.end < OPEN_END or _exclusive_group(other.event) != family or other.start > slot.start:
+        queue = [other.start for _, other in rivals if other.event.at is None]
+        new = _delayed(new, max([new.start, *queue]) - new.start)
+    later = [other.start for _, other in rivals if other.start > new.start]
+    for index, other in rivals:
+        if other.end < OPEN_END or other.start > new.start:
             continue
-        end = slot.start
-        if other.start == end and not _letters(other.event) <= _letters(slot.event):
+        end = new.start
+        if other.start == end and not _letters(other.event) <= _letters(new.event):
             end += _TAP_FRAMES
-            slot = _delayed(slot, _TAP_FRAMES)
+            new = _delayed(new, _TAP_FRAMES)
         changed[index] = replace(other, end=end)
-    if slot.end == OPEN_END and later:
-        slot = replace(slot, end=max(slot.start, min(later)))
-    return slot, changed
+    if new.end == OPEN_END and later:
+        new = replace(new, end=max(new.start, min(later)))
+    return new, changed
 
 
-def _delayed(slot: ScheduledEvent, frames: int) -> ScheduledEvent:
-    end = slot.end if slot.end == OPEN_END else slot.end + frames
-    return replace(slot, start=slot.start + frames, end=end)
-
-
-def is_empty(slot: ScheduledEvent) -> bool:
-    """Whether something that should last was changed before it had any time."""
-    return isinstance(slot.event, LASTING_EVENTS) and slot.end <= slot.start
+def _delayed(scheduled: ScheduledEvent, frames: int) -> ScheduledEvent:
+    end = scheduled.end if scheduled.end == OPEN_END else scheduled.end + frames
+    return replace(scheduled, start=scheduled.start + frames, end=end)
 
 
 def _exclusive_group(event: TimelineEvent) -> str | None:
-    """Events of one family change each other."""
+    """Return the group of events that replace each other, None for those that overlap."""
     if isinstance(event, KeysEvent | WaitEvent):
         return "keys"
     return "action" if isinstance(event, ActionEvent) else None
@@ -127,3 +129,43 @@ def _exclusive_group(event: TimelineEvent) -> str | None:
 
 def _letters(event: TimelineEvent) -> set[str]:
     return set(event.keys) if isinstance(event, KeysEvent) else set()
+
+
+def is_empty(scheduled: ScheduledEvent) -> bool:
+    """Return whether an event that should last was replaced before its first frame."""
+    return isinstance(scheduled.event, LASTING_EVENTS) and scheduled.end <= scheduled.start
+
+
+def prune(active: Sequence[LiveEvent], chunk: FrameChunk) -> list[LiveEvent]:
+    """Return the events that can still change a frame after `chunk`; the others let go of their paths."""
+
+    def has_intrinsics(event: LiveEvent) -> bool:
+        path = event.scheduled.camera_path
+        return path is not None and path.intrinsics is not None
+
+    newest = max((e.scheduled.start for e in active if has_intrinsics(e)), default=-1)
+    remaining = []
+    for live in active:
+        scheduled = live.scheduled
+        taken = isinstance(scheduled.event, CutEvent) and scheduled.start <= chunk.start
+        in_force = has_intrinsics(live) and scheduled.start >= newest
+        if not taken and (scheduled.end > chunk.end or scheduled.start > chunk.start or in_force):
+            remaining.append(live)
+        else:
+            live.scheduled, live.segment = replace(scheduled, camera_path=None), None
+    return remaining
+
+
+def recorded_line(live: LiveEvent, frame: int) -> dict[str, Any] | None:
+    """Return an event as a line of a timeline file, as it acted before `frame`; None if it did not."""
+    scheduled = live.scheduled
+    skipped = is_empty(scheduled) or isinstance(scheduled.event, WaitEvent | EndEvent)
+    if live.raw is None or scheduled.start >= frame or skipped:
+        return None
+    line = {key: value for key, value in live.raw.items() if key not in ("at", "for", "until")}
+    line["at"] = f"{scheduled.start}f"
+    if isinstance(scheduled.event, SpannedEvent):
+        # Keys held, or begun in the last chunk's surplus, still move its latents.
+        end = frame if scheduled.end == OPEN_END else scheduled.end
+        line["for"] = f"{end - scheduled.start}f"
+    return line

@@ -9,11 +9,11 @@ import numpy as np
 
 from lingbot_cli.camera.keys import WASD
 from lingbot_cli.errors import UsageError, write_errors
-from lingbot_cli.timeline.chunks import split_into_chunks
+from lingbot_cli.timeline.chunks import FrameGrid, split_into_chunks
 from lingbot_cli.timeline.compile import CompiledTimeline, TimedText, published_scale
 from lingbot_cli.timeline.files import load_array, validate_intrinsics, validate_poses
 from lingbot_cli.timeline.schema import CameraSettings
-from lingbot_cli.timeline.times import MAX_FRAMES, FrameGrid
+from lingbot_cli.timeline.times import MAX_FRAMES
 
 POSES_FILE, INTRINSICS_FILE, ACTION_FILE = "poses.npy", "intrinsics.npy", "action.npy"
 # Beside the published files: what a film needs to be the same again.

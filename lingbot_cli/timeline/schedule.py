@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from lingbot_cli.errors import UsageError
+from lingbot_cli.timeline.chunks import FrameGrid, nearest_frame
 from lingbot_cli.timeline.diagnostics import (
     UNLOCATED,
     Problem,
@@ -28,7 +29,7 @@ from lingbot_cli.timeline.schema import (
     TurnEvent,
     WaitEvent,
 )
-from lingbot_cli.timeline.times import MAX_FRAMES, FrameGrid, Time, format_clock
+from lingbot_cli.timeline.times import MAX_FRAMES, Time, format_clock
 
 LASTING_EVENTS = (KeysEvent, MoveEvent, TurnEvent, PosesEvent, ActionEvent, WaitEvent)
 
@@ -186,9 +187,3 @@ def _past_duration_message(first: int, last: int, limit: int, grid: FrameGrid) -
 
 def _format_frame(grid: FrameGrid, frame: int) -> str:
     return f"{format_clock(grid.seconds(frame))} (frame {frame})"
-
-
-def nearest_frame(moment: Fraction) -> int:
-    """The nearest frame, halves up, so neighbours never overlap."""
-    top, bottom = moment.numerator, moment.denominator
-    return (2 * top + bottom) // (2 * bottom)

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lingbot_cli.camera.pose import CameraPose
-from lingbot_cli.timeline.compile import compile_timeline
-from lingbot_cli.timeline.controls import iter_controls
+from lingbot_cli.timeline.compile import compile_timeline, iter_controls
 from lingbot_cli.timeline.moves import format_moves, parse_moves
 from lingbot_cli.timeline.schedule import schedule_timeline
 from tests.support.camera_reference import KEYS, TRAJECTORIES, recorded

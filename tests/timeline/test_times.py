@@ -2,7 +2,8 @@
 
 import pytest
 
-from lingbot_cli.timeline.times import FrameGrid, format_clock, parse_time
+from lingbot_cli.timeline.chunks import FrameGrid
+from lingbot_cli.timeline.times import format_clock, parse_time
 
 GRID = FrameGrid(fps=16, chunk=4)
 
