@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lingbot_cli.model import session as sessions
 from lingbot_cli.model.image_conditioning import ImageCondition
-from lingbot_cli.model.loading.load import load_world
+from lingbot_cli.model.loading.load import load_model
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.transformer import Transformer
 from lingbot_cli.model.vae_layers import CausalConvCache
@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--model")
     given = parser.parse_args()
     width, height = map(int, given.size.split("x"))
-    world = load_world(given.model, prompts=("a courtyard",))
+    world = load_model(given.model, prompts=("a courtyard",))
     render_video(world, STEPS[-1][1], height, width, 2)
     print(
         f"| {world.preset.name}, {given.size}, {given.chunks} chunks | CPU seconds | of the first |\n|---|---:|---:|"

@@ -17,7 +17,7 @@ from torch import Tensor
 from lingbot_cli.checkpoints.checkpoint import read_checkpoint
 from lingbot_cli.image import read_image
 from lingbot_cli.model.attention import AttentionFunction, attend_all
-from lingbot_cli.model.loading.load import load_transformer, load_world
+from lingbot_cli.model.loading.load import load_model, load_transformer
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.runtime.capabilities import fast_window
@@ -85,7 +85,7 @@ def flow_error(lever: SpeedOption) -> float:
 
 def built_in_model(lever: SpeedOption) -> WorldModel:
     """The built-in world with a lever."""
-    world = load_world(options=ModelOptions(linears=lever.linears), prompts=("a stone courtyard",))
+    world = load_model(options=ModelOptions(linears=lever.linears), prompts=("a stone courtyard",))
     preset = replace(world.preset, window=fast_window(world.preset)) if lever.window else world.preset
     return replace(world, attend=lever.attend, preset=preset)
 

@@ -27,7 +27,7 @@ from lingbot_cli.broadcast.pacer import Pacer
 from lingbot_cli.control import Control
 from lingbot_cli.errors import LingbotError
 from lingbot_cli.image import crop_to_aspect, read_image
-from lingbot_cli.model.loading.load import load_world
+from lingbot_cli.model.loading.load import load_model
 from lingbot_cli.model.session import Session
 from lingbot_cli.render.chunk_plan import fresh
 from lingbot_cli.render.pipeline import render
@@ -159,7 +159,7 @@ class RateMonitor:
 def run_stream(chosen: argparse.Namespace, console: Console) -> RateReport | None:
     """Stream the slowed world for the time that was chosen; the figures, None when nothing was sent."""
     image = crop_to_aspect(read_image(IMAGE), HEIGHT, WIDTH)
-    world = load_world()
+    world = load_model()
     film = VideoInfo(HEIGHT, WIDTH, Fraction(FPS))
     still = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     target = choose_target(chosen.to, StreamOptions(), os.environ)

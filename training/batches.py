@@ -11,30 +11,30 @@ from lingbot_cli.presets import PRESETS
 from training.latents import Latents
 from training.place.palette import MOODS
 from training.prompts import prompt
-from training.start_world import told_rays
+from training.start_world import batched_rays
 from training.teacher import CHUNK, SCHEDULE, Batch
 from training.team import DEVICE
 from training.train_text import encoder, rows
 
-_POOL = 250  # prompts of each mood, and of none
-_LINES = 3  # prompts a clip hears at most
+_PROMPTS_PER_MOOD = 250  # prompts of each mood, and of none
+_PROMPTS_PER_CLIP = 3  # prompts a clip hears at most
 _TEXT_LEN = PRESETS["built-in"].text_len
 
 
-def pool(folder: Path, seed: int) -> Tensor:
+def prompt_pool(folder: Path, seed: int) -> Tensor:
     """Many prompts as rows [moods + 1, _POOL, 64, text_dim]; the last kind asks for no mood."""
     model = encoder(torch.load(folder / "text.pt", weights_only=True))
     rng = np.random.default_rng(seed)
     found = []
     for mood in (*range(len(MOODS)), None):
         with torch.no_grad():
-            spoken = rows(model, [prompt(rng, mood) for _ in range(_POOL)])
+            spoken = rows(model, [prompt(rng, mood) for _ in range(_PROMPTS_PER_MOOD)])
         found.append(torch.stack([torch.nn.functional.pad(r, (0, 0, 0, _TEXT_LEN - len(r))) for r in spoken]))
     return torch.stack(found).to(DEVICE)
 
 
 @dataclass(frozen=True)
-class Source:
+class BatchSampler:
     """All clips and prompts, where the training runs."""
 
     data: Latents
@@ -83,7 +83,7 @@ class Source:
         return Batch(
             clean=_chunks(spliced(data.clean, 2)),
             condition=_chunks(torch.cat([mask, told], 1)),
-            rays=_chunks(told_rays(steps, focal.float())),
+            rays=_chunks(batched_rays(steps, focal.float())),
             rows=lines,
             said=said,
             starts=starts,
@@ -98,21 +98,21 @@ class Source:
         The beginning is often told nothing of its mood, and keeps it; a change is always named.
         """
         none = len(MOODS)
-        kinds, heard = np.full((len(moods), _LINES), none), np.zeros(moods.shape, np.int64)
+        kinds, heard = np.full((len(moods), _PROMPTS_PER_CLIP), none), np.zeros(moods.shape, np.int64)
         for b, clip in enumerate(moods):
             changes = [0] + [k for k in range(1, len(clip)) if clip[k] != clip[k - 1]]
-            changes = changes[:_LINES]
+            changes = changes[:_PROMPTS_PER_CLIP]
             for n, k in enumerate(changes):
                 kinds[b, n] = none if n == 0 and rng.random() < 0.3 else clip[k]
                 heard[b, k:] = n
             if len(changes) == 1 and rng.random() < 0.3:  # other words, the same light
                 kinds[b, 1] = none if rng.random() < 0.5 else clip[0]
                 heard[b, rng.integers(1, len(clip)) :] = 1
-        which = torch.from_numpy(rng.integers(_POOL, size=kinds.shape)).to(DEVICE)
+        which = torch.from_numpy(rng.integers(_PROMPTS_PER_MOOD, size=kinds.shape)).to(DEVICE)
         return self.prompts[torch.from_numpy(kinds).to(DEVICE), which], torch.from_numpy(heard).to(DEVICE)
 
 
-def noised(clean: Tensor, copies: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+def add_noise(clean: Tensor, copies: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Noisy copies [S, B, J, …] of clean chunks [B, J, …], their sigmas and timesteps [S, B, J].
 
     Only the four noise levels that the sampler visits; nearly half at the first, where all must be imagined.

@@ -27,8 +27,8 @@ class Clips:
     """
 
     video: np.ndarray
-    asked: np.ndarray
-    stood: np.ndarray
+    requested: np.ndarray
+    actual: np.ndarray
     focal: np.ndarray
     moods: np.ndarray
 
@@ -73,12 +73,12 @@ def draw(folder: Path, clips: int, seed: int) -> None:
         moods = np.full(LATENTS // CHUNK, rng.integers(len(MOODS)))
         if rng.random() < 0.35:
             moods[rng.integers(1, len(moods)) :] = rng.integers(len(MOODS))
-        where = torch.from_numpy(walk.stood)
+        where = torch.from_numpy(walk.actual)
         optics_all = torch.from_numpy(optics).expand(FRAMES, -1)
         video[i] = render(where, optics_all, light(moods), draw=fast).numpy()
         for name, value in (
-            ("asked", walk.asked[::4]),
-            ("stood", walk.stood[::4]),
+            ("asked", walk.requested[::4]),
+            ("stood", walk.actual[::4]),
             ("focal", optics[0]),
             ("moods", moods),
         ):

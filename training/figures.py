@@ -14,17 +14,17 @@ import torch
 from PIL import Image
 
 from lingbot_cli.camera.pose import CameraPose
-from lingbot_cli.model.loading.load import load_world
+from lingbot_cli.model.loading.load import load_model
 from lingbot_cli.model.world_model import WorldModel
-from training.film import FPS, Film, picture, seen_from, shoot
+from training.film import FPS, Video, estimate_poses, ground_truth, render_video
 from training.place.palette import MOODS
 from training.place.walk import wander
-from training.shift import shift
+from training.shift import estimate_shift
 
 SECONDS = 20
 _START = CameraPose(0.0, -1.0, -3.6)
-_TOLD = {"day": "a courtyard at day", "dusk": "a courtyard at dusk"}
-_TOLD |= {"night": "a courtyard at night", "snow": "a courtyard in the snow"}
+_PROMPTS = {"day": "a courtyard at day", "dusk": "a courtyard at dusk"}
+_PROMPTS |= {"night": "a courtyard at night", "snow": "a courtyard in the snow"}
 
 
 def walks(seconds: int) -> dict[str, list[str]]:
@@ -39,10 +39,10 @@ def walks(seconds: int) -> dict[str, list[str]]:
     }
 
 
-def measured(film: Film, mood: str) -> dict[str, float]:
+def measure(film: Video, mood: str) -> dict[str, float]:
     """PSNR over 3 s and over all, camera error in degrees and units, and the speeds over the first 3 s."""
-    found = seen_from(film, mood)
-    truth = [CameraPose.from_matrix(p) for p in film.walk.stood[::4]]
+    found = estimate_poses(film, mood)
+    truth = [CameraPose.from_matrix(p) for p in film.walk.actual[::4]]
     heading = np.unwrap(np.radians([s.yaw for s in found])) * 180 / np.pi
     asked = np.unwrap(np.radians([s.yaw for s in truth])) * 180 / np.pi
     apart = (heading - asked + 180) % 360 - 180
@@ -64,7 +64,7 @@ def measured(film: Film, mood: str) -> dict[str, float]:
     return out
 
 
-def drift(world: WorldModel) -> dict[str, float]:
+def measure_drift(world: WorldModel) -> dict[str, float]:
     """Contrast after a minute of standing still and of wandering, over that of the truth, beside the start's."""
     rng = np.random.default_rng(3)
     out = {}
@@ -72,7 +72,7 @@ def drift(world: WorldModel) -> dict[str, float]:
     while len(keys) < 60 * FPS:
         keys += [str(rng.choice(["w", "s", "l", "j", "wl", "wj", ""]))] * int(rng.integers(12, 40))
     for name, told in (("still", [""] * (60 * FPS)), ("wander", keys[: 60 * FPS])):
-        film = shoot(world, told, _START, ["day"], [_TOLD["day"]])
+        film = render_video(world, told, _START, ["day"], [_PROMPTS["day"]])
         ends = ((film.made[:32], film.truth[:32]), (film.made[-32:], film.truth[-32:]))
         before, after = (made.std() / truth.std() for made, truth in ends)
         out[f"contrast_{name}_60s"] = float(after / before)
@@ -80,43 +80,47 @@ def drift(world: WorldModel) -> dict[str, float]:
     return out
 
 
-def stands(world: WorldModel) -> dict[str, dict[str, float]]:
+def measure_stills(world: WorldModel) -> dict[str, dict[str, float]]:
     """Two seconds of standing still in each mood before the four walls: the picture's largest shift in pixels."""
     out = {}
     for mood in MOODS:
         most = []
         for yaw in (0.0, 90.0, 180.0, 270.0):
-            film = shoot(
-                world, [""] * 2 * FPS, replace(_START, x=1.0, z=-1.0, yaw=yaw), [mood], [_TOLD[mood]]
+            film = render_video(
+                world, [""] * 2 * FPS, replace(_START, x=1.0, z=-1.0, yaw=yaw), [mood], [_PROMPTS[mood]]
             )
-            most.append(max(float(np.hypot(*shift(film.made[0], frame))) for frame in film.made[1:]))
+            most.append(max(float(np.hypot(*estimate_shift(film.made[0], frame))) for frame in film.made[1:]))
         out[mood] = {"median": float(np.median(most)), "worst": max(most)}
     return out
 
 
-def turns(world: WorldModel) -> dict[str, dict[str, float]]:
+def measure_turns(world: WorldModel) -> dict[str, dict[str, float]]:
     """Three seconds of turning in each mood, from the four walls and both ways: PSNR over all, median speed."""
     out = {}
     for mood in MOODS:
         found = []
         for yaw, key in ((0.0, "l"), (90.0, "j"), (180.0, "l"), (270.0, "j")):
-            film = shoot(
+            film = render_video(
                 *(world, [key] * 3 * FPS, replace(_START, x=1.0, z=-1.0, yaw=yaw)),
-                *([mood], [_TOLD[mood]]),
+                *([mood], [_PROMPTS[mood]]),
             )
-            found.append(measured(film, mood))
+            found.append(measure(film, mood))
         noise = np.mean([10 ** (-f["psnr_3s"] / 10) for f in found])
         speed = float(np.median([f["turning_speed"] for f in found]))
         out[mood] = {"psnr_3s": float(-10 * np.log10(noise)), "turning_speed": speed}
     return out
 
 
-def moods(world: WorldModel) -> dict[str, float]:
+def measure_mood_changes(world: WorldModel) -> dict[str, float]:
     """How far the mean colour has gone to a new mood, two chunks after its prompt; 1 is there."""
     out = {}
     for old, new in (("day", "night"), ("day", "dusk"), ("dusk", "snow"), ("snow", "day"), ("night", "day")):
-        film = shoot(world, [""] * 80, _START, [old, old, new], [_TOLD[old], _TOLD[old], _TOLD[new]])
-        aim = picture(torch.from_numpy(film.walk.stood[:1]), torch.eye(4)[[MOODS.index(new)]], (64, 112))
+        film = render_video(
+            world, [""] * 80, _START, [old, old, new], [_PROMPTS[old], _PROMPTS[old], _PROMPTS[new]]
+        )
+        aim = ground_truth(
+            torch.from_numpy(film.walk.actual[:1]), torch.eye(4)[[MOODS.index(new)]], (64, 112)
+        )
         colour, first, last = (
             x.reshape(-1, 3).mean(0) for x in (film.made[44], film.made[20], aim[0].numpy())
         )
@@ -131,15 +135,15 @@ def vae_psnr(world: WorldModel, clips: int = 12) -> float:
     rng = np.random.default_rng(1234)
     errors = []
     for i in range(clips):
-        poses = torch.from_numpy(wander(rng, 57).stood)
-        shown = picture(poses, torch.eye(4)[[i % 4]].expand(57, -1), (64, 112))
+        poses = torch.from_numpy(wander(rng, 57).actual)
+        shown = ground_truth(poses, torch.eye(4)[[i % 4]].expand(57, -1), (64, 112))
         video = shown.permute(3, 0, 1, 2)[None].float() / 127.5 - 1
         again = ((world.vae.decode(world.vae.encode(video)).float() + 1) * 127.5).round()
         errors.append(((again[0].permute(1, 2, 3, 0) - shown.float()) / 255).square().mean())
     return float(-10 * torch.log10(torch.stack(errors).mean()))
 
 
-def sheet(films: dict[str, Film]) -> Image.Image:
+def sheet(films: dict[str, Video]) -> Image.Image:
     """Truth above, film below, at eight moments of every film."""
     rows = []
     for film in films.values():
@@ -157,7 +161,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     options = parser.parse_args()
     begun = time.perf_counter()
-    world = load_world(options.model)
+    world = load_model(options.model)
     figures: dict[str, object] = {"load_seconds": time.perf_counter() - begun}
     folder = options.model or Path(__file__).parent.parent / "lingbot_cli" / "builtin"
     figures["megabytes"] = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
@@ -165,20 +169,20 @@ def main() -> None:
     films = {}
     begun, frames = time.perf_counter(), 0
     for name, keys in walks(options.seconds).items():
-        films[name] = shoot(world, keys, _START, ["day"], [_TOLD["day"]])
+        films[name] = render_video(world, keys, _START, ["day"], [_PROMPTS["day"]])
         frames += len(keys)
     figures["frames_a_second"] = frames / (time.perf_counter() - begun)
     for mood, yaw in (("dusk", 250.0), ("night", 20.0), ("snow", 170.0)):
         start = replace(_START, yaw=yaw, z=-1.0, x=1.0)
-        films[f"turn, {mood}"] = shoot(world, ["l"] * 48, start, [mood], [_TOLD[mood]])
+        films[f"turn, {mood}"] = render_video(world, ["l"] * 48, start, [mood], [_PROMPTS[mood]])
     for name, film in films.items():
         mood = name.split(", ")[1] if "," in name else "day"
-        figures[name] = measured(film, mood)
-    figures["moods"] = moods(world)
-    figures["stands"] = stands(world)
-    figures["turns"] = turns(world)
+        figures[name] = measure(film, mood)
+    figures["moods"] = measure_mood_changes(world)
+    figures["stands"] = measure_stills(world)
+    figures["turns"] = measure_turns(world)
     if not options.short:
-        figures["drift"] = drift(world)
+        figures["drift"] = measure_drift(world)
     text = json.dumps(_rounded(figures), indent=1, ensure_ascii=False)
     (options.out / "figures.json").write_text(text + "\n", encoding="utf-8")
     sheet(films).save(options.out / "sheet.png", optimize=True)

@@ -14,14 +14,14 @@ from lingbot_cli.model.world_model import WorldModel
 from training.data import CHUNK, chunk_start, light
 from training.place.palette import MOODS
 from training.place.render import render
-from training.place.walk import Walk, held
+from training.place.walk import Walk, walk_of_keys
 
 OPTICS = np.array([500.0, 500.0, 416.0, 240.0])
 FPS = 16
 
 
 @dataclass(frozen=True)
-class Film:
+class Video:
     """A film [T, H, W, 3] uint8 and the truth it should be, with the walk that was asked for."""
 
     made: np.ndarray
@@ -34,7 +34,7 @@ class Film:
         return float(-10 * np.log10(((a - b) ** 2).mean()))
 
 
-def shoot(
+def render_video(
     world: WorldModel,
     keys: list[str],
     start: CameraPose,
@@ -43,19 +43,19 @@ def shoot(
     *,
     size: tuple[int, int] = (64, 112),
     seed: int = 42,
-) -> Film:
+) -> Video:
     """Play one key set a video frame from `start`; a mood and a prompt for every chunk, the last goes on."""
     chunks = 1
     while chunk_start(chunks) < len(keys) + 1:
         chunks += 1
     frames = chunk_start(chunks)
-    walk = held([(k, 1.0) for k in keys + [keys[-1]] * (frames - 1 - len(keys))], start)
+    walk = walk_of_keys([(k, 1.0) for k in keys + [keys[-1]] * (frames - 1 - len(keys))], start)
     shown = np.array([MOODS.index(moods[min(i, len(moods) - 1)]) for i in range(chunks)])
-    truth = picture(torch.from_numpy(walk.stood), light(shown), size).numpy()
+    truth = ground_truth(torch.from_numpy(walk.actual), light(shown), size).numpy()
     session = Session(world, truth[0], height=size[0], width=size[1], seed=seed)
     made = []
     for i in range(chunks):
-        poses = walk.asked[::4][CHUNK * i : CHUNK * (i + 1)]
+        poses = walk.requested[::4][CHUNK * i : CHUNK * (i + 1)]
         control = Control(
             poses=poses,
             intrinsics=np.tile(OPTICS, (CHUNK, 1)),
@@ -65,38 +65,40 @@ def shoot(
         )
         made.append(session.step(control).cpu().numpy())
     count = len(keys) + 1
-    return Film(np.concatenate(made)[:count], truth[:count], Walk(walk.asked[:count], walk.stood[:count]))
+    return Video(
+        np.concatenate(made)[:count], truth[:count], Walk(walk.requested[:count], walk.actual[:count])
+    )
 
 
-def picture(poses: Tensor, moods: Tensor, size: tuple[int, int]) -> Tensor:
+def ground_truth(poses: Tensor, moods: Tensor, size: tuple[int, int]) -> Tensor:
     """The truth [F, H, W, 3] uint8 from poses [F, 4, 4] in moods [F, 4]."""
     optics = torch.from_numpy(OPTICS).expand(len(poses), -1)
     return render(poses, optics, moods, height=size[0], width=size[1])
 
 
-def seen_from(film: Film, mood: str, every: int = 4) -> list[CameraPose]:
+def estimate_poses(film: Video, mood: str, every: int = 4) -> list[CameraPose]:
     """Where each `every`-th picture of a film was taken from, found by matching it with the place itself.
 
     Gauss–Newton over x, z and heading on blurred pictures, begun where the picture before was taken from and at
     a half and the whole of the step that was asked for; whichever then looks most like the picture is believed.
     """
     weights = torch.eye(len(MOODS))[MOODS.index(mood)]
-    found, at = [], CameraPose.from_matrix(film.walk.stood[0])
+    found, at = [], CameraPose.from_matrix(film.walk.actual[0])
     for i in range(0, len(film.made), every):
         guesses = [at]
         if i:
             before, now = (
-                CameraPose.from_matrix(film.walk.stood[i - every]),
-                CameraPose.from_matrix(film.walk.stood[i]),
+                CameraPose.from_matrix(film.walk.actual[i - every]),
+                CameraPose.from_matrix(film.walk.actual[i]),
             )
-            guesses = [_onward(at, before, now, share) for share in (0.0, 0.5, 1.0)]
-        shown = _soft(torch.from_numpy(film.made[i])[None])
+            guesses = [_extrapolate(at, before, now, share) for share in (0.0, 0.5, 1.0)]
+        shown = _blur(torch.from_numpy(film.made[i])[None])
         at = min((_match(shown, guess, weights) for guess in guesses), key=lambda found: found[0])[1]
         found.append(at)
     return found
 
 
-def _onward(at: CameraPose, before: CameraPose, now: CameraPose, share: float) -> CameraPose:
+def _extrapolate(at: CameraPose, before: CameraPose, now: CameraPose, share: float) -> CameraPose:
     """From a stance, a share of the step between two others, seen along its own heading."""
     turned = np.radians(at.yaw - before.yaw)
     dx, dz = share * (now.x - before.x), share * (now.z - before.z)
@@ -111,7 +113,7 @@ def _match(shown: Tensor, at: CameraPose, mood: Tensor) -> tuple[float, CameraPo
     for _ in range(5):
         moved = [at] + [_moved(at, *(steps * np.eye(3)[k] * sign)) for k in range(3) for sign in (1, -1)]
         poses = torch.from_numpy(np.stack([s.matrix() for s in moved]))
-        drawn = _soft(picture(poses, mood.expand(7, -1), tuple(shown.shape[2:])))
+        drawn = _blur(ground_truth(poses, mood.expand(7, -1), tuple(shown.shape[2:])))
         slope = torch.stack(
             [(drawn[1 + 2 * k] - drawn[2 + 2 * k]).flatten() / 2 for k in range(3)], 1
         ).double()
@@ -128,6 +130,6 @@ def _moved(at: CameraPose, x: float, z: float, yaw: float) -> CameraPose:
     return CameraPose(at.x + float(x), at.y, at.z + float(z), at.yaw + float(yaw), at.pitch)
 
 
-def _soft(pictures: Tensor) -> Tensor:
+def _blur(pictures: Tensor) -> Tensor:
     """Pictures [F, H, W, 3] uint8 as [F, 3, H, W] in 0…1, blurred over five pixels."""
     return F.avg_pool2d(pictures.permute(0, 3, 1, 2).float() / 255, 5, stride=1, padding=2)

@@ -23,7 +23,7 @@ from training.team import DEVICE, save
 from training.vae_loss import CONFIG, as_video
 
 # The encoding of an image and then grey is followed for this many latents; from there it has settled.
-_FOLLOWED = 6
+_ENCODED_LATENTS = 6
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Latents:
         return cls(**joined, grey=parts[0]["grey"].to(DEVICE))
 
 
-def whereabouts(poses: np.ndarray) -> Tensor:
+def pose_targets(poses: np.ndarray) -> Tensor:
     """What the pose head is asked for, [..., 6], from camera-to-world poses [..., 4, 4]."""
     rows = []
     for pose in poses.reshape(-1, 4, 4):
@@ -66,7 +66,7 @@ def whereabouts(poses: np.ndarray) -> Tensor:
 def encode(vae: VAE, clips: Clips, which: range, path: Path, seed: int) -> None:
     """Encode some clips to a file; half of the first images come through the resize a large picture gets."""
     rng = np.random.default_rng([seed, which.start])
-    grey = _settled(vae, clips.video.shape[2:4])
+    grey = _constant_latent(vae, clips.video.shape[2:4])
     fast = torch.compile(draw_batch, dynamic=False)
     clean, told = [], []
     for i in which:
@@ -76,10 +76,12 @@ def encode(vae: VAE, clips: Clips, which: range, path: Path, seed: int) -> None:
             optics = torch.tensor([[clips.focal[i], clips.focal[i], 416.0, 240.0]])
             mood = torch.eye(len(MOODS))[[int(clips.moods[i, 0])]]
             large = render(
-                torch.from_numpy(clips.stood[i, :1]), optics, mood, height=HEIGHT, width=WIDTH, draw=fast
+                torch.from_numpy(clips.actual[i, :1]), optics, mood, height=HEIGHT, width=WIDTH, draw=fast
             )
             image = resize_image(large[0], *clips.video.shape[2:4])[None].to(DEVICE)
-        begin = torch.cat([image[:, :, None], video.new_zeros(1, 3, 4 * _FOLLOWED - 4, *image.shape[-2:])], 2)
+        begin = torch.cat(
+            [image[:, :, None], video.new_zeros(1, 3, 4 * _ENCODED_LATENTS - 4, *image.shape[-2:])], 2
+        )
         with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
             clean.append(vae.encode(video)[0].half().cpu())
             first = vae.encode(begin.contiguous(memory_format=torch.channels_last_3d))[0].half().cpu()
@@ -91,8 +93,10 @@ def encode(vae: VAE, clips: Clips, which: range, path: Path, seed: int) -> None:
         {
             "clean": torch.stack(clean),
             "told": torch.stack(told),
-            "steps": torch.from_numpy(np.stack([relative_poses(path) for path in clips.asked[part]])).float(),
-            "where": whereabouts(clips.stood[part]),
+            "steps": torch.from_numpy(
+                np.stack([relative_poses(path) for path in clips.requested[part]])
+            ).float(),
+            "where": pose_targets(clips.actual[part]),
             "focal": torch.from_numpy(clips.focal[part]).float(),
             "moods": torch.from_numpy(clips.moods[part]),
             "grey": grey.half(),
@@ -100,7 +104,7 @@ def encode(vae: VAE, clips: Clips, which: range, path: Path, seed: int) -> None:
     )
 
 
-def _settled(vae: VAE, size: tuple[int, int]) -> Tensor:
+def _constant_latent(vae: VAE, size: tuple[int, int]) -> Tensor:
     """The latent [16, h, w] of grey that has gone on for longer than the encoder remembers."""
     carry, latent = CausalConvCache(), torch.empty(0)
     for step in range(vae.config.encoder_receptive_field // 4 + 2):

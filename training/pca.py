@@ -18,7 +18,7 @@ def blocks(seed: int, clips: int) -> torch.Tensor:
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(clips):
-        poses = torch.from_numpy(wander(rng, 28).stood)
+        poses = torch.from_numpy(wander(rng, 28).actual)
         moods = torch.eye(len(MOODS))[rng.integers(len(MOODS))].expand(28, -1)
         video = render(poses, torch.from_numpy(lens(rng)).expand(28, -1), moods).float() / 255
         cut = video.reshape(7, 4, 8, 8, 14, 8, 3).permute(0, 2, 4, 1, 3, 5, 6)

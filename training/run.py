@@ -14,7 +14,7 @@ from training import train_text, train_vae, train_world
 from training.data import draw
 from training.export import BUILT_IN, export
 from training.latents import encode_share
-from training.team import together
+from training.team import run_workers
 
 
 def main() -> None:
@@ -38,15 +38,15 @@ def main() -> None:
             draw(folder / name, clips, seed + unlike)
     if not (folder / "text.pt").exists():
         train_text.train(folder, seed)
-    if not _spent(folder / "vae-final.pt", options.vae_minutes):
-        together(options.workers, train_vae.train, folder, options.vae_minutes, seed)
-    together(options.workers, encode_share, folder, options.encoded, seed)
-    if not _spent(folder / "world-final.pt", options.world_minutes):
-        together(options.workers, train_world.train, folder, options.world_minutes, seed)
+    if not _stage_done(folder / "vae-final.pt", options.vae_minutes):
+        run_workers(options.workers, train_vae.train, folder, options.vae_minutes, seed)
+    run_workers(options.workers, encode_share, folder, options.encoded, seed)
+    if not _stage_done(folder / "world-final.pt", options.world_minutes):
+        run_workers(options.workers, train_world.train, folder, options.world_minutes, seed)
     export(folder, options.out, "trained on the courtyard, see training/README.md")
 
 
-def _spent(final: Path, minutes: float) -> bool:
+def _stage_done(final: Path, minutes: float) -> bool:
     """Whether a stage has had its time; with more minutes than before it goes on."""
     return (
         final.exists() and torch.load(final, weights_only=True, map_location="cpu")["spent"] >= 60 * minutes

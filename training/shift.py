@@ -9,7 +9,7 @@ _ROUNDS = 4
 _EDGE = 4  # pixels at the border that a shift may bring in from outside
 
 
-def shift(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def estimate_shift(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Pixels [2] to the right and downward that `after` [H, W, 3] uint8 has gone from `before`, to about 0.1.
 
     Registration by Gauss–Newton (Lucas and Kanade, 1981) on blurred pictures, outliers weighted down; for shifts

@@ -11,7 +11,7 @@ from training.data import LATENTS
 _COMPONENTS = 12
 
 
-def told_rays(steps: Tensor, focal: Tensor, height: int = 64, width: int = 112) -> Tensor:
+def batched_rays(steps: Tensor, focal: Tensor, height: int = 64, width: int = 112) -> Tensor:
     """The rays [B, 384, F, h, w] of relative poses [B, F, 4, 4] under lenses [B, F]: `camera.rays`, many at once."""
     x = ((torch.arange(width, device=steps.device) + 0.5) * (832 / width) - 416).view(-1, CELL_PX).T
     y = ((torch.arange(height, device=steps.device) + 0.5) * (480 / height) - 240).view(-1, CELL_PX).T
@@ -25,7 +25,7 @@ def told_rays(steps: Tensor, focal: Tensor, height: int = 64, width: int = 112) 
     return torch.cat([origin, ray], 1).flatten(1, 2)
 
 
-def start(steps: Tensor, focal: Tensor, seed: int) -> Transformer:
+def init_transformer(steps: Tensor, focal: Tensor, seed: int) -> Transformer:
     """A fresh transformer; `steps` [N, 15, 4, 4] and `focal` [N] show it what cameras do."""
     torch.manual_seed(seed)
     model = Transformer(TransformerConfig.of(PRESETS["built-in"]))
@@ -64,7 +64,7 @@ def _sort_camera(layer: nn.Linear, steps: Tensor, focal: Tensor, dim: int) -> No
     """The projection begins as the rays' principal components, each made equally loud, mixed at random."""
     seen = []
     for clip in range(min(len(steps), 160)):
-        told = told_rays(steps[clip, None].cpu(), focal[clip, None, None].cpu().float().expand(1, LATENTS))
+        told = batched_rays(steps[clip, None].cpu(), focal[clip, None, None].cpu().float().expand(1, LATENTS))
         tokens = patchify(told)[0]
         seen.append(tokens[torch.randint(len(tokens), (LATENTS * 8,))])
     tokens = torch.cat(seen)

@@ -14,7 +14,7 @@ from lingbot_cli.model import rope
 from lingbot_cli.model.sampler import sigma_schedule
 from lingbot_cli.model.transformer import BlockPairs, Transformer
 from lingbot_cli.presets import PRESETS
-from training.fused import attend
+from training.fused import unfused_attention
 
 PRESET = PRESETS["built-in"]
 SCHEDULE = sigma_schedule(PRESET.steps, PRESET.shift)
@@ -42,7 +42,7 @@ class Batch:
     where: Tensor
 
 
-class Told:
+class TeacherForcing:
     """What a batch is told, prepared once and used by every pass: camera, text and positions."""
 
     def __init__(self, model: Transformer, batch: Batch) -> None:
@@ -56,7 +56,9 @@ class Told:
         self.text = [
             tuple(x[heard] for x in block.cross_attn.keys_values(tokens)) for block in model.block_list()
         ]
-        self.turn = turns(batch.starts.flatten(), frames, height // 2, width // 2, model.config.head_dim)
+        self.turn = rotation_tables(
+            batch.starts.flatten(), frames, height // 2, width // 2, model.config.head_dim
+        )
 
     def run(self, streams: list[Tensor], t: list[Tensor]) -> Tensor:
         """Flow [S, B, J, 16, c, h, w] of streams [B, J, 16, c, h, w] at t [B, J]; the first is the clean past."""
@@ -68,10 +70,15 @@ class Told:
         def listen(_: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             q, k = self._turned(q, count), self._turned(k, count)
             parts = [x.view(count, *shape[:2], *x.shape[1:]) for x in (q, k, v.to(q.dtype))]
-            return _see(*parts).flatten(0, 2)
+            return _attend_streams(*parts).flatten(0, 2)
 
         flow = self.model(
-            latents, condition, times, _more(self.camera, count), _more(self.text, count), listen
+            latents,
+            condition,
+            times,
+            _repeat_pairs(self.camera, count),
+            _repeat_pairs(self.text, count),
+            listen,
         )
         return flow.view(count, *shape)
 
@@ -89,7 +96,7 @@ class Told:
         made = []
         clips, chunks = self.batch.clean.shape[:2]
         for j in range(chunks):
-            camera, text = _one(self.camera, clips, j), _one(self.text, clips, j)
+            camera, text = _chunk_pairs(self.camera, clips, j), _chunk_pairs(self.text, clips, j)
             condition = self.batch.condition[:, j]
             tokens = self.turn.shape[1] // (clips * chunks)
             turn = self.turn.view(2, clips, chunks, tokens, -1)[:, :, j].reshape(2, clips * tokens, -1)
@@ -102,9 +109,9 @@ class Told:
                 if not q.shape[1]:
                     return q
                 q = rope.rotate(q.reshape(1, -1, *q.shape[2:]), turn).view_as(q)
-                seen = [past[layer, i] for i in (*sees(j), j)]
+                seen = [past[layer, i] for i in (*visible_chunks(j), j)]
                 keys, values = (torch.cat([pair[n] for pair in seen], 1) for n in (0, 1))
-                return attend(q, keys, values)
+                return unfused_attention(q, keys, values)
 
             clean = self.batch.clean[:, j]
             if j >= first:
@@ -120,7 +127,7 @@ class Told:
         return torch.stack(made, 1)
 
 
-def turns(starts: Tensor, frames: int, height: int, width: int, head_dim: int) -> Tensor:
+def rotation_tables(starts: Tensor, frames: int, height: int, width: int, head_dim: int) -> Tensor:
     """`rope.table` [2, N·frames·height·width, head_dim/2] of N chunks that start at `starts` [N], in one go."""
     size, device = (len(starts), frames, height, width), starts.device
     places = [
@@ -139,28 +146,30 @@ def turns(starts: Tensor, frames: int, height: int, width: int, head_dim: int) -
     return torch.stack([flat.cos(), flat.sin()]).float()
 
 
-def sees(chunk: int) -> list[int]:
+def visible_chunks(chunk: int) -> list[int]:
     """The clean chunks that a chunk sees beside itself: the sink, which is chunk 0, and the window."""
     return sorted({0, *range(max(chunk - PAST, 0), chunk)} - {chunk})
 
 
-def _see(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+def _attend_streams(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Attention among streams [S, B, J, tokens, heads, d]."""
     streams, clips, chunks, tokens, heads, dim = q.shape
     out = []
     for j in range(chunks):
-        past = sees(j)
+        past = visible_chunks(j)
         keys, values = (x[0][:, past].flatten(1, 2)[None].expand(streams, -1, -1, -1, -1) for x in (k, v))
         keys, values = (torch.cat([p, x[:, :, j]], 2).flatten(0, 1) for p, x in ((keys, k), (values, v)))
-        out.append(attend(q[:, :, j].flatten(0, 1), keys, values).view(streams, clips, tokens, heads, dim))
+        out.append(
+            unfused_attention(q[:, :, j].flatten(0, 1), keys, values).view(streams, clips, tokens, heads, dim)
+        )
     return torch.stack(out, 2)
 
 
-def _more(pairs: BlockPairs, count: int) -> BlockPairs:
+def _repeat_pairs(pairs: BlockPairs, count: int) -> BlockPairs:
     return [tuple(x.repeat(count, *[1] * (x.dim() - 1)) for x in pair) for pair in pairs]
 
 
-def _one(pairs: BlockPairs, clips: int, chunk: int) -> BlockPairs:
+def _chunk_pairs(pairs: BlockPairs, clips: int, chunk: int) -> BlockPairs:
     return [tuple(x.view(clips, -1, *x.shape[1:])[:, chunk] for x in pair) for pair in pairs]
 
 

@@ -17,7 +17,7 @@ from torch import nn
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def together(workers: int, work: Callable[..., None], *rest: Any) -> None:
+def run_workers(workers: int, work: Callable[..., None], *rest: Any) -> None:
     """Run `work(rank, *rest)` in that many processes, gradients averaged over the loopback interface.
 
     With a GPU there is one, which has it.
@@ -56,14 +56,14 @@ def average_gradients(model: nn.Module) -> None:
         p.grad.copy_(part.view_as(p))
 
 
-def agreed(value: float) -> float:
+def broadcast_value(value: float) -> float:
     """Process 0's value, in every process: all must see the same clock."""
     shared = torch.tensor([value], dtype=torch.float64)
     dist.broadcast(shared, 0)
     return float(shared)
 
 
-class Average:
+class WeightAverage:
     """A slowly moving average of a model's weights, the one that is exported."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -77,14 +77,14 @@ class Average:
             self.weights[name].lerp_(value, 1 - decay)
 
 
-class Clock:
+class StageClock:
     """Seconds spent training, over all the runs of a stage."""
 
     def __init__(self, before: float) -> None:
         self.start = time.monotonic() - before
 
     def seconds(self) -> float:
-        return agreed(time.monotonic() - self.start)
+        return broadcast_value(time.monotonic() - self.start)
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -94,7 +94,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     part.replace(path)
 
 
-def note(path: Path, row: dict[str, float | int | str]) -> None:
+def append_row(path: Path, row: dict[str, float | int | str]) -> None:
     """Append a line to a curve, with a heading when it is the first."""
     new = not path.exists()
     with path.open("a", newline="") as file:
@@ -104,7 +104,7 @@ def note(path: Path, row: dict[str, float | int | str]) -> None:
         writer.writerow(row)
 
 
-def finite(model: nn.Module) -> bool:
+def gradients_finite(model: nn.Module) -> bool:
     """Whether every gradient is a number."""
     grads: Iterable[torch.Tensor] = (p.grad for p in model.parameters() if p.grad is not None)
     return all(bool(torch.isfinite(g).all()) for g in grads)

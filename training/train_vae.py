@@ -11,23 +11,31 @@ from lingbot_cli.model.vae import VAE
 from training.data import Clips
 from training.fused import fuse_norms
 from training.muon import Muon
-from training.team import DEVICE, Average, Clock, average_gradients, finite, note, save
-from training.vae_loss import CONFIG, as_video, loss, psnr, start
+from training.team import (
+    DEVICE,
+    StageClock,
+    WeightAverage,
+    append_row,
+    average_gradients,
+    gradients_finite,
+    save,
+)
+from training.vae_loss import CONFIG, as_video, init_vae, loss, psnr
 
 ON_CPU = DEVICE.type == "cpu"
 CROP = 40 if ON_CPU else 64
-PICTURES, CROPS = (8, 1) if ON_CPU else (128, 12)  # in a batch
-PICTURES_UNTIL, CLIPS_UNTIL = 0.15, 0.85  # parts of the stage's time
-REPORT_EVERY = 180.0
+IMAGES, CROPS = (8, 1) if ON_CPU else (128, 12)  # in a batch
+IMAGES_UNTIL, CLIPS_UNTIL = 0.15, 0.85  # parts of the stage's time
+REPORT_INTERVAL_S = 180.0
 
 
-def pictures(clips: Clips, rng: np.random.Generator, count: int) -> Tensor:
+def image_batch(clips: Clips, rng: np.random.Generator, count: int) -> Tensor:
     """Whole single frames as clips of one [count, 1, H, W, 3]."""
     which, when = rng.integers(len(clips.video), size=count), rng.integers(clips.video.shape[1], size=count)
     return torch.from_numpy(np.stack([clips.video[i, t] for i, t in zip(which, when, strict=True)]))[:, None]
 
 
-def crops(clips: Clips, rng: np.random.Generator) -> Tensor:
+def crop_batch(clips: Clips, rng: np.random.Generator) -> Tensor:
     """Small windows of whole clips [CROPS, 57, CROP, CROP, 3]."""
     height, width = clips.video.shape[2:4]
     cut = []
@@ -43,10 +51,10 @@ def crops(clips: Clips, rng: np.random.Generator) -> Tensor:
 
 def rate(progress: float) -> float:
     """Part of the peak learning rate: full for pictures, half and falling for clips, then the decoder."""
-    if progress < PICTURES_UNTIL:
+    if progress < IMAGES_UNTIL:
         return min(1.0, 0.1 + progress / 0.01)
     if progress < CLIPS_UNTIL:
-        return 0.5 * min(1.0, 1.6 * (CLIPS_UNTIL - progress) / (CLIPS_UNTIL - PICTURES_UNTIL)) + 0.005
+        return 0.5 * min(1.0, 1.6 * (CLIPS_UNTIL - progress) / (CLIPS_UNTIL - IMAGES_UNTIL)) + 0.005
     return 0.2 * (1 - progress) / (1 - CLIPS_UNTIL)
 
 
@@ -56,40 +64,40 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
         fuse_norms()
     clips, unseen = Clips.open(folder / "data"), Clips.open(folder / "held-out")
     shown = torch.from_numpy(unseen.video[:6].copy()).to(DEVICE)
-    vae = start(seed).to(DEVICE)
+    vae = init_vae(seed).to(DEVICE)
     checkpoint = folder / "vae.pt"
-    optimiser, average = Muon(vae, lr=0.02, adam_lr=2e-3), Average(vae, 0.995)
+    optimiser, average = Muon(vae, lr=0.02, adam_lr=2e-3), WeightAverage(vae, 0.995)
     step, spent, total, decoder_only = 0, 0.0, 60 * minutes, False
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True, map_location=DEVICE)
         vae.load_state_dict(state["model"])
         average.weights, step, spent = state["average"], state["step"], state["spent"]
         decoder_only = spent >= CLIPS_UNTIL * total
-        optimiser = _decoder_alone(vae) if decoder_only else optimiser
+        optimiser = _freeze_encoder(vae) if decoder_only else optimiser
         if _same_weights(state["optimiser"], optimiser):  # not after more time has unfrozen the encoder again
             optimiser.load_state_dict(state["optimiser"])
     rng = np.random.default_rng([seed, rank, step])
     torch.manual_seed(1000 * seed + 10 * step + rank)
-    clock, reported, losses = Clock(spent), spent, []
+    clock, reported, losses = StageClock(spent), spent, []
     while (spent := clock.seconds()) < total:
         progress = spent / total
         if progress >= CLIPS_UNTIL and not decoder_only:
             decoder_only = True
             vae.load_state_dict(average.weights)
-            optimiser = _decoder_alone(vae)
+            optimiser = _freeze_encoder(vae)
         optimiser.scale(rate(progress))
-        single = progress < PICTURES_UNTIL or step % 6 == 0
-        batch = as_video((pictures(clips, rng, PICTURES) if single else crops(clips, rng)).to(DEVICE))
+        single = progress < IMAGES_UNTIL or step % 6 == 0
+        batch = as_video((image_batch(clips, rng, IMAGES) if single else crop_batch(clips, rng)).to(DEVICE))
         value = loss(vae, batch, encoder_frozen=decoder_only)
         optimiser.zero_grad()
         value.backward()
         average_gradients(vae)
-        if finite(vae):
+        if gradients_finite(vae):
             optimiser.step()
             average.follow(vae, step)
         step += 1
         losses.append(float(value.detach()))
-        if spent - reported > REPORT_EVERY:
+        if spent - reported > REPORT_INTERVAL_S:
             reported = spent
             if rank == 0:
                 state = {"model": vae.state_dict(), "optimiser": optimiser.state_dict()}
@@ -106,18 +114,20 @@ def _same_weights(kept: dict[str, Any], optimiser: Muon) -> bool:
     return [len(g["params"]) for g in kept["param_groups"]] == [len(g["params"]) for g in now]
 
 
-def _decoder_alone(vae: VAE) -> Muon:
+def _freeze_encoder(vae: VAE) -> Muon:
     """Freeze the encoder, so that latents mean what they mean, and go on with the rest."""
     for part in (vae.encoder, vae.conv1):
         part.requires_grad_(False)
     return Muon(vae, lr=0.02, adam_lr=2e-3)
 
 
-def _report(folder: Path, average: Average, unseen: Tensor, step: int, spent: float, value: float) -> None:
+def _report(
+    folder: Path, average: WeightAverage, unseen: Tensor, step: int, spent: float, value: float
+) -> None:
     vae = VAE(CONFIG).to(DEVICE)
     vae.load_state_dict(average.weights)
     still, clip = psnr(vae, unseen[:, ::14].flatten(0, 1)[:, None]), psnr(vae, unseen[:3])
-    note(
+    append_row(
         folder / "vae-curve.csv",
         {
             "step": step,

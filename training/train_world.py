@@ -9,18 +9,26 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lingbot_cli.model.transformer import Transformer, TransformerConfig
-from training.batches import Source, noised, pool
-from training.fused import spell_attention_out
+from training.batches import BatchSampler, add_noise, prompt_pool
+from training.fused import use_unfused_attention
 from training.latents import Latents
 from training.muon import Muon
-from training.start_world import start
-from training.teacher import PRESET, Batch, Told, loss
-from training.team import DEVICE, Average, Clock, average_gradients, finite, note, save
+from training.start_world import init_transformer
+from training.teacher import PRESET, Batch, TeacherForcing, loss
+from training.team import (
+    DEVICE,
+    StageClock,
+    WeightAverage,
+    append_row,
+    average_gradients,
+    gradients_finite,
+    save,
+)
 
 CLIPS = 4 if DEVICE.type == "cpu" else 64
-OWN_PAST_FROM = 0.6  # part of the stage's time from which every second step goes on from its own films
-STILL = 4.0  # weight of a chunk in which the camera stands: it is easy, but every slip of it is seen
-REPORT_EVERY = 240.0
+SELF_FORCING_FROM = 0.6  # part of the stage's time from which every second step goes on from its own films
+STILL_WEIGHT = 4.0  # weight of a chunk in which the camera stands: it is easy, but every slip of it is seen
+REPORT_INTERVAL_S = 240.0
 _PLAIN = ("patch_embedding", "head", "text_embedding", "time_", "pose")
 
 
@@ -37,7 +45,7 @@ class Learner(nn.Module):
         middle = world.blocks[len(world.blocks) // 2]
         middle.register_forward_hook(lambda _, __, out: setattr(self, "middle", out))
 
-    def whereabouts(self, latents_a_chunk: int) -> Tensor:
+    def pose_logits(self, latents_a_chunk: int) -> Tensor:
         """Where the camera is [N, c, 6] after the latest pass over N chunks."""
         tokens = self.middle.unflatten(1, (latents_a_chunk, -1)).mean(2)
         return self.pose(tokens)
@@ -48,12 +56,12 @@ def rate(progress: float) -> float:
     return min(1.0, 0.1 + progress / 0.02) * min(1.0, 2 * (1 - progress) + 0.01)
 
 
-def learn(
+def compute_losses(
     learner: Learner, told: Batch, rng: np.random.Generator, generator: torch.Generator, own_past: bool
 ) -> tuple[Tensor, Tensor]:
     """The two losses of one batch: of the pictures, and of the whereabouts."""
     with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
-        prepared = Told(learner.world, told)
+        prepared = TeacherForcing(learner.world, told)
         past = told.clean
         if own_past:
             made = prepared.rollout(0, again=rng.random() < 0.3)
@@ -62,10 +70,10 @@ def learn(
             past = own * made + (1 - own) * told.clean
         blur = 0.12 * torch.rand(*past.shape[:2], 1, 1, 1, 1, generator=generator).to(DEVICE)
         past = past + blur * torch.randn(past.shape, generator=generator).to(DEVICE)
-        noisy, sigma, t = noised(told.clean, 1, generator)
+        noisy, sigma, t = add_noise(told.clean, 1, generator)
         flow = prepared.run([past, *noisy], [torch.zeros_like(t[0]), *t])
-        where = learner.whereabouts(told.clean.shape[3])
-    weighed = replace(told, counts=told.counts * (1 + (STILL - 1) * told.stands))
+        where = learner.pose_logits(told.clean.shape[3])
+    weighed = replace(told, counts=told.counts * (1 + (STILL_WEIGHT - 1) * told.stands))
     pictures = loss(flow[1:].float(), noisy, sigma, weighed)
     asked = told.where.expand(2, *told.where.shape)
     apart = F.smooth_l1_loss(where.float().view_as(asked), asked, reduction="none")
@@ -76,15 +84,15 @@ def learn(
 def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
     """Train for that many minutes of the stage's own clock, going on from `world.pt` when there is one."""
     if DEVICE.type == "cpu":
-        spell_attention_out()
-    prompts = pool(folder, seed)
-    source = Source(Latents.open(sorted((folder / "latents").glob("*.pt"))), prompts)
-    unseen = Source(Latents.open([folder / "held-out.pt"]), prompts)
-    world = start(source.data.steps, source.data.focal, seed)
+        use_unfused_attention()
+    prompts = prompt_pool(folder, seed)
+    source = BatchSampler(Latents.open(sorted((folder / "latents").glob("*.pt"))), prompts)
+    unseen = BatchSampler(Latents.open([folder / "held-out.pt"]), prompts)
+    world = init_transformer(source.data.steps, source.data.focal, seed)
     learner = Learner(world).to(DEVICE)
     checkpoint = folder / "world.pt"
     optimiser = Muon(learner, lr=0.013, adam_lr=1e-3, plain=[f"world.{p}" for p in _PLAIN] + ["pose"])
-    average = Average(world, 0.993)
+    average = WeightAverage(world, 0.993)
     step, spent = 0, 0.0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True, map_location=DEVICE)
@@ -93,22 +101,24 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
         average.weights, step, spent = state["average"], state["step"], state["spent"]
     rng = np.random.default_rng([seed, rank, step])
     generator = torch.Generator().manual_seed(1000 * seed + 10 * step + rank)
-    clock, total, reported, losses = Clock(spent), 60 * minutes, spent, []
+    clock, total, reported, losses = StageClock(spent), 60 * minutes, spent, []
     while (spent := clock.seconds()) < total:
         progress = spent / total
         optimiser.scale(rate(progress))
         told = source.batch(rng, CLIPS)
-        pictures, missed = learn(learner, told, rng, generator, progress > OWN_PAST_FROM and step % 2 == 0)
+        pictures, missed = compute_losses(
+            learner, told, rng, generator, progress > SELF_FORCING_FROM and step % 2 == 0
+        )
         optimiser.zero_grad()
         (pictures + (0.5 - 0.4 * progress) * missed).backward()
         average_gradients(learner)
-        if finite(learner):
+        if gradients_finite(learner):
             nn.utils.clip_grad_norm_(learner.parameters(), 2.0)
             optimiser.step()
             average.follow(world, step)
         step += 1
         losses.append((float(pictures.detach()), float(missed.detach())))
-        if spent - reported > REPORT_EVERY:
+        if spent - reported > REPORT_INTERVAL_S:
             reported = spent
             if rank == 0:
                 state = {"model": learner.state_dict(), "optimiser": optimiser.state_dict()}
@@ -123,8 +133,8 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
 @torch.no_grad()
 def _report(
     folder: Path,
-    average: Average,
-    unseen: Source,
+    average: WeightAverage,
+    unseen: BatchSampler,
     step: int,
     spent: float,
     losses: np.ndarray,
@@ -135,7 +145,7 @@ def _report(
     told = unseen.batch(np.random.default_rng(5), 8)
     generator = torch.Generator().manual_seed(5)
     with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
-        prepared = Told(world, told)
+        prepared = TeacherForcing(world, told)
         noise = torch.randn(1, *told.clean.shape, generator=generator).to(DEVICE)
         sigma = torch.full(noise.shape[:3], 0.9998, device=DEVICE)
         flow = prepared.run(
@@ -143,7 +153,7 @@ def _report(
         )
         alone = prepared.rollout(1, again=False)
     apart = (alone - told.clean).square().mean(dim=(2, 3, 4, 5)) * told.counts
-    note(
+    append_row(
         folder / "world-curve.csv",
         {
             "step": step,

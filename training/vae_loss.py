@@ -11,7 +11,7 @@ CONFIG = VAEConfig(dim=16, num_res_blocks=1)
 KL = 1e-4
 
 
-def start(seed: int) -> VAE:
+def init_vae(seed: int) -> VAE:
     """A fresh VAE in which nothing of the past is looked at yet: for images it is a plain image VAE."""
     torch.manual_seed(seed)
     vae = VAE(CONFIG)

@@ -133,7 +133,7 @@ def _open_world(show: Show, display: Display) -> Callable[[Path | None], "Sessio
     from lingbot_cli.render.memory import check_show
     from lingbot_cli.runtime.load_model import opened
 
-    together = check_show(show).together
+    together = check_show(show).decode_batch
     world = opened(
         show.here,
         show.request.options,
@@ -151,7 +151,7 @@ def _open_world(show: Show, display: Display) -> Callable[[Path | None], "Sessio
             width=show.width,
             seed=show.seed,
             scale=show.scale,
-            together=together,
+            decode_batch=together,
         )
 
     return begin

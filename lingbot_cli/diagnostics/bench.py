@@ -109,11 +109,11 @@ def measure(
     from lingbot_cli.diagnostics.flops import measure_peaks
 
     began = clock()
-    together = check_memory(prepared).together
+    together = check_memory(prepared).decode_batch
     checkpoint, options = prepared.here, prepared.request.options
     tuning = tuning_of(checkpoint, options, prepared.plan.height, prepared.plan.width)
     world = load(checkpoint, options, prepared.prompts)
-    opened = Opened(prepared, tuned(world, tuning), together=together)
+    opened = Opened(prepared, tuned(world, tuning), decode_batch=together)
     loaded = clock() - began
     opened.compile(None)
     skip = warm_up_chunks(opened.world.preset)

@@ -115,7 +115,7 @@ def _run(settings: dict[str, Any], expected: dict[str, Tensor], world: WorldMode
         return expected["noise_renoise"][index * (len(settings["timestep_indices"]) - 1) + step - 1]
 
     session = Session(
-        WorldModel(world.preset, cast(Transformer, recorder), world.vae, world.text, world.device),
+        WorldModel(world.preset, cast(Transformer, recorder), world.vae, world.text_encoder, world.device),
         expected["image_rgb"].numpy(),
         height=settings["height"],
         width=settings["width"],

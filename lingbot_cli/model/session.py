@@ -70,22 +70,22 @@ class Session:
         scale: float = FIXED_SCALE,
         noise: NoiseSource | None = None,
         max_attention_tokens: int | None = None,
-        together: int | None = None,
+        decode_batch: int | None = None,
         phase: PhaseHook = nullcontext,
     ) -> None:
         """`image` [H, W, 3] uint8 RGB of any size; the film's size must be a multiple of 16.
 
-        `scale` divides the camera's steps (model §7), `noise` replaces the seeded source. `together`: how many
+        `scale` divides the camera's steps (model §7), `noise` replaces the seeded source. `decode_batch`: how many
         latents are decoded in one call; else as many as any device takes at this size.
         """
         if height % 16 or width % 16 or min(height, width) < 16:
             raise UsageError(f"size {width}x{height} is not made of 16-pixel cells")
-        self.world = world
+        self.model = world
         self.shape = (16, height // 8, width // 8)
         self.latent = 0
         self.chunk = 0
         self._size = (height, width)
-        self._together = together or default_latent_batch(height, width)
+        self._decode_batch = decode_batch or default_latent_batch(height, width)
         self._scale = scale
         self._noise = noise or seeded_noise(seed)
         self._phase = phase
@@ -100,7 +100,7 @@ class Session:
         self._cache_shape = KVCacheShape(
             layers=config.layers,
             tokens=self.shape[1] * self.shape[2] // 4,
-            heads=config.heads // world.part.size,
+            heads=config.heads // world.parallel.size,
             head_dim=config.head_dim,
             window=world.preset.window,
             sink=world.preset.sink,
@@ -136,7 +136,7 @@ class Session:
         After every chunk so far was recalled in order, denoise goes on bit-equal to the session that made them.
         """
         self._commit(
-            self._begin_chunk(control), control, torch.as_tensor(latents, device=self.world.device)[None]
+            self._begin_chunk(control), control, torch.as_tensor(latents, device=self.model.device)[None]
         )
 
     @torch.inference_mode()
@@ -149,11 +149,11 @@ class Session:
     @torch.inference_mode()
     def decode(self, latents: np.ndarray | Tensor) -> Tensor:
         """Latents [16, c, h, w] of the next chunk to frames [T, H, W, 3] uint8 RGB, where the VAE decodes."""
-        with self._phase("decode"), self.world.vae_lock:
-            parts = torch.as_tensor(latents, device=self.world.decode_device)[None].split(
-                self._together, dim=2
+        with self._phase("decode"), self.model.vae_lock:
+            parts = torch.as_tensor(latents, device=self.model.decode_device)[None].split(
+                self._decode_batch, dim=2
             )
-            decoder = self.world.tiny_decoder or self.world.vae
+            decoder = self.model.tiny_decoder or self.model.vae
             return torch.cat([self._pixels(decoder.decode(part, self._carry)[0]) for part in parts])
 
     @staticmethod
@@ -189,8 +189,8 @@ class Session:
         if control.prompt == self._prompt:
             return
         self._prompt = control.prompt
-        rows = self.world.text.encode(control.prompt)
-        self._text = self.world.transformer.text(upload(rows, self.world.device))
+        rows = self.model.text_encoder.encode(control.prompt)
+        self._text = self.model.transformer.text(upload(rows, self.model.device))
         if control.recache and self._seen:
             self._rebuild_cache()
 
@@ -203,7 +203,7 @@ class Session:
         self._cache = cache
 
     def _new_cache(self) -> KVCache:
-        world = self.world
+        world = self.model
         return KVCache(self._cache_shape, world.device, world.transformer.dtype, world.attend)
 
     def _prepare(self, cache: KVCache, start: int, look: CameraInput, condition: Tensor) -> ChunkInputs:
@@ -212,27 +212,29 @@ class Session:
         )
 
     def _forward(self, ahead: ChunkInputs, latents: Tensor, t: int, *, flow: bool = True) -> Tensor:
-        return self.world.transformer(
-            *(latents, ahead.condition, torch.full((1,), float(t), device=self.world.device)),
+        return self.model.transformer(
+            *(latents, ahead.condition, torch.full((1,), float(t), device=self.model.device)),
             *(ahead.camera, self._text, ahead.attend),
             flow=flow,
-            part=self.world.part,
+            parallel=self.model.parallel,
         )
 
     def _embed_camera(self, look: CameraInput) -> BlockPairs:
-        transformer = self.world.transformer
+        transformer = self.model.transformer
         actions = look.actions if transformer.config.control == "act" else None
         told = plucker_rays(look.steps, look.intrinsics, *self._size, actions)
-        return transformer.camera(upload(torch.from_numpy(told)[None], self.world.device), self.world.part)
+        return transformer.camera(
+            upload(torch.from_numpy(told)[None], self.model.device), self.model.parallel
+        )
 
     def _attention_over(self, cache: KVCache, start: int, frames: int) -> LayerAttention:
         """How this chunk's tokens are placed, remembered and what they see; makes room for them first."""
         cache.begin(start, frames)
         _, height, width = self.shape
         turn = rope.rotation_table(
-            start, frames, height // 2, width // 2, self._cache_shape.head_dim, self.world.device
+            start, frames, height // 2, width // 2, self._cache_shape.head_dim, self.model.device
         )
-        part = self.world.part
+        part = self.model.parallel
         count = frames * self._cache_shape.tokens
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -256,4 +258,4 @@ class Session:
     def _draw_noise(self, step: int, frames: int) -> Tensor:
         channels, height, width = self.shape
         noise = self._noise(self.chunk, step, (channels, frames, height, width))
-        return upload(noise[None], self.world.device)
+        return upload(noise[None], self.model.device)

@@ -172,9 +172,9 @@ class Transformer(nn.Module):
         tokens = self.text_embedding(rows)
         return [block.cross_attn.keys_values(tokens) for block in self.block_list()]
 
-    def camera(self, rays: Tensor, part: SequenceParallel = SINGLE_PROCESS) -> BlockPairs:
+    def camera(self, rays: Tensor, parallel: SequenceParallel = SINGLE_PROCESS) -> BlockPairs:
         """Scale and shift of every block for rays [B, control_dim, c, h, w]; they depend on neither t nor x."""
-        p = self.patch_embedding_wancamctrl(part.shard(patchify(rays.to(self.dtype))))
+        p = self.patch_embedding_wancamctrl(parallel.shard(patchify(rays.to(self.dtype))))
         p = p + self.c2ws_hidden_states_layer2(F.silu(self.c2ws_hidden_states_layer1(p)))
         return [block.camera(p) for block in self.block_list()]
 
@@ -198,17 +198,17 @@ class Transformer(nn.Module):
         attend: LayerAttention,
         *,
         flow: bool = True,
-        part: SequenceParallel = SINGLE_PROCESS,
+        parallel: SequenceParallel = SINGLE_PROCESS,
     ) -> Tensor | None:
         """Flow [B, 16, c, h, w] float32 of latents [B, 16, c, h, w] under condition [B, 20, c, h, w] at t [B].
 
         `attend(layer, q, k, v)` rotates, remembers and attends. With `flow=False` the pass is only for what it
-        leaves in the memory: it stops at the last block's keys and values and returns nothing. `part` is
+        leaves in the memory: it stops at the last block's keys and values and returns nothing. `parallel` is
         this process's share of the tokens; `camera` holds that share only.
         """
         tokens = patchify(torch.cat([latents, condition], dim=1).to(self.dtype))
         x = F.linear(
-            part.shard(tokens), self.patch_embedding.weight.flatten(1), self.patch_embedding.bias
+            parallel.shard(tokens), self.patch_embedding.weight.flatten(1), self.patch_embedding.bias
         ).float()
         embedding, rows = self.time(t)
         last = len(self.blocks) - 1
@@ -218,7 +218,7 @@ class Transformer(nn.Module):
                 attend(layer, k[:, :0], k, v)
                 return None
             x = block(x, rows, camera[layer], text[layer], lambda q, k, v, i=layer: attend(i, q, k, v))
-        return unpatchify(part.gather(self.head(x, embedding), tokens.shape[1]), latents.shape)
+        return unpatchify(parallel.gather(self.head(x, embedding), tokens.shape[1]), latents.shape)
 
 
 def patchify(x: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ class PromptEncoder(Protocol):
 class WorldModel:
     """Weights and settings; `identity` is a hash of the weights, the same wherever they are loaded.
 
-    `part` is this process's share of the work where several devices make one film; `attend` computes the
+    `parallel` is this process's share of the work where several devices make one film; `attend` computes the
     self-attention over what memory holds; a `tiny` decoder shows pictures in place of the VAE's. Whoever encodes
     or decodes holds `vae_lock`: a pass of the VAE takes the most memory of all, and two at once would take twice.
     """
@@ -34,11 +34,11 @@ class WorldModel:
     preset: Preset
     transformer: Transformer
     vae: VAE
-    text: PromptEncoder
+    text_encoder: PromptEncoder
     device: torch.device
     identity: str = ""
     trained: bool = True
-    part: SequenceParallel = SINGLE_PROCESS
+    parallel: SequenceParallel = SINGLE_PROCESS
     attend: AttentionFunction = attend_all
     tiny_decoder: TinyDecoder | None = None
     vae_lock: Lock = field(default_factory=Lock, repr=False, compare=False)

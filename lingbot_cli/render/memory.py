@@ -9,7 +9,7 @@ from lingbot_cli.remote.client import RemoteModel
 from lingbot_cli.render.request import Prepared
 from lingbot_cli.runtime.hardware import free_ram, may_have_gpu
 from lingbot_cli.runtime.memory import Setup
-from lingbot_cli.runtime.memory_check import check_fits, roomiest
+from lingbot_cli.runtime.memory_check import check_fits, largest_decode_batch
 from lingbot_cli.runtime.model_options import ModelOptions, pick_precision
 
 
@@ -68,7 +68,7 @@ def _check(checkpoint: Checkpoint, setup: Setup) -> Setup:
     ram = free_ram()
     free = ram if not setup.device.startswith("cuda") else _free_on(setup.device)
     check_fits(checkpoint.preset, setup, free, ram)
-    return roomiest(checkpoint.preset, setup, free)
+    return largest_decode_batch(checkpoint.preset, setup, free)
 
 
 def _free_on(device: str) -> int:

@@ -71,7 +71,7 @@ class Gang:
         """Take this process's part, once all have met; UsageError for heads that do not split."""
         from lingbot_cli.model.sequence_parallel import Ulysses
 
-        return replace(world, part=Ulysses(world.preset.heads))
+        return replace(world, parallel=Ulysses(world.preset.heads))
 
     def agreed(self, stopped: Callable[[], bool]) -> Callable[[], bool]:
         """The leader's answer for everyone, asked once a chunk, so that all end after the same one."""

@@ -129,7 +129,7 @@ def _frames(chunk: Chunk) -> "np.ndarray | AsyncCopy":
     if not isinstance(chunk.latents, np.ndarray):
         from lingbot_cli.model.transfer import use_own_streams
 
-        world = chunk.session.world
+        world = chunk.session.model
         use_own_streams(world.device, world.decode_device)
         return _asked_for(chunk.session.decode(chunk.latents.on_device()))
     return _asked_for(chunk.session.decode(chunk.latents))

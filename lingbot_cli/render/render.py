@@ -42,7 +42,7 @@ class Opened:
     prepared: Prepared
     world: "WorldModel"
     phase: Callable[[str], AbstractContextManager[object]] = nullcontext
-    together: int | None = None
+    decode_batch: int | None = None
 
     def begin(self, cut: Path | None) -> "Session":
         """A fresh session of the film's first scene, or of a cut's."""
@@ -58,7 +58,7 @@ class Opened:
             seed=planned.seed,
             scale=planned.scale,
             phase=self.phase,
-            together=self.together,
+            decode_batch=self.decode_batch,
         )
 
     def compile(self, display: Display | None) -> None:
@@ -130,7 +130,7 @@ def perform(
             display.warning(note)
         try:
             setup = check_ready(prepared, sink, keeping, here=elsewhere is None and loaded is None)
-            together = setup.together if setup else None
+            together = setup.decode_batch if setup else None
             tuning = _tuning(prepared, keeping, gang) if elsewhere is None else None
             if tuning is not None:
                 display.note(tuning.words())
@@ -159,7 +159,7 @@ def perform(
                 assert tuning is not None
                 world = loaded(prepared) if loaded else load_prepared(prepared, telling(display.note))
                 world = tuned(gang.join(world) if gang else world, tuning)
-                opened = Opened(prepared, world, together=together)
+                opened = Opened(prepared, world, decode_batch=together)
                 opened.compile(display)
                 for sentence in opened.strangers():
                     display.warning(sentence)

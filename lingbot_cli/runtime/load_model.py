@@ -23,9 +23,9 @@ def load(
     report: "OnLoadProgress | None" = None,
 ) -> "WorldModel":
     """Load a model and encode the prompts that are known; torch is imported only here."""
-    from lingbot_cli.model.loading.load import load_world
+    from lingbot_cli.model.loading.load import load_model
 
-    return load_world(checkpoint, options, prompts=prompts, report=report)
+    return load_model(checkpoint, options, prompts=prompts, report=report)
 
 
 def compiled(

@@ -13,7 +13,7 @@ SHORT = 1.0
 
 
 def telling(note: Callable[[str], None]) -> Callable[["LoadProgress"], None]:
-    """A report for `load_world`: a line every five seconds, and one for a part that took more than one."""
+    """A report for `load_model`: a line every five seconds, and one for a part that took more than one."""
     last: dict[str, float] = {}
 
     def report(progress: "LoadProgress") -> None:

@@ -46,7 +46,7 @@ class Setup:
     offload: bool = False
     latents: int = 0
     linears: str | None = None
-    together: int | None = None
+    decode_batch: int | None = None
     decode_on: str | None = None
     read_prompts: bool = True
 
@@ -223,7 +223,7 @@ def _transformer_work(preset: Preset, setup: Setup, size: int) -> int:
 
 
 def _decode_work(preset: Preset, setup: Setup) -> int:
-    return _vae_work(preset, setup, setup.together, BYTES[setup.decode])
+    return _vae_work(preset, setup, setup.decode_batch, BYTES[setup.decode])
 
 
 def _vae_work(preset: Preset, setup: Setup, together: int | None, size: int) -> int:

@@ -36,11 +36,11 @@ def check_fits(preset: Preset, setup: Setup, free: int, free_host: int) -> Estim
     )
 
 
-def roomiest(preset: Preset, setup: Setup, free: int) -> Setup:
+def largest_decode_batch(preset: Preset, setup: Setup, free: int) -> Setup:
     """A GPU's setup with as many latents of a chunk decoded in one call as its free bytes allow."""
     if setup.device == "cpu" or setup.decode_on is not None:
         return setup
-    ways = (replace(setup, together=count) for count in range(preset.chunk, 1, -1))
+    ways = (replace(setup, decode_batch=count) for count in range(preset.chunk, 1, -1))
     return next((way for way in ways if estimate(preset, way).peak <= free), setup)
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from lingbot_cli.cli import run
 from lingbot_cli.env import Env
 from lingbot_cli.errors import SetupError
-from lingbot_cli.model.loading.load import load_world
+from lingbot_cli.model.loading.load import load_model
 from tests.support.command import lingbot
 from tests.support.reference import REFERENCE
 
@@ -206,7 +206,7 @@ def test_a_damaged_checkpoint_is_refused_in_a_sentence(
     shutil.copytree(REFERENCE / "checkpoints" / "original-v1-fast", root)
     damage(root)
     with pytest.raises(SetupError) as error:
-        load_world(root, prompts=["a gate"])
+        load_model(root, prompts=["a gate"])
     assert DAMAGES[damage] in str(error.value)
     env = Env(stdout=io.StringIO(), stderr=io.StringIO())
     assert run(["models", "verify", str(root)], env) == 3

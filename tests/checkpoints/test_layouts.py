@@ -10,7 +10,7 @@ from lingbot_cli.checkpoints.checkpoint import read_checkpoint
 from lingbot_cli.checkpoints.layouts import detect_layout
 from lingbot_cli.control import Control
 from lingbot_cli.errors import SetupError, UsageError
-from lingbot_cli.model.loading.load import load_world
+from lingbot_cli.model.loading.load import load_model
 from lingbot_cli.model.session import Session
 from tests.support.command import lingbot
 from tests.support.reference import REFERENCE
@@ -20,7 +20,7 @@ DIFFUSERS = REFERENCE / "checkpoints" / "diffusers-v1-fast"
 
 
 def test_both_layouts_hold_the_same_world() -> None:
-    original, diffusers = load_world(ORIGINAL), load_world(DIFFUSERS)
+    original, diffusers = load_model(ORIGINAL), load_model(DIFFUSERS)
     for part in ("transformer", "vae"):
         ours, theirs = getattr(original, part).state_dict(), getattr(diffusers, part).state_dict()
         assert ours.keys() == theirs.keys()
@@ -84,7 +84,7 @@ def test_names_that_are_no_model() -> None:
 def test_both_layouts_make_the_same_film(cache: Path) -> None:
     films = []
     for root in (ORIGINAL, DIFFUSERS):
-        session = Session(load_world(root), np.full((32, 48, 3), 90, np.uint8), height=32, width=48)
+        session = Session(load_model(root), np.full((32, 48, 3), 90, np.uint8), height=32, width=48)
         poses = np.tile(np.eye(4), (3, 1, 1))
         poses[:, 2, 3] = [0.0, 0.2, 0.4]
         lens = np.tile([400.0, 400.0, 416.0, 240.0], (3, 1))

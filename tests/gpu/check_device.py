@@ -16,7 +16,7 @@ from torch import Tensor
 from lingbot_cli.control import Control
 from lingbot_cli.model.accel.attention_backends import get_backend, working_backends
 from lingbot_cli.model.accel.compile import compile_blocks, restore_eager
-from lingbot_cli.model.loading.load import load_world
+from lingbot_cli.model.loading.load import load_model
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.render.chunk_plan import fresh
@@ -31,14 +31,14 @@ CLOSE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
 
 def main(device: str) -> None:
     """Print a line for each thing that holds. Errors: AssertionError for the first that does not."""
-    world = load_world(None, ModelOptions(device=device), prompts=["a courtyard"])
+    world = load_model(None, ModelOptions(device=device), prompts=["a courtyard"])
     controls = walk(CHUNKS, world.preset.chunk)
     controls[0] = replace(controls[0], frames=4 * world.preset.chunk - 3)
     latents, frames = film(world, controls)
     beside = through_the_job(world, controls)
     assert np.array_equal(beside, frames), "decoding beside the denoising changes the frames"
     print(f"{device}: decoding beside the denoising gives the same {len(frames)} frames")
-    one_by_one = film(world, controls, together=1)[1]
+    one_by_one = film(world, controls, decode_batch=1)[1]
     apart = np.abs(one_by_one.astype(int) - frames).max()
     assert apart <= 2, f"latents decoded one by one differ by {apart} levels"
     print(f"{device}: latents decoded one by one differ by {apart} levels of 255 at the most")
@@ -63,17 +63,17 @@ def near(name: str, made: Tensor, expected: Tensor, world: WorldModel) -> None:
     print(f"{world.device}: {name}: latents differ by {off:.1e} of their norm")
 
 
-def session(world: WorldModel, together: int | None = None) -> Session:
+def session(world: WorldModel, decode_batch: int | None = None) -> Session:
     """A session that begins with a slope of grey."""
     slope = np.linspace(0, 255, HEIGHT * WIDTH * 3, dtype=np.uint8).reshape(HEIGHT, WIDTH, 3)
-    return Session(world, slope, height=HEIGHT, width=WIDTH, together=together)
+    return Session(world, slope, height=HEIGHT, width=WIDTH, decode_batch=decode_batch)
 
 
 def film(
-    world: WorldModel, controls: list[Control], together: int | None = None
+    world: WorldModel, controls: list[Control], decode_batch: int | None = None
 ) -> tuple[Tensor, np.ndarray]:
     """Latents and frames, one thing after the other."""
-    living = session(world, together)
+    living = session(world, decode_batch)
     latents, frames = [], []
     for control in controls:
         latents.append(living.denoise(control))

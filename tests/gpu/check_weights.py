@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from lingbot_cli.control import Control
-from lingbot_cli.model.loading.load import load_world
+from lingbot_cli.model.loading.load import load_model
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.runtime.memory import Setup, estimate
@@ -33,7 +33,7 @@ def run(model: str | None, precision: str, *, offloaded: bool) -> tuple[torch.Te
     torch.cuda.empty_cache()
     before = torch.cuda.mem_get_info()[0]
     torch.cuda.reset_peak_memory_stats()
-    world = load_world(
+    world = load_model(
         model,
         ModelOptions(device="cuda", precision=precision, offload=offloaded),
         prompts=["a gate"],

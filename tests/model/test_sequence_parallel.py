@@ -27,7 +27,7 @@ rank, size, port, height, width = map(int, sys.argv[1:6])
 torch.set_num_threads(1)
 dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
 try:
-    world = dataclasses.replace(tiny_world(), part=Ulysses(4))
+    world = dataclasses.replace(tiny_world(), parallel=Ulysses(4))
 except UsageError as refused:
     print(refused)
     sys.exit(2)

@@ -57,9 +57,9 @@ def test_a_standing_prompt_is_encoded_once():
     class Counting:
         def encode(self, prompt: str) -> torch.Tensor:
             asked.append(prompt)
-            return tiny_world().text.encode(prompt)
+            return tiny_world().text_encoder.encode(prompt)
 
-    living = session(world=replace(tiny_world(), text=Counting()))
+    living = session(world=replace(tiny_world(), text_encoder=Counting()))
     for control, prompt in zip(walk(4), ["day", "day", "night", "night"], strict=True):
         living.denoise(replace(control, prompt=prompt))
     assert asked == ["day", "night"]

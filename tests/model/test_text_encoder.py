@@ -49,8 +49,8 @@ def test_cleaning(prompt: str, cleaned: str) -> None:
 def test_a_known_prompt_never_imports_transformers(tmp_path: Path) -> None:
     script = (
         "import sys\n"
-        "from lingbot_cli.model.loading.load import load_world\n"
-        "load_world(prompts=['a gate']).text.encode('a  gate')\n"
+        "from lingbot_cli.model.loading.load import load_model\n"
+        "load_model(prompts=['a gate']).text_encoder.encode('a  gate')\n"
         "print('transformers' in sys.modules)\n"
     )
     environment = {"LINGBOT_CACHE_DIR": str(tmp_path), "PATH": "/usr/bin", "OMP_NUM_THREADS": "2"}

@@ -16,9 +16,9 @@ from tests.support.stream_command import Streaming
 
 @pytest.fixture(scope="module")
 def world():
-    from lingbot_cli.model.loading.load import load_world
+    from lingbot_cli.model.loading.load import load_model
 
-    return load_world(None)
+    return load_model(None)
 
 
 @pytest.fixture

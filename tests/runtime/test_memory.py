@@ -12,7 +12,7 @@ from lingbot_cli.env import Env
 from lingbot_cli.errors import InsufficientMemoryError
 from lingbot_cli.presets import PRESETS
 from lingbot_cli.runtime.memory import Setup, estimate, parameters
-from lingbot_cli.runtime.memory_check import check_fits, roomiest
+from lingbot_cli.runtime.memory_check import check_fits, largest_decode_batch
 from tests.support.peak_memory import peaks
 from tests.support.reference import REFERENCE
 
@@ -47,10 +47,10 @@ def test_every_flag_saves_what_it_names() -> None:
 
 def test_a_gpu_with_memory_to_spare_decodes_a_whole_chunk_in_one_call() -> None:
     least = estimate(SMALL, ON_GPU).peak
-    assert roomiest(SMALL, ON_GPU, free=80_000_000_000).together == SMALL.chunk
-    assert roomiest(SMALL, ON_GPU, free=least).together is None
-    between = roomiest(SMALL, ON_GPU, free=least + 2_000_000_000)
-    assert between.together in (2, 3)
+    assert largest_decode_batch(SMALL, ON_GPU, free=80_000_000_000).decode_batch == SMALL.chunk
+    assert largest_decode_batch(SMALL, ON_GPU, free=least).decode_batch is None
+    between = largest_decode_batch(SMALL, ON_GPU, free=least + 2_000_000_000)
+    assert between.decode_batch in (2, 3)
     assert least < estimate(SMALL, between).peak <= least + 2_000_000_000
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from lingbot_cli.image import crop_to_aspect
-from lingbot_cli.model.loading.load import load_world
+from lingbot_cli.model.loading.load import load_model
 from lingbot_cli.server.auth import Rules
 from lingbot_cli.server.service import Offer
 from lingbot_cli.server.session_pool import Rooms
@@ -100,7 +100,7 @@ def gone(tab):
 def test_in_the_world_that_ships_the_pictures_go_the_other_way(browser):
     first = crop_to_aspect(np.array(Image.open(SAMPLES / "courtyard-day.png").convert("RGB")), 64, 112)
     offer = Offer(first, "a courtyard at day", height=64, width=112, camera=CameraSettings())
-    with serving(offer=offer, world=load_world()) as served:
+    with serving(offer=offer, world=load_model()) as served:
         tab = browser.open(f"http://127.0.0.1:{served.port}/?token={TOKEN}")
         tab.until("document.body.dataset.shown > 3")
         assert gone(tab) == 0

@@ -48,7 +48,7 @@ def draw_batch(
     b = ((v[None, :, None] - cy) / fy).expand(-1, -1, columns)
     r = poses[:, :3, :3, None, None]
     ray = torch.stack([r[:, k, 0] * a + r[:, k, 1] * b + r[:, k, 2] for k in range(3)])
-    code = scene.look(poses[:, :3, 3].T[:, :, None, None], ray)
+    code = scene.shade_rays(poses[:, :3, 3].T[:, :, None, None], ray)
     surface = code.to(torch.int32)
     light = (code - surface).reshape(-1, 1)
     ends = torch.einsum("fm,mspc->fspc", moods, _TABLES)

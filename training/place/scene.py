@@ -18,7 +18,7 @@ _SUN = (0.557, -0.658, -0.506)
 _LAMP = (-0.577, -0.577, 0.577)
 
 
-class Picture:
+class Canvas:
     """The surface and the light of every ray, painted over from the far to the near.
 
     Both live in one number, surface + light, so that painting is a single pass over the picture.
@@ -56,7 +56,7 @@ def _ball(r: Rays, centre: tuple[float, float, float], radius: float) -> tuple[t
 
 
 def _tower(
-    picture: Picture, r: Rays, centre: tuple[float, float], radius: float, top: float, tip: float
+    picture: Canvas, r: Rays, centre: tuple[float, float], radius: float, top: float, tip: float
 ) -> None:
     """A round tower with a pointed roof."""
     x, z = r.ox - centre[0], r.oz - centre[1]
@@ -81,11 +81,11 @@ def _tower(
     picture.paint((disc > 0) & (t > 0) & (y > -tip) & (y < -top), "roof", lit(t, eaves))
 
 
-def look(origin: torch.Tensor, ray: torch.Tensor) -> torch.Tensor:
+def shade_rays(origin: torch.Tensor, ray: torch.Tensor) -> torch.Tensor:
     """Surface + light (0…0.999) of rays [3, ...] from origins [3, ...] broadcast to them."""
     r = Rays(origin, ray)
     sky = (r.rise * 1.4).clamp(0, 1).sqrt()
-    picture = Picture(sky)
+    picture = Canvas(sky)
     lamp = (r.dx * _LAMP[0] + r.dy * _LAMP[1] + r.dz * _LAMP[2]) * r.inverse_length
     picture.paint(lamp > 0.9925, "lamp", 0.5)
     picture.paint(*_named(_ball(r, (0.0, -3.0, -9.0), 2.6), "crown"))
@@ -110,7 +110,7 @@ def _named(hit: tuple[torch.Tensor, torch.Tensor], name: str) -> tuple[torch.Ten
     return hit[0], name, hit[1]
 
 
-def _walls(picture: Picture, r: Rays, sky: torch.Tensor) -> None:
+def _walls(picture: Canvas, r: Rays, sky: torch.Tensor) -> None:
     """The four walls, each plain but for its one large feature."""
     tx = (torch.sign(r.dx) * WALL - r.ox) / torch.where(r.dx == 0, 1e-6, r.dx)
     tz = (torch.sign(r.dz) * WALL - r.oz) / torch.where(r.dz == 0, 1e-6, r.dz)

@@ -23,11 +23,11 @@ class Walk:
     Both begin at the same place; they part where a walk runs against a wall.
     """
 
-    asked: np.ndarray
-    stood: np.ndarray
+    requested: np.ndarray
+    actual: np.ndarray
 
 
-def held(keys: list[tuple[str, float]], start: CameraPose) -> Walk:
+def walk_of_keys(keys: list[tuple[str, float]], start: CameraPose) -> Walk:
     """The walk of one `(keys, pace)` a video frame from `start`; frame 0 is the start itself."""
     ask = stand = start
     asked, stood = [ask], [stand]
@@ -72,7 +72,7 @@ def wander(rng: np.random.Generator, frames: int) -> Walk:
         rise += pace * span * ((letters == "e") - (letters == "q"))
         rise_and_fall = np.sin(np.linspace(0.1, 0.9, span) * np.pi) * 1.4 if eased else np.ones(span)
         keys += [(letters, pace * float(share)) for share in rise_and_fall]
-    return held(keys[: frames - 1], start)
+    return walk_of_keys(keys[: frames - 1], start)
 
 
 def lens(rng: np.random.Generator) -> np.ndarray:

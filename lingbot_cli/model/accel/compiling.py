@@ -38,7 +38,7 @@ def compile_or_warn(
         warn("--compile and --offload do not go together: the blocks run as they are")
         return False
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache_folder() / "compiled"))
-    tokens = -(-world.preset.chunk * (height * width // 256) // world.part.size)
+    tokens = -(-world.preset.chunk * (height * width // 256) // world.parallel.size)
     note(f"compiling the blocks for {width}x{height}: about a minute the first time, seconds from then on")
     began = time.monotonic()
     try:

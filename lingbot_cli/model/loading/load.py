@@ -44,7 +44,7 @@ DECODER_PREFIXES = ("decoder.", "conv2.")
 """The VAE's parameters that only decoding needs; the rest encodes and stays in float32 (model §9)."""
 
 
-def load_world(
+def load_model(
     model: str | Path | Checkpoint | None = None,
     options: ModelOptions = _DEFAULTS,
     *,
@@ -81,7 +81,7 @@ def load_world(
         preset=checkpoint.preset,
         transformer=transformer,
         vae=vae,
-        text=text,
+        text_encoder=text,
         device=where,
         identity=checkpoint.identity,
         trained=checkpoint.trained,

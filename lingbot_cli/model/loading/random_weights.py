@@ -66,7 +66,7 @@ def random_model(checkpoint: Checkpoint, options: ModelOptions, _prompts: Iterab
         preset=preset,
         transformer=transformer,
         vae=vae,
-        text=RandomPromptEncoder(preset),
+        text_encoder=RandomPromptEncoder(preset),
         device=where,
         identity="random weights",
         trained=False,

@@ -8,7 +8,7 @@ import torch
 
 from lingbot_cli.control import Control
 from lingbot_cli.model.accel.offload import StreamedBlocks
-from lingbot_cli.model.loading.load import load_world
+from lingbot_cli.model.loading.load import load_model
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.runtime.model_options import ModelOptions
@@ -30,14 +30,14 @@ def latents(world: WorldModel) -> torch.Tensor:
 
 @pytest.mark.parametrize("precision", ["float32", "fp8"])
 def test_the_film_is_the_same(precision: str) -> None:
-    eager = load_world(CHECKPOINT, ModelOptions(precision=precision))
-    streamed = load_world(CHECKPOINT, ModelOptions(precision=precision, offload=True))
+    eager = load_model(CHECKPOINT, ModelOptions(precision=precision))
+    streamed = load_model(CHECKPOINT, ModelOptions(precision=precision, offload=True))
     assert isinstance(streamed.transformer.blocks, StreamedBlocks)
     assert torch.equal(latents(streamed), latents(eager))
 
 
 def test_only_two_blocks_are_ever_on_the_device() -> None:
-    blocks = load_world(CHECKPOINT, ModelOptions(offload=True)).transformer.blocks
+    blocks = load_model(CHECKPOINT, ModelOptions(offload=True)).transformer.blocks
     assert len(blocks) == 3
     places = {tensor.data_ptr() for place in blocks._slots for tensor in place.values()}
     for block in blocks:
@@ -47,7 +47,7 @@ def test_only_two_blocks_are_ever_on_the_device() -> None:
 
 
 def test_a_loop_that_is_left_early_starts_again_at_the_first_block() -> None:
-    blocks = load_world(CHECKPOINT, ModelOptions(offload=True)).transformer.blocks
+    blocks = load_model(CHECKPOINT, ModelOptions(offload=True)).transformer.blocks
     values = [[block.norm3.weight.clone() for block in blocks] for _ in range(2)]
     for _ in blocks:
         break

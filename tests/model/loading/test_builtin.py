@@ -3,11 +3,11 @@
 import torch
 
 from lingbot_cli.checkpoints.cache_dir import cache_folder
-from lingbot_cli.model.loading.load import load_world
+from lingbot_cli.model.loading.load import load_model
 
 
 def test_it_loads_and_decodes_something() -> None:
-    world = load_world()
+    world = load_model()
     assert world.preset.name == "built-in"
     with torch.inference_mode():
         frames = world.vae.decode(torch.randn(1, 16, 2, 4, 6, generator=torch.Generator().manual_seed(0)))
@@ -16,8 +16,8 @@ def test_it_loads_and_decodes_something() -> None:
 
 
 def test_any_text_has_rows() -> None:
-    rows = load_world().text.encode("雨が降る — до свидания 🌧")
-    assert rows.shape[1] == load_world().preset.text_dim
+    rows = load_model().text_encoder.encode("雨が降る — до свидания 🌧")
+    assert rows.shape[1] == load_model().preset.text_dim
     assert rows.isfinite().all()
 
 

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from lingbot_cli.checkpoints.checkpoint import read_checkpoint
 from lingbot_cli.cli import run
 from lingbot_cli.errors import UsageError
-from lingbot_cli.model.loading.load import load_world
+from lingbot_cli.model.loading.load import load_model
 from lingbot_cli.runtime.model_options import ModelOptions
 from tests.support.reference import REFERENCE
 
@@ -23,11 +23,11 @@ def test_float32_loses_nothing(tmp_path: Path, layout: str) -> None:
     assert {file.name for file in folder.iterdir()} == {
         "lingbot.json", "transformer.safetensors", "vae.safetensors", "text_encoder.safetensors", "tokenizer.json",
     }  # fmt: skip
-    ours, theirs = load_world(folder), load_world(CHECKPOINTS / layout)
+    ours, theirs = load_model(folder), load_model(CHECKPOINTS / layout)
     for part in ("transformer", "vae"):
         state = getattr(ours, part).state_dict()
         assert all(torch.equal(state[name], t) for name, t in getattr(theirs, part).state_dict().items())
-    assert torch.equal(ours.text.encode("a gate"), theirs.text.encode("a gate"))
+    assert torch.equal(ours.text_encoder.encode("a gate"), theirs.text.encode("a gate"))
     for setting in ("name", "dim", "heads", "chunk", "window", "sink", "steps", "shift", "text_len"):
         assert getattr(ours.preset, setting) == getattr(theirs.preset, setting)
     assert ours.preset.vae_dim == theirs.vae.config.dim
@@ -37,14 +37,14 @@ def test_fp8_is_kept_and_loaded_as_fp8(tmp_path: Path) -> None:
     folder = tmp_path / "ours"
     source = CHECKPOINTS / "diffusers-v1-fast"
     assert run(["models", "convert", str(source), str(folder), "--precision", "fp8"]) == 0
-    kept = load_world(folder).transformer.state_dict()
-    made = load_world(source, ModelOptions(precision="fp8")).transformer.state_dict()
+    kept = load_model(folder).transformer.state_dict()
+    made = load_model(source, ModelOptions(precision="fp8")).transformer.state_dict()
     assert kept.keys() == made.keys()
     for name, tensor in kept.items():
         # Kept through bfloat16, made from float32: a value may fall on the other side of a step.
         torch.testing.assert_close(tensor.float(), made[name].float(), rtol=0.14, atol=0.01)
     with pytest.raises(UsageError, match="kept in fp8"):
-        load_world(folder, ModelOptions(precision="float32"))
+        load_model(folder, ModelOptions(precision="float32"))
     with safe_open(folder / "transformer.safetensors", "pt") as file:  # the format's own reader agrees
         assert file.get_tensor("blocks.0.ffn.0.weight").dtype == torch.float8_e4m3fn
 

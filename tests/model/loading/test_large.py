@@ -20,7 +20,7 @@ import json, sys, threading
 from pathlib import Path
 import numpy as np
 from lingbot_cli.control import Control
-from lingbot_cli.model.loading.load import load_world
+from lingbot_cli.model.loading.load import load_model
 from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.model.session import Session
 
@@ -36,7 +36,7 @@ def watch():
 watcher = threading.Thread(target=watch, daemon=True)
 watcher.start()
 steps = []
-world = load_world(sys.argv[1], ModelOptions(assets=Path(sys.argv[2]), precision="bfloat16"), prompts=["a gate"],
+world = load_model(sys.argv[1], ModelOptions(assets=Path(sys.argv[2]), precision="bfloat16"), prompts=["a gate"],
                    report=steps.append)
 done.set(); watcher.join()
 session = Session(world, np.full((32, 32, 3), 90, np.uint8), height=32, width=32)
