@@ -1,4 +1,4 @@
-"""A jobs file: which films are to be made, read as strictly as a timeline."""
+"""Schema and reader of jobs files, YAML or JSONL, validated as strictly as a timeline."""
 
 import re
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _RANGE = re.compile(r"(\d{1,19})\.\.(\d{1,19})", re.ASCII)
 
 
 def _seeds(value: object) -> tuple[int, ...]:
-    """`1..8`, both ends included, or a list of seeds."""
+    """Parse `1..8`, both ends included, or a list of seeds."""
     if isinstance(value, str) and (found := _RANGE.fullmatch(value.strip())):
         first, last = int(found[1]), int(found[2])
         if 0 <= last - first < MAX_SEEDS and last < 2**63:
@@ -32,7 +32,7 @@ def _seeds(value: object) -> tuple[int, ...]:
 
 
 class Job(StrictModel):
-    """One line of work: the flags of `lingbot render` by name; `prompts` and `seeds` make several films of it."""
+    """One job: options of `lingbot render` by name; `prompts` and `seeds` expand it into several videos."""
 
     image: NonEmptyText | None = None
     timeline: NonEmptyText | None = None
@@ -61,12 +61,12 @@ class Job(StrictModel):
     note: str | None = None
 
 
-# Of each of these a job says one; saying it replaces what the defaults say of the others.
+# A job has at most one key of each group; it replaces the defaults of the whole group.
 EXCLUSIVE_KEYS = (("timeline", "moves", "poses"), ("prompt", "prompts"), ("seed", "seeds"))
 
 
 def read_jobs(source: SourceText, problems: Problems) -> list[tuple[Job, SourceItem]]:
-    """The jobs of a YAML or JSONL text with the defaults worked in, and everything wrong added to `problems`."""
+    """Return the jobs of a YAML or JSONL text with the defaults applied; add every error to `problems`."""
     yaml = source.name.lower().endswith((".yaml", ".yml"))
     defaults, items = (_read_yaml if yaml else _read_jsonl)(source, problems)
     jobs = []
@@ -76,8 +76,8 @@ def read_jobs(source: SourceText, problems: Problems) -> list[tuple[Job, SourceI
             continue
         job = validate_model(Job, _with_defaults(raw, defaults), item, problems)
         if job is not None:
-            for lack in _check_job(job, item):
-                problems.append(lack)
+            for problem in _check_job(job, item):
+                problems.append(problem)
             jobs.append((job, item))
     if not items and not problems:
         problems.append(Problem(SourceLocation(), "no jobs; expected `jobs:` and lines beginning with `- `"))
@@ -93,10 +93,11 @@ def _check_job(job: Job, item: SourceItem) -> Iterator[Problem]:
     if job.image is None:
         yield Problem(item.locate(), "no image; expected `image:` here or in the defaults")
     for group in EXCLUSIVE_KEYS:
-        said = [name for name in group if getattr(job, name) is not None]
-        if len(said) > 1:
+        given = [name for name in group if getattr(job, name) is not None]
+        if len(given) > 1:
             yield Problem(
-                item.locate((said[1],), key=True), f"both `{said[0]}` and `{said[1]}`; expected one of them"
+                item.locate((given[1],), key=True),
+                f"both `{given[0]}` and `{given[1]}`; expected one of them",
             )
     if not any(getattr(job, name) for name in EXCLUSIVE_KEYS[0]):
         yield Problem(item.locate(), "no camera; expected one of timeline, moves, poses")
@@ -134,8 +135,8 @@ def _read_jsonl(source: SourceText, problems: Problems) -> RawJobs:
     for number, text in enumerate(source.text.split("\n"), 1):
         if not text.strip():
             continue
-        value, wrong = parse_json_line(number, text)
-        for problem in wrong:
+        value, line_problems = parse_json_line(number, text)
+        for problem in line_problems:
             problems.append(problem)
         line = JsonLine(number, text)
         if isinstance(value, dict) and "defaults" in value and not items:
@@ -144,7 +145,7 @@ def _read_jsonl(source: SourceText, problems: Problems) -> RawJobs:
                     Problem(line.locate(), "more than defaults on their line; expected them alone")
                 )
             defaults = _defaults(value["defaults"], line, problems)
-        elif not wrong:
+        elif not line_problems:
             items.append((value, line))
     return defaults, items
 

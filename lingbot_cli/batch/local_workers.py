@@ -1,4 +1,4 @@
-"""Hands on this machine: a process for each, so that one film can neither hang nor bring down the rest."""
+"""Workers on this machine, a process each: a video that hangs or crashes does not affect the others."""
 
 import contextlib
 import multiprocessing
@@ -12,15 +12,15 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from lingbot_cli.batch.scheduler import Worker, WorkerEvent
+from lingbot_cli.batch.task_runner import TaskResult, TaskRunner
 from lingbot_cli.batch.tasks import Task
-from lingbot_cli.batch.worker import TaskResult, TaskRunner
-from lingbot_cli.batch.workers import Worker, WorkerEvent
 
-_EXIT_TIMEOUT_S = 5.0  # seconds a process gets to end
+_EXIT_TIMEOUT_S = 5.0
 
 
 class LocalWorker:
-    """A process that is started with its first film and again after it was ended or lost."""
+    """A process that is started with its first task, and again after it ended or crashed."""
 
     def __init__(self, name: str, folder: Path, device: str | None, threads: int | None) -> None:
         self.name = name
@@ -34,24 +34,24 @@ class LocalWorker:
 
     def start(self, task: Task) -> None:
         if self._process is None or not self._process.is_alive() or self.pipe is None:
-            self._begin()
+            self._spawn()
         assert self.pipe is not None
         self._busy = True
-        with contextlib.suppress(OSError):  # it has just died: the next news say so
+        with contextlib.suppress(OSError):  # it has just died: reported by the next poll
             self.pipe.send(task)
 
     def poll_events(self) -> list[WorkerEvent]:
-        heard: list[WorkerEvent] = []
+        events: list[WorkerEvent] = []
         try:
             while self.pipe is not None and self.pipe.poll():
-                heard.append(self.pipe.recv())
+                events.append(self.pipe.recv())
         except (EOFError, OSError):
             if self._busy:
-                heard.append(TaskResult("lost", self._how_it_died(), exit_code=1))
+                events.append(TaskResult("crashed", self._exit_reason(), exit_code=1))
             self.end()
-        if any(isinstance(each, TaskResult) for each in heard):
+        if any(isinstance(each, TaskResult) for each in events):
             self._busy = False
-        return heard
+        return events
 
     def stop(self) -> None:
         if self._process is not None and self._process.pid is not None and self._process.is_alive():
@@ -65,33 +65,35 @@ class LocalWorker:
             self.pipe.close()
         self._process, self.pipe, self._busy = None, None, False
 
-    def _begin(self) -> None:
+    def _spawn(self) -> None:
         self.end()
         spawn = multiprocessing.get_context("spawn")
-        self.pipe, theirs = spawn.Pipe()
+        self.pipe, child_pipe = spawn.Pipe()
         self._process = spawn.Process(
-            target=_run_worker, args=(theirs, *self._arguments), name=self.name, daemon=True
+            target=_run_worker, args=(child_pipe, *self._arguments), name=self.name, daemon=True
         )
-        resource_tracker.ensure_running()  # it would lift the mask below, were it started by the process's start
-        # A Ctrl-C in the terminal is the farm's to hear, even before the process can say so itself.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        resource_tracker.ensure_running()  # started here, since its own start would lift the mask below
+        # Ctrl-C in the terminal is for the parent alone, even before the child can ignore it.
+        previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._process.start()
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()
+            signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+        child_pipe.close()
 
-    def _how_it_died(self) -> str:
+    def _exit_reason(self) -> str:
         assert self._process is not None
         self._process.join(_EXIT_TIMEOUT_S)
         code = self._process.exitcode or 0
         return (
-            f"its process was killed by signal {-code}" if code < 0 else f"its process ended with code {code}"
+            f"worker process killed by signal {-code}"
+            if code < 0
+            else f"worker process exited with code {code}"
         )
 
 
 class LocalWorkerPool:
-    """`count` hands; on a machine with several GPUs each in turn has one of them."""
+    """`count` workers, which take the devices in turn."""
 
     def __init__(self, folder: Path, count: int, devices: tuple[str, ...] = ()) -> None:
         threads = None
@@ -104,26 +106,26 @@ class LocalWorkerPool:
         self.workers: list[Worker] = list(self._local)
 
     def wait(self, seconds: float) -> None:
-        pipes = [hand.pipe for hand in self._local if hand.pipe is not None]
+        pipes = [worker.pipe for worker in self._local if worker.pipe is not None]
         multiprocessing.connection.wait(pipes, seconds)
 
     def close(self) -> None:
-        for hand in self.workers:
-            hand.end()
+        for worker in self.workers:
+            worker.end()
 
 
 def _run_worker(pipe: Connection, folder: Path, device: str | None, threads: int | None) -> None:
-    """The process of a hand: films come in by the pipe, news go out."""
+    """Run a worker process: receive tasks from the pipe, send events to it."""
     os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # one that came before
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # including one that is pending
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(threads)
     tasks: queue.Queue[Task] = queue.Queue()
     threading.Thread(target=_receive, args=(pipe, tasks.put), daemon=True).start()
-    worker = TaskRunner(folder, device)
+    runner = TaskRunner(folder, device)
     while True:
-        pipe.send(worker.run(tasks.get(), pipe.send))
+        pipe.send(runner.run(tasks.get(), pipe.send))
 
 
 def _receive(pipe: Connection, put: Callable[[Task], None]) -> None:
@@ -131,4 +133,4 @@ def _receive(pipe: Connection, put: Callable[[Task], None]) -> None:
         try:
             put(pipe.recv())
         except (EOFError, OSError):
-            os._exit(1)  # the farm is gone, however that happened: at once, so that its next run is alone
+            os._exit(1)  # the parent is gone: exit at once, so that its next run is alone

@@ -1,62 +1,67 @@
-"""Which films of an output folder are finished, and from which recipe: a note beside them for each."""
+"""Manifest of the finished videos in an output folder, one JSON entry a video."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lingbot_cli.errors import OutputError, write_errors
+from lingbot_cli.files import write_file
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """An output folder; its notes lie in `.lingbot` below it."""
+    """An output folder; the entries are `.lingbot/NAME.json` below it."""
 
     folder: Path
 
     def path(self, name: str) -> Path:
-        """Where a film lies."""
+        """Return the path of a video."""
         return self.folder / name
 
     def entry(self, name: str) -> dict[str, Any] | None:
-        """What was noted of a finished film that is still there as it was finished, or None."""
+        """Return the entry of a finished video; None without one or when the file's size has changed."""
         try:
-            said = json.loads(self._file(name).read_text("utf-8"))
-            return said if said["bytes"] == _bytes(self.path(name)) else None
+            entry = json.loads(self._entry_path(name).read_text("utf-8"))
+            return entry if entry["bytes"] == _size(self.path(name)) else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def find(self, name: str, recipe: str) -> dict[str, Any] | None:
-        """The note of a finished film of this recipe."""
-        said = self.entry(name)
-        return said if said is not None and said.get("recipe") == recipe else None
+    def find(self, name: str, fingerprint: str) -> dict[str, Any] | None:
+        """Return the entry of a finished video with this fingerprint."""
+        entry = self.entry(name)
+        return entry if entry is not None and entry.get("recipe") == fingerprint else None
 
     def record(self, name: str, facts: Mapping[str, Any]) -> None:
-        """Note a finished film."""
-        file = self._file(name)
-        fresh = file.with_name(f".{file.name}.{os.getpid()}")
+        """Write the entry of a finished video."""
+        file = self._entry_path(name)
         with write_errors(file):
             file.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_text(json.dumps({**facts, "bytes": _bytes(self.path(name))}), "utf-8")
-            fresh.replace(file)
+            content = json.dumps({**facts, "bytes": _size(self.path(name))})
+        write_file(file, content)
 
     def make_folder(self, name: str) -> None:
-        """Make the folder a film goes to."""
+        """Create the folder that a video is written to. Errors: OutputError."""
         path = self.path(name)
         folder = path.parent.parent if "%" in path.name else path.parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as failure:
-            raise OutputError(f"the folder {folder} cannot be made: {failure.strerror}") from failure
+            raise OutputError(f"{folder}: cannot create the folder: {failure.strerror}") from failure
 
-    def _file(self, name: str) -> Path:
+    def files(self, name: str) -> list[Path]:
+        """Return every file of a video, its entry last."""
+        path = self.path(name)
+        frames = sorted(path.parent.glob(f"*{path.suffix}")) if "%" in path.name else [path]
+        return [*frames, self._entry_path(name)]
+
+    def _entry_path(self, name: str) -> Path:
         return self.folder / ".lingbot" / f"{name}.json"
 
 
-def _bytes(path: Path) -> int:
-    """The size of a film, of all its pictures when it is a sequence."""
+def _size(path: Path) -> int:
+    """Return the bytes of a video, or of all images of a sequence."""
     if "%" not in path.name:
         return path.stat().st_size
-    return sum(picture.stat().st_size for picture in path.parent.glob(f"*{path.suffix}")) or -1
+    return sum(image.stat().st_size for image in path.parent.glob(f"*{path.suffix}")) or -1

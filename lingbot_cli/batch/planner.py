@@ -1,4 +1,4 @@
-"""What a farm is going to make, known before any weights are loaded."""
+"""Plan of every task: size, length, memory and fingerprint, before any weights are loaded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,9 +19,9 @@ from lingbot_cli.timeline.diagnostics import TimelineError
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """A task and what its film will be, or the `error` why it cannot be made.
+    """A task with the plan of its video, or the `error` that prevents it.
 
-    `memory` is the most bytes that its device will hold at once.
+    `memory`: peak bytes on its device. `fingerprint`: equal for equal videos.
     """
 
     task: Task
@@ -30,13 +30,13 @@ class PlannedTask:
     fps: int = 16
     size: str = ""
     seed: int = 0
-    recipe: str = ""
+    fingerprint: str = ""
     memory: int = 0
     error: LingbotError | None = None
 
 
 class TaskPreparer:
-    """Prepares tasks that follow each other; those that differ in the seed alone share the work."""
+    """Prepare tasks one after another; consecutive tasks that differ in the seed alone share the work."""
 
     def __init__(self) -> None:
         self._checkpoint = lru_cache(maxsize=8)(read_checkpoint)
@@ -48,7 +48,7 @@ class TaskPreparer:
         return prepare(request, checkpoint=self._checkpoint(request.options.model, request.options.assets))
 
     def prepare(self, request: Request) -> Prepared:
-        """What `prepare` gives."""
+        """Prepare a request, as `render.request.prepare` does."""
         prepared = self._seedless(replace(request, seed=None))
         if request.seed is None:
             return prepared
@@ -57,34 +57,39 @@ class TaskPreparer:
 
 
 def plan_tasks(tasks: Sequence[Task]) -> list[PlannedTask]:
-    """Every task planned; UsageError with the errors of all timelines, each said once."""
-    preparer, planned, wrong = TaskPreparer(), [], {}
-    device = "cuda" if free_gpus() else "cpu"  # asked once: asking takes a while
+    """Plan every task. Errors: UsageError with the errors of all timelines, each once."""
+    preparer, planned, timeline_errors = TaskPreparer(), [], {}
+    device = "cuda" if free_gpus() else "cpu"  # once for all tasks: the query is slow
     for task in tasks:
         try:
             planned.append(_plan_task(task, preparer.prepare(task.request), device))
         except TimelineError as error:
-            wrong[str(error)] = error
+            timeline_errors[str(error)] = error
         except LingbotError as error:
             planned.append(PlannedTask(task, seed=task.request.seed or DEFAULT_SEED, error=error))
-    if wrong:
-        raise UsageError("\n".join(wrong))
+    if timeline_errors:
+        raise UsageError("\n".join(timeline_errors))
     return planned
 
 
 def _plan_task(task: Task, prepared: Prepared, device: str) -> PlannedTask:
     plan = prepared.plan
-    size = f"{plan.width}x{plan.height}"
     setup = setup_of(prepared, prepared.request.options.device or device)
-    task = replace(task, request=prepared.request)  # what --fast takes here is taken wherever it is made
+    task = replace(task, request=prepared.request)  # fast mode is resolved here for every worker
     return PlannedTask(
-        *(task, plan.frames, len(plan.chunks), plan.fps, size, plan.seed, video_fingerprint(task, prepared)),
+        task,
+        frames=plan.frames,
+        chunks=len(plan.chunks),
+        fps=plan.fps,
+        size=f"{plan.width}x{plan.height}",
+        seed=plan.seed,
+        fingerprint=video_fingerprint(task, prepared),
         memory=estimate(prepared.checkpoint.preset, setup).peak,
     )
 
 
 def video_fingerprint(task: Task, prepared: Prepared) -> str:
-    """A short name for a film file: its latents and how they are written."""
+    """Return a short text that is equal for equal video files: same latents, decoder and encoding."""
     options, tiny = task.options, prepared.request.options.tiny_decoder
     name = f"{recipe(prepared)}-{options.quality}-{options.codec}-{options.crf}"
     return name if tiny is None else f"{name}-{file_hash(Path(tiny))[:16]}"

@@ -1,4 +1,4 @@
-"""How a farm's run went: a table for people, JSON for programs, JUnit XML for a CI server."""
+"""Reports of a batch: tables, JSON and JUnit XML."""
 
 import json
 from collections import Counter
@@ -13,147 +13,147 @@ from rich.table import Table
 from lingbot_cli.batch.manifest import Manifest
 from lingbot_cli.batch.scheduler import TaskState
 from lingbot_cli.errors import write_errors
+from lingbot_cli.files import write_file
 from lingbot_cli.redact import redact
 from lingbot_cli.runtime.memory import gigabytes
 from lingbot_cli.ui.progress import duration_text
 
-_COLOURS = {"made": "green", "there": "cyan", "stopped": "yellow"}
+_COLOURS = {"rendered": "green", "skipped": "cyan", "stopped": "yellow"}
 
 
-def plan_table(rows: Sequence[TaskState], shelf: Manifest) -> Table:
-    """What `--dry-run` prints: a line for each film, the totals above."""
-    drawn = Table(title=_plan_totals(rows, shelf), title_justify="left")
-    for heading in ("film", "", "size", "frames", "length", "memory", "seed", "prompt"):
-        drawn.add_column(
+def plan_table(states: Sequence[TaskState], manifest: Manifest) -> Table:
+    """Return the table of `--dry-run`: a line a video, the totals above."""
+    table = Table(title=_plan_totals(states, manifest), title_justify="left")
+    for heading in ("video", "status", "size", "frames", "length", "memory", "seed", "prompt"):
+        table.add_column(
             heading, justify="right" if heading in ("frames", "length", "memory", "seed") else "left"
         )
-    for row in rows:
-        each, status = row.planned, row.result.status if row.result is not None else ""
+    for state in states:
+        each, status = state.planned, state.result.status if state.result is not None else ""
         facts = ("", "", "", "")
         if each.size:
             length = duration_text(each.frames / each.fps)
             facts = (each.size, str(each.frames), length, gigabytes(each.memory))
-        said = row.result.message if row.result is not None and row.result.message else _prompt(row)
-        drawn.add_row(escape(each.task.name), _coloured(status), *facts, str(each.seed), escape(redact(said)))
-    return drawn
+        text = state.result.message if state.result is not None and state.result.message else _prompt(state)
+        table.add_row(escape(each.task.name), _coloured(status), *facts, str(each.seed), escape(redact(text)))
+    return table
 
 
-def _plan_totals(rows: Sequence[TaskState], shelf: Manifest) -> str:
-    """How much there is to make and, by the films that were made here before, how long that takes."""
-    left = [row.planned for row in rows if row.result is None]
-    notes = [
-        note for row in rows if (note := shelf.entry(row.planned.task.name)) is not None and "seconds" in note
-    ]
-    frames, made = sum(each.frames for each in left), sum(note["frames"] for note in notes)
-    seconds = sum(note["seconds"] for note in notes)
+def _plan_totals(states: Sequence[TaskState], manifest: Manifest) -> str:
+    """Return the totals of a plan, with the time estimated from the videos rendered here before."""
+    left = [state.planned for state in states if state.result is None]
+    entries = [manifest.entry(state.planned.task.name) for state in states]
+    timed = [entry for entry in entries if entry is not None and "seconds" in entry]
+    frames, timed_frames = sum(each.frames for each in left), sum(entry["frames"] for entry in timed)
+    seconds = sum(entry["seconds"] for entry in timed)
     time = (
-        f"about {duration_text(seconds / made * frames)} on one worker"
-        if made
-        else "time not known before a first film"
+        f"about {duration_text(seconds / timed_frames * frames)} on one worker"
+        if timed_frames
+        else "time unknown before the first video"
     )
     memory = gigabytes(max((each.memory for each in left), default=0))
-    return f"{_count(len(rows), 'film')}, {len(left)} to make · {frames} frames · {time} · {memory} a worker"
+    return f"{_count(len(states), 'video')}, {len(left)} to render · {frames} frames · {time} · {memory} a worker"
 
 
-def _prompt(row: TaskState) -> str:
-    return row.planned.task.request.flags.prompt or ""
+def _prompt(state: TaskState) -> str:
+    return state.planned.task.request.flags.prompt or ""
 
 
 def _coloured(status: str) -> str:
     return f"[{_COLOURS.get(status, 'bold red')}]{status}[/]" if status else ""
 
 
-def result_table(rows: Sequence[TaskState]) -> Table:
-    """A line for each film, the totals above."""
-    drawn = Table(title=summary(rows), title_justify="left")
-    for heading in ("film", "", "frames", "time", "tries", "what happened"):
-        drawn.add_column(
+def result_table(states: Sequence[TaskState]) -> Table:
+    """Return the table at the end of a run: a line a video, the totals above."""
+    table = Table(title=summary(states), title_justify="left")
+    for heading in ("video", "status", "frames", "time", "tries", "message"):
+        table.add_column(
             heading, justify="right" if heading in ("frames", "time", "tries") else "left", overflow="fold"
         )
-    for row in rows:
-        outcome = row.result
-        assert outcome is not None
-        drawn.add_row(
-            escape(row.planned.task.name),
-            _coloured(outcome.status),
-            str(outcome.frames or ""),
-            duration_text(outcome.seconds) if outcome.seconds else "",
-            str(row.attempts or ""),
-            escape(redact(outcome.message)),
+    for state in states:
+        result = state.result
+        assert result is not None
+        table.add_row(
+            escape(state.planned.task.name),
+            _coloured(result.status),
+            str(result.frames or ""),
+            duration_text(result.seconds) if result.seconds else "",
+            str(state.attempts or ""),
+            escape(redact(result.message)),
         )
-    return drawn
+    return table
 
 
-def summary(rows: Sequence[TaskState]) -> str:
-    """The totals in a sentence."""
-    counts = Counter(row.result.status for row in rows if row.result is not None)
-    return f"{_count(len(rows), 'film')}: " + ", ".join(
+def summary(states: Sequence[TaskState]) -> str:
+    """Return the number of videos by status as one line."""
+    counts = Counter(state.result.status for state in states if state.result is not None)
+    return f"{_count(len(states), 'video')}: " + ", ".join(
         f"{number} {status}" for status, number in counts.items()
     )
 
 
-def progress_line(row: TaskState) -> str:
-    """What has just happened to a film, in a line."""
-    name, outcome = row.planned.task.name, row.result
-    if outcome is None:
-        if row.progress is not None:
-            return f"{name}: frame {row.progress.frames}/{row.progress.total} on {row.worker}"
-        return f"{name}: begun on {row.worker}" if row.attempts < 2 else f"{name}: try {row.attempts}"
-    if outcome.status == "made":
-        return f"{name}: made, {outcome.frames} frames in {duration_text(outcome.seconds)}"
-    return f"{name}: {outcome.status}" + (f": {outcome.message}" if outcome.message else "")
+def progress_line(state: TaskState) -> str:
+    """Return the newest change of a video as one line."""
+    name, result = state.planned.task.name, state.result
+    if result is None:
+        if state.progress is not None:
+            return f"{name}: frame {state.progress.frames}/{state.progress.total} on {state.worker}"
+        return f"{name}: started on {state.worker}" if state.attempts < 2 else f"{name}: try {state.attempts}"
+    if result.status == "rendered":
+        return f"{name}: rendered, {result.frames} frames in {duration_text(result.seconds)}"
+    return f"{name}: {result.status}" + (f": {result.message}" if result.message else "")
 
 
-def result_fields(row: TaskState) -> dict[str, Any]:
-    """One film for a program; the README lists the keys."""
-    planned, outcome = row.planned, row.result
-    assert outcome is not None
+def result_fields(state: TaskState) -> dict[str, Any]:
+    """Return the result of a video as JSON fields; docs/batch.md lists them."""
+    planned, result = state.planned, state.result
+    assert result is not None
     return {
-        "film": planned.task.name,
-        "status": outcome.status,
+        "video": planned.task.name,
+        "status": result.status,
         "image": str(planned.task.request.image),
-        "prompt": _prompt(row),
+        "prompt": _prompt(state),
         "seed": planned.seed,
         "size": planned.size,
-        "frames": outcome.frames or planned.frames,
-        "seconds": round(outcome.seconds, 3),
-        "latents": outcome.latents,
-        "recipe": planned.recipe,
-        "tries": row.attempts,
-        "hand": row.worker,
-        "message": redact(outcome.message),
-        "hint": outcome.hint,
-        "exit_code": outcome.exit_code,
+        "frames": result.frames or planned.frames,
+        "seconds": round(result.seconds, 3),
+        "latents": result.latents,
+        "recipe": planned.fingerprint,
+        "tries": state.attempts,
+        "worker": state.worker,
+        "message": redact(result.message),
+        "hint": result.hint,
+        "exit_code": result.exit_code,
     }
 
 
-def write_json(path: Path, rows: Sequence[TaskState]) -> None:
-    """The whole run as one JSON object."""
-    counts = Counter(row.result.status for row in rows if row.result is not None)
-    report = {"films": [result_fields(row) for row in rows], "totals": dict(counts)}
+def write_json(path: Path, states: Sequence[TaskState]) -> None:
+    """Write the run as one JSON object."""
+    counts = Counter(state.result.status for state in states if state.result is not None)
+    report = {"videos": [result_fields(state) for state in states], "totals": dict(counts)}
     _write(path, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
 
 
-def write_junit(path: Path, rows: Sequence[TaskState]) -> None:
-    """The whole run as JUnit XML: a test for each film; those that were there are skipped ones."""
-    said = [result_fields(row) for row in rows]
-    failed = sum(each["status"] not in ("made", "there") for each in said)
+def write_junit(path: Path, states: Sequence[TaskState]) -> None:
+    """Write the run as JUnit XML, a test case a video."""
+    results = [result_fields(state) for state in states]
+    failed = sum(each["status"] not in ("rendered", "skipped") for each in results)
     suite = ElementTree.Element(
         "testsuite",
         name="lingbot batch",
-        tests=str(len(said)),
+        tests=str(len(results)),
         failures=str(failed),
         errors="0",
-        skipped=str(sum(each["status"] == "there" for each in said)),
-        time=f"{sum(each['seconds'] for each in said):.3f}",
+        skipped=str(sum(each["status"] == "skipped" for each in results)),
+        time=f"{sum(each['seconds'] for each in results):.3f}",
     )
-    for each in said:
+    for each in results:
         case = ElementTree.SubElement(
-            suite, "testcase", classname="lingbot.batch", name=each["film"], time=str(each["seconds"])
+            suite, "testcase", classname="lingbot.batch", name=each["video"], time=str(each["seconds"])
         )
-        if each["status"] == "there":
+        if each["status"] == "skipped":
             ElementTree.SubElement(case, "skipped", message="finished by an earlier run")
-        elif each["status"] != "made":
+        elif each["status"] != "rendered":
             failure = ElementTree.SubElement(
                 case, "failure", type=each["status"], message=_printable(each["message"])
             )
@@ -163,14 +163,14 @@ def write_junit(path: Path, rows: Sequence[TaskState]) -> None:
 
 
 def _printable(text: str) -> str:
-    """Without the control characters that XML cannot hold."""
+    """Replace the control characters that XML cannot hold."""
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
 
 def _write(path: Path, text: str) -> None:
     with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
+    write_file(path, text)
 
 
 def _count(number: int, noun: str) -> str:

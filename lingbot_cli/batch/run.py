@@ -1,64 +1,66 @@
-"""A whole run of a farm, from the plan to the last film."""
+"""One run of a batch: shard, skip finished videos, schedule the rest."""
 
 from collections.abc import Callable, Sequence
 
-from lingbot_cli.batch.display import BatchDisplay
+from lingbot_cli.batch.batch_display import BatchDisplay
 from lingbot_cli.batch.manifest import Manifest
 from lingbot_cli.batch.planner import PlannedTask
-from lingbot_cli.batch.scheduler import Scheduler, SchedulerOptions, TaskState
+from lingbot_cli.batch.scheduler import Scheduler, SchedulerOptions, TaskState, WorkerPool
+from lingbot_cli.batch.task_runner import TaskResult
 from lingbot_cli.batch.tasks import Task
-from lingbot_cli.batch.worker import TaskResult
-from lingbot_cli.batch.workers import WorkerPool
 from lingbot_cli.errors import UsageError
 from lingbot_cli.render.resume_store import Trail
 from lingbot_cli.ui.signals import StopRequest
 
 
 def select_shard(tasks: Sequence[Task], shard: str) -> list[Task]:
-    """The I-th of N parts of the tasks, `I/N` counted from 1; neighbours go to different parts."""
+    """Return the I-th of N shards of the tasks, `I/N` from 1, interleaved. Errors: UsageError."""
     numbers = shard.split("/")
     if len(numbers) == 2 and all(each.isascii() and each.isdigit() and len(each) < 6 for each in numbers):
         index, count = map(int, numbers)
         if 1 <= index <= count:
             return list(tasks[index - 1 :: count])
-    raise UsageError(f"--shard {shard}: not a part", hint="write I/N with I from 1 to N, for example 2/8")
+    raise UsageError(f"--shard {shard}: not a shard", hint="write I/N with I from 1 to N, for example 2/8")
 
 
-def initial_states(planned: Sequence[PlannedTask], shelf: Manifest) -> list[TaskState]:
-    """A row for each film; those that are finished or cannot be made have their outcome already."""
-    return [TaskState(each, _known_result(each, shelf)) for each in planned]
+def initial_states(planned: Sequence[PlannedTask], manifest: Manifest) -> list[TaskState]:
+    """Return a state for each task, with a result for those that are finished or cannot be rendered."""
+    return [TaskState(each, _known_result(each, manifest)) for each in planned]
 
 
-def _known_result(planned: PlannedTask, shelf: Manifest) -> TaskResult | None:
+def _known_result(planned: PlannedTask, manifest: Manifest) -> TaskResult | None:
     if planned.error is not None:
         return TaskResult("failed", str(planned.error), planned.error.hint, planned.error.exit_code)
-    note = shelf.find(planned.task.name, planned.recipe)
-    if note is None:
+    entry = manifest.find(planned.task.name, planned.fingerprint)
+    if entry is None:
         return None
-    return TaskResult("there", frames=note["frames"], latents=note["latents"])
+    return TaskResult("skipped", frames=entry["frames"], latents=entry["latents"])
 
 
-def remove_stale_resume(rows: Sequence[TaskState], shelf: Manifest) -> None:
-    """Remove what was kept to go on with films that are finished: their run was killed just before it could."""
-    for row in rows:
-        if row.result is not None and row.result.status == "there":
-            Trail.beside(str(shelf.path(row.planned.task.name))).sweep()
+def remove_stale_resume(states: Sequence[TaskState], manifest: Manifest) -> None:
+    """Remove the resume folders of finished videos, left by a run that was killed before it could."""
+    for state in states:
+        if state.result is not None and state.result.status == "skipped":
+            Trail.beside(str(manifest.path(state.planned.task.name))).sweep()
 
 
 def run_batch(
-    rows: Sequence[TaskState], crew: Callable[[int], WorkerPool], rules: SchedulerOptions, watch: BatchDisplay
+    states: Sequence[TaskState],
+    make_pool: Callable[[int], WorkerPool],
+    options: SchedulerOptions,
+    display: BatchDisplay,
 ) -> int | None:
-    """Make every film of `rows` that has no result; return the number of the signal that ended it early, if any.
+    """Render every video without a result; return the number of the signal that ended the run early, if any.
 
-    `crew` gathers hands for so many films at most; with none to make, nobody is called.
+    `make_pool` gets the number of videos to render; it is not called for none.
     """
-    for row in rows:
-        if row.result is not None:
-            watch(row)
-    waiting = sum(row.result is None for row in rows)
+    for state in states:
+        if state.result is not None:
+            display(state)
+    waiting = sum(state.result is None for state in states)
     if not waiting:
         return None
-    with StopRequest(watch.note).handling() as stopped, watch.live:
+    with StopRequest(display.note).handling() as stopped, display.live:
         stopped.graceful = True
-        Scheduler(rows, crew(waiting), rules, watch, stopped).run()
+        Scheduler(states, make_pool(waiting), options, display, stopped).run()
     return stopped.number

@@ -1,4 +1,4 @@
-"""Jobs become tasks: one for each film, each with a name of its own in the output folder."""
+"""Expansion of jobs into tasks, one a video, each with its own name in the output folder."""
 
 import contextlib
 import re
@@ -32,42 +32,42 @@ NAME_FIELDS = ("image", "timeline", "prompt", "seed", "job")
 
 @dataclass(frozen=True)
 class Task:
-    """One film to be made: `name` is its path below the output folder."""
+    """One video to render; `name` is its path below the output folder."""
 
     name: str
     request: Request
     options: OutputOptions
 
     def configured(self, remote: RemoteTarget | None, *, fast: bool) -> "Task":
-        """The same film made by an engine, or with every lever of fast mode that its job does not rule out."""
+        """Return the task with a remote model and with fast mode, where its job does not exclude it."""
         options = replace(self.request.options, fast=self.request.options.fast or fast)
         return replace(self, request=replace(self.request, remote=remote, options=options))
 
 
 def read_tasks(source: SourceText, *, allow_outside: bool = False, overwrite: bool = False) -> list[Task]:
-    """Every film of a jobs file; TimelineError with everything that is wrong in it."""
+    """Return the tasks of a jobs file. Errors: TimelineError with every error of the file."""
     problems = Problems()
     tasks: list[Task] = []
     with contextlib.suppress(TooManyProblems):
-        lines: dict[str, int] = {}  # where each film was named first
+        lines: dict[str, int] = {}  # line of each name's first use
         for number, (job, item) in enumerate(read_jobs(source, problems), 1):
             files = {
                 key: _resolve_path(source, job, key, item, allow_outside, problems) for key in _PATH_CHECKS
             }
-            unfit = list(_check_options(job, item))
-            for problem in unfit:
+            wrong = list(_check_options(job, item))
+            for problem in wrong:
                 problems.append(problem)
-            if not unfit:
+            if not wrong:
                 flags = TimelineOverrides(None, job.fps, job.duration, job.scale, allow_outside)
                 for task in _expand_job(job, number, files, flags, overwrite=overwrite):
-                    if wrong := _name_problem(task.name, job, lines):
-                        problems.append(Problem(item.locate(("output",)), wrong))
+                    if message := _name_problem(task.name, job, lines):
+                        problems.append(Problem(item.locate(("output",)), message))
                         break
                     lines[task.name] = item.locate().line
                     tasks.append(task)
             if len(tasks) > MAX_VIDEOS:
                 problems.append(
-                    Problem(item.locate(), f"too many films; expected at most {MAX_VIDEOS} a file")
+                    Problem(item.locate(), f"too many videos; expected at most {MAX_VIDEOS} a file")
                 )
                 break
     if problems:
@@ -78,7 +78,7 @@ def read_tasks(source: SourceText, *, allow_outside: bool = False, overwrite: bo
 def _expand_job(
     job: Job, number: int, files: dict[str, str | None], flags: TimelineOverrides, *, overwrite: bool
 ) -> Iterator[Task]:
-    """A task for every prompt and every seed of a job."""
+    """Yield a task for every prompt and seed of a job."""
     options = OutputOptions(job.quality, job.codec, job.crf, None, overwrite)
     for prompt, seed in product(job.prompts or (job.prompt,), job.seeds or (job.seed,)):
         request = Request(
@@ -114,7 +114,7 @@ _PATH_CHECKS = {
 def _resolve_path(
     source: SourceText, job: Job, key: str, item: SourceItem, allow_outside: bool, problems: Problems
 ) -> str | None:
-    """The path a job names, found from the jobs file's folder; what is wrong with it is added to `problems`."""
+    """Resolve a path of a job against the jobs file's folder; add its errors to `problems`."""
     name = getattr(job, key)
     if name is None:
         return None
@@ -130,7 +130,7 @@ def _resolve_path(
 
 
 def _check_options(job: Job, item: SourceItem) -> Iterator[Problem]:
-    """What a job's size and output say wrong."""
+    """Yield the errors of a job's size, output name and codec."""
     if job.size is not None:
         try:
             parse_size(job.size)
@@ -148,7 +148,7 @@ def _check_options(job: Job, item: SourceItem) -> Iterator[Problem]:
             yield Problem(item.locate(("output",)), message)
             return
     try:
-        choose_codec(choose_format(job.output or "film.mp4"), job.quality, job.codec)
+        choose_codec(choose_format(job.output or "video.mp4"), job.quality, job.codec)
     except UsageError as wrong:
         key = "codec" if job.codec else "output"
         yield Problem(item.locate((key,)), f"{wrong}; expected to {wrong.hint}")
@@ -179,5 +179,5 @@ def _name_problem(name: str, job: Job, named: dict[str, int]) -> str | None:
 
 
 def slug(text: str) -> str:
-    """A text as part of a file name: its letters and digits, at most 40 of them."""
+    """Return a text as part of a file name: letters and digits, at most 40."""
     return re.sub(r"[^\w]+", "-", text.lower()).strip("-_")[:40].rstrip("-_") or "none"

@@ -13,8 +13,7 @@ from lingbot_cli.env import Env
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lingbot_cli.batch.scheduler import TaskState
-    from lingbot_cli.batch.workers import WorkerPool
+    from lingbot_cli.batch.scheduler import TaskState, WorkerPool
 
     Gather = Callable[..., WorkerPool]
 
@@ -71,10 +70,10 @@ def batch(
 
     Leaves with 0 when all films are there and with 1 when one is not.
 
-    Example: lingbot batch recipes/farm/seeds.yaml -o films --allow-outside
+    Example: lingbot batch recipes/batch/seeds.yaml -o films --allow-outside
     """
     from lingbot_cli.batch import report as reports
-    from lingbot_cli.batch.display import choose_batch_display
+    from lingbot_cli.batch.batch_display import choose_batch_display
     from lingbot_cli.batch.manifest import Manifest
     from lingbot_cli.batch.planner import plan_tasks
     from lingbot_cli.batch.run import initial_states, remove_stale_resume, run_batch, select_shard

@@ -36,7 +36,7 @@ class Shop:
         report = self.folder / "report.json"
         done = lingbot("batch", *argv, "-o", str(self.folder / out), "--report", str(report))
         assert "Traceback" not in done.stderr
-        return done, {film["film"]: film for film in json.loads(report.read_text())["films"]}
+        return done, {film["video"]: film for film in json.loads(report.read_text())["videos"]}
 
     def start(self, *argv, out="out", **streams):
         """Start it as a child that prints JSON lines; `streams` as for a process."""

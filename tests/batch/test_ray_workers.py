@@ -42,12 +42,12 @@ def run(child, on_progress, after=1, hands=1):
             said = json.loads(line)
             if said["event"] == "progress":
                 told += 1
-                busy.add(said["hand"])
+                busy.add(said["worker"])
                 if told >= after and len(busy) >= hands:
                     on_progress()
                     after = float("inf")
-            if said["event"] == "film":
-                films[said["film"]] = said
+            if said["event"] == "video":
+                films[said["video"]] = said
     return child.wait(60), films
 
 
@@ -62,7 +62,7 @@ def test_a_killed_worker_s_film_is_made_elsewhere_bit_equal(shop, mark):
     code, films = run(shop.start(jobs, "--on", "ray", "--jobs", "2"), kill_one, hands=2)  # either has a film
     assert code == 0
     assert len(killed) == 1
-    assert [film["status"] for film in films.values()] == ["made"] * 4
+    assert [film["status"] for film in films.values()] == ["rendered"] * 4
     assert sum(film["tries"] for film in films.values()) == 5
     _, local = shop.batch(jobs, out="local")
     assert {name: film["latents"] for name, film in films.items()} == {
@@ -95,7 +95,7 @@ def test_a_signal_stops_the_render_keeps_its_partial_and_it_goes_on(shop, mark, 
     assert len(decode(out / "a-1.partial.mp4", 32, 32)) >= 1
     assert not (out / "a-1.mp4").exists()
     _, films = shop.batch(shop.jobs({"seed": 1}, moves="w-57"))
-    assert films["a-1.mp4"]["status"] == "made"
+    assert films["a-1.mp4"]["status"] == "rendered"
     assert len(decode(out / "a-1.mp4", 32, 32)) == 57
 
 
@@ -107,7 +107,7 @@ def test_films_come_back_from_nodes_that_share_no_folder(shop, mark):
     assert (out / "a-1.mp4").stat().st_size > 500
     assert len(list((out / "deep").glob("*.png"))) == 5
     _, again = shop.batch(jobs)
-    assert [film["status"] for film in again.values()] == ["there", "there"]
+    assert [film["status"] for film in again.values()] == ["skipped", "skipped"]
     assert not actors(mark)
 
 

@@ -1,4 +1,4 @@
-"""Makes one film after the other; a world stays loaded for the next film of the same model."""
+"""Runner of tasks on one device; the model stays loaded for the next task that uses it."""
 
 import os
 import time
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TaskResult:
-    """How a task ended. `status`: made, there (finished before), failed, late, stopped or lost."""
+    """Result of a task. `status`: rendered, skipped (finished before), failed, timeout, stopped or crashed."""
 
     status: str
     message: str = ""
@@ -39,22 +39,22 @@ class TaskResult:
 
 
 OnProgress = Callable[[Progress], None]
-"""Hears how far the film in work has come."""
+"""Called with the progress of the current task."""
 
 
 class ProgressDisplay(Display):
-    """Passes chunks on and is silent about the rest."""
+    """Pass the progress of chunks on; show nothing."""
 
-    def __init__(self, tell: OnProgress) -> None:
-        self._tell = tell
+    def __init__(self, on_progress: OnProgress) -> None:
+        self._on_progress = on_progress
 
     def chunk(self, progress: Progress) -> None:
-        self._tell(progress)
+        self._on_progress(progress)
 
 
 @dataclass
 class TaskRunner:
-    """One device and the world on it; `device` replaces what the machine would choose."""
+    """One device and the model loaded on it; `device` overrides the default device."""
 
     folder: Path
     device: str | None = None
@@ -64,33 +64,33 @@ class TaskRunner:
         self._preparer = TaskPreparer()
         self._loaded: tuple[object, WorldModel] | None = None
 
-    def run(self, task: Task, tell: OnProgress) -> TaskResult:
-        """Make a film, going on from what an earlier run left of it; whatever fails is the outcome."""
-        began = time.monotonic()
+    def run(self, task: Task, on_progress: OnProgress) -> TaskResult:
+        """Render a task, resumed from an earlier run where possible; a failure becomes the result."""
+        started = time.monotonic()
         try:
-            return self._run(task, tell, began)
+            return self._run(task, on_progress, started)
         except LingbotError as error:
             status = "stopped" if error.exit_code > 128 else "failed"
             return TaskResult(
-                status, str(error), error.hint, error.exit_code, seconds=time.monotonic() - began
+                status, str(error), error.hint, error.exit_code, seconds=time.monotonic() - started
             )
         except MemoryError:
-            return TaskResult("failed", "not enough memory", None, 6, seconds=time.monotonic() - began)
-        except Exception as bug:  # one film's bug is not the end of the others
-            said = f"a bug in lingbot: {type(bug).__name__}: {bug}"
-            return TaskResult("failed", said, None, 1, seconds=time.monotonic() - began)
+            return TaskResult("failed", "not enough memory", None, 6, seconds=time.monotonic() - started)
+        except Exception as bug:  # a bug in one video must not end the batch
+            message = f"bug in lingbot: {type(bug).__name__}: {bug}"
+            return TaskResult("failed", message, None, 1, seconds=time.monotonic() - started)
 
-    def _run(self, task: Task, tell: OnProgress, began: float) -> TaskResult:
+    def _run(self, task: Task, on_progress: OnProgress, started: float) -> TaskResult:
         prepared = self._preparer.prepare(task.request)
-        shelf, name = Manifest(self.folder), video_fingerprint(task, prepared)
-        path = str(shelf.path(task.name))
-        shelf.make_folder(task.name)
-        # A film that is made elsewhere leaves no latents here to go on from.
+        manifest, fingerprint = Manifest(self.folder), video_fingerprint(task, prepared)
+        path = str(manifest.path(task.name))
+        manifest.make_folder(task.name)
+        # A remote model leaves no latents here to resume from.
         keeping = None if task.request.remote is not None else _resume_options(Trail.beside(path), prepared)
-        whole = keeping is not None and _complete(keeping, prepared)
+        complete = keeping is not None and _complete(keeping, prepared)
         options = replace(
             task.options,
-            overwrite=task.options.overwrite or whole,
+            overwrite=task.options.overwrite or complete,
             keep=keeping.trail.written if keeping is not None else None,
         )
         sink = choose_sinks([path], options, self.environ)
@@ -98,22 +98,23 @@ class TaskRunner:
         made = perform(
             prepared,
             sink,
-            ProgressDisplay(tell),
+            ProgressDisplay(on_progress),
             written=written,
             clock=time.monotonic,
             keeping=keeping,
             loaded=self._load,
         )
-        seconds = time.monotonic() - began
-        shelf.record(
-            task.name, {"recipe": name, "frames": made.frames, "latents": made.latents, "seconds": seconds}
+        seconds = time.monotonic() - started
+        manifest.record(
+            task.name,
+            {"recipe": fingerprint, "frames": made.frames, "latents": made.latents, "seconds": seconds},
         )
         if keeping is not None:
             keeping.trail.clear()
-        return TaskResult("made", frames=made.frames, seconds=seconds, latents=made.latents)
+        return TaskResult("rendered", frames=made.frames, seconds=seconds, latents=made.latents)
 
     def _load(self, prepared: Prepared) -> "WorldModel":
-        """The world of a film: the one that is loaded when it fits, else the old one leaves first."""
+        """Return the model of a task; unload the current one first when the task needs another."""
         from lingbot_cli.model.device import pick_device
         from lingbot_cli.model.loading.load import cached_prompt_encoder
         from lingbot_cli.render.memory import check_memory
@@ -129,7 +130,7 @@ class TaskRunner:
         if self._loaded is not None and self._loaded[0] == key:
             text = cached_prompt_encoder(
                 checkpoint, pick_device("cpu"), None
-            )  # its encoder leaves memory with it
+            )  # freed with its encoder after this block
             for prompt in prepared.prompts:
                 text.encode(prompt)
             return self._loaded[1]
@@ -142,7 +143,7 @@ class TaskRunner:
 
 
 def _resume_options(trail: Trail, prepared: Prepared) -> Keeping:
-    """Go on from what is there when it is of this film, else begin anew; the trail stays until the film is noted."""
+    """Resume where the resume folder is of this video, else start over; keep it until the manifest has the video."""
     try:
         trail.past(facts(prepared), told(prepared))
     except UsageError:
@@ -151,5 +152,5 @@ def _resume_options(trail: Trail, prepared: Prepared) -> Keeping:
 
 
 def _complete(keeping: Keeping, prepared: Prepared) -> bool:
-    """Whether every chunk is kept: then what has the film's name is this film, or what it was to replace."""
+    """Return whether every chunk is saved: then the output is this video or the one it was to replace."""
     return keeping.resume is not None and keeping.trail.chunks() >= len(prepared.controls)
