@@ -128,9 +128,7 @@ class TaskRunner:
             request.options.run_settings(),
         )
         if self._loaded is not None and self._loaded[0] == key:
-            text = cached_prompt_encoder(
-                checkpoint, pick_device("cpu"), None
-            )  # freed with its encoder after this block
+            text = cached_prompt_encoder(checkpoint, pick_device("cpu"), None)  # freed after use
             for prompt in prepared.prompts:
                 text.encode(prompt)
             return self._loaded[1]

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -71,8 +71,8 @@ def bench(
 
     Example: lingbot bench --model lingbot-world-v2-1.3b-causal-fast --random-weights --size 832x480
     """
-    from lingbot_cli.diagnostics.bench import LoadModel, bench_scene, measure, result_rows
-    from lingbot_cli.diagnostics.bench import compare_results as compared
+    from lingbot_cli.diagnostics.bench import LoadModel, bench_scene, measure
+    from lingbot_cli.diagnostics.bench_report import compare_results, read_results, result_rows
     from lingbot_cli.render.request import Request
     from lingbot_cli.runtime.load_model import load
     from lingbot_cli.runtime.model_options import ModelOptions
@@ -80,8 +80,13 @@ def bench(
 
     env: Env = ctx.obj
     if compare is not None:
-        before, after = (read_figures(path) for path in compare)
-        show(env, ("what", *map(str, compare), "faster"), compared(before, after), markdown=markdown)
+        before, after = (read_results(path) for path in compare)
+        show(
+            env,
+            ("measurement", *map(str, compare), "speed-up"),
+            compare_results(before, after),
+            markdown=markdown,
+        )
         return
     request = Request(
         Path(),
@@ -114,30 +119,7 @@ def bench(
     if as_json:
         env.out.file.write(json.dumps(asdict(figures)) + "\n")
     else:
-        show(env, ("what", "how much"), result_rows(figures), markdown=markdown)
-
-
-def read_figures(path: Path) -> dict[str, Any]:
-    """What an earlier `--json` printed. Errors: UsageError when it is not that."""
-    from lingbot_cli.diagnostics.bench import PHASES
-    from lingbot_cli.errors import UsageError
-
-    try:
-        figures = json.loads(path.read_text())
-        numbers = [*(figures["phases"][phase] for phase in PHASES), figures["fps"], figures["first_frame"]]
-        if not all(type(number) in (int, float) and number >= 0 for number in numbers):
-            raise ValueError("a figure is no number")
-        if not isinstance(figures.get("levers", {}), dict):
-            raise ValueError("its levers are no mapping")
-    except KeyError as lack:
-        raise UsageError(
-            f"{path} holds no figures of {lack}", hint="`lingbot bench --json > a.json` makes some"
-        ) from lack
-    except (OSError, ValueError, TypeError) as wrong:
-        raise UsageError(
-            f"{path} holds no figures: {wrong}", hint="`lingbot bench --json > a.json` makes some"
-        ) from wrong
-    return figures
+        show(env, ("measurement", "value"), result_rows(figures), markdown=markdown)
 
 
 def show(env: Env, heads: Sequence[str], lines: Sequence[Sequence[str]], *, markdown: bool) -> None:

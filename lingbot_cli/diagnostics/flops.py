@@ -1,4 +1,4 @@
-"""How much arithmetic a phase does and how many bytes it must move, counted from the operations it runs."""
+"""Counters of floating-point operations and bytes, from the operations that run, and peaks of the device."""
 
 import contextlib
 from collections.abc import Iterator
@@ -15,14 +15,16 @@ def _attention(q: Tensor, k: Tensor, v: Tensor, *_: Any, **__: Any) -> int:
     return sdpa_flop_count(q.shape, k.shape, v.shape)
 
 
-# The library's own table has every GPU's attention but not the CPU's.
+# PyTorch's table lacks the attention operation of the CPU.
 FLOP_FORMULAS = {**flop_registry, torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}
 
 
 @dataclass(frozen=True)
 class OpCost:
-    """`flops`: floating-point operations of products, convolutions and attention. `bytes`: what those read and
-    write, each operand once; element-wise work is not in it, so it is the least that must be moved."""
+    """`flops` and `bytes` of matrix products, convolutions and attention.
+
+    `bytes` counts each operand once and no element-wise operation: the least that must be moved.
+    """
 
     flops: int = 0
     bytes: int = 0
@@ -32,27 +34,27 @@ class OpCost:
 
 
 class OpCounter(TorchDispatchMode):
-    """Adds up the work of every counted operation that runs inside it."""
+    """Sum the cost of the counted operations that run inside the block."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.work = OpCost()
+        self.cost = OpCost()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         formula = FLOP_FORMULAS.get(func._overloadpacket)
         if formula is None:
-            with self:  # what is made of other operations is counted in them
-                made = func.decompose(*args, **(kwargs or {}))
-            return func(*args, **(kwargs or {})) if made is NotImplemented else made
+            with self:  # a composite operation is counted by its parts
+                result = func.decompose(*args, **(kwargs or {}))
+            return func(*args, **(kwargs or {})) if result is NotImplemented else result
         out = func(*args, **(kwargs or {}))
         operands = (*args, *(out if isinstance(out, tuple) else (out,)))
         moved = sum(value.numel() * value.element_size() for value in operands if isinstance(value, Tensor))
-        self.work += OpCost(formula(*args, **(kwargs or {}), out_val=out), moved)
+        self.cost += OpCost(formula(*args, **(kwargs or {}), out_val=out), moved)
         return out
 
 
 class CostByPhase:
-    """The work of each named phase, for a session that names them."""
+    """Phase hook of a session that sums the cost of each phase."""
 
     def __init__(self) -> None:
         self.phases: dict[str, OpCost] = {}
@@ -61,12 +63,12 @@ class CostByPhase:
     def __call__(self, name: str) -> Iterator[None]:
         with OpCounter() as counter:
             yield
-        self.phases[name] = self.phases.get(name, OpCost()) + counter.work
+        self.phases[name] = self.phases.get(name, OpCost()) + counter.cost
 
 
 @dataclass(frozen=True)
 class DevicePeaks:
-    """What a device reached in this run: floating-point operations and bytes a second."""
+    """Floating-point operations and bytes a second that a device reached in this run."""
 
     flops: float
     bytes: float
@@ -85,24 +87,24 @@ def measure_peaks(device: torch.device, dtype: torch.dtype, seconds: float, cloc
 
 
 def _rate(run: Any, device: torch.device, seconds: float, clock: Any) -> float:
-    """How often a second `run` runs, after a warm-up, taken as the best of three spells."""
+    """Return the calls of `run` a second: the best of three measurements, each after a warm-up."""
 
-    def settle() -> None:
+    def synchronize() -> None:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
     best = 0.0
     for _ in range(3):
         run()
-        settle()
-        count, began = 0, clock()
+        synchronize()
+        count, started = 0, clock()
         while True:
             for _ in range(4):
                 run()
-            settle()
+            synchronize()
             count += 4
-            took = clock() - began
-            if took > seconds / 3:
+            elapsed = clock() - started
+            if elapsed > seconds / 3:
                 break
-        best = max(best, count / took)
+        best = max(best, count / elapsed)
     return best

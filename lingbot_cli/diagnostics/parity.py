@@ -1,4 +1,4 @@
-"""Replay a recorded case through a session and measure how far each tensor is from the recording."""
+"""Replay of a recorded case, with the largest error of each tensor against the recording."""
 
 import json
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ TOLERANCES = {
 
 @dataclass(frozen=True)
 class Deviation:
-    """The largest absolute error of one tensor and what is allowed; a NaN or a wrong shape never passes."""
+    """Largest absolute error of one tensor and its tolerance; a NaN or a wrong shape never holds."""
 
     name: str
     error: float
@@ -51,7 +51,7 @@ class Deviation:
 
 
 class RecordingTransformer:
-    """A transformer that also keeps what it was given and what it answered, commit passes included."""
+    """A transformer that records its inputs and outputs, commit passes included."""
 
     def __init__(self, transformer: Transformer) -> None:
         self._transformer = transformer
@@ -79,7 +79,7 @@ class RecordingTransformer:
 
 @dataclass(frozen=True)
 class RecordedTextEncoder:
-    """Stands for the text encoder: the case holds the rows its prompt became."""
+    """Text encoder that returns the recorded embeddings of the prompt."""
 
     context: Tensor
 
@@ -95,10 +95,10 @@ def replay(case: Path, weights: Path, device: torch.device, dtype: torch.dtype) 
     try:
         expected["renoise_sigmas"] = torch.tensor(settings["renoise_sigmas"], dtype=torch.float64)
         world = _world(settings, weights, expected["context"], device, dtype)
-        made = _run(settings, expected, world)
-        return [_deviation(name, made[name], expected) for name in TOLERANCES]
+        tensors = _run(settings, expected, world)
+        return [_deviation(name, tensors[name], expected) for name in TOLERANCES]
     except KeyError as missing:
-        raise UsageError(f"{case}: the case lacks {missing}") from missing
+        raise UsageError(f"{case}: {missing} is missing from the case") from missing
 
 
 def _run(settings: dict[str, Any], expected: dict[str, Tensor], world: WorldModel) -> dict[str, Tensor]:
@@ -109,7 +109,7 @@ def _run(settings: dict[str, Any], expected: dict[str, Tensor], world: WorldMode
     intrinsics = np.resize(expected["intrinsics"].numpy(), (frames, 4))
     actions = expected.get("wasd", torch.zeros(4 * frames, 4)).numpy()[::4][:frames]
 
-    def noise(index: int, step: int, shape: tuple[int, ...]) -> Tensor:  # noqa: ARG001 - recorded shapes rule
+    def noise(index: int, step: int, shape: tuple[int, ...]) -> Tensor:  # noqa: ARG001 - the recording has the shape
         if step == 0:
             return expected["noise_init"][:, index * chunk : (index + 1) * chunk]
         return expected["noise_renoise"][index * (len(settings["timestep_indices"]) - 1) + step - 1]
@@ -144,43 +144,43 @@ def _run(settings: dict[str, Any], expected: dict[str, Tensor], world: WorldMode
     }
 
 
-def _deviation(name: str, made: Tensor, expected: dict[str, Tensor]) -> Deviation:
+def _deviation(name: str, actual: Tensor, expected: dict[str, Tensor]) -> Deviation:
     target = expected[name]
-    if target.shape != made.shape:
+    if target.shape != actual.shape:
         return Deviation(name, float("inf"), TOLERANCES[name])
-    error = (made.cpu().double() - target.double()).abs().max().item()
+    error = (actual.cpu().double() - target.double()).abs().max().item()
     return Deviation(name, error, TOLERANCES[name])
 
 
 def _world(
     settings: dict[str, Any], weights: Path, context: Tensor, device: torch.device, dtype: torch.dtype
 ) -> WorldModel:
-    told, vae_told = settings["config"], settings["vae_config"]
+    config, vae_config = settings["config"], settings["vae_config"]
     preset = Preset(
         name="recorded",
-        dim=told["dim"],
-        heads=told["num_heads"],
-        layers=told["num_layers"],
-        ffn=told["ffn_dim"],
+        dim=config["dim"],
+        heads=config["num_heads"],
+        layers=config["num_layers"],
+        ffn=config["ffn_dim"],
         chunk=settings["chunk_size"],
-        window=told["local_attn_size"],
-        sink=told["sink_size"],
+        window=config["local_attn_size"],
+        sink=config["sink_size"],
         steps=tuple(settings["timestep_indices"]),
         shift=settings["shift"],
         licence="",
-        control=told["control_type"],
-        text_dim=told["text_dim"],
-        text_len=told["text_len"],
-        freq_dim=told["freq_dim"],
+        control=config["control_type"],
+        text_dim=config["text_dim"],
+        text_len=config["text_len"],
+        freq_dim=config["freq_dim"],
     )
     transformer = Transformer(TransformerConfig.of(preset))
     vae = VAE(
         VAEConfig(
-            dim=vae_told["dim"],
-            z_dim=vae_told["z_dim"],
-            dim_mult=tuple(vae_told["dim_mult"]),
-            num_res_blocks=vae_told["num_res_blocks"],
-            temporal_downsample=tuple(vae_told["temporal_downsample"]),
+            dim=vae_config["dim"],
+            z_dim=vae_config["z_dim"],
+            dim_mult=tuple(vae_config["dim_mult"]),
+            num_res_blocks=vae_config["num_res_blocks"],
+            temporal_downsample=tuple(vae_config["temporal_downsample"]),
         )
     )
     for module, path in ((transformer, settings["transformer"]), (vae, settings["vae"])):

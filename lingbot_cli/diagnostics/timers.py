@@ -1,4 +1,4 @@
-"""Seconds by phase, chunk by chunk: on a GPU by its own events, else by the clock."""
+"""Timers of phases, chunk by chunk: CUDA events on a GPU, else a clock."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -7,17 +7,17 @@ from typing import Any, Protocol
 
 
 class Timer(Protocol):
-    """Takes moments and tells the seconds between two of them."""
+    """Source of timestamps."""
 
     def now(self) -> Any:
-        """This moment, in the order of the work that was asked for."""
+        """Return a timestamp, in the order of the submitted work."""
 
     def between(self, start: Any, end: Any) -> float:
-        """Seconds from one moment to another; waits for the work between them."""
+        """Return the seconds between two timestamps; wait for the work between them."""
 
 
 class HostTimer:
-    """Moments of a clock, for work that is done when its call returns."""
+    """Timestamps of a clock, for calls that return when their work is finished."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.now = clock
@@ -27,7 +27,7 @@ class HostTimer:
 
 
 class DeviceTimer:
-    """Events in a GPU's queue: they time the work itself, not the asking for it."""
+    """CUDA events: they time the work on the device, not its submission."""
 
     def now(self) -> Any:
         import torch
@@ -42,7 +42,7 @@ class DeviceTimer:
 
 
 class PhaseTimer:
-    """Adds up the seconds of named phases, chunk by chunk."""
+    """Sum the seconds of named phases for each chunk."""
 
     def __init__(self, timer: Timer) -> None:
         self._timer = timer
@@ -58,21 +58,21 @@ class PhaseTimer:
         self._open.append((name, start, self._timer.now()))
 
     def end_chunk(self) -> None:
-        """End a chunk: only here is the device waited for."""
-        lap: dict[str, float] = {}
+        """End a chunk and wait for the device, which nothing else here does."""
+        seconds: dict[str, float] = {}
         for name, start, end in self._open:
-            lap[name] = lap.get(name, 0.0) + self._timer.between(start, end)
-        self.chunks.append(lap)
+            seconds[name] = seconds.get(name, 0.0) + self._timer.between(start, end)
+        self.chunks.append(seconds)
         self._chunk_seconds.append(
             self._timer.between(self._open[0][1], self._open[-1][2]) if self._open else 0.0
         )
         self._open.clear()
 
     def means(self, names: tuple[str, ...], skip: int) -> dict[str, float]:
-        """The mean seconds of each named phase over all laps but the first `skip`."""
-        laps = self.chunks[skip:]
-        return {name: mean(lap.get(name, 0.0) for lap in laps) for name in names}
+        """Return the mean seconds of each phase over all chunks but the first `skip`."""
+        chunks = self.chunks[skip:]
+        return {name: mean(chunk.get(name, 0.0) for chunk in chunks) for name in names}
 
     def mean_chunk(self, skip: int) -> float:
-        """The mean seconds of a lap from its first phase to its last, what lies between them included."""
+        """Return the mean seconds of a chunk from the start of its first phase to the end of its last."""
         return mean(self._chunk_seconds[skip:])

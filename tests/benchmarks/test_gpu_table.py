@@ -1,4 +1,4 @@
-"""A table of a GPU's figures is whole however its rows end, and another call goes on with it."""
+"""The GPU table: complete whichever rows fail, continued by a second call."""
 
 import json
 import sys
@@ -7,7 +7,7 @@ from dataclasses import asdict
 from lingbot_cli.diagnostics.bench import PHASES, BenchResult
 from tests.gpu.table import LARGE, SMALL, Row, fill, rows
 
-FIGURES = BenchResult(
+RESULT = BenchResult(
     model="small",
     size="32x32",
     device="cpu",
@@ -28,7 +28,7 @@ FIGURES = BenchResult(
     bytes={"denoise": 10**6},
     peak_flops=2e10,
     peak_bytes=1e10,
-    levers={},
+    speed_options={},
 )
 
 
@@ -37,7 +37,7 @@ def python(name, code, seconds=60.0):
 
 
 def test_a_row_that_fails_or_hangs_leaves_the_table_whole(tmp_path):
-    good = python("small", f"print({json.dumps(asdict(FIGURES))!r})")
+    good = python("small", f"print({json.dumps(asdict(RESULT))!r})")
     wanted = [
         python("check", "print('holds')"),
         good,
@@ -54,25 +54,25 @@ def test_a_row_that_fails_or_hangs_leaves_the_table_whole(tmp_path):
         "large": 6,
         "stuck": 124,
     }
-    assert BenchResult(**done["small"]["figures"]) == FIGURES
+    assert BenchResult(**done["small"]["figures"]) == RESULT
     lines = (tmp_path / "table.md").read_text().splitlines()
     assert all(line.count("|") == 8 for line in lines)
     assert lines[3] == "| small | 20.0 fps | 1.25 | 600 ms | 50% | 0.50 s | 2.0 GB |"
-    assert lines[4].startswith("| old | made by another version |")
+    assert lines[4].startswith("| old | from another version |")
     assert lines[5].startswith("| large | failed (6): OutOfMemory: too / large |")
-    assert "no end within 1 s" in lines[6]
+    assert "not finished within 1 s" in lines[6]
 
 
-def test_another_call_goes_on_and_what_had_no_time_is_named(tmp_path):
+def test_a_second_call_continues_and_rows_without_time_are_marked(tmp_path):
     first, second = python("first", "print('one')"), python("second", "print('two')")
     fill(tmp_path, [first], 60.0)
     done = fill(tmp_path, [python("first", "raise SystemExit(1)"), second], 0.0)
     assert [each["code"] for each in done] == [0, 124]
-    assert done[1]["failed"] == "there was no time left"
+    assert done[1]["failed"] == "no time left"
     assert fill(tmp_path, [first, second], 60.0)[1]["code"] == 0
 
 
-def test_rows_are_bounded_told_apart_and_begin_with_what_matters():
+def test_rows_have_limits_and_unique_names_and_the_important_come_first():
     all_rows = list(rows([SMALL, LARGE], "cuda", "832x480", 4))
     names = [row.name for row in all_rows]
     assert len(set(names)) == len(names)

@@ -1,4 +1,4 @@
-"""Every saving of the benchmark gives the film that the published shape gives."""
+"""Every saving of the benchmark gives the same video as the published configuration."""
 
 import torch
 

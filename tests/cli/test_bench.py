@@ -1,4 +1,4 @@
-"""`lingbot bench` on the built-in world, in its three forms."""
+"""`lingbot bench` on the built-in model: table, JSON, Markdown, comparison."""
 
 import json
 
@@ -29,12 +29,12 @@ def test_every_phase_is_measured():
     assert figures["peak_bytes"] > 1e8
 
 
-def test_a_table_for_people_and_one_for_a_page():
+def test_the_table_and_the_markdown_table():
     plain = lingbot(*SMALL).stdout
     markdown = lingbot(*SMALL, "--markdown").stdout.splitlines()
     assert markdown[1] == "|---|---:|"
     assert all(line.count("|") == 3 for line in markdown)
-    for phase in (*PHASES, "as played", "peak memory", "first frame"):
+    for phase in (*PHASES, "as rendered", "peak memory", "first frame"):
         assert phase in plain
         assert any(line.startswith(f"| {phase} |") for line in markdown)
 
@@ -53,16 +53,16 @@ def test_the_warm_up_is_left_out():
 def test_random_weights_need_no_model():
     figures = json.loads(lingbot(*SMALL, "--random-weights", "--json").stdout)
     assert figures["model"] == "built-in"
-    assert figures["levers"] == {}
+    assert figures["speed_options"] == {}
     refused = lingbot(*SMALL, "--random-weights", "--model", "another")
     assert refused.code == 2
     assert "lingbot-world-fast" in refused.stderr
 
 
-def test_levers_are_measured_and_named():
+def test_speed_options_are_measured_and_named():
     short = ("bench", "--chunks", "1", "--size", "32x32", "--quality", "draft", "--device", "cpu")
     figures = json.loads(lingbot(*short, "--random-weights", "--fast", "--linears", "fp8", "--json").stdout)
-    assert figures["levers"] == {"window": "9", "linears": "fp8"}
+    assert figures["speed_options"] == {"window": "9", "linears": "fp8"}
     assert figures["chunks"] == 1
     assert figures["flops"]["denoise"] > 0
 
@@ -83,7 +83,7 @@ def test_two_runs_are_compared(tmp_path):
     said = lingbot(
         "bench", "--markdown", "--compare", str(tmp_path / "a.json"), str(tmp_path / "b.json")
     ).stdout
-    assert "| levers | none | linears fp8 |  |" in said
+    assert "| speed options | none | linears fp8 |  |" in said
     assert "| decode | 200.0 ms | 100.0 ms | 2.00× |" in said
     assert "| fps | 10.00 fps | 15.00 fps | 1.50× |" in said
     assert "| first frame | 1.00 s | 2.00 s | 0.50× |" in said
@@ -94,12 +94,12 @@ def test_two_runs_are_compared(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"phases": {"decode": 1.0}}, "no figures of 'encode'"),
-        ({"fps": "fast"}, "a figure is no number"),
-        ({"levers": [1]}, "its levers are no mapping"),
+        ({"phases": {"decode": 1.0}}, "'encode' is missing"),
+        ({"fps": "fast"}, "a measurement is not a number"),
+        ({"levers": [1]}, "speed_options is not a mapping"),
     ],
 )
-def test_what_holds_no_figures_is_told(tmp_path, changed, said):
+def test_a_file_without_results_is_refused(tmp_path, changed, said):
     good = {"phases": dict.fromkeys(PHASES, 0.0), "fps": 0.0, "first_frame": 0.0}
     (tmp_path / "good.json").write_text(json.dumps(good))
     (tmp_path / "bad.json").write_text(json.dumps(good | changed))

@@ -1,4 +1,4 @@
-"""Work is counted from what runs, and agrees with the formulas."""
+"""Counted operations agree with the formulas."""
 
 import torch
 
@@ -18,10 +18,10 @@ def test_a_product_a_convolution_and_attention():
 
 def test_a_steady_chunk_of_the_transformer():
     count = CostByPhase()
-    living = Session(tiny_world(), sample_image(), height=48, width=80, phase=count)
+    session = Session(tiny_world(), sample_image(), height=48, width=80, phase=count)
     for control in walk(4):
         count.phases.clear()
-        living.denoise(control)
+        session.denoise(control)
     config = tiny_world().transformer.config
     dim, tokens, seen, words = config.dim, 3 * 15, 6 * 15, config.text_len
     block = tokens * (4 * dim * dim + 2 * dim * dim + 2 * dim * config.ffn)

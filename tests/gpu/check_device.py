@@ -1,9 +1,9 @@
-"""Everything that a device does in its own way must make the film that the plain way makes.
+"""Checks that every device-specific path renders the same video as the eager path.
 
     python -m tests.gpu.check_device cuda
 
-Kernels, compiled blocks, latents decoded together, and decoding beside the denoising with frames that are fetched
-while both go on. Runs on any device: on a CPU it checks the check.
+Attention kernels, compiled blocks, latents decoded in one batch, and decoding in parallel with denoising. Runs on any
+device; on a CPU it checks the check itself.
 """
 
 import sys
@@ -30,7 +30,7 @@ CLOSE = {torch.float32: 1e-3, torch.bfloat16: 5e-2}
 
 
 def main(device: str) -> None:
-    """Print a line for each thing that holds. Errors: AssertionError for the first that does not."""
+    """Print a line for each check that holds. Errors: AssertionError for the first that does not."""
     world = load_model(None, ModelOptions(device=device), prompts=["a courtyard"])
     controls = walk(CHUNKS, world.preset.chunk)
     controls[0] = replace(controls[0], frames=4 * world.preset.chunk - 3)
@@ -57,14 +57,14 @@ def main(device: str) -> None:
 
 
 def near(name: str, made: Tensor, expected: Tensor, world: WorldModel) -> None:
-    """Hold latents to those of the plain way, to what their precision allows."""
+    """Compare latents with those of the eager path, within the tolerance of their precision."""
     off = float((made - expected).norm() / expected.norm())
     assert off <= CLOSE[world.transformer.dtype], f"{name}: latents differ by {off:.1e} of their norm"
     print(f"{world.device}: {name}: latents differ by {off:.1e} of their norm")
 
 
 def session(world: WorldModel, decode_batch: int | None = None) -> Session:
-    """A session that begins with a slope of grey."""
+    """Return a session whose image is a grey gradient."""
     slope = np.linspace(0, 255, HEIGHT * WIDTH * 3, dtype=np.uint8).reshape(HEIGHT, WIDTH, 3)
     return Session(world, slope, height=HEIGHT, width=WIDTH, decode_batch=decode_batch)
 
@@ -72,17 +72,17 @@ def session(world: WorldModel, decode_batch: int | None = None) -> Session:
 def film(
     world: WorldModel, controls: list[Control], decode_batch: int | None = None
 ) -> tuple[Tensor, np.ndarray]:
-    """Latents and frames, one thing after the other."""
-    living = session(world, decode_batch)
+    """Return latents and frames, computed without overlap."""
+    opened = session(world, decode_batch)
     latents, frames = [], []
     for control in controls:
-        latents.append(living.denoise(control))
-        frames.append(living.decode(latents[-1]).cpu())
+        latents.append(opened.denoise(control))
+        frames.append(opened.decode(latents[-1]).cpu())
     return torch.cat(latents, dim=1).cpu(), torch.cat(frames).numpy()
 
 
 def through_the_job(world: WorldModel, controls: list[Control]) -> np.ndarray:
-    """Frames as a render makes them."""
+    """Return the frames of the render pipeline."""
     parts: list[np.ndarray] = []
 
     def keep(chunk: Chunk) -> None:

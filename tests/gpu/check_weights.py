@@ -1,6 +1,6 @@
-"""What of loading only a GPU can show: `python tests/gpu/check_weights.py [MODEL]` on a machine with one.
+"""Checks of loading on a GPU: `python tests/gpu/check_weights.py [MODEL]`.
 
-Holds offloaded blocks, fp8 and the memory estimate to what the device really does; prints what it measured.
+Compares offloaded blocks, fp8 weights and the memory estimate with measurements, and prints them.
 """
 
 import sys
@@ -19,40 +19,37 @@ HEIGHT, WIDTH, CHUNKS = 480, 832, 6
 
 
 def main(model: str | None) -> None:
-    """Run every check; a failed one is an AssertionError."""
+    """Run every check. Errors: AssertionError for one that fails."""
     eager, eager_peak = run(model, "bfloat16", offloaded=False)
     streamed, streamed_peak = run(model, "bfloat16", offloaded=True)
-    assert torch.equal(eager, streamed), "offloaded blocks changed the film"
+    assert torch.equal(eager, streamed), "offloaded blocks changed the video"
     rough, _ = run(model, "fp8", offloaded=False)
     print(f"fp8 differs by {(rough - eager).std() / eager.std():.3f} of the latents' spread")
     assert streamed_peak < eager_peak or model is None
 
 
 def run(model: str | None, precision: str, *, offloaded: bool) -> tuple[torch.Tensor, int]:
-    """Latents of a short film, and the device's measured peak in bytes, which the estimate must meet."""
+    """Return the latents of a short video and the peak bytes measured, which the estimate must match."""
     torch.cuda.empty_cache()
     before = torch.cuda.mem_get_info()[0]
     torch.cuda.reset_peak_memory_stats()
-    world = load_model(
-        model,
-        ModelOptions(device="cuda", precision=precision, offload=offloaded),
-        prompts=["a gate"],
-    )
-    latents = film(world)
+    options = ModelOptions(device="cuda", precision=precision, offload=offloaded)
+    world = load_model(model, options, prompts=["a gate"])
+    latents = latents_of(world)
     measured = torch.cuda.max_memory_reserved()
     setup = Setup(HEIGHT, WIDTH, "cuda", precision, "float16", offload=offloaded)
     needed = estimate(world.preset, setup)
-    told = needed.peak - needed.runtime
+    estimated = needed.peak - needed.runtime
     print(
-        f"{precision}{' offloaded' if offloaded else ''}: estimated {told / 1e9:.2f} GB, "
+        f"{precision}{' offloaded' if offloaded else ''}: estimated {estimated / 1e9:.2f} GB, "
         f"measured {measured / 1e9:.2f} GB of {before / 1e9:.1f} GB free"
     )
-    assert abs(told - measured) <= 0.1 * measured, "the estimate is off by more than a tenth"
+    assert abs(estimated - measured) <= 0.1 * measured, "the estimate is off by more than a tenth"
     return latents, measured
 
 
-def film(world: WorldModel) -> torch.Tensor:
-    """Latents of a few chunks that stand still, on the CPU."""
+def latents_of(world: WorldModel) -> torch.Tensor:
+    """Return the latents of a few chunks with a camera at rest, on the CPU."""
     chunk = world.preset.chunk
     session = Session(world, np.full((HEIGHT, WIDTH, 3), 90, np.uint8), height=HEIGHT, width=WIDTH)
     control = Control(

@@ -1,11 +1,10 @@
-"""The tables of recipes/how-fast.md, on a machine with a GPU: a row for each model and lever.
+"""Benchmark table of recipes/how-fast.md on a GPU: a row for each model and speed option.
 
     python -m tests.gpu.table OUT --seconds 540
 
-First what makes the figures worth having: every recorded case must hold on the device. Then the rows, the most
-telling first. Each runs in processes of its own for so many seconds at the most; a row that fails says so in its
-place, and `table.json` and `table.md` are written anew after each. A row that is in OUT already is not run again, so
-another call goes on where time has ended.
+The recorded cases come first, since they must hold on the device, then the rows by importance. Each row runs in its
+own process with a time limit; a row that fails is marked in its place, and `table.json` and `table.md` are rewritten
+after each. A row that is in OUT already is not run again, so a second call continues where the time ran out.
 """
 
 import argparse
@@ -23,15 +22,23 @@ from typing import Any
 
 CASES = Path(__file__).parents[1] / "data" / "reference" / "cases"
 SMALL, LARGE = "lingbot-world-v2-1.3b-causal-fast", "lingbot-world-v2-14b-causal-fast"
-LEVERS = ("--linears=fp8", "--attention=int8", "--window=14")
-HEADS = ("row", "as played", "× real time", "one chunk", "denoise, of the roofline", "first frame", "device")
-LEAST = 10.0
-"""Seconds without which no row is begun."""
+SPEED_OPTIONS = ("--linears=fp8", "--attention=int8", "--window=14")
+HEADS = (
+    "row",
+    "as rendered",
+    "× real time",
+    "one chunk",
+    "denoise, of the roofline",
+    "first frame",
+    "device",
+)
+MIN_ROW_S = 10.0
+"""Seconds without which no row is started."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """What is run for one line of the table, and for how many seconds at the most."""
+    """Command of one row and its time limit in seconds."""
 
     name: str
     command: tuple[str, ...]
@@ -39,7 +46,7 @@ class Row:
 
 
 def rows(models: Sequence[str], device: str, size: str, chunks: int) -> Iterator[Row]:
-    """All rows, the most telling first; the last model gets half the chunks, being the largest."""
+    """Yield all rows, the most important first; the larger models run half the chunks."""
     lingbot = (sys.executable, "-m", "lingbot_cli")
 
     def bench(model: str, count: int, seconds: float, *more: str) -> Row:
@@ -56,22 +63,22 @@ def rows(models: Sequence[str], device: str, size: str, chunks: int) -> Iterator
         yield bench(model, counts[model], 240.0)
     for model in models:
         yield bench(model, counts[model], 240.0, "--fast")
-    for lever in (*LEVERS, "--no-compile"):
-        yield bench(models[0], counts[models[0]], 120.0, lever)
-    yield bench(models[0], 10 * chunks, 240.0)  # the same chunk, late in a film
-    for lever in (*LEVERS, "--no-compile"):
+    for option in (*SPEED_OPTIONS, "--no-compile"):
+        yield bench(models[0], counts[models[0]], 120.0, option)
+    yield bench(models[0], 10 * chunks, 240.0)  # the same chunk, late in a video
+    for option in (*SPEED_OPTIONS, "--no-compile"):
         for model in models[1:]:
-            yield bench(model, counts[model], 240.0, lever)
+            yield bench(model, counts[model], 240.0, option)
     if device.startswith("cuda"):
-        yield Row("check_levers", (sys.executable, "-m", "tests.gpu.check_levers"), 120.0)
+        yield Row("check_speed_options", (sys.executable, "-m", "tests.gpu.check_speed_options"), 120.0)
 
 
 def run(row: Row, folder: Path, seconds: float) -> dict[str, Any]:
-    """Run a row and return what there is to say of it: how it ended, and its figures where it printed some."""
+    """Run a row and return its exit code, seconds, and its result or the end of its output."""
     began = time.monotonic()
     slug = row.name.replace("--", "").replace(" ", "_")
-    printed, said = folder / f"{slug}.out", folder / f"{slug}.err"
-    with printed.open("w") as out, said.open("w") as err:
+    out_file, err_file = folder / f"{slug}.out", folder / f"{slug}.err"
+    with out_file.open("w") as out, err_file.open("w") as err:
         child = subprocess.Popen(row.command, stdout=out, stderr=err, start_new_session=True)
         try:
             code = child.wait(seconds)
@@ -81,18 +88,18 @@ def run(row: Row, folder: Path, seconds: float) -> dict[str, Any]:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)  # an encoder of its own goes too
             child.wait()
-    words = [line for line in said.read_text().splitlines() if line.strip()]
+    words = [line for line in err_file.read_text().splitlines() if line.strip()]
     done = {"row": row.name, "code": code, "seconds": round(time.monotonic() - began, 1)}
     if code:
-        done["failed"] = f"no end within {seconds:.0f} s" if code == 124 else " ".join(words[-2:])[:300]
-    text = printed.read_text()
+        done["failed"] = f"not finished within {seconds:.0f} s" if code == 124 else " ".join(words[-2:])[:300]
+    text = out_file.read_text()
     with contextlib.suppress(ValueError):
         return done | {"figures": json.loads(text)}
     return done | {"printed": text[-2000:]}
 
 
 def write(folder: Path, done: Sequence[dict[str, Any]]) -> None:
-    """Write the table whole, as data and as Markdown."""
+    """Write the table as JSON and as Markdown."""
     (folder / "table.json").write_text(json.dumps(done, indent=1))
     rule = "|---|" + "---:|" * (len(HEADS) - 1)
     lines = [cells(each) for each in done]
@@ -103,18 +110,18 @@ def write(folder: Path, done: Sequence[dict[str, Any]]) -> None:
 
 
 def cells(done: dict[str, Any]) -> list[str]:
-    """One row for people."""
+    """Return the cells of a row."""
     from lingbot_cli.diagnostics.bench import BenchResult
 
     if "failed" in done:
-        said = done["failed"].replace("|", "/")
-        return [done["row"], f"failed ({done['code']}): {said}", *[""] * (len(HEADS) - 2)]
+        reason = done["failed"].replace("|", "/")
+        return [done["row"], f"failed ({done['code']}): {reason}", *[""] * (len(HEADS) - 2)]
     if not isinstance(done.get("figures"), dict) or "phases" not in done["figures"]:
         return [done["row"], "holds", *[""] * (len(HEADS) - 2)]
     try:
         figures = BenchResult(**done["figures"])
     except TypeError:
-        return [done["row"], "made by another version", *[""] * (len(HEADS) - 2)]
+        return [done["row"], "from another version", *[""] * (len(HEADS) - 2)]
     share = figures.roofline("denoise")
     return [
         done["row"],
@@ -128,7 +135,7 @@ def cells(done: dict[str, Any]) -> list[str]:
 
 
 def fill(folder: Path, wanted: Sequence[Row], seconds: float) -> list[dict[str, Any]]:
-    """Run what is not there yet for so many seconds in all; what had no time is named."""
+    """Run the rows that are missing, within `seconds` in all; mark those that had no time."""
     folder.mkdir(parents=True, exist_ok=True)
     there = folder / "table.json"
     before = json.loads(there.read_text()) if there.is_file() else []
@@ -139,8 +146,8 @@ def fill(folder: Path, wanted: Sequence[Row], seconds: float) -> list[dict[str, 
         left = until - time.monotonic()
         if row.name in known:
             done.append(known[row.name])
-        elif left < LEAST:
-            done.append({"row": row.name, "code": 124, "seconds": 0.0, "failed": "there was no time left"})
+        elif left < MIN_ROW_S:
+            done.append({"row": row.name, "code": 124, "seconds": 0.0, "failed": "no time left"})
         else:
             done.append(run(row, folder, min(row.seconds, left)))
             print(f"{row.name}: {done[-1].get('failed', 'done')}, {done[-1]['seconds']} s", flush=True)
@@ -149,7 +156,7 @@ def fill(folder: Path, wanted: Sequence[Row], seconds: float) -> list[dict[str, 
 
 
 def main() -> None:
-    """Fill the table; the exit code is 0 when every row is there."""
+    """Fill the table; exit with 0 when every row succeeded."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""A page in some browser, as the tests of the page see it."""
+"""Interface of a browser tab for the tests of the page."""
 
 import time
 from pathlib import Path
@@ -8,20 +8,20 @@ WAIT = 60.0
 
 
 class Tab:
-    """One page; every wait is bounded. `wrong` is what its console has complained about."""
+    """One page; every wait has a limit. `wrong`: warnings and errors of its console."""
 
     wrong: list[str]
 
     def ask(self, expression: str) -> Any:
-        """The value of a JavaScript expression."""
+        """Return the value of a JavaScript expression."""
         raise NotImplementedError
 
     def key(self, kind: str, letter: str) -> None:
-        """`keyDown` or `keyUp` of a letter."""
+        """Send `keyDown` or `keyUp` of a letter."""
         raise NotImplementedError
 
     def drag(self, x: int, y: int, right: int) -> None:
-        """Press the mouse, pull it to the right, let go."""
+        """Drag the mouse to the right."""
         raise NotImplementedError
 
     def reload(self) -> None:
@@ -33,7 +33,7 @@ class Tab:
         raise NotImplementedError
 
     def screenshot(self, path: Path) -> None:
-        """Keep what is seen as a PNG."""
+        """Save a screenshot as a PNG."""
         raise NotImplementedError
 
     def until(self, expression: str) -> Any:
@@ -49,10 +49,10 @@ class Tab:
         )
 
     def data(self) -> dict[str, str]:
-        """What the page says of itself."""
+        """Return the state in the page's data attributes."""
         return self.ask("({...document.body.dataset})")
 
     def chunks(self, count: int) -> None:
-        """Wait until so many more chunks have arrived."""
+        """Wait for `count` more chunks."""
         now = int(self.data().get("chunk", -1))
         self.until(f"Number(document.body.dataset.chunk) >= {now + count}")

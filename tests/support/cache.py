@@ -1,4 +1,4 @@
-"""Nothing a test keeps goes to the user's own cache."""
+"""A cache folder of its own for every test."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The cache folder of one test."""
+    """Return the cache folder of one test."""
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("LINGBOT_CACHE_DIR", str(folder))
     return folder

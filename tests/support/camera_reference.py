@@ -1,4 +1,4 @@
-"""The recorded camera tensors, found from any test."""
+"""Recorded camera tensors."""
 
 import json
 from functools import cache
@@ -15,5 +15,5 @@ TRAJECTORIES = [c["id"] for c in json.loads((CAMERA / "cases.json").read_text())
 
 @cache
 def recorded() -> dict[str, np.ndarray]:
-    """Every tensor of the camera recordings by name."""
+    """Return every tensor of the camera recordings by name."""
     return load_file(CAMERA / "expected.safetensors")

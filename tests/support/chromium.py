@@ -1,4 +1,4 @@
-"""A real Chromium, driven over its debugging protocol."""
+"""A real Chromium, controlled over its debugging protocol."""
 
 import base64
 import json
@@ -101,7 +101,7 @@ class Chromium:
 
 @contextmanager
 def chromium(folder: Path):
-    """A Chromium of its own profile; ended with the block."""
+    """Run a Chromium with its own profile until the block ends."""
     assert BROWSER is not None
     child = subprocess.Popen(
         [

@@ -1,4 +1,4 @@
-"""Run a command line as a person would, in this process or in one of its own."""
+"""Run a command line in this process."""
 
 import io
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from lingbot_cli.env import Env
 
 @dataclass(frozen=True)
 class Done:
-    """What a finished command left: its exit code and what it printed."""
+    """Exit code and output of a finished command."""
 
     code: int
     stdout: str

@@ -1,4 +1,4 @@
-"""A real Firefox, driven over WebDriver BiDi, which it speaks itself."""
+"""A real Firefox, controlled over WebDriver BiDi."""
 
 import base64
 import json
@@ -82,13 +82,13 @@ class Firefox:
         while time.monotonic() < end:
             said = json.loads(self._socket.recv(WAIT))
             if said["type"] == "event":
-                self._hear(said["params"])
+                self._log(said["params"])
             elif said.get("id") == self._number:
                 assert said["type"] == "success", said
                 return said["result"]
         raise AssertionError(f"{method} was not answered")
 
-    def _hear(self, entry: dict[str, Any]) -> None:
+    def _log(self, entry: dict[str, Any]) -> None:
         tab = self._tabs.get(entry["source"].get("context"))
         if tab is not None and entry["level"] in ("warn", "error"):
             tab.wrong.append(entry["text"])
@@ -103,7 +103,7 @@ class Firefox:
 
 @contextmanager
 def firefox(folder: Path):
-    """A Firefox of its own profile; ended with the block."""
+    """Run a Firefox with its own profile until the block ends."""
     assert BROWSER is not None
     child = subprocess.Popen(
         [

@@ -1,11 +1,11 @@
-"""What moved in pictures, judged by the pictures alone."""
+"""Motion between two images, measured from the images alone."""
 
 import numpy as np
 import torch
 
 
 def horizontal_shift(before: np.ndarray, after: np.ndarray, most: int = 20) -> int:
-    """By how many pixels the picture [H, W, …] has gone to the right, at most `most`; negative is to the left."""
+    """Return the shift in pixels that maps one image [H, W, …] to the next, positive to the right."""
     width = before.shape[1]
 
     def apart(shift: int) -> float:
@@ -17,7 +17,7 @@ def horizontal_shift(before: np.ndarray, after: np.ndarray, most: int = 20) -> i
 
 
 def zoom_factor(before: np.ndarray, after: np.ndarray) -> float:
-    """By what factor the picture [H, W, 3] has grown around its middle, 0.8 to 1.4."""
+    """Return the zoom factor that maps one image [H, W, 3] to the next, from 0.8 to 1.4."""
     picture = torch.from_numpy(before).permute(2, 0, 1)[None]
     rows, columns = (slice(size // 6, -size // 6) for size in before.shape[:2])
 

@@ -1,4 +1,4 @@
-"""What a film was said to take and what it took, in processes of their own."""
+"""Estimated and measured peak memory of a render, in a process of its own."""
 
 import json
 import os
@@ -22,27 +22,27 @@ _, status, usage = os.wait4(child.pid, 0)
 print(usage.ru_maxrss * 1024)
 sys.exit(os.waitstatus_to_exitcode(status))
 """
-"""Run lingbot from a small process: what a large one holds when it forks would count as its child's."""
+"""Run lingbot from a small process: memory of a large parent would count as the child's after a fork."""
 
 
-def peaks(cache: Path, *film: str) -> tuple[int, int]:
-    """The bytes a film on the CPU was planned to take at the most, and those it took."""
-    call = ["render", "samples/courtyard-day.png", "-o", "null:", "--device", "cpu", *film]
+def peaks(cache: Path, *options: str) -> tuple[int, int]:
+    """Return the estimated and the measured peak bytes of a render on the CPU."""
+    call = ["render", "samples/courtyard-day.png", "-o", "null:", "--device", "cpu", *options]
     call += ["--prompt", "a stone courtyard"]
     environ = os.environ | {"LINGBOT_CACHE_DIR": str(cache), "OMP_NUM_THREADS": "2"}
 
-    def said(*command: str) -> str:
+    def printed(*command: str) -> str:
         done = subprocess.run(
             command, env=environ, stdout=subprocess.PIPE, text=True, timeout=280, check=True
         )
         return done.stdout
 
-    planned = json.loads(said(sys.executable, "-m", "lingbot_cli", *call, "--dry-run", "--json"))
-    return planned["memory"]["peak"], int(said(sys.executable, "-c", RUN, *call, "--quiet"))
+    planned = json.loads(printed(sys.executable, "-m", "lingbot_cli", *call, "--dry-run", "--json"))
+    return planned["memory"]["peak"], int(printed(sys.executable, "-c", RUN, *call, "--quiet"))
 
 
 def write_wide(folder: Path) -> Path:
-    """A world of random weights, wider and deeper than the built-in one: most of its memory is its own."""
+    """Write a model of random weights that is wider and deeper than the built-in one."""
     preset = replace(PRESETS["built-in"], dim=512, heads=8, layers=12, ffn=2048, window=18)
     places = transformer_on_meta(preset, "float32", None, torch.device("cpu")).state_dict()
     draw = torch.Generator().manual_seed(0)

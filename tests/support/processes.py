@@ -1,4 +1,4 @@
-"""Looking after processes: who is alive, and waiting with an end."""
+"""Helpers for processes: exit, children, waiting with a limit."""
 
 import contextlib
 import threading
@@ -7,15 +7,15 @@ from pathlib import Path
 
 
 def has_exited(pid: int) -> bool:
-    """Whether a process has ended, reaped or not."""
+    """Return whether a process has exited, reaped or not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):  # the latter when it goes while it is read
+    except (FileNotFoundError, ProcessLookupError):  # the latter if it exits during the read
         return True
 
 
 def children(pid: int) -> list[int]:
-    """The processes a process has started."""
+    """Return the child processes of a process."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -28,7 +28,7 @@ def children(pid: int) -> list[int]:
 
 
 def wait_until(true, seconds=60):
-    """Wait until `true()`; fail when it does not come."""
+    """Wait until `true()`; fail after `seconds`."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end
@@ -37,7 +37,7 @@ def wait_until(true, seconds=60):
 
 @contextlib.contextmanager
 def never_created(path: Path):
-    """Watch all along that no file of this name appears."""
+    """Assert that no file appears at `path` while the block runs."""
     over, seen = threading.Event(), []
 
     def watch():

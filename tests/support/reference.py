@@ -1,4 +1,4 @@
-"""Where the recorded tensors lie and how the tiny models they were recorded with are made."""
+"""Recorded tensors and the tiny models that they were recorded with."""
 
 import json
 from functools import cache
@@ -21,19 +21,19 @@ CASES = sorted(path.parent for path in (REFERENCE / "cases").glob("*/case.json")
 
 
 def settings(case: Path) -> dict[str, Any]:
-    """The settings a case was recorded with."""
+    """Return the settings of a recorded case."""
     return json.loads((case / "case.json").read_text())
 
 
 @cache
 def recorded(case: Path) -> dict[str, Tensor]:
-    """The tensors of a case."""
+    """Return the tensors of a recorded case."""
     return load_file(case / "expected.safetensors")
 
 
 @cache
 def tiny_vae() -> VAE:
-    """The VAE of every recorded case."""
+    """Return the VAE of the recorded cases."""
     vae = VAE(VAEConfig(dim=8))
     vae.load_state_dict(load_file(REFERENCE / "weights" / "vae.safetensors"))
     return vae.eval().requires_grad_(False)
@@ -66,7 +66,7 @@ def tiny_world(control: str = "cam", chunk: int = 3, window: int = 6, sink: int 
 
 
 class TinyText:
-    """Each prompt's rows are drawn from the prompt alone."""
+    """Text encoder whose embeddings are drawn from the prompt alone."""
 
     def encode(self, prompt: str) -> Tensor:
         generator = torch.Generator().manual_seed(sum(prompt.encode()))
@@ -74,7 +74,7 @@ class TinyText:
 
 
 def walk(chunks: int, chunk: int = 3, prompt: str = "a courtyard") -> list[Control]:
-    """Controls of a walk that turns: forward and right, one pose a latent frame."""
+    """Return the controls of a walk forward that turns right, one pose a latent frame."""
     poses = np.tile(np.eye(4), (chunks * chunk, 1, 1))
     angles = np.radians(8.0) * np.arange(len(poses))
     poses[:, 0, 0] = poses[:, 2, 2] = np.cos(angles)
@@ -88,7 +88,7 @@ def walk(chunks: int, chunk: int = 3, prompt: str = "a courtyard") -> list[Contr
 
 
 def sample_image(height: int = 48, width: int = 80, seed: int = 0) -> np.ndarray:
-    """A picture [H, W, 3] uint8 of smooth colours."""
+    """Return an image [H, W, 3] uint8 of smooth colours."""
     rows, columns = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
     waves = [np.sin(3 * rows + 5 * columns + seed + phase) for phase in range(3)]
     return ((np.stack(waves, axis=-1) + 1) * 127).astype(np.uint8)

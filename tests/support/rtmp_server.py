@@ -16,7 +16,7 @@ daemon off; master_process off; worker_processes 1; pid {folder}/pid; error_log 
 events {{ worker_connections 64; }}
 rtmp {{
   access_log off;
-  # What servers say now and then, said often.
+  # Messages that servers send now and then, sent often here.
   ping 1s; ping_timeout 5s; ack_window 20000;
   server {{
     listen 127.0.0.1:{port};
@@ -39,14 +39,14 @@ http {{
 
 
 def free_port() -> int:
-    """A port of loopback that nobody uses now."""
+    """Return an unused port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def until(true, seconds=20.0):
-    """Wait for something to become true; how long it took."""
+    """Wait until `true()`; return the seconds it took."""
     begun = time.monotonic()
     while not true():
         assert time.monotonic() - begun < seconds
@@ -55,13 +55,13 @@ def until(true, seconds=20.0):
 
 
 def answers(port: int) -> bool:
-    """Whether somebody listens on a port."""
+    """Return whether a port accepts connections."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class RtmpServer:
-    """Takes streams under one key, and keeps what it was sent as FLV files in `seen`."""
+    """Accept streams under one key and record them as FLV files in `seen`."""
 
     def __init__(self, folder: Path, key: str = "first-key") -> None:
         if not MODULE.exists() or shutil.which("nginx", path="/usr/sbin:/usr/bin:/bin") is None:
@@ -93,7 +93,7 @@ class RtmpServer:
         self._process.wait(10)
 
     def films(self) -> list[Path]:
-        """What was sent, a file a connection; the server takes leave first, so that they are whole."""
+        """Stop the server, so that its files are complete, and return one file a connection."""
         self._process.terminate()
         self._process.wait(10)
         return sorted(self.seen.glob("*.flv"), key=lambda path: path.stat().st_mtime_ns)

@@ -1,7 +1,7 @@
-"""A renderer that can be killed: feeds one sink with counted frames, chunk by chunk, and says how far it is.
+"""A renderer that can be killed: writes numbered frames into one sink, chunk by chunk, and prints its progress.
 
-Run as `python -m tests.support.sink_feeder TARGET WIDTH HEIGHT CHUNKS [KEEP]`; with KEEP, a folder, it goes
-on where an earlier run was. Prints the encoder's process id, then the number of frames after every chunk.
+Run as `python -m tests.support.sink_feeder TARGET WIDTH HEIGHT CHUNKS [KEEP]`; with KEEP, a folder, it
+resumes an earlier run. Prints the encoder's process id, then the number of frames after every chunk.
 """
 
 import os
@@ -21,14 +21,14 @@ REST = 0.12
 
 
 def frames(first: int, count: int, height: int, width: int) -> np.ndarray:
-    """Frames [T, H, W, 3] whose number can be read from their brightness."""
+    """Return frames [T, H, W, 3] whose brightness encodes their number."""
     rows = np.arange(height)[:, None] + np.arange(width)[None]
     shades = (rows[None] + 3 * (first + np.arange(count))[:, None, None]) % 256
     return np.repeat(shades.astype(np.uint8)[..., None], 3, axis=3)
 
 
 def main() -> None:
-    """Feed, and finish if nobody kills us."""
+    """Write all frames, unless killed."""
     target, width, height, chunks = sys.argv[1], *map(int, sys.argv[2:5])
     keep = Path(sys.argv[5]) if len(sys.argv) > 5 else None
     total = CHUNK * chunks

@@ -1,7 +1,7 @@
-"""What of fast mode only a GPU can show: `python -m tests.gpu.check_levers` on a machine with one.
+"""Checks of fast mode on a GPU: `python -m tests.gpu.check_speed_options`.
 
-Holds the matrix units' eight-bit product to the emulated one and int8 attention to the exact one, at the published
-models' shapes; prints the errors it measured.
+Compares the hardware's fp8 product with the emulated one and int8 attention with exact attention, at the shapes of
+the published models; prints the measured errors.
 """
 
 import torch
@@ -17,11 +17,11 @@ from lingbot_cli.runtime.capabilities import multiplies_fp8
 
 DEVICE = torch.device("cuda")
 TOKENS = 6240
-"""Of four latent frames at 832×480."""
+"""Tokens of four latent frames at 832x480."""
 
 
 def main() -> None:
-    """Run every check that this device allows; a failed one is an AssertionError."""
+    """Run every check that this device supports. Errors: AssertionError for one that fails."""
     draw = torch.Generator(DEVICE).manual_seed(0)
     able = compute_capability(DEVICE)
     if multiplies_fp8(able):
@@ -44,21 +44,21 @@ def main() -> None:
 
 
 def linear(wide: int, narrow: int, draw: torch.Generator) -> None:
-    """One layer from `wide` to `narrow`: units against emulation, both against bfloat16."""
+    """Compare one linear layer: hardware fp8 with bfloat16 and with emulated fp8."""
     x = torch.randn(TOKENS, wide, device=DEVICE, generator=draw).bfloat16()
     whole = torch.randn(narrow, wide, device=DEVICE, generator=draw) * wide**-0.5
     bias = torch.randn(narrow, device=DEVICE, generator=draw).bfloat16()
     weight, scale = quantise_weight(whole)
     exact = F.linear(x, whole.bfloat16(), bias)
-    units, told = matmul_fp8(x, weight, scale, bias), matmul_fp8_emulated(x, weight, scale, bias)
-    figures = relative(units, exact), relative(units, told)
+    hardware, software = matmul_fp8(x, weight, scale, bias), matmul_fp8_emulated(x, weight, scale, bias)
+    figures = relative(hardware, exact), relative(hardware, software)
     print("fp8 linear {}→{}: {:.2%} from exact, {:.2%} from emulated".format(wide, narrow, *figures))
     assert figures[0] < 0.06
     assert figures[1] < 0.02
 
 
 def relative(made: torch.Tensor, exact: torch.Tensor) -> float:
-    """The error's root mean square as a share of the exact values' spread."""
+    """Return the RMS error divided by the standard deviation of the exact values."""
     return float((made - exact).float().square().mean().sqrt() / exact.float().std())
 
 
