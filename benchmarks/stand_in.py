@@ -13,7 +13,7 @@ import numpy as np
 
 from lingbot_cli.__main__ import main
 from lingbot_cli.broadcast import broadcast as stream
-from lingbot_cli.broadcast.source import Show
+from lingbot_cli.broadcast.source import PreparedStream
 from lingbot_cli.control import Control
 
 DENOISE, DECODE = (float(os.environ.get(name, "0.1")) for name in ("DENOISE", "DECODE"))
@@ -37,12 +37,12 @@ class SleepingSession:
         return np.repeat(self._picture[None], frames, 0)
 
 
-def open_world(show: Show) -> Callable[[Path | None], SleepingSession]:
+def open_world(show: PreparedStream) -> Callable[[Path | None], SleepingSession]:
     still = np.zeros((show.height, show.width, 3), np.uint8)
     return lambda _cut: SleepingSession(still)
 
 
 if __name__ == "__main__":
-    stream._open_world = open_world  # type: ignore[assignment]
+    stream._local_sessions = open_world  # type: ignore[assignment]
     sys.argv[0] = "lingbot"
     main()

@@ -29,8 +29,8 @@ from lingbot_cli.errors import LingbotError
 from lingbot_cli.image import crop_to_aspect, read_image
 from lingbot_cli.model.loading.load import load_model
 from lingbot_cli.model.session import Session
-from lingbot_cli.render.chunk_plan import fresh
-from lingbot_cli.render.pipeline import render
+from lingbot_cli.render.chunk_plan import plan_new_chunks
+from lingbot_cli.render.pipeline import run_pipeline
 from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.live.targets import LiveOutput, StreamOptions, choose_target, start_all
 from lingbot_cli.timeline.live import loop_timeline
@@ -179,8 +179,8 @@ def run_stream(chosen: argparse.Namespace, console: Console) -> RateReport | Non
     timed = schedule_timeline(parse_moves("w-20,l-15,none-5"), world.preset.chunk)
     begun = time.monotonic()
     controls = throttle(loop_timeline(timed), chosen.speed, begun + 60 * chosen.minutes)
-    made = render(
-        fresh(controls),
+    made = run_pipeline(
+        plan_new_chunks(controls),
         lambda _cut: Session(world, image, height=HEIGHT, width=WIDTH),
         pacer,
         stopped=lambda: False,

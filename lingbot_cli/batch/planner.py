@@ -8,12 +8,12 @@ from pathlib import Path
 from lingbot_cli.batch.tasks import Task
 from lingbot_cli.checkpoints.checkpoint import read_checkpoint
 from lingbot_cli.errors import LingbotError, UsageError
-from lingbot_cli.render.fingerprint import recipe
-from lingbot_cli.render.memory import setup_of
-from lingbot_cli.render.metadata import file_hash
-from lingbot_cli.render.request import DEFAULT_SEED, Prepared, Request, prepare
+from lingbot_cli.render.fingerprint import video_hash
+from lingbot_cli.render.memory import memory_setup
+from lingbot_cli.render.metadata import sha256_file
+from lingbot_cli.render.request import DEFAULT_SEED, PreparedVideo, Request, prepare
 from lingbot_cli.runtime.hardware import free_gpus
-from lingbot_cli.runtime.memory import estimate
+from lingbot_cli.runtime.memory import estimate_memory
 from lingbot_cli.timeline.diagnostics import TimelineError
 
 
@@ -42,12 +42,12 @@ class TaskPreparer:
         self._checkpoint = lru_cache(maxsize=8)(read_checkpoint)
         self._seedless = lru_cache(maxsize=1)(self._prepare)
 
-    def _prepare(self, request: Request) -> Prepared:
+    def _prepare(self, request: Request) -> PreparedVideo:
         if request.remote is not None:
             return prepare(request)
         return prepare(request, checkpoint=self._checkpoint(request.options.model, request.options.assets))
 
-    def prepare(self, request: Request) -> Prepared:
+    def prepare(self, request: Request) -> PreparedVideo:
         """Prepare a request, as `render.request.prepare` does."""
         prepared = self._seedless(replace(request, seed=None))
         if request.seed is None:
@@ -72,9 +72,9 @@ def plan_tasks(tasks: Sequence[Task]) -> list[PlannedTask]:
     return planned
 
 
-def _plan_task(task: Task, prepared: Prepared, device: str) -> PlannedTask:
+def _plan_task(task: Task, prepared: PreparedVideo, device: str) -> PlannedTask:
     plan = prepared.plan
-    setup = setup_of(prepared, prepared.request.options.device or device)
+    setup = memory_setup(prepared, prepared.request.options.device or device)
     task = replace(task, request=prepared.request)  # fast mode is resolved here for every worker
     return PlannedTask(
         task,
@@ -84,12 +84,12 @@ def _plan_task(task: Task, prepared: Prepared, device: str) -> PlannedTask:
         size=f"{plan.width}x{plan.height}",
         seed=plan.seed,
         fingerprint=video_fingerprint(task, prepared),
-        memory=estimate(prepared.checkpoint.preset, setup).peak,
+        memory=estimate_memory(prepared.checkpoint.preset, setup).peak,
     )
 
 
-def video_fingerprint(task: Task, prepared: Prepared) -> str:
+def video_fingerprint(task: Task, prepared: PreparedVideo) -> str:
     """Return a short text that is equal for equal video files: same latents, decoder and encoding."""
     options, tiny = task.options, prepared.request.options.tiny_decoder
-    name = f"{recipe(prepared)}-{options.quality}-{options.codec}-{options.crf}"
-    return name if tiny is None else f"{name}-{file_hash(Path(tiny))[:16]}"
+    name = f"{video_hash(prepared)}-{options.quality}-{options.codec}-{options.crf}"
+    return name if tiny is None else f"{name}-{sha256_file(Path(tiny))[:16]}"

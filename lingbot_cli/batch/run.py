@@ -9,7 +9,7 @@ from lingbot_cli.batch.scheduler import Scheduler, SchedulerOptions, TaskState, 
 from lingbot_cli.batch.task_runner import TaskResult
 from lingbot_cli.batch.tasks import Task
 from lingbot_cli.errors import UsageError
-from lingbot_cli.render.resume_store import Trail
+from lingbot_cli.render.resume_store import ResumeStore
 from lingbot_cli.ui.signals import StopRequest
 
 
@@ -41,7 +41,7 @@ def remove_stale_resume(states: Sequence[TaskState], manifest: Manifest) -> None
     """Remove the resume folders of finished videos, left by a run that was killed before it could."""
     for state in states:
         if state.result is not None and state.result.status == "skipped":
-            Trail.beside(str(manifest.path(state.planned.task.name))).sweep()
+            ResumeStore.beside(str(manifest.path(state.planned.task.name))).sweep()
 
 
 def run_batch(

@@ -11,12 +11,12 @@ from lingbot_cli.batch.manifest import Manifest
 from lingbot_cli.batch.planner import TaskPreparer, video_fingerprint
 from lingbot_cli.batch.tasks import Task
 from lingbot_cli.errors import LingbotError, UsageError
-from lingbot_cli.render.fingerprint import facts, told
-from lingbot_cli.render.render import perform
-from lingbot_cli.render.request import Prepared
-from lingbot_cli.render.resume import Keeping
-from lingbot_cli.render.resume_store import Trail
-from lingbot_cli.runtime.load_model import load
+from lingbot_cli.render.fingerprint import chunk_fingerprints, render_fingerprint
+from lingbot_cli.render.render import render_video
+from lingbot_cli.render.request import PreparedVideo
+from lingbot_cli.render.resume import ResumeOptions
+from lingbot_cli.render.resume_store import ResumeStore
+from lingbot_cli.runtime.load_model import load_model
 from lingbot_cli.sinks.factory import choose_sinks
 from lingbot_cli.ui.display import Display
 from lingbot_cli.ui.progress import Progress
@@ -86,7 +86,9 @@ class TaskRunner:
         path = str(manifest.path(task.name))
         manifest.make_folder(task.name)
         # A remote model leaves no latents here to resume from.
-        keeping = None if task.request.remote is not None else _resume_options(Trail.beside(path), prepared)
+        keeping = (
+            None if task.request.remote is not None else _resume_options(ResumeStore.beside(path), prepared)
+        )
         complete = keeping is not None and _complete(keeping, prepared)
         options = replace(
             task.options,
@@ -95,7 +97,7 @@ class TaskRunner:
         )
         sink = choose_sinks([path], options, self.environ)
         written = {"quality": options.quality, "codec": options.codec, "crf": options.crf}
-        made = perform(
+        made = render_video(
             prepared,
             sink,
             ProgressDisplay(on_progress),
@@ -113,7 +115,7 @@ class TaskRunner:
             keeping.trail.clear()
         return TaskResult("rendered", frames=made.frames, seconds=seconds, latents=made.latents)
 
-    def _load(self, prepared: Prepared) -> "WorldModel":
+    def _load(self, prepared: PreparedVideo) -> "WorldModel":
         """Return the model of a task; unload the current one first when the task needs another."""
         from lingbot_cli.model.device import pick_device
         from lingbot_cli.model.loading.load import cached_prompt_encoder
@@ -135,20 +137,20 @@ class TaskRunner:
         self._loaded = None
         options = replace(request.options, device=self.device or request.options.device)
         check_memory(replace(prepared, request=replace(request, options=options)))
-        world = load(checkpoint, options, prepared.prompts)
+        world = load_model(checkpoint, options, prepared.prompts)
         self._loaded = key, world
         return world
 
 
-def _resume_options(trail: Trail, prepared: Prepared) -> Keeping:
+def _resume_options(trail: ResumeStore, prepared: PreparedVideo) -> ResumeOptions:
     """Resume where the resume folder is of this video, else start over; keep it until the manifest has the video."""
     try:
-        trail.past(facts(prepared), told(prepared))
+        trail.past(render_fingerprint(prepared), chunk_fingerprints(prepared))
     except UsageError:
-        return Keeping(trail, stay=True, anew=True)
-    return Keeping(trail, "exact", stay=True)
+        return ResumeOptions(trail, stay=True, anew=True)
+    return ResumeOptions(trail, "exact", stay=True)
 
 
-def _complete(keeping: Keeping, prepared: Prepared) -> bool:
+def _complete(keeping: ResumeOptions, prepared: PreparedVideo) -> bool:
     """Return whether every chunk is saved: then the output is this video or the one it was to replace."""
     return keeping.resume is not None and keeping.trail.chunks() >= len(prepared.controls)

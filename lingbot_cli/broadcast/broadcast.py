@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from lingbot_cli.broadcast.just_in_time import timely
-from lingbot_cli.broadcast.latency import Acks
+from lingbot_cli.broadcast.just_in_time import just_in_time
+from lingbot_cli.broadcast.latency import LatencyTracker
 from lingbot_cli.broadcast.pacer import Pace, Pacer
-from lingbot_cli.broadcast.source import Show
-from lingbot_cli.broadcast.stats import Watch, tell_gap
+from lingbot_cli.broadcast.source import PreparedStream
+from lingbot_cli.broadcast.stats import StreamMonitor, report_gap
 from lingbot_cli.errors import UsageError
-from lingbot_cli.render.chunk_plan import fresh
-from lingbot_cli.render.pipeline import Made, Stopped, render
+from lingbot_cli.render.chunk_plan import plan_new_chunks
+from lingbot_cli.render.pipeline import RenderResult, StopRequested, run_pipeline
 from lingbot_cli.sinks.base import Sink, TeeSink, VideoInfo
 from lingbot_cli.sinks.live.targets import Target, start_all
 from lingbot_cli.ui.display import Display, Report
@@ -29,20 +29,27 @@ if TYPE_CHECKING:
 
 Abort = Callable[[], str | None]
 """Ends something at once and says what is kept of it."""
-LEAD, LIVE_LEAD = 1.0, 0.25  # seconds of film gathered ahead, when nothing else is asked for
+LEAD_S, LIVE_LEAD_S = 1.0, 0.25  # seconds of film gathered ahead, when nothing else is asked for
 
 
 @dataclass(frozen=True)
-class Air:
+class BroadcastOptions:
     """How a show is sent: where to, in which pace, seconds of lead, and a file that keeps what was made."""
 
     targets: Sequence[Target]
     pace: Pace = "hold"
-    lead: float = LEAD
+    lead: float = LEAD_S
     record: Sink | None = None
 
 
-def stream(show: Show, air: Air, display: Display, *, acks: Acks | None, clock: Callable[[], float]) -> Made:
+def broadcast(
+    show: PreparedStream,
+    air: BroadcastOptions,
+    display: Display,
+    *,
+    acks: LatencyTracker | None,
+    clock: Callable[[], float],
+) -> RenderResult:
     """Send the show until it is over or a signal comes.
 
     Errors: StreamLostError when a target cannot be reached at the start, within 5 s, or is away at the end;
@@ -60,9 +67,9 @@ def stream(show: Show, air: Air, display: Display, *, acks: Acks | None, clock: 
                 open_ends.append(air.record.abort)
                 with stopped.deferring():  # a program that is just starting could not be ended
                     air.record.open(film)
-            outputs = start_all(air.targets, film, still, lambda gap: tell_gap(display, gap))
+            outputs = start_all(air.targets, film, still, lambda gap: report_gap(display, gap))
             open_ends += [output.abandon for output in outputs]
-            watch = Watch(
+            watch = StreamMonitor(
                 display, outputs, acks, ProgressMeter(film.fps, show.chunks, show.frames, clock), clock
             )
             pacer = Pacer(
@@ -79,13 +86,13 @@ def stream(show: Show, air: Air, display: Display, *, acks: Acks | None, clock: 
             pacer.open(film)
             open_ends.insert(0, pacer.abort)
             if show.request.remote is None:
-                begin = _open_world(show, display)
+                begin = _local_sessions(show, display)
             else:
-                begin = _reach_world(show, display, stopped)
+                begin = _remote_sessions(show, display, stopped)
             stopped.graceful = True
             controls = show.controls
             if acks is not None:
-                controls = timely(
+                controls = just_in_time(
                     *(controls, acks.timings),
                     waiting=pacer.waiting,
                     over=lambda: pacer.over or stopped(),
@@ -94,7 +101,7 @@ def stream(show: Show, air: Air, display: Display, *, acks: Acks | None, clock: 
                 )
             # What is recorded may come a little later; what is sent may not.
             sink = TeeSink([pacer, air.record]) if air.record is not None else pacer
-            made = render(fresh(controls), begin, sink, stopped=stopped, on_chunk=watch.chunk)
+            made = run_pipeline(plan_new_chunks(controls), begin, sink, stopped=stopped, on_chunk=watch.chunk)
             if not stopped():
                 pacer.close()
             pacer.abort()
@@ -128,13 +135,13 @@ def _close_all(ends: Sequence[tuple[Callable[[], None], Abort]], display: Displa
         raise failures[0]
 
 
-def _open_world(show: Show, display: Display) -> Callable[[Path | None], "Session"]:
+def _local_sessions(show: PreparedStream, display: Display) -> Callable[[Path | None], "Session"]:
     from lingbot_cli.model.session import Session
-    from lingbot_cli.render.memory import check_show
-    from lingbot_cli.runtime.load_model import opened
+    from lingbot_cli.render.memory import check_stream_memory
+    from lingbot_cli.runtime.load_model import load_tuned
 
-    together = check_show(show).decode_batch
-    world = opened(
+    together = check_stream_memory(show).decode_batch
+    world = load_tuned(
         show.here,
         show.request.options,
         show.prompts,
@@ -157,7 +164,9 @@ def _open_world(show: Show, display: Display) -> Callable[[Path | None], "Sessio
     return begin
 
 
-def _reach_world(show: Show, display: Display, stopped: Callable[[], bool]) -> Callable[[Path | None], Any]:
+def _remote_sessions(
+    show: PreparedStream, display: Display, stopped: Callable[[], bool]
+) -> Callable[[Path | None], Any]:
     """The same of a world that lives on a server; it is waited for until `stopped`."""
     from lingbot_cli.remote.messages import Scene
     from lingbot_cli.remote.pose_session import RemoteSession
@@ -170,7 +179,7 @@ def _reach_world(show: Show, display: Display, stopped: Callable[[], bool]) -> C
 
     def idle() -> None:
         if stopped():
-            raise Stopped
+            raise StopRequested
 
     def begin(cut: Path | None) -> Any:
         scene = Scene(show.picture(cut), show.height, show.width, show.fps, show.seed, show.scale)

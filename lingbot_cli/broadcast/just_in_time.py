@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 
 from lingbot_cli.control import Control
 
-_REMEMBERED = 8  # chunks: the slowest of them says how long the next will take
-_KEPT = 256  # chunks whose moments are known
-_GLANCE = 0.05  # seconds between two looks at what waits
+_TIMED_CHUNKS = 8  # chunks: the slowest of them says how long the next will take
+_HISTORY_CHUNKS = 256  # chunks whose moments are known
+POLL_INTERVAL_S = 0.05  # seconds between two looks at what waits
 
 
-class Timings:
+class ChunkTimings:
     """When each chunk was begun and when its frames were there, by different threads, in moments of one clock."""
 
     def __init__(self) -> None:
@@ -20,13 +20,13 @@ class Timings:
         self._begun: dict[int, float] = {}
         self._came: dict[int, float] = {}
         self._first = self._next = 0
-        self._took: collections.deque[float] = collections.deque(maxlen=_REMEMBERED)
+        self._took: collections.deque[float] = collections.deque(maxlen=_TIMED_CHUNKS)
 
     def begin(self, now: float) -> None:
         """The next chunk has been told what to show."""
         with self._lock:
             self._begun[self._first] = now
-            self._begun.pop(self._first - _KEPT, None)
+            self._begun.pop(self._first - _HISTORY_CHUNKS, None)
             self._first += 1
 
     def come(self, now: float) -> None:
@@ -34,7 +34,7 @@ class Timings:
         with self._lock:
             chunk = self._next
             self._came[chunk] = now
-            self._came.pop(chunk - _KEPT, None)
+            self._came.pop(chunk - _HISTORY_CHUNKS, None)
             if chunk and chunk in self._begun:  # the first one warms the machine up
                 self._took.append(now - self._begun[chunk])
             self._next += 1
@@ -51,9 +51,9 @@ class Timings:
             return max(self._took, default=0.0)
 
 
-def timely(
+def just_in_time(
     controls: Iterable[Control],
-    timings: Timings,
+    timings: ChunkTimings,
     *,
     waiting: Callable[[int], float],
     over: Callable[[], bool],
@@ -68,7 +68,7 @@ def timely(
     told, source = 0, iter(controls)
     while True:
         while not over() and (early := waiting(told) - timings.making - lead) > 0:
-            time.sleep(min(early, _GLANCE))
+            time.sleep(min(early, POLL_INTERVAL_S))
         control = None if over() else next(source, None)
         if control is None:
             return

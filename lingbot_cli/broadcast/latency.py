@@ -4,12 +4,12 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lingbot_cli.broadcast.just_in_time import Timings
+from lingbot_cli.broadcast.just_in_time import ChunkTimings
 from lingbot_cli.timeline.live import Effect, LiveTimeline
 
 
 @dataclass(frozen=True)
-class Ack:
+class EventLatency:
     """The event of input line `line` acted in `chunk` from film frame `frame`, sent `latency` s after the line.
 
     Those are the seconds until its chunk was begun, until that was made, and until the frame's turn came.
@@ -28,17 +28,17 @@ class Ack:
         return self.boundary + self.making + self.buffered
 
 
-class Acks:
+class LatencyTracker:
     """Told of lines by their reader and of frames by who sends them; asked by whoever shows it."""
 
     def __init__(self, live: LiveTimeline, clock: Callable[[], float]) -> None:
-        self.timings = Timings()
+        self.timings = ChunkTimings()
         self._live = live
         self._clock = clock
         self._lock = threading.Lock()
         self._said: dict[int, tuple[int, float]] = {}
         self._waiting: list[Effect] = []
-        self._done: list[Ack] = []
+        self._done: list[EventLatency] = []
 
     def said(self, number: int, line: int, when: float) -> None:
         """The event `number` came on a line, at a moment of the clock."""
@@ -56,11 +56,11 @@ class Acks:
                 line, when = self._said.pop(effect.number)
                 begun, came = self.timings.of(effect.chunk, now)
                 self._done.append(
-                    Ack(line, effect.chunk, effect.frame, begun - when, came - begun, now - came)
+                    EventLatency(line, effect.chunk, effect.frame, begun - when, came - begun, now - came)
                 )
                 self._waiting.remove(effect)
 
-    def take(self) -> list[Ack]:
+    def take(self) -> list[EventLatency]:
         """What has acted since this was asked last."""
         with self._lock:
             done, self._done = self._done, []

@@ -11,13 +11,15 @@ import numpy as np
 from lingbot_cli.sinks.base import VideoInfo
 
 Pace = Literal["hold", "smooth", "drop"]
-_PATIENCE = 0.2  # seconds between looks at what happens elsewhere
-_LATE = 10.0  # seconds behind at which time is given up for lost (a machine that slept)
-_HURRY = 4  # times the rate at which what is overdue leaves: encoders and backlogs bear it for _LATE seconds
-_WINDOW = 10.0  # seconds over which a rate is measured
+POLL_INTERVAL_S = 0.2  # seconds between looks at what happens elsewhere
+MAX_DELAY_S = 10.0  # seconds behind at which time is given up for lost (a machine that slept)
+CATCH_UP_FACTOR = (
+    4  # times the rate at which what is overdue leaves: encoders and backlogs bear it for _LATE seconds
+)
+RATE_WINDOW_S = 10.0  # seconds over which a rate is measured
 
 
-class Output(Protocol):
+class FrameOutput(Protocol):
     """Where paced frames go; it never waits."""
 
     def put(self, frame: np.ndarray) -> None:
@@ -28,7 +30,7 @@ class Output(Protocol):
 
 
 @dataclass(frozen=True)
-class Flow:
+class PacerStats:
     """The figures of a paced stream: frames made, shown in time, repeated and dropped; seconds that wait."""
 
     made: int = 0
@@ -38,7 +40,7 @@ class Flow:
     buffer: float = 0.0
 
 
-class Cadence:
+class SmoothRate:
     """How fast `smooth` goes through what was made: the world's own rate, a little faster when much waits."""
 
     def __init__(self, fps: float, lead: float) -> None:
@@ -81,7 +83,7 @@ class Pacer:
 
     def __init__(
         self,
-        outputs: Sequence[Output],
+        outputs: Sequence[FrameOutput],
         fps: float,
         still: np.ndarray,
         *,
@@ -104,11 +106,11 @@ class Pacer:
         self._tick = tick
         self._last = still
         self._waiting: collections.deque[tuple[int, np.ndarray]] = collections.deque()
-        self._cadence = Cadence(fps, lead)
-        self._flow = Flow()
+        self._cadence = SmoothRate(fps, lead)
+        self._flow = PacerStats()
         self._left = 0  # frames of the film
         self._begun = self._ended = self._stopped = False
-        self._times: collections.deque[float] = collections.deque(maxlen=max(2, round(_WINDOW * fps)))
+        self._times: collections.deque[float] = collections.deque(maxlen=max(2, round(RATE_WINDOW_S * fps)))
         self._change = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="pacer", daemon=True)
 
@@ -129,7 +131,7 @@ class Pacer:
             with self._change:
                 if len(self._waiting) <= self._lead or self._stopped or self._leaving():
                     break
-                self._change.wait(_PATIENCE)
+                self._change.wait(POLL_INTERVAL_S)
             self.check()
         with self._change:
             first = self._flow.made
@@ -148,7 +150,7 @@ class Pacer:
         with self._change:
             self._ended = True
         while self._thread.is_alive() and not self._leaving():
-            self._thread.join(_PATIENCE)
+            self._thread.join(POLL_INTERVAL_S)
             self.check()
 
     def abort(self) -> None:
@@ -169,7 +171,7 @@ class Pacer:
         return self._stopped
 
     @property
-    def flow(self) -> Flow:
+    def flow(self) -> PacerStats:
         with self._change:
             return replace(self._flow, buffer=len(self._waiting) / self._fps)
 
@@ -199,9 +201,9 @@ class Pacer:
                 if self._stopped or (self._ended and not self._waiting):
                     return
                 now = self._clock()
-                if now - (start + count / self._fps) > _LATE:
+                if now - (start + count / self._fps) > MAX_DELAY_S:
                     start, count = now, 0
-                soonest = now + 1 / (self._fps * _HURRY)
+                soonest = now + 1 / (self._fps * CATCH_UP_FACTOR)
                 self._next()
                 self._change.notify_all()
             count += 1

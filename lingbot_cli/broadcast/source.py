@@ -15,10 +15,10 @@ from lingbot_cli.image import crop_to_aspect, fit_size, parse_size, read_image
 from lingbot_cli.remote.client import RemoteModel
 from lingbot_cli.render.request import (
     DEFAULT_SEED,
-    UNTRAINED,
+    UNTRAINED_NOTE,
     Request,
-    on_this_machine,
     prepare,
+    require_local,
     resolve_request,
 )
 from lingbot_cli.runtime.model_options import describe_run
@@ -31,7 +31,7 @@ from lingbot_cli.timeline.schema import TimelineHeader
 
 
 @dataclass(frozen=True)
-class Show:
+class PreparedStream:
     """A stream ready to be made; `frames` and `chunks` are None when nobody knows how many there will be."""
 
     request: Request
@@ -50,7 +50,7 @@ class Show:
     @property
     def here(self) -> Checkpoint:
         """The checkpoint on this machine; TypeError for a model that runs elsewhere."""
-        return on_this_machine(self.checkpoint)
+        return require_local(self.checkpoint)
 
     def picture(self, cut: Path | None) -> np.ndarray:
         """The first image of a scene, [H, W, 3] uint8."""
@@ -81,13 +81,13 @@ class Show:
         options, differences = self.request.options, self.checkpoint.differences
         unusual = differences or options.speed_options() or options.notes
         run = describe_run(preset, differences, options) if unusual else []
-        return "\n".join([line, *run, *([] if self.checkpoint.trained else [UNTRAINED])])
+        return "\n".join([line, *run, *([] if self.checkpoint.trained else [UNTRAINED_NOTE])])
 
 
-def film_show(request: Request) -> Show:
+def prepare_video_stream(request: Request) -> PreparedStream:
     """A film, once; UsageError with all that is wrong in its timeline."""
     film = prepare(request)
-    return Show(
+    return PreparedStream(
         film.request,
         film.checkpoint,
         film.images[None],
@@ -103,14 +103,14 @@ def film_show(request: Request) -> Show:
     )
 
 
-def loop_show(request: Request) -> Show:
+def prepare_loop(request: Request) -> PreparedStream:
     """A film that begins again when it is over, until the request's duration if it has one."""
     if request.poses is not None or request.flags.scale == "clip":
         raise UsageError(
             "--loop goes with --timeline or --moves, in the fixed scale", hint="leave the other out"
         )
     duration = request.flags.duration
-    once = film_show(replace(request, flags=replace(request.flags, duration=None)))
+    once = prepare_video_stream(replace(request, flags=replace(request.flags, duration=None)))
     flags = request.flags
     said = parse_moves(request.moves) if request.moves is not None else load_timeline(request.timeline or "-")
     timed = schedule_timeline(
@@ -125,7 +125,9 @@ def loop_show(request: Request) -> Show:
     )
 
 
-def live_show(request: Request, header: Mapping[str, Any], *, remember: bool) -> tuple[Show, LiveTimeline]:
+def prepare_live(
+    request: Request, header: Mapping[str, Any], *, remember: bool
+) -> tuple[PreparedStream, LiveTimeline]:
     """A world that goes where it is told while it runs; `header` as plain values."""
     request, checkpoint = resolve_request(request)
     flags = request.flags
@@ -143,7 +145,7 @@ def live_show(request: Request, header: Mapping[str, Any], *, remember: bool) ->
     height, width = _size(request, live.header, image, checkpoint.preset.area)
     seed = next(seed for seed in (request.seed, live.header.seed, DEFAULT_SEED) if seed is not None)
     prompts = (flags.prompt or live.header.prompt or "",)
-    show = Show(
+    show = PreparedStream(
         request,
         checkpoint,
         crop_to_aspect(image, height, width),

@@ -3,16 +3,16 @@
 import collections
 from collections.abc import Callable, Sequence
 
-from lingbot_cli.broadcast.latency import Acks
+from lingbot_cli.broadcast.latency import LatencyTracker
 from lingbot_cli.broadcast.pacer import Pacer
-from lingbot_cli.render.pipeline import Chunk
+from lingbot_cli.render.pipeline import RenderedChunk
 from lingbot_cli.sinks.live.reconnecting_output import Outage
 from lingbot_cli.sinks.live.targets import LiveOutput
 from lingbot_cli.ui.display import Display, Report
 from lingbot_cli.ui.progress import ProgressMeter, duration_text
 
 
-class Watch:
+class StreamMonitor:
     """Tells the display how a stream is going, from the thread that makes it."""
 
     pacer: Pacer
@@ -21,7 +21,7 @@ class Watch:
         self,
         display: Display,
         outputs: Sequence[LiveOutput],
-        acks: Acks | None,
+        acks: LatencyTracker | None,
         meter: ProgressMeter,
         clock: Callable[[], float],
     ) -> None:
@@ -36,7 +36,7 @@ class Watch:
         self._begun = self._told = clock()
         self._sent: collections.deque[tuple[float, int]] = collections.deque(maxlen=12)
 
-    def chunk(self, chunk: Chunk) -> None:
+    def chunk(self, chunk: RenderedChunk) -> None:
         """A chunk has been handed to the pacer."""
         progress = self._meter.count(chunk.step.shown)
         self._made, self._chunks = progress.fps, progress.chunk
@@ -137,7 +137,7 @@ class Watch:
         )
 
 
-def tell_gap(display: Display, gap: Outage) -> None:
+def report_gap(display: Display, gap: Outage) -> None:
     """Tell of a connection that is lost, or is back."""
     facts: dict[str, object] = {"output": gap.name, "reason": gap.reason}
     if gap.seconds is None:

@@ -8,10 +8,10 @@ from lingbot_cli.timeline.diagnostics import Problem, SourceText, TimelineError
 from lingbot_cli.timeline.jsonl_reader import MAX_LINE_LENGTH, JsonLine, parse_json_line
 from lingbot_cli.timeline.live import LiveTimeline
 
-NAME = "<stdin>"
+STDIN_NAME = "<stdin>"
 
 
-class Input:
+class EventReader:
     """Lines of JSONL; one that is no JSON is told and skipped, however long it is.
 
     `read` waits for the next bytes, of any length, and says with none that there are no more.
@@ -41,7 +41,7 @@ class Input:
         for data in self._split():
             self._number += 1
             if len(data) > MAX_LINE_LENGTH:
-                self._refused(self._number, f"{NAME}:{self._number}: the line is too long")
+                self._refused(self._number, f"{STDIN_NAME}:{self._number}: the line is too long")
                 continue
             text = data.decode("utf-8", "replace").rstrip("\r\n")
             if not text.strip():
@@ -64,13 +64,16 @@ class Input:
 
     def refuse(self, number: int, text: str, problems: list[Problem]) -> None:
         """Say what is wrong with a line."""
-        shown = SourceText(NAME, "\n" * (number - 1) + text)
+        shown = SourceText(STDIN_NAME, "\n" * (number - 1) + text)
         for problem in problems:
             self._refused(number, problem.render(shown, shown.text.split("\n")))
 
 
-def listen(
-    lines: Input, live: LiveTimeline, said: Callable[[int, int, float], None], clock: Callable[[], float]
+def apply_events(
+    lines: EventReader,
+    live: LiveTimeline,
+    said: Callable[[int, int, float], None],
+    clock: Callable[[], float],
 ) -> None:
     """Say every line to `live`, in a thread of its own, until the input ends and with it the film."""
 

@@ -74,7 +74,7 @@ def bench(
     from lingbot_cli.diagnostics.bench import LoadModel, bench_scene, measure
     from lingbot_cli.diagnostics.bench_report import compare_results, read_results, result_rows
     from lingbot_cli.render.request import Request
-    from lingbot_cli.runtime.load_model import load
+    from lingbot_cli.runtime.load_model import load_model
     from lingbot_cli.runtime.model_options import ModelOptions
     from lingbot_cli.sinks.factory import OutputOptions, choose_sink
 
@@ -107,7 +107,7 @@ def bench(
         ),
     )
     checkpoint: Checkpoint | None = None
-    make: LoadModel = load
+    make: LoadModel = load_model
     if random_weights:
         from lingbot_cli.model.loading.random_weights import random_checkpoint, random_model
 

@@ -53,10 +53,10 @@ def diff(
 
 def _recipe(ffmpeg: str, film: Path) -> dict[str, Any]:
     """What a film says it was made from; nothing when it does not say."""
-    from lingbot_cli.render.metadata import KEY
+    from lingbot_cli.render.metadata import METADATA_KEY
     from lingbot_cli.sinks.ffmetadata import read_tags
 
-    if "%" in film.name or KEY not in (tags := read_tags(ffmpeg, film)):
+    if "%" in film.name or METADATA_KEY not in (tags := read_tags(ffmpeg, film)):
         return {}
     from lingbot_cli.render.metadata import read_recipe
 

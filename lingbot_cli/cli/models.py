@@ -16,9 +16,9 @@ from lingbot_cli.cli.app import App
 from lingbot_cli.env import Env
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.presets import PRESETS
-from lingbot_cli.runtime.hardware import machine_setup
-from lingbot_cli.runtime.installed import Model, known_models, remove
-from lingbot_cli.runtime.memory import estimate, gigabytes
+from lingbot_cli.runtime.hardware import default_setup
+from lingbot_cli.runtime.installed import ModelStatus, model_statuses, remove_model
+from lingbot_cli.runtime.memory import estimate_memory, gigabytes
 
 app = App(no_args_is_help=True)
 
@@ -44,7 +44,7 @@ def list_models(ctx: typer.Context, as_json: JsonOption = False) -> None:
     Example: lingbot models list
     """
     env: Env = ctx.obj
-    models = known_models(env.environ)
+    models = model_statuses(env.environ)
     if as_json:
         env.out.print_json(json.dumps([asdict(model) for model in models]))
         return
@@ -102,7 +102,7 @@ def show(
     """
     env: Env = ctx.obj
     if model in PUBLISHED and not model_folder(model, env.environ).is_dir():
-        told = _wanted(next(known for known in known_models(env.environ) if known.name == model))
+        told = _wanted(next(known for known in model_statuses(env.environ) if known.name == model))
     else:
         told = _told(read_checkpoint(model, assets))
     if as_json:
@@ -170,7 +170,7 @@ def rm(
     _published(name)
     if not yes and not (env.stdin.isatty() and typer.confirm(f"Remove {name}?")):
         raise UsageError(f"{name} was not removed.", hint="Say --yes to remove it without a question.")
-    freed = remove(name, env.environ)
+    freed = remove_model(name, env.environ)
     if freed is None:
         raise SetupError(f"{name} is not on this machine.")
     env.out.print(f"removed {name}: {gigabytes(freed)}")
@@ -189,7 +189,7 @@ def _accept(env: Env, model: PublishedModel, accepted: bool) -> None:
         raise UsageError("The licence was not accepted.", hint="Say --accept-license once you have read it.")
 
 
-def _row(model: Model) -> list[str]:
+def _row(model: ModelStatus) -> list[str]:
     fits = {True: "yes", False: "no", None: "?"}[model.fits]
     return [
         model.name,
@@ -200,7 +200,7 @@ def _row(model: Model) -> list[str]:
     ]
 
 
-def _wanted(model: Model) -> dict[str, object]:
+def _wanted(model: ModelStatus) -> dict[str, object]:
     """What can be said of a model before it is fetched."""
     return {
         "model": model.name,
@@ -215,7 +215,7 @@ def _wanted(model: Model) -> dict[str, object]:
 
 def _told(checkpoint: Checkpoint) -> dict[str, object]:
     layout, preset = checkpoint.layout, checkpoint.preset
-    setup = machine_setup(preset)
+    setup = default_setup(preset)
     return {
         "folder": str(layout.root),
         "layout": layout.kind,
@@ -229,6 +229,6 @@ def _told(checkpoint: Checkpoint) -> dict[str, object]:
         "memory": {
             "size": f"{setup.width}x{setup.height}",
             "device": setup.device,
-            "peak": gigabytes(estimate(preset, setup).peak),
+            "peak": gigabytes(estimate_memory(preset, setup).peak),
         },
     }

@@ -33,12 +33,12 @@ app = App()
 def _keeping(targets: list[str], resume: Any, fork_at: Any, stay: bool, anew: bool) -> Any:
     """Where the film's latents are kept: beside its first file."""
     from lingbot_cli.errors import UsageError
-    from lingbot_cli.render.resume import Keeping
-    from lingbot_cli.render.resume_store import Trail
+    from lingbot_cli.render.resume import ResumeOptions
+    from lingbot_cli.render.resume_store import ResumeStore
 
     files = [target for target in targets if target not in ("-", "null:")]
     if files:
-        return Keeping(Trail.beside(files[0]), resume, fork_at, stay, anew)
+        return ResumeOptions(ResumeStore.beside(files[0]), resume, fork_at, stay, anew)
     if resume or fork_at or stay:
         raise UsageError("nothing can be resumed without a file", hint="name one with -o")
     return None
@@ -61,12 +61,12 @@ def _preview(env: Env, prepared: Any, outputs: list[str], *, as_json: bool) -> N
     """Print what `--dry-run` says."""
     import json
 
-    from lingbot_cli.render.dry_run import preview, preview_facts
+    from lingbot_cli.render.dry_run import dry_run_json, dry_run_lines
 
     if as_json:
-        env.out.print(json.dumps(preview_facts(prepared, outputs)), markup=False, soft_wrap=True)
+        env.out.print(json.dumps(dry_run_json(prepared, outputs)), markup=False, soft_wrap=True)
         return
-    for line in preview(prepared, outputs):
+    for line in dry_run_lines(prepared, outputs):
         env.out.print(line, markup=False, soft_wrap=True)
 
 
@@ -171,11 +171,11 @@ def render(
     from lingbot_cli.cli.times import time_option
     from lingbot_cli.errors import LingbotError, UsageError
     from lingbot_cli.remote.client import RemoteTarget
-    from lingbot_cli.render.excerpt import excerpt
-    from lingbot_cli.render.launcher import launch
-    from lingbot_cli.render.multi_gpu import Gang, check_heads, check_shared, leave
-    from lingbot_cli.render.preflight import check_ready
-    from lingbot_cli.render.render import follow, perform
+    from lingbot_cli.render.excerpt import select_frames
+    from lingbot_cli.render.launcher import launch_processes
+    from lingbot_cli.render.multi_gpu import ProcessGroup, check_heads, check_multi_gpu, exit_follower
+    from lingbot_cli.render.preflight import preflight
+    from lingbot_cli.render.render import render_as_follower, render_video
     from lingbot_cli.render.request import Request, prepare
     from lingbot_cli.runtime.model_options import ModelOptions, parse_steps
     from lingbot_cli.sinks.base import TeeSink
@@ -195,7 +195,7 @@ def render(
     flags = TimelineOverrides(
         prompt=prompt, fps=fps, duration=length, scale=scale, allow_outside=allow_outside
     )
-    gang = Gang.of(env.environ)
+    gang = ProcessGroup.of(env.environ)
     where = gang.device(device) if gang else device
     model_options = ModelOptions(
         model=model,
@@ -227,17 +227,17 @@ def render(
     remote = RemoteTarget.of(engine, model, env.environ)
     request = Request(image, timeline, moves, poses, flags, size, seed, model_options, remote)
     if gang or gpus > 1:
-        check_shared(timeline, resuming=bool(resume or fork_at))
+        check_multi_gpu(timeline, resuming=bool(resume or fork_at))
     try:
         prepared = prepare(request, env.read_stdin)
-        prepared = prepared if frames is None else excerpt(prepared, frames)
+        prepared = prepared if frames is None else select_frames(prepared, frames)
         if gang and not gang.leads:
-            follow(prepared, gang)
-            leave()
+            render_as_follower(prepared, gang)
+            exit_follower()
         if gpus > 1 and not gang:
             check_heads(prepared.checkpoint.preset.heads, gpus)
         if gpus > 1 and not gang and not dry_run:
-            raise typer.Exit(launch(env.argv, gpus, env.environ, display.warning))
+            raise typer.Exit(launch_processes(env.argv, gpus, env.environ, display.warning))
         sink = choose_sinks(targets, options, env.environ, env.stdout_bytes if piped else None)
         if overlay == "burn":
             sink = OverlaySink(sink, prepared.captions(), enlarge=False)
@@ -254,7 +254,7 @@ def render(
             _preview(env, prepared, outputs, as_json=as_json)
             if save_poses is not None:
                 check_overwrite(save_poses, overwrite=overwrite or resume is not None)
-            check_ready(prepared, sink, keeping, here=remote is None)
+            preflight(prepared, sink, keeping, here=remote is None)
             if keeping:
                 keeping.take_up(prepared, display)
             return
@@ -263,7 +263,7 @@ def render(
         if save_poses is not None:
             write_poses_dir(prepared.film.compiled, save_poses, overwrite=overwrite or resume is not None)
         written = None if no_metadata else {"quality": quality, "codec": codec, "crf": crf, "frames": frames}
-        perform(prepared, sink, display, written=written, clock=env.clock, keeping=keeping, gang=gang)
+        render_video(prepared, sink, display, written=written, clock=env.clock, keeping=keeping, gang=gang)
     except LingbotError as error:
         display.error(error)
         raise

@@ -57,7 +57,7 @@ def _write_timeline(env: Env, recipe: dict[str, Any], film: Path, target: str, o
 
 def _print(out: Console, recipe: dict[str, Any], film: Path) -> None:
     """Print the recipe for people."""
-    from lingbot_cli.render.metadata import command_of
+    from lingbot_cli.render.metadata import recipe_command
 
     model, versions = recipe["model"], recipe["versions"]
     rows = {"model": f"{model['preset']['name']} ({model['identity']})"}
@@ -74,15 +74,15 @@ def _print(out: Console, recipe: dict[str, Any], film: Path) -> None:
         kept = film.with_suffix(".jsonl" if timeline == "-" else Path(timeline).suffix)
         out.print(escape(f"  lingbot show {film} --timeline {kept}"))
         timeline = str(kept)
-    out.print(escape(f"  {command_of(recipe, str(again), timeline)}"))
+    out.print(escape(f"  {recipe_command(recipe, str(again), timeline)}"))
 
 
 def _state(path: Path, digest: str) -> str:
-    from lingbot_cli.render.metadata import file_hash
+    from lingbot_cli.render.metadata import sha256_file
 
     if not path.is_file():
         return "not here"
-    return "unchanged" if file_hash(path) == digest else "has changed since"
+    return "unchanged" if sha256_file(path) == digest else "has changed since"
 
 
 def _holds(path: Path, text: str) -> bool:

@@ -126,8 +126,8 @@ def stream(
 
     Example: lingbot stream samples/courtyard-day.png -t recipes/look-around.jsonl --loop --to rtmp://HOST/APP/KEY
     """
-    from lingbot_cli.broadcast.broadcast import LEAD, LIVE_LEAD, Air, stream
-    from lingbot_cli.broadcast.source import film_show, loop_show
+    from lingbot_cli.broadcast.broadcast import LEAD_S, LIVE_LEAD_S, BroadcastOptions, broadcast
+    from lingbot_cli.broadcast.source import prepare_loop, prepare_video_stream
     from lingbot_cli.errors import LingbotError, UsageError
     from lingbot_cli.remote.client import RemoteTarget
     from lingbot_cli.render.request import Request
@@ -174,14 +174,14 @@ def stream(
     display, shown = choose_watching(preview, env, quiet=quiet, as_json=as_json, json_to=env.out, typed=live)
     if shown is not None:
         keep = shown if keep is None else TeeSink([keep, shown])
-    ahead = lead if lead is not None else LIVE_LEAD if live else LEAD
-    air = Air(targets, pace, ahead, keep)
+    ahead = lead if lead is not None else LIVE_LEAD_S if live else LEAD_S
+    air = BroadcastOptions(targets, pace, ahead, keep)
     try:
         if live:
             _listen(env, request, air, display, save_timeline, overwrite)
         else:
-            show = loop_show(request) if loop else film_show(request)
-            stream(show, air, display, acks=None, clock=env.clock)
+            show = prepare_loop(request) if loop else prepare_video_stream(request)
+            broadcast(show, air, display, acks=None, clock=env.clock)
     except LingbotError as error:
         display.error(error)
         raise
@@ -194,10 +194,10 @@ def _listen(env: Env, request: Any, air: Any, display: Any, save: Path | None, o
     import json
     import os
 
-    from lingbot_cli.broadcast.broadcast import stream
-    from lingbot_cli.broadcast.latency import Acks
-    from lingbot_cli.broadcast.source import live_show
-    from lingbot_cli.broadcast.stdin_events import Input, listen
+    from lingbot_cli.broadcast.broadcast import broadcast
+    from lingbot_cli.broadcast.latency import LatencyTracker
+    from lingbot_cli.broadcast.source import prepare_live
+    from lingbot_cli.broadcast.stdin_events import EventReader, apply_events
     from lingbot_cli.errors import LingbotError
     from lingbot_cli.files import check_new, write_file
     from lingbot_cli.sinks.output_paths import check_folder
@@ -212,13 +212,13 @@ def _listen(env: Env, request: Any, air: Any, display: Any, save: Path | None, o
         display.event("skipped", Report({"line": line, "message": text.splitlines()[0]}, text))
 
     # Not through the stream's buffer: a thread that waits there could not be left behind at the end.
-    lines = Input(lambda: os.read(env.stdin.fileno(), 1 << 16), refused)
+    lines = EventReader(lambda: os.read(env.stdin.fileno(), 1 << 16), refused)
     display.event("waiting", Report({}, "for the first line on standard input"))
     with StopRequest(display.warning).handling():
         header = lines.header()
-    show, live = live_show(request, header, remember=save is not None)
-    acks = Acks(live, env.clock)
-    listen(lines, live, acks.said, env.clock)
+    show, live = prepare_live(request, header, remember=save is not None)
+    acks = LatencyTracker(live, env.clock)
+    apply_events(lines, live, acks.said, env.clock)
 
     def write_down() -> None:
         if save is not None:
@@ -226,7 +226,7 @@ def _listen(env: Env, request: Any, air: Any, display: Any, save: Path | None, o
             write_file(save, said)
 
     try:
-        stream(show, air, display, acks=acks, clock=env.clock)
+        broadcast(show, air, display, acks=acks, clock=env.clock)
     except BaseException:
         try:
             write_down()

@@ -14,14 +14,14 @@ from PIL import Image
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from lingbot_cli.diagnostics.timers import DeviceTimer, HostTimer, PhaseTimer
 from lingbot_cli.presets import Preset
-from lingbot_cli.render.chunk_plan import NOTHING
+from lingbot_cli.render.chunk_plan import NO_SAVED_CHUNKS
 from lingbot_cli.render.memory import check_memory
-from lingbot_cli.render.pipeline import render
-from lingbot_cli.render.render import Opened, precision_of
-from lingbot_cli.render.request import Prepared, Request, prepare
-from lingbot_cli.runtime.autotune import tuned, tuning_of
+from lingbot_cli.render.pipeline import run_pipeline
+from lingbot_cli.render.render import LocalRender, resolve_precision
+from lingbot_cli.render.request import PreparedVideo, Request, prepare
+from lingbot_cli.runtime.autotune import apply_tuning, choose_tuning
 from lingbot_cli.runtime.fast_mode import resolve_model
-from lingbot_cli.runtime.load_model import load
+from lingbot_cli.runtime.load_model import load_model
 from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.sinks.base import Sink, VideoInfo
 from lingbot_cli.ui.progress import peak_memory
@@ -82,7 +82,9 @@ def warm_up_chunks(preset: Preset) -> int:
 
 
 @contextlib.contextmanager
-def bench_scene(request: Request, chunks: int, checkpoint: Checkpoint | None = None) -> Iterator[Prepared]:
+def bench_scene(
+    request: Request, chunks: int, checkpoint: Checkpoint | None = None
+) -> Iterator[PreparedVideo]:
     """Prepare a straight walk of `chunks` chunks after the warm-up, from a generated image."""
     checkpoint = checkpoint or read_checkpoint(request.options.model, request.options.assets)
     preset = resolve_model(request.options, checkpoint)[1].preset
@@ -95,10 +97,10 @@ def bench_scene(request: Request, chunks: int, checkpoint: Checkpoint | None = N
 
 
 def measure(
-    prepared: Prepared,
+    prepared: PreparedVideo,
     sink: Sink,
     clock: Callable[[], float],
-    load: LoadModel = load,
+    load: LoadModel = load_model,
 ) -> BenchResult:
     """Render the video twice, without overlap and as `render` does, and return the measurements.
 
@@ -111,9 +113,9 @@ def measure(
     started = clock()
     decode_batch = check_memory(prepared).decode_batch
     checkpoint, options = prepared.here, prepared.request.options
-    tuning = tuning_of(checkpoint, options, prepared.plan.height, prepared.plan.width)
-    model = tuned(load(checkpoint, options, prepared.prompts), tuning)
-    opened = Opened(prepared, model, decode_batch=decode_batch)
+    tuning = choose_tuning(checkpoint, options, prepared.plan.height, prepared.plan.width)
+    model = apply_tuning(load(checkpoint, options, prepared.prompts), tuning)
+    opened = LocalRender(prepared, model, decode_batch=decode_batch)
     load_seconds = clock() - started
     opened.compile(None)
     skip = warm_up_chunks(opened.world.preset)
@@ -127,7 +129,7 @@ def measure(
         model=prepared.plan.preset,
         size=f"{prepared.plan.width}x{prepared.plan.height}",
         device=torch.cuda.get_device_name(device) if on_cuda else "cpu",
-        precision=precision_of(prepared),
+        precision=resolve_precision(prepared),
         kernel=tuning.kernel,
         threads=tuning.threads,
         chunks=len(prepared.controls) - skip,
@@ -166,7 +168,7 @@ def sink_fps(sink: Sink, clock: Callable[[], float]) -> float:
     return SINK_FRAMES / (clock() - started)
 
 
-def _speed_options(prepared: Prepared) -> dict[str, str]:
+def _speed_options(prepared: PreparedVideo) -> dict[str, str]:
     options = prepared.request.options
     window = {} if options.window is None else {"window": str(options.window)}
     return window | options.speed_options()
@@ -183,7 +185,7 @@ class _PhaseHook:
 
 
 def _render_serially(
-    opened: Opened, sink: Sink, timer: PhaseTimer, clock: Callable[[], float]
+    opened: LocalRender, sink: Sink, timer: PhaseTimer, clock: Callable[[], float]
 ) -> tuple[float, "dict[str, OpCost]"]:
     """Render without overlap; return the seconds to the first frames and the cost of a chunk by phase."""
     import torch
@@ -212,12 +214,12 @@ def _render_serially(
     return first_frame, costs.phases
 
 
-def _render_fps(opened: Opened, sink: Sink, skip: int, clock: Callable[[], float]) -> float:
+def _render_fps(opened: LocalRender, sink: Sink, skip: int, clock: Callable[[], float]) -> float:
     """Render with overlapping phases; return the frames a second after `skip` chunks."""
     written: list[tuple[float, int]] = []
     sink.open(opened.prepared.info())
-    render(
-        opened.steps(NOTHING),
+    run_pipeline(
+        opened.steps(NO_SAVED_CHUNKS),
         opened.begin,
         sink,
         stopped=lambda: False,

@@ -11,7 +11,7 @@ from typing import Literal
 from lingbot_cli.checkpoints.cache_dir import cache_folder
 from lingbot_cli.errors import LingbotError
 from lingbot_cli.runtime.hardware import free_ram
-from lingbot_cli.runtime.installed import known_models
+from lingbot_cli.runtime.installed import model_statuses
 from lingbot_cli.runtime.memory import gigabytes
 from lingbot_cli.sinks.ffmpeg_binary import codec_works, find_ffmpeg
 from lingbot_cli.sinks.formats import CODECS
@@ -84,12 +84,12 @@ def _attention() -> Finding:
 
     from lingbot_cli.model.accel.attention_backends import working_backends
     from lingbot_cli.model.device import pick_device
-    from lingbot_cli.runtime.kernel import FILE
-    from lingbot_cli.runtime.measurements import measured
+    from lingbot_cli.runtime.kernel import KERNELS_FILE
+    from lingbot_cli.runtime.measurements import read_measurements
 
     device = pick_device(None)
     names = working_backends(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
-    fastest = sorted({str(each["kernel"]) for each in measured(FILE, "kernel").values()})
+    fastest = sorted({str(each["kernel"]) for each in read_measurements(KERNELS_FILE, "kernel").values()})
     working_text = f"on {device}: {', '.join(names) or 'none works'}"
     fastest_text = f"; fastest measured here: {', '.join(fastest)}" if fastest else ""
     return Finding("attention", "ok" if names else "error", working_text + fastest_text)
@@ -122,7 +122,7 @@ def _ffmpeg(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _models(environ: Mapping[str, str]) -> Iterator[Finding]:
-    for model in known_models(environ):
+    for model in model_statuses(environ):
         if not model.here:
             yield Finding(f"model {model.name}", "ok", "not downloaded", f"lingbot models pull {model.name}")
         elif not model.fits:

@@ -13,7 +13,7 @@ from lingbot_cli.presets import Preset
 
 
 @dataclass(frozen=True)
-class Step:
+class ChunkTask:
     """One chunk and its work.
 
     `how`: make it; recall it into memory; skip it, so that only time and camera move on; or leave it, when
@@ -35,7 +35,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Past:
+class SavedChunks:
     """What earlier runs left of a film: the latents of its first `chunks` and its first `written` frames.
 
     `fast` rebuilds only what memory still holds, each chunk without what it saw itself: an approximation.
@@ -48,16 +48,18 @@ class Past:
 
 
 _NO_LATENTS: dict[int, np.ndarray] = {}
-NOTHING = Past(0, _NO_LATENTS.__getitem__)
+NO_SAVED_CHUNKS = SavedChunks(0, _NO_LATENTS.__getitem__)
 
 
-def fresh(controls: Iterable[Control]) -> Iterator[Step]:
+def plan_new_chunks(controls: Iterable[Control]) -> Iterator[ChunkTask]:
     """Every chunk is made."""
     for index, control in enumerate(controls):
-        yield Step(index, control)
+        yield ChunkTask(index, control)
 
 
-def steps(controls: Sequence[Control], past: Past, preset: Preset, reach: int) -> list[Step]:
+def plan_chunks(
+    controls: Sequence[Control], past: SavedChunks, preset: Preset, reach: int
+) -> list[ChunkTask]:
     """A whole film whose beginning exists; `reach`: how many latents back the decoder can see.
 
     A scene owes nothing to the one before it: replaying begins with the scene of the first chunk to be made,
@@ -67,21 +69,21 @@ def steps(controls: Sequence[Control], past: Past, preset: Preset, reach: int) -
     ends = list(accumulate(control.frames for control in controls))
     first = next((index for index, end in enumerate(ends) if end > past.written), len(controls))
     decode = max(scenes[first], first - -(-reach // preset.chunk)) if first < len(controls) else first
-    made: list[Step] = []
+    made: list[ChunkTask] = []
     for index, control in enumerate(controls):
         hide = min(control.frames, max(0, past.written - (ends[index] - control.frames)))
         how: Literal["make", "recall", "skip", "leave"] = "make"
         if index < past.chunks:
             how = "leave"
             if past.chunks < len(controls) and scenes[index] == scenes[past.chunks]:
-                held = _held(index - scenes[index], past.chunks - scenes[index], preset)
+                held = _in_cache(index - scenes[index], past.chunks - scenes[index], preset)
                 how = "recall" if held or not past.fast else "skip"
         latents = partial(past.latents, index) if how != "make" else None
-        made.append(Step(index, control, how, latents, decode=index >= decode, hide=hide))
+        made.append(ChunkTask(index, control, how, latents, decode=index >= decode, hide=hide))
     return made
 
 
-def _held(chunk: int, now: int, preset: Preset) -> bool:
+def _in_cache(chunk: int, now: int, preset: Preset) -> bool:
     """Whether memory still holds a chunk of a scene when the scene's chunk `now` begins."""
     if preset.window < 0 or chunk * preset.chunk < preset.sink:
         return True

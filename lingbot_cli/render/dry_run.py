@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from lingbot_cli.plan import format_chunk_table
-from lingbot_cli.render.memory import pick_place, setup_of
-from lingbot_cli.render.request import Prepared
-from lingbot_cli.render.speed import speed_line, speed_of
-from lingbot_cli.runtime.memory import Estimate, estimate, gigabytes
+from lingbot_cli.render.memory import memory_setup, pick_device_name
+from lingbot_cli.render.request import PreparedVideo
+from lingbot_cli.render.speed import last_speed, speed_line
+from lingbot_cli.runtime.memory import MemoryEstimate, estimate_memory, gigabytes
 
 _PARTS = {
     "transformer": "transformer",
@@ -22,18 +22,18 @@ _PARTS = {
 }
 
 
-def memory_of(prepared: Prepared) -> tuple[str, Estimate] | None:
+def device_and_memory(prepared: PreparedVideo) -> tuple[str, MemoryEstimate] | None:
     """The device the film would run on and its memory by part; None for one that is made elsewhere.
 
     Errors: SetupError for a device that is not there.
     """
     if prepared.request.remote is not None:
         return None
-    device = pick_place(prepared.request.options.device)
-    return device, estimate(prepared.checkpoint.preset, setup_of(prepared, device))
+    device = pick_device_name(prepared.request.options.device)
+    return device, estimate_memory(prepared.checkpoint.preset, memory_setup(prepared, device))
 
 
-def preview(prepared: Prepared, outputs: Sequence[str]) -> list[str]:
+def dry_run_lines(prepared: PreparedVideo, outputs: Sequence[str]) -> list[str]:
     """The plan as lines: the film, its chunks, its memory by part, and what will be written."""
     return [
         prepared.summary(),
@@ -47,8 +47,8 @@ def preview(prepared: Prepared, outputs: Sequence[str]) -> list[str]:
     ]
 
 
-def _memory(prepared: Prepared) -> list[str]:
-    found = memory_of(prepared)
+def _memory(prepared: PreparedVideo) -> list[str]:
+    found = device_and_memory(prepared)
     if found is None:
         return []
     device, needed = found
@@ -62,15 +62,15 @@ def _memory(prepared: Prepared) -> list[str]:
     ]
 
 
-def preview_facts(prepared: Prepared, outputs: Sequence[str]) -> dict[str, object]:
+def dry_run_json(prepared: PreparedVideo, outputs: Sequence[str]) -> dict[str, object]:
     """The same as plain data."""
-    device, needed = memory_of(prepared) or (None, None)
+    device, needed = device_and_memory(prepared) or (None, None)
     planned = asdict(prepared.plan)
     chunks = [
         {**asdict(chunk), "cut": str(chunk.cut) if chunk.cut else None} for chunk in prepared.plan.chunks
     ]
     memory = needed and {**asdict(needed), "peak": needed.peak}
-    speed = speed_of(prepared)
+    speed = last_speed(prepared)
     return {
         "event": "dry_run",
         **planned,

@@ -4,12 +4,12 @@ import re
 from dataclasses import replace
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.render.request import Prepared
+from lingbot_cli.render.request import PreparedVideo
 
 _RANGE = re.compile(r"(\d{0,7}):(\d{0,7})", re.ASCII)
 
 
-def excerpt(prepared: Prepared, frames: str) -> Prepared:
+def select_frames(prepared: PreparedVideo, frames: str) -> PreparedVideo:
     """A film of the frames `A:B`, from A to before B; either may be left out. UsageError when there are none.
 
     What comes before is made too, for a world remembers, but only decoded as far back as the decoder sees.

@@ -9,11 +9,11 @@ import numpy as np
 
 from lingbot_cli import __version__
 from lingbot_cli.control import Control
-from lingbot_cli.render.request import Prepared
-from lingbot_cli.render.resume_store import Facts
+from lingbot_cli.render.request import PreparedVideo
+from lingbot_cli.render.resume_store import Fingerprint
 
 
-def facts(prepared: Prepared) -> dict[str, str]:
+def render_fingerprint(prepared: PreparedVideo) -> dict[str, str]:
     """Everything but what single chunks are told: program, weights, settings, size, seed, first image."""
     planned, request = prepared.plan, prepared.request
     return {
@@ -21,7 +21,7 @@ def facts(prepared: Prepared) -> dict[str, str]:
         "torch": version("torch"),
         "model": prepared.checkpoint.identity,
         "text encoder": prepared.checkpoint.text_identity,
-        "settings": digest(json.dumps(asdict(prepared.checkpoint.preset)).encode()),
+        "settings": short_hash(json.dumps(asdict(prepared.checkpoint.preset)).encode()),
         "size": f"{planned.width}x{planned.height}",
         "seed": str(planned.seed),
         "scale": repr(planned.scale),
@@ -32,39 +32,44 @@ def facts(prepared: Prepared) -> dict[str, str]:
         "kernel": request.options.kernel or "the fastest there is",
         "threads": str(request.options.threads or "as many as are fastest"),
         "compile": {None: "as the device does", True: "yes", False: "no"}[request.options.compile],
-        "image": picture(prepared.images[None]),
+        "image": hash_image(prepared.images[None]),
     }
 
 
-def told(prepared: Prepared) -> list[Facts]:
+def chunk_fingerprints(prepared: PreparedVideo) -> list[Fingerprint]:
     """What each chunk is told."""
-    return [_told(control, prepared) for control in prepared.controls]
+    return [_chunk_fingerprint(control, prepared) for control in prepared.controls]
 
 
-def recipe(prepared: Prepared) -> str:
+def video_hash(prepared: PreparedVideo) -> str:
     """One short name for the whole film: equal for equal facts, chunks and length."""
-    everything = [facts(prepared), told(prepared), prepared.plan.frames, prepared.plan.fps]
-    return digest(json.dumps(everything).encode())
+    everything = [
+        render_fingerprint(prepared),
+        chunk_fingerprints(prepared),
+        prepared.plan.frames,
+        prepared.plan.fps,
+    ]
+    return short_hash(json.dumps(everything).encode())
 
 
-def _told(control: Control, prepared: Prepared) -> Facts:
+def _chunk_fingerprint(control: Control, prepared: PreparedVideo) -> Fingerprint:
     camera = [control.poses, control.intrinsics, control.actions]
     said = {
         "prompt": control.prompt,
-        "camera": digest(b"".join(np.ascontiguousarray(part).tobytes() for part in camera)),
+        "camera": short_hash(b"".join(np.ascontiguousarray(part).tobytes() for part in camera)),
     }
     if control.cut is not None:
-        said["cut"] = picture(prepared.images[control.cut])
+        said["cut"] = hash_image(prepared.images[control.cut])
     if control.recache:
         said["recache"] = "true"
     return said
 
 
-def picture(image: np.ndarray) -> str:
+def hash_image(image: np.ndarray) -> str:
     """A short name for a picture [H, W, 3] uint8."""
-    return digest(f"{image.shape}".encode() + np.ascontiguousarray(image).tobytes())
+    return short_hash(f"{image.shape}".encode() + np.ascontiguousarray(image).tobytes())
 
 
-def digest(data: bytes) -> str:
+def short_hash(data: bytes) -> str:
     """16 hexadecimal digits of SHA-256."""
     return hashlib.sha256(data).hexdigest()[:16]

@@ -11,11 +11,13 @@ from types import FrameType
 
 from lingbot_cli.errors import SetupError
 
-_GRACE_SECONDS = 10.0
-_POLL_SECONDS = 0.05
+TERMINATE_TIMEOUT_S = 10.0
+POLL_INTERVAL_S = 0.05
 
 
-def launch(argv: Sequence[str], count: int, environ: Mapping[str, str], tell: Callable[[str], None]) -> int:
+def launch_processes(
+    argv: Sequence[str], count: int, environ: Mapping[str, str], tell: Callable[[str], None]
+) -> int:
     """Run `lingbot ARGV` as `count` processes with a device each; return the leader's exit code.
 
     A process that dies takes the others with it: the leader is asked to end well, and SetupError says which
@@ -41,10 +43,10 @@ def launch(argv: Sequence[str], count: int, environ: Mapping[str, str], tell: Ca
         for rank in range(count)
     ]
     try:
-        with _passing_on(gang[0]):
+        with _forward_signals(gang[0]):
             return _watch(gang, tell)
     finally:
-        _end(gang)
+        _terminate(gang)
 
 
 def _watch(gang: Sequence["subprocess.Popen[bytes]"], tell: Callable[[str], None]) -> int:
@@ -57,21 +59,21 @@ def _watch(gang: Sequence["subprocess.Popen[bytes]"], tell: Callable[[str], None
             if code:
                 how = f"signal {-code}" if code < 0 else f"exit code {code}"
                 tell(f"process {rank} of {len(gang)} ended with {how}; the film ends here")
-                _end(gang)
+                _terminate(gang)
                 raise SetupError(
                     f"process {rank} of {len(gang)} (device {rank}) died: {how}",
                     hint="see what it said above; `--gpus` with fewer devices leaves it out",
                 )
-        time.sleep(_POLL_SECONDS)
+        time.sleep(POLL_INTERVAL_S)
 
 
-def _end(gang: Sequence["subprocess.Popen[bytes]"]) -> None:
+def _terminate(gang: Sequence["subprocess.Popen[bytes]"]) -> None:
     """Ask the leader twice to end (it may be waiting for the dead one), then end everyone."""
     for _ in range(2):
         if gang[0].poll() is None:
             gang[0].send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                gang[0].wait(_GRACE_SECONDS / 2)
+                gang[0].wait(TERMINATE_TIMEOUT_S / 2)
     for member in gang:
         if member.poll() is None:
             member.kill()
@@ -79,7 +81,7 @@ def _end(gang: Sequence["subprocess.Popen[bytes]"]) -> None:
 
 
 @contextlib.contextmanager
-def _passing_on(leader: "subprocess.Popen[bytes]") -> Iterator[None]:
+def _forward_signals(leader: "subprocess.Popen[bytes]") -> Iterator[None]:
     def hear(number: int, _frame: FrameType | None) -> None:
         if leader.poll() is None:
             leader.send_signal(number)

@@ -2,35 +2,35 @@
 
 from dataclasses import replace
 
-from lingbot_cli.broadcast.source import Show
+from lingbot_cli.broadcast.source import PreparedStream
 from lingbot_cli.checkpoints.cache_dir import all_prompts_cached
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.remote.client import RemoteModel
-from lingbot_cli.render.request import Prepared
-from lingbot_cli.runtime.hardware import free_ram, may_have_gpu
-from lingbot_cli.runtime.memory import Setup
+from lingbot_cli.render.request import PreparedVideo
+from lingbot_cli.runtime.hardware import free_ram, shows_gpu
+from lingbot_cli.runtime.memory import MemorySetup
 from lingbot_cli.runtime.memory_check import check_fits, largest_decode_batch
 from lingbot_cli.runtime.model_options import ModelOptions, pick_precision
 
 
-def check_memory(prepared: Prepared) -> Setup:
+def check_memory(prepared: PreparedVideo) -> MemorySetup:
     """How the film uses this machine's memory. Errors: MemoryShortError with the flags that would make it fit."""
-    return _check(prepared.here, setup_of(prepared, pick_place(prepared.request.options.device)))
+    return _check(prepared.here, memory_setup(prepared, pick_device_name(prepared.request.options.device)))
 
 
-def pick_place(asked: str | None) -> str:
+def pick_device_name(asked: str | None) -> str:
     """The device that is asked for, or the best there is; torch, which knows, is asked only about GPUs.
 
     Errors: SetupError for one that is not there.
     """
-    if asked == "cpu" or (asked is None and not may_have_gpu()):
+    if asked == "cpu" or (asked is None and not shows_gpu()):
         return "cpu"
     from lingbot_cli.model.device import pick_device
 
     return str(pick_device(asked))
 
 
-def setup_of(prepared: Prepared, device: str) -> Setup:
+def memory_setup(prepared: PreparedVideo, device: str) -> MemorySetup:
     """The choices of a film that decide its memory on a device. Errors: UsageError."""
     planned, checkpoint = prepared.plan, prepared.checkpoint
     latents = sum(len(control.poses) for control in prepared.controls)
@@ -38,9 +38,9 @@ def setup_of(prepared: Prepared, device: str) -> Setup:
     return replace(setup, read_prompts=not all_prompts_cached(prepared.prompts, checkpoint.text_identity))
 
 
-def check_show(show: Show) -> Setup:
+def check_stream_memory(show: PreparedStream) -> MemorySetup:
     """The same of a stream, which fills its memory's window however long it is."""
-    preset, device = show.checkpoint.preset, pick_place(show.request.options.device)
+    preset, device = show.checkpoint.preset, pick_device_name(show.request.options.device)
     latents = max(preset.window, (show.chunks or 1) * preset.chunk)
     return _check(
         show.here, _setup(show.request.options, show.checkpoint, show.height, show.width, device, latents)
@@ -49,8 +49,8 @@ def check_show(show: Show) -> Setup:
 
 def _setup(
     options: ModelOptions, model: Checkpoint | RemoteModel, height: int, width: int, device: str, latents: int
-) -> Setup:
-    return Setup(
+) -> MemorySetup:
+    return MemorySetup(
         height=height,
         width=width,
         device=device,
@@ -64,7 +64,7 @@ def _setup(
     )
 
 
-def _check(checkpoint: Checkpoint, setup: Setup) -> Setup:
+def _check(checkpoint: Checkpoint, setup: MemorySetup) -> MemorySetup:
     ram = free_ram()
     free = ram if not setup.device.startswith("cuda") else _free_on(setup.device)
     check_fits(checkpoint.preset, setup, free, ram)

@@ -13,15 +13,15 @@ from typing import Any
 from lingbot_cli import __version__
 from lingbot_cli.errors import UsageError
 from lingbot_cli.redact import redact
-from lingbot_cli.render.request import Prepared
+from lingbot_cli.render.request import PreparedVideo
 from lingbot_cli.runtime.autotune import Tuning
 
-KEY = "lingbot"
-FORMAT = 1
+METADATA_KEY = "lingbot"
+RECIPE_VERSION = 1
 
 
-def recipe_of(
-    prepared: Prepared, *, precision: str | None, tuning: Tuning | None, written: Mapping[str, Any]
+def make_recipe(
+    prepared: PreparedVideo, *, precision: str | None, tuning: Tuning | None, written: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the recipe of a film; `written` is how it was encoded, as flags without their dashes.
 
@@ -51,11 +51,11 @@ def recipe_of(
     if request.options.tiny_decoder is not None:
         files.append(Path(request.options.tiny_decoder))
     recipe = {
-        "recipe": FORMAT,
+        "recipe": RECIPE_VERSION,
         "image": str(request.image),
         "flags": {name: value for name, value in asked.items() if value is not None and value is not False},
         "timeline": prepared.timeline,
-        "files": {str(path): file_hash(path) for path in files},
+        "files": {str(path): sha256_file(path) for path in files},
         "model": {
             "preset": asdict(prepared.checkpoint.preset),
             "identity": prepared.checkpoint.identity,
@@ -67,20 +67,20 @@ def recipe_of(
             "python": platform.python_version(),
         },
     }
-    return _without_secrets(recipe)
+    return _redacted(recipe)
 
 
-def metadata_of(recipe: Mapping[str, Any]) -> dict[str, str]:
+def container_metadata(recipe: Mapping[str, Any]) -> dict[str, str]:
     """Return what a file says about itself: the recipe, and a line for players that show one."""
     return {
-        KEY: json.dumps(recipe, ensure_ascii=False, separators=(",", ":")),
+        METADATA_KEY: json.dumps(recipe, ensure_ascii=False, separators=(",", ":")),
         "comment": f"made with lingbot {__version__}; `lingbot show` prints how",
     }
 
 
 def read_recipe(tags: Mapping[str, str], path: Path) -> dict[str, Any]:
     """Return the recipe among a file's tags; UsageError when there is none."""
-    text = tags.get(KEY)
+    text = tags.get(METADATA_KEY)
     if text is None:
         raise UsageError(
             f"{path} carries no recipe",
@@ -88,14 +88,14 @@ def read_recipe(tags: Mapping[str, str], path: Path) -> dict[str, Any]:
         )
     try:
         recipe = json.loads(text)
-        if recipe["recipe"] != FORMAT:
+        if recipe["recipe"] != RECIPE_VERSION:
             raise UsageError(f"{path}: its recipe is of another kind ({recipe['recipe']})")
         return recipe
     except (ValueError, KeyError, TypeError) as wrong:
         raise UsageError(f"{path}: its recipe cannot be read: {wrong}") from wrong
 
 
-def command_of(recipe: Mapping[str, Any], output: str, timeline: str | None = None) -> str:
+def recipe_command(recipe: Mapping[str, Any], output: str, timeline: str | None = None) -> str:
     """Return the command that renders the film again, into `output`, from the timeline file given."""
     flags = dict(recipe["flags"])
     if timeline is not None:
@@ -106,17 +106,17 @@ def command_of(recipe: Mapping[str, Any], output: str, timeline: str | None = No
     return shlex.join([*words, "-o", output])
 
 
-def file_hash(path: Path) -> str:
+def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _without_secrets(value: Any) -> Any:
+def _redacted(value: Any) -> Any:
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, Mapping):
-        return {key: _without_secrets(each) for key, each in value.items()}
+        return {key: _redacted(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_without_secrets(each) for each in value]
+        return [_redacted(each) for each in value]
     return value

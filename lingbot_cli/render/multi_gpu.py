@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.render.chunk_plan import Step
-from lingbot_cli.render.pipeline import Begin, denoised
+from lingbot_cli.render.chunk_plan import ChunkTask
+from lingbot_cli.render.pipeline import StartSession, denoise_chunks
 
 if TYPE_CHECKING:
     from lingbot_cli.model.world_model import WorldModel
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Gang:
+class ProcessGroup:
     """One of `size` processes, on its machine's device number `local`; rank 0 leads and writes the film."""
 
     rank: int
@@ -25,7 +25,7 @@ class Gang:
     local: int
 
     @classmethod
-    def of(cls, environ: Mapping[str, str]) -> "Gang | None":
+    def of(cls, environ: Mapping[str, str]) -> "ProcessGroup | None":
         """What torchrun (or `--gpus`) says in the environment; None for a process of its own."""
         try:
             size = int(environ.get("WORLD_SIZE", "1"))
@@ -85,9 +85,9 @@ class Gang:
 
         return decide
 
-    def follow(self, steps: Iterable[Step], begin: Begin) -> None:
+    def follow(self, steps: Iterable[ChunkTask], begin: StartSession) -> None:
         """Do this process's share of every chunk until the leader ends; nothing is decoded or written."""
-        for _ in denoised(steps, begin, self.agreed(lambda: False)):
+        for _ in denoise_chunks(steps, begin, self.agreed(lambda: False)):
             pass
         self.part()
 
@@ -98,7 +98,7 @@ class Gang:
         dist.destroy_process_group()
 
 
-def leave() -> NoReturn:
+def exit_follower() -> NoReturn:
     """End a follower's process at once: it holds nothing, and gloo's threads now and then abort an orderly end."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -112,7 +112,7 @@ def check_heads(heads: int, count: int) -> None:
         raise UsageError(f"{heads} attention heads cannot be shared among {count} devices", hint=f"use {fit}")
 
 
-def check_shared(timeline: str | None, *, resuming: bool) -> None:
+def check_multi_gpu(timeline: str | None, *, resuming: bool) -> None:
     """Refuse what several processes cannot do together."""
     if timeline == "-":
         raise UsageError(

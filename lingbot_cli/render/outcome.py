@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass
 
-from lingbot_cli.render.pipeline import Made
+from lingbot_cli.render.pipeline import RenderResult
 from lingbot_cli.sinks.base import Sink, output_names
 from lingbot_cli.ui.display import Report
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RenderSummary:
     """A film in `sink`, made in so many seconds; its first `kept` frames are an earlier run's."""
 
     sink: Sink
-    made: Made
+    made: RenderResult
     rate: int
     kept: int
     seconds: float

@@ -9,27 +9,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lingbot_cli.render.chunk_plan import Step
-from lingbot_cli.render.prefetch import ahead
+from lingbot_cli.render.chunk_plan import ChunkTask
+from lingbot_cli.render.prefetch import prefetch
 from lingbot_cli.sinks.base import Sink
 
 if TYPE_CHECKING:
     from lingbot_cli.model.session import Session
     from lingbot_cli.model.transfer import AsyncCopy
 
-Begin = Callable[[Path | None], "Session"]
+StartSession = Callable[[Path | None], "Session"]
 """Makes the world of a scene: from the film's first image (None) or from a cut's."""
 
 
-class Stopped(Exception):
+class StopRequested(Exception):
     """The run was asked to end while a remote world was waited for."""
 
 
 @dataclass(frozen=True)
-class Chunk:
+class RenderedChunk:
     """A chunk on its way: `latents` [16, c, h, w] and `frames` [T, H, W, 3] uint8 to show, arrays once landed."""
 
-    step: Step
+    step: ChunkTask
     session: "Session"
     latents: Any
     frames: Any = None
@@ -41,7 +41,7 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class Made:
+class RenderResult:
     """What a job made and showed; `latents` is the SHA-256 of all latents as float32, in order."""
 
     chunks: int
@@ -49,15 +49,15 @@ class Made:
     latents: str
 
 
-def render(
-    steps: Iterable[Step],
-    begin: Begin,
+def run_pipeline(
+    steps: Iterable[ChunkTask],
+    begin: StartSession,
     sink: Sink,
     *,
     stopped: Callable[[], bool],
-    on_chunk: Callable[[Chunk], None],
-    keep: Callable[[Chunk], None] | None = None,
-) -> Made:
+    on_chunk: Callable[[RenderedChunk], None],
+    keep: Callable[[RenderedChunk], None] | None = None,
+) -> RenderResult:
     """Render `steps` into an open sink until they end or `stopped` says so, between two chunks.
 
     `keep` gets every chunk that was made, `on_chunk` every one that was shown. The sink is left open: the
@@ -65,9 +65,9 @@ def render(
     """
     chunks = frames = 0
     digest = hashlib.sha256()
-    made = ahead(denoised(steps, begin, stopped), "denoise")
-    with suppress(Stopped), closing(ahead(_decode(made), "decode", idle=sink.check)) as decoded:
-        for chunk in map(_landed, decoded):
+    made = prefetch(denoise_chunks(steps, begin, stopped), "denoise")
+    with suppress(StopRequested), closing(prefetch(_decode(made), "decode", idle=sink.check)) as decoded:
+        for chunk in map(_finish_download, decoded):
             digest.update(np.ascontiguousarray(chunk.latents).data)
             if keep is not None and chunk.step.how == "make":
                 keep(chunk)
@@ -76,10 +76,12 @@ def render(
                 on_chunk(chunk)
             chunks += 1
             frames += chunk.step.shown
-    return Made(chunks, frames, digest.hexdigest())
+    return RenderResult(chunks, frames, digest.hexdigest())
 
 
-def denoised(steps: Iterable[Step], begin: Begin, stopped: Callable[[], bool]) -> Iterator[Chunk]:
+def denoise_chunks(
+    steps: Iterable[ChunkTask], begin: StartSession, stopped: Callable[[], bool]
+) -> Iterator[RenderedChunk]:
     """Each chunk's latents, by the session of its scene, until `stopped` says so.
 
     A device is asked for one chunk beyond the one it computes and no more, so that it never waits for the host
@@ -94,12 +96,12 @@ def denoised(steps: Iterable[Step], begin: Begin, stopped: Callable[[], bool]) -
         latents = _latents(step, session)
         _on_host(before)
         before = latents
-        yield Chunk(step, session, latents)
+        yield RenderedChunk(step, session, latents)
 
 
-def _latents(step: Step, session: "Session") -> "np.ndarray | AsyncCopy":
+def _latents(step: ChunkTask, session: "Session") -> "np.ndarray | AsyncCopy":
     if step.latents is None:
-        return _asked_for(session.denoise(step.control))
+        return _start_download(session.denoise(step.control))
     latents = step.latents()
     if step.how == "recall":
         session.replay(step.control, latents)
@@ -107,10 +109,10 @@ def _latents(step: Step, session: "Session") -> "np.ndarray | AsyncCopy":
         session.skip(step.control)
     import torch
 
-    return _asked_for(torch.as_tensor(latents))
+    return _start_download(torch.as_tensor(latents))
 
 
-def _decode(made: Generator[Chunk, None, None]) -> Iterator[Chunk]:
+def _decode(made: Generator[RenderedChunk, None, None]) -> Iterator[RenderedChunk]:
     """Decode beside what makes the next latents, and ask for the frames on the host.
 
     A session that can be closed is, once its scene is decoded: a server may have one place only.
@@ -125,17 +127,17 @@ def _decode(made: Generator[Chunk, None, None]) -> Iterator[Chunk]:
             yield replace(chunk, frames=_frames(chunk)) if chunk.step.decode else chunk
 
 
-def _frames(chunk: Chunk) -> "np.ndarray | AsyncCopy":
+def _frames(chunk: RenderedChunk) -> "np.ndarray | AsyncCopy":
     if not isinstance(chunk.latents, np.ndarray):
         from lingbot_cli.model.transfer import use_own_streams
 
         world = chunk.session.model
         use_own_streams(world.device, world.decode_device)
-        return _asked_for(chunk.session.decode(chunk.latents.on_device()))
-    return _asked_for(chunk.session.decode(chunk.latents))
+        return _start_download(chunk.session.decode(chunk.latents.on_device()))
+    return _start_download(chunk.session.decode(chunk.latents))
 
 
-def _asked_for(values: Any) -> "np.ndarray | AsyncCopy":
+def _start_download(values: Any) -> "np.ndarray | AsyncCopy":
     """What a session made, on its way to the host; a remote session's is there already."""
     if isinstance(values, np.ndarray):
         return values
@@ -144,7 +146,7 @@ def _asked_for(values: Any) -> "np.ndarray | AsyncCopy":
     return download(values)
 
 
-def _landed(chunk: Chunk) -> Chunk:
+def _finish_download(chunk: RenderedChunk) -> RenderedChunk:
     """Wait until the chunk is on the host, and cut off what is not to be shown."""
     step = chunk.step
     latents, frames = _on_host(chunk.latents), _on_host(chunk.frames)

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_DEPTH = 1
-_PATIENCE = 0.2  # seconds between looks at what happens elsewhere
+PREFETCH_DEPTH = 1
+POLL_INTERVAL_S = 0.2  # seconds between looks at what happens elsewhere
 
 
 class _End:
@@ -18,8 +18,8 @@ class _End:
         self.failure = failure
 
 
-def ahead(
-    items: Iterable[T], name: str, *, depth: int = _DEPTH, idle: Callable[[], None] = lambda: None
+def prefetch(
+    items: Iterable[T], name: str, *, depth: int = PREFETCH_DEPTH, idle: Callable[[], None] = lambda: None
 ) -> Generator[T, None, None]:
     """Yield `items` while a thread already makes the next `depth` of them.
 
@@ -32,7 +32,7 @@ def ahead(
     def put(item: T | _End) -> bool:
         while not left.is_set():
             try:
-                done.put(item, timeout=_PATIENCE)
+                done.put(item, timeout=POLL_INTERVAL_S)
                 return True
             except queue.Full:
                 continue
@@ -59,7 +59,7 @@ def ahead(
     try:
         while True:
             try:
-                item = done.get(timeout=_PATIENCE)
+                item = done.get(timeout=POLL_INTERVAL_S)
             except queue.Empty:
                 idle()
                 continue

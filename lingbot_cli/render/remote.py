@@ -12,23 +12,23 @@ from lingbot_cli.remote.client import Engine, RemoteTarget
 from lingbot_cli.remote.key_session import published
 from lingbot_cli.remote.messages import Scene
 from lingbot_cli.remote.pose_session import RemoteSession
-from lingbot_cli.render.chunk_plan import Step
-from lingbot_cli.render.pipeline import Made, Stopped
-from lingbot_cli.render.request import Prepared
+from lingbot_cli.render.chunk_plan import ChunkTask
+from lingbot_cli.render.pipeline import RenderResult, StopRequested
+from lingbot_cli.render.request import PreparedVideo
 from lingbot_cli.sinks.base import Sink
 
-_AHEAD = 2  # controls the server knows while it makes the first of them
-_NONE = np.zeros(0, np.float32)  # a remote session keeps its latents to itself
+CONTROLS_AHEAD = 2  # controls the server knows while it makes the first of them
+_NO_LATENTS = np.zeros(0, np.float32)  # a remote session keeps its latents to itself
 
 
 def render_remote(
     remote: RemoteTarget,
-    prepared: Prepared,
+    prepared: PreparedVideo,
     sink: Sink,
     stopped: Callable[[], bool],
-    on_step: Callable[[Step], None],
+    on_step: Callable[[ChunkTask], None],
     tell: Callable[[str], None],
-) -> Made:
+) -> RenderResult:
     """Render into an open sink until the film is whole or `stopped`; `tell` hears what is worth knowing.
 
     Errors: StreamLostError when the engine is lost for good, UsageError when it refuses.
@@ -38,26 +38,26 @@ def render_remote(
     def idle() -> None:
         sink.check()
         if stopped():
-            raise Stopped
+            raise StopRequested
 
-    play = exactly if remote.exact else published
+    play = stream_exact_poses if remote.exact else published
     try:
-        for scene in scenes(prepared):
+        for scene in split_scenes(prepared):
             with closing(play(remote.engine, scene, idle=idle, tell=tell)) as made:
                 for control, whole in zip(scene.controls, made, strict=True):
                     if len(whole) < control.frames:
                         raise StreamLostError(f"the engine sent {len(whole)} frames of {control.frames}")
                     sink.write(whole[: control.frames])
-                    on_step(Step(chunks, control))
+                    on_step(ChunkTask(chunks, control))
                     chunks += 1
                     frames += control.frames
                     idle()
-    except Stopped:
+    except StopRequested:
         pass
-    return Made(chunks, frames, "")
+    return RenderResult(chunks, frames, "")
 
 
-def scenes(prepared: Prepared) -> Iterator[Scene]:
+def split_scenes(prepared: PreparedVideo) -> Iterator[Scene]:
     """The film's scenes in order, each from its own picture."""
     number = 0
 
@@ -75,17 +75,17 @@ def scenes(prepared: Prepared) -> Iterator[Scene]:
         )
 
 
-def exactly(
+def stream_exact_poses(
     engine: Engine, scene: Scene, *, idle: Callable[[], None], tell: Callable[[str], None]
 ) -> Generator[np.ndarray, None, None]:
     """The frames [T, H, W, 3] uint8 of every chunk, told a few ahead so that the server never waits."""
     session = RemoteSession(engine, scene, idle=idle, tell=tell)
     ahead = iter(scene.controls)
     try:
-        for control in islice(ahead, _AHEAD):
+        for control in islice(ahead, CONTROLS_AHEAD):
             session.denoise(control)
         for _ in scene.controls:
-            yield session.decode(_NONE)
+            yield session.decode(_NO_LATENTS)
             for control in islice(ahead, 1):
                 session.denoise(control)
     finally:

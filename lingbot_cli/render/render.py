@@ -7,19 +7,19 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lingbot_cli.render.chunk_plan import NOTHING, Past, Step, steps
-from lingbot_cli.render.memory import pick_place
-from lingbot_cli.render.metadata import metadata_of, recipe_of
-from lingbot_cli.render.multi_gpu import Gang
-from lingbot_cli.render.outcome import Outcome
-from lingbot_cli.render.pipeline import Made, render
-from lingbot_cli.render.preflight import check_ready
-from lingbot_cli.render.request import Prepared
-from lingbot_cli.render.resume import Keeping, kept_by
-from lingbot_cli.render.speed import keep_speed
-from lingbot_cli.runtime.autotune import Tuning, tuned, tuning_of
-from lingbot_cli.runtime.load_model import compiled, load
-from lingbot_cli.runtime.loading import telling
+from lingbot_cli.render.chunk_plan import NO_SAVED_CHUNKS, ChunkTask, SavedChunks, plan_chunks
+from lingbot_cli.render.memory import pick_device_name
+from lingbot_cli.render.metadata import container_metadata, make_recipe
+from lingbot_cli.render.multi_gpu import ProcessGroup
+from lingbot_cli.render.outcome import RenderSummary
+from lingbot_cli.render.pipeline import RenderResult, run_pipeline
+from lingbot_cli.render.preflight import preflight
+from lingbot_cli.render.request import PreparedVideo
+from lingbot_cli.render.resume import ResumeOptions, count_resumable_frames
+from lingbot_cli.render.speed import save_speed
+from lingbot_cli.runtime.autotune import Tuning, apply_tuning, choose_tuning
+from lingbot_cli.runtime.load_model import compile_model, load_model
+from lingbot_cli.runtime.loading import load_progress
 from lingbot_cli.runtime.model_options import pick_precision
 from lingbot_cli.sinks.base import Sink
 from lingbot_cli.ui.display import Display, Report
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Opened:
+class LocalRender:
     """A world that is loaded and knows the first images of its scenes; `phase` measures its steps.
 
     `together` is how many latents are decoded in one call, None for as many as any device takes.
     """
 
-    prepared: Prepared
+    prepared: PreparedVideo
     world: "WorldModel"
     phase: Callable[[str], AbstractContextManager[object]] = nullcontext
     decode_batch: int | None = None
@@ -64,8 +64,8 @@ class Opened:
     def compile(self, display: Display | None) -> None:
         """Compile the world's blocks where that is wanted, telling `display`."""
         planned = self.prepared.plan
-        note, warn = (display.note, display.warning) if display else (_silently, _silently)
-        compiled(
+        note, warn = (display.note, display.warning) if display else (_discard, _discard)
+        compile_model(
             self.world, self.prepared.request.options, planned.height, planned.width, note=note, warn=warn
         )
 
@@ -81,38 +81,42 @@ class Opened:
             if not shows_trained_scene(self.world, image)
         ]
 
-    def steps(self, past: Past, kept: int = 0) -> Iterable[Step]:
+    def steps(self, past: SavedChunks, kept: int = 0) -> Iterable[ChunkTask]:
         """The film's chunks, those that earlier runs left taken up; its first `kept` frames are written."""
         past = replace(past, written=self.prepared.first + kept)
-        return steps(self.prepared.controls, past, self.world.preset, self.world.decoder_receptive_field)
+        return plan_chunks(
+            self.prepared.controls, past, self.world.preset, self.world.decoder_receptive_field
+        )
 
 
-def precision_of(prepared: Prepared) -> str:
+def resolve_precision(prepared: PreparedVideo) -> str:
     """What the world will compute in: what was asked for, or its device's usual."""
     request = prepared.request
-    return pick_precision(prepared.here.fp8, pick_place(request.options.device), request.options.precision)
+    return pick_precision(
+        prepared.here.fp8, pick_device_name(request.options.device), request.options.precision
+    )
 
 
-def load_prepared(prepared: Prepared, report: "OnLoadProgress | None" = None) -> "WorldModel":
+def load_prepared(prepared: PreparedVideo, report: "OnLoadProgress | None" = None) -> "WorldModel":
     """Load the model of a prepared video and encode its prompts."""
-    return load(prepared.here, prepared.request.options, prepared.prompts, report)
+    return load_model(prepared.here, prepared.request.options, prepared.prompts, report)
 
 
-def _silently(_: str) -> None:
+def _discard(_: str) -> None:
     """Say nothing: a follower's words are the leader's, and a measurement has none."""
 
 
-def perform(
-    prepared: Prepared,
+def render_video(
+    prepared: PreparedVideo,
     sink: Sink,
     display: Display,
     *,
     written: Mapping[str, Any] | None,
     clock: Callable[[], float],
-    keeping: Keeping | None = None,
-    loaded: Callable[[Prepared], "WorldModel"] | None = None,
-    gang: Gang | None = None,
-) -> Made:
+    keeping: ResumeOptions | None = None,
+    loaded: Callable[[PreparedVideo], "WorldModel"] | None = None,
+    gang: ProcessGroup | None = None,
+) -> RenderResult:
     """Render the film into `sink`, telling `display`; whatever happens, the sink ends closed or aborted.
 
     `written` is what the film's recipe says of its encoding; None leaves the recipe out. Where the
@@ -125,21 +129,21 @@ def perform(
         StopRequest(display.warning).handling() as stopped,
         keeping.trail.alone() if keeping else nullcontext(),
     ):
-        display.plan(Report(plan_facts(prepared), prepared.summary()))
+        display.plan(Report(plan_json(prepared), prepared.summary()))
         for note in prepared.film.warnings:
             display.warning(note)
         try:
-            setup = check_ready(prepared, sink, keeping, here=elsewhere is None and loaded is None)
+            setup = preflight(prepared, sink, keeping, here=elsewhere is None and loaded is None)
             together = setup.decode_batch if setup else None
             tuning = _tuning(prepared, keeping, gang) if elsewhere is None else None
             if tuning is not None:
                 display.note(tuning.words())
             if written is not None:
-                precision = precision_of(prepared) if elsewhere is None else None
-                recipe = recipe_of(prepared, precision=precision, tuning=tuning, written=written)
-                film = replace(film, metadata=metadata_of(recipe))
-            past = keeping.take_up(prepared, display) if keeping else NOTHING
-            kept = kept_by(sink, film, past, prepared, display)
+                precision = resolve_precision(prepared) if elsewhere is None else None
+                recipe = make_recipe(prepared, precision=precision, tuning=tuning, written=written)
+                film = replace(film, metadata=container_metadata(recipe))
+            past = keeping.take_up(prepared, display) if keeping else NO_SAVED_CHUNKS
+            kept = count_resumable_frames(sink, film, past, prepared, display)
             film = replace(film, kept=kept)
             with stopped.deferring():  # a program that is just starting could not be ended
                 sink.open(film)
@@ -147,7 +151,7 @@ def perform(
                 keeping.begin(prepared, past, tuning)
             meter = _meter(prepared, kept, clock)
 
-            def count(step: Step) -> None:
+            def count(step: ChunkTask) -> None:
                 display.chunk(meter.count(step.shown, prepared.plan.chunks[step.index].keys))
 
             if elsewhere is not None:
@@ -157,15 +161,15 @@ def perform(
                 made = render_remote(elsewhere, prepared, sink, stopped, count, display.warning)
             else:
                 assert tuning is not None
-                world = loaded(prepared) if loaded else load_prepared(prepared, telling(display.note))
-                world = tuned(gang.join(world) if gang else world, tuning)
-                opened = Opened(prepared, world, decode_batch=together)
+                world = loaded(prepared) if loaded else load_prepared(prepared, load_progress(display.note))
+                world = apply_tuning(gang.join(world) if gang else world, tuning)
+                opened = LocalRender(prepared, world, decode_batch=together)
                 opened.compile(display)
                 for sentence in opened.strangers():
                     display.warning(sentence)
                 meter = _meter(prepared, kept, clock)
                 stopped.graceful = True
-                made = render(
+                made = run_pipeline(
                     opened.steps(past, kept),
                     opened.begin,
                     sink,
@@ -186,29 +190,29 @@ def perform(
         if keeping:
             keeping.finish()
     if elsewhere is None and loaded is None:
-        keep_speed(prepared, past, meter.speed(since=began))
-    display.done(Outcome(sink, made, prepared.plan.fps, kept, clock() - meter.began).announcement())
+        save_speed(prepared, past, meter.speed(since=began))
+    display.done(RenderSummary(sink, made, prepared.plan.fps, kept, clock() - meter.began).announcement())
     return made
 
 
-def follow(prepared: Prepared, gang: Gang) -> None:
+def render_as_follower(prepared: PreparedVideo, gang: ProcessGroup) -> None:
     """Do a follower's share of the film; the leader alone hears signals, shows and writes."""
     with ignoring_signals():
         tuning = _tuning(prepared, None, gang)
-        world = tuned(gang.join(load_prepared(prepared)), tuning)
-        opened = Opened(prepared, world)
+        world = apply_tuning(gang.join(load_prepared(prepared)), tuning)
+        opened = LocalRender(prepared, world)
         opened.compile(None)
-        gang.follow(opened.steps(NOTHING), opened.begin)
+        gang.follow(opened.steps(NO_SAVED_CHUNKS), opened.begin)
 
 
-def _tuning(prepared: Prepared, keeping: Keeping | None, gang: Gang | None) -> Tuning:
+def _tuning(prepared: PreparedVideo, keeping: ResumeOptions | None, gang: ProcessGroup | None) -> Tuning:
     """How the film is computed: as its earlier run, where it is resumed; in a gang as its leader chooses."""
     planned = prepared.plan
 
     def choose() -> Tuning:
         before = keeping.tuning() if keeping else None
         processes = gang.size if gang else 1
-        return tuning_of(
+        return choose_tuning(
             prepared.here,
             prepared.request.options,
             planned.height,
@@ -223,7 +227,7 @@ def _tuning(prepared: Prepared, keeping: Keeping | None, gang: Gang | None) -> T
     return gang.told(choose)
 
 
-def plan_facts(prepared: Prepared) -> dict[str, object]:
+def plan_json(prepared: PreparedVideo) -> dict[str, object]:
     """The plan as `--json` prints it."""
     planned = prepared.plan
     return {
@@ -240,7 +244,7 @@ def plan_facts(prepared: Prepared) -> dict[str, object]:
     }
 
 
-def _meter(prepared: Prepared, kept: int, clock: Callable[[], float]) -> ProgressMeter:
+def _meter(prepared: PreparedVideo, kept: int, clock: Callable[[], float]) -> ProgressMeter:
     """Counts what is shown after the first `kept` frames."""
     planned = prepared.plan
     before = sum(chunk.start + chunk.frames <= prepared.first + kept for chunk in planned.chunks)

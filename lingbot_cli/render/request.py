@@ -22,7 +22,7 @@ from lingbot_cli.timeline.load import MAX_BYTES
 from lingbot_cli.timeline.resolve import ResolvedTimeline, TimelineOverrides, resolve_timeline
 
 DEFAULT_SEED = 42
-UNTRAINED = "this world is untrained: its weights are random, so the film moves but shows no place"
+UNTRAINED_NOTE = "this world is untrained: its weights are random, so the film moves but shows no place"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedVideo:
     """A film ready to be made.
 
     `images` [H, W, 3] uint8 of each scene, the first under None; `timeline` is its file's text; `first` is
@@ -60,7 +60,7 @@ class Prepared:
     @property
     def here(self) -> Checkpoint:
         """The checkpoint on this machine; TypeError for a model that runs elsewhere."""
-        return on_this_machine(self.checkpoint)
+        return require_local(self.checkpoint)
 
     @property
     def prompts(self) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ class Prepared:
             f"{self.plan.fps} fps · {chunks} chunk{'s' if chunks > 1 else ''} · seed {self.plan.seed} · "
             f"{self.plan.preset} ({self.checkpoint.preset.licence})"
         )
-        notes = [] if self.checkpoint.trained else [UNTRAINED]
+        notes = [] if self.checkpoint.trained else [UNTRAINED_NOTE]
         return "\n".join(
             [
                 film,
@@ -106,7 +106,7 @@ class Prepared:
         )
 
 
-def on_this_machine(model: Checkpoint | RemoteModel) -> Checkpoint:
+def require_local(model: Checkpoint | RemoteModel) -> Checkpoint:
     """Return a model that can be loaded; TypeError for one that runs on a server."""
     if not isinstance(model, Checkpoint):
         raise TypeError("the model is not on this machine")
@@ -133,7 +133,7 @@ def resolve_request(
 
 def prepare(
     request: Request, stdin: Callable[[int], bytes] | None = None, *, checkpoint: Checkpoint | None = None
-) -> Prepared:
+) -> PreparedVideo:
     """Read and check everything the film needs but the weights themselves; nothing is written.
 
     Errors: UsageError with all that is wrong in a timeline at once, SetupError for a model that is not here.
@@ -158,7 +158,7 @@ def prepare(
     text = None
     if request.timeline is not None:
         text = (piped if request.timeline == "-" else Path(request.timeline).read_bytes()).decode()
-    return Prepared(request, model, chosen, planned, tuple(iter_controls(chosen.compiled)), images, text)
+    return PreparedVideo(request, model, chosen, planned, tuple(iter_controls(chosen.compiled)), images, text)
 
 
 def _size(request: Request, chosen: ResolvedTimeline, image: np.ndarray, area: int) -> tuple[int, int]:

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.render.chunk_plan import NOTHING, Past
-from lingbot_cli.render.fingerprint import facts, told
-from lingbot_cli.render.pipeline import Chunk
-from lingbot_cli.render.request import Prepared
-from lingbot_cli.render.resume_store import Trail
+from lingbot_cli.render.chunk_plan import NO_SAVED_CHUNKS, SavedChunks
+from lingbot_cli.render.fingerprint import chunk_fingerprints, render_fingerprint
+from lingbot_cli.render.pipeline import RenderedChunk
+from lingbot_cli.render.request import PreparedVideo
+from lingbot_cli.render.resume_store import ResumeStore
 from lingbot_cli.runtime.autotune import Tuning
 from lingbot_cli.sinks.base import Sink, VideoInfo
 from lingbot_cli.timeline.chunks import FrameGrid
@@ -18,7 +18,7 @@ from lingbot_cli.ui.display import Display
 
 
 @dataclass(frozen=True)
-class Keeping:
+class ResumeOptions:
     """A film's trail and what is asked of it.
 
     `resume`: go on from what is there; "fast" rebuilds memory approximately. `fork_at`: what is told from this
@@ -26,13 +26,13 @@ class Keeping:
     interrupted run left may be thrown away.
     """
 
-    trail: Trail
+    trail: ResumeStore
     resume: Literal["exact", "fast"] | None = None
     fork_at: Time | None = None
     stay: bool = False
     anew: bool = False
 
-    def check(self, prepared: Prepared) -> None:
+    def check(self, prepared: PreparedVideo) -> None:
         """Refuse to throw away what an interrupted run left (UsageError), and a disk too small (OutputError)."""
         made, planned = self.trail.chunks(), prepared.plan
         latents = sum(len(control.poses) for control in prepared.controls[made:])
@@ -45,11 +45,13 @@ class Keeping:
                 hint="--resume goes on with it, --overwrite begins anew",
             )
 
-    def take_up(self, prepared: Prepared, display: Display) -> Past:
+    def take_up(self, prepared: PreparedVideo, display: Display) -> SavedChunks:
         """What earlier runs left that this film goes on from."""
         past = None
         if self.resume or self.fork_at is not None:
-            past = self.trail.past(facts(prepared), told(prepared), fork=self._fork(prepared))
+            past = self.trail.past(
+                render_fingerprint(prepared), chunk_fingerprints(prepared), fork=self._fork(prepared)
+            )
             past = past and replace(past, fast=self.resume == "fast")
         if past is not None:
             display.note(f"{_chunks(past.chunks)} of {len(prepared.controls)} taken up from an earlier run")
@@ -57,20 +59,20 @@ class Keeping:
                 display.warning(
                     "--resume fast: memory is rebuilt approximately, what follows is not bit-equal"
                 )
-        return past or NOTHING
+        return past or NO_SAVED_CHUNKS
 
     def tuning(self) -> Tuning | None:
         """How an earlier run of the film was computed, for one that goes on from it."""
         going_on = self.resume is not None or self.fork_at is not None
         return self.trail.tuning() if going_on else None
 
-    def begin(self, prepared: Prepared, past: Past, tuning: Tuning | None) -> None:
+    def begin(self, prepared: PreparedVideo, past: SavedChunks, tuning: Tuning | None) -> None:
         """Make ready to keep what follows; only now does what is not taken up go."""
-        self.trail.begin(facts(prepared), past.chunks, tuning)
+        self.trail.begin(render_fingerprint(prepared), past.chunks, tuning)
 
-    def keeper(self, prepared: Prepared) -> Callable[[Chunk], None]:
+    def keeper(self, prepared: PreparedVideo) -> Callable[[RenderedChunk], None]:
         """What keeps each chunk that was made."""
-        said = told(prepared)
+        said = chunk_fingerprints(prepared)
         return lambda chunk: self.trail.keep(chunk.index, chunk.latents, said[chunk.index])
 
     def finish(self) -> None:
@@ -78,7 +80,7 @@ class Keeping:
         if not self.stay:
             self.trail.clear()
 
-    def _fork(self, prepared: Prepared) -> int | None:
+    def _fork(self, prepared: PreparedVideo) -> int | None:
         """The first chunk with a frame at the fork or later."""
         if self.fork_at is None:
             return None
@@ -93,7 +95,9 @@ def _chunks(count: int) -> str:
     return f"{count} chunk{'s' if count > 1 else ''}"
 
 
-def kept_by(sink: Sink, film: VideoInfo, past: Past, prepared: Prepared, display: Display) -> int:
+def count_resumable_frames(
+    sink: Sink, film: VideoInfo, past: SavedChunks, prepared: PreparedVideo, display: Display
+) -> int:
     """How many of the film's first frames every output has from an earlier run; a word on those that have none.
 
     They must show chunks that are taken up; the last frame is always written anew, so that something is.

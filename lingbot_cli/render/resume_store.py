@@ -17,18 +17,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from lingbot_cli.errors import LingbotError, UsageError, write_errors
-from lingbot_cli.render.chunk_plan import Past
+from lingbot_cli.render.chunk_plan import SavedChunks
 from lingbot_cli.runtime.autotune import Tuning
 from lingbot_cli.sinks.output_paths import check_disk_space, check_folder
 
-Facts = Mapping[str, str]
+Fingerprint = Mapping[str, str]
 """Named texts; two runs that share them make the same."""
 
-_PATIENCE = 10.0  # seconds a run that was killed gets to be gone
+LOCK_TIMEOUT_S = 10.0  # seconds a run that was killed gets to be gone
 
 
 @dataclass(frozen=True)
-class Trail:
+class ResumeStore:
     """A folder beside the film: `film.json` says what decides its latents, then one file a chunk.
 
     `tuning.json` says by what they are computed; going on by something else might change their last bits.
@@ -39,7 +39,7 @@ class Trail:
     folder: Path
 
     @classmethod
-    def beside(cls, film: str) -> "Trail":
+    def beside(cls, film: str) -> "ResumeStore":
         """The trail of a film that will be called so: `walk.mp4.resume`; a sequence's lies beside its folder."""
         path = Path(film)
         path = path.absolute().parent if "%" in path.name else path
@@ -57,7 +57,7 @@ class Trail:
             count += 1
         return count
 
-    def told(self, index: int) -> Facts | None:
+    def told(self, index: int) -> Fingerprint | None:
         """What a chunk was told; None when it is not here or not whole."""
         try:
             with safe_open(self._file(index), framework="numpy") as kept:
@@ -70,11 +70,13 @@ class Trail:
         with safe_open(self._file(index), framework="numpy") as kept:
             return kept.get_tensor("latents")
 
-    def facts(self) -> Facts | None:
+    def facts(self) -> Fingerprint | None:
         """What decided the latents here; None when there is nothing to go on from."""
         return self._read("film.json")
 
-    def past(self, facts: Facts, told: Sequence[Facts], *, fork: int | None = None) -> Past | None:
+    def past(
+        self, facts: Fingerprint, told: Sequence[Fingerprint], *, fork: int | None = None
+    ) -> SavedChunks | None:
         """What can be taken up by a film of these facts and these chunks; None when nothing is here.
 
         `fork`: the first chunk that may differ from what was made; later ones are made anew. UsageError
@@ -83,19 +85,19 @@ class Trail:
         before = self.facts()
         if before is None:
             return None
-        if differing := difference(before, facts):
+        if differing := fingerprint_difference(before, facts):
             raise UsageError(
                 f"{self.folder} was begun by another run: {differing}",
                 hint="make it so again, or leave --resume out to begin anew",
             )
         count = min(self.chunks(), len(told) if fork is None else fork)
         for index in range(count):
-            if differing := difference(self.told(index) or {}, told[index]):
+            if differing := fingerprint_difference(self.told(index) or {}, told[index]):
                 raise UsageError(
                     f"chunk {index + 1} of {self.folder} was told something else: {differing}",
                     hint="--fork-at with a time before it renders what follows anew",
                 )
-        return Past(count, self.latents) if count else None
+        return SavedChunks(count, self.latents) if count else None
 
     def check(self, needed: int) -> None:
         """Raise OutputError unless chunks of so many bytes can be kept here; nothing is written."""
@@ -110,7 +112,7 @@ class Trail:
         except (KeyError, ValueError, TypeError):
             return None
 
-    def begin(self, facts: Facts, keep: int, tuning: Tuning | None = None) -> None:
+    def begin(self, facts: Fingerprint, keep: int, tuning: Tuning | None = None) -> None:
         """Make ready to keep the chunks after the first `keep`; later ones that are here go."""
         with write_errors(self.folder):
             self._write("film.json", json.dumps(dict(facts), indent=1).encode())
@@ -120,7 +122,7 @@ class Trail:
                 if int(file.stem) >= keep:
                     file.unlink()
 
-    def keep(self, index: int, latents: np.ndarray, told: Facts) -> None:
+    def keep(self, index: int, latents: np.ndarray, told: Fingerprint) -> None:
         """Keep one chunk; when this returns it is on the disk."""
         with write_errors(self.folder):
             self._write(self._file(index).name, save({"latents": latents}, dict(told)))
@@ -149,7 +151,7 @@ class Trail:
             lock.close()
 
     def _lock(self) -> BinaryIO:
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + LOCK_TIMEOUT_S
         path = self.folder / "lock"
         while time.monotonic() < until:
             self.folder.mkdir(exist_ok=True)
@@ -165,7 +167,7 @@ class Trail:
     def _file(self, index: int) -> Path:
         return self.folder / f"{index:06d}.safetensors"
 
-    def _read(self, name: str) -> Facts | None:
+    def _read(self, name: str) -> Fingerprint | None:
         try:
             said = json.loads((self.folder / name).read_text("utf-8"))
         except (OSError, ValueError):
@@ -181,7 +183,7 @@ class Trail:
         fresh.replace(self.folder / name)
 
 
-def difference(before: Facts, now: Facts) -> str:
+def fingerprint_difference(before: Fingerprint, now: Fingerprint) -> str:
     """What two sets of facts do not share, in words; empty when they are the same."""
     names = dict.fromkeys([*before, *now])
     return ", ".join(

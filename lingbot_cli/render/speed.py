@@ -5,22 +5,22 @@ import os
 import platform
 from dataclasses import asdict
 
-from lingbot_cli.render.chunk_plan import Past
-from lingbot_cli.render.fingerprint import digest, facts
-from lingbot_cli.render.request import Prepared
-from lingbot_cli.runtime.measurements import keep_measured, measured
+from lingbot_cli.render.chunk_plan import SavedChunks
+from lingbot_cli.render.fingerprint import render_fingerprint, short_hash
+from lingbot_cli.render.request import PreparedVideo
+from lingbot_cli.runtime.measurements import read_measurements, write_measurements
 from lingbot_cli.ui.progress import RenderSpeed, duration_text
 
-FILE = "speeds.json"
-LEAST = 3  # chunks, the first of which is warm-up
-_OF_THE_FILM = {"seed", "scale", "image"}
+SPEEDS_FILE = "speeds.json"
+MIN_MEASURED_CHUNKS = 3  # chunks, the first of which is warm-up
+_NOT_SPEED = {"seed", "scale", "image"}
 
 
-def speed_of(prepared: Prepared) -> RenderSpeed | None:
+def last_speed(prepared: PreparedVideo) -> RenderSpeed | None:
     """How fast the last film of this model, size and settings was made here; None when there was none."""
     if prepared.request.remote is not None or prepared.first:
         return None
-    found = measured(FILE, "fps").get(_kind(prepared))
+    found = read_measurements(SPEEDS_FILE, "fps").get(_speed_key(prepared))
     try:
         speed = RenderSpeed(**found) if found else None
         return speed if speed and speed.fps > 0 else None
@@ -28,26 +28,26 @@ def speed_of(prepared: Prepared) -> RenderSpeed | None:
         return None
 
 
-def speed_line(prepared: Prepared) -> str:
+def speed_line(prepared: PreparedVideo) -> str:
     """About how long a film will take, or what would tell."""
-    speed = speed_of(prepared)
+    speed = last_speed(prepared)
     if speed is None:
         return "how long it will take is not known: no such film was made here yet (`lingbot bench` measures)"
     seconds = duration_text(speed.seconds(prepared.plan.frames))
     return f"about {seconds} to make, at the {speed.fps:.1f} fps of the last such film here"
 
 
-def keep_speed(prepared: Prepared, past: Past, speed: RenderSpeed) -> None:
+def save_speed(prepared: PreparedVideo, past: SavedChunks, speed: RenderSpeed) -> None:
     """Remember how fast a film was made, unless it is too short to tell or went on from an earlier run."""
-    if prepared.first or past.chunks or len(prepared.controls) < LEAST:
+    if prepared.first or past.chunks or len(prepared.controls) < MIN_MEASURED_CHUNKS:
         return
-    known, kind = measured(FILE, "fps"), _kind(prepared)
+    known, kind = read_measurements(SPEEDS_FILE, "fps"), _speed_key(prepared)
     known.pop(kind, None)  # so that the latest stand last
-    keep_measured(FILE, known | {kind: asdict(speed)})
+    write_measurements(SPEEDS_FILE, known | {kind: asdict(speed)})
 
 
-def _kind(prepared: Prepared) -> str:
+def _speed_key(prepared: PreparedVideo) -> str:
     """A short name for everything that a film's speed depends on, its encoding left out."""
-    decides = {name: value for name, value in facts(prepared).items() if name not in _OF_THE_FILM}
+    decides = {name: value for name, value in render_fingerprint(prepared).items() if name not in _NOT_SPEED}
     where = [platform.node(), os.environ.get("WORLD_SIZE", "1")]  # torchrun's count of processes
-    return digest(json.dumps([where, decides, prepared.request.options.flags()]).encode())
+    return short_hash(json.dumps([where, decides, prepared.request.options.flags()]).encode())

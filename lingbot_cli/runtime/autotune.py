@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
-from lingbot_cli.runtime.kernel import by_kernel, pick_kernel, shape_of
-from lingbot_cli.runtime.measurements import once, processor
+from lingbot_cli.runtime.kernel import attention_shape, pick_kernel, with_kernel
+from lingbot_cli.runtime.measurements import measure_once, processor_id
 from lingbot_cli.runtime.model_options import ModelOptions, pick_precision
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lingbot_cli.presets import Preset
 
 THREADS_FILE = "threads.json"
-THREADS_SAID = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Variables by which somebody has chosen the number of threads already."""
 
 
@@ -44,7 +44,7 @@ class Tuning:
         return cls(facts.get("kernel"), int(facts["threads"]))
 
 
-def tuning_of(
+def choose_tuning(
     checkpoint: Checkpoint,
     options: ModelOptions,
     height: int,
@@ -67,7 +67,7 @@ def tuning_of(
     dtype = pick_dtype("bfloat16" if precision == "fp8" else precision)
     if options.threads is not None:
         threads = options.threads
-    elif any(name in os.environ for name in THREADS_SAID) or device.type != "cpu" or processes > 1:
+    elif any(name in os.environ for name in THREAD_VARIABLES) or device.type != "cpu" or processes > 1:
         threads = default_threads()
     else:
         threads = before.threads if before else pick_threads(preset, height, width, dtype)
@@ -79,15 +79,15 @@ def tuning_of(
         return Tuning(options.kernel, threads)
     if before is not None and before.kernel is not None:
         return Tuning(before.kernel, threads)
-    return Tuning(pick_kernel(shape_of(preset, height, width, processes), device, dtype), threads)
+    return Tuning(pick_kernel(attention_shape(preset, height, width, processes), device, dtype), threads)
 
 
-def tuned(world: "WorldModel", tuning: Tuning) -> "WorldModel":
+def apply_tuning(world: "WorldModel", tuning: Tuning) -> "WorldModel":
     """The world computed so; the number of threads is one for the whole process."""
     from lingbot_cli.model.accel.cpu_threads import set_threads
 
     set_threads(tuning.threads)
-    return by_kernel(world, tuning.kernel)
+    return with_kernel(world, tuning.kernel)
 
 
 def pick_threads(preset: "Preset", height: int, width: int, dtype: "torch.dtype") -> int:
@@ -106,5 +106,5 @@ def pick_threads(preset: "Preset", height: int, width: int, dtype: "torch.dtype"
     shape = f"{preset.chunk} of {preset.window} latents, {preset.dim}/{preset.heads}/{preset.ffn}/{preset.vae_dim}"
     wait_policy = os.environ.get("OMP_WAIT_POLICY", "usual").lower()
     threads = f"{default_threads()} threads, {wait_policy} waiting"
-    key = f"{processor()}, {threads}, torch {torch.__version__}, {dtype}, {shape}"
-    return int(once(THREADS_FILE, "threads", f"{key}, {width}x{height}", measure))
+    key = f"{processor_id()}, {threads}, torch {torch.__version__}, {dtype}, {shape}"
+    return int(measure_once(THREADS_FILE, "threads", f"{key}, {width}x{height}", measure))

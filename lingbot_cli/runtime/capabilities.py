@@ -9,8 +9,8 @@ from lingbot_cli.presets import Preset
 Capability = tuple[int, int] | None
 """A CUDA device's compute capability; None for any other device."""
 
-FP8_UNITS = (8, 9)
-INT8_ATTENTION = (8, 0)
+FP8_CAPABILITY = (8, 9)
+INT8_CAPABILITY = (8, 0)
 INT8_PACKAGE = "sageattention"
 
 
@@ -20,17 +20,17 @@ def check_device(name: str) -> None:
         raise UsageError(f"device '{name}' is no kind of device", hint="write cpu, cuda, cuda:1, mps or xpu")
 
 
-def multiplies_fp8(capability: Capability) -> bool:
+def has_fp8_units(capability: Capability) -> bool:
     """Whether a device has matrix units for eight-bit floats."""
-    return capability is not None and capability >= FP8_UNITS
+    return capability is not None and capability >= FP8_CAPABILITY
 
 
-def lacks_int8_attention(capability: Capability) -> str | None:
+def int8_attention_problem(capability: Capability) -> str | None:
     """What a device lacks for eight-bit attention, in words; None when nothing."""
     if capability is None:
         return "its kernels need a CUDA device"
-    if capability < INT8_ATTENTION:
-        return "its kernels need compute capability {}.{}".format(*INT8_ATTENTION)
+    if capability < INT8_CAPABILITY:
+        return "its kernels need compute capability {}.{}".format(*INT8_CAPABILITY)
     if find_spec(INT8_PACKAGE) is None:
         return f"the package {INT8_PACKAGE} is not installed"
     return None

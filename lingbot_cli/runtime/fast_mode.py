@@ -5,13 +5,13 @@ from dataclasses import replace
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from lingbot_cli.presets import Preset
 from lingbot_cli.runtime.capabilities import (
-    FP8_UNITS,
+    FP8_CAPABILITY,
     Capability,
     fast_window,
-    lacks_int8_attention,
-    multiplies_fp8,
+    has_fp8_units,
+    int8_attention_problem,
 )
-from lingbot_cli.runtime.hardware import capability
+from lingbot_cli.runtime.hardware import cuda_capability
 from lingbot_cli.runtime.model_options import ModelOptions, apply_options
 
 
@@ -23,31 +23,31 @@ def resolve_model(
     `checkpoint` is given where it was read before. Errors: those of reading one, UsageError.
     """
     checkpoint = checkpoint or read_checkpoint(options.model, options.assets)
-    options = chosen(options, checkpoint.preset, options.device)
+    options = resolve_fast(options, checkpoint.preset, options.device)
     return options, apply_options(checkpoint, options)
 
 
-def chosen(settings: ModelOptions, preset: Preset, device: str | None) -> ModelOptions:
+def resolve_fast(settings: ModelOptions, preset: Preset, device: str | None) -> ModelOptions:
     """The settings with `--fast` taken apart for a device by name, None for the best there is."""
     if not (settings.fast or settings.linears or settings.attention):
         return settings
-    return taken(settings, preset, capability(device))
+    return select_fast(settings, preset, cuda_capability(device))
 
 
-def taken(settings: ModelOptions, preset: Preset, able: Capability) -> ModelOptions:
+def select_fast(settings: ModelOptions, preset: Preset, able: Capability) -> ModelOptions:
     """The settings with `--fast` taken apart: each lever where it helps; what is said by name stays.
 
     `said` tells in words what was taken and left, and what was asked for and helps nothing here.
     """
     said: list[str] = []
     linears, attention, window = settings.linears, settings.attention, settings.window
-    lack = lacks_int8_attention(able)
+    lack = int8_attention_problem(able)
     if settings.fast:
         left = []
-        if linears is None and multiplies_fp8(able):
+        if linears is None and has_fp8_units(able):
             linears = "fp8"
         elif linears is None:
-            left.append("without fp8 linears, which need compute capability {}.{}".format(*FP8_UNITS))
+            left.append("without fp8 linears, which need compute capability {}.{}".format(*FP8_CAPABILITY))
         if attention is None and lack is None:
             attention = "int8"
         elif attention is None:
@@ -59,7 +59,7 @@ def taken(settings: ModelOptions, preset: Preset, able: Capability) -> ModelOpti
         levers = {"linears": linears, "attention": attention, "window": window}
         used = [f"{name} {value}" for name, value in levers.items() if value not in (None, "exact")]
         said = ["; ".join([f"fast: {', '.join(used)}", *left])]
-    if linears == "fp8" and not multiplies_fp8(able):
+    if linears == "fp8" and not has_fp8_units(able):
         said.append("fp8 linears are only emulated on this device: the error of eight bits, and no speed")
     return replace(
         settings,

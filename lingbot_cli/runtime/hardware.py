@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lingbot_cli.presets import Preset
 from lingbot_cli.runtime.capabilities import Capability
-from lingbot_cli.runtime.memory import Setup
+from lingbot_cli.runtime.memory import MemorySetup
 
 
 def free_ram() -> int:
@@ -28,7 +28,7 @@ def free_ram() -> int:
     return max(free, 0)
 
 
-def may_have_gpu() -> bool:
+def shows_gpu() -> bool:
     """Whether this machine shows any sign of a GPU that torch may know; torch takes a second to be asked."""
     signs = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd", "/dev/dri/renderD128")
     return shutil.which("nvidia-smi") is not None or any(Path(sign).exists() for sign in signs)
@@ -37,23 +37,23 @@ def may_have_gpu() -> bool:
 def free_gpus() -> list[tuple[str, int, int]]:
     """Name, total and free bytes of each NVIDIA GPU, as its own tool tells; empty where there is none."""
     with contextlib.suppress(ValueError):
-        rows = [line.rsplit(",", 2) for line in _asked("name,memory.total,memory.free")]
+        rows = [line.rsplit(",", 2) for line in _query_nvidia("name,memory.total,memory.free")]
         return [(name, int(total) * 2**20, int(free) * 2**20) for name, total, free in rows]
     return []
 
 
-def capability(device: str | None) -> Capability:
+def cuda_capability(device: str | None) -> Capability:
     """Compute capability of a CUDA device by name, or of the first where none is named, told without torch."""
     kind, _, place = (device or "cuda").partition(":")
     if kind != "cuda":
         return None
     with contextlib.suppress(ValueError, IndexError):
-        major, _, minor = _asked("compute_cap")[int(place or 0)].partition(".")
+        major, _, minor = _query_nvidia("compute_cap")[int(place or 0)].partition(".")
         return int(major), int(minor)
     return None
 
 
-def _asked(what: str) -> list[str]:
+def _query_nvidia(what: str) -> list[str]:
     """A line of values for each NVIDIA GPU, as its own tool tells; none where there is no GPU."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
@@ -65,12 +65,12 @@ def _asked(what: str) -> list[str]:
     return []
 
 
-def machine_setup(preset: Preset) -> Setup:
+def default_setup(preset: Preset) -> MemorySetup:
     """How this machine would run a preset at its own size when nothing else is said."""
     height, width = default_size(preset)
     if free_gpus():
-        return Setup(height, width, device="cuda", precision="bfloat16", decode="float16")
-    return Setup(height, width)
+        return MemorySetup(height, width, device="cuda", precision="bfloat16", decode="float16")
+    return MemorySetup(height, width)
 
 
 def default_size(preset: Preset) -> tuple[int, int]:
@@ -79,7 +79,7 @@ def default_size(preset: Preset) -> tuple[int, int]:
     return height, round(preset.area / height / 16) * 16
 
 
-def free_on(device: str) -> tuple[int, int]:
+def free_memory(device: str) -> tuple[int, int]:
     """Free bytes of a device and of the RAM beside it; the CPU's memory is the RAM."""
     ram = free_ram()
     gpus = free_gpus() if device != "cpu" else []

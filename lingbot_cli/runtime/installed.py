@@ -10,12 +10,12 @@ from lingbot_cli.checkpoints.checkpoint import find_layout
 from lingbot_cli.checkpoints.registry import PUBLISHED
 from lingbot_cli.errors import OutputError
 from lingbot_cli.presets import PRESETS
-from lingbot_cli.runtime.hardware import free_on, machine_setup
-from lingbot_cli.runtime.memory import estimate
+from lingbot_cli.runtime.hardware import default_setup, free_memory
+from lingbot_cli.runtime.memory import estimate_memory
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelStatus:
     """A known model: bytes of its files (about, where it is not here), and its need at its own size.
 
     `fits` compares the need with this machine's free memory.
@@ -30,16 +30,16 @@ class Model:
     licence: str
 
 
-def known_models(environ: Mapping[str, str]) -> list[Model]:
+def model_statuses(environ: Mapping[str, str]) -> list[ModelStatus]:
     """Every preset, the built-in world first."""
     models = []
     for name, preset in PRESETS.items():
         folder = find_layout(None).root if name == "built-in" else model_folder(name, environ)
-        setup = machine_setup(preset)
-        needed = estimate(preset, setup)
-        free, free_host = free_on(setup.device)
+        setup = default_setup(preset)
+        needed = estimate_memory(preset, setup)
+        free, free_host = free_memory(setup.device)
         models.append(
-            Model(
+            ModelStatus(
                 name=name,
                 here=folder.is_dir(),
                 folder=str(folder) if folder.is_dir() else None,
@@ -57,7 +57,7 @@ def folder_bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def remove(name: str, environ: Mapping[str, str]) -> int | None:
+def remove_model(name: str, environ: Mapping[str, str]) -> int | None:
     """Remove a fetched model and the leavings of its fetch; the bytes that freed, None where nothing was.
 
     A link is removed and what it names stays. Errors: OutputError.

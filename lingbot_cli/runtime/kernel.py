@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lingbot_cli.runtime.measurements import once, processor
+from lingbot_cli.runtime.measurements import measure_once, processor_id
 
 if TYPE_CHECKING:
     import torch
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from lingbot_cli.model.world_model import WorldModel
     from lingbot_cli.presets import Preset
 
-FILE = "kernels.json"
+KERNELS_FILE = "kernels.json"
 
 
-def by_kernel(world: "WorldModel", name: str | None) -> "WorldModel":
+def with_kernel(world: "WorldModel", name: str | None) -> "WorldModel":
     """The world with its self-attention computed by a kernel, if one is named."""
     from lingbot_cli.model.accel.attention_backends import get_backend
 
@@ -24,7 +24,7 @@ def by_kernel(world: "WorldModel", name: str | None) -> "WorldModel":
     return replace(world, attend=get_backend(name, world.device, world.transformer.dtype))
 
 
-def shape_of(preset: "Preset", height: int, width: int, processes: int = 1) -> "AttentionShape":
+def attention_shape(preset: "Preset", height: int, width: int, processes: int = 1) -> "AttentionShape":
     """The self-attention of a chunk once the window is full; without a window, of three chunks."""
     from lingbot_cli.model.accel.attention_backends import AttentionShape
 
@@ -42,7 +42,7 @@ def pick_kernel(shape: "AttentionShape", device: "torch.device", dtype: "torch.d
         seconds = time_backends(shape, device, dtype)
         return {"kernel": fastest_backend(seconds), "seconds": seconds}
 
-    return str(once(FILE, "kernel", _key(shape, device, dtype), measure))
+    return str(measure_once(KERNELS_FILE, "kernel", _key(shape, device, dtype), measure))
 
 
 def _key(shape: "AttentionShape", device: "torch.device", dtype: "torch.dtype") -> str:
@@ -52,7 +52,9 @@ def _key(shape: "AttentionShape", device: "torch.device", dtype: "torch.dtype") 
     from lingbot_cli.model.accel.attention_backends import list_backends
 
     cuda = device.type == "cuda"
-    name = torch.cuda.get_device_name(device) if cuda else f"{processor()}, {torch.get_num_threads()} threads"
+    name = (
+        torch.cuda.get_device_name(device) if cuda else f"{processor_id()}, {torch.get_num_threads()} threads"
+    )
     count = f"{shape.queries}×{shape.keys} tokens, {shape.heads} heads of {shape.head_dim}"
     told = f"{name}, torch {torch.__version__}, {dtype}".replace("torch.", "")
     return f"{told}, {count}, of {' '.join(list_backends(device))}"

@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.model.accel.compiling import compile_or_warn, should_compile
-from lingbot_cli.runtime.autotune import tuned, tuning_of
-from lingbot_cli.runtime.loading import telling
+from lingbot_cli.runtime.autotune import apply_tuning, choose_tuning
+from lingbot_cli.runtime.loading import load_progress
 from lingbot_cli.runtime.model_options import ModelOptions
 
 if TYPE_CHECKING:
     from lingbot_cli.model.loading.tensor_io import OnLoadProgress
     from lingbot_cli.model.world_model import WorldModel
 
-Say = Callable[[str], None]
+OnMessage = Callable[[str], None]
 
 
-def load(
+def load_model(
     checkpoint: Checkpoint,
     options: ModelOptions,
     prompts: Iterable[str],
@@ -28,27 +28,27 @@ def load(
     return load_model(checkpoint, options, prompts=prompts, report=report)
 
 
-def compiled(
-    world: "WorldModel", options: ModelOptions, height: int, width: int, *, note: Say, warn: Say
+def compile_model(
+    world: "WorldModel", options: ModelOptions, height: int, width: int, *, note: OnMessage, warn: OnMessage
 ) -> None:
     """Compile the model's blocks for a size, where the options or the device ask for it."""
     if should_compile(options.compile, str(world.device)):
         compile_or_warn(world, height, width, note=note, warn=warn)
 
 
-def opened(
+def load_tuned(
     checkpoint: Checkpoint,
     options: ModelOptions,
     prompts: Iterable[str],
     height: int,
     width: int,
     *,
-    note: Say,
-    warn: Say,
+    note: OnMessage,
+    warn: OnMessage,
 ) -> "WorldModel":
     """Load a model ready for images of a size: kernel and threads chosen, blocks compiled where wanted."""
-    tuning = tuning_of(checkpoint, options, height, width)
+    tuning = choose_tuning(checkpoint, options, height, width)
     note(tuning.words())
-    world = tuned(load(checkpoint, options, prompts, telling(note)), tuning)
-    compiled(world, options, height, width, note=note, warn=warn)
+    world = apply_tuning(load_model(checkpoint, options, prompts, load_progress(note)), tuning)
+    compile_model(world, options, height, width, note=note, warn=warn)
     return world

@@ -8,17 +8,17 @@ from lingbot_cli.runtime.memory import gigabytes
 if TYPE_CHECKING:
     from lingbot_cli.model.loading.tensor_io import LoadProgress
 
-EVERY = 5.0
-SHORT = 1.0
+REPORT_INTERVAL_S = 5.0
+MIN_REPORTED_S = 1.0
 
 
-def telling(note: Callable[[str], None]) -> Callable[["LoadProgress"], None]:
+def load_progress(note: Callable[[str], None]) -> Callable[["LoadProgress"], None]:
     """A report for `load_model`: a line every five seconds, and one for a part that took more than one."""
     last: dict[str, float] = {}
 
     def report(progress: "LoadProgress") -> None:
-        whole = progress.done == progress.total and progress.seconds >= SHORT
-        if whole or progress.seconds - last.get(progress.part, 0.0) >= EVERY:
+        whole = progress.done == progress.total and progress.seconds >= MIN_REPORTED_S
+        if whole or progress.seconds - last.get(progress.part, 0.0) >= REPORT_INTERVAL_S:
             last[progress.part] = progress.seconds
             note(
                 f"loading the {progress.part}: {gigabytes(progress.done)} of {gigabytes(progress.total)}, "

@@ -10,10 +10,10 @@ from typing import Any
 
 from lingbot_cli.checkpoints.cache_dir import cache_folder
 
-MOST = 200
+MAX_ENTRIES = 200
 
 
-def measured(name: str, wanted: str) -> dict[str, dict[str, Any]]:
+def read_measurements(name: str, wanted: str) -> dict[str, dict[str, Any]]:
     """The entries of a cache file that have a `wanted` field; none of one that is unreadable or not ours."""
     try:
         known = json.loads((cache_folder() / name).read_text())
@@ -24,19 +24,19 @@ def measured(name: str, wanted: str) -> dict[str, dict[str, Any]]:
     return {key: each for key, each in known.items() if isinstance(each, dict) and wanted in each}
 
 
-def once(name: str, wanted: str, key: str, measure: Callable[[], dict[str, Any]]) -> Any:
+def measure_once(name: str, wanted: str, key: str, measure: Callable[[], dict[str, Any]]) -> Any:
     """The `wanted` field of the entry of a key that says all it depends on; measured where there is none."""
-    known = measured(name, wanted)
+    known = read_measurements(name, wanted)
     if key not in known:
         known[key] = measure()
-        keep_measured(name, known)
+        write_measurements(name, known)
     return known[key][wanted]
 
 
-def keep_measured(name: str, known: Mapping[str, Any]) -> None:
+def write_measurements(name: str, known: Mapping[str, Any]) -> None:
     """Replace the file whole, with its latest entries; where it cannot be written, it is measured again."""
     folder = cache_folder()
-    latest = dict(list(known.items())[-MOST:])
+    latest = dict(list(known.items())[-MAX_ENTRIES:])
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=folder, prefix=name, delete=False) as new:
@@ -46,7 +46,7 @@ def keep_measured(name: str, known: Mapping[str, Any]) -> None:
         return
 
 
-def processor() -> str:
+def processor_id() -> str:
     """Which kind of processor this is; a folder may be shared by several machines."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -9,7 +9,7 @@ from lingbot_cli.model.accel.malloc import MMAP_THRESHOLD_BYTES
 from lingbot_cli.presets import Preset
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "fp8": 1}
-PIXELS_AT_ONCE = 1_000_000
+MAX_BATCH_PIXELS = 1_000_000
 """The VAE's limit of a picture's size times frames, as in `world.vae`."""
 RUNTIME = {"cpu": 292_000_000, "cuda": 700_000_000}
 """What the interpreter with its libraries, or a GPU's context with its workspaces, takes before anything."""
@@ -29,7 +29,7 @@ UMT5_XXL = 5_680_910_336
 
 
 @dataclass(frozen=True)
-class Setup:
+class MemorySetup:
     """The choices that decide memory.
 
     `latents` is the length of a film, where it is known; `read_prompts` whether it has prompts to read that are
@@ -52,7 +52,7 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class MemoryEstimate:
     """Bytes of this process by what they are for; `transformer` to `work` are on the device, `host` is beside it.
 
     `decoder` is on the device that decodes, where that is another. The text encoder is there before the rest
@@ -80,7 +80,7 @@ class Estimate:
         return [(field.name.replace("_", " "), getattr(self, field.name)) for field in fields(self)]
 
 
-def estimate(preset: Preset, setup: Setup) -> Estimate:
+def estimate_memory(preset: Preset, setup: MemorySetup) -> MemoryEstimate:
     """The memory of a run with this preset and setup."""
     size = BYTES[setup.precision]
     size_of_activations = max(size, 2)
@@ -104,13 +104,13 @@ def estimate(preset: Preset, setup: Setup) -> Estimate:
     else:
         work = max(forward, decoding, encoding)
     host = aside if setup.decode_on == "cpu" else 0
-    return Estimate(
+    return MemoryEstimate(
         transformer=resident,
         vae=encoder + decoder,
         keys_values=_keys_values(preset, setup, size_of_activations),
         state=told + seen + shown,
         work=work,
-        runtime=_on_the_host() + TEXT_RUNTIME * setup.read_prompts if on_cpu else RUNTIME["cuda"],
+        runtime=_host_runtime() + TEXT_RUNTIME * setup.read_prompts if on_cpu else RUNTIME["cuda"],
         text=text if on_device else 0,
         decoder=aside - host,
         host=host + (0 if on_device else text) + (weights - resident),
@@ -163,17 +163,17 @@ def _text_parameters(preset: Preset) -> int:
     return 8 * preset.text_dim**2 + 1024 * preset.text_dim
 
 
-def _tokens(setup: Setup) -> int:
+def _tokens(setup: MemorySetup) -> int:
     """Tokens of one latent frame."""
     return setup.height * setup.width // 256
 
 
-def _chunks(preset: Preset, setup: Setup) -> float:
+def _chunks(preset: Preset, setup: MemorySetup) -> float:
     """How many chunks the film has; as many as you like where that is not known."""
     return setup.latents / preset.chunk if setup.latents else float("inf")
 
 
-def _keys_values(preset: Preset, setup: Setup, size: int) -> int:
+def _keys_values(preset: Preset, setup: MemorySetup, size: int) -> int:
     """K and V of every layer; without a window the buffers double as they fill.
 
     Main memory that is asked for is taken only when it is written to: a short film leaves some of a window free.
@@ -186,7 +186,7 @@ def _keys_values(preset: Preset, setup: Setup, size: int) -> int:
     return 2 * preset.layers * slots * _tokens(setup) * preset.dim * size
 
 
-def _state(preset: Preset, setup: Setup, size: int) -> tuple[int, int, int]:
+def _state(preset: Preset, setup: MemorySetup, size: int) -> tuple[int, int, int]:
     """What a session keeps besides: the prompt's K and V, and the last two frames of every causal convolution
     of the encoder and of the decoder."""
     pixels, n, blocks = setup.height * setup.width, preset.vae_dim, preset.vae_blocks
@@ -206,7 +206,7 @@ def _state(preset: Preset, setup: Setup, size: int) -> tuple[int, int, int]:
     return prompt, int(n * pixels * encoder * 4), int(n * pixels * 2 * decoder * BYTES[setup.decode])
 
 
-def _transformer_work(preset: Preset, setup: Setup, size: int) -> int:
+def _transformer_work(preset: Preset, setup: MemorySetup, size: int) -> int:
     """One forward: the residual stream twice in float32, then the feed-forward or the rotation of the keys."""
     tokens, d = preset.chunk * _tokens(setup), preset.dim
     camera = 2 * preset.layers * tokens * d * size
@@ -222,14 +222,14 @@ def _transformer_work(preset: Preset, setup: Setup, size: int) -> int:
     return camera + max(feed_forward, attention, modulation) + dequantised
 
 
-def _decode_work(preset: Preset, setup: Setup) -> int:
+def _decode_work(preset: Preset, setup: MemorySetup) -> int:
     return _vae_work(preset, setup, setup.decode_batch, BYTES[setup.decode])
 
 
-def _vae_work(preset: Preset, setup: Setup, together: int | None, size: int) -> int:
+def _vae_work(preset: Preset, setup: MemorySetup, together: int | None, size: int) -> int:
     """The full-size feature maps of the latents that pass at once, in the encoder or the decoder."""
     pixels, on_cpu = setup.height * setup.width, setup.device == "cpu"
-    latents = together or min(preset.chunk, max(1, PIXELS_AT_ONCE // (4 * pixels)))
+    latents = together or min(preset.chunk, max(1, MAX_BATCH_PIXELS // (4 * pixels)))
     maps = FEATURE_MAPS["cpu" if on_cpu else "cuda"]
     feature_map = preset.vae_dim * pixels * size
     joined_past = 2 * preset.vae_dim * pixels * size
@@ -246,7 +246,7 @@ def _vae_work(preset: Preset, setup: Setup, together: int | None, size: int) -> 
 
 
 @cache
-def _on_the_host() -> int:
+def _host_runtime() -> int:
     """What the interpreter takes with this machine's torch."""
     spec = find_spec("torch")
     folders = spec.submodule_search_locations if spec is not None else None

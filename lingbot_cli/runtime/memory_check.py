@@ -4,17 +4,17 @@ from dataclasses import fields, replace
 
 from lingbot_cli.errors import InsufficientMemoryError
 from lingbot_cli.presets import Preset
-from lingbot_cli.runtime.memory import Estimate, Setup, estimate, gigabytes
+from lingbot_cli.runtime.memory import MemoryEstimate, MemorySetup, estimate_memory, gigabytes
 
 
-def check_fits(preset: Preset, setup: Setup, free: int, free_host: int) -> Estimate:
+def check_fits(preset: Preset, setup: MemorySetup, free: int, free_host: int) -> MemoryEstimate:
     """The estimate, if it fits. Errors: MemoryShortError with the flags that would make it fit."""
-    needed = estimate(preset, setup)
+    needed = estimate_memory(preset, setup)
     if needed.peak <= free and needed.host <= free_host:
         return needed
     ways = [
         (flags, other, max(0, needed.peak - other.peak) + max(0, needed.host - other.host))
-        for flags, other in _ways(preset, setup)
+        for flags, other in _smaller_setups(preset, setup)
     ]
     enough = [f"{flags} (saves {gigabytes(saved)})" for flags, other, saved in ways
               if other.peak <= free and other.host <= free_host]  # fmt: skip
@@ -36,17 +36,17 @@ def check_fits(preset: Preset, setup: Setup, free: int, free_host: int) -> Estim
     )
 
 
-def largest_decode_batch(preset: Preset, setup: Setup, free: int) -> Setup:
+def largest_decode_batch(preset: Preset, setup: MemorySetup, free: int) -> MemorySetup:
     """A GPU's setup with as many latents of a chunk decoded in one call as its free bytes allow."""
     if setup.device == "cpu" or setup.decode_on is not None:
         return setup
     ways = (replace(setup, decode_batch=count) for count in range(preset.chunk, 1, -1))
-    return next((way for way in ways if estimate(preset, way).peak <= free), setup)
+    return next((way for way in ways if estimate_memory(preset, way).peak <= free), setup)
 
 
-def _ways(preset: Preset, setup: Setup) -> list[tuple[str, Estimate]]:
+def _smaller_setups(preset: Preset, setup: MemorySetup) -> list[tuple[str, MemoryEstimate]]:
     """Changes that make a run smaller here, the mildest first, then their sums."""
-    steps: list[tuple[str, Preset, Setup]] = []
+    steps: list[tuple[str, Preset, MemorySetup]] = []
     smallest = preset.sink + preset.chunk
     if setup.text_on != "cpu":
         steps.append(("--text-on cpu", preset, replace(setup, text_on="cpu")))
@@ -62,8 +62,8 @@ def _ways(preset: Preset, setup: Setup) -> list[tuple[str, Estimate]]:
     for share in (0.75, 0.5):
         height, width = (max(16, int(side * share) // 16 * 16) for side in (setup.height, setup.width))
         steps.append((f"--size {width}x{height}", preset, replace(setup, height=height, width=width)))
-    whole = estimate(preset, setup)
-    tried = [(step, estimate(*step[1:])) for step in steps]
+    whole = estimate_memory(preset, setup)
+    tried = [(step, estimate_memory(*step[1:])) for step in steps]
     tried = [(step, each) for step, each in tried if each.peak < whole.peak or each.host < whole.host]
     steps = [step for step, _ in tried]
     ways = [(flags, each) for (flags, *_), each in tried]
@@ -71,11 +71,13 @@ def _ways(preset: Preset, setup: Setup) -> list[tuple[str, Estimate]]:
     both, all_of_it = preset, setup
     for name, p, s in steps:
         changed = {
-            f.name: getattr(s, f.name) for f in fields(Setup) if getattr(s, f.name) != getattr(setup, f.name)
+            f.name: getattr(s, f.name)
+            for f in fields(MemorySetup)
+            if getattr(s, f.name) != getattr(setup, f.name)
         }
         flags = [flag for flag in flags if flag.split()[0] != name.split()[0]] + [name]
         both = replace(both, window=p.window) if p.window != preset.window else both
         all_of_it = replace(all_of_it, **changed)
         if len(flags) > 1:
-            ways.append((" ".join(flags), estimate(both, all_of_it)))
+            ways.append((" ".join(flags), estimate_memory(both, all_of_it)))
     return ways

@@ -31,12 +31,12 @@ def run_notes(options: ModelOptions) -> list[str]:
 
 def load_offered(options: ModelOptions, offer: Offer, note: Callable[[str], None]) -> "WorldModel":
     """Load the model, tuned for the offer's image size, its prompt encoded; progress lines go to `note`."""
-    from lingbot_cli.runtime.load_model import opened
+    from lingbot_cli.runtime.load_model import load_tuned
 
     options, checkpoint = resolve_model(options)
     area = checkpoint.preset.area
     height, width = offer.size(area) or fit_size(*USUAL_SHAPE, area)
-    return opened(checkpoint, options, (offer.prompt,), height, width, note=note, warn=note)
+    return load_tuned(checkpoint, options, (offer.prompt,), height, width, note=note, warn=note)
 
 
 def host(

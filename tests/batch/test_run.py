@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from lingbot_cli.render.resume_store import Trail
+from lingbot_cli.render.resume_store import ResumeStore
 from tests.support.command import lingbot
 
 FILMS = 12
@@ -122,7 +122,7 @@ def test_a_signal_ends_the_batch_well_and_the_films_can_go_on(shop):
 def test_what_was_kept_of_a_finished_film_goes_with_the_next_run(shop):
     jobs = shop.jobs({"seeds": "1..2", "moves": "w-9"})
     shop.batch(jobs)
-    trail = Trail.beside(str(shop.folder / "out" / "a-1.mp4"))
+    trail = ResumeStore.beside(str(shop.folder / "out" / "a-1.mp4"))
     with trail.alone():  # as a run leaves it that was killed when its film had been noted
         trail.begin({"seed": "1"}, 0)
         trail.keep(0, np.zeros((16, 3, 4, 4), np.float32), {"prompt": ""})

@@ -3,7 +3,7 @@
 import math
 from types import SimpleNamespace
 
-from lingbot_cli.broadcast.just_in_time import Timings, timely
+from lingbot_cli.broadcast.just_in_time import ChunkTimings, just_in_time
 
 FPS = 16
 CHUNKS = [9, 12, 12, 12]
@@ -22,9 +22,11 @@ class Leaving:
 
 def begun(*, lead, seconds=0.0, over=lambda: False):
     """How many frames had left when each chunk was begun, with chunks that take so many seconds."""
-    stream, timings, moments, now = Leaving(), Timings(), [], [0.0]
+    stream, timings, moments, now = Leaving(), ChunkTimings(), [], [0.0]
     controls = (SimpleNamespace(frames=frames) for frames in CHUNKS)
-    for _ in timely(controls, timings, waiting=stream.waiting, over=over, lead=lead, clock=lambda: now[0]):
+    for _ in just_in_time(
+        controls, timings, waiting=stream.waiting, over=over, lead=lead, clock=lambda: now[0]
+    ):
         moments.append(stream.left)
         now[0] += seconds
         timings.come(now[0])
@@ -51,7 +53,7 @@ def test_nothing_is_taken_once_it_is_over():
 
 
 def test_moments_of_a_chunk_and_what_the_slowest_took():
-    timings = Timings()
+    timings = ChunkTimings()
     for chunk, took in enumerate((5.0, 0.5, 2.0, 0.5)):
         timings.begin(10.0 * chunk)
         timings.come(10.0 * chunk + took)

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from lingbot_cli.broadcast.pacer import Cadence, Pacer
+from lingbot_cli.broadcast.pacer import Pacer, SmoothRate
 from lingbot_cli.errors import OutputError
 from tests.support.rtmp_server import until
 
@@ -166,7 +166,7 @@ def test_a_machine_that_slept_does_not_catch_up():
 
 
 def test_smooth_goes_on_at_the_worlds_rate():
-    cadence = Cadence(16, 1)
+    cadence = SmoothRate(16, 1)
     for index in range(6):
         cadence.chunk(16, index * 4.0)  # a quarter of real time
     steps = [cadence.step(16) for _ in range(64)]

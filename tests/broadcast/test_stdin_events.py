@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from lingbot_cli.broadcast.latency import Ack, Acks
-from lingbot_cli.broadcast.stdin_events import Input, listen
+from lingbot_cli.broadcast.latency import EventLatency, LatencyTracker
+from lingbot_cli.broadcast.stdin_events import EventReader, apply_events
 from lingbot_cli.timeline.live import LiveTimeline
 from tests.support.rtmp_server import until
 
@@ -13,7 +13,7 @@ from tests.support.rtmp_server import until
 def lines_of(*pieces):
     refused = []
     rest = iter(pieces)
-    return Input(lambda: next(rest, b""), lambda number, text: refused.append((number, text))), refused
+    return EventReader(lambda: next(rest, b""), lambda number, text: refused.append((number, text))), refused
 
 
 def test_lines_come_whole_however_they_are_cut():
@@ -55,14 +55,14 @@ def test_a_bad_line_is_told_and_skipped(line, said):
 def test_what_is_said_acts_and_is_followed_to_its_frame():
     clock = itertools.count(100.0)
     live = LiveTimeline(4)
-    acks = Acks(live, lambda: 0.0)
+    acks = LatencyTracker(live, lambda: 0.0)
     lines, refused = lines_of(
         b'{"keys": "w"}\n{"fly": 1}\n{"prompt": "snow", "for": "1s"}\n{"prompt": "x"}\n'
     )
     ended = []
     live_end = live.close_input
     live.close_input = lambda: (live_end(), ended.append(1))
-    listen(lines, live, acks.said, lambda: next(clock))
+    apply_events(lines, live, acks.said, lambda: next(clock))
     until(lambda: ended)
     assert [number for number, _ in refused] == [2, 3]
     assert refused[0][1].splitlines()[1:] == ['  2 | {"fly": 1}', "    |  ^^^^^"]
@@ -72,5 +72,5 @@ def test_what_is_said_acts_and_is_followed_to_its_frame():
     acks.timings.begin(103.0)
     acks.timings.come(104.0)
     acks.showing(0, 105.5)
-    assert acks.take() == [Ack(1, 0, 0, 3.0, 1.0, 1.5), Ack(4, 0, 0, 0.0, 1.0, 1.5)]
+    assert acks.take() == [EventLatency(1, 0, 0, 3.0, 1.0, 1.5), EventLatency(4, 0, 0, 0.0, 1.0, 1.5)]
     assert acks.take() == []

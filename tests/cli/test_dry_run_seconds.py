@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lingbot_cli.render.speed import FILE
+from lingbot_cli.render.speed import SPEEDS_FILE
 from lingbot_cli.ui.progress import ProgressMeter, RenderSpeed
 from tests.support.command import lingbot
 
@@ -26,10 +26,10 @@ def test_the_seconds_are_those_of_the_last_such_film(folder):
     assert planned() is None
     made = lingbot(*FILM, "-o", "null:")
     assert made.code == 0, made.stderr
-    (kind, found), *none = json.loads((folder / FILE).read_text()).items()
+    (kind, found), *none = json.loads((folder / SPEEDS_FILE).read_text()).items()
     assert not none
     assert (found["first"], found["start"] > 0, found["fps"] > 0) == (9, True, True)
-    (folder / FILE).write_text(json.dumps({kind: {"start": 4.0, "first": 9, "fps": 12.0}}))
+    (folder / SPEEDS_FILE).write_text(json.dumps({kind: {"start": 4.0, "first": 9, "fps": 12.0}}))
     assert planned() == 7.0  # 4 s until 9 of the 45 frames are there, the others at 12 a second
     assert planned("--seed", "7") == 7.0
     for unlike in (("--window", "9"), ("--size", "48x64"), ("--decode", "bfloat16"), ("--frames", "9:12")):
@@ -41,13 +41,13 @@ def test_the_seconds_are_those_of_the_last_such_film(folder):
 def test_a_film_of_two_chunks_says_nothing_of_speed(folder):
     short = tuple("w-20" if part == "w-45" else part for part in FILM)
     assert lingbot(*short, "-o", "null:").code == 0
-    assert not (folder / FILE).exists()
+    assert not (folder / SPEEDS_FILE).exists()
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"a": 3}', '{"a": {"fps": 0}}'])
 def test_a_damaged_file_is_written_anew(folder, content):
     folder.mkdir()
-    (folder / FILE).write_text(content)
+    (folder / SPEEDS_FILE).write_text(content)
     assert planned() is None
     assert lingbot(*FILM, "-o", "null:").code == 0
     assert planned() > 0

@@ -19,8 +19,8 @@ from lingbot_cli.model.accel.compile import compile_blocks, restore_eager
 from lingbot_cli.model.loading.load import load_model
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import WorldModel
-from lingbot_cli.render.chunk_plan import fresh
-from lingbot_cli.render.pipeline import Chunk, render
+from lingbot_cli.render.chunk_plan import plan_new_chunks
+from lingbot_cli.render.pipeline import RenderedChunk, run_pipeline
 from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.sinks.base import NullSink
 from tests.support.reference import walk
@@ -85,10 +85,12 @@ def through_the_job(world: WorldModel, controls: list[Control]) -> np.ndarray:
     """Return the frames of the render pipeline."""
     parts: list[np.ndarray] = []
 
-    def keep(chunk: Chunk) -> None:
+    def keep(chunk: RenderedChunk) -> None:
         parts.append(np.array(chunk.frames))
 
-    render(fresh(controls), lambda _: session(world), NullSink(), stopped=lambda: False, on_chunk=keep)
+    run_pipeline(
+        plan_new_chunks(controls), lambda _: session(world), NullSink(), stopped=lambda: False, on_chunk=keep
+    )
     return np.concatenate(parts)
 
 

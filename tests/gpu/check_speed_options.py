@@ -13,7 +13,7 @@ from lingbot_cli.model.accel.fp8_product import matmul_fp8, matmul_fp8_emulated
 from lingbot_cli.model.accel.int8_attention import int8_attention
 from lingbot_cli.model.attention import attend_all
 from lingbot_cli.model.device import compute_capability
-from lingbot_cli.runtime.capabilities import multiplies_fp8
+from lingbot_cli.runtime.capabilities import has_fp8_units
 
 DEVICE = torch.device("cuda")
 TOKENS = 6240
@@ -24,7 +24,7 @@ def main() -> None:
     """Run every check that this device supports. Errors: AssertionError for one that fails."""
     draw = torch.Generator(DEVICE).manual_seed(0)
     able = compute_capability(DEVICE)
-    if multiplies_fp8(able):
+    if has_fp8_units(able):
         for wide, narrow in ((1536, 1536), (1536, 8960), (5120, 5120), (13824, 5120)):
             linear(wide, narrow, draw)
     else:

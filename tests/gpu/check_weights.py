@@ -12,7 +12,7 @@ from lingbot_cli.control import Control
 from lingbot_cli.model.loading.load import load_model
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import WorldModel
-from lingbot_cli.runtime.memory import Setup, estimate
+from lingbot_cli.runtime.memory import MemorySetup, estimate_memory
 from lingbot_cli.runtime.model_options import ModelOptions
 
 HEIGHT, WIDTH, CHUNKS = 480, 832, 6
@@ -37,8 +37,8 @@ def run(model: str | None, precision: str, *, offloaded: bool) -> tuple[torch.Te
     world = load_model(model, options, prompts=["a gate"])
     latents = latents_of(world)
     measured = torch.cuda.max_memory_reserved()
-    setup = Setup(HEIGHT, WIDTH, "cuda", precision, "float16", offload=offloaded)
-    needed = estimate(world.preset, setup)
+    setup = MemorySetup(HEIGHT, WIDTH, "cuda", precision, "float16", offload=offloaded)
+    needed = estimate_memory(world.preset, setup)
     estimated = needed.peak - needed.runtime
     print(
         f"{precision}{' offloaded' if offloaded else ''}: estimated {estimated / 1e9:.2f} GB, "

@@ -9,7 +9,7 @@ import pytest
 from lingbot_cli.remote.client import Engine
 from lingbot_cli.remote.messages import Scene
 from lingbot_cli.remote.pose_session import RemoteSession
-from lingbot_cli.render.pipeline import Stopped
+from lingbot_cli.render.pipeline import StopRequested
 from tests.support.reference import sample_image, walk
 from tests.support.relay import Relay
 from tests.support.serving import TOKEN, serving
@@ -35,7 +35,7 @@ def test_who_waits_for_an_engine_that_is_away_can_stop_waiting():
 
     def idle():
         if told:
-            raise Stopped
+            raise StopRequested
 
     with serving() as served, Unplugged(served.port) as relay:
         scene = Scene(sample_image(), 32, 32, 16, 7, 0.05)
@@ -46,6 +46,6 @@ def test_who_waits_for_an_engine_that_is_away_can_stop_waiting():
         assert len(session.decode(np.zeros(0))) == 9
         relay.unplug()
         session.denoise(second)
-        with pytest.raises(Stopped):
+        with pytest.raises(StopRequested):
             session.decode(np.zeros(0))
     assert told == ["the engine is lost; coming back to its world"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lingbot_cli.render.chunk_plan import Past, fresh, steps
+from lingbot_cli.render.chunk_plan import SavedChunks, plan_chunks, plan_new_chunks
 from tests.support.reference import tiny_world, walk
 
 PRESET = tiny_world().preset  # chunks of 3, a window of 6, a sink of 1
@@ -21,7 +21,7 @@ def told(count, cuts=()):
 
 
 def past(chunks, written=0, fast=False):
-    return Past(chunks, lambda index: np.full(1, index), written, fast)
+    return SavedChunks(chunks, lambda index: np.full(1, index), written, fast)
 
 
 def kinds(made):
@@ -29,7 +29,7 @@ def kinds(made):
 
 
 def test_a_fresh_film_is_made():
-    assert kinds(fresh(told(3))) == "mmm"
+    assert kinds(plan_new_chunks(told(3))) == "mmm"
 
 
 @pytest.mark.parametrize(
@@ -42,25 +42,25 @@ def test_a_fresh_film_is_made():
     ],
 )
 def test_a_scene_is_replayed_from_its_first_chunk(cuts, kept, expected):
-    made = steps(told(5, cuts), past(kept), PRESET, reach=4)
+    made = plan_chunks(told(5, cuts), past(kept), PRESET, reach=4)
     assert kinds(made) == expected
     assert [int(step.latents()[0]) for step in made if step.latents] == list(range(kept))
 
 
 def test_a_fast_replay_takes_the_sink_and_the_window():
-    made = steps(told(8), past(6, fast=True), PRESET, reach=4)
+    made = plan_chunks(told(8), past(6, fast=True), PRESET, reach=4)
     assert kinds(made) == "rsssrrmm"
 
 
 def test_frames_that_are_written_are_hidden_and_decoding_begins_where_it_is_felt():
-    made = steps(told(6), past(5, written=9 + 12 + 12 + 12 + 5), PRESET, reach=4)
+    made = plan_chunks(told(6), past(5, written=9 + 12 + 12 + 12 + 5), PRESET, reach=4)
     assert [step.decode for step in made] == [False, False, True, True, True, True]
     assert [step.hide for step in made] == [9, 12, 12, 12, 5, 0]
     assert [step.shown for step in made] == [0, 0, 0, 0, 7, 12]
 
 
 def test_decoding_begins_with_the_scene_and_not_at_all_when_all_is_written():
-    assert [s.decode for s in steps(told(5, (3,)), past(4, written=42), PRESET, reach=9)] == [
+    assert [s.decode for s in plan_chunks(told(5, (3,)), past(4, written=42), PRESET, reach=9)] == [
         *(False, False, False, True, True)
     ]
-    assert not any(s.decode for s in steps(told(2), past(2, written=21), PRESET, reach=9))
+    assert not any(s.decode for s in plan_chunks(told(2), past(2, written=21), PRESET, reach=9))

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from lingbot_cli.render.prefetch import ahead
+from lingbot_cli.render.prefetch import prefetch
 
 
 def settle(true, seconds=10):
@@ -18,7 +18,7 @@ def settle(true, seconds=10):
 
 
 def test_everything_arrives_in_order():
-    assert list(ahead(ahead(range(100), "a"), "b")) == list(range(100))
+    assert list(prefetch(prefetch(range(100), "a"), "b")) == list(range(100))
 
 
 def test_the_maker_is_never_more_than_the_bound_ahead():
@@ -29,7 +29,7 @@ def test_the_maker_is_never_more_than_the_bound_ahead():
             made.append(index)
             yield index
 
-    with closing(ahead(make(), "maker")) as items:
+    with closing(prefetch(make(), "maker")) as items:
         assert next(items) == 0
         settle(lambda: len(made) == 3)
         time.sleep(0.1)
@@ -50,7 +50,7 @@ def test_two_stages_work_at_the_same_time():
                 meeting.wait()
             yield item
 
-    assert list(ahead(second(ahead(first(), "first")), "second")) == [0, 1]
+    assert list(prefetch(second(prefetch(first(), "first")), "second")) == [0, 1]
 
 
 def test_a_failure_reaches_the_reader_after_what_came_before():
@@ -58,7 +58,7 @@ def test_a_failure_reaches_the_reader_after_what_came_before():
         yield 1
         raise LookupError("broken")
 
-    items = ahead(ahead(make(), "a"), "b")
+    items = prefetch(prefetch(make(), "a"), "b")
     assert next(items) == 1
     with pytest.raises(LookupError, match="broken"):
         next(items)
@@ -81,7 +81,7 @@ def test_what_idle_raises_ends_the_wait_and_the_threads():
         raise LookupError("elsewhere")
 
     with pytest.raises(LookupError, match="elsewhere"):
-        next(ahead(make(), "slow", idle=idle))
+        next(prefetch(make(), "slow", idle=idle))
     go.set()
     assert ended.wait(10)
 
@@ -92,7 +92,7 @@ def test_a_reader_that_leaves_ends_every_stage():
             thread.name for thread in threading.enumerate() if thread.name in ("stage-a", "stage-b")
         )
 
-    with closing(ahead(ahead(itertools.count(), "stage-a"), "stage-b")) as items:
+    with closing(prefetch(prefetch(itertools.count(), "stage-a"), "stage-b")) as items:
         assert next(items) == 0
         assert stages() == ["stage-a", "stage-b"]
     settle(lambda: not stages())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lingbot_cli.render.request import UNTRAINED, Request, prepare
+from lingbot_cli.render.request import UNTRAINED_NOTE, Request, prepare
 from lingbot_cli.runtime.model_options import ModelOptions
 
 
@@ -20,7 +20,7 @@ def test_an_untrained_world_says_so(tmp_path, trained):
     (model / "lingbot.json").write_text(json.dumps(config | {"trained": trained}))
     Image.new("RGB", (112, 64)).save(tmp_path / "image.png")
     prepared = prepare(Request(tmp_path / "image.png", moves="w-8", options=ModelOptions(model=str(model))))
-    assert (UNTRAINED in prepared.summary()) is not trained
+    assert (UNTRAINED_NOTE in prepared.summary()) is not trained
 
 
 def test_the_size_follows_the_image_and_the_flag_wins(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lingbot_cli.errors import OutputError, UsageError
-from lingbot_cli.render.resume_store import Trail, difference
+from lingbot_cli.render.resume_store import ResumeStore, fingerprint_difference
 
 FACTS = {"model": "m", "seed": "1"}
 TOLD = [{"prompt": "day"}, {"prompt": "day"}, {"prompt": "night"}]
@@ -15,7 +15,7 @@ TOLD = [{"prompt": "day"}, {"prompt": "day"}, {"prompt": "night"}]
 
 @pytest.fixture
 def trail(tmp_path):
-    trail = Trail.beside(str(tmp_path / "walk.mp4"))
+    trail = ResumeStore.beside(str(tmp_path / "walk.mp4"))
     with trail.alone():
         trail.begin(FACTS, 0)
         for index, told in enumerate(TOLD):
@@ -28,7 +28,7 @@ def test_what_is_kept_comes_back(trail, tmp_path):
     assert past.chunks == 3
     assert (past.latents(2) == np.full((16, 3, 2, 2), 2, np.float32)).all()
     assert trail.folder == tmp_path / "walk.mp4.resume"
-    assert Trail.beside(str(tmp_path / "film" / "%05d.png")).folder == tmp_path / "film.resume"
+    assert ResumeStore.beside(str(tmp_path / "film" / "%05d.png")).folder == tmp_path / "film.resume"
 
 
 @pytest.mark.parametrize("harm", ["cut", "gone", "noise"])
@@ -60,17 +60,17 @@ def test_another_timeline_is_refused_before_the_fork_and_taken_after(trail):
 
 
 def test_difference_of_equals_is_nothing():
-    assert difference(FACTS, dict(FACTS)) == ""
+    assert fingerprint_difference(FACTS, dict(FACTS)) == ""
 
 
 def _hold(path, ready):
-    with Trail.beside(path).alone():
+    with ResumeStore.beside(path).alone():
         ready.set()
         os.kill(os.getpid(), 9)
 
 
 def test_two_runs_never_make_one_film_and_a_killed_one_is_no_hindrance(trail, tmp_path, monkeypatch):
-    monkeypatch.setattr("lingbot_cli.render.resume_store._PATIENCE", 0.3)
+    monkeypatch.setattr("lingbot_cli.render.resume_store.LOCK_TIMEOUT_S", 0.3)
     with pytest.raises(UsageError, match="another run"), trail.alone():
         pass
     other = str(tmp_path / "other.mp4")
@@ -80,14 +80,14 @@ def test_two_runs_never_make_one_film_and_a_killed_one_is_no_hindrance(trail, tm
     child.start()
     child.join(60)
     assert child.exitcode == -9
-    with Trail.beside(other).alone():
-        assert Trail.beside(other).facts() is None
-    assert not Trail.beside(other).folder.exists()
+    with ResumeStore.beside(other).alone():
+        assert ResumeStore.beside(other).facts() is None
+    assert not ResumeStore.beside(other).folder.exists()
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path):
     with (
         pytest.raises(OutputError, match="does not exist"),
-        Trail.beside(str(tmp_path / "no" / "a.mp4")).alone(),
+        ResumeStore.beside(str(tmp_path / "no" / "a.mp4")).alone(),
     ):
         pass

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from lingbot_cli.presets import PRESETS
-from lingbot_cli.runtime.kernel import FILE, pick_kernel, shape_of
-from lingbot_cli.runtime.measurements import measured
+from lingbot_cli.runtime.kernel import KERNELS_FILE, attention_shape, pick_kernel
+from lingbot_cli.runtime.measurements import read_measurements
 from tests.support.command import lingbot
 
 CPU = torch.device("cpu")
@@ -20,28 +20,28 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_shapes_are_those_of_a_full_window():
-    large = shape_of(PRESETS["lingbot-world-v2-14b-causal-fast"], 480, 832, processes=8)
+    large = attention_shape(PRESETS["lingbot-world-v2-14b-causal-fast"], 480, 832, processes=8)
     assert (large.queries, large.keys, large.heads, large.head_dim) == (4 * 1560, 18 * 1560, 5, 128)
 
 
 def test_what_was_measured_is_remembered_until_the_shape_changes(folder):
-    small, other = (shape_of(PRESETS["built-in"], 64, width) for width in (64, 80))
+    small, other = (attention_shape(PRESETS["built-in"], 64, width) for width in (64, 80))
     pick_kernel(small, CPU, torch.float32)
-    known = measured(FILE, "kernel")
+    known = read_measurements(KERNELS_FILE, "kernel")
     assert [set(each["seconds"]) for each in known.values()] == [{"torch", "math"}]
     key = next(iter(known))
-    (folder / FILE).write_text(json.dumps({key: {"kernel": "as it was"}}))
+    (folder / KERNELS_FILE).write_text(json.dumps({key: {"kernel": "as it was"}}))
     assert pick_kernel(small, CPU, torch.float32) == "as it was"
     assert pick_kernel(other, CPU, torch.float32) in ("torch", "math")
-    assert len(measured(FILE, "kernel")) == 2
+    assert len(read_measurements(KERNELS_FILE, "kernel")) == 2
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"a": 3}'])
 def test_a_damaged_file_only_means_measuring_again(folder, content):
     folder.mkdir()
-    (folder / FILE).write_text(content)
-    assert pick_kernel(shape_of(PRESETS["built-in"], 32, 32), CPU, torch.float32) in ("torch", "math")
-    assert len(measured(FILE, "kernel")) == 1
+    (folder / KERNELS_FILE).write_text(content)
+    assert pick_kernel(attention_shape(PRESETS["built-in"], 32, 32), CPU, torch.float32) in ("torch", "math")
+    assert len(read_measurements(KERNELS_FILE, "kernel")) == 1
 
 
 def test_a_film_says_its_kernel_and_one_that_is_not_here_ends_with_3(tmp_path):

@@ -12,8 +12,8 @@ import torch
 
 from lingbot_cli.checkpoints.checkpoint import read_checkpoint
 from lingbot_cli.model.accel import cpu_threads as threads
-from lingbot_cli.runtime.autotune import THREADS_FILE, THREADS_SAID, Tuning, tuning_of
-from lingbot_cli.runtime.measurements import measured
+from lingbot_cli.runtime.autotune import THREAD_VARIABLES, THREADS_FILE, Tuning, choose_tuning
+from lingbot_cli.runtime.measurements import read_measurements
 from lingbot_cli.runtime.model_options import ModelOptions
 from tests.support.command import lingbot
 
@@ -22,14 +22,14 @@ BEFORE = Tuning("math", 1)
 
 def tuning(*, before=None, **options):
     """The tuning of the built-in model at 32x32 on the CPU."""
-    return tuning_of(read_checkpoint(None), ModelOptions(device="cpu", **options), 32, 32, before=before)
+    return choose_tuning(read_checkpoint(None), ModelOptions(device="cpu", **options), 32, 32, before=before)
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A cache of its own and a machine of two threads on which nobody has said a number."""
     monkeypatch.setenv("LINGBOT_CACHE_DIR", str(tmp_path / "cache"))
-    for name in THREADS_SAID:
+    for name in THREAD_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     before = torch.get_num_threads()
     monkeypatch.setattr(threads, "default_threads", lambda: 2)
@@ -39,7 +39,7 @@ def folder(tmp_path, monkeypatch):
 
 def test_threads_are_measured_once(folder):
     first = tuning()
-    (key,) = known = measured(THREADS_FILE, "threads")
+    (key,) = known = read_measurements(THREADS_FILE, "threads")
     assert first.threads == known[key]["threads"] == torch.get_num_threads()
     other = 3 - first.threads
     (folder / THREADS_FILE).write_text(json.dumps({key: {"threads": other}}))

@@ -11,14 +11,14 @@ from lingbot_cli.cli import run
 from lingbot_cli.env import Env
 from lingbot_cli.errors import InsufficientMemoryError
 from lingbot_cli.presets import PRESETS
-from lingbot_cli.runtime.memory import Setup, estimate, parameters
+from lingbot_cli.runtime.memory import MemorySetup, estimate_memory, parameters
 from lingbot_cli.runtime.memory_check import check_fits, largest_decode_batch
 from tests.support.peak_memory import peaks
 from tests.support.reference import REFERENCE
 
 SMALL = PRESETS["lingbot-world-v2-1.3b-causal-fast"]
 LARGE = PRESETS["lingbot-world-v2-14b-causal-fast"]
-ON_GPU = Setup(480, 832, device="cuda", precision="bfloat16", decode="float16")
+ON_GPU = MemorySetup(480, 832, device="cuda", precision="bfloat16", decode="float16")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux alone")
@@ -35,30 +35,30 @@ def test_parameters_are_those_of_the_published_models() -> None:
 
 
 def test_every_flag_saves_what_it_names() -> None:
-    whole = estimate(LARGE, ON_GPU)
-    assert estimate(replace(LARGE, window=10), ON_GPU).keys_values == whole.keys_values * 10 // 18
-    assert estimate(LARGE, replace(ON_GPU, precision="fp8")).transformer < 0.55 * whole.transformer
-    offloaded = estimate(LARGE, replace(ON_GPU, offload=True))
+    whole = estimate_memory(LARGE, ON_GPU)
+    assert estimate_memory(replace(LARGE, window=10), ON_GPU).keys_values == whole.keys_values * 10 // 18
+    assert estimate_memory(LARGE, replace(ON_GPU, precision="fp8")).transformer < 0.55 * whole.transformer
+    offloaded = estimate_memory(LARGE, replace(ON_GPU, offload=True))
     assert offloaded.transformer + offloaded.host == whole.transformer + whole.host
     assert offloaded.transformer < 0.1 * whole.transformer
-    on_gpu = estimate(LARGE, replace(ON_GPU, text_on="cuda"))
+    on_gpu = estimate_memory(LARGE, replace(ON_GPU, text_on="cuda"))
     assert (on_gpu.text, on_gpu.host) == (whole.host, 0)
 
 
 def test_a_gpu_with_memory_to_spare_decodes_a_whole_chunk_in_one_call() -> None:
-    least = estimate(SMALL, ON_GPU).peak
+    least = estimate_memory(SMALL, ON_GPU).peak
     assert largest_decode_batch(SMALL, ON_GPU, free=80_000_000_000).decode_batch == SMALL.chunk
     assert largest_decode_batch(SMALL, ON_GPU, free=least).decode_batch is None
     between = largest_decode_batch(SMALL, ON_GPU, free=least + 2_000_000_000)
     assert between.decode_batch in (2, 3)
-    assert least < estimate(SMALL, between).peak <= least + 2_000_000_000
+    assert least < estimate_memory(SMALL, between).peak <= least + 2_000_000_000
 
 
 def test_a_decoder_elsewhere_leaves_its_memory_to_the_rest() -> None:
-    whole, apart = estimate(SMALL, ON_GPU), estimate(SMALL, replace(ON_GPU, decode_on="cuda:1"))
+    whole, apart = estimate_memory(SMALL, ON_GPU), estimate_memory(SMALL, replace(ON_GPU, decode_on="cuda:1"))
     assert apart.peak < whole.peak
     assert apart.decoder > 0
-    on_host = estimate(SMALL, replace(ON_GPU, decode_on="cpu"))
+    on_host = estimate_memory(SMALL, replace(ON_GPU, decode_on="cpu"))
     assert (on_host.peak, on_host.decoder) == (apart.peak, 0)
     assert on_host.host > whole.host
 
@@ -84,7 +84,7 @@ def _needs(flags: str) -> int:
         else:
             width, height = map(int, next(words).split("x"))
             setup = replace(setup, height=height, width=width)
-    return estimate(preset, setup).peak
+    return estimate_memory(preset, setup).peak
 
 
 def test_a_film_that_cannot_fit_leaves_with_6_and_writes_nothing(tmp_path: Path) -> None:
@@ -127,8 +127,8 @@ def test_settings_replace_the_presets_and_are_printed() -> None:
 
 
 def test_fp8_linears_keep_the_blocks_in_eight_bits() -> None:
-    exact, kept = (estimate(LARGE, replace(ON_GPU, precision=each)) for each in ("bfloat16", "fp8"))
-    multiplied = estimate(LARGE, replace(ON_GPU, linears="fp8"))
+    exact, kept = (estimate_memory(LARGE, replace(ON_GPU, precision=each)) for each in ("bfloat16", "fp8"))
+    multiplied = estimate_memory(LARGE, replace(ON_GPU, linears="fp8"))
     assert multiplied.transformer == kept.transformer < 0.6 * exact.transformer
     with pytest.raises(InsufficientMemoryError) as short:
         check_fits(LARGE, replace(ON_GPU, linears="fp8"), 20 * 10**9, 10**12)

@@ -8,7 +8,7 @@ import pytest
 
 from lingbot_cli.errors import InsufficientMemoryError
 from lingbot_cli.presets import PRESETS
-from lingbot_cli.runtime.memory import Setup, estimate
+from lingbot_cli.runtime.memory import MemorySetup, estimate_memory
 from lingbot_cli.runtime.memory_check import check_fits
 from tests.support.peak_memory import peaks, write_wide
 
@@ -31,8 +31,8 @@ def test_each_precision_takes_what_is_planned_and_saves_what_is_promised(tmp_pat
 
 def test_on_the_cpu_only_what_saves_there_is_offered() -> None:
     preset = PRESETS["lingbot-world-v2-1.3b-causal-fast"]
-    setup = Setup(480, 832, latents=24)
-    enough = estimate(preset, replace(setup, precision="bfloat16")).peak
+    setup = MemorySetup(480, 832, latents=24)
+    enough = estimate_memory(preset, replace(setup, precision="bfloat16")).peak
     with pytest.raises(InsufficientMemoryError) as short:
         check_fits(preset, setup, free=enough, free_host=enough)
     hint = str(short.value.hint)

@@ -8,8 +8,8 @@ import torch
 from lingbot_cli.model.accel.offload import StreamedBlocks
 from lingbot_cli.model.attention import attend_all
 from lingbot_cli.presets import PRESETS
-from lingbot_cli.runtime.kernel import FILE, pick_kernel, shape_of
-from lingbot_cli.runtime.measurements import measured
+from lingbot_cli.runtime.kernel import KERNELS_FILE, attention_shape, pick_kernel
+from lingbot_cli.runtime.measurements import read_measurements
 from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.server.serve import load_offered
 from lingbot_cli.server.service import Offer
@@ -25,9 +25,9 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_the_kernel_that_was_measured_for_its_size_is_taken(folder):
-    pick_kernel(shape_of(PRESETS["built-in"], 32, 48), torch.device("cpu"), torch.float32)
-    (key,) = measured(FILE, "kernel")
-    (folder / FILE).write_text(json.dumps({key: {"kernel": "math"}}))
+    pick_kernel(attention_shape(PRESETS["built-in"], 32, 48), torch.device("cpu"), torch.float32)
+    (key,) = read_measurements(KERNELS_FILE, "kernel")
+    (folder / KERNELS_FILE).write_text(json.dumps({key: {"kernel": "math"}}))
     said = []
     world = load_offered(ModelOptions(device="cpu"), OFFER, said.append)
     assert world.attend is not attend_all
@@ -47,7 +47,7 @@ def test_its_flags_are_those_of_a_film(folder):
         "self-attention: torch · 1 CPU thread",
         "--compile and --offload do not go together: the blocks run as they are",
     ]
-    assert not (folder / FILE).exists()
+    assert not (folder / KERNELS_FILE).exists()
 
 
 @pytest.mark.parametrize("offer", [Offer(), Offer(sample_image())], ids=["no picture", "a picture"])

@@ -5,12 +5,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lingbot_cli.model.accel.fp8 import FP8, FP8_MAX, QuantisedMatmul
-from lingbot_cli.runtime.capabilities import Capability, multiplies_fp8
+from lingbot_cli.runtime.capabilities import Capability, has_fp8_units
 
 
 def pick_matmul(capability: Capability) -> QuantisedMatmul:
     """The eight-bit product on the matrix units of a device that has them, else the same arithmetic emulated."""
-    return matmul_fp8 if multiplies_fp8(capability) else matmul_fp8_emulated
+    return matmul_fp8 if has_fp8_units(capability) else matmul_fp8_emulated
 
 
 def matmul_fp8(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from lingbot_cli.errors import SetupError, UsageError
-from lingbot_cli.runtime.capabilities import INT8_PACKAGE, Capability, lacks_int8_attention
+from lingbot_cli.runtime.capabilities import INT8_PACKAGE, Capability, int8_attention_problem
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +20,7 @@ def int8_attention(capability: Capability, dtype: torch.dtype) -> "AttentionFunc
     int8 with a scale a block (Zhang et al., SageAttention, 2024). Errors: SetupError where they are not to be
     had, UsageError for float32, which they do not take.
     """
-    lack = lacks_int8_attention(capability)
+    lack = int8_attention_problem(capability)
     if lack is not None:
         raise SetupError(
             f"--attention int8 cannot run here: {lack}",
