@@ -13,8 +13,8 @@ from lingbot_cli.checkpoints.layouts import check_assets
 from lingbot_cli.errors import LingbotError, UsageError
 from lingbot_cli.presets import PRESETS
 from lingbot_cli.runtime.capabilities import check_device
+from lingbot_cli.sinks.codecs import CODEC_FAMILIES, CODECS
 from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
-from lingbot_cli.sinks.formats import CODEC_FAMILIES, CODECS
 
 PROJECT_FILE = "lingbot.yaml"
 

@@ -93,7 +93,7 @@ class TaskRunner:
         options = replace(
             task.options,
             overwrite=task.options.overwrite or complete,
-            keep=keeping.trail.written if keeping is not None else None,
+            resume_dir=keeping.trail.written if keeping is not None else None,
         )
         sink = choose_sinks([path], options, self.environ)
         written = {"quality": options.quality, "codec": options.codec, "crf": options.crf}

@@ -68,7 +68,7 @@ def broadcast(
                 with stopped.deferring():  # a program that is just starting could not be ended
                     air.record.open(film)
             outputs = start_all(air.targets, film, still, lambda gap: report_gap(display, gap))
-            open_ends += [output.abandon for output in outputs]
+            open_ends += [output.abort for output in outputs]
             watch = StreamMonitor(
                 display, outputs, acks, ProgressMeter(film.fps, show.chunks, show.frames, clock), clock
             )
@@ -107,7 +107,7 @@ def broadcast(
             pacer.abort()
             watch.state()
             open_ends.clear()
-            ends = [(output.close, output.abandon) for output in outputs]
+            ends = [(output.close, output.abort) for output in outputs]
             if air.record is not None:
                 ends.append((air.record.close, air.record.abort))
             _close_all(ends, display)

@@ -199,8 +199,7 @@ def _listen(env: Env, request: Any, air: Any, display: Any, save: Path | None, o
     from lingbot_cli.broadcast.source import prepare_live
     from lingbot_cli.broadcast.stdin_events import EventReader, apply_events
     from lingbot_cli.errors import LingbotError
-    from lingbot_cli.files import check_new, write_file
-    from lingbot_cli.sinks.output_paths import check_folder
+    from lingbot_cli.files import check_folder, check_new, write_file
     from lingbot_cli.ui.display import Report
     from lingbot_cli.ui.signals import StopRequest
 

@@ -13,8 +13,8 @@ from lingbot_cli.errors import LingbotError
 from lingbot_cli.runtime.hardware import free_ram
 from lingbot_cli.runtime.installed import model_statuses
 from lingbot_cli.runtime.memory import gigabytes
+from lingbot_cli.sinks.codecs import CODECS
 from lingbot_cli.sinks.ffmpeg_binary import codec_works, find_ffmpeg
-from lingbot_cli.sinks.formats import CODECS
 
 MIN_PYTHON = (3, 11)
 MIN_FREE_DISK_BYTES = 2_000_000_000

@@ -144,7 +144,7 @@ def render_video(
                 film = replace(film, metadata=container_metadata(recipe))
             past = keeping.take_up(prepared, display) if keeping else NO_SAVED_CHUNKS
             kept = count_resumable_frames(sink, film, past, prepared, display)
-            film = replace(film, kept=kept)
+            film = replace(film, start_frame=kept)
             with stopped.deferring():  # a program that is just starting could not be ended
                 sink.open(film)
             if keeping:

@@ -17,9 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from lingbot_cli.errors import LingbotError, UsageError, write_errors
+from lingbot_cli.files import check_disk_space, check_folder
 from lingbot_cli.render.chunk_plan import SavedChunks
 from lingbot_cli.runtime.autotune import Tuning
-from lingbot_cli.sinks.output_paths import check_disk_space, check_folder
 
 Fingerprint = Mapping[str, str]
 """Named texts; two runs that share them make the same."""

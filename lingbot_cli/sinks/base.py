@@ -1,4 +1,4 @@
-"""What a sink is: where a film's frames go."""
+"""Sink protocol: a consumer of video frames, and the sinks that write no file themselves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Chapter:
-    """A named place in the film, from video frame `start` to the next chapter or the end."""
+    """A chapter of the video, from frame `start` to the next chapter or the end."""
 
     start: int
     title: str
@@ -18,11 +18,11 @@ class Chapter:
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a sink is told before the first frame.
+    """Properties of a video, given to a sink before its first frame.
 
-    `fps`: frames a second. `frames`: how many there will be, None while a live run goes on.
-    `metadata`: what the file says about itself, where its format can. `kept`: how many first frames do not
-    come, for every sink has them. `variant` tells films of the same world apart that show other frames of it.
+    `fps`: frames per second. `frames`: their number, None for a live stream. `metadata`: tags for formats that
+    have them. `start_frame`: index of the first frame that will be written; every sink has those before it.
+    `variant`: a difference between videos of the same render, such as captions.
     """
 
     height: int
@@ -31,55 +31,55 @@ class VideoInfo:
     frames: int | None = None
     chapters: tuple[Chapter, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
-    kept: int = 0
+    start_frame: int = 0
     variant: str = ""
 
 
 class Sink(Protocol):
-    """Takes one film's frames; opened once, then closed or aborted once. Failures are OutputErrors."""
+    """Consumer of the frames of one video: opened once, then closed or aborted once. Errors: OutputError."""
 
     name: str
 
-    def resumable_frames(self, film: VideoInfo, limit: int) -> dict[str, int]:
-        """How many of the film's first `limit` frames are there from an earlier run, by the name of each output.
+    def resumable_frames(self, video: VideoInfo, limit: int) -> dict[str, int]:
+        """Return the number of leading frames, at most `limit`, that each output has from an earlier run.
 
-        Asked before `open` by who goes on with a film; who does not ask begins anew.
+        Call it before `open` to resume; without this call, `open` starts over. Keys are the outputs' names.
         """
 
-    def preflight(self, film: VideoInfo) -> None:
-        """Raise what keeps the film from being begun, as `open` would; nothing is written."""
+    def preflight(self, video: VideoInfo) -> None:
+        """Raise the errors that `open` would raise, without writing anything."""
 
-    def open(self, film: VideoInfo) -> None:
-        """Make ready to take frames, before anything expensive begins."""
+    def open(self, video: VideoInfo) -> None:
+        """Prepare to receive frames, before the model is loaded."""
 
     def write(self, frames: np.ndarray) -> None:
-        """Take frames, uint8 RGB [T, H, W, 3], blocking while the output is behind."""
+        """Write frames, uint8 RGB [T, H, W, 3]; block while the output is behind."""
 
     def check(self) -> None:
-        """Raise when the output has failed since the last write."""
+        """Raise if the output has failed since the last write."""
 
     def close(self) -> None:
-        """Finish the film: only now does its final name exist."""
+        """Finish the video and give it its final name."""
 
     def abort(self) -> str | None:
-        """End early and never raise; return what is kept of the film, None when nothing is."""
+        """End early without raising; return the path of the partial video, None if there is none."""
 
 
 class NullSink:
-    """Counts frames and forgets them."""
+    """Sink that counts frames and discards them, for benchmarks and for trying a timeline."""
 
     name = "null:"
 
     def __init__(self) -> None:
         self.frames = 0
 
-    def resumable_frames(self, film: VideoInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
+    def resumable_frames(self, video: VideoInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
         return {}
 
-    def preflight(self, film: VideoInfo) -> None:  # noqa: ARG002
+    def preflight(self, video: VideoInfo) -> None:  # noqa: ARG002
         return None
 
-    def open(self, film: VideoInfo) -> None:  # noqa: ARG002
+    def open(self, video: VideoInfo) -> None:  # noqa: ARG002
         self.frames = 0
 
     def write(self, frames: np.ndarray) -> None:
@@ -96,26 +96,28 @@ class NullSink:
 
 
 class TeeSink:
-    """Hands every frame to each of `sinks`; the first failure is the failure of all."""
+    """Sink that passes every frame to each of `sinks` and fails with the first of them."""
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self.sinks = tuple(sinks)
         self.name = ", ".join(sink.name for sink in self.sinks if sink.name)
 
-    def resumable_frames(self, film: VideoInfo, limit: int) -> dict[str, int]:
+    def resumable_frames(self, video: VideoInfo, limit: int) -> dict[str, int]:
         return {
-            name: frames for sink in self.sinks for name, frames in sink.resumable_frames(film, limit).items()
+            name: frames
+            for sink in self.sinks
+            for name, frames in sink.resumable_frames(video, limit).items()
         }
 
-    def preflight(self, film: VideoInfo) -> None:
+    def preflight(self, video: VideoInfo) -> None:
         for sink in self.sinks:
-            sink.preflight(film)
+            sink.preflight(video)
 
-    def open(self, film: VideoInfo) -> None:
+    def open(self, video: VideoInfo) -> None:
         opened: list[Sink] = []
         try:
             for sink in self.sinks:
-                sink.open(film)
+                sink.open(video)
                 opened.append(sink)
         except Exception:
             for sink in opened:
@@ -131,7 +133,7 @@ class TeeSink:
             sink.check()
 
     def close(self) -> None:
-        """Finish all that can be finished, then report the first that could not."""
+        """Close every sink, then raise the first failure."""
         failures: list[Exception] = []
         for sink in self.sinks:
             try:
@@ -142,12 +144,12 @@ class TeeSink:
             raise failures[0]
 
     def abort(self) -> str | None:
-        kept = [what for sink in self.sinks if (what := sink.abort())]
-        return ", ".join(kept) or None
+        paths = [path for sink in self.sinks if (path := sink.abort())]
+        return ", ".join(paths) or None
 
 
 def output_names(sink: Sink) -> list[str]:
-    """The names of all the outputs behind a sink, one each."""
+    """Return the name of every output behind a sink."""
     if isinstance(sink, TeeSink):
         return [name for each in sink.sinks for name in output_names(each)]
     return [sink.name] if sink.name else []

@@ -1,24 +1,25 @@
-"""How frames become a file."""
+"""Encoding of an output: ffmpeg, container, codec and quality, and the commands that follow from them."""
 
 import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lingbot_cli.files import check_disk_space
 from lingbot_cli.sinks.base import VideoInfo
+from lingbot_cli.sinks.codecs import Codec
 from lingbot_cli.sinks.concat import CutPoint, find_cut_point, read_packets
 from lingbot_cli.sinks.ffmpeg_args import encode_args
 from lingbot_cli.sinks.ffmpeg_binary import check_codec, version_line
-from lingbot_cli.sinks.formats import Codec, Format
-from lingbot_cli.sinks.output_paths import check_disk_space
+from lingbot_cli.sinks.formats import Format
 
 MIN_FREE_BYTES = 100_000
-"""Bytes without which not even a second of a film could be written."""
+"""Disk space for about one second of video."""
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """The program, the container, the codec, and how good it is to be."""
+    """The ffmpeg executable, the container, the codec and its quality."""
 
     ffmpeg: str
     container: Format
@@ -26,10 +27,15 @@ class Encoding:
     quality: str = "web"
     crf: int | None = None
 
-    def argv(self, film: VideoInfo, url: str, metadata_fd: int | None = None, *, first: int = 0) -> list[str]:
-        """The command that encodes a film, or the pictures of a sequence from number `first` on."""
+    def args(
+        self, video: VideoInfo, url: str, metadata_fd: int | None = None, *, first: int = 0
+    ) -> list[str]:
+        """Return the command that encodes a video, or a sequence from image number `first` on."""
         return encode_args(
-            *(self.ffmpeg, film, self.container, self.codec),
+            self.ffmpeg,
+            video,
+            self.container,
+            self.codec,
             url=url,
             quality=self.quality,
             crf=self.crf,
@@ -37,31 +43,28 @@ class Encoding:
             first=first,
         )
 
-    def check(self, film: VideoInfo, folder: Path | None) -> None:
-        """Raise SetupError where the codec does not work, OutputError where the film has no room in `folder`."""
+    def segment_args(self, video: VideoInfo) -> list[str]:
+        """Return the command that encodes new frames to a pipe, to be appended to a video."""
+        container = replace(self.container, piped_args=self.container.segment_args)
+        return replace(self, container=container).args(video, "pipe:1")
+
+    def check(self, video: VideoInfo, folder: Path | None) -> None:
+        """Raise SetupError if the codec fails, OutputError if the disk of `folder` has too little space."""
         check_codec(self.ffmpeg, self.codec)
-        if folder is not None:
-            raw = (
-                film.frames * film.height * film.width
-                if film.frames and self.codec.encoder == "rawvideo"
-                else 0
-            )
-            check_disk_space(
-                folder, MIN_FREE_BYTES + int(raw * (3 if self.codec.lossless else 1.5)), "the film"
-            )
+        if folder is None:
+            return
+        raw_bytes = 0.0
+        if video.frames and self.codec.encoder == "rawvideo":
+            raw_bytes = video.frames * video.height * video.width * (3 if self.codec.lossless else 1.5)
+        check_disk_space(folder, MIN_FREE_BYTES + int(raw_bytes), "the video")
 
-    def segment_argv(self, film: VideoInfo) -> list[str]:
-        """The command that encodes what another ffmpeg puts behind the beginning of a film."""
-        container = replace(self.container, piped=self.container.segment)
-        return replace(self, container=container).argv(film, "pipe:1")
+    def fingerprint(self, video: VideoInfo, name: str) -> str:
+        """Return a short hash shared by runs whose packets can be concatenated in the output `name`."""
+        parts = [name, video.variant, version_line(self.ffmpeg), *self.args(video, "")]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
-    def key(self, film: VideoInfo, name: str) -> str:
-        """A short name that two runs share when their frames and packets fit behind each other, as `name`."""
-        said = [name, film.variant, version_line(self.ffmpeg), *self.argv(film, "")]
-        return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
-
-    def cut(self, left: Path, film: VideoInfo, limit: int) -> CutPoint | None:
-        """Where a file of this encoding can be gone on with, within its first `limit` frames."""
-        if self.container.segment is None:
+    def find_cut_point(self, file: Path, video: VideoInfo, limit: int) -> CutPoint | None:
+        """Return the last cut point within the first `limit` frames of a file of this encoding, if any."""
+        if self.container.segment_args is None:
             return None
-        return find_cut_point(left, read_packets(self.ffmpeg, left), film.fps, limit)
+        return find_cut_point(file, read_packets(self.ffmpeg, file), video.fps, limit)

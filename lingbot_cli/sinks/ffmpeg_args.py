@@ -1,17 +1,20 @@
-"""ffmpeg's command line, as a pure function, and the metadata file it reads."""
+"""ffmpeg command lines to encode a file or a live stream, built by pure functions."""
 
 from collections.abc import Sequence
 from fractions import Fraction
 
 from lingbot_cli.sinks.base import VideoInfo
-from lingbot_cli.sinks.formats import CODECS, Codec, Format
+from lingbot_cli.sinks.codecs import CODECS, Codec
+from lingbot_cli.sinks.formats import Format
 
 _KEYFRAME_INTERVAL_S = 2
+_BITS_PER_PIXEL = 0.35
+_MIN_KBITS, _MAX_KBITS = 300, 12_000  # accepted by streaming services
 
 
 def encode_args(
     ffmpeg: str,
-    film: VideoInfo,
+    video: VideoInfo,
     container: Format,
     codec: Codec,
     *,
@@ -21,91 +24,90 @@ def encode_args(
     metadata_fd: int | None = None,
     first: int = 0,
 ) -> list[str]:
-    """Return the command that reads raw RGB frames on standard input and writes the film to `url`.
+    """Return the command that reads raw RGB frames on standard input and writes the video to `url`.
 
-    `first`: the number of the first picture of a sequence.
+    `metadata_fd`: file descriptor of ffmetadata text. `first`: number of the first image of a sequence.
     """
-    notes, video, told = metadata_input(metadata_fd)
+    metadata, frames_input, metadata_map = metadata_input(metadata_fd)
     piped = url.startswith("pipe:")
-    container_args = container.piped if piped and container.piped is not None else container.args
-    return [
-        *(ffmpeg, "-hide_banner", "-nostats", "-loglevel", "warning", "-y"),
-        *("-progress", "pipe:2", "-stats_period", "0.05"),
-        *notes,
-        *("-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{film.width}x{film.height}"),
-        *("-framerate", str(film.fps), "-i", "pipe:0"),
-        *("-map", f"{video}:v", *told),
-        *("-vf", _filters(film, codec)),
-        *("-c:v", codec.encoder, "-pix_fmt", codec.pixels),
-        *("-g", str(keyframe_interval(film.fps)), "-fps_mode", "passthrough"),
-        *codec.args,
-        *_quality_args(codec, quality, crf),
-        *container_args,
-        *(("-start_number", str(first)) if container.sequence else ()),
-        *("-f", container.muxer, url),
-    ]
+    container_args = container.piped_args if piped and container.piped_args is not None else container.args
+    args = [ffmpeg, "-hide_banner", "-nostats", "-loglevel", "warning", "-y"]
+    args += ["-progress", "pipe:2", "-stats_period", "0.05"]
+    args += metadata
+    args += _raw_frames(video)
+    args += ["-map", f"{frames_input}:v", *metadata_map]
+    args += ["-vf", _filters(video, codec)]
+    args += ["-c:v", codec.encoder, "-pix_fmt", codec.pixels]
+    args += ["-g", str(keyframe_interval(video.fps)), "-fps_mode", "passthrough"]
+    args += codec.args
+    args += _quality_args(codec, quality, crf)
+    args += container_args
+    if container.sequence:
+        args += ["-start_number", str(first)]
+    return [*args, "-f", container.muxer, url]
 
 
-def metadata_input(metadata_fd: int | None) -> tuple[Sequence[str], int, Sequence[str]]:
-    """Return the input that holds the metadata, the number of the input after it, and what to take from it."""
+def stream_args(
+    ffmpeg: str, video: VideoInfo, *, url: str, muxer: str, kbits: int | None = None, audio: bool = True
+) -> list[str]:
+    """Return the command that reads raw RGB frames and sends H.264 at a constant rate to `url`, without delay.
+
+    `kbits`: bit rate in kbit/s. A keyframe every 2 s; with `audio` a silent AAC track, which services require.
+    """
+    rate = f"{kbits or default_bitrate(video)}k"
+    args = [ffmpeg, "-hide_banner", "-nostats", "-loglevel", "warning"]
+    args += ["-progress", "pipe:2", "-stats_period", "0.5"]
+    args += ["-probesize", "32", "-analyzeduration", "0"]
+    args += _raw_frames(video)
+    if audio:
+        args += ["-f", "lavfi", "-i", "anullsrc=r=44100:cl=stereo"]
+    args += ["-map", "0:v", "-map_metadata", "-1", "-vf", CODECS["x264"].filters, "-c:v", "libx264"]
+    args += ["-preset", "veryfast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-fps_mode", "passthrough"]
+    args += ["-g", str(keyframe_interval(video.fps)), "-sc_threshold", "0"]
+    args += ["-b:v", rate, "-minrate", rate, "-maxrate", rate, "-bufsize", rate]
+    args += ["-x264-params", "nal-hrd=cbr"]
+    if audio:
+        args += ["-map", "1:a", "-c:a", "aac", "-b:a", "96k", "-shortest"]
+    return [*args, "-flush_packets", "1", "-muxdelay", "0", "-f", muxer, url]
+
+
+def default_bitrate(video: VideoInfo) -> int:
+    """Return a bit rate in kbit/s: 0.35 bits per pixel, which is 2,200 for 832×480 at 16 fps."""
+    rate = round(video.height * video.width * video.fps * _BITS_PER_PIXEL / 1000)
+    return min(max(_MIN_KBITS, rate), _MAX_KBITS)
+
+
+def keyframe_interval(fps: Fraction) -> int:
+    """Return the largest distance between two keyframes, in frames."""
+    return max(1, round(fps * _KEYFRAME_INTERVAL_S))
+
+
+def metadata_input(metadata_fd: int | None) -> tuple[list[str], int, list[str]]:
+    """Return the arguments that open ffmetadata text, the number of the next input, and the metadata mapping."""
     if metadata_fd is None:
-        return (), 0, ("-map_metadata", "-1")
-    # The notes come first: probing the frames waits for the first of them.
-    return ("-f", "ffmetadata", "-i", f"pipe:{metadata_fd}"), 1, ("-map_metadata", "0", "-map_chapters", "0")
+        return [], 0, ["-map_metadata", "-1"]
+    # The metadata comes first: probing the frames waits for the first of them.
+    return ["-f", "ffmetadata", "-i", f"pipe:{metadata_fd}"], 1, ["-map_metadata", "0", "-map_chapters", "0"]
 
 
-def _filters(film: VideoInfo, codec: Codec) -> str:
-    """Convert colours once; where a codec needs even sides, repeat the last row or column."""
-    right, bottom = (film.width % 2, film.height % 2) if codec.even else (0, 0)
+def _raw_frames(video: VideoInfo) -> list[str]:
+    args = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{video.width}x{video.height}"]
+    return [*args, "-framerate", str(video.fps), "-i", "pipe:0"]
+
+
+def _filters(video: VideoInfo, codec: Codec) -> str:
+    """Return the colour conversion; where a codec needs even sides, the last row or column is repeated."""
+    right, bottom = (video.width % 2, video.height % 2) if codec.even else (0, 0)
     if not (right or bottom):
         return codec.filters
-    pad = f"pad={film.width + right}:{film.height + bottom}"
+    pad = f"pad={video.width + right}:{video.height + bottom}"
     return f"{pad},fillborders=right={right}:bottom={bottom}:mode=smear,{codec.filters}"
 
 
 def _quality_args(codec: Codec, quality: str, crf: int | None) -> Sequence[str]:
     draft = quality == "draft"
-    if not codec.quality:
-        return codec.fast if draft else ()
-    number = crf if crf is not None else codec.draft if draft else codec.web
-    return (codec.quality, str(number), *(codec.fast if draft else ()))
-
-
-def keyframe_interval(fps: Fraction) -> int:
-    """How many frames a keyframe is apart from the next, at most."""
-    return max(1, round(fps * _KEYFRAME_INTERVAL_S))
-
-
-_BITS_PER_PIXEL = 0.35
-_LEAST, _MOST = 300, 12_000  # kbit/s that streaming services take
-
-
-def default_bitrate(film: VideoInfo) -> int:
-    """A fitting bit rate in kbit/s: what 0.35 bits a pixel come to, 2,200 for 832x480 at 16 fps."""
-    return min(max(_LEAST, round(film.height * film.width * film.fps * _BITS_PER_PIXEL / 1000)), _MOST)
-
-
-def stream_args(
-    ffmpeg: str, film: VideoInfo, *, url: str, muxer: str, kbits: int | None = None, audio: bool = True
-) -> list[str]:
-    """Return the command that reads raw RGB frames and writes H.264 of a constant rate, at once, to `url`.
-
-    A keyframe every 2 s, no frames held back, and with `audio` a silent AAC track, which services want.
-    """
-    rate = kbits or default_bitrate(film)
-    silence = ("-f", "lavfi", "-i", "anullsrc=r=44100:cl=stereo") if audio else ()
-    track = ("-map", "1:a", "-c:a", "aac", "-b:a", "96k", "-shortest") if audio else ()
-    return [
-        *(ffmpeg, "-hide_banner", "-nostats", "-loglevel", "warning"),
-        *("-progress", "pipe:2", "-stats_period", "0.5"),
-        *("-probesize", "32", "-analyzeduration", "0", "-f", "rawvideo", "-pix_fmt", "rgb24"),
-        *("-video_size", f"{film.width}x{film.height}", "-framerate", str(film.fps), "-i", "pipe:0"),
-        *silence,
-        *("-map", "0:v", "-map_metadata", "-1", "-vf", CODECS["x264"].filters, "-c:v", "libx264"),
-        *("-preset", "veryfast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-fps_mode", "passthrough"),
-        *("-g", str(keyframe_interval(film.fps)), "-sc_threshold", "0"),
-        *("-b:v", f"{rate}k", "-minrate", f"{rate}k", "-maxrate", f"{rate}k", "-bufsize", f"{rate}k"),
-        *("-x264-params", "nal-hrd=cbr"),
-        *track,
-        *("-flush_packets", "1", "-muxdelay", "0", "-f", muxer, url),
-    ]
+    draft_args = codec.draft_args if draft else ()
+    if not codec.quality_flag:
+        return draft_args
+    default = codec.draft_quality if draft else codec.web_quality
+    return (codec.quality_flag, str(default if crf is None else crf), *draft_args)

@@ -1,4 +1,4 @@
-"""Finds ffmpeg and asks it what this machine can encode."""
+"""ffmpeg executable: its path and version, and the codecs that work on this machine."""
 
 import re
 import subprocess
@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from lingbot_cli.errors import SetupError
-from lingbot_cli.sinks.formats import CODEC_FAMILIES, CODECS, Codec
+from lingbot_cli.sinks.codecs import CODEC_FAMILIES, CODECS, Codec
 
-MIN_VERSION = (7, 1)  # the first that writes MP4 files which are fragmented only while they grow
+MIN_VERSION = (7, 1)  # the first to write MP4 that is fragmented only until it is finished
 
 
 def find_ffmpeg(environ: Mapping[str, str]) -> str:
-    """Return the ffmpeg to run: LINGBOT_FFMPEG, or the one that came with this program."""
+    """Return the path of ffmpeg: LINGBOT_FFMPEG, or the executable installed with lingbot."""
     path = environ.get("LINGBOT_FFMPEG")
     if not path:
         import imageio_ffmpeg
@@ -29,61 +29,59 @@ def find_ffmpeg(environ: Mapping[str, str]) -> str:
 
 @lru_cache(maxsize=4)
 def version_line(path: str) -> str:
-    """Return what an ffmpeg says first of itself."""
+    """Return the first line of `ffmpeg -version`."""
     try:
-        said = subprocess.run(
+        output = subprocess.run(
             [path, "-version"], capture_output=True, text=True, timeout=30, check=True
         ).stdout
     except (OSError, subprocess.SubprocessError) as failure:
         raise SetupError(
             f"ffmpeg does not run: {path}: {failure}", hint="set LINGBOT_FFMPEG to a working ffmpeg"
         ) from failure
-    return said.partition("\n")[0]
+    return output.partition("\n")[0]
 
 
 def _version(path: str) -> tuple[int, int] | None:
-    """Return (major, minor), or None for a build that is named by its date."""
+    """Return (major, minor), or None for a build named by its date."""
     found = re.match(r"ffmpeg version n?(\d+)\.(\d+)", version_line(path))
     return (int(found[1]), int(found[2])) if found else None
 
 
 def resolve_codec(ffmpeg: str, name: str) -> str:
-    """Return `name`, or for a family (h264, hevc) its first codec that encodes one second here."""
+    """Return `name`, or for a family (h264, hevc) its first codec that works on this machine."""
     *hardware, software = CODEC_FAMILIES.get(name, (name,))
     return next((codec for codec in hardware if codec_works(ffmpeg, codec)), software)
 
 
 @lru_cache(maxsize=16)
 def codec_works(ffmpeg: str, name: str) -> bool:
-    """Whether a codec of ours really encodes here, tried on one second of a test picture."""
-    return _trial_error(ffmpeg, CODECS[name], frames=16, patience=10) is None
+    """Encode one second of a test image; return whether the codec managed it."""
+    return _trial_error(ffmpeg, CODECS[name], frames=16, timeout_s=10) is None
 
 
 @lru_cache(maxsize=16)
 def check_codec(ffmpeg: str, codec: Codec) -> None:
-    """Raise SetupError unless a codec encodes a picture here."""
-    complaint = _trial_error(ffmpeg, codec, frames=1, patience=60)
-    if complaint is not None:
+    """Encode one frame. Errors: SetupError when the codec fails on this machine."""
+    error = _trial_error(ffmpeg, codec, frames=1, timeout_s=60)
+    if error is not None:
         raise SetupError(
-            f"{ffmpeg} cannot encode with {codec.encoder}: {complaint}",
-            hint="`lingbot doctor` lists the codecs that work; leave LINGBOT_FFMPEG unset to use the ffmpeg "
+            f"{ffmpeg} cannot encode with {codec.encoder}: {error}",
+            hint="run `lingbot doctor` to list the codecs that work; leave LINGBOT_FFMPEG unset to use the ffmpeg "
             "that came with lingbot",
         )
 
 
-def _trial_error(ffmpeg: str, codec: Codec, frames: int, patience: float) -> str | None:
-    """What ffmpeg says first of a codec that does not encode black frames; None when it does."""
+def _trial_error(ffmpeg: str, codec: Codec, frames: int, timeout_s: float) -> str | None:
+    """Encode black frames; return the first line of ffmpeg's error, None if there is none."""
     trial = [ffmpeg, "-hide_banner", "-loglevel", "error", "-f", "rawvideo", "-pix_fmt", "rgb24"]
     trial += ["-s", "640x480", "-r", "16", "-i", "-", "-pix_fmt", codec.pixels, "-c:v", codec.encoder]
     trial += [*codec.args, "-f", "null", "-"]
     black = bytes(frames * 640 * 480 * 3)
     try:
-        done = subprocess.run(trial, input=black, capture_output=True, timeout=patience)
+        done = subprocess.run(trial, input=black, capture_output=True, timeout=timeout_s)
     except subprocess.TimeoutExpired:
-        return f"it did not end within {patience:.0f} s"
-    said = done.stderr.decode(errors="replace").strip().splitlines()
-    return (
-        (re.sub(r"^\[.*?\] ", "", said[0]) if said else f"exit code {done.returncode}")
-        if done.returncode
-        else None
-    )
+        return f"timed out after {timeout_s:.0f} s"
+    if not done.returncode:
+        return None
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    return re.sub(r"^\[.*?\] ", "", lines[0]) if lines else f"exit code {done.returncode}"

@@ -1,6 +1,7 @@
-"""A sink that encodes with ffmpeg, under a partial name until the film is whole."""
+"""Sink that encodes with ffmpeg, to a partial name until the video is complete."""
 
 import contextlib
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -18,35 +19,35 @@ _ABORT_TIMEOUT_S = 1.5  # to finish the partial file after an interruption
 
 
 class FfmpegSink:
-    """Feeds what `growth` starts. `tells`: whether the film carries metadata and chapters."""
+    """Sink that feeds the encoder of `output`. `metadata`: whether the format has metadata and chapters."""
 
-    def __init__(self, name: str, growth: ResumableOutput, *, tells: bool) -> None:
+    def __init__(self, name: str, output: ResumableOutput, *, metadata: bool) -> None:
         self.name = name
-        self._growth = growth
-        self._tells = tells
+        self._output = output
+        self._metadata = metadata
         self._encoder: FfmpegProcess | ConcatEncoder | None = None
-        self._begun = False
-        self._settling = _ENCODE_TIMEOUT_S
+        self._prepared = False
+        self._encode_timeout_s = _ENCODE_TIMEOUT_S
         self._shape = (0, 0, 3)
-        self._skip = 0  # frames that come for other sinks, and are here already
+        self._skip = 0  # coming frames that this output has already and other sinks lack
         self._written = 0
 
-    def resumable_frames(self, film: VideoInfo, limit: int) -> dict[str, int]:
-        self._growth.find(film, limit)
-        return {self.name: self._growth.kept}
+    def resumable_frames(self, video: VideoInfo, limit: int) -> dict[str, int]:
+        self._output.find_existing(video, limit)
+        return {self.name: self._output.existing}
 
-    def preflight(self, film: VideoInfo) -> None:
-        self._growth.check(film)
+    def preflight(self, video: VideoInfo) -> None:
+        self._output.check(video)
 
-    def open(self, film: VideoInfo) -> None:
-        self.preflight(film)
-        self._shape = (film.height, film.width, 3)
-        self._skip = self._growth.kept - film.kept
+    def open(self, video: VideoInfo) -> None:
+        self.preflight(video)
+        self._shape = (video.height, video.width, 3)
+        self._skip = self._output.existing - video.start_frame
         self._written = 0
-        notes = metadata_text(film) if self._tells and (film.metadata or film.chapters) else None
-        self._growth.prepare(film)
-        self._begun = True
-        self._encoder = self._growth.start(film, notes)
+        metadata = metadata_text(video) if self._metadata and (video.metadata or video.chapters) else None
+        self._output.prepare(video)
+        self._prepared = True
+        self._encoder = self._output.start(video, metadata)
 
     @property
     def encoder(self) -> FfmpegProcess | ConcatEncoder:
@@ -56,45 +57,45 @@ class FfmpegSink:
 
     def write(self, frames: np.ndarray) -> None:
         if frames.dtype != np.uint8 or frames.shape[1:] != self._shape:
-            raise ValueError(f"frames are {frames.dtype} {frames.shape}, the film is uint8 {self._shape}")
-        there = min(self._skip, len(frames))
-        self._skip -= there
-        with self._naming_the_film():
-            self.encoder.write(frames[there:])
-        self._written += len(frames) - there
-        # What lies in pipes and queues is lost when the encoder is killed.
-        if not self.encoder.settle(self._written - ENCODER_DELAY_FRAMES, self._settling):
-            self._settling = _SHORT_ENCODE_TIMEOUT_S
-        self._growth.advance()
+            raise ValueError(f"frames are {frames.dtype} {frames.shape}, the video is uint8 {self._shape}")
+        skipped = min(self._skip, len(frames))
+        self._skip -= skipped
+        with self._name_in_errors():
+            self.encoder.write(frames[skipped:])
+        self._written += len(frames) - skipped
+        # Frames in pipes and queues are lost when the encoder is killed.
+        if not self.encoder.wait_encoded(self._written - ENCODER_DELAY_FRAMES, self._encode_timeout_s):
+            self._encode_timeout_s = _SHORT_ENCODE_TIMEOUT_S
+        self._output.update()
 
     def check(self) -> None:
-        with self._naming_the_film():
+        with self._name_in_errors():
             self.encoder.check()
-            self._growth.advance()
+            self._output.update()
 
     def close(self) -> None:
-        with self._naming_the_film():
-            self.encoder.finish(timeout=None)
+        with self._name_in_errors():
+            self.encoder.finish(timeout_s=None)
             if self.encoder.encoded != self._written:
                 raise OutputError(f"{self.encoder.encoded} of {self._written} frames were encoded")
-            self._growth.advance()
-            self._growth.commit()
+            self._output.update()
+            self._output.commit()
 
     def abort(self) -> str | None:
-        if not self._begun:
+        if not self._prepared:
             return None
         if self._encoder is not None:
             with contextlib.suppress(LingbotError):
-                self._encoder.finish(timeout=_ABORT_TIMEOUT_S)
+                self._encoder.finish(timeout_s=_ABORT_TIMEOUT_S)
         with contextlib.suppress(LingbotError):
-            self._growth.advance()
-        empty = self._written == 0 and self._growth.kept == 0
+            self._output.update()
+        empty = self._written == 0 and self._output.existing == 0
         with contextlib.suppress(OSError):
-            self._growth.abandon(empty=empty)
-        return None if empty or self._growth.partial is None else str(self._growth.partial)
+            self._output.abandon(empty=empty)
+        return None if empty or self._output.partial is None else str(self._output.partial)
 
     @contextlib.contextmanager
-    def _naming_the_film(self):  # type: ignore[no-untyped-def]
+    def _name_in_errors(self) -> Iterator[None]:
         try:
             yield
         except OutputError as failure:

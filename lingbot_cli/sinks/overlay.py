@@ -1,4 +1,4 @@
-"""Draws the keys that are held and the prompt on the picture, on the way to another sink."""
+"""Sink that draws the pressed keys and the prompt on each frame and passes it on."""
 
 import textwrap
 from collections.abc import Sequence
@@ -11,25 +11,33 @@ from PIL import Image, ImageDraw, ImageFont
 from lingbot_cli.fonts import choose_font
 from lingbot_cli.sinks.base import Sink, VideoInfo
 
-# Where each key lies, in key widths from the left or (negative) from the right, and from the bottom.
+# Position of each key, in key widths from the left or (negative) from the right, and from the bottom.
 _KEYS = {
-    **{"q": (0, 2), "w": (1, 2), "e": (2, 2), "a": (0, 1), "s": (1, 1), "d": (2, 1)},
-    **{"i": (-2, 2), "j": (-3, 1), "k": (-2, 1), "l": (-1, 1)},
+    "q": (0, 2),
+    "w": (1, 2),
+    "e": (2, 2),
+    "a": (0, 1),
+    "s": (1, 1),
+    "d": (2, 1),
+    "i": (-2, 2),
+    "j": (-3, 1),
+    "k": (-2, 1),
+    "l": (-1, 1),
 }
-_MIN_HEIGHT = 360  # pixels of height below which a copy is enlarged
+_MIN_HEIGHT = 360  # pixels below which a copy is enlarged to stay readable
 _CACHED_LAYERS = 64
 
 
 @dataclass(frozen=True)
 class Caption:
-    """What is drawn on one frame: the letters held, and the prompt."""
+    """Text of one frame: the letters of the pressed keys, and the prompt."""
 
     keys: str
     prompt: str
 
 
 class OverlaySink:
-    """Hands frames with captions to `sink`; `enlarge` makes small films big enough to read."""
+    """Sink that passes frames with captions to `sink`; `enlarge` makes small videos large enough to read."""
 
     def __init__(self, sink: Sink, captions: Sequence[Caption], *, enlarge: bool) -> None:
         self.name = sink.name
@@ -39,27 +47,27 @@ class OverlaySink:
         self._scale = 1
         self._frame = 0
 
-    def resumable_frames(self, film: VideoInfo, limit: int) -> dict[str, int]:
-        return self._sink.resumable_frames(self._drawn(film), limit)
+    def resumable_frames(self, video: VideoInfo, limit: int) -> dict[str, int]:
+        return self._sink.resumable_frames(self._captioned(video), limit)
 
-    def preflight(self, film: VideoInfo) -> None:
-        self._sink.preflight(self._drawn(film))
+    def preflight(self, video: VideoInfo) -> None:
+        self._sink.preflight(self._captioned(video))
 
-    def open(self, film: VideoInfo) -> None:
-        self._frame = film.kept
-        self._sink.open(self._drawn(film))
+    def open(self, video: VideoInfo) -> None:
+        self._frame = video.start_frame
+        self._sink.open(self._captioned(video))
 
-    def _drawn(self, film: VideoInfo) -> VideoInfo:
-        self._scale = -(-_MIN_HEIGHT // film.height) if self._enlarge and film.height < _MIN_HEIGHT else 1
-        height, width = film.height * self._scale, film.width * self._scale
-        return replace(film, height=height, width=width, variant=f"{film.variant} with captions")
+    def _captioned(self, video: VideoInfo) -> VideoInfo:
+        self._scale = -(-_MIN_HEIGHT // video.height) if self._enlarge and video.height < _MIN_HEIGHT else 1
+        height, width = video.height * self._scale, video.width * self._scale
+        return replace(video, height=height, width=width, variant=f"{video.variant} with captions")
 
     def write(self, frames: np.ndarray) -> None:
         large = frames.repeat(self._scale, axis=1).repeat(self._scale, axis=2)
         for frame in large:
             caption = self._captions[min(self._frame, len(self._captions) - 1)]
-            colour, cover = caption_layer(caption, frame.shape[0], frame.shape[1])
-            frame[:] = (frame * (255 - cover) + colour * cover) // 255
+            colour, alpha = caption_layer(caption, frame.shape[0], frame.shape[1])
+            frame[:] = (frame * (255 - alpha) + colour * alpha) // 255
             self._frame += 1
         self._sink.write(large)
 
@@ -75,32 +83,33 @@ class OverlaySink:
 
 @lru_cache(_CACHED_LAYERS)
 def caption_layer(caption: Caption, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return what to paint and how strongly: uint16 [H, W, 3] and [H, W, 1], both 0 to 255."""
+    """Return the colour, uint16 [H, W, 3], and the alpha, uint16 [H, W, 1], of a caption; both 0 to 255."""
     image = Image.new("RGBA", (width, height), (0, 0, 0, 0))
     draw = ImageDraw.Draw(image)
     side = max(8, min(height // 9, width // 8))
     for key, (column, row) in _KEYS.items():
         left = side // 3 + column * side if column >= 0 else width - side // 3 + column * side
         top = height - side // 3 - row * side
-        _key(draw, key, (left, top), side, held=key in caption.keys)
+        _draw_key(draw, key, (left, top), side, pressed=key in caption.keys)
     if caption.prompt:
-        _prompt(draw, caption.prompt, height, width)
-    painted = np.asarray(image, np.uint16)
-    return painted[..., :3], painted[..., 3:]
+        _draw_prompt(draw, caption.prompt, height, width)
+    rgba = np.asarray(image, np.uint16)
+    return rgba[..., :3], rgba[..., 3:]
 
 
-def _key(draw: ImageDraw.ImageDraw, key: str, place: tuple[int, int], side: int, *, held: bool) -> None:
-    left, top = place
+def _draw_key(
+    draw: ImageDraw.ImageDraw, key: str, corner: tuple[int, int], side: int, *, pressed: bool
+) -> None:
+    left, top = corner
     box = (left + 1, top + 1, left + side - 2, top + side - 2)
-    draw.rounded_rectangle(
-        box, side // 5, fill=(255, 255, 255, 230 if held else 50), outline=(255, 255, 255, 160)
-    )
+    fill = (255, 255, 255, 230 if pressed else 50)
+    draw.rounded_rectangle(box, side // 5, fill=fill, outline=(255, 255, 255, 160))
     middle = (left + side / 2, top + side / 2)
-    letter = (20, 20, 20, 255) if held else (255, 255, 255, 200)
+    letter = (20, 20, 20, 255) if pressed else (255, 255, 255, 200)
     draw.text(middle, key.upper(), fill=letter, anchor="mm", font=ImageFont.load_default(side * 0.55))
 
 
-def _prompt(draw: ImageDraw.ImageDraw, prompt: str, height: int, width: int) -> None:
+def _draw_prompt(draw: ImageDraw.ImageDraw, prompt: str, height: int, width: int) -> None:
     size = max(8, height // 22)
     prompt, font = choose_font(prompt, size)
     letters = max(8, int(width * 0.94 / font.getlength("n")))

@@ -1,4 +1,4 @@
-"""How an output grows, from its first frame or from where an earlier run left it."""
+"""Resumable output of a video: a file, an image sequence or a pipe, started over or appended to."""
 
 import os
 from contextlib import AbstractContextManager, nullcontext
@@ -16,155 +16,159 @@ from lingbot_cli.sinks.resume_link import ResumeLink, lock_file
 
 
 class ResumableOutput(Protocol):
-    """One output of a film while it is written. `kept`: how many first frames it has from an earlier run."""
+    """Output of one video. `existing`: number of leading frames that it has from an earlier run."""
 
-    kept: int
+    existing: int
 
     @property
     def partial(self) -> Path | None:
-        """Where the unfinished film lies; None on a pipe."""
+        """Path of the unfinished video, None for a pipe."""
 
-    def find(self, film: VideoInfo, limit: int) -> None:
-        """See what an earlier run left of the film's first `limit` frames; without it there is nothing."""
+    def find_existing(self, video: VideoInfo, limit: int) -> None:
+        """Set `existing` to the frames of an earlier run, at most `limit`; without this call it is 0."""
 
-    def check(self, film: VideoInfo) -> None:
-        """Raise unless the output can be written and encoded here; nothing is changed."""
+    def check(self, video: VideoInfo) -> None:
+        """Raise unless the video can be encoded and written; nothing is changed."""
 
-    def prepare(self, film: VideoInfo) -> None:
-        """Clear away what is not to stay."""
+    def prepare(self, video: VideoInfo) -> None:
+        """Remove what is not to stay of an earlier run."""
 
-    def start(self, film: VideoInfo, notes: str | None) -> FfmpegProcess | ConcatEncoder:
-        """Start what takes the frames after the kept ones."""
+    def start(self, video: VideoInfo, metadata: str | None) -> FfmpegProcess | ConcatEncoder:
+        """Start the encoder of the frames after the existing ones."""
 
-    def advance(self) -> None:
-        """More frames may have reached the output."""
+    def update(self) -> None:
+        """React to newly encoded frames."""
 
     def commit(self) -> None:
-        """Give the finished film its name."""
+        """Give the complete video its final name."""
 
     def abandon(self, *, empty: bool) -> None:
-        """Leave the film unfinished, without what is of no use; `empty`: it has no frame."""
+        """Leave the partial video, without files of no use; `empty`: it has no frame."""
 
 
 class ResumableFile:
-    """A file. It goes on as a longer one, which begins with its packets and takes its place once it has them."""
+    """File. When resumed, a longer one begins with the existing packets and replaces it once it has them all."""
 
-    def __init__(self, place: OutputFile, encoding: Encoding, keep: Path | None) -> None:
-        self.kept = 0
-        self.commit = place.commit
-        self._place = place
+    def __init__(self, file: OutputFile, encoding: Encoding, resume_dir: Path | None) -> None:
+        self.existing = 0
+        self.commit = file.commit
+        self._file = file
         self._encoding = encoding
-        self._keep = keep
+        self._resume_dir = resume_dir
         self._cut: CutPoint | None = None
-        self._joint: ConcatEncoder | None = None  # until it has taken over
+        self._concat: ConcatEncoder | None = None  # until the longer file has replaced the partial one
 
     @property
     def partial(self) -> Path | None:
-        return self._place.partial if self._place.partial.exists() else None
+        return self._file.partial if self._file.partial.exists() else None
 
-    def find(self, film: VideoInfo, limit: int) -> None:
-        kept = _resume_link(self._keep, self._place.path, self._encoding, film)
-        found = kept.find() if kept is not None else None
+    def find_existing(self, video: VideoInfo, limit: int) -> None:
+        link = _resume_link(self._resume_dir, self._file.path, self._encoding, video)
+        found = link.find() if link is not None else None
         if found is not None:
-            left, most = found
-            self._cut = self._encoding.cut(left, film, limit if most is None else min(limit, most))
-        self.kept = self._cut.frames if self._cut is not None else 0
+            file, valid = found
+            limit = limit if valid is None else min(limit, valid)
+            self._cut = self._encoding.find_cut_point(file, video, limit)
+        self.existing = self._cut.frames if self._cut is not None else 0
 
-    def check(self, film: VideoInfo) -> None:
-        self._place.check()
-        self._encoding.check(film, self._place.path.parent)
+    def check(self, video: VideoInfo) -> None:
+        self._file.check()
+        self._encoding.check(video, self._file.path.parent)
 
-    def prepare(self, film: VideoInfo) -> None:
-        self._place.kept = _resume_link(self._keep, self._place.path, self._encoding, film)
+    def prepare(self, video: VideoInfo) -> None:
+        self._file.link = _resume_link(self._resume_dir, self._file.path, self._encoding, video)
         if self._cut is None:
-            self._place.prepare()
+            self._file.start_over()
         else:
-            self._cut = replace(self._cut, left=self._place.prepare_longer(self.kept))
+            self._cut = replace(self._cut, file=self._file.resume(self.existing))
 
-    def start(self, film: VideoInfo, notes: str | None) -> FfmpegProcess | ConcatEncoder:
-        encoding, url = self._encoding, self._place.url
-        with _lock(self._keep, self._place.growing) as lock:
+    def start(self, video: VideoInfo, metadata: str | None) -> FfmpegProcess | ConcatEncoder:
+        encoding, url = self._encoding, self._file.url
+        with _lock(self._resume_dir, self._file.growing) as lock:
             if self._cut is None:
-                return FfmpegProcess(partial(encoding.argv, film, url), notes=notes, holding=lock)
-            join = partial(concat_args, encoding.ffmpeg, film, encoding.container, self._cut, url)
-            segment = encoding.segment_argv(film)
-            self._joint = ConcatEncoder(segment, join, kept=self.kept, notes=notes, holding=lock)
-        return self._joint
+                return FfmpegProcess(partial(encoding.args, video, url), metadata=metadata, lock=lock)
+            self._concat = ConcatEncoder(
+                encoding.segment_args(video),
+                partial(concat_args, encoding.ffmpeg, video, encoding.container, self._cut, url),
+                existing=self.existing,
+                metadata=metadata,
+                lock=lock,
+            )
+        return self._concat
 
-    def advance(self) -> None:
-        if self._joint is not None and self._joint.encoded > 0:
-            self._place.take_over()
-            self._joint = None
+    def update(self) -> None:
+        if self._concat is not None and self._concat.encoded > 0:
+            self._file.replace_partial()
+            self._concat = None
 
     def abandon(self, *, empty: bool) -> None:
-        if self._joint is not None or empty:
-            self._place.growing.unlink(missing_ok=True)
+        if self._concat is not None or empty:
+            self._file.growing.unlink(missing_ok=True)
 
 
 class ResumableSequence:
-    """Numbered pictures: they go on at the next number."""
+    """Image sequence, resumed at the next number."""
 
-    def __init__(self, place: ImageSequence, encoding: Encoding, keep: Path | None) -> None:
-        self.kept = 0
-        self.commit = place.commit
-        self.partial: Path | None = place.partial
-        self._place = place
+    def __init__(self, sequence: ImageSequence, encoding: Encoding, resume_dir: Path | None) -> None:
+        self.existing = 0
+        self.commit = sequence.commit
+        self.partial: Path | None = sequence.partial
+        self._sequence = sequence
         self._encoding = encoding
-        self._keep = keep
+        self._resume_dir = resume_dir
 
-    def find(self, film: VideoInfo, limit: int) -> None:
-        self._name(film)
-        self.kept = self._place.whole(limit)
+    def find_existing(self, video: VideoInfo, limit: int) -> None:
+        self._set_link(video)
+        self.existing = self._sequence.count_images(limit)
 
-    def check(self, film: VideoInfo) -> None:
-        self._place.check()
-        self._encoding.check(film, self._place.folder.absolute().parent)
+    def check(self, video: VideoInfo) -> None:
+        self._sequence.check()
+        self._encoding.check(video, self._sequence.folder.absolute().parent)
 
-    def prepare(self, film: VideoInfo) -> None:
-        self._name(film)
-        self._place.prepare(self.kept)
+    def prepare(self, video: VideoInfo) -> None:
+        self._set_link(video)
+        self._sequence.prepare(self.existing)
 
-    def start(self, film: VideoInfo, notes: str | None) -> FfmpegProcess | ConcatEncoder:
-        argv = partial(self._encoding.argv, film, self._place.url, first=self.kept)
-        with _lock(self._keep, self._place.mark) as lock:
-            return FfmpegProcess(argv, notes=notes, holding=lock)
+    def start(self, video: VideoInfo, metadata: str | None) -> FfmpegProcess | ConcatEncoder:
+        command = partial(self._encoding.args, video, self._sequence.url, first=self.existing)
+        with _lock(self._resume_dir, self._sequence.marker) as lock:
+            return FfmpegProcess(command, metadata=metadata, lock=lock)
 
-    def advance(self) -> None:
+    def update(self) -> None:
         return None
 
     def abandon(self, *, empty: bool) -> None:
         if empty:
-            self._place.discard()
+            self._sequence.discard()
 
-    def _name(self, film: VideoInfo) -> None:
-        self._place.kept = _resume_link(self._keep, self._place.pattern, self._encoding, film)
+    def _set_link(self, video: VideoInfo) -> None:
+        self._sequence.link = _resume_link(self._resume_dir, self._sequence.pattern, self._encoding, video)
 
 
 class PipeOutput:
-    """Standard output: nothing to name, nothing to keep."""
+    """Standard output: without a name, never resumed."""
 
-    kept = 0
+    existing = 0
     partial: Path | None = None
 
     def __init__(self, encoding: Encoding, stdout: BinaryIO) -> None:
         self._encoding = encoding
         self._stdout = stdout
 
-    def find(self, film: VideoInfo, limit: int) -> None:  # noqa: ARG002
+    def find_existing(self, video: VideoInfo, limit: int) -> None:  # noqa: ARG002
         return None
 
-    def check(self, film: VideoInfo) -> None:
-        self._encoding.check(film, None)
+    def check(self, video: VideoInfo) -> None:
+        self._encoding.check(video, None)
 
-    def prepare(self, film: VideoInfo) -> None:  # noqa: ARG002
+    def prepare(self, video: VideoInfo) -> None:  # noqa: ARG002
         return None
 
-    def start(self, film: VideoInfo, notes: str | None) -> FfmpegProcess | ConcatEncoder:
-        return StdoutFfmpegProcess(
-            partial(self._encoding.argv, film, "pipe:1"), notes=notes, output=self._stdout
-        )
+    def start(self, video: VideoInfo, metadata: str | None) -> FfmpegProcess | ConcatEncoder:
+        command = partial(self._encoding.args, video, "pipe:1")
+        return StdoutFfmpegProcess(command, metadata=metadata, output=self._stdout)
 
-    def advance(self) -> None:
+    def update(self) -> None:
         return None
 
     def commit(self) -> None:
@@ -174,11 +178,15 @@ class PipeOutput:
         return None
 
 
-def _resume_link(keep: Path | None, path: Path, encoding: Encoding, film: VideoInfo) -> ResumeLink | None:
-    """What finds the output again: a name that a folder's move does not change."""
-    return None if keep is None else ResumeLink(keep, encoding.key(film, os.path.relpath(path, keep)))
+def _resume_link(
+    resume_dir: Path | None, path: Path, encoding: Encoding, video: VideoInfo
+) -> ResumeLink | None:
+    """Return the link to an output, by a name that stays valid when the folder of both is moved."""
+    if resume_dir is None:
+        return None
+    return ResumeLink(resume_dir, encoding.fingerprint(video, os.path.relpath(path, resume_dir)))
 
 
-def _lock(keep: Path | None, path: Path) -> AbstractContextManager[BinaryIO | None]:
-    """What the encoder of a film that can be gone on with holds while it lives."""
-    return nullcontext() if keep is None else lock_file(path)
+def _lock(resume_dir: Path | None, path: Path) -> AbstractContextManager[BinaryIO | None]:
+    """Lock the file of a resumable video; its encoder inherits the lock."""
+    return nullcontext() if resume_dir is None else lock_file(path)

@@ -1,4 +1,4 @@
-"""The second name of the file a film grows in, by which only the same film, encoded alike, finds it again."""
+"""Hard link in the resume folder by which a later run finds a partial video of the same encoding."""
 
 import contextlib
 import fcntl
@@ -10,14 +10,14 @@ from typing import BinaryIO
 
 from lingbot_cli.errors import OutputError, UsageError, write_errors
 
-LOCK_TIMEOUT_S = 10.0  # seconds an encoder that outlived its killed run gets to finish
+LOCK_TIMEOUT_S = 10.0  # for an encoder that outlived its killed run
 
 
 @dataclass(frozen=True)
 class ResumeLink:
-    """A hard link in `folder`, so it stays what it is whatever becomes of the film's own names.
+    """Hard link in `folder` to a partial video, valid when the video itself is renamed or replaced.
 
-    `key` says which film it is, and how it is encoded. `KEY@N` is a link of which only the first N frames count.
+    `key`: fingerprint of the video and its encoding. `KEY@N` is a link of which only the first N frames are valid.
     """
 
     folder: Path
@@ -25,18 +25,18 @@ class ResumeLink:
 
     @property
     def path(self) -> Path:
-        """The link to a file that counts whole."""
+        """Link to a file that is valid as a whole."""
         return self.folder / self.key
 
     @property
-    def fresh(self) -> Path:
-        """Where a longer version grows until it has all that is here."""
+    def next_file(self) -> Path:
+        """File to which a longer version is written until it has all existing frames."""
         return self.folder / f".{self.key}.next"
 
     def find(self) -> tuple[Path, int | None] | None:
-        """What an earlier run left and how many of its frames count, None for all; waits for its encoder to end.
+        """Return the file of an earlier run and its number of valid frames, None for all; wait for its encoder.
 
-        Errors: UsageError when the encoder does not.
+        Errors: UsageError when that encoder does not exit.
         """
         if self.path.exists():
             found: tuple[Path, int | None] = self.path, None
@@ -48,7 +48,7 @@ class ResumeLink:
         return found
 
     def link(self, file: Path) -> None:
-        """Let `file` be what is found from now on; on a file system that has no links, nothing is."""
+        """Point the link to `file`; does nothing on a file system without hard links."""
         link = self.folder / f".{self.key}.link"
         with contextlib.suppress(OSError):
             self.folder.mkdir(exist_ok=True)
@@ -58,11 +58,11 @@ class ResumeLink:
             for old in self._limited():
                 old.unlink()
 
-    def limit(self, frames: int) -> Path:
-        """Let only the first `frames` count of what is here, on the disk before anything follows it."""
+    def limit_frames(self, frames: int) -> Path:
+        """Mark only the first `frames` frames as valid, before anything is appended; return the link's new path."""
         found = self.find()
         if found is None:
-            raise OutputError(f"{self.path} is gone")
+            raise OutputError(f"{self.path} does not exist any more")
         limited = self.folder / f"{self.key}@{frames}"
         with write_errors(limited):
             found[0].replace(limited)
@@ -71,10 +71,10 @@ class ResumeLink:
                     old.unlink()
         return limited
 
-    def forget(self) -> None:
-        """Let nothing be found."""
+    def remove(self) -> None:
+        """Remove every link."""
         try:
-            for link in (self.path, self.fresh, *self._limited()):
+            for link in (self.path, self.next_file, *self._limited()):
                 link.unlink(missing_ok=True)
         except OSError as failure:
             raise OutputError(f"{self.path} cannot be removed: {failure.strerror}") from failure
@@ -84,17 +84,17 @@ class ResumeLink:
 
 
 def lock_file(path: Path) -> BinaryIO:
-    """Lock a file while this handle is open, here or in a child that inherits it.
+    """Lock a file until the returned handle is closed, here and in every child that inherits it.
 
-    Errors: UsageError when another holds it.
+    Errors: UsageError when another process keeps the lock for LOCK_TIMEOUT_S.
     """
     file = path.open("rb")
-    until = time.monotonic() + LOCK_TIMEOUT_S
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
     while True:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return file
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             file.close()
-            raise UsageError(f"{path}: the encoder of an earlier run still writes it")
+            raise UsageError(f"{path}: still being written by the encoder of an earlier run")
         time.sleep(0.05)

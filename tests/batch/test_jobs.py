@@ -82,9 +82,9 @@ SAID = [
     (9, "outside the jobs file's folder"),
     (10, "outside the output folder"),
     (11, "unknown field {seed}"),
-    (12, "the ending says no known format"),
+    (12, "unknown file extension"),
     (13, "same.mp4 is the output of line 13 too; expected {seed} in it"),
-    (14, "does not take it"),
+    (14, "not supported in"),
     (15, "not a job"),
     (16, "both `timeline` and `poses`"),
 ]

@@ -102,7 +102,7 @@ def test_a_reader_that_goes_away(tmp_path):
     assert len(run.process.stdout.buffer.read(32 * 32 * 3)) == 32 * 32 * 3
     run.process.stdout.close()
     assert run.end() == 4
-    assert run.said.splitlines()[-1] == "error: standard output: its reader is gone"
+    assert run.said.splitlines()[-1] == "error: standard output: the reader closed the pipe"
     assert "Broken pipe" not in run.said
     assert "Traceback" not in run.said
 
@@ -181,7 +181,9 @@ def test_a_disk_that_fills_up(tmp_path, decode):
         assert len(decode(disk / "a.partial.mkv", 32, 32)) >= 9
 
 
-@pytest.mark.parametrize(("size", "short"), [("64k", "the film takes"), ("140k", "the latents kept until")])
+@pytest.mark.parametrize(
+    ("size", "short"), [("64k", "disk space for the video"), ("140k", "the latents kept until")]
+)
 def test_a_disk_without_room_is_told_before_anything_is_written(tmp_path, size, short):
     disk = tmp_path / "disk"
     long = ("--moves", "w-800", "--size", "32x32", "--device", "cpu", "-o", str(disk / "a.mkv"))

@@ -66,7 +66,7 @@ def test_a_timeline_becomes_a_film_of_exactly_its_length(tmp_path, image, timeli
         (("first.png",), 2, "--timeline"),
         (("first.png", "--moves", "w-5", "--poses", "p"), 2, "--moves and --poses both say"),
         (("first.png", "--moves", "w-5", "-o", "first.png/film.mp4"), 4, "first.png is a file, not a folder"),
-        (("first.png", "--moves", "w-5", "-o", "film.avi"), 2, "ending"),
+        (("first.png", "--moves", "w-5", "-o", "film.avi"), 2, "unknown file extension"),
         (("first.png", "--moves", "w-5", "-o", "first.mp4"), 2, "--overwrite"),
         (("first.png", "--moves", "w-5", "-o", "no/where.mp4"), 4, "does not exist"),
         (("first.png", "--moves", "w-5", "--model", "nowhere"), 2, "nowhere"),

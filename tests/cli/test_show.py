@@ -87,7 +87,7 @@ def test_no_secret_gets_into_a_film(folder):
 def test_what_is_no_film(folder):
     (folder / "text.mp4").write_text("not a film")
     for name, said in {
-        "text.mp4": "not a film",
+        "text.mp4": "not a readable video",
         "none.mp4": "no such file",
         "first.png": "no recipe",
     }.items():

@@ -34,7 +34,7 @@ def test_a_wrong_key_ends_it_before_anything_is_loaded(tmp_path, small_picture):
     [
         (("--moves", "w-5"), "where should the stream go?"),
         (("--moves", "w-5", "--to", "null:", "--to", "null:"), "named twice"),
-        (("--moves", "w-5", "--to", "rtmp://host/key-only"), "not complete"),
+        (("--moves", "w-5", "--to", "rtmp://host/key-only"), "incomplete RTMP address"),
         (("-t", "-", "--loop", "--to", "null:"), "--loop needs a timeline that ends"),
         (("--moves", "w-5", "--save-timeline", "a.jsonl", "--to", "null:"), "--save-timeline writes down"),
         (("--moves", "x-5", "--to", "null:"), "unknown key letter"),

@@ -33,9 +33,9 @@ def open_sink(folder, name, limit=TOTAL - 1, film=FILM, **options):
     """A sink that goes on with what is there, opened, and how many frames are."""
     (folder / "keep").mkdir(exist_ok=True)
     target = str(folder / name)
-    sink = choose_sink(target, OutputOptions(keep=folder / "keep", **options), os.environ)
+    sink = choose_sink(target, OutputOptions(resume_dir=folder / "keep", **options), os.environ)
     kept = sink.resumable_frames(film, limit)[target]
-    sink.open(replace(film, kept=kept))
+    sink.open(replace(film, start_frame=kept))
     return sink, kept
 
 
@@ -103,7 +103,9 @@ def test_only_the_same_film_encoded_alike_is_gone_on_with(tmp_path):
     sink.abort()
 
     def kept(name="a.mkv", film=FILM, limit=TOTAL - 1, **options):
-        sink = choose_sink(str(tmp_path / name), OutputOptions(keep=tmp_path / "keep", **options), os.environ)
+        sink = choose_sink(
+            str(tmp_path / name), OutputOptions(resume_dir=tmp_path / "keep", **options), os.environ
+        )
         return sink.resumable_frames(film, limit)[str(tmp_path / name)]
 
     assert kept(crf=30) == kept(codec="x265") == kept("b.mkv") == 0

@@ -125,8 +125,8 @@ def test_a_megabyte_of_chatter_never_blocks_the_writer():
     )
     encoder = FfmpegProcess(lambda _: [sys.executable, "-c", chatty])
     encoder.write(np.zeros((64, 96, 128, 3), np.uint8))
-    with pytest.raises(OutputError, match=r"ended with code 3: .*the last word") as failure:
-        encoder.finish(timeout=30)
+    with pytest.raises(OutputError, match=r"exited with code 3: .*the last word") as failure:
+        encoder.finish(timeout_s=30)
     assert len(str(failure.value)) < 20_000
     assert encoder.encoded == 2
 
@@ -166,7 +166,7 @@ def test_several_outputs_at_once_and_one_that_fails(tmp_path, bars, decode):
     with pytest.raises(UsageError, match="exists already"):
         bad.open(FILM)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gif", "a.mkv"]
-    with pytest.raises(UsageError, match="named twice"):
+    with pytest.raises(UsageError, match="given twice"):
         choose_sinks(["null:", "null:"], OutputOptions(), os.environ)
 
 

@@ -5,9 +5,10 @@ from fractions import Fraction
 import pytest
 
 from lingbot_cli.sinks.base import Chapter, VideoInfo
+from lingbot_cli.sinks.codecs import CODEC_FAMILIES, CODECS
 from lingbot_cli.sinks.ffmetadata import metadata_text
 from lingbot_cli.sinks.ffmpeg_args import encode_args
-from lingbot_cli.sinks.formats import CODEC_FAMILIES, CODECS, FORMATS
+from lingbot_cli.sinks.formats import FORMATS
 
 FILM = VideoInfo(480, 832, Fraction(16), 100)
 
@@ -57,9 +58,9 @@ def test_a_pipe_cannot_seek_so_an_mp4_stays_fragmented():
 
 @pytest.mark.parametrize("container", FORMATS)
 def test_every_codec_a_format_names_exists(container):
-    for name in (*FORMATS[container].codecs, FORMATS[container].master):
+    for name in (*FORMATS[container].codecs, FORMATS[container].master_codec):
         assert name is None or all(each in CODECS for each in CODEC_FAMILIES.get(name, (name,)))
-    master = FORMATS[container].master
+    master = FORMATS[container].master_codec
     assert master is None or CODECS[master].lossless
 
 

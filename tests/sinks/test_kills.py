@@ -97,7 +97,7 @@ def test_no_encoder_holds_back_what_would_be_waited_for_in_vain(tmp_path, codec)
 def test_an_encoder_that_is_gone_is_not_waited_for(tmp_path):
     sink = choose_sink(str(tmp_path / "film.mkv"), OutputOptions(), os.environ)
     sink.open(VideoInfo(96, 160, Fraction(FPS)))
-    waiting = threading.Thread(target=sink.encoder.settle, args=(1, 60), daemon=True)
+    waiting = threading.Thread(target=sink.encoder.wait_encoded, args=(1, 60), daemon=True)
     waiting.start()
     os.kill(sink.encoder._child.pid, signal.SIGKILL)
     waiting.join(20)

@@ -33,11 +33,11 @@ def main() -> None:
     keep = Path(sys.argv[5]) if len(sys.argv) > 5 else None
     total = CHUNK * chunks
     film = VideoInfo(height, width, Fraction(16), total, (Chapter(30, "half"),), {"comment": "fed"})
-    sink = choose_sink(target, OutputOptions(keep=keep), os.environ)
+    sink = choose_sink(target, OutputOptions(resume_dir=keep), os.environ)
     kept = 0 if keep is None else sink.resumable_frames(film, total - 1)[target]
-    sink.open(replace(film, kept=kept))
+    sink.open(replace(film, start_frame=kept))
     encoder = sink.encoder
-    print(getattr(encoder, "_join", encoder)._child.pid, flush=True)
+    print(getattr(encoder, "_concat", encoder)._child.pid, flush=True)
     done = kept
     while done < total:
         more = min(CHUNK, total - done)

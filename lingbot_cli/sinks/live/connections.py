@@ -1,4 +1,4 @@
-"""One connection of a live output, from its first frame until it breaks or the stream ends."""
+"""Connections of a live output: RTMP, an FLV encoder, SRT through ffmpeg, or a file sink."""
 
 import contextlib
 import os
@@ -17,70 +17,73 @@ from lingbot_cli.sinks.live.rtmp import CONNECT_TIMEOUT_S, RtmpAddress, RtmpPubl
 from lingbot_cli.sinks.live.rtmp_protocol import FlvTag, read_flv_tags
 
 T = TypeVar("T", contravariant=True)
-_CLOSE_TIMEOUT_S = 2.0  # seconds for what is still on its way when the stream ends
-# Seconds without a sign of life after which an encoder counts as hung. One that is merely slow takes a frame or
-# encodes one many times in these; services that hear nothing for much longer hang up.
+_CLOSE_TIMEOUT_S = 2.0  # for what is still on its way when the stream ends
+# A slow encoder accepts or encodes many frames in this time; services hang up after a much longer silence.
 _STALL_TIMEOUT_S = 8.0
 
 
 class OutputConnection(Protocol[T]):
-    """Takes frames, or tags; StreamLostError when the other side is gone. `sent` frames have left us."""
+    """Receives frames or tags, from its start until it is lost (StreamLostError) or the stream ends."""
 
     @property
     def sent(self) -> int:
-        """How many frames have left us."""
+        """Number of frames sent."""
 
     def send(self, item: T) -> None:
-        """Take one, blocking while the other side is behind."""
+        """Send a frame or a tag; block while the other side is behind."""
 
     def close(self) -> None:
-        """Bring what is left over, and end well."""
+        """Send the rest and close."""
 
-    def abandon(self) -> str | None:
-        """End at once and never raise; what is kept of it, None when nothing is."""
+    def abort(self) -> str | None:
+        """End at once without raising; return the path of a partial file, if any."""
 
 
 class RtmpConnection:
-    """Tags → an RTMP connection, its times counted from the first; what `settings` are then goes before it."""
+    """RTMP connection for FLV tags, whose times it counts from its first; begins with the current codec headers."""
 
-    def __init__(self, address: RtmpAddress, settings: Callable[[], Sequence[FlvTag]]) -> None:
+    def __init__(self, address: RtmpAddress, headers: Callable[[], Sequence[FlvTag]]) -> None:
         self.sent = 0
-        self._begin: int | None = None
-        self._settings = settings
+        self._start_ms: int | None = None
+        self._headers = headers
         self._publisher = RtmpPublisher(address)
 
     def send(self, item: FlvTag) -> None:
-        if self._begin is None:
-            self._begin = item.time
-            for tag in self._settings():
+        if self._start_ms is None:
+            self._start_ms = item.time
+            for tag in self._headers():
                 self._publisher.send(replace(tag, time=0))
-        self._publisher.send(replace(item, time=max(0, item.time - self._begin)))
-        self.sent += item.is_picture
+        self._publisher.send(replace(item, time=max(0, item.time - self._start_ms)))
+        self.sent += item.is_frame
 
     def close(self) -> None:
         self._publisher.close()
 
-    def abandon(self) -> None:
+    def abort(self) -> None:
         self._publisher.close()
 
 
 class FlvEncoder:
-    """Frames → ffmpeg → tags, each handed to `take` as soon as it is there, its time counted from `begin` ms.
+    """ffmpeg that encodes frames to FLV tags, passed to `on_tag` at once with times from `start_ms` on.
 
-    An encoder that has worked may be started again, so that it ends or hangs is a StreamLostError, as it is of
-    any that `mends` the end of another; one that never worked raises OutputError.
+    Its exit or stall is a StreamLostError, after which it is restarted, if it has encoded a frame or replaces an
+    encoder that had (`restarted`); else an OutputError.
     """
 
-    def __init__(self, argv: list[str], take: Callable[[FlvTag], None], *, begin: int, mends: bool) -> None:
+    def __init__(
+        self, command: list[str], on_tag: Callable[[FlvTag], None], *, start_ms: int, restarted: bool
+    ) -> None:
         self.sent = 0
-        self._take = take
-        self._begin = begin
-        self._mends = mends
+        self._on_tag = on_tag
+        self._start_ms = start_ms
+        self._restarted = restarted
         read, write = os.pipe()
-        with contextlib.ExitStack() as unread, self._telling():
+        with contextlib.ExitStack() as unread, self._as_lost():
             unread.callback(os.close, read)
             with open(write, "wb") as output:
-                self._encoder = FfmpegProcess(lambda _: argv, output=output, hung=_STALL_TIMEOUT_S)
+                self._encoder = FfmpegProcess(
+                    lambda _: command, output=output, stall_timeout_s=_STALL_TIMEOUT_S
+                )
             unread.pop_all()
         self._thread = threading.Thread(target=self._read, args=(read,), name="flv", daemon=True)
         self._thread.start()
@@ -88,82 +91,81 @@ class FlvEncoder:
     def _read(self, pipe: int) -> None:
         with open(pipe, "rb") as stream:
             for tag in read_flv_tags(stream):
-                self._take(replace(tag, time=tag.time + self._begin))
-                self.sent += tag.is_picture
+                self._on_tag(replace(tag, time=tag.time + self._start_ms))
+                self.sent += tag.is_frame
 
     def send(self, item: np.ndarray) -> None:
-        with self._telling():
+        with self._as_lost():
             self._encoder.write(item[None])
 
     def close(self) -> None:
-        with self._telling():
+        with self._as_lost():
             self._encoder.finish(_CLOSE_TIMEOUT_S)
         self._thread.join(_CLOSE_TIMEOUT_S)
 
-    def abandon(self) -> None:
+    def abort(self) -> None:
         self._encoder.stop()
 
     @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _as_lost(self) -> Iterator[None]:
         try:
             yield
         except OutputError as failure:
-            if self._mends or self.sent:
+            if self._restarted or self.sent:
                 raise StreamLostError(str(failure), hint=failure.hint) from failure
             raise
 
 
 class SrtConnection:
-    """Frames → ffmpeg, which holds the connection itself (SRT); connected once it has sent `first`."""
+    """ffmpeg that encodes frames and sends them over SRT itself; connected once it has sent `first`."""
 
     def __init__(
-        self, name: str, argv: list[str], first: np.ndarray, fps: float, secrets: Sequence[str]
+        self, name: str, command: list[str], first: np.ndarray, fps: float, secrets: Sequence[str]
     ) -> None:
         self.name = name
         deadline = time.monotonic() + CONNECT_TIMEOUT_S
-        try:
-            self._encoder = FfmpegProcess(lambda _: argv, hung=_STALL_TIMEOUT_S, secrets=secrets)
+        with self._as_lost():
+            self._encoder = FfmpegProcess(
+                lambda _: command, stall_timeout_s=_STALL_TIMEOUT_S, secrets=secrets
+            )
             while not self._encoder.encoded:
                 if time.monotonic() > deadline:
                     self._encoder.stop()
                     raise StreamLostError(f"{name} could not be reached: no answer")
                 self._encoder.write(first[None])
-                self._encoder.settle(1, 1 / fps)
-        except OutputError as failure:
-            raise self._lost(failure) from failure
+                self._encoder.wait_encoded(1, 1 / fps)
 
     @property
     def sent(self) -> int:
         return self._encoder.encoded
 
     def send(self, item: np.ndarray) -> None:
-        try:
+        with self._as_lost():
             self._encoder.write(item[None])
-        except OutputError as failure:
-            raise self._lost(failure) from failure
 
     def close(self) -> None:
-        try:
+        with self._as_lost():
             self._encoder.finish(_CLOSE_TIMEOUT_S)
-        except OutputError as failure:
-            raise self._lost(failure) from failure
 
-    def abandon(self) -> None:
+    def abort(self) -> None:
         self._encoder.stop()
 
-    def _lost(self, failure: OutputError) -> StreamLostError:
-        return StreamLostError(
-            f"{self.name}: {failure}", hint="is a server listening there, and the address right?"
-        )
+    @contextlib.contextmanager
+    def _as_lost(self) -> Iterator[None]:
+        try:
+            yield
+        except OutputError as failure:
+            hint = "check that a server is listening there and the address is right"
+            raise StreamLostError(f"{self.name}: {failure}", hint=hint) from failure
 
 
 class SinkConnection:
-    """Frames into a file or nowhere."""
+    """Sink for frames: a file or null:."""
 
-    def __init__(self, sink: Sink, film: VideoInfo) -> None:
+    def __init__(self, sink: Sink, video: VideoInfo) -> None:
         self.sent = 0
         self._sink = sink
-        sink.open(film)
+        sink.open(video)
 
     def send(self, item: np.ndarray) -> None:
         self._sink.write(item[None])
@@ -172,5 +174,5 @@ class SinkConnection:
     def close(self) -> None:
         self._sink.close()
 
-    def abandon(self) -> str | None:
+    def abort(self) -> str | None:
         return self._sink.abort()

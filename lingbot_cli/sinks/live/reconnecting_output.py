@@ -1,4 +1,4 @@
-"""A live output that outlives its connections: what it is given is sent, or lost and counted, never waited for."""
+"""Live output that reconnects: frames are sent from a send queue or dropped and counted; the writer never waits."""
 
 import threading
 import time
@@ -11,16 +11,16 @@ from lingbot_cli.sinks.live.connections import OutputConnection
 from lingbot_cli.sinks.live.send_queue import SendQueue
 
 T = TypeVar("T")
-_MIN_RETRY_DELAY_S, _MAX_RETRY_DELAY_S = 0.25, 10.0  # seconds between two tries
-_STABLE_CONNECTION_S = 10.0  # seconds a connection stands to be one that holds
-_MAX_BACKOFF_STEPS = 6  # connections that did not: by then a try is as late as it gets
-_CLOSE_TIMEOUT_S = 4.0  # seconds another side gets to take the rest at the end
-_THREAD_EXIT_TIMEOUT_S = 1.0  # seconds the thread gets to see that all is given up
+_MIN_RETRY_DELAY_S, _MAX_RETRY_DELAY_S = 0.25, 10.0
+_STABLE_CONNECTION_S = 10.0  # after which a connection no longer counts as short
+_MAX_BACKOFF_STEPS = 6  # short connections after which the delay is largest
+_CLOSE_TIMEOUT_S = 4.0  # for the other side to receive the rest at the end
+_THREAD_EXIT_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True)
 class Outage:
-    """A time without a connection: why, how many seconds (None while it lasts) and frames."""
+    """Time without a connection: the reason, its length in seconds (None while it lasts) and the frames lost."""
 
     name: str
     reason: str
@@ -30,7 +30,7 @@ class Outage:
 
 @dataclass(frozen=True)
 class OutputStats:
-    """The figures of one output: frames sent and lost, connections made again, and whether one stands."""
+    """Statistics of one output: frames sent and lost, reconnects, and whether it is connected."""
 
     name: str
     sent: int
@@ -39,143 +39,149 @@ class OutputStats:
     connected: bool
 
 
-def retry_delay(away: float, flaps: int = 0) -> float:
-    """How long to wait before the next try after so many seconds, and connections that broke soon."""
-    return min(max(_MIN_RETRY_DELAY_S * 2 ** min(flaps, _MAX_BACKOFF_STEPS), away / 10), _MAX_RETRY_DELAY_S)
+def retry_delay(outage_s: float, short_connections: int = 0) -> float:
+    """Return the seconds until the next attempt, growing with the outage and with connections that broke soon."""
+    backoff = _MIN_RETRY_DELAY_S * 2 ** min(short_connections, _MAX_BACKOFF_STEPS)
+    return min(max(backoff, outage_s / 10), _MAX_RETRY_DELAY_S)
 
 
 class ReconnectingOutput(Generic[T]):
-    """Sends what is put into `backlog` to wherever `connect` leads, and connects again when that is lost.
+    """Output that sends a queue over a connection and reconnects when that is lost.
 
-    It begins to connect at once. `tell` hears, in this output's thread, of every gap's beginning and end.
-    `closing`: seconds to send what waits and end well, None for as long as it takes.
+    It begins to connect at once. `on_outage` is called, in this output's thread, at the beginning and the end of
+    every outage. `close_timeout_s`: time to send the rest and close, None for ever.
     """
 
     def __init__(
         self,
         name: str,
         connect: Callable[[], OutputConnection[T]],
-        backlog: SendQueue[T],
-        tell: Callable[[Outage], None],
+        queue: SendQueue[T],
+        on_outage: Callable[[Outage], None],
         *,
-        closing: float | None = _CLOSE_TIMEOUT_S,
+        close_timeout_s: float | None = _CLOSE_TIMEOUT_S,
     ) -> None:
         self.name = name
         self._connect = connect
-        self._backlog = backlog
-        self._tell = tell
-        self._closing = closing
+        self._queue = queue
+        self._on_outage = on_outage
+        self._close_timeout_s = close_timeout_s
         self._failure: Exception | None = None
         self._started = threading.Event()
         self._ending = threading.Event()
-        self._whole = False
-        self._abandoned = False
-        self._parting = threading.Lock()
-        self._kept: str | None = None
-        self._link: OutputConnection[T] | None = None
-        self._sent = 0  # by connections that are over
+        self._complete = False
+        self._aborted = False
+        self._abort_lock = threading.Lock()
+        self._partial: str | None = None
+        self._connection: OutputConnection[T] | None = None
+        self._sent_before = 0  # by earlier connections
         self._reconnects = 0
-        self._since = time.monotonic()  # of the connection that stands, or stood last
-        self._worked = self._since, 0  # when it last took something, and the frames lost until then
-        self._flaps = 0
-        self._thread = threading.Thread(target=self._run, name="broadcast", daemon=True)
+        self._connected_at = time.monotonic()  # of the newest connection
+        self._last_send = (
+            self._connected_at,
+            0,
+        )  # when it last accepted something, and the frames lost until then
+        self._short_connections = 0
+        self._thread = threading.Thread(target=self._run, name=f"send to {name}", daemon=True)
         self._thread.start()
 
-    def wait_started(self, seconds: float) -> None:
-        """Wait for the first connection; StreamLostError, or what else it failed with, when there is none."""
-        if not self._started.wait(max(0.0, seconds)):
+    def wait_started(self, timeout_s: float) -> None:
+        """Wait for the first connection. Errors: StreamLostError without one, or any other failure."""
+        if not self._started.wait(max(0.0, timeout_s)):
             self._ending.set()
             raise StreamLostError(f"{self.name} could not be reached: no answer")
         self.check()
 
     def put(self, item: T) -> None:
-        """Hand over a frame or a tag; it is lost when there is no connection or too much waits for it."""
-        self._backlog.put(item, connected=self._link is not None)
+        """Queue a frame or a tag; it is lost without a connection or when the queue is full."""
+        self._queue.put(item, connected=self._connection is not None)
 
     def check(self) -> None:
-        """Raise what connecting again cannot mend."""
+        """Raise a failure that reconnecting cannot mend."""
         if self._failure is not None:
             raise self._failure
 
     @property
     def stats(self) -> OutputStats:
-        link = self._link
-        sent = self._sent + (link.sent if link is not None else 0)
-        return OutputStats(self.name, sent, self._backlog.lost, self._reconnects, link is not None)
+        connection = self._connection
+        sent = self._sent_before + (connection.sent if connection is not None else 0)
+        return OutputStats(self.name, sent, self._queue.lost, self._reconnects, connection is not None)
 
     def close(self) -> None:
-        """Send what waits and end; StreamLostError when there is no connection that could end well."""
+        """Send what is queued and close. Errors: StreamLostError when there is no connection."""
         self._ending.set()
-        self._backlog.end()
-        if self._link is not None:
-            self._thread.join(self._closing)
+        self._queue.close()
+        if self._connection is not None:
+            self._thread.join(self._close_timeout_s)
         self.check()
-        if not self._whole:
-            self.abandon()
-            raise StreamLostError(f"{self.name} was away when the stream ended")
+        if not self._complete:
+            self.abort()
+            raise StreamLostError(f"{self.name} was disconnected when the stream ended")
 
-    def abandon(self) -> str | None:
-        """End at once and never raise; what is kept."""
-        self._abandoned = True
+    def abort(self) -> str | None:
+        """End at once without raising; return the path of a partial file, if any."""
+        self._aborted = True
         self._ending.set()
-        self._backlog.end()
+        self._queue.close()
         self._thread.join(_THREAD_EXIT_TIMEOUT_S)
-        self._part()  # from here, when the thread hangs in the connection
-        return self._kept
+        self._abort_connection()  # from this thread, when the other one hangs in the connection
+        return self._partial
 
     def _run(self) -> None:
-        """Send, and connect again; whatever ends that, `check` raises it where somebody hears."""
+        """Send and reconnect until the stream ends; keep a failure for `check`."""
         try:
-            link: OutputConnection[T] | None = self._connect()
-            while link is not None:
-                broken = self._pump(link)
-                link = self._again(broken) if broken is not None else None
+            connection: OutputConnection[T] | None = self._connect()
+            while connection is not None:
+                lost = self._send_all(connection)
+                connection = self._reconnect(lost) if lost is not None else None
         except Exception as failure:
             self._failure = failure
         finally:
             self._started.set()
 
-    def _pump(self, link: OutputConnection[T]) -> StreamLostError | None:
-        """Send until the stream ends, None, or the connection does, why."""
-        self._link = link
+    def _send_all(self, connection: OutputConnection[T]) -> StreamLostError | None:
+        """Send until the stream ends; return the error of a connection that ends before."""
+        self._connection = connection
         self._started.set()
-        self._since = time.monotonic()
-        self._worked = self._since, self._backlog.lost
+        self._connected_at = time.monotonic()
+        self._last_send = self._connected_at, self._queue.lost
         try:
-            while (item := self._backlog.get()) is not None and not self._abandoned:
-                link.send(item)
-                self._worked = time.monotonic(), self._backlog.lost
-            if not self._abandoned:  # said before the backlog's end is, so what ended well is whole
-                link.close()
-                self._whole = True
-                self._link = None
-        except StreamLostError as broken:
-            return broken
+            while (item := self._queue.get()) is not None and not self._aborted:
+                connection.send(item)
+                self._last_send = time.monotonic(), self._queue.lost
+            if not self._aborted:  # `abort` sets it before it closes the queue
+                connection.close()
+                self._complete = True
+                self._connection = None
+        except StreamLostError as lost:
+            return lost
         finally:
-            self._part()
-            self._sent += link.sent
+            self._abort_connection()
+            self._sent_before += connection.sent
         return None
 
-    def _part(self) -> None:
-        """Give up the connection that stands: once, and while one thread does, the other waits."""
-        with self._parting:
-            link, self._link = self._link, None
-            if link is not None:
-                self._kept = link.abandon()
+    def _abort_connection(self) -> None:
+        """Abort the current connection once; a second thread waits for the first."""
+        with self._abort_lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                self._partial = connection.abort()
 
-    def _again(self, broken: StreamLostError) -> OutputConnection[T] | None:
-        """Connect again, however long it takes; None when the stream ends meanwhile."""
-        since, before = self._worked  # what hangs is noticed long after it broke
-        self._flaps = self._flaps + 1 if since - self._since < _STABLE_CONNECTION_S else 0
-        self._backlog.rewind()
+    def _reconnect(self, lost: StreamLostError) -> OutputConnection[T] | None:
+        """Retry until connected; return None when the stream ends first."""
+        since, lost_before = self._last_send  # a stall is noticed long after it began
+        short = since - self._connected_at < _STABLE_CONNECTION_S
+        self._short_connections = self._short_connections + 1 if short else 0
+        self._queue.rewind()
         if not self._ending.is_set():
-            self._tell(Outage(self.name, str(broken)))
-        while not self._ending.wait(retry_delay(time.monotonic() - since, self._flaps)):
+            self._on_outage(Outage(self.name, str(lost)))
+        while not self._ending.wait(retry_delay(time.monotonic() - since, self._short_connections)):
             try:
-                link = self._connect()
+                connection = self._connect()
             except StreamLostError:
                 continue
             self._reconnects += 1
-            self._tell(Outage(self.name, str(broken), time.monotonic() - since, self._backlog.lost - before))
-            return link
+            seconds, frames = time.monotonic() - since, self._queue.lost - lost_before
+            self._on_outage(Outage(self.name, str(lost), seconds, frames))
+            return connection
         return None

@@ -1,21 +1,21 @@
-"""RTMP's alphabet: AMF0 values, and messages cut into chunks and put together again."""
+"""RTMP wire format: AMF0 values, messages in chunks, and FLV tags."""
 
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-CHUNK_BYTES = 60_000
+CHUNK_BYTES = 60_000  # of the chunks that are sent
 SET_CHUNK_SIZE, ACKNOWLEDGEMENT, USER_CONTROL, WINDOW_SIZE, PEER_BANDWIDTH = 1, 3, 4, 5, 6
 AUDIO, VIDEO, DATA, COMMAND = 8, 9, 18, 20
-_MAX_MESSAGE_BYTES = 1 << 20  # bytes of a message from a server; all it has to say is short
-_MAX_OBJECT_DEPTH = 16  # objects in objects
+_MAX_MESSAGE_BYTES = 1 << 20  # of a message from a server
+_MAX_OBJECT_DEPTH = 16
 
 AmfValue = float | bool | str | None | Mapping[str, "AmfValue"]
 
 
 def encode_amf(*values: AmfValue) -> bytes:
-    """Values in AMF0, one after the other."""
+    """Return values in AMF0, one after the other."""
     return b"".join(map(_encode, values))
 
 
@@ -37,7 +37,7 @@ def _text(text: str) -> bytes:
 
 
 def decode_amf(data: bytes) -> list[AmfValue]:
-    """The AMF0 values in `data`; what comes after one of a kind that servers do not send is left out."""
+    """Return the AMF0 values in `data`, up to the first of a type that servers do not send."""
     values: list[AmfValue] = []
     at = 0
     try:
@@ -78,7 +78,7 @@ def _read_text(data: bytes, at: int) -> tuple[str, int]:
 def encode_message(
     kind: int, body: bytes, *, stream: int = 0, time: int = 0, chunk: int = CHUNK_BYTES
 ) -> bytes:
-    """One message as chunks; `time` in milliseconds, `chunk` the size we said ours have."""
+    """Return a message in chunks of `chunk` bytes; `time` in milliseconds."""
     channel = {AUDIO: 4, VIDEO: 6, DATA: 4, COMMAND: 3}.get(kind, 2)
     time %= 1 << 32
     late = struct.pack(">I", time) if time >= 0xFFFFFF else b""
@@ -91,7 +91,7 @@ def encode_message(
 
 @dataclass
 class _ChunkStream:
-    """What a chunk without a full header takes over from the one before it."""
+    """State that a chunk without a full header inherits from the one before it."""
 
     time: int = 0
     length: int = 0
@@ -100,91 +100,91 @@ class _ChunkStream:
 
 
 class MessageReader:
-    """Chunks from a server put together; fed with whatever has arrived."""
+    """Assembles messages from the chunks that a server sends."""
 
     def __init__(self) -> None:
-        self._waiting = bytearray()
-        self._chunk = 128
-        self._channels: dict[int, _ChunkStream] = {}
+        self._data = bytearray()
+        self._chunk_bytes = 128
+        self._streams: dict[int, _ChunkStream] = {}
 
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
-        """The messages that are whole now: kind and body. ValueError when it is not RTMP."""
-        self._waiting += data
-        whole: list[tuple[int, bytes]] = []
-        while (used := self._take(whole)) > 0:
-            del self._waiting[:used]
-        return whole
+        """Return the kind and the body of every message completed by `data`. Errors: ValueError if it is not RTMP."""
+        self._data += data
+        messages: list[tuple[int, bytes]] = []
+        while (used := self._read_chunk(messages)) > 0:
+            del self._data[:used]
+        return messages
 
-    def _take(self, whole: list[tuple[int, bytes]]) -> int:
-        """Read one chunk; how many bytes it had, 0 when it is not all there."""
-        data = self._waiting
+    def _read_chunk(self, messages: list[tuple[int, bytes]]) -> int:
+        """Read one chunk; return its number of bytes, 0 when it is incomplete."""
+        data = self._data
         if not data:
             return 0
-        form, number, at = data[0] >> 6, data[0] & 63, 1
+        header_type, number, at = data[0] >> 6, data[0] & 63, 1
         if number < 2:
             at = 2 + number
             if len(data) < at:
                 return 0
             number = 64 + data[1] + (data[2] << 8 if number else 0)
-        size = (11, 7, 3, 0)[form]
-        channel = self._channels.setdefault(number, _ChunkStream())
-        if len(data) < at + size:
+        header_bytes = (11, 7, 3, 0)[header_type]
+        stream = self._streams.setdefault(number, _ChunkStream())
+        if len(data) < at + header_bytes:
             return 0
-        time, length, kind = channel.time, channel.length, channel.kind
-        if form < 3:
+        time, length, kind = stream.time, stream.length, stream.kind
+        if header_type < 3:
             time = int.from_bytes(data[at : at + 3], "big")
-        if form < 2:
+        if header_type < 2:
             length, kind = int.from_bytes(data[at + 3 : at + 6], "big"), data[at + 6]
-        at += size + (4 if time == 0xFFFFFF else 0)
-        if not len(channel.body) <= length <= _MAX_MESSAGE_BYTES:
+        at += header_bytes + (4 if time == 0xFFFFFF else 0)
+        if not len(stream.body) <= length <= _MAX_MESSAGE_BYTES:
             raise ValueError(f"a message of {length} bytes")
-        end = at + min(self._chunk, length - len(channel.body))
+        end = at + min(self._chunk_bytes, length - len(stream.body))
         if len(data) < end:
             return 0
-        channel.time, channel.length, channel.kind = time, length, kind
-        channel.body += data[at:end]
-        if len(channel.body) == length:
-            body, channel.body = bytes(channel.body), bytearray()
+        stream.time, stream.length, stream.kind = time, length, kind
+        stream.body += data[at:end]
+        if len(stream.body) == length:
+            body, stream.body = bytes(stream.body), bytearray()
             if kind == SET_CHUNK_SIZE and len(body) == 4:
-                self._chunk = max(1, int.from_bytes(body, "big") & 0x7FFFFFFF)
-            whole.append((kind, body))
+                self._chunk_bytes = max(1, int.from_bytes(body, "big") & 0x7FFFFFFF)
+            messages.append((kind, body))
         return end
 
 
-_HEADER = 9 + 4  # the file's header and the size of no tag before it
+_FLV_HEADER_BYTES = 9 + 4  # the file header and the size of the tag before the first, 0
 _AAC, _KEYFRAME = 10, 1
 
 
 @dataclass(frozen=True)
 class FlvTag:
-    """One tag: `kind` 8 audio, 9 video, 18 data; `time` in milliseconds."""
+    """FLV tag: `kind` AUDIO, VIDEO or DATA; `time` in milliseconds."""
 
     kind: int
     time: int
     body: bytes
 
     @property
-    def is_settings(self) -> bool:
-        """Whether it says how the others are to be read."""
+    def is_header(self) -> bool:
+        """True for metadata and codec headers, which a decoder needs first."""
         if self.kind == DATA:
             return True
         coded = self.kind == VIDEO or self.body[0] >> 4 == _AAC
         return coded and self.body[1] == 0
 
     @property
-    def is_picture(self) -> bool:
-        """Whether it is a frame."""
+    def is_frame(self) -> bool:
+        """True for a video frame."""
         return self.kind == VIDEO and self.body[1] == 1
 
     @property
     def is_keyframe(self) -> bool:
-        """Whether it is a frame that needs no other."""
-        return self.is_picture and self.body[0] >> 4 == _KEYFRAME
+        """True for a video frame that needs no other frame."""
+        return self.is_frame and self.body[0] >> 4 == _KEYFRAME
 
 
 def read_flv_tags(stream: BinaryIO) -> Iterator[FlvTag]:
-    """The tags of a stream until it ends; a last one that is not whole is left out."""
-    stream.read(_HEADER)
+    """Yield the tags of an FLV stream to its end, without an incomplete last one."""
+    stream.read(_FLV_HEADER_BYTES)
     while len(head := stream.read(11)) == 11:
         size = int.from_bytes(head[1:4], "big")
         body = stream.read(size)

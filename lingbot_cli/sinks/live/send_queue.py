@@ -1,4 +1,4 @@
-"""What waits to be sent: bounded, and when it is too much, lost and counted."""
+"""Send queue of a live output: bounded, never blocks its writer, drops and counts what does not fit."""
 
 import threading
 from typing import Generic, TypeVar
@@ -8,48 +8,48 @@ import numpy as np
 from lingbot_cli.sinks.live.rtmp_protocol import FlvTag
 
 T = TypeVar("T")
-_POLL_INTERVAL_S = 0.5  # seconds; a reader looks up now and then, should nobody wake it
+_POLL_INTERVAL_S = 0.5
 
 
 class SendQueue(Generic[T]):
-    """A queue that never makes its writer wait and holds `most`; `lost` counts the frames that did not fit.
+    """Queue that holds up to `capacity` and never blocks its writer; `lost` counts the frames dropped.
 
-    `_items` from `_next` on wait; those before it were taken.
+    `_items` from `_next` on are waiting; those before it have been taken.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, capacity: int) -> None:
         self.lost = 0
-        self._most = most
+        self._capacity = capacity
         self._items: list[T] = []
         self._next = 0
-        self._over = False
-        self._news = threading.Condition()
+        self._closed = False
+        self._changed = threading.Condition()
 
     def put(self, item: T, *, connected: bool) -> None:
-        """Add an item, or lose it, or what waited before it."""
-        with self._news:
+        """Add an item; drop it, or older ones, when there is no room or no connection."""
+        with self._changed:
             self._add(item, connected)
-            self._news.notify_all()
+            self._changed.notify_all()
 
     def get(self) -> T | None:
-        """The next item, waiting for it; None once `end` was said and nothing waits."""
-        with self._news:
+        """Wait for the next item and return it; None when the queue is closed and empty."""
+        with self._changed:
             while self._next >= len(self._items):
-                if self._over:
+                if self._closed:
                     return None
-                self._news.wait(_POLL_INTERVAL_S)
+                self._changed.wait(_POLL_INTERVAL_S)
             self._next += 1
             return self._items[self._next - 1]
 
-    def end(self) -> None:
-        """Nothing more will come."""
-        with self._news:
-            self._over = True
-            self._news.notify_all()
+    def close(self) -> None:
+        """Accept no more items; those waiting can still be taken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
 
     def rewind(self) -> None:
-        """The connection is lost: make ready for another."""
-        with self._news:
+        """Prepare for a new connection after one was lost."""
+        with self._changed:
             self._rewind()
 
     def _add(self, item: T, connected: bool) -> None:
@@ -60,12 +60,12 @@ class SendQueue(Generic[T]):
 
 
 class FrameQueue(SendQueue[np.ndarray]):
-    """Frames [H, W, 3], at most `most` of them; without a connection none."""
+    """Queue of up to `capacity` frames [H, W, 3]; drops all of them without a connection."""
 
     def _add(self, item: np.ndarray, connected: bool) -> None:
         del self._items[: self._next]
         self._next = 0
-        if not connected or len(self._items) >= self._most:
+        if not connected or len(self._items) >= self._capacity:
             self.lost += 1
         else:
             self._items.append(item)
@@ -76,28 +76,28 @@ class FrameQueue(SendQueue[np.ndarray]):
 
 
 class TagQueue(SendQueue[FlvTag]):
-    """Encoded tags from a keyframe on, also those sent since the last one: a new connection begins there.
+    """Queue of encoded FLV tags since the last keyframe, sent ones included: a new connection begins there.
 
-    `settings` are the codecs' own words, which every connection hears first. When a keyframe comes and
-    nobody is connected or more than `most` milliseconds wait, those are lost.
+    When a keyframe arrives and there is no connection or more than `capacity` milliseconds wait, older tags are
+    dropped.
     """
 
-    def __init__(self, most: int) -> None:
-        super().__init__(most)
-        self._settings: dict[int, FlvTag] = {}
+    def __init__(self, capacity: int) -> None:
+        super().__init__(capacity)
+        self._headers: dict[int, FlvTag] = {}
 
-    def settings(self) -> list[FlvTag]:
-        """What a connection must hear before its first keyframe."""
-        with self._news:
-            return list(self._settings.values())
+    def headers(self) -> list[FlvTag]:
+        """Return the codec headers, which every connection must receive before its first keyframe."""
+        with self._changed:
+            return list(self._headers.values())
 
     def _add(self, item: FlvTag, connected: bool) -> None:
-        if item.is_settings:
-            self._settings[item.kind] = item
+        if item.is_header:
+            self._headers[item.kind] = item
             return
         if item.is_keyframe:
             waiting = self._items[self._next :]
-            if not connected or (waiting and item.time - waiting[0].time > self._most):
+            if not connected or (waiting and item.time - waiting[0].time > self._capacity):
                 self._skip_to(len(self._items))
             del self._items[: self._next]
             self._next = 0
@@ -108,5 +108,5 @@ class TagQueue(SendQueue[FlvTag]):
         self._skip_to(last)
 
     def _skip_to(self, index: int) -> None:
-        self.lost += sum(tag.is_picture for tag in self._items[self._next : index])
+        self.lost += sum(tag.is_frame for tag in self._items[self._next : index])
         self._next = index

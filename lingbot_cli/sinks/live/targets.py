@@ -1,4 +1,4 @@
-"""From what stands after --to to a live output."""
+"""Targets of a stream: --to addresses of RTMP, RTMPS and SRT servers, files and null:, as live outputs."""
 
 import re
 import time
@@ -23,39 +23,39 @@ from lingbot_cli.sinks.live.rtmp import RtmpAddress
 from lingbot_cli.sinks.live.rtmp_protocol import FlvTag
 from lingbot_cli.sinks.live.send_queue import FrameQueue, TagQueue
 
-_CONNECT_TIMEOUT_S = 4.5  # seconds in which the first connections must stand
-_MAX_QUEUE_S = 4.0  # seconds of frames that may wait for a slow connection
+_CONNECT_TIMEOUT_S = 4.5  # for the first connection of every output
+_MAX_QUEUE_S = 4.0  # of frames that wait for a slow connection
 _TARGETS_HINT = "use rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, a file such as a.mp4, or null:"
 _SUFFIXES = tuple(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
 _SRT_URL = re.compile(r"(srt://(?:[^/@?\s:]+|\[[^\]\s]+\]):\d{1,5})/?(\?\S*)?", re.I)
 
 
 class LiveOutput(Protocol):
-    """A place a stream goes to."""
+    """Output of a stream that never blocks its writer."""
 
     @property
     def stats(self) -> OutputStats:
-        """How it is doing."""
+        """Frames sent and lost, and the state of the connection."""
 
-    def wait_started(self, seconds: float) -> None:
-        """Wait until it stands, or raise why it does not."""
+    def wait_started(self, timeout_s: float) -> None:
+        """Wait for the first connection; raise its failure."""
 
     def put(self, item: np.ndarray) -> None:
-        """Take one frame [H, W, 3] without waiting."""
+        """Queue one frame [H, W, 3] without waiting."""
 
     def check(self) -> None:
-        """Raise when it has failed for good."""
+        """Raise if the output has failed for good."""
 
     def close(self) -> None:
-        """Send what waits and end; StreamLostError when the other side is away."""
+        """Send the rest and close. Errors: StreamLostError without a connection."""
 
-    def abandon(self) -> str | None:
-        """End at once and never raise."""
+    def abort(self) -> str | None:
+        """End at once without raising; return the path of a partial file, if any."""
 
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """How a stream is encoded; `kbits` None takes what fits the size."""
+    """Encoding of a stream. `kbits`: bit rate in kbit/s, None for one that suits the size."""
 
     kbits: int | None = None
     audio: bool = True
@@ -63,19 +63,19 @@ class StreamOptions:
 
 
 StartOutput = Callable[[VideoInfo, np.ndarray, Callable[[Outage], None]], LiveOutput]
-"""Begins an output: the film, a frame to begin with, and who hears of gaps."""
+"""Starts an output, given the video, a frame to begin with, and a callback for outages."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Something a stream can go to; its name holds no key."""
+    """Target of a stream; `name` contains no key."""
 
     name: str
     start: StartOutput
 
 
 def choose_target(url: str, options: StreamOptions, environ: Mapping[str, str]) -> Target:
-    """The target of one --to: rtmp://, rtmps://, srt://, a file or null:; UsageError without any key."""
+    """Return the target of one --to. Errors: UsageError, without any key."""
     scheme = url.partition("://")[0].lower()
     if scheme in ("rtmp", "rtmps"):
         address = RtmpAddress.parse(url)
@@ -83,106 +83,109 @@ def choose_target(url: str, options: StreamOptions, environ: Mapping[str, str]) 
     if scheme == "srt":
         match = _SRT_URL.fullmatch(url)
         if match is None:
-            raise UsageError("--to: the SRT address is not complete", hint="write srt://HOST:PORT")
+            raise UsageError("--to: incomplete SRT address", hint="use srt://HOST:PORT")
         start = partial(_start_srt, match[1], url, options, find_ffmpeg(environ))
         return Target(match[1], start)
     if "://" in url:
-        raise UsageError(f"--to: {scheme}:// is not spoken here", hint=_TARGETS_HINT)
+        raise UsageError(f"--to: unsupported protocol {scheme}://", hint=_TARGETS_HINT)
     if url != "null:" and not url.lower().endswith(_SUFFIXES):
-        # What it was meant to be may hold a key, so it is not repeated.
-        raise UsageError("--to: neither an address nor a file of a known kind", hint=_TARGETS_HINT)
+        # The text may contain a key, so it is not repeated.
+        raise UsageError("--to: neither a stream address nor a supported file name", hint=_TARGETS_HINT)
     sink = choose_sink(url, OutputOptions(overwrite=options.overwrite), environ)
     return Target(sink.name, partial(_start_sink, sink))
 
 
 def start_all(
-    targets: Sequence[Target], film: VideoInfo, still: np.ndarray, tell: Callable[[Outage], None]
+    targets: Sequence[Target], video: VideoInfo, still: np.ndarray, on_outage: Callable[[Outage], None]
 ) -> list[LiveOutput]:
-    """Begin every target at once; the first that does not stand within 5 s ends all and raises why."""
+    """Start every target at once; abort all and raise if one is not connected within 4.5 s."""
     deadline = time.monotonic() + _CONNECT_TIMEOUT_S
-    outputs = [target.start(film, still, tell) for target in targets]
+    outputs = [target.start(video, still, on_outage) for target in targets]
     try:
         for output in outputs:
             output.wait_started(deadline - time.monotonic())
     except LingbotError:
         for output in outputs:
-            output.abandon()
+            output.abort()
         raise
     return outputs
 
 
 class RtmpOutput:
-    """Frames are encoded once and go on being encoded whatever becomes of the connection.
+    """RTMP output: one encoder, independent of the connection, so that either can be restarted alone.
 
-    An encoder that dies is started again; on the wire its times go on where the other's would be.
+    The times of a restarted encoder continue where those of the earlier one would be.
     """
 
     def __init__(
-        self, address: RtmpAddress, argv: list[str], fps: float, tell: Callable[[Outage], None]
+        self, address: RtmpAddress, command: list[str], fps: float, on_outage: Callable[[Outage], None]
     ) -> None:
-        self._argv = argv
-        self._last: tuple[int, float] | None = None  # the newest tag: its time in ms, and when it came
+        self._command = command
+        self._last_tag: tuple[int, float] | None = None  # its time in ms, and the clock's when it arrived
         tags = TagQueue(round(_MAX_QUEUE_S * 1000))
-        self._wire: ReconnectingOutput[FlvTag] = ReconnectingOutput(
-            address.name, lambda: RtmpConnection(address, tags.settings), tags, tell
+        self._sender: ReconnectingOutput[FlvTag] = ReconnectingOutput(
+            address.name, lambda: RtmpConnection(address, tags.headers), tags, on_outage
         )
         self._encoder: ReconnectingOutput[np.ndarray] = ReconnectingOutput(
-            f"the encoder of {address.name}", self._encode, FrameQueue(round(_MAX_QUEUE_S * fps)), tell
+            f"the encoder of {address.name}",
+            self._start_encoder,
+            FrameQueue(round(_MAX_QUEUE_S * fps)),
+            on_outage,
         )
 
-    def _encode(self) -> FlvEncoder:
-        begin, last = 0, self._last
+    def _start_encoder(self) -> FlvEncoder:
+        start_ms, last = 0, self._last_tag
         if last is not None:
-            begin = last[0] + max(1, round(1000 * (time.monotonic() - last[1])))
-        return FlvEncoder(self._argv, self._take, begin=begin, mends=last is not None)
+            start_ms = last[0] + max(1, round(1000 * (time.monotonic() - last[1])))
+        return FlvEncoder(self._command, self._on_tag, start_ms=start_ms, restarted=last is not None)
 
-    def _take(self, tag: FlvTag) -> None:
-        self._last = tag.time, time.monotonic()
-        self._wire.put(tag)
+    def _on_tag(self, tag: FlvTag) -> None:
+        self._last_tag = tag.time, time.monotonic()
+        self._sender.put(tag)
 
     @property
     def stats(self) -> OutputStats:
-        wire, encoder = self._wire.stats, self._encoder.stats
+        sender, encoder = self._sender.stats, self._encoder.stats
         return OutputStats(
-            wire.name,
-            wire.sent,
-            wire.lost + encoder.lost,
-            wire.reconnects + encoder.reconnects,
-            wire.connected and encoder.connected,
+            sender.name,
+            sender.sent,
+            sender.lost + encoder.lost,
+            sender.reconnects + encoder.reconnects,
+            sender.connected and encoder.connected,
         )
 
-    def wait_started(self, seconds: float) -> None:
-        self._wire.wait_started(seconds)
-        self._encoder.wait_started(seconds)
+    def wait_started(self, timeout_s: float) -> None:
+        self._sender.wait_started(timeout_s)
+        self._encoder.wait_started(timeout_s)
 
     def put(self, item: np.ndarray) -> None:
         self._encoder.put(item)
 
     def check(self) -> None:
         self._encoder.check()
-        self._wire.check()
+        self._sender.check()
 
     def close(self) -> None:
         try:
             self._encoder.close()
         finally:
-            self._wire.close()
+            self._sender.close()
 
-    def abandon(self) -> None:
-        self._encoder.abandon()
-        self._wire.abandon()
+    def abort(self) -> None:
+        self._encoder.abort()
+        self._sender.abort()
 
 
 def _start_rtmp(
     address: RtmpAddress,
     options: StreamOptions,
     ffmpeg: str,
-    film: VideoInfo,
+    video: VideoInfo,
     still: np.ndarray,  # noqa: ARG001 - a connection needs no frame
-    tell: Callable[[Outage], None],
+    on_outage: Callable[[Outage], None],
 ) -> LiveOutput:
-    argv = stream_args(ffmpeg, film, url="pipe:1", muxer="flv", kbits=options.kbits, audio=options.audio)
-    return RtmpOutput(address, argv, float(film.fps), tell)
+    command = stream_args(ffmpeg, video, url="pipe:1", muxer="flv", kbits=options.kbits, audio=options.audio)
+    return RtmpOutput(address, command, float(video.fps), on_outage)
 
 
 def _start_srt(
@@ -190,47 +193,50 @@ def _start_srt(
     url: str,
     options: StreamOptions,
     ffmpeg: str,
-    film: VideoInfo,
+    video: VideoInfo,
     still: np.ndarray,
-    tell: Callable[[Outage], None],
+    on_outage: Callable[[Outage], None],
 ) -> LiveOutput:
-    argv = stream_args(ffmpeg, film, url=url, muxer="mpegts", kbits=options.kbits, audio=options.audio)
+    command = stream_args(ffmpeg, video, url=url, muxer="mpegts", kbits=options.kbits, audio=options.audio)
     secrets = _srt_secrets(url)
-    return ReconnectingOutput(
-        name, lambda: SrtConnection(name, argv, still, float(film.fps), secrets), _frames(film), tell
-    )
+
+    def connect() -> SrtConnection:
+        return SrtConnection(name, command, still, float(video.fps), secrets)
+
+    return ReconnectingOutput(name, connect, _frame_queue(video), on_outage)
 
 
 def _srt_secrets(url: str) -> list[str]:
-    """The passphrase and the stream's name, as they are written and as they are meant."""
-    said = [pair.partition("=") for pair in url.partition("?")[2].split("&")]
-    values = [value for name, _, value in said if name in ("passphrase", "streamid")]
+    """Return the passphrase and the stream id of a URL, both percent-encoded and decoded."""
+    pairs = [pair.partition("=") for pair in url.partition("?")[2].split("&")]
+    values = [value for name, _, value in pairs if name in ("passphrase", "streamid")]
     return [*values, *map(unquote, values)]
 
 
 def _start_sink(
     sink: Sink,
-    film: VideoInfo,
+    video: VideoInfo,
     still: np.ndarray,  # noqa: ARG001 - a file needs no frame to be opened
-    tell: Callable[[Outage], None],
+    on_outage: Callable[[Outage], None],
 ) -> LiveOutput:
-    # A disk takes its time, and nobody is away.
-    return ReconnectingOutput(
-        sink.name, lambda: SinkConnection(sink, film), _frames(film), tell, closing=None
-    )
+    def connect() -> SinkConnection:
+        return SinkConnection(sink, video)
+
+    # Without a timeout: a slow disk is never disconnected.
+    return ReconnectingOutput(sink.name, connect, _frame_queue(video), on_outage, close_timeout_s=None)
 
 
-def _frames(film: VideoInfo) -> FrameQueue:
-    return FrameQueue(max(2, round(_MAX_QUEUE_S * film.fps)))
+def _frame_queue(video: VideoInfo) -> FrameQueue:
+    return FrameQueue(max(2, round(_MAX_QUEUE_S * video.fps)))
 
 
 def read_urls(path: Path) -> list[str]:
-    """The addresses in a file, one a line; empty lines and those that begin with # do not count."""
+    """Return the addresses in a file, one a line, without empty lines and comments (#). Errors: UsageError."""
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as failure:
         raise UsageError(f"--to-file {path}: cannot be read: {failure}") from failure
     urls = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not urls:
-        raise UsageError(f"--to-file {path}: no address in it", hint="write one a line")
+        raise UsageError(f"--to-file {path}: no addresses", hint="write one address a line")
     return urls

@@ -16,7 +16,7 @@ from tests.support.rtmp_server import until
 
 
 def encoder(output):
-    return output._encoder._link._encoder._child.pid
+    return output._encoder._connection._encoder._child.pid
 
 
 def broken_off(pictures):
@@ -76,7 +76,7 @@ def test_an_encoder_that_hangs_is_started_again(server):
     output.close()
     assert feed.longest < 0.5
     lost, gap = (each for each in told if each.name.startswith("the encoder of rtmp://"))
-    assert "hung: for 8 s it took nothing" in lost.reason
+    assert "stalled: it accepted and encoded nothing for 8 s" in lost.reason
     assert lost.seconds is None
     assert gap.seconds > 8  # from when it stopped, not from when that was noticed
     assert gap.frames > 40  # what lay in pipes is not counted
@@ -107,4 +107,4 @@ def test_an_encoder_that_cannot_work_ends_the_stream(server, tmp_path):
         output = RtmpOutput(RtmpAddress.parse(server.url), argv, 16, [].append)
         with Feed(output), pytest.raises(OutputError, match=r"broken|could not be started"):
             until(lambda output=output: output.check())
-        output.abandon()
+        output.abort()

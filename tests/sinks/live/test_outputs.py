@@ -108,4 +108,4 @@ def test_a_server_that_stops_reading_is_given_up(server):
         assert "no answer" in told[0].reason
         until(lambda: len(told) == 2)
     assert feed.longest < 0.5
-    output.abandon()
+    output.abort()

@@ -36,7 +36,7 @@ def test_a_film_that_is_given_up_keeps_its_partial_name(tmp_path, decode, name):
     with never_created(tmp_path / name):
         output = start(str(tmp_path / name))
         fill(output, 20)
-        assert output.abandon() == str(partial)
+        assert output.abort() == str(partial)
         over(output)
     assert [path.name for path in tmp_path.iterdir()] == [partial.name]
     assert len(decode(partial, 64, 96)) == 20
@@ -46,14 +46,14 @@ def test_a_film_that_is_given_up_keeps_its_partial_name(tmp_path, decode, name):
 def test_a_film_whose_encoder_dies_is_kept_if_there_is_any(tmp_path, frames):
     output = start(str(tmp_path / "a.mkv"))
     fill(output, frames)
-    os.kill(output._link._sink.encoder._child.pid, signal.SIGKILL)
-    output._link._sink.encoder._child.wait(20)
+    os.kill(output._connection._sink.encoder._child.pid, signal.SIGKILL)
+    output._connection._sink.encoder._child.wait(20)
     output.put(STILL)
     over(output)
     with pytest.raises(OutputError, match="killed by signal 9"):
         output.check()
     left = ["a.partial.mkv"] if frames else []
-    assert output.abandon() == (str(tmp_path / left[0]) if left else None)
+    assert output.abort() == (str(tmp_path / left[0]) if left else None)
     assert [path.name for path in tmp_path.iterdir()] == left
 
 
@@ -83,7 +83,7 @@ class Odd:
     def close(self):
         pass
 
-    def abandon(self):
+    def abort(self):
         self.abandoned += 1
 
 
@@ -95,7 +95,7 @@ def test_whatever_ends_an_output_is_raised_where_it_is_heard():
     over(output)
     with pytest.raises(ZeroDivisionError, match="frames of"):
         output.check()
-    assert output.abandon() is None
+    assert output.abort() is None
     assert link.abandoned == 1
     output = ReconnectingOutput("odd", lambda: 1 // 0, FrameQueue(9), [].append)
     with pytest.raises(ZeroDivisionError):
@@ -111,8 +111,8 @@ def test_a_connection_that_hangs_is_given_up_all_the_same():
             assert freed.wait(20)
             raise StreamLostError("cut")
 
-        def abandon(self):
-            super().abandon()
+        def abort(self):
+            super().abort()
             freed.set()
 
     link = Hanging()
@@ -120,7 +120,7 @@ def test_a_connection_that_hangs_is_given_up_all_the_same():
     output.wait_started(20)
     output.put(STILL)
     assert hanging.wait(20)
-    output.abandon()
+    output.abort()
     over(output)
     assert link.abandoned == 1
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lingbot_cli.sinks.live import rtmp_protocol as said
+from lingbot_cli.sinks.live import rtmp_protocol as protocol
 from lingbot_cli.sinks.live.rtmp_protocol import MessageReader, decode_amf, encode_amf, encode_message
 
 plain = st.one_of(st.none(), st.booleans(), st.floats(allow_nan=False), st.text(max_size=20))
@@ -30,7 +30,7 @@ def test_what_is_cut_off_or_unknown_is_left_out():
     assert decode_amf(encode_amf("a") + b"\3\0\1b" * 3000) == ["a"]
 
 
-kinds = st.sampled_from([said.AUDIO, said.VIDEO, said.DATA, said.COMMAND])
+kinds = st.sampled_from([protocol.AUDIO, protocol.VIDEO, protocol.DATA, protocol.COMMAND])
 bodies = st.binary(min_size=1, max_size=700)
 
 
@@ -40,7 +40,7 @@ bodies = st.binary(min_size=1, max_size=700)
 )
 def test_messages_come_back_however_they_arrive(sent, chunk, data):
     size = chunk.to_bytes(4, "big")
-    wire = encode_message(said.SET_CHUNK_SIZE, size) + b"".join(
+    wire = encode_message(protocol.SET_CHUNK_SIZE, size) + b"".join(
         encode_message(kind, body, time=time, chunk=chunk) for kind, body, time in sent
     )
     inbox, heard, at = MessageReader(), [], 0
@@ -48,7 +48,7 @@ def test_messages_come_back_however_they_arrive(sent, chunk, data):
         step = data.draw(st.integers(1, 400))
         heard += inbox.feed(wire[at : at + step])
         at += step
-    assert heard == [(said.SET_CHUNK_SIZE, size), *((kind, body) for kind, body, _ in sent)]
+    assert heard == [(protocol.SET_CHUNK_SIZE, size), *((kind, body) for kind, body, _ in sent)]
 
 
 def test_short_headers_take_over_what_came_before():

@@ -13,68 +13,68 @@ def tag(what, time=0):
     return FlvTag(what[0], time, what[1] + b"...")
 
 
-def waiting(backlog):
-    backlog.end()
+def waiting(queue):
+    queue.close()
     left = []
-    while (item := backlog.get()) is not None:
+    while (item := queue.get()) is not None:
         left.append(item)
     return left
 
 
 def test_frames_wait_while_there_is_room_and_somebody_takes_them():
     frames = [np.full((1, 1, 3), index, np.uint8) for index in range(6)]
-    backlog = FrameQueue(2)
-    backlog.put(frames[0], connected=False)
+    queue = FrameQueue(2)
+    queue.put(frames[0], connected=False)
     for frame in frames[1:4]:
-        backlog.put(frame, connected=True)
-    assert backlog.lost == 2
-    assert backlog.get() is frames[1]
-    backlog.put(frames[4], connected=True)
-    backlog.rewind()
-    assert backlog.lost == 4
-    backlog.put(frames[5], connected=True)
-    assert [frame[0, 0, 0] for frame in waiting(backlog)] == [5]
+        queue.put(frame, connected=True)
+    assert queue.lost == 2
+    assert queue.get() is frames[1]
+    queue.put(frames[4], connected=True)
+    queue.rewind()
+    assert queue.lost == 4
+    queue.put(frames[5], connected=True)
+    assert [frame[0, 0, 0] for frame in waiting(queue)] == [5]
 
 
 def test_a_new_connection_begins_at_the_last_keyframe_even_if_that_was_sent():
-    backlog = TagQueue(100)
+    queue = TagQueue(100)
     sent = [tag(KEY, 0), tag(PICTURE, 1), tag(KEY, 2), tag(SOUND, 3), tag(PICTURE, 4), tag(PICTURE, 5)]
     for each in sent:
-        backlog.put(each, connected=True)
-    assert [backlog.get() for _ in range(5)] == sent[:5]
-    backlog.rewind()
-    assert backlog.lost == 0
-    assert waiting(backlog) == sent[2:]
+        queue.put(each, connected=True)
+    assert [queue.get() for _ in range(5)] == sent[:5]
+    queue.rewind()
+    assert queue.lost == 0
+    assert waiting(queue) == sent[2:]
 
 
 def test_without_a_connection_only_the_newest_keyframe_waits():
-    backlog = TagQueue(100)
+    queue = TagQueue(100)
     for time in range(0, 9, 3):
         for offset, what in enumerate((KEY, PICTURE, SOUND)):
-            backlog.put(tag(what, time + offset), connected=False)
-    assert backlog.lost == 4
-    assert [each.time for each in waiting(backlog)] == [6, 7, 8]
+            queue.put(tag(what, time + offset), connected=False)
+    assert queue.lost == 4
+    assert [each.time for each in waiting(queue)] == [6, 7, 8]
 
 
 def test_a_slow_connection_loses_whole_groups():
-    backlog = TagQueue(3)
+    queue = TagQueue(3)
     for time, what in enumerate((KEY, PICTURE, PICTURE, PICTURE, KEY, PICTURE)):
-        backlog.put(tag(what, time), connected=True)
-    assert backlog.lost == 4
-    assert [each.time for each in waiting(backlog)] == [4, 5]
+        queue.put(tag(what, time), connected=True)
+    assert queue.lost == 4
+    assert [each.time for each in waiting(queue)] == [4, 5]
 
 
 def test_settings_are_kept_for_every_connection():
-    backlog = TagQueue(3)
+    queue = TagQueue(3)
     settings = [
         FlvTag(DATA, 0, b"\x02about"),
         FlvTag(VIDEO, 0, b"\x17\x00avcC"),
         FlvTag(AUDIO, 0, b"\xaf\x00aac"),
     ]
     for each in settings:
-        backlog.put(each, connected=False)
-    assert backlog.settings() == settings
-    assert waiting(backlog) == []
+        queue.put(each, connected=False)
+    assert queue.headers() == settings
+    assert waiting(queue) == []
 
 
 def test_tries_come_soon_after_a_short_gap_and_seldom_after_a_long_one():

@@ -15,7 +15,7 @@ def test_what_cannot_be_reached_is_said_at_the_start(server):
     wrong = server.url.replace("first-key", "secret-bad-key")
     with silent_listener() as silent:
         cases = [
-            (wrong, "refuses the stream key: the server hung up"),
+            (wrong, "refuses the stream key: the server closed the connection"),
             (wrong.replace("/live/", "/none/"), "refuses the app"),
             (
                 f"rtmp://127.0.0.1:{free_port()}/live/secret-bad-key",
