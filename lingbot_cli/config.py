@@ -59,7 +59,7 @@ def _check_shard(value: str) -> None:
 
 
 def _check_size(value: str) -> None:
-    from lingbot_cli.image import parse_size  # imports numpy
+    from lingbot_cli.video_size import parse_size
 
     parse_size(value)
 

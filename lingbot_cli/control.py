@@ -1,4 +1,4 @@
-"""What one chunk of a film is told: the only thing that passes from a timeline to a world."""
+"""Control of one chunk: the only value that passes from a timeline to a model session."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +8,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Control:
-    """Where the camera is and what is said during one chunk of `c` latent frames.
+    """Camera and prompt of one chunk of `c` latent frames.
 
     `poses` [c, 4, 4] float64: absolute OpenCV camera-to-world poses, one a latent frame.
     `intrinsics` [c, 4] float64: fx, fy, cx, cy in pixels of 832×480.
-    `actions` [c, 4] float32: whether w, a, s, d are held (only the `act` variant of v1 looks at it).
-    `frames`: how many of the chunk's video frames belong to the film; the surplus is cut off.
-    `recache`: also rewrite the memory of what was seen under the new prompt.
-    `cut`: a fresh world begins with this chunk, from this image.
+    `actions` [c, 4] float32: whether w, a, s, d are held (read only by the `act` variant of v1).
+    `frames`: the chunk's video frames that belong to the video; the surplus is cut off.
+    `recache`: also rewrite the KV cache under the new prompt.
+    `cut`: a new scene begins with this chunk, from this image.
     """
 
     poses: np.ndarray

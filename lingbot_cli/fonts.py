@@ -1,4 +1,4 @@
-"""Letters on pictures: a font of this machine that has them, or letters that every font has."""
+"""Fonts for text on images: a font of this machine with the text's letters, or a plain replacement."""
 
 import unicodedata
 from functools import lru_cache
@@ -7,19 +7,26 @@ from PIL import ImageFont
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-# The one that ships with Pillow, which has plain Latin only, then those that a system may keep under these names.
+# Pillow's own, which has plain Latin only, then common fonts of systems.
 _FONT_FILES = (
     "",
-    *("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "Arial.ttf"),
-    *("NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "PingFang.ttc", "msyh.ttc", "Arial Unicode.ttf"),
+    "DejaVuSans.ttf",
+    "NotoSans-Regular.ttf",
+    "LiberationSans-Regular.ttf",
+    "Arial.ttf",
+    "NotoSansCJK-Regular.ttc",
+    "wqy-microhei.ttc",
+    "PingFang.ttc",
+    "msyh.ttc",
+    "Arial Unicode.ttf",
 )
 _UNDEFINED_CHARACTER = "\U0010ffff"
 
 
 def choose_font(text: str, size: int) -> tuple[str, Font]:
-    """The text and a font of `size` pixels that can write it.
+    """Return the text and a font of `size` pixels that has its letters.
 
-    Where no font on this machine has a letter, it loses its accents, or becomes a question mark.
+    A letter that no font on this machine has loses its accents, or becomes a question mark.
     """
     fonts = (font for file in _FONT_FILES if (font := _open(file, size)) is not None)
     font = next((font for font in fonts if _has_glyphs(font, text)), None)

@@ -1,4 +1,4 @@
-"""What a film will be before anything is loaded: Track + preset + machine → Plan."""
+"""Plan of a video before anything is loaded: sizes, frames, and each chunk's prompt, keys and motion."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,10 @@ from lingbot_cli.timeline.times import format_clock
 
 @dataclass(frozen=True)
 class PlannedChunk:
-    """One chunk as the plan shows it: its film frames from `start` and what is said to it.
+    """One chunk of a plan: its video frames from `start`, and its prompt.
 
-    `keys` are all letters held during it, `motion` what the camera does from its first frame to the next
-    chunk's, in units along its own axes and degrees.
+    `keys` are all letters held during it, `motion` the camera's from its first frame to the next chunk's, in
+    units along its own axes and degrees.
     """
 
     start: int
@@ -32,7 +32,7 @@ class PlannedChunk:
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole film: sizes in pixels, `frames` video frames at `fps`, the chunks in order."""
+    """A whole video: sizes in pixels, `frames` video frames at `fps`, the chunks in order."""
 
     preset: str
     height: int
@@ -45,41 +45,41 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        """How long the film lasts."""
+        """Return the video's length in seconds."""
         return self.frames / self.fps
 
 
-def make_plan(track: CompiledTimeline, preset: Preset, *, height: int, width: int, seed: int) -> Plan:
-    """The plan of a film, with nothing loaded."""
-    chunks = plan_chunks(track)
-    return Plan(preset.name, height, width, track.grid.fps, track.frames, seed, track.scale, chunks)
+def make_plan(compiled: CompiledTimeline, preset: Preset, *, height: int, width: int, seed: int) -> Plan:
+    """Return the plan of a video; loads nothing."""
+    chunks = plan_chunks(compiled)
+    return Plan(preset.name, height, width, compiled.grid.fps, compiled.frames, seed, compiled.scale, chunks)
 
 
-def plan_chunks(track: CompiledTimeline) -> tuple[PlannedChunk, ...]:
-    """Every chunk of a film as a plan shows it."""
-    made = []
-    scenes = {chunk.scene_start for chunk in track.chunks}
-    for chunk, control in zip(track.chunks, iter_controls(track), strict=True):
+def plan_chunks(compiled: CompiledTimeline) -> tuple[PlannedChunk, ...]:
+    """Return every chunk of a plan."""
+    planned = []
+    scenes = {chunk.scene_start for chunk in compiled.chunks}
+    for chunk, control in zip(compiled.chunks, iter_controls(compiled), strict=True):
         end = chunk.start + control.frames
         # The step into the next chunk counts too, unless a scene begins there.
-        last = end if end < len(track.poses) and end not in scenes else end - 1
-        made.append(
+        last = end if end < len(compiled.poses) and end not in scenes else end - 1
+        planned.append(
             PlannedChunk(
                 start=chunk.start,
                 frames=control.frames,
                 prompt=control.prompt,
-                keys="".join(dict.fromkeys("".join(track.keys[chunk.start : end]))),
-                motion=_describe_motion(track.poses[chunk.start], track.poses[last]),
+                keys="".join(dict.fromkeys("".join(compiled.keys[chunk.start : end]))),
+                motion=_describe_motion(compiled.poses[chunk.start], compiled.poses[last]),
                 cut=control.cut,
                 recache=control.recache,
-                markers=tuple(m.text for m in track.markers if chunk.start <= m.start < end),
+                markers=tuple(m.text for m in compiled.markers if chunk.start <= m.start < end),
             )
         )
-    return tuple(made)
+    return tuple(planned)
 
 
 def _describe_motion(here: np.ndarray, there: np.ndarray) -> str:
-    """How the camera went between two poses [4, 4]: what is worth a word, else `still`."""
+    """Describe the camera's motion between two poses [4, 4]; `still` below 0.005 units and 0.5°."""
     begin, end = CameraPose.from_matrix(here), CameraPose.from_matrix(there)
     right, down, forward = (invert_poses(CameraPose(yaw=begin.yaw).matrix()) @ (there - here))[:3, 3]
     yaw = (end.yaw - begin.yaw + 180) % 360 - 180
@@ -91,8 +91,8 @@ def _describe_motion(here: np.ndarray, there: np.ndarray) -> str:
 
 
 def format_chunk_table(chunks: tuple[PlannedChunk, ...], fps: int) -> list[str]:
-    """The chunks as aligned lines; a prompt is written only where it changes."""
-    rows = [("chunk", "frames", "from", "keys", "motion", "what is said")]
+    """Return the chunks as aligned lines; a prompt is written only where it changes."""
+    rows = [("chunk", "frames", "from", "keys", "motion", "prompt")]
     before = None
     for number, chunk in enumerate(chunks):
         said = [f"cut to {chunk.cut.name}"] if chunk.cut else []

@@ -1,4 +1,4 @@
-"""The models this project runs and the settings each was distilled with; no torch here."""
+"""Presets: the architecture and sampling settings of each supported model; no torch."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +11,7 @@ class Preset:
     `chunk`, `window`, `sink` count latent frames; a window of −1 is unbounded.
     `steps` are indices into the 1001-point schedule, `shift` its flow shift.
     `area` is the number of output pixels chosen when no size is given.
-    `scene_min_psnr_db`, for a model of one place: the least PSNR in dB with which its VAE gives back a picture of it.
+    `scene_min_psnr_db`, for a model of one scene: the lowest PSNR of its VAE's reconstruction of an image of it.
     """
 
     name: str

@@ -1,12 +1,12 @@
-"""The published cleaning of prompts (model §10); no torch."""
+"""Prompt cleaning as published (model §10); no torch."""
 
 import html
 import re
 
 
 def clean_prompt(prompt: str) -> str:
-    """The published cleaning: mend broken encodings, resolve HTML entities twice, collapse white space."""
+    """Repair broken encodings, resolve HTML entities twice and collapse white space."""
     import ftfy  # 0.1 s of tables
 
-    mended = html.unescape(html.unescape(ftfy.fix_text(prompt)))
-    return re.sub(r"\s+", " ", mended).strip()
+    repaired = html.unescape(html.unescape(ftfy.fix_text(prompt)))
+    return re.sub(r"\s+", " ", repaired).strip()

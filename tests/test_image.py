@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.image import crop_to_aspect, fit_size, parse_size, read_image
+from lingbot_cli.image import crop_to_aspect, read_image
+from lingbot_cli.video_size import fit_size, parse_size
 
 
 def test_a_phone_picture_is_turned_upright(tmp_path):
@@ -77,8 +78,8 @@ def test_what_is_no_picture_is_said_in_a_sentence(tmp_path):
     Image.effect_noise((64, 64), 50).save(tmp_path / "whole.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:900])
     for name, said in {
-        "text.png": "is not a picture",
-        "empty.png": "is not a picture",
+        "text.png": "is not an image",
+        "empty.png": "is not an image",
         "cut.png": "cannot be read",
         "none.png": "no such file",
         ".": "is a folder",

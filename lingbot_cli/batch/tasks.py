@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 
 from lingbot_cli.batch.jobs import Job, read_jobs
 from lingbot_cli.errors import UsageError
-from lingbot_cli.image import parse_size
 from lingbot_cli.remote.client import RemoteTarget
 from lingbot_cli.render.request import Request
 from lingbot_cli.runtime.model_options import ModelOptions
@@ -25,6 +24,7 @@ from lingbot_cli.timeline.diagnostics import (
     TooManyProblems,
 )
 from lingbot_cli.timeline.resolve import TimelineOverrides
+from lingbot_cli.video_size import parse_size
 
 MAX_VIDEOS = 10_000
 NAME_FIELDS = ("image", "timeline", "prompt", "seed", "job")

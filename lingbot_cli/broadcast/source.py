@@ -11,7 +11,7 @@ from lingbot_cli.camera.relative_pose import FIXED_SCALE
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
-from lingbot_cli.image import crop_to_aspect, fit_size, parse_size, read_image
+from lingbot_cli.image import crop_to_aspect, read_image
 from lingbot_cli.remote.client import RemoteModel
 from lingbot_cli.render.request import (
     DEFAULT_SEED,
@@ -28,6 +28,7 @@ from lingbot_cli.timeline.load import load_timeline
 from lingbot_cli.timeline.moves import parse_moves
 from lingbot_cli.timeline.schedule import schedule_timeline
 from lingbot_cli.timeline.schema import TimelineHeader
+from lingbot_cli.video_size import fit_size, parse_size
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
-"""A camera path sampled at other moments: translations linear, rotations along the shortest arc."""
+"""Interpolation of a camera path: translations linear, rotations along the shortest arc."""
 
 import numpy as np
 
 
 def to_quaternions(rotations: np.ndarray) -> np.ndarray:
-    """Rotation matrices [..., 3, 3] as unit quaternions [..., 4], w first, w ≥ 0.
+    """Convert rotation matrices [..., 3, 3] to unit quaternions [..., 4], w first, w ≥ 0.
 
     Each is read from the largest of its four candidate rows, so no angle loses precision.
     """
@@ -28,7 +28,7 @@ def to_quaternions(rotations: np.ndarray) -> np.ndarray:
 
 
 def to_rotations(quats: np.ndarray) -> np.ndarray:
-    """Unit quaternions [..., 4], w first, as rotation matrices [..., 3, 3]."""
+    """Convert unit quaternions [..., 4], w first, to rotation matrices [..., 3, 3]."""
     w, x, y, z = np.moveaxis(np.asarray(quats, np.float64), -1, 0)
     rows = [
         np.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], -1),
@@ -39,7 +39,7 @@ def to_rotations(quats: np.ndarray) -> np.ndarray:
 
 
 def slerp(a: np.ndarray, b: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """From quaternions `a` to `b` [N, 4] by the share `u` [N] of the shortest arc."""
+    """Interpolate from quaternions `a` to `b` [N, 4] by the share `u` [N] of the shortest arc."""
     dot = np.sum(a * b, -1, keepdims=True)
     b = np.where(dot < 0, -b, b)
     angle = np.arccos(np.clip(np.abs(dot), 0.0, 1.0))
@@ -53,9 +53,9 @@ def slerp(a: np.ndarray, b: np.ndarray, u: np.ndarray) -> np.ndarray:
 
 
 def sample_path(poses: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """The path `poses` [N, 4, 4] read at fractional rows `positions` [M] → [M, 4, 4] float64.
+    """Sample the path `poses` [N, 4, 4] at fractional rows `positions` [M] → [M, 4, 4] float64.
 
-    Whole rows come back exactly as they are.
+    Whole rows are exact.
     """
     poses = np.asarray(poses, np.float64)
     positions = np.clip(np.asarray(positions, np.float64), 0, len(poses) - 1)
@@ -73,5 +73,5 @@ def sample_path(poses: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 
 def resample_path(poses: np.ndarray, count: int) -> np.ndarray:
-    """The path `poses` [N, 4, 4] at `count` evenly spread positions, both ends included (model §6)."""
+    """Sample the path `poses` [N, 4, 4] at `count` even positions, both ends included (model §6)."""
     return sample_path(poses, np.linspace(0, len(poses) - 1, count))

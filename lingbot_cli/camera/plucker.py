@@ -1,23 +1,23 @@
-"""Rays of every pixel, folded into the channels the transformer reads (model §6)."""
+"""Plücker rays of every pixel, folded into the channels of the transformer (model §6)."""
 
 from functools import lru_cache
 
 import numpy as np
 
-# The size the published intrinsics are given for.
+# The frame size of published intrinsics.
 REFERENCE_WIDTH, REFERENCE_HEIGHT = 832, 480
 CELL_PX = 8
 
 
 def scale_intrinsics(intrinsics: np.ndarray, height: int, width: int) -> np.ndarray:
-    """fx, fy, cx, cy [..., 4] in pixels of 832×480 → in pixels of `width`×`height`."""
+    """Scale fx, fy, cx, cy [..., 4] from pixels of 832×480 to pixels of `width`×`height`."""
     x, y = width / REFERENCE_WIDTH, height / REFERENCE_HEIGHT
     return np.asarray(intrinsics, np.float64) * np.array([x, y, x, y])
 
 
 @lru_cache(maxsize=4)
 def ray_directions(intrinsics: tuple[float, ...], height: int, width: int) -> np.ndarray:
-    """Unit directions through the pixel centres in camera axes → [3, 64, h, w] float32, cells folded.
+    """Return unit directions through the pixel centres in camera axes → [3, 64, h, w] float32, cells folded.
 
     `intrinsics` fx, fy, cx, cy for 832×480. The second axis is (dy, dx) inside an 8×8 cell.
     """
@@ -34,9 +34,9 @@ def ray_directions(intrinsics: tuple[float, ...], height: int, width: int) -> np
 def plucker_rays(
     poses: np.ndarray, intrinsics: np.ndarray, height: int, width: int, actions: np.ndarray | None = None
 ) -> np.ndarray:
-    """What the transformer is told about the camera of a chunk.
+    """Return the transformer's camera channels of a chunk.
 
-    `poses` [c, 4, 4] relative (see `relative`), `intrinsics` [c, 4] for 832×480.
+    `poses` [c, 4, 4] relative (see `relative_poses`), `intrinsics` [c, 4] for 832×480.
     → [384, c, h, w] float32: origin (3) and direction (3) of each pixel's ray, 8×8 cells folded in order
     (channel, dy, dx). With `actions` [c, 4], the `act` variant: direction (3) and the state of w, a, s, d
     (4) → [448, c, h, w].

@@ -1,4 +1,4 @@
-"""Steps of motion added up into camera-to-world poses (model §6)."""
+"""Camera pose, and steps of motion added up into camera-to-world poses (model §6)."""
 
 import math
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ _EPSILON = 1e-6
 
 @dataclass(frozen=True)
 class CameraPose:
-    """Where a camera stands and looks: x, y, z in units (y down), yaw, pitch, roll in degrees.
+    """Position x, y, z in units (y down), and yaw, pitch, roll in degrees.
 
     Its rotation is R_yaw · R_pitch · R_roll: turns of the same kind add up in any order.
     """
@@ -28,7 +28,7 @@ class CameraPose:
 
     @classmethod
     def from_matrix(cls, pose: np.ndarray) -> "CameraPose":
-        """The stance of a camera-to-world pose [4, 4]; looking straight up or down it has no roll."""
+        """Return the pose of a camera-to-world matrix [4, 4]; straight up or down it has no roll."""
         r = pose[:3, :3]
         level = math.hypot(r[0, 2], r[2, 2])
         pitch = math.degrees(math.atan2(-r[1, 2], level))
@@ -40,13 +40,13 @@ class CameraPose:
         return cls(x, y, z, math.degrees(yaw), pitch, math.degrees(roll))
 
     def matrix(self) -> np.ndarray:
-        """Camera-to-world [4, 4] float64."""
+        """Return the camera-to-world matrix [4, 4] float64."""
         return pose_matrices([self])[0]
 
     def moved(self, step: tuple[float, ...]) -> "CameraPose":
-        """One video frame later: turn first, then move along the new heading (see `keys` for the axes)."""
+        """Return the pose after one step [7]: turn first, then move along the new heading (axes of camera.keys)."""
         forward, right, up, yaw, look, pitch, roll = step
-        yaw, pitch, roll = self.yaw + yaw, self._pitched(look, pitch), self.roll + roll
+        yaw, pitch, roll = self.yaw + yaw, self._limited_pitch(look, pitch), self.roll + roll
         if not (forward or right or up):
             return replace(self, yaw=yaw, pitch=pitch, roll=roll)
         sin, cos = math.sin(math.radians(yaw)), math.cos(math.radians(yaw))
@@ -62,8 +62,8 @@ class CameraPose:
             roll,
         )
 
-    def _pitched(self, look: float, pitch: float) -> float:
-        """A look that would leave the limit is dropped, a pitch stops at it; either may come back inside."""
+    def _limited_pitch(self, look: float, pitch: float) -> float:
+        """Return the new pitch: a look past the limit is dropped, a pitch stops at it; both may come back inside."""
         at = self.pitch
         if abs(at + look) <= max(PITCH_LIMIT_DEGREES, abs(at)):
             at += look
@@ -71,9 +71,9 @@ class CameraPose:
         return min(max(at + pitch, -limit), limit)
 
 
-def pose_matrices(stances: list[CameraPose]) -> np.ndarray:
-    """Stances as camera-to-world poses [N, 4, 4] float64."""
-    values = np.array([(s.x, s.y, s.z, s.yaw, s.pitch, s.roll) for s in stances]).reshape(-1, 6)
+def pose_matrices(poses: list[CameraPose]) -> np.ndarray:
+    """Return poses as camera-to-world matrices [N, 4, 4] float64."""
+    values = np.array([(s.x, s.y, s.z, s.yaw, s.pitch, s.roll) for s in poses]).reshape(-1, 6)
     (sy, sp, sr), (cy, cp, cr) = (f(np.radians(values[:, 3:].T)) for f in (np.sin, np.cos))
     out = np.zeros((len(values), 4, 4))
     out[:, 0, :3] = np.stack([cy * cr + sy * sp * sr, sy * sp * cr - cy * sr, sy * cp], -1)
@@ -85,8 +85,8 @@ def pose_matrices(stances: list[CameraPose]) -> np.ndarray:
 
 
 def integrate_steps(steps: np.ndarray, start: CameraPose | None = None) -> np.ndarray:
-    """Steps [N, 7] from `start` (the identity) → the poses [N+1, 4, 4] float64 before, between and after."""
-    stances = [start or CameraPose()]
+    """Add up steps [N, 7] from `start` (the identity) → poses [N+1, 4, 4] float64 before, between and after."""
+    poses = [start or CameraPose()]
     for step in np.asarray(steps, np.float64).reshape(-1, AXIS_COUNT).tolist():
-        stances.append(stances[-1].moved(tuple(step)))
-    return pose_matrices(stances)
+        poses.append(poses[-1].moved(tuple(step)))
+    return pose_matrices(poses)

@@ -1,13 +1,13 @@
-"""Poses as the model is told them: each from the one before it, in units of a scale (model §6, §7)."""
+"""Relative poses, the model's input: each seen from the one before it, in units of a scale (model §6, §7)."""
 
 import numpy as np
 
-# One unit = what one latent frame (four video frames) of standard walking covers.
+# One latent frame (four video frames) of standard walking.
 FIXED_SCALE = 4 * 0.05
 
 
 def invert_poses(poses: np.ndarray) -> np.ndarray:
-    """The inverses of rigid poses [..., 4, 4]."""
+    """Invert rigid poses [..., 4, 4]."""
     poses = np.asarray(poses, np.float64)
     turned = np.swapaxes(poses[..., :3, :3], -1, -2)
     out = np.zeros_like(poses)
@@ -20,10 +20,10 @@ def invert_poses(poses: np.ndarray) -> np.ndarray:
 def relative_poses(
     poses: np.ndarray, previous: np.ndarray | None = None, scale: float = FIXED_SCALE
 ) -> np.ndarray:
-    """Each of `poses` [c, 4, 4] seen from the one before it, translations divided by `scale`.
+    """Return each of `poses` [c, 4, 4] seen from the one before it, translations divided by `scale`.
 
-    `previous` [4, 4] is the pose before the first; without it the first becomes the identity. So a path
-    may be taken chunk by chunk, handing on the last pose, with the same result as at once.
+    `previous` [4, 4] is the pose before the first; without it the first becomes the identity. A path given
+    chunk by chunk, each with the last pose before it, gives the same result as at once.
     """
     poses = np.asarray(poses, np.float64)
     before = np.concatenate([(poses[0] if previous is None else previous)[None], poses[:-1]])
@@ -35,7 +35,7 @@ def relative_poses(
 
 
 def clip_scale(poses: np.ndarray) -> float:
-    """The published rule: the largest step of a whole clip [F, 4, 4], or 1 if it stands still."""
+    """Return the published scale: the largest step of a whole clip [F, 4, 4], or 1 if it stands still."""
     steps = relative_poses(poses, scale=1.0)[:, :3, 3]
     largest = float(np.linalg.norm(steps, axis=-1).max())
     return largest if largest > 0 else 1.0

@@ -75,12 +75,13 @@ def play(
 
     Example: lingbot play samples/courtyard-day.png --prompt "a stone courtyard" --record walk.jsonl
     """
-    from lingbot_cli.image import parse_size, read_image
+    from lingbot_cli.image import read_image
     from lingbot_cli.runtime.model_options import ModelOptions
     from lingbot_cli.server.record import Recorder
     from lingbot_cli.server.serve import load_offered, run_notes
     from lingbot_cli.server.service import Offer
     from lingbot_cli.timeline.schema import CameraSettings
+    from lingbot_cli.video_size import parse_size
 
     env: Env = ctx.obj
     height, width = parse_size(size) if size else (None, None)

@@ -48,10 +48,11 @@ def animatic(
     """
     from lingbot_cli.drawing.animatic import animatic_frames as frames_of
     from lingbot_cli.drawing.animatic import fit_image, placeholder_image
-    from lingbot_cli.image import fit_size, parse_size, read_image
+    from lingbot_cli.image import read_image
     from lingbot_cli.sinks.base import Chapter, VideoInfo
     from lingbot_cli.sinks.factory import OutputOptions, choose_sink
     from lingbot_cli.timeline.resolve import TimelineOverrides, resolve_timeline
+    from lingbot_cli.video_size import fit_size, parse_size
 
     env: Env = ctx.obj
     is_file = names_file(file)

@@ -34,8 +34,7 @@ def show(
 
     Example: lingbot timeline show recipes/first-walk.yaml -o walk.svg
     """
-    from lingbot_cli.drawing.above import scene_maps, text_map
-    from lingbot_cli.drawing.top_view import svg_map
+    from lingbot_cli.drawing.top_view import scene_maps, svg_map, text_map
     from lingbot_cli.timeline.resolve import TimelineOverrides, resolve_timeline
 
     env: Env = ctx.obj

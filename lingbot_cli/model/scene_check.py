@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from lingbot_cli.image import fit_size
 from lingbot_cli.model.image_conditioning import resize_image
 from lingbot_cli.model.world_model import WorldModel
+from lingbot_cli.video_size import fit_size
 
 
 def shows_trained_scene(world: WorldModel, image: np.ndarray) -> bool:

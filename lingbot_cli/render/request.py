@@ -10,7 +10,7 @@ import numpy as np
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
-from lingbot_cli.image import crop_to_aspect, fit_size, parse_size, read_image
+from lingbot_cli.image import crop_to_aspect, read_image
 from lingbot_cli.plan import Plan, make_plan
 from lingbot_cli.remote.client import RemoteModel, RemoteTarget
 from lingbot_cli.runtime.fast_mode import resolve_model
@@ -20,6 +20,7 @@ from lingbot_cli.sinks.overlay import Caption
 from lingbot_cli.timeline.compile import iter_controls
 from lingbot_cli.timeline.load import MAX_BYTES
 from lingbot_cli.timeline.resolve import ResolvedTimeline, TimelineOverrides, resolve_timeline
+from lingbot_cli.video_size import fit_size, parse_size
 
 DEFAULT_SEED = 42
 UNTRAINED_NOTE = "this world is untrained: its weights are random, so the film moves but shows no place"

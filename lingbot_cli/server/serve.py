@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lingbot_cli.image import fit_size
 from lingbot_cli.runtime.fast_mode import resolve_model
 from lingbot_cli.runtime.model_options import ModelOptions, describe_run
 from lingbot_cli.server.app import server_app
@@ -13,6 +12,7 @@ from lingbot_cli.server.http_server import Address, HttpServer, page_url
 from lingbot_cli.server.service import Offer, Service
 from lingbot_cli.server.session_pool import Rooms
 from lingbot_cli.ui.signals import StopRequest
+from lingbot_cli.video_size import fit_size
 
 if TYPE_CHECKING:
     from lingbot_cli.model.world_model import WorldModel

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.image import crop_to_aspect, fit_size, parse_size, read_image
+from lingbot_cli.image import crop_to_aspect, read_image
 from lingbot_cli.server.messages import Init
 from lingbot_cli.server.play_session import PlaySession, SessionFactory, SessionSettings
 from lingbot_cli.server.protocol import Limits, ProtocolError
 from lingbot_cli.timeline.schema import CameraSettings
+from lingbot_cli.video_size import fit_size, parse_size
 
 if TYPE_CHECKING:
     from lingbot_cli.model.session import Session

@@ -1,4 +1,4 @@
-"""One line of JSONL as an object that can still tell where its parts stood."""
+"""JSON Lines reader: one object a line, with the location of each of its parts."""
 
 import json
 import re
@@ -16,17 +16,17 @@ _WHITESPACE = re.compile(r"[ \t\r\n]*")
 
 @dataclass(frozen=True, slots=True)
 class JsonLine:
-    """A line of JSONL; its parts are looked for only when one of them is wrong."""
+    """A line of JSON Lines; its parts are located only for a problem."""
 
     number: int
     text: str
 
     def locate(self, path: KeyPath = (), *, key: bool = False) -> SourceLocation:
-        """Where the value at `path` stands, or its key; the nearest thing around it when it is missing."""
+        """Return the location of the value at `path`, or of its key; of its parent where it is missing."""
         start, end = _skip_whitespace(self.text, 0), len(self.text.rstrip())
         label = start, end
         for step in path:
-            part = next((m for m in _members(self.text, start) if m[0] == step), None)
+            part = next((member for member in _members(self.text, start) if member[0] == step), None)
             if part is None:
                 break
             _, label, (start, end) = part
@@ -35,34 +35,30 @@ class JsonLine:
 
 
 def parse_json_line(number: int, text: str) -> tuple[Any, list[Problem]]:
-    """The object on a line of JSONL, and what is wrong with it."""
-    line = JsonLine(number, text)
+    """Return the value on a line, and the problems of its syntax."""
     if len(text) > MAX_LINE_LENGTH:
-        return None, [
-            Problem(
-                SourceLocation(number), f"the line is too long; expected at most {MAX_LINE_LENGTH} characters"
-            )
-        ]
-    twice: list[str] = []
+        message = f"the line is too long; expected at most {MAX_LINE_LENGTH} characters"
+        return None, [Problem(SourceLocation(number), message)]
+    duplicates: list[str] = []
 
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(items)
-        if len(made) < len(items):
-            names = Counter(name for name, _ in items)
-            twice.extend(name for name, count in names.items() if count > 1)
-        return made
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        collected = dict(pairs)
+        if len(collected) < len(pairs):
+            counts = Counter(name for name, _ in pairs)
+            duplicates.extend(name for name, count in counts.items() if count > 1)
+        return collected
 
     try:
-        value = json.loads(text, object_pairs_hook=pairs)
+        value = json.loads(text, object_pairs_hook=collect)
     except json.JSONDecodeError as error:
-        where = SourceLocation(number, error.pos + 1)
-        return None, [Problem(where, f"not JSON: {error.msg}; expected one object a line")]
+        location = SourceLocation(number, error.pos + 1)
+        return None, [Problem(location, f"not JSON: {error.msg}; expected one object a line")]
     except RecursionError:
         return None, [Problem(SourceLocation(number), "nested too deeply; expected one flat object a line")]
     except ValueError:
         return None, [Problem(SourceLocation(number), "a number is too long; expected at most 30 digits")]
-    whole = line.locate()
-    return value, [Problem(whole, f"the key '{n[:40]}' stands twice; expected it once") for n in twice]
+    whole = JsonLine(number, text).locate()
+    return value, [Problem(whole, f"duplicate key '{name[:40]}'; expected it once") for name in duplicates]
 
 
 def _skip_whitespace(text: str, at: int) -> int:
@@ -71,7 +67,7 @@ def _skip_whitespace(text: str, at: int) -> int:
 
 
 def _members(text: str, at: int) -> Iterator[tuple[str | int, tuple[int, int], tuple[int, int]]]:
-    """Name or index, extent of the key and extent of the value of each part of the object or list at `at`."""
+    """Yield name or index, extent of the key and extent of the value of each part of the object or list at `at`."""
     if text[at] not in "{[":
         return
     decode = json.JSONDecoder().raw_decode
@@ -79,8 +75,7 @@ def _members(text: str, at: int) -> Iterator[tuple[str | int, tuple[int, int], t
     at = _skip_whitespace(text, at + 1)
     while text[at] not in "}]":
         name: str | int = index
-        label = at
-        label_end = at
+        label = label_end = at
         if named:
             name, label_end = scanstring(text, at + 1)
             at = _skip_whitespace(text, _skip_whitespace(text, label_end) + 1)  # over the colon

@@ -1,4 +1,4 @@
-"""A file becomes a Timeline, or every error in it at once with its place."""
+"""Loading of a timeline file (YAML or JSON Lines), with every problem in it and its location."""
 
 import gc
 import re
@@ -29,7 +29,7 @@ MAX_LINES = 50_000
 
 @dataclass(frozen=True)
 class ParsedEvent:
-    """An event and where it was written."""
+    """An event and its source."""
 
     event: TimelineEvent
     item: SourceItem
@@ -37,9 +37,9 @@ class ParsedEvent:
 
 @dataclass(frozen=True)
 class Timeline:
-    """What was written: the header, the events in their order, and the text they came from.
+    """The header and the events of a source, in their order.
 
-    `problems` is what was wrong with how it is written; `schedule` adds the rest and raises them all.
+    `problems` are those of its syntax and values; `schedule_timeline` adds the rest and raises them all.
     """
 
     header: TimelineHeader
@@ -50,9 +50,9 @@ class Timeline:
 
 
 def read_source(path: str, stdin: Callable[[int], bytes] | None = None) -> SourceText:
-    """The text of a timeline file or, for `-`, of standard input, read by a count of bytes at most.
+    """Read a text file, or standard input for `-`; `stdin` returns at most a number of bytes.
 
-    Errors: UsageError when it cannot be read or is too large.
+    Errors: UsageError for a file that cannot be read or is too large.
     """
     if path == "-" and stdin is not None:
         name, folder, data = "<stdin>", Path.cwd(), stdin(MAX_BYTES + 1)
@@ -76,24 +76,24 @@ def _decode_utf8(name: str, data: bytes, folder: Path) -> SourceText:
         return SourceText(name, data.decode("utf-8-sig").replace("\r\n", "\n"), folder)
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8", "replace")
-        place = SourceLocation(before.count("\n") + 1, len(before) - before.rfind("\n"))
-        shown = SourceText(name, data.decode("utf-8", "replace"), folder)
+        location = SourceLocation(before.count("\n") + 1, len(before) - before.rfind("\n"))
+        source = SourceText(name, data.decode("utf-8", "replace"), folder)
         message = f"the byte 0x{data[error.start]:02x} is not UTF-8; expected UTF-8 text"
-        raise TimelineError(shown, [Problem(place, message)]) from None
+        raise TimelineError(source, [Problem(location, message)]) from None
 
 
 def load_timeline(path: str, stdin: Callable[[int], bytes] | None = None) -> Timeline:
-    """The timeline in a `.yaml`, `.yml` or `.jsonl` file or, as JSONL, on standard input (`-`)."""
+    """Load a `.yaml`, `.yml` or `.jsonl` file or, as JSON Lines, standard input (`-`)."""
     return parse_timeline(read_source(path, stdin))
 
 
 def parse_timeline(source: SourceText) -> Timeline:
-    """What is sound in a source, and every problem in how it is written."""
+    """Parse a source into its valid events and the problems of the others."""
     suffix = Path(source.name).suffix.lower()
     if suffix in (".yaml", ".yml"):
-        form = _read_yaml
+        parse = _parse_yaml
     elif suffix == ".jsonl" or source.name == "<stdin>":
-        form = _read_jsonl
+        parse = _parse_jsonl
     else:
         raise UsageError(
             f"{source.name}: unknown kind of timeline '{suffix}'",
@@ -102,27 +102,27 @@ def parse_timeline(source: SourceText) -> Timeline:
     problems = Problems()
     try:
         with _paused_gc():
-            return form(source, problems)
+            return parse(source, problems)
     except TooManyProblems:
         return Timeline(TimelineHeader(), (), source, problems=tuple(problems))
 
 
 @contextmanager
 def _paused_gc() -> Iterator[None]:
-    """Nothing made while reading is garbage, and looking for it again and again takes half the time."""
-    was = gc.isenabled()
+    """Pause garbage collection: parsing makes no garbage, and collecting takes half of its time."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was:
+        if was_enabled:
             gc.enable()
 
 
-def _read_yaml(source: SourceText, problems: Problems) -> Timeline:
+def _parse_yaml(source: SourceText, problems: Problems) -> Timeline:
     root = YamlReader(source.text, problems).root
-    broken = bool(problems)
-    top = root or UNLOCATED
+    syntax_error = bool(problems)
+    item = root or UNLOCATED
     header, events = TimelineHeader(), root
     if root is not None and isinstance(root.value, dict):
         events = root.children.pop("events", (None, None))[1]
@@ -130,20 +130,18 @@ def _read_yaml(source: SourceText, problems: Problems) -> Timeline:
         if not any(node.invalid for _, node in root.children.values()):
             header = parse_header(root.value, root, problems)
     if events is None or not isinstance(events.value, list):
-        if not broken:
-            where = (events or top).locate()
-            problems.append(
-                Problem(where, "no list of events; expected `events:` and lines beginning with `- `")
-            )
-        return Timeline(header, (), source, top, tuple(problems))
-    sound = (node for node in events.children if not node.invalid)
-    said = [ParsedEvent(event, node) for node in sound if (event := parse_event(node.value, node, problems))]
-    return Timeline(header, tuple(said), source, top, tuple(problems))
+        if not syntax_error:
+            message = "no list of events; expected `events:` and lines beginning with `- `"
+            problems.append(Problem((events or item).locate(), message))
+        return Timeline(header, (), source, item, tuple(problems))
+    nodes = (node for node in events.children if not node.invalid)
+    parsed = [ParsedEvent(event, n) for n in nodes if (event := parse_event(n.value, n, problems))]
+    return Timeline(header, tuple(parsed), source, item, tuple(problems))
 
 
-def _read_jsonl(source: SourceText, problems: Problems) -> Timeline:
-    header, said = TimelineHeader(), []
-    top: SourceItem = UNLOCATED
+def _parse_jsonl(source: SourceText, problems: Problems) -> Timeline:
+    header, parsed = TimelineHeader(), []
+    item: SourceItem = UNLOCATED
     lines = ((number, text) for number, text in enumerate(source.text.split("\n"), 1) if text.strip())
     for count, (number, text) in enumerate(lines):
         line = JsonLine(number, text)
@@ -151,18 +149,20 @@ def _read_jsonl(source: SourceText, problems: Problems) -> Timeline:
         for problem in wrong:
             problems.append(problem)
         if wrong and not re.search(r"^\s*[{\[]", source.text, re.M):
-            place, message = problems[-1].location, problems.pop().message
-            problems.append(Problem(place, f"{message}; `lingbot timeline convert` makes JSON lines of YAML"))
+            location, message = problems[-1].location, problems.pop().message
+            problems.append(
+                Problem(location, f"{message}; `lingbot timeline convert` makes JSON lines of YAML")
+            )
             break  # another format: every line of it would be wrong in the same way
         if isinstance(value, dict) and "timeline" in value:
             if count == 0:
-                header, top = parse_header(value, line, problems), line
+                header, item = parse_header(value, line, problems), line
             else:
-                where = line.locate(("timeline",), key=True)
-                problems.append(Problem(where, "a header in the middle; expected it on the first line"))
+                location = line.locate(("timeline",), key=True)
+                problems.append(Problem(location, "a header in the middle; expected it on the first line"))
         elif not wrong and (event := parse_event(value, line, problems)):
-            said.append(ParsedEvent(event, line))
+            parsed.append(ParsedEvent(event, line))
         if count > MAX_LINES:
-            problems.append(Problem(line.locate(), f"too much; expected at most {MAX_LINES} lines"))
+            problems.append(Problem(line.locate(), f"too many lines; expected at most {MAX_LINES}"))
             break
-    return Timeline(header, tuple(said), source, top, tuple(problems))
+    return Timeline(header, tuple(parsed), source, item, tuple(problems))

@@ -1,4 +1,4 @@
-"""The published camera folder: poses.npy, intrinsics.npy and action.npy, a row a video frame."""
+"""Published camera folder: poses.npy, intrinsics.npy and action.npy, a row a video frame."""
 
 import json
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import numpy as np
 
 from lingbot_cli.camera.keys import WASD
 from lingbot_cli.errors import UsageError, write_errors
+from lingbot_cli.files import check_new, write_file
 from lingbot_cli.timeline.chunks import FrameGrid, split_into_chunks
 from lingbot_cli.timeline.compile import CompiledTimeline, TimedText, published_scale
 from lingbot_cli.timeline.files import load_array, validate_intrinsics, validate_poses
@@ -16,26 +17,26 @@ from lingbot_cli.timeline.schema import CameraSettings
 from lingbot_cli.timeline.times import MAX_FRAMES
 
 POSES_FILE, INTRINSICS_FILE, ACTION_FILE = "poses.npy", "intrinsics.npy", "action.npy"
-# Beside the published files: what a film needs to be the same again.
+# Beside the published files: the settings that make the same video again.
 SETTINGS_FILE = "lingbot.json"
 
 
 def read_poses_dir(
     folder: str | Path, chunk: int, *, prompt: str = "", fps: int | None = None, scale: str | None = None
 ) -> CompiledTimeline:
-    """A film along the camera of a folder: poses [N, 4, 4], intrinsics [N, 4] or [4], action [N, 4].
+    """Read a camera folder: poses [N, 4, 4], intrinsics [N, 4] or [4], action [N, 4].
 
-    `scale` is "clip", "fixed" or None: as written by `write_poses`, and else the published rule, clip.
-    UsageError when a file is missing or wrong.
+    `scale` is "clip", "fixed" or None: as written by `write_poses_dir`, else "clip", the published rule.
+    Errors: UsageError for a missing or invalid file.
     """
     root = Path(folder)
     poses = _load_validated(root / POSES_FILE, validate_poses)
-    lenses, actions = np.array([CameraSettings().lens]), np.zeros((1, len(WASD)))
+    intrinsics, actions = np.array([CameraSettings().lens]), np.zeros((1, len(WASD)))
     if (root / INTRINSICS_FILE).exists():
-        lenses = _load_validated(root / INTRINSICS_FILE, validate_intrinsics)
+        intrinsics = _load_validated(root / INTRINSICS_FILE, validate_intrinsics)
     if (root / ACTION_FILE).exists():
         actions = _load_validated(root / ACTION_FILE, _validate_actions)
-    for name, array in ((INTRINSICS_FILE, lenses), (ACTION_FILE, actions)):
+    for name, array in ((INTRINSICS_FILE, intrinsics), (ACTION_FILE, actions)):
         if len(array) not in (1, len(poses)):
             raise UsageError(
                 f"{root / name} has {len(array)} rows; expected 1 or {len(poses)}, as {POSES_FILE}"
@@ -48,12 +49,12 @@ def read_poses_dir(
     path[len(poses) : len(poses) + len(after)] = after
     path[len(poses) + len(after) :] = after[-1] if len(after) else poses[-1]
     states = actions[np.minimum(rows, len(actions) - 1)].astype(np.float32)
-    track = CompiledTimeline(
+    compiled = CompiledTimeline(
         grid=FrameGrid(fps or settings.get("fps", 16), chunk),
         frames=len(poses),
         chunks=tuple(chunks),
         poses=path,
-        intrinsics=lenses[np.minimum(rows, len(lenses) - 1)],
+        intrinsics=intrinsics[np.minimum(rows, len(intrinsics) - 1)],
         actions=states,
         keys=tuple("".join(k for k, on in zip(WASD, state, strict=True) if on > 0) for state in states),
         prompts=(TimedText(0, prompt),) if prompt else (),
@@ -62,36 +63,35 @@ def read_poses_dir(
         markers=(),
     )
     if (scale or settings.get("scale", "clip")) == "clip":
-        return replace(track, scale=published_scale(track))
-    return track
+        return replace(compiled, scale=published_scale(compiled))
+    return compiled
 
 
 def check_overwrite(folder: Path, *, overwrite: bool) -> list[Path]:
-    """The files that a film's camera is written to; UsageError when one is there and not to be overwritten."""
-    files = [folder / POSES_FILE, folder / INTRINSICS_FILE, folder / ACTION_FILE, folder / SETTINGS_FILE]
-    if not overwrite and (there := [path for path in files if path.exists()]):
-        raise UsageError(f"{there[0]} exists already", hint="choose another folder, or say --overwrite")
+    """Return the files of a camera folder. Errors: UsageError for one that exists, unless `overwrite`."""
+    files = [folder / name for name in (POSES_FILE, INTRINSICS_FILE, ACTION_FILE, SETTINGS_FILE)]
+    for path in files:
+        check_new(path, overwrite=overwrite)
     return files
 
 
-def write_poses_dir(track: CompiledTimeline, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
-    """Write the camera of every video frame of a film to a folder; the files written, in order.
+def write_poses_dir(compiled: CompiledTimeline, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
+    """Write the camera of every video frame to a folder; return the files written, in order.
 
-    Errors: UsageError when one of them is there and not to be overwritten; OutputError.
+    Errors: UsageError for a file that exists, unless `overwrite`; OutputError.
     """
     root = Path(folder)
-    count = track.frames
-    # The last chunk also sees where the camera is in its surplus, after the film's last frame.
-    after = track.poses[count:].tolist()
-    fixed = {"fps": track.grid.fps, "scale": "fixed", "after": after}
-    made = check_overwrite(root, overwrite=overwrite)
+    count = compiled.frames
+    # The last chunk reads the poses of its surplus too, after the video's last frame.
+    settings = {"fps": compiled.grid.fps, "scale": "fixed", "after": compiled.poses[count:].tolist()}
+    files = check_overwrite(root, overwrite=overwrite)
     with write_errors(root):
         root.mkdir(parents=True, exist_ok=True)
-        np.save(made[0], track.poses[:count])
-        np.save(made[1], track.intrinsics[:count])
-        np.save(made[2], track.actions[:count])
-        made[3].write_text(json.dumps(fixed) + "\n")
-    return made
+        np.save(files[0], compiled.poses[:count])
+        np.save(files[1], compiled.intrinsics[:count])
+        np.save(files[2], compiled.actions[:count])
+    write_file(files[3], json.dumps(settings) + "\n")
+    return files
 
 
 def _read_settings(root: Path) -> dict:
@@ -99,18 +99,18 @@ def _read_settings(root: Path) -> dict:
     if not path.exists():
         return {}
     try:
-        said = json.loads(path.read_text())
+        settings = json.loads(path.read_text())
     except (OSError, ValueError):
-        said = None
-    if not isinstance(said, dict) or said.get("scale") not in ("fixed", "clip"):
-        raise UsageError(f'{path} is not as written by an export; expected {{"fps": 16, "scale": "fixed"}}')
-    if not isinstance(said.get("fps"), int) or not 1 <= said["fps"] <= 120:
-        raise UsageError(f"{path} names no fps between 1 and 120")
+        settings = None
+    if not isinstance(settings, dict) or settings.get("scale") not in ("fixed", "clip"):
+        raise UsageError(f'{path} was not written by an export; expected {{"fps": 16, "scale": "fixed"}}')
+    if not isinstance(settings.get("fps"), int) or not 1 <= settings["fps"] <= 120:
+        raise UsageError(f"{path}: `fps` is not a whole number from 1 to 120")
     try:
-        np.array(said.get("after", []), np.float64).reshape(-1, 4, 4)
+        np.array(settings.get("after", []), np.float64).reshape(-1, 4, 4)
     except (ValueError, TypeError):
-        raise UsageError(f"{path}: `after` holds no poses; leave it out") from None
-    return said
+        raise UsageError(f"{path}: `after` is not a list of poses; leave it out") from None
+    return settings
 
 
 def _load_validated(path: Path, check: Callable[[str, np.ndarray], np.ndarray | str]) -> np.ndarray:

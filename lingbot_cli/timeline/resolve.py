@@ -1,4 +1,4 @@
-"""Where a film's camera and words come from: a timeline, moves or a folder of poses."""
+"""Resolution of a camera source (timeline file, moves or folder of poses) into a compiled timeline."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from lingbot_cli.timeline.warnings import find_warnings
 
 @dataclass(frozen=True)
 class ResolvedTimeline:
-    """What was asked for: the header's settings and the whole track; `warnings` is what it will not show."""
+    """The header's settings and the compiled video; `warnings` are about events without effect."""
 
     header: TimelineHeader
     compiled: CompiledTimeline
@@ -25,7 +25,7 @@ class ResolvedTimeline:
 
 @dataclass(frozen=True)
 class TimelineOverrides:
-    """What the command line says over the header; None leaves the header's word."""
+    """Command-line values that win over the header's; None leaves the header's."""
 
     prompt: str | None = None
     fps: int | None = None
@@ -43,30 +43,24 @@ def resolve_timeline(
     flags: TimelineOverrides = TimelineOverrides(),
     stdin: Callable[[int], bytes] | None = None,
 ) -> ResolvedTimeline:
-    """The film of exactly one of a timeline file (`-` is standard input), moves or a folder of poses.
+    """Resolve exactly one of a timeline file (`-` is standard input), moves or a folder of poses.
 
-    `chunk` is the world's latent frames a chunk. UsageError when none or two are given, and with every
-    error of the one that is.
+    `chunk` is the model's latent frames a chunk. Errors: UsageError unless exactly one is given, and with
+    every problem of that one.
     """
-    said = {"--timeline": timeline, "--moves": moves, "--poses": poses}
-    given = [flag for flag, source in said.items() if source is not None]
+    options = {"--timeline": timeline, "--moves": moves, "--poses": poses}
+    given = [flag for flag, value in options.items() if value is not None]
     if not given:
-        raise UsageError("what should the camera do?", hint="give one of --timeline, --moves or --poses")
+        raise UsageError("no camera given", hint="give one of --timeline, --moves or --poses")
     if len(given) > 1:
-        raise UsageError(f"{' and '.join(given)} both say what the camera does", hint="give one of them")
+        raise UsageError(f"{' and '.join(given)} exclude each other", hint="give one of them")
     if poses is not None:
-        prompt = flags.prompt or ""
-        return ResolvedTimeline(
-            TimelineHeader(), read_poses_dir(poses, chunk, prompt=prompt, fps=flags.fps, scale=flags.scale)
-        )
-    read = (
-        parse_moves(moves)
-        if moves is not None
-        else load_timeline("-" if timeline is None else timeline, stdin)
+        compiled = read_poses_dir(poses, chunk, prompt=flags.prompt or "", fps=flags.fps, scale=flags.scale)
+        return ResolvedTimeline(TimelineHeader(), compiled)
+    parsed = parse_moves(moves) if moves is not None else load_timeline(timeline or "-", stdin)
+    schedule = schedule_timeline(
+        parsed, chunk, fps=flags.fps, duration=flags.duration, allow_outside=flags.allow_outside
     )
-    timed = schedule_timeline(
-        read, chunk, fps=flags.fps, duration=flags.duration, allow_outside=flags.allow_outside
-    )
-    unseen = [f"{read.source.name}:{note.location.line}: {note.message}" for note in find_warnings(timed)]
-    track = compile_timeline(timed, prompt=flags.prompt, scale=flags.scale or "fixed")
-    return ResolvedTimeline(read.header, track, tuple(unseen))
+    warnings = [f"{parsed.source.name}:{w.location.line}: {w.message}" for w in find_warnings(schedule)]
+    compiled = compile_timeline(schedule, prompt=flags.prompt, scale=flags.scale or "fixed")
+    return ResolvedTimeline(parsed.header, compiled, tuple(warnings))

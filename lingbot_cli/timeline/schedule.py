@@ -1,4 +1,4 @@
-"""When each event happens, to the video frame."""
+"""Schedule of a timeline: every event on its video frames."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -36,7 +36,7 @@ LASTING_EVENTS = (KeysEvent, MoveEvent, TurnEvent, PosesEvent, ActionEvent, Wait
 
 @dataclass(frozen=True)
 class ScheduledEvent:
-    """An event from video frame `start` to before `end`, with the file it names."""
+    """An event from video frame `start` to before `end`, with the files that it names."""
 
     event: TimelineEvent
     start: int
@@ -48,7 +48,7 @@ class ScheduledEvent:
 
 @dataclass(frozen=True)
 class TimelineSchedule:
-    """The header and every event on the grid of frames; `frames` is the film's exact length."""
+    """The header and every event on the frame grid; `frames` is the video's exact length."""
 
     header: TimelineHeader
     grid: FrameGrid
@@ -64,15 +64,17 @@ def schedule_timeline(
     duration: Time | None = None,
     allow_outside: bool = False,
 ) -> TimelineSchedule:
-    """Put every event on its frames; TimelineError with everything that is wrong.
+    """Put every event on its frames. Errors: TimelineError with all problems.
 
-    `chunk` is the world's latent frames a chunk; `fps` and `duration` win over the header. A shorter
-    `duration` cuts the film off.
+    `chunk` is the model's latent frames a chunk; `fps` and `duration` win over the header. A shorter
+    `duration` cuts the video off.
     """
-    made, problems = try_schedule(timeline, chunk, fps=fps, duration=duration, allow_outside=allow_outside)
+    schedule, problems = try_schedule(
+        timeline, chunk, fps=fps, duration=duration, allow_outside=allow_outside
+    )
     if problems:
         raise TimelineError(timeline.source, problems)
-    return made
+    return schedule
 
 
 def try_schedule(
@@ -83,45 +85,45 @@ def try_schedule(
     duration: Time | None = None,
     allow_outside: bool = False,
 ) -> tuple[TimelineSchedule, list[Problem]]:
-    """The schedule as far as it goes, and every problem in it, in the order of lines."""
+    """Return the schedule of the valid events, and all problems in the order of lines."""
     grid = FrameGrid(fps or timeline.header.fps, chunk)
     problems = Problems(timeline.problems)
     files = TimelineFiles(timeline, problems, allow_outside=allow_outside)
     try:
-        slots, frames = _schedule_events(timeline, grid, files, problems, duration)
+        events, frames = _schedule_events(timeline, grid, files, problems, duration)
     except TooManyProblems:
-        slots, frames = [], 0
-    return TimelineSchedule(timeline.header, grid, tuple(slots), frames), sorted(set(problems))
+        events, frames = [], 0
+    return TimelineSchedule(timeline.header, grid, tuple(events), frames), sorted(set(problems))
 
 
 def _schedule_events(
     timeline: Timeline, grid: FrameGrid, files: TimelineFiles, problems: Problems, duration: Time | None
 ) -> tuple[list[ScheduledEvent], int]:
-    """Every event on its frames, and the film's length. Errors: UsageError for a `duration` out of reach."""
+    """Return the events on their frames, and the video's length. Errors: UsageError for `duration`."""
     limit = None
     if timeline.header.duration is not None and duration is None:
         limit = _header_frames(timeline, grid.to_frames(timeline.header.duration), problems)
-    slots: list[ScheduledEvent] = []
+    events: list[ScheduledEvent] = []
     now = Fraction(0)
-    for said in timeline.events:
-        start = now if said.event.at is None else grid.to_frames(said.event.at)
-        slot, now = _schedule_event(said, start, grid, files, problems, limit)
-        slots.append(slot)
-    last = max((slot.end for slot in slots), default=0)
-    ends = [slot.start for slot in slots if isinstance(slot.event, EndEvent)]
+    for parsed in timeline.events:
+        start = now if parsed.event.at is None else grid.to_frames(parsed.event.at)
+        scheduled, now = _schedule_event(parsed, start, grid, files, problems, limit)
+        events.append(scheduled)
+    last = max((scheduled.end for scheduled in events), default=0)
+    ends = [scheduled.start for scheduled in events if isinstance(scheduled.event, EndEvent)]
     frames = min(ends, default=last if limit is None else limit)
     if duration is not None:
         frames = nearest_frame(grid.to_frames(duration))
         if not 0 < frames <= MAX_FRAMES:
             raise UsageError(f"--duration {duration} is {frames} frames; expected 1 to {MAX_FRAMES}")
     if frames == 0 and not problems:
-        message = "the film has no length; expected an event with a span, or `duration` in the header"
+        message = "the video has no length; expected an event with a span, or `duration` in the header"
         problems.append(Problem(timeline.header_item.locate(), message))
-    return slots, frames
+    return events, frames
 
 
-def _header_frames(timeline: Timeline, moment: Fraction, problems: Problems) -> int | None:
-    frames = nearest_frame(moment)
+def _header_frames(timeline: Timeline, duration: Fraction, problems: Problems) -> int | None:
+    frames = nearest_frame(duration)
     if 0 < frames <= MAX_FRAMES:
         return frames
     message = f"`duration` is {frames} frames; expected 1 to {MAX_FRAMES}"
@@ -130,59 +132,56 @@ def _header_frames(timeline: Timeline, moment: Fraction, problems: Problems) -> 
 
 
 def _schedule_event(
-    said: ParsedEvent,
+    parsed: ParsedEvent,
     start: Fraction,
     grid: FrameGrid,
     files: TimelineFiles,
     problems: Problems,
     limit: int | None,
 ) -> tuple[ScheduledEvent, Fraction]:
-    """One event on its frames, and when the next begins."""
-    event, (end, path, image) = said.event, resolve_end(said, start, grid, files)
+    """Return one event on its frames, and the start of the next."""
+    event, (end, path, image) = parsed.event, resolve_end(parsed, start, grid, files)
     key = "until" if isinstance(event, SpannedEvent) and event.until is not None else "for"
     first, last = nearest_frame(start), nearest_frame(end)
     if end < start:
         begin, stop = _format_frame(grid, first), _format_frame(grid, last)
         message = f"ends at {stop} before it begins at {begin}; expected a later `until`"
-        problems.append(Problem(said.item.locate((key,)), message))
+        problems.append(Problem(parsed.item.locate((key,)), message))
         first, last, end = last, last, start
     elif isinstance(event, LASTING_EVENTS) and first == last:
         message = f"lasts no whole frame; expected more than half of 1/{grid.fps} s"
-        problems.append(Problem(said.item.locate((key,)), message))
+        problems.append(Problem(parsed.item.locate((key,)), message))
     if last > MAX_FRAMES:
-        message = f"ends at frame {last}; expected a film of at most {MAX_FRAMES} frames"
-        problems.append(Problem(said.item.locate((key,)), message))
+        message = f"ends at frame {last}; expected a video of at most {MAX_FRAMES} frames"
+        problems.append(Problem(parsed.item.locate((key,)), message))
         first, last, end = min(first, MAX_FRAMES), MAX_FRAMES, Fraction(0)
     elif limit is not None and (last > limit or first >= limit):
-        problems.append(Problem(said.item.locate(), _past_duration_message(first, last, limit, grid)))
-    return ScheduledEvent(event, first, last, path, image, said.item), end
+        late = (
+            f"begins at {_format_frame(grid, first)}"
+            if first >= limit
+            else f"ends at {_format_frame(grid, last)}"
+        )
+        message = f"{late}, past the video's `duration`; expected it before {_format_frame(grid, limit)}"
+        problems.append(Problem(parsed.item.locate(), message))
+    return ScheduledEvent(event, first, last, path, image, parsed.item), end
 
 
 def resolve_end(
-    said: ParsedEvent, start: Fraction, grid: FrameGrid, files: TimelineFiles
+    parsed: ParsedEvent, start: Fraction, grid: FrameGrid, files: TimelineFiles
 ) -> tuple[Fraction, CameraPath | None, Path | None]:
-    """When an event that begins at frame `start` ends, in frames, and what the files it names hold."""
-    event, end, path, image = said.event, start, None, None
+    """Return an event's end in frames, its camera path and its image."""
+    event, end, path, image = parsed.event, start, None, None
     if isinstance(event, PosesEvent):
-        path = files.load_camera_path(said, event)
+        path = files.load_camera_path(parsed, event)
         end = start + (len(path.poses) if path else 1)
     if isinstance(event, CutEvent):
-        image = files.find_image(said, event)
+        image = files.find_image(parsed, event)
     if isinstance(event, SpannedEvent):
         if event.span is not None:
             end = grid.span_end(start, event.span)
         elif event.until is not None:
             end = grid.to_frames(event.until)
     return end, path, image
-
-
-def _past_duration_message(first: int, last: int, limit: int, grid: FrameGrid) -> str:
-    what = (
-        f"begins at {_format_frame(grid, first)}"
-        if first >= limit
-        else f"ends at {_format_frame(grid, last)}"
-    )
-    return f"{what}, past the film's `duration`; expected it before {_format_frame(grid, limit)}"
 
 
 def _format_frame(grid: FrameGrid, frame: int) -> str:

@@ -1,4 +1,4 @@
-"""What may be said in a timeline: one model a kind of event, and the header."""
+"""Schema of a timeline: the header, and a pydantic model for each event type."""
 
 import math
 from typing import Annotated, Any, ClassVar, Literal
@@ -16,8 +16,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from lingbot_cli.camera import keys as published
+from lingbot_cli.camera.keys import DEFAULT_FPS, LETTERS, TURN_DEGREES_PER_FRAME, WALK_UNITS_PER_FRAME
+from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.times import Time, parse_time
+from lingbot_cli.video_size import parse_size
 
 
 def _error(message: str) -> PydanticCustomError:
@@ -33,12 +35,12 @@ def _validate_time(value: object) -> Time:
 
 
 def _validate_letters(keys: str) -> str:
-    unknown = sorted(set(keys) - set(published.LETTERS))
+    unknown = sorted(set(keys) - set(LETTERS))
     if unknown:
         plural = "s" if len(unknown) > 1 else ""
         raise _error(
             f"unknown key letter{plural} {', '.join(map(repr, unknown))}; expected any of "
-            f"{' '.join(published.LETTERS)}, or an empty text to release"
+            f"{' '.join(LETTERS)}, or an empty text to release"
         )
     return keys
 
@@ -50,22 +52,22 @@ Ease = Literal["linear", "in", "out", "in-out"]
 
 
 class StrictModel(BaseModel):
-    """The base of everything a timeline says: nothing unknown, nothing converted."""
+    """Base of all models: no unknown keys, no conversions."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class TimelineEvent(StrictModel):
-    """Something that happens at a moment: `at`, or when the event before it ends."""
+    """An event at a time: `at`, or the end of the event before it."""
 
     at: TimeField | None = None
     note: str | None = None
 
 
 class SpannedEvent(TimelineEvent):
-    """Something that lasts: `for` a span or `until` a moment (live, until it is changed)."""
+    """An event that lasts `for` a span or `until` a time (live: until it is replaced)."""
 
-    open_ended: ClassVar[bool] = False  # may do without a span
+    span_optional: ClassVar[bool] = False
 
     span: TimeField | None = Field(None, alias="for")
     until: TimeField | None = None
@@ -80,66 +82,66 @@ class SpannedEvent(TimelineEvent):
     @model_validator(mode="after")
     def _has_an_end(self, info: ValidationInfo) -> "SpannedEvent":
         live = bool(info.context and info.context.get("live"))
-        if self.span is None and self.until is None and not self.open_ended and not live:
+        if self.span is None and self.until is None and not self.span_optional and not live:
             raise _error("no span; expected `for: 2s` or `until: 4s`")
         return self
 
 
 class KeysEvent(SpannedEvent):
-    """Keys held; empty releases."""
+    """Held camera keys; an empty text releases them."""
 
     keys: Annotated[str, AfterValidator(_validate_letters)]
     ease: Ease = "linear"
 
 
 class Displacement(StrictModel):
-    """How far to go; 1 = one second of walking."""
+    """Distances; 1 is one second of walking."""
 
     forward: FiniteAmount = 0.0
     right: FiniteAmount = 0.0
     up: FiniteAmount = 0.0
 
     @model_validator(mode="after")
-    def _says_something(self) -> "Displacement":
+    def _has_a_field(self) -> "Displacement":
         return _require_fields(self)
 
 
 class TurnAngles(StrictModel):
-    """How far to look, in degrees; yaw right and pitch up are positive."""
+    """Angles in degrees; yaw right and pitch up are positive."""
 
     yaw: FiniteAmount = 0.0
     pitch: Annotated[float, Field(ge=-170, le=170, allow_inf_nan=False)] = 0.0  # from limit to limit
     roll: FiniteAmount = 0.0
 
     @model_validator(mode="after")
-    def _says_something(self) -> "TurnAngles":
+    def _has_a_field(self) -> "TurnAngles":
         return _require_fields(self)
 
 
 def _require_fields(model: Any) -> Any:
     if not model.model_fields_set:
-        raise _error(f"says nothing; expected {', '.join(type(model).model_fields)}")
+        raise _error(f"empty; expected {', '.join(type(model).model_fields)}")
     return model
 
 
 class MoveEvent(SpannedEvent):
-    """A displacement over the span, along the heading."""
+    """A displacement along the heading, spread over the span."""
 
     move: Displacement
     ease: Ease = "linear"
 
 
 class TurnEvent(SpannedEvent):
-    """A change of view over the span."""
+    """A turn of the view, spread over the span."""
 
     turn: TurnAngles
     ease: Ease = "linear"
 
 
 class PosesEvent(SpannedEvent):
-    """A camera-to-world path from a file, one pose a video frame, or stretched over the span."""
+    """A camera-to-world path from a file: one pose a video frame, or stretched over the span."""
 
-    open_ended = True
+    span_optional = True
 
     poses: NonEmptyText
     intrinsics: NonEmptyText | None = None
@@ -147,37 +149,36 @@ class PosesEvent(SpannedEvent):
 
 
 class PromptEvent(TimelineEvent):
-    """What the world is like from the next chunk on."""
+    """The prompt from the next chunk on; `recache` rewrites the KV cache under it."""
 
     prompt: NonEmptyText
     recache: bool = False
 
 
 class ActionEvent(SpannedEvent):
-    """Something happens: its text joins the standing prompt for its span."""
+    """A text added to the prompt for the span."""
 
     action: NonEmptyText
 
 
 class CutEvent(TimelineEvent):
-    """A fresh world from an image."""
+    """A new scene from an image."""
 
     cut: NonEmptyText
 
 
 class MarkerEvent(TimelineEvent):
-    """A chapter of the film."""
+    """A chapter of the video."""
 
     marker: NonEmptyText
 
 
 def _is_bare_wait(value: Any) -> bool:
-    """Whether a `wait` has no span of its own."""
     return value is None or value is True or value == {}
 
 
 class WaitEvent(SpannedEvent):
-    """Nothing moves: `{wait: 2s}`, or `wait` with `for` or `until`."""
+    """A span without motion: `{wait: 2s}`, or `wait` with `for` or `until`."""
 
     wait: Annotated[Time | None, PlainValidator(lambda v: None if _is_bare_wait(v) else _validate_time(v))]
 
@@ -191,19 +192,19 @@ class WaitEvent(SpannedEvent):
         try:
             parse_time(data["wait"])
         except ValueError:
-            return data  # the field itself says so, under its own name
+            return data  # the field reports it, under its own name
         return {**{k: v for k, v in data.items() if k != "wait"}, "wait": None, "for": data["wait"]}
 
 
 class EndEvent(TimelineEvent):
-    """The film is over, whatever is still under way: at a moment, or live, now."""
+    """The end of the video: at a time, or live, now."""
 
     end: Literal[True]
 
     @model_validator(mode="after")
-    def _says_when(self, info: ValidationInfo) -> "EndEvent":
+    def _has_a_time(self, info: ValidationInfo) -> "EndEvent":
         if self.at is None and not (info.context and info.context.get("live")):
-            raise _error("no moment; expected `at`, or `duration` in the header (only live, `end` means now)")
+            raise _error("no time; expected `at`, or `duration` in the header (only live, `end` means now)")
         return self
 
 
@@ -222,14 +223,17 @@ EVENT_TYPES: dict[str, type[TimelineEvent]] = {
 
 
 class CameraSettings(StrictModel):
-    """The lens and the pace: `fov` is horizontal in degrees, `intrinsics` are fx, fy, cx, cy for 832×480."""
+    """Lens and speeds: horizontal `fov` in degrees or `intrinsics` fx, fy, cx, cy for 832×480.
+
+    `speed` is units and `turn_rate` degrees a video frame.
+    """
 
     fov: Annotated[float, Field(ge=1, le=170)] | None = None
     intrinsics: (
         Annotated[list[Annotated[float, Field(gt=0, le=1e5)]], Field(min_length=4, max_length=4)] | None
     ) = None
-    speed: Annotated[float, Field(gt=0, le=100)] = published.WALK_UNITS_PER_FRAME
-    turn_rate: Annotated[float, Field(gt=0, le=180)] = published.TURN_DEGREES_PER_FRAME
+    speed: Annotated[float, Field(gt=0, le=100)] = WALK_UNITS_PER_FRAME
+    turn_rate: Annotated[float, Field(gt=0, le=180)] = TURN_DEGREES_PER_FRAME
 
     @field_validator("intrinsics")
     @classmethod
@@ -240,7 +244,7 @@ class CameraSettings(StrictModel):
 
     @property
     def lens(self) -> tuple[float, float, float, float]:
-        """fx, fy, cx, cy in pixels of 832×480."""
+        """Return fx, fy, cx, cy in pixels of 832×480."""
         if self.intrinsics is not None:
             fx, fy, cx, cy = self.intrinsics
             return fx, fy, cx, cy
@@ -248,24 +252,24 @@ class CameraSettings(StrictModel):
         return focal, focal, 416.0, 240.0
 
 
-# The lens of the published servers and of the built-in world: 80 degrees from left to right.
+# Of the published servers and of the built-in model: 80 degrees from left to right.
 DEFAULT_FOCAL_PX = 500.0
 
 
 def _validate_size(text: str) -> str:
-    parts = text.split("x")
-    if len(parts) != 2 or not all(p.isascii() and p.isdigit() and len(p) <= 4 for p in parts):
-        raise _error(f"'{text[:40]}' is not a size; expected WIDTHxHEIGHT such as 832x480")
-    if any(int(p) % 16 or not int(p) for p in parts):
-        raise _error(f"the size {text} does not fit; expected multiples of 16 such as 832x480")
+    try:
+        parse_size(text)
+    except UsageError as wrong:
+        message = str(wrong).removeprefix("--size ")
+        raise _error(f"{message}; expected WIDTHxHEIGHT such as 832x480") from None
     return text
 
 
 class TimelineHeader(StrictModel):
-    """What holds for the whole film."""
+    """Settings of the whole video."""
 
     timeline: Literal[1] = 1
-    fps: Annotated[int, Field(ge=1, le=120)] = published.DEFAULT_FPS
+    fps: Annotated[int, Field(ge=1, le=120)] = DEFAULT_FPS
     duration: TimeField | None = None
     prompt: NonEmptyText | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None

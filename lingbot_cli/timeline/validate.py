@@ -1,6 +1,5 @@
-"""One plain value as an event or a header, and everything wrong with it in plain sentences."""
+"""Validation of plain values against the schema, with every problem as `problem; expected …`."""
 
-from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
@@ -14,7 +13,7 @@ _MAX_KEYS = 40
 
 
 def parse_header(raw: Any, item: SourceItem, problems: Problems) -> TimelineHeader:
-    """The header a plain value says, or the default one after adding to `problems`."""
+    """Return the header of a plain value, or the default one after adding to `problems`."""
     header = (
         validate_model(TimelineHeader, raw, item, problems)
         if _within_key_limit(raw, item, problems)
@@ -26,7 +25,7 @@ def parse_header(raw: Any, item: SourceItem, problems: Problems) -> TimelineHead
 def parse_event(
     raw: Any, item: SourceItem, problems: Problems, *, live: bool = False
 ) -> TimelineEvent | None:
-    """The event a plain value says, or None after adding to `problems`."""
+    """Return the event of a plain value, or None after adding to `problems`."""
     if raw == "wait":
         raw = {"wait": None}
     if not isinstance(raw, dict):
@@ -38,8 +37,8 @@ def parse_event(
     if len(kinds) == 1:
         return validate_model(EVENT_TYPES[kinds[0]], raw, item, problems, live=live)
     if kinds:
-        said = " and ".join(kinds)
-        message = f"two kinds in one event: {said}; expected one each, the second with `at` to overlap"
+        both = " and ".join(kinds)
+        message = f"two kinds in one event: {both}; expected one each, the second with `at` to overlap"
         problems.append(Problem(item.locate((kinds[1],), key=True), message))
         return None
     unknown = [name for name in raw if name not in _ALL_KEYS]
@@ -47,12 +46,11 @@ def parse_event(
         message = f"unknown key '{name[:40]}'; expected {_suggest(name, tuple(_ALL_KEYS))}"
         problems.append(Problem(item.locate((name,), key=True), message))
     if not unknown:
-        problems.append(Problem(item.locate(), f"says nothing; expected one of {', '.join(EVENT_TYPES)}"))
+        problems.append(Problem(item.locate(), f"no kind of event; expected one of {', '.join(EVENT_TYPES)}"))
     return None
 
 
 def _within_key_limit(raw: Any, item: SourceItem, problems: Problems) -> bool:
-    """Whether a mapping has no more keys than anyone would write."""
     if len(raw) <= _MAX_KEYS:
         return True
     problems.append(Problem(item.locate(), f"{len(raw)} keys; expected at most {_MAX_KEYS}"))
@@ -62,7 +60,7 @@ def _within_key_limit(raw: Any, item: SourceItem, problems: Problems) -> bool:
 def validate_model(
     model: type[Any], raw: Any, item: SourceItem, problems: Problems, *, live: bool = False
 ) -> Any:
-    """A plain value as a model, or None after adding everything wrong with it to `problems`."""
+    """Return a plain value as a model, or None after adding all of its problems to `problems`."""
     try:
         return model.model_validate(raw, context={"live": True} if live else None)
     except ValidationError as error:
@@ -73,7 +71,7 @@ def validate_model(
         return None
 
 
-# What a wrong value is told, by the kind of wrongness.
+# Messages by pydantic's type of error.
 _ERROR_MESSAGES: dict[str, str] = {
     "string_type": "is not text; expected text, in quotes if it looks like a number",
     "string_too_short": "is empty; expected some text",
@@ -97,27 +95,27 @@ _ERROR_MESSAGES: dict[str, str] = {
 
 
 def _error_message(model: type[BaseModel], path: KeyPath, wrong: Any) -> str:
-    """One error of pydantic as `what is wrong; what was expected`."""
+    """Return one error of pydantic as `problem; expected …`."""
     inner = _model_at(model, path)
     if wrong["type"] == "extra_forbidden":
         name, names = str(path[-1]), _field_names(inner)
         if name in _ALL_KEYS and issubclass(inner, TimelineEvent):
-            return f"`{name}` does not go with `{_event_kind(inner)}`; expected {_listed(names)}"
+            return f"`{name}` does not go with `{_event_kind(inner)}`; expected {', '.join(names)}"
         return f"unknown key '{name[:40]}'; expected {_suggest(name, names)}"
     if wrong["type"] == "timeline":
         return str(wrong["msg"]) if not path else f"`{path[-1]}`: {wrong['msg']}"
     facts = {
         "expected": "a list of four numbers",
-        "fields": _listed(_field_names(inner)),
+        "fields": ", ".join(_field_names(inner)),
         **wrong.get("ctx", {}),
     }
     name = ".".join(map(str, path))
-    said = _ERROR_MESSAGES.get(wrong["type"], f"{wrong['msg'].lower()}; expected another value")
-    return f"`{name}` {said.format(**facts)}"
+    message = _ERROR_MESSAGES.get(wrong["type"], f"{wrong['msg'].lower()}; expected another value")
+    return f"`{name}` {message.format(**facts)}"
 
 
 def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel]:
-    """The model that the value at `path`, or the nearest mapping around it, is read with."""
+    """Return the model of the value at `path`, or of the nearest mapping around it."""
     for step in path:
         field = next((f for n, f in model.model_fields.items() if step in (n, f.alias)), None)
         if field is None or not (
@@ -140,11 +138,7 @@ def _field_names(model: type[BaseModel]) -> tuple[str, ...]:
 @lru_cache(maxsize=4096)
 def _suggest(word: str, known: tuple[str, ...]) -> str:
     close = get_close_matches(word[:40], known, n=1, cutoff=0.5)
-    return f"'{close[0]}'" if close else f"one of {_listed(known)}"
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
+    return f"'{close[0]}'" if close else f"one of {', '.join(known)}"
 
 
 _ALL_KEYS = dict.fromkeys(name for model in EVENT_TYPES.values() for name in _field_names(model))

@@ -1,4 +1,4 @@
-"""What a timeline says that its film will not show: no error, but worth knowing before it is made."""
+"""Warnings about events that have no effect on the video."""
 
 from lingbot_cli.timeline.chunks import split_into_chunks
 from lingbot_cli.timeline.diagnostics import Problem
@@ -7,23 +7,23 @@ from lingbot_cli.timeline.schema import ActionEvent, CutEvent, MarkerEvent, Prom
 
 
 def find_warnings(schedule: TimelineSchedule) -> list[Problem]:
-    """Every event that begins after the film's end, or after its last chunk where it needs one to begin."""
-    cuts = [s for s in schedule.events if isinstance(s.event, CutEvent)]
-    chunks = split_into_chunks(schedule.frames, schedule.grid.chunk, sorted(s.start for s in cuts))
+    """Return every event that begins after the video's end, or after its last chunk where it waits for one."""
+    cuts = [e for e in schedule.events if isinstance(e.event, CutEvent)]
+    chunks = split_into_chunks(schedule.frames, schedule.grid.chunk, sorted(e.start for e in cuts))
     last = chunks[-1].start
     found = []
-    for slot in schedule.events:
-        if isinstance(slot.event, PromptEvent | ActionEvent | CutEvent) and slot.start > last:
+    for scheduled in schedule.events:
+        event, start = scheduled.event, scheduled.start
+        if isinstance(event, PromptEvent | ActionEvent | CutEvent) and start > last:
             message = (
-                f"takes effect at a chunk's beginning, and the last chunk begins at frame {last}, before "
-                f"frame {slot.start}; nothing of it will be seen"
+                f"takes effect at a chunk's start, and the last chunk starts at frame {last}, before "
+                f"frame {start}; it has no effect"
             )
-            found.append(Problem(slot.item.locate(), message))
-        elif isinstance(slot.event, SpannedEvent) and slot.start >= schedule.frames:
-            message = (
-                f"begins at frame {slot.start}, and the film ends at {schedule.frames}; it is not played"
-            )
-            found.append(Problem(slot.item.locate(), message))
-        elif isinstance(slot.event, MarkerEvent) and slot.start >= schedule.frames:
-            found.append(Problem(slot.item.locate(), "stands at the film's very end; the chapter is empty"))
+        elif isinstance(event, SpannedEvent) and start >= schedule.frames:
+            message = f"begins at frame {start}, and the video ends at {schedule.frames}; it has no effect"
+        elif isinstance(event, MarkerEvent) and start >= schedule.frames:
+            message = "marks the end of the video; the chapter is empty"
+        else:
+            continue
+        found.append(Problem(scheduled.item.locate(), message))
     return sorted(found)

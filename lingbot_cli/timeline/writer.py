@@ -1,4 +1,4 @@
-"""A timeline written out again, as YAML or as JSONL."""
+"""Writer of timelines, as YAML or JSON Lines."""
 
 import json
 from typing import Any
@@ -13,31 +13,32 @@ from lingbot_cli.timeline.yaml_reader import is_plain_text
 
 
 def to_yaml(timeline: Timeline) -> str:
-    """One event a line, `for` and the like as they were meant; comments are not kept."""
+    """Return a timeline as YAML, one event a line; comments are lost."""
     header = {"timeline": 1, **to_plain(timeline.header)}
     lines = [f"{key}: {_inline_yaml(value)}" for key, value in header.items()]
-    events = [f"  - {_inline_yaml(to_plain(said.event))}" for said in timeline.events]
+    events = [f"  - {_inline_yaml(to_plain(parsed.event))}" for parsed in timeline.events]
     return "\n".join([*lines, "events:" if events else "events: []", *events]) + "\n"
 
 
 def to_jsonl(timeline: Timeline) -> str:
-    """The header, then one event a line."""
+    """Return a timeline as JSON Lines: the header, then one event a line."""
     header = {"timeline": 1, **to_plain(timeline.header)}
-    rows = [header, *(to_plain(said.event) for said in timeline.events)]
+    rows = [header, *(to_plain(parsed.event) for parsed in timeline.events)]
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def to_plain(model: BaseModel) -> dict[str, Any]:
-    """What was said in a model, by the names of the language, the kind first."""
-    told = {
+    """Return the set fields of a model by their names in the format, the event's kind first."""
+    fields = {
         field.alias or name: _plain_value(getattr(model, name))
         for name, field in type(model).model_fields.items()
         if name in model.model_fields_set
     }
     if isinstance(model, WaitEvent):
-        told["wait"] = told.pop("for", True)
+        fields["wait"] = fields.pop("for", True)
     common = ("at", "for", "until", "ease", "note")
-    return {k: v for k, v in told.items() if k not in common} | {k: told[k] for k in common if k in told}
+    first = {key: value for key, value in fields.items() if key not in common}
+    return first | {key: fields[key] for key in common if key in fields}
 
 
 def _plain_value(value: Any) -> Any:
@@ -49,7 +50,7 @@ def _plain_value(value: Any) -> Any:
 
 
 class _QuotingDumper(yaml.SafeDumper):
-    """Quotes every text that would be read as something else."""
+    """Dumper that quotes every text that would be read as another type."""
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:

@@ -1,4 +1,4 @@
-"""YAML read safely into nodes that know their places: no aliases, tags or duplicate keys, bounded."""
+"""Safe YAML reader: nodes with locations; no aliases, tags or duplicate keys, bounded in depth and size."""
 
 import re
 from typing import Any
@@ -16,21 +16,21 @@ _WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "fals
 
 
 def is_plain_text(plain: str) -> bool:
-    """Whether an unquoted scalar is read as text, not as a number or a word such as true."""
+    """Return whether an unquoted scalar is read as text, not as a number or a word such as true."""
     return plain not in _WORDS and not _NUMBER.fullmatch(plain)
 
 
 class _Invalid:
-    """Stands where a value was already reported as wrong."""
+    """Placeholder of a value whose problem is reported."""
 
 
 INVALID = _Invalid()
 
 
 class YamlNode:
-    """A value without its places, and where it and its parts stood.
+    """A plain value, its location and its parts.
 
-    `parts` are the nodes of a list, or the (key, value) nodes of a mapping by name.
+    `children` are the nodes of a list, or the (key, value) nodes of a mapping by name.
     """
 
     __slots__ = ("_mark", "children", "invalid", "value")
@@ -42,7 +42,7 @@ class YamlNode:
         self._mark = event.start_mark, event.end_mark
 
     def locate(self, path: KeyPath = (), *, key: bool = False) -> SourceLocation:
-        """Where the value at `path` stands, or its key; the nearest node around it when it is missing."""
+        """Return the location of the value at `path`, or of its key; of its parent where it is missing."""
         node = label = self
         for step in path:
             if type(node.children) is dict and step in node.children:
@@ -57,27 +57,27 @@ class YamlNode:
 
 
 class YamlReader:
-    """One pass over the parser's events: `root` is the tree of what was sound, `problems` gets the rest."""
+    """One pass over the parser's events: `root` is the tree of valid nodes, `problems` gets the rest."""
 
     def __init__(self, text: str, problems: Problems) -> None:
         self._problems = problems
         self.root: YamlNode | None = None
         self._open: list[YamlNode] = []
-        self._keys: list[YamlNode | None] = []  # for each open mapping, the key that waits for its value
+        self._keys: list[YamlNode | None] = []  # of each open mapping, the key without a value yet
         self._count = 0
         try:
             self._read(_Loader(text))
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             place = _location_in(text, mark.line, mark.column) if mark else SourceLocation()
-            self._salvage()
-            self._wrong(
+            self._keep_complete_events()
+            self._report(
                 place, f"not YAML: {error.problem or error.context}; expected {_syntax_hint(text, place)}"
             )
         except yaml.reader.ReaderError as error:
             before = text[: error.position]
             place = SourceLocation(before.count("\n") + 1, len(before) - before.rfind("\n"))
-            self._wrong(
+            self._report(
                 place, f"the character U+{_code_point(error):04X} is not allowed; expected printable text"
             )
 
@@ -93,28 +93,30 @@ class YamlReader:
                 self._open.append(node)
                 self._keys.append(None)
                 if len(self._open) > MAX_DEPTH:
-                    self._wrong(node.locate(), f"nested too deeply; expected at most {MAX_DEPTH} levels")
+                    self._report(node.locate(), f"nested too deeply; expected at most {MAX_DEPTH} levels")
                     return
             elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
                 self._close()
             elif kind is yaml.AliasEvent:
                 node = YamlNode(INVALID, event)
-                self._wrong(node.locate(), "aliases are not allowed; expected the value written out")
+                self._report(node.locate(), "aliases are not allowed; expected the value written out")
                 self._add(event, node)
             elif kind is yaml.DocumentStartEvent and self.root is not None:
-                self._wrong(YamlNode(None, event).locate(), "a second document; expected one timeline a file")
+                self._report(
+                    YamlNode(None, event).locate(), "a second document; expected one timeline a file"
+                )
                 return
             elif kind is yaml.StreamEndEvent:
                 return
             if self._count > MAX_NODES:
-                self._wrong(YamlNode(None, event).locate(), f"too much; expected at most {MAX_NODES} values")
+                self._report(YamlNode(None, event).locate(), f"too many values; expected at most {MAX_NODES}")
                 return
 
     def _add(self, event: Any, node: YamlNode) -> None:
-        """Put a node where it belongs: at the root, in a list, as a key, or under the key that waits."""
+        """Add a node as the root, in a list, as a key, or as the value of the last key."""
         self._count += 1
         if not node.invalid and (event.anchor or event.tag):
-            self._refuse_dress(event, node)
+            self._reject_anchor_and_tag(event, node)
         if not self._open:
             self.root = node
             return
@@ -139,20 +141,20 @@ class YamlReader:
     def _pair(self, parent: YamlNode, key: YamlNode, node: YamlNode) -> None:
         name = key.value
         if type(name) not in (str, int, float, bool, type(None)):
-            self._wrong(key.locate(), "a key that is not a word; expected a key such as keys or for")
+            self._report(key.locate(), "not a valid key; expected a key such as keys or for")
             return
         name = str(name)
         if name in parent.children:
-            self._wrong(key.locate(), f"the key '{name[:40]}' stands twice; expected it once")
+            self._report(key.locate(), f"duplicate key '{name[:40]}'; expected it once")
             return
         parent.children[name] = (key, node)
         parent.value[name] = node.value
 
-    def _refuse_dress(self, event: Any, node: YamlNode) -> None:
+    def _reject_anchor_and_tag(self, event: Any, node: YamlNode) -> None:
         if event.anchor:
-            self._wrong(node.locate(), "anchors are not allowed; expected the value alone")
+            self._report(node.locate(), "anchors are not allowed; expected the value alone")
         if event.tag:
-            self._wrong(node.locate(), f"the tag {event.tag[:40]} is not allowed; expected the value alone")
+            self._report(node.locate(), f"the tag {event.tag[:40]} is not allowed; expected the value alone")
 
     def _scalar(self, event: Any) -> Any:
         text = event.value
@@ -163,15 +165,15 @@ class YamlReader:
         if not _NUMBER.fullmatch(text):
             return text
         if len(text) > 30:
-            self._wrong(YamlNode(None, event).locate(), "the number is too long; expected at most 30 digits")
+            self._report(YamlNode(None, event).locate(), "the number is too long; expected at most 30 digits")
             return INVALID
         return int(text) if text.lstrip("+-").isdigit() else float(text)
 
-    def _wrong(self, place: SourceLocation, message: str) -> None:
+    def _report(self, place: SourceLocation, message: str) -> None:
         self._problems.append(Problem(place, message))
 
-    def _salvage(self) -> None:
-        """After a syntax error, drop what was being written and keep what was whole."""
+    def _keep_complete_events(self) -> None:
+        """After a syntax error, drop the incomplete event and keep the others."""
         for parent in self._open[1:2]:
             if len(self._open) > 2 and type(parent.value) is list and parent.value:
                 parent.value.pop()
@@ -181,7 +183,7 @@ class YamlReader:
 
 
 def _location_in(text: str, line: int, column: int) -> SourceLocation:
-    """A place the parser names, counted from 0; its end of the text is the end of the last line."""
+    """Return the parser's line and column, counted from 0, as a location; its end is the last line's end."""
     lines = text.rstrip().split("\n")
     return (
         SourceLocation(line + 1, column + 1)

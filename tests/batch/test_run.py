@@ -78,7 +78,7 @@ def test_a_broken_picture_a_full_disk_and_a_slow_film_leave_the_other_nine(shop)
     assert len(films) - len(wrong) == 9
     assert [film["exit_code"] for film in wrong.values()] == [2, 4, 1]
     assert [film["tries"] for film in wrong.values()] == [0, 2, 1]
-    for text in ("broken.png is not a picture", "0.0 MB free", "not finished after 40 s"):
+    for text in ("broken.png is not an image", "0.0 MB free", "not finished after 40 s"):
         assert text in done.stderr
     suite = ElementTree.parse(junit).getroot()
     assert (suite.get("tests"), suite.get("failures")) == ("12", "3")

@@ -37,7 +37,7 @@ def test_a_first_line_that_is_no_header_is_an_event():
     ("line", "said"),
     [
         (b"nonsense", "<stdin>:1:1: not JSON"),
-        (b'{"keys": "w", "keys": "s"}', "<stdin>:1:1: the key 'keys' stands twice"),
+        (b'{"keys": "w", "keys": "s"}', "<stdin>:1:1: duplicate key 'keys'"),
         (b'{"keys": "\xff"', "<stdin>:1:"),
         (b"[" * 60_000, "<stdin>:1: nested too deeply"),
         (b"x" * 10_000_000, "<stdin>:1: the line is too long"),

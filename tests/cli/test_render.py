@@ -62,9 +62,9 @@ def test_a_timeline_becomes_a_film_of_exactly_its_length(tmp_path, image, timeli
     [
         (("first.png", "--moves", "w-5", "--size", "33x32"), 2, "multiples of 16"),
         (("none.png", "--moves", "w-5"), 2, "no such file"),
-        (("text.png", "--moves", "w-5"), 2, "is not a picture"),
+        (("text.png", "--moves", "w-5"), 2, "is not an image"),
         (("first.png",), 2, "--timeline"),
-        (("first.png", "--moves", "w-5", "--poses", "p"), 2, "--moves and --poses both say"),
+        (("first.png", "--moves", "w-5", "--poses", "p"), 2, "--moves and --poses exclude each other"),
         (("first.png", "--moves", "w-5", "-o", "first.png/film.mp4"), 4, "first.png is a file, not a folder"),
         (("first.png", "--moves", "w-5", "-o", "film.avi"), 2, "unknown file extension"),
         (("first.png", "--moves", "w-5", "-o", "first.mp4"), 2, "--overwrite"),
@@ -101,7 +101,7 @@ def test_what_a_shorter_duration_leaves_out_is_said(tmp_path, image):
     timeline = tmp_path / "t.yaml"
     timeline.write_text("events:\n  - {keys: w, for: 3f}\n  - {keys: l, for: 3f}\n")
     command = ("render", str(image), "--timeline", str(timeline), *SMALL, "--duration", "3f", "-o", "null:")
-    said = "t.yaml:3: begins at frame 3, and the film ends at 3; it is not played"
+    said = "t.yaml:3: begins at frame 3, and the video ends at 3; it has no effect"
     assert f"note: {timeline.parent}/{said}" in lingbot(*command, "--dry-run").stdout
     done = lingbot(*command, "-o", f"{tmp_path}/a.mkv", "--json")
     events = [json.loads(line) for line in done.stdout.splitlines()]

@@ -39,7 +39,7 @@ def test_a_wrong_key_ends_it_before_anything_is_loaded(tmp_path, small_picture):
         (("--moves", "w-5", "--save-timeline", "a.jsonl", "--to", "null:"), "--save-timeline writes down"),
         (("--moves", "x-5", "--to", "null:"), "unknown key letter"),
         (("--poses", ".", "--loop", "--to", "null:"), "--loop goes with"),
-        (("--to", "null:"), "what should the camera do?"),
+        (("--to", "null:"), "no camera given"),
     ],
 )
 def test_what_is_wrong_is_said(small_picture, arguments, said):

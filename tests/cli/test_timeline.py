@@ -161,7 +161,7 @@ def test_wrong_usage(argv, message, capsys):
 
 
 def test_show_draws_in_the_terminal_and_as_svg(tmp_path):
-    assert "looking, each half second" in lingbot("timeline", "show", WALK).stdout
+    assert "heading, each half second" in lingbot("timeline", "show", WALK).stdout
     assert "↑" in lingbot("timeline", "show", "w-10,l-20").stdout
     drawing = tmp_path / "walk.svg"
     assert lingbot("timeline", "show", WALK, "-o", str(drawing)).code == 0

@@ -4,8 +4,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from lingbot_cli.drawing.above import heading_arrow, scene_maps, text_map
-from lingbot_cli.drawing.top_view import svg_map
+from lingbot_cli.drawing.top_view import heading_arrow, scene_maps, svg_map, text_map
 from tests.support.timelines import track
 
 WALK = """
@@ -31,7 +30,7 @@ def test_a_walk_in_the_terminal():
     assert "→" in picture[0]
     assert all(len(line) <= 40 for line in picture)
     assert lines[-2:] == ["  1       0s  prompt “a courtyard”", "  2       3s  marker “<corner> & co”"]
-    assert "looking, each half second: ↑ ↑ ↑ ↑ ↑ ↗ → →" in lines
+    assert "heading, each half second: ↑ ↑ ↑ ↑ ↑ ↗ → →" in lines
 
 
 def test_standing_still_is_a_point():

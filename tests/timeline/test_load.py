@@ -39,15 +39,15 @@ def test_every_error_at_once_with_its_place():
         (7, 10, "`for`: a time cannot be negative ('-1.5s')"),
         (8, 15, "two kinds in one event: keys and prompt"),
         (9, 5, "aliases are not allowed"),
-        (10, 20, "`turn`: says nothing"),
+        (10, 20, "`turn`: empty"),
         (11, 5, "no span"),
         (12, 31, "`until`: both `for` and `until`"),
         (13, 22, "`move.forward` is not a number"),
         (14, 13, "`prompt` is not text"),
         (15, 20, "`for` does not go with `prompt`"),
         (16, 6, "unknown key 'kyes'"),
-        (17, 5, "says nothing"),
-        (18, 24, "the key 'keys' stands twice"),
+        (17, 5, "no kind of event"),
+        (18, 24, "duplicate key 'keys'"),
     ]
 
 
@@ -64,13 +64,13 @@ def test_the_nearest_known_word_is_named():
         ('{"keys": "w", "fro": 2}', 15, "unknown key 'fro'"),
         ('{"turn": {"yaw": NaN}, "for": 1}', 18, "not a finite number"),
         ('{"turn": {"yaw": "90"}, "for": 1}', 18, "not a number"),
-        ('{"keys": "w", "keys": "s", "for": 1}', 1, "stands twice"),
+        ('{"keys": "w", "keys": "s", "for": 1}', 1, "duplicate key"),
         ('{"keys"', 8, "not JSON"),
         ("[[1]]", 1, "not an event"),
         ('{"keys": \'"\'}', 10, "not JSON"),
         ('{"at": 1' + "0" * 5000 + ', "wait": 1}', 1, "too long"),
         ("[" * 60000, 1, "nested too deeply"),
-        ('  {"note": "only"}', 3, "says nothing"),
+        ('  {"note": "only"}', 3, "no kind of event"),
     ],
 )
 def test_jsonl(line, column, message):

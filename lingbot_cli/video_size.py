@@ -1,0 +1,30 @@
+"""Size of a video in pixels: parsed from text, or chosen for an image's aspect ratio."""
+
+from lingbot_cli.errors import UsageError
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return height and width of a size such as 832x480; UsageError unless both are multiples of 16."""
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(part.isascii() and part.isdigit() and len(part) < 6 for part in parts):
+        raise UsageError(f"--size {text[:40]}: not a size", hint="use WIDTHxHEIGHT, for example 832x480")
+    width, height = int(parts[0]), int(parts[1])
+    if width % 16 or height % 16 or not width or not height:
+        near = "x".join(str(max(16, round(side / 16) * 16)) for side in (width, height))
+        raise UsageError(
+            f"--size {text}: width and height must be multiples of 16", hint=f"the nearest is {near}"
+        )
+    return height, width
+
+
+def fit_size(height: int, width: int, area: int) -> tuple[int, int]:
+    """Return the height and width of a video with an image's aspect ratio and about `area` pixels.
+
+    Multiples of 16 (model §8: the published rule, in whole pairs of latent cells).
+    """
+
+    def side(square: float) -> int:
+        # The small term keeps √230400 from falling just short of 480.
+        return max(16, int(square**0.5 + 1e-6) // 16 * 16)
+
+    return side(area * height / width), side(area * width / height)
