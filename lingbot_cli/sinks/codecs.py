@@ -40,30 +40,20 @@ def split_args(args: str) -> tuple[str, ...]:
     return tuple(args.split())
 
 
-def _yuv420(encoder: str, quality_flag: str, *, web: int, draft: int, args: str, draft_args: str) -> Codec:
+def _yuv420(encoder: str, quality_flag: str, web: int, draft: int, args: str, draft_args: str) -> Codec:
     """Return a YUV 4:2:0 codec, converted to BT.709 and tagged so."""
-    return Codec(
-        encoder,
-        "yuv420p",
-        _TO_YUV420_BT709,
-        split_args(args),
-        split_args(draft_args),
-        quality_flag,
-        web,
-        draft,
-        even=True,
-    )
+    lists = split_args(args), split_args(draft_args)
+    return Codec(encoder, "yuv420p", _TO_YUV420_BT709, *lists, quality_flag, web, draft, even=True)
 
+
+_X264 = "rc-lookahead=4:sync-lookahead=0:sliced-threads=1"
+_X265 = "log-level=error:rc-lookahead=4:bframes=2:frame-threads=1"
+_VP9 = "-b:v 0 -lag-in-frames 0 -row-mt 1 -deadline realtime -cpu-used 5"
+_NVENC = "-rc vbr -b:v 0 -bf 0 -delay 0"
+_QSV = "-bf 0 -async_depth 1"
 
 CODECS = {
-    "x264": _yuv420(
-        "libx264",
-        "-crf",
-        web=18,
-        draft=28,
-        args="-bf 2 -x264-params rc-lookahead=4:sync-lookahead=0:sliced-threads=1",
-        draft_args="-preset ultrafast",
-    ),
+    "x264": _yuv420("libx264", "-crf", 18, 28, f"-bf 2 -x264-params {_X264}", "-preset ultrafast"),
     "x264rgb": Codec(
         "libx264rgb",
         "rgb24",
@@ -72,58 +62,17 @@ CODECS = {
         lossless=True,
     ),
     "x265": _yuv420(
-        "libx265",
-        "-crf",
-        web=22,
-        draft=32,
-        args="-preset superfast -tag:v hvc1 -x265-params "
-        "log-level=error:rc-lookahead=4:bframes=2:frame-threads=1",
-        draft_args="-preset ultrafast",
+        "libx265", "-crf", 22, 32, f"-preset superfast -tag:v hvc1 -x265-params {_X265}", "-preset ultrafast"
     ),
-    "vp9": _yuv420(
-        "libvpx-vp9",
-        "-crf",
-        web=24,
-        draft=40,
-        args="-b:v 0 -lag-in-frames 0 -row-mt 1 -deadline realtime -cpu-used 5",
-        draft_args="-cpu-used 8",
-    ),
+    "vp9": _yuv420("libvpx-vp9", "-crf", 24, 40, _VP9, "-cpu-used 8"),
     "av1": _yuv420(
-        "libsvtav1",
-        "-crf",
-        web=26,
-        draft=45,
-        args="-preset 10 -svtav1-params pred-struct=1:lookahead=0",
-        draft_args="-preset 12",
+        "libsvtav1", "-crf", 26, 45, "-preset 10 -svtav1-params pred-struct=1:lookahead=0", "-preset 12"
     ),
     "ffv1": Codec("ffv1", "bgr0", "format=bgr0", split_args("-level 3 -g 1 -slicecrc 1"), lossless=True),
-    "h264_nvenc": _yuv420(
-        "h264_nvenc", "-cq", web=20, draft=32, args="-rc vbr -b:v 0 -bf 0 -delay 0", draft_args="-preset p1"
-    ),
-    "hevc_nvenc": _yuv420(
-        "hevc_nvenc",
-        "-cq",
-        web=22,
-        draft=34,
-        args="-rc vbr -b:v 0 -bf 0 -delay 0 -tag:v hvc1",
-        draft_args="-preset p1",
-    ),
-    "h264_qsv": _yuv420(
-        "h264_qsv",
-        "-global_quality",
-        web=20,
-        draft=32,
-        args="-bf 0 -async_depth 1",
-        draft_args="-preset veryfast",
-    ),
-    "hevc_qsv": _yuv420(
-        "hevc_qsv",
-        "-global_quality",
-        web=22,
-        draft=34,
-        args="-bf 0 -async_depth 1 -tag:v hvc1",
-        draft_args="-preset veryfast",
-    ),
+    "h264_nvenc": _yuv420("h264_nvenc", "-cq", 20, 32, _NVENC, "-preset p1"),
+    "hevc_nvenc": _yuv420("hevc_nvenc", "-cq", 22, 34, f"{_NVENC} -tag:v hvc1", "-preset p1"),
+    "h264_qsv": _yuv420("h264_qsv", "-global_quality", 20, 32, _QSV, "-preset veryfast"),
+    "hevc_qsv": _yuv420("hevc_qsv", "-global_quality", 22, 34, f"{_QSV} -tag:v hvc1", "-preset veryfast"),
     "gif": Codec("gif", "pal8", _GIF),
     "webp": Codec(
         "libwebp",

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from lingbot_cli.errors import OutputError, StreamLostError
+from lingbot_cli.errors import LingbotError, OutputError, StreamLostError
 from lingbot_cli.sinks.base import Sink, VideoInfo
 from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess
 from lingbot_cli.sinks.live.rtmp import CONNECT_TIMEOUT_S, RtmpAddress, RtmpPublisher
@@ -63,7 +63,34 @@ class RtmpConnection:
         self._publisher.close()
 
 
-class FlvEncoder:
+class _EncoderConnection:
+    """Frames sent to an ffmpeg process, whose failures are those of a connection."""
+
+    _encoder: FfmpegProcess
+
+    def send(self, item: np.ndarray) -> None:
+        with self._connection_errors():
+            self._encoder.write(item[None])
+
+    def close(self) -> None:
+        with self._connection_errors():
+            self._encoder.finish(_CLOSE_TIMEOUT_S)
+
+    def abort(self) -> None:
+        self._encoder.stop()
+
+    @contextlib.contextmanager
+    def _connection_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OutputError as failure:
+            raise self._connection_error(failure) from failure
+
+    def _connection_error(self, failure: OutputError) -> LingbotError:
+        raise NotImplementedError
+
+
+class FlvEncoder(_EncoderConnection):
     """ffmpeg that encodes frames to FLV tags, passed to `on_tag` at once with times from `start_ms` on.
 
     Its exit or stall is a StreamLostError, after which it is restarted, if it has encoded a frame or replaces an
@@ -78,7 +105,7 @@ class FlvEncoder:
         self._start_ms = start_ms
         self._restarted = restarted
         read, write = os.pipe()
-        with contextlib.ExitStack() as unread, self._as_lost():
+        with contextlib.ExitStack() as unread, self._connection_errors():
             unread.callback(os.close, read)
             with open(write, "wb") as output:
                 self._encoder = FfmpegProcess(
@@ -94,29 +121,17 @@ class FlvEncoder:
                 self._on_tag(replace(tag, time=tag.time + self._start_ms))
                 self.sent += tag.is_frame
 
-    def send(self, item: np.ndarray) -> None:
-        with self._as_lost():
-            self._encoder.write(item[None])
-
     def close(self) -> None:
-        with self._as_lost():
-            self._encoder.finish(_CLOSE_TIMEOUT_S)
+        super().close()
         self._thread.join(_CLOSE_TIMEOUT_S)
 
-    def abort(self) -> None:
-        self._encoder.stop()
-
-    @contextlib.contextmanager
-    def _as_lost(self) -> Iterator[None]:
-        try:
-            yield
-        except OutputError as failure:
-            if self._restarted or self.sent:
-                raise StreamLostError(str(failure), hint=failure.hint) from failure
-            raise
+    def _connection_error(self, failure: OutputError) -> LingbotError:
+        if self._restarted or self.sent:
+            return StreamLostError(str(failure), hint=failure.hint)
+        return OutputError(str(failure), hint=failure.hint)
 
 
-class SrtConnection:
+class SrtConnection(_EncoderConnection):
     """ffmpeg that encodes frames and sends them over SRT itself; connected once it has sent `first`."""
 
     def __init__(
@@ -124,7 +139,7 @@ class SrtConnection:
     ) -> None:
         self.name = name
         deadline = time.monotonic() + CONNECT_TIMEOUT_S
-        with self._as_lost():
+        with self._connection_errors():
             self._encoder = FfmpegProcess(
                 lambda _: command, stall_timeout_s=_STALL_TIMEOUT_S, secrets=secrets
             )
@@ -139,24 +154,9 @@ class SrtConnection:
     def sent(self) -> int:
         return self._encoder.encoded
 
-    def send(self, item: np.ndarray) -> None:
-        with self._as_lost():
-            self._encoder.write(item[None])
-
-    def close(self) -> None:
-        with self._as_lost():
-            self._encoder.finish(_CLOSE_TIMEOUT_S)
-
-    def abort(self) -> None:
-        self._encoder.stop()
-
-    @contextlib.contextmanager
-    def _as_lost(self) -> Iterator[None]:
-        try:
-            yield
-        except OutputError as failure:
-            hint = "check that a server is listening there and the address is right"
-            raise StreamLostError(f"{self.name}: {failure}", hint=hint) from failure
+    def _connection_error(self, failure: OutputError) -> LingbotError:
+        hint = "check that a server is listening there and the address is right"
+        return StreamLostError(f"{self.name}: {failure}", hint=hint)
 
 
 class SinkConnection:
