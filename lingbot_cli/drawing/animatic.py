@@ -1,4 +1,4 @@
-"""A film of the moves alone, in seconds: the camera flies as compiled through a gridded space."""
+"""Animatic: a quick preview of the camera path in a grid space, without a model."""
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -17,25 +17,25 @@ _PAPER, _INK = (208, 200, 184), (96, 90, 80)
 
 
 def animatic_frames(
-    track: CompiledTimeline, images: Mapping[Path | None, np.ndarray]
+    compiled: CompiledTimeline, images: Mapping[Path | None, np.ndarray]
 ) -> Iterator[np.ndarray]:
-    """The film's frames, uint8 RGB [1, H, W, 3] each.
+    """Yield the video's frames, uint8 RGB [1, H, W, 3] each.
 
-    `images` [H, W, 3] of the film's size: the first scene's under None, each cut's under its path.
+    `images` [H, W, 3] of the video's size: the first scene's under None, each cut's under its path.
     """
-    for chunk, control in zip(track.chunks, iter_controls(track), strict=True):
+    for chunk, control in zip(compiled.chunks, iter_controls(compiled), strict=True):
         if chunk.start == chunk.scene_start:
             first = chunk.start
-            here = build_space(images[control.cut], track.poses[first], track.intrinsics[first])
+            space = build_space(images[control.cut], compiled.poses[first], compiled.intrinsics[first])
         for frame in range(chunk.start, chunk.start + control.frames):
-            image = draw_view(here, track.poses[frame], track.intrinsics[frame])
-            _draw_caption(image, Caption(track.keys[frame], control.prompt))
-            _draw_time_code(image, frame, track.grid.fps)
+            image = draw_view(space, compiled.poses[frame], compiled.intrinsics[frame])
+            _draw_caption(image, Caption(compiled.keys[frame], control.prompt))
+            _draw_time_code(image, frame, compiled.grid.fps)
             yield np.asarray(image)[None]
 
 
 def placeholder_image(height: int, width: int, title: str) -> np.ndarray:
-    """A plain picture [H, W, 3] for a film whose image is not there yet."""
+    """Return a plain image [H, W, 3] with a title, for a video without a first image."""
     image = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(image)
     for share in (1 / 3, 2 / 3):
@@ -48,7 +48,7 @@ def placeholder_image(height: int, width: int, title: str) -> np.ndarray:
 
 
 def fit_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A picture [H, W, 3] as the film frames it, of exactly the film's size."""
+    """Crop and resize an image [H, W, 3] to the video's size."""
     part = Image.fromarray(crop_to_aspect(image, height, width))
     return np.asarray(part.resize((width, height), Image.Resampling.BICUBIC))
 
@@ -57,7 +57,7 @@ def fit_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
 def _caption_parts(
     caption: Caption, height: int, width: int
 ) -> list[tuple[Image.Image, Image.Image, tuple[int, int]]]:
-    """The caption's parts at the top and at the bottom: colour, cover, and where they go."""
+    """Return the caption's parts at the top and the bottom: colour, mask and position."""
     colour, cover = caption_layer(caption, height, width)
     colours, covers = (
         Image.fromarray(colour.astype(np.uint8)),

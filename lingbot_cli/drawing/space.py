@@ -1,4 +1,4 @@
-"""A gridded space with a picture standing in it, drawn as a camera sees it."""
+"""Grid space of the animatic: a floor, a ceiling and the scene's image, drawn from a camera."""
 
 from dataclasses import dataclass
 
@@ -8,18 +8,15 @@ from PIL import Image, ImageDraw
 from lingbot_cli.camera.plucker import scale_intrinsics
 from lingbot_cli.camera.relative_pose import invert_poses
 
-IMAGE_DISTANCE = 4.0  # units from the first camera to the picture
-_GRID_EXTENT = 24  # units of grid to every side
+IMAGE_DISTANCE = 4.0  # units from the first camera
+_GRID_EXTENT = 24  # units to every side
 _NEAR_PLANE = 0.05
 _FLOOR, _CEILING, _SKY, _IMAGE_BACK = (96, 132, 150), (120, 104, 128), (22, 25, 33), (60, 64, 76)
 
 
 @dataclass(frozen=True, eq=False)
 class GridSpace:
-    """A picture that fills the view of the camera `start` [4, 4] with `lens` [4], and a grid around it.
-
-    Its floor is where the picture stands, its ceiling where the picture ends; y is down.
-    """
+    """An image that fills the view of the camera `start` [4, 4], and a grid along its lower and upper edges."""
 
     image: Image.Image
     start: np.ndarray
@@ -28,10 +25,10 @@ class GridSpace:
     colours: tuple[tuple[int, int, int], ...]
 
 
-def build_space(picture: np.ndarray, start: np.ndarray, lens: np.ndarray) -> GridSpace:
-    """The space of a scene: `picture` uint8 [H, W, 3] of the film's size, `lens` for 832×480."""
-    height, width = picture.shape[:2]
-    fx, fy, cx, cy = scale_intrinsics(lens, height, width)
+def build_space(image: np.ndarray, start: np.ndarray, intrinsics: np.ndarray) -> GridSpace:
+    """Build a scene's space: `image` uint8 [H, W, 3] of the video's size, `intrinsics` [4] for 832×480; y is down."""
+    height, width = image.shape[:2]
+    fx, fy, cx, cy = scale_intrinsics(intrinsics, height, width)
     left, right, top, bottom = -cx / fx, (width - cx) / fx, -cy / fy, (height - cy) / fy
     corners = (
         np.array([[left, top, 1], [right, top, 1], [right, bottom, 1], [left, bottom, 1]]) * IMAGE_DISTANCE
@@ -43,34 +40,34 @@ def build_space(picture: np.ndarray, start: np.ndarray, lens: np.ndarray) -> Gri
             lines.append([[a, level, -_GRID_EXTENT], [a, level, _GRID_EXTENT]])
             lines.append([[-_GRID_EXTENT, level, a], [_GRID_EXTENT, level, a]])
             colours += [colour, colour]
-    return GridSpace(Image.fromarray(picture), start, corners, np.array(lines), tuple(colours))
+    return GridSpace(Image.fromarray(image), start, corners, np.array(lines), tuple(colours))
 
 
-def draw_view(here: GridSpace, pose: np.ndarray, lens: np.ndarray) -> Image.Image:
-    """What a camera at `pose` [4, 4] with `lens` [4] sees, as large as the space's picture."""
-    width, height = here.image.size
-    seen = invert_poses(pose) @ here.start
-    focus = scale_intrinsics(lens, height, width)
+def draw_view(space: GridSpace, pose: np.ndarray, intrinsics: np.ndarray) -> Image.Image:
+    """Draw the view of a camera at `pose` [4, 4], in the size of the space's image."""
+    width, height = space.image.size
+    view = invert_poses(pose) @ space.start
+    scaled = scale_intrinsics(intrinsics, height, width)
     image = Image.new("RGB", (width, height), _SKY)
     draw = ImageDraw.Draw(image)
-    lines, shown = _segments(here.lines, seen, focus, (width, height))
-    for which in shown:
-        draw.line(lines[which], fill=here.colours[which])
-    _draw_image(image, draw, here, seen, focus)
+    lines, visible = _project_lines(space.lines, view, scaled, (width, height))
+    for index in visible:
+        draw.line(lines[index], fill=space.colours[index])
+    _draw_image(image, draw, space, view, scaled)
     return image
 
 
-def _segments(
-    lines: np.ndarray, seen: np.ndarray, focus: np.ndarray, size: tuple[int, int]
+def _project_lines(
+    lines: np.ndarray, view: np.ndarray, intrinsics: np.ndarray, size: tuple[int, int]
 ) -> tuple[list[list[float]], list[int]]:
-    """Lines [L, 2, 3] as x, y, x, y in pixels inside the picture, and the numbers of those that are seen."""
-    ends = lines @ seen[:3, :3].T + seen[:3, 3]
+    """Return lines [L, 2, 3] as x, y, x, y in pixels, cut at the frame, and the indices of the visible ones."""
+    ends = lines @ view[:3, :3].T + view[:3, 3]
     depth = ends[..., 2]
     a, b = ends[:, 0], ends[:, 1]
     cut = a + (b - a) * ((_NEAR_PLANE - a[:, 2]) / _not_zero(b[:, 2] - a[:, 2]))[:, None]
     ends = np.where((depth > _NEAR_PLANE)[..., None], ends, cut[:, None])
-    pixels = ends[..., :2] / np.maximum(ends[..., 2:], _NEAR_PLANE) * focus[:2] + focus[2:]
-    # What lies outside is cut off here: the drawing would walk along it pixel by pixel.
+    pixels = ends[..., :2] / np.maximum(ends[..., 2:], _NEAR_PLANE) * intrinsics[:2] + intrinsics[2:]
+    # Cut at the frame, as Pillow would step along the rest pixel by pixel.
     start, way = pixels[:, 0], _not_zero(pixels[:, 1] - pixels[:, 0])
     sides = np.stack([-start / way, (np.array(size) - start) / way])
     enter = np.maximum(sides.min(0).max(1), 0)
@@ -85,20 +82,20 @@ def _not_zero(values: np.ndarray) -> np.ndarray:
 
 
 def _draw_image(
-    image: Image.Image, draw: ImageDraw.ImageDraw, here: GridSpace, seen: np.ndarray, focus: np.ndarray
+    frame: Image.Image, draw: ImageDraw.ImageDraw, space: GridSpace, view: np.ndarray, intrinsics: np.ndarray
 ) -> None:
-    """Draw the picture where it stands; from behind only its back."""
-    corners = here.corners @ seen[:3, :3].T + seen[:3, 3]
+    """Draw the space's image; from behind only a plain back."""
+    corners = space.corners @ view[:3, :3].T + view[:3, 3]
     outline = _clip_to_near_plane(corners)
     if len(outline) < 3:
         return
-    points = outline[:, :2] / outline[:, 2:] * focus[:2] + focus[2:]
+    points = outline[:, :2] / outline[:, 2:] * intrinsics[:2] + intrinsics[2:]
     polygon = [(float(x), float(y)) for x, y in np.clip(points, -1e5, 1e5)]
     normal = np.cross(corners[1] - corners[0], corners[3] - corners[0])
     if normal @ corners[0] <= 0:
         draw.polygon(polygon, fill=_IMAGE_BACK, outline=_FLOOR)
         return
-    width, height = image.size
+    width, height = frame.size
     low = np.floor(np.clip(points.min(0), 0, [width, height])).astype(int)
     high = np.ceil(np.clip(points.max(0), 0, [width, height])).astype(int)
     if (high <= low).any():
@@ -107,32 +104,33 @@ def _draw_image(
     size = (box[2] - box[0], box[3] - box[1])
     mask = Image.new("L", size, 0)
     ImageDraw.Draw(mask).polygon([(x - box[0], y - box[1]) for x, y in polygon], fill=255)
-    # Nearest, since smoothing takes four times as long and a sketch should come at once.
-    flat = here.image.transform(
+    # Nearest: smoothing takes four times as long.
+    projected = space.image.transform(
         size,
         Image.Transform.PERSPECTIVE,
-        _homography(corners, focus, box, image.size),
+        _homography(corners, intrinsics, box, frame.size),
         Image.Resampling.NEAREST,
     )
-    image.paste(flat, box[:2], mask)
+    frame.paste(projected, box[:2], mask)
 
 
 def _clip_to_near_plane(corners: np.ndarray) -> np.ndarray:
-    """The part of a polygon [N, 3] in front of the near plane (Sutherland–Hodgman)."""
-    kept = []
+    """Return the part of a polygon [N, 3] in front of the near plane (Sutherland–Hodgman)."""
+    clipped = []
     for a, b in zip(corners, np.roll(corners, -1, 0), strict=True):
         if a[2] > _NEAR_PLANE:
-            kept.append(a)
+            clipped.append(a)
         if (a[2] > _NEAR_PLANE) != (b[2] > _NEAR_PLANE):
-            kept.append(a + (b - a) * (_NEAR_PLANE - a[2]) / (b[2] - a[2]))
-    return np.array(kept)
+            clipped.append(a + (b - a) * (_NEAR_PLANE - a[2]) / (b[2] - a[2]))
+    return np.array(clipped)
 
 
 def _homography(
-    corners: np.ndarray, focus: np.ndarray, box: tuple[int, int, int, int], size: tuple[int, int]
+    corners: np.ndarray, intrinsics: np.ndarray, box: tuple[int, int, int, int], size: tuple[int, int]
 ) -> tuple[float, ...]:
-    """The eight numbers by which a pixel of the box finds its pixel of the picture."""
+    """Return the coefficients of Pillow's perspective transform from the box to the image."""
+    fx, fy, cx, cy = intrinsics
     across, down = (corners[1] - corners[0]) / size[0], (corners[3] - corners[0]) / size[1]
-    camera = np.array([[focus[0], 0, focus[2] - box[0]], [0, focus[1], focus[3] - box[1]], [0, 0, 1]])
+    camera = np.array([[fx, 0, cx - box[0]], [0, fy, cy - box[1]], [0, 0, 1]])
     back = np.linalg.inv(camera @ np.stack([across, down, corners[0]], 1))
     return tuple((back / back[2, 2]).reshape(-1)[:8].tolist())

@@ -1,4 +1,4 @@
-"""How alike two films are: frame by frame in PSNR and SSIM, and in what they say they were made from."""
+"""Comparison of two videos: PSNR and SSIM frame by frame, and their metadata."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,9 +17,10 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 
 @dataclass(frozen=True)
 class VideoComparison:
-    """Two films beside each other; `psnr`, in dB and infinite for equal frames, and `ssim` are of what both have.
+    """Result of a comparison; `psnr` (dB, infinite for equal frames) and `ssim` cover the frames of both.
 
-    `first` is the first frame that differs, or that only one has; None when the films are the same.
+    `first_difference` is the first frame that differs or is missing in one; None for equal videos. `metadata`
+    has the values that differ, by dotted name.
     """
 
     frames: tuple[int, int]
@@ -31,7 +32,7 @@ class VideoComparison:
     metadata: dict[str, tuple[Any, Any]]
 
     def is_within(self, psnr: float | None, ssim: float | None) -> bool:
-        """Whether the films are alike: the same, or as long and no frame below what is asked for."""
+        """Return whether the videos are equal, or as long and every frame at or above the given minimum."""
         if psnr is None and ssim is None:
             return self.first_difference is None
         return (
@@ -44,9 +45,9 @@ class VideoComparison:
 def compare_videos(
     ffmpeg: str, one: Path, other: Path, metadata: dict[str, tuple[Any, Any]]
 ) -> VideoComparison:
-    """Read two films side by side; UsageError when their frames have different sizes."""
+    """Read two videos side by side. Errors: UsageError for frames of different sizes."""
     counts, first = [0, 0], None
-    errors, likenesses = [], []
+    errors, similarities = [], []
     for index, (a, b) in enumerate(zip_longest(read_frames(ffmpeg, one), read_frames(ffmpeg, other))):
         counts[0] += a is not None
         counts[1] += b is not None
@@ -56,12 +57,12 @@ def compare_videos(
         if a.shape != b.shape:
             sizes = [f"{frame.shape[1]}x{frame.shape[0]}" for frame in (a, b)]
             raise UsageError(
-                f"{one} is {sizes[0]} and {other} is {sizes[1]}", hint="compare films of one size"
+                f"{one} is {sizes[0]} and {other} is {sizes[1]}", hint="compare videos of one size"
             )
         if first is None and not np.array_equal(a, b):
             first = index
         errors.append(float(((a.astype(np.float64) - b) ** 2).mean()))
-        likenesses.append(ssim(a, b) if errors[-1] else 1.0)
+        similarities.append(ssim(a, b) if errors[-1] else 1.0)
     if not errors:
         raise UsageError(f"{one if not counts[0] else other} has no frames")
     return VideoComparison(
@@ -69,29 +70,29 @@ def compare_videos(
         first_difference=first,
         psnr=_psnr_db(float(np.mean(errors))),
         psnr_min=_psnr_db(max(errors)),
-        ssim=float(np.mean(likenesses)),
-        ssim_min=min(likenesses),
+        ssim=float(np.mean(similarities)),
+        ssim_min=min(similarities),
         metadata=metadata,
     )
 
 
 def ssim(one: np.ndarray, other: np.ndarray) -> float:
-    """Structural similarity of two frames' luma (Wang et al. 2004) over all windows of 7×7 pixels."""
+    """Return the structural similarity of two frames' luma (Wang et al. 2004), windows of 7×7 pixels."""
     a, b = one @ _LUMA, other @ _LUMA
     size = min(_WINDOW, *a.shape)
     mean_a, mean_b = _window_means(a, size), _window_means(b, size)
-    spread_a = _window_means(a * a, size) - mean_a**2
-    spread_b = _window_means(b * b, size) - mean_b**2
-    together = _window_means(a * b, size) - mean_a * mean_b
+    variance_a = _window_means(a * a, size) - mean_a**2
+    variance_b = _window_means(b * b, size) - mean_b**2
+    covariance = _window_means(a * b, size) - mean_a * mean_b
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    above = (2 * mean_a * mean_b + c1) * (2 * together + c2)
-    below = (mean_a**2 + mean_b**2 + c1) * (spread_a + spread_b + c2)
-    return float((above / below).mean())
+    numerator = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
+    denominator = (mean_a**2 + mean_b**2 + c1) * (variance_a + variance_b + c2)
+    return float((numerator / denominator).mean())
 
 
 def metadata_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What two recipes do not share, by dotted name; None stands for what one does not say."""
-    flat = [dict(_flatten(recipe, "")) for recipe in (one, other)]
+    """Return the values that differ between two videos' metadata, by dotted name; None for a missing one."""
+    flat = [dict(_flatten(metadata, "")) for metadata in (one, other)]
     names = dict.fromkeys([*flat[0], *flat[1]])
     pairs = {name: (flat[0].get(name), flat[1].get(name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
@@ -106,7 +107,7 @@ def _flatten(value: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _window_means(values: np.ndarray, size: int) -> np.ndarray:
-    """The mean of every window of size×size."""
+    """Return the mean of every window of size×size."""
     windows = np.lib.stride_tricks.sliding_window_view(values, (size, size))
     return windows.mean((-2, -1))
 

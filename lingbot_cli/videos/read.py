@@ -1,4 +1,4 @@
-"""Reads films back, frame by frame, with the ffmpeg that wrote them."""
+"""Frames of a video file or a numbered image sequence, decoded with ffmpeg."""
 
 import subprocess
 import tempfile
@@ -11,40 +11,41 @@ import numpy as np
 from lingbot_cli.errors import UsageError
 
 
-def read_frames(ffmpeg: str, film: Path, *, filters: str | None = None) -> Iterator[np.ndarray]:
-    """Every frame of a film or of a numbered sequence (`%05d.png`), uint8 RGB [H, W, 3].
+def read_frames(ffmpeg: str, video: Path, *, filters: str | None = None) -> Iterator[np.ndarray]:
+    """Yield every frame of a video or of a numbered sequence (`%05d.png`), uint8 RGB [H, W, 3].
 
-    `filters` is an ffmpeg filter chain to pass through. UsageError when it is no film, or ends damaged.
+    `filters` is an ffmpeg filter chain. Errors: UsageError for a file that is not a video, or is damaged.
     """
-    if "%" not in film.name and not film.is_file():
-        raise UsageError(f"{film}: no such file")
-    asked = [ffmpeg, "-v", "error", "-i", f"file:{film.absolute()}" if "%" not in film.name else str(film)]
-    asked += ["-map", "0:v:0", "-fps_mode", "passthrough", *(("-vf", filters) if filters else ())]
-    asked += ["-sws_flags", "accurate_rnd+full_chroma_int", "-c:v", "ppm", "-f", "image2pipe", "-"]
-    # Its words go to a file: nobody reads them while it works.
+    sequence = "%" in video.name
+    if not sequence and not video.is_file():
+        raise UsageError(f"{video}: no such file")
+    argv = [ffmpeg, "-v", "error", "-i", str(video) if sequence else f"file:{video.absolute()}"]
+    argv += ["-map", "0:v:0", "-fps_mode", "passthrough", *(("-vf", filters) if filters else ())]
+    argv += ["-sws_flags", "accurate_rnd+full_chroma_int", "-c:v", "ppm", "-f", "image2pipe", "-"]
+    # stderr goes to a file, as a full pipe would block ffmpeg.
     with (
-        tempfile.TemporaryFile() as said,
-        subprocess.Popen(asked, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said) as reader,
+        tempfile.TemporaryFile() as stderr,
+        subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr) as process,
     ):
-        assert reader.stdout is not None
+        assert process.stdout is not None
         try:
-            yield from _read_ppm_frames(reader.stdout)
-            ended = reader.wait()
+            yield from _read_ppm_frames(process.stdout)
+            status = process.wait()
         finally:
-            reader.kill()
-        said.seek(0)
-        words = said.read().decode(errors="replace").strip()
-        if ended or words:
-            raise UsageError(f"{film} cannot be read: {(words.splitlines() or ['it is no film'])[0]}")
+            process.kill()
+        stderr.seek(0)
+        message = stderr.read().decode(errors="replace").strip()
+        if status or message:
+            raise UsageError(f"{video} cannot be read: {(message.splitlines() or ['not a video'])[0]}")
 
 
-def count_frames(ffmpeg: str, film: Path) -> int:
-    """How many frames a film has."""
-    return sum(1 for _ in read_frames(ffmpeg, film, filters="scale=2:2"))
+def count_frames(ffmpeg: str, video: Path) -> int:
+    """Return a video's number of frames."""
+    return sum(1 for _ in read_frames(ffmpeg, video, filters="scale=2:2"))
 
 
 def _read_ppm_frames(pipe: IO[bytes]) -> Iterator[np.ndarray]:
-    """Binary PPM pictures one after the other."""
+    """Yield binary PPM images."""
     while magic := pipe.readline():
         assert magic == b"P6\n"
         width, height = map(int, pipe.readline().split())
