@@ -15,10 +15,10 @@ import time
 from statistics import mean, median
 
 import numpy as np
+from lingbot_cli.server.client_messages import Init
 from rich.console import Console
 
 from lingbot_cli.control import Control
-from lingbot_cli.server.messages import Init
 from lingbot_cli.server.play_session import PlaySession, SessionSettings
 from lingbot_cli.server.protocol import Limits
 from lingbot_cli.terminal.play import TerminalPlayer

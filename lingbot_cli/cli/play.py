@@ -145,7 +145,7 @@ def _in_browser(env: Env, load: "Load", offer: "Offer", recorder: "Recorder | No
     def service() -> Service:
         if recorder is None:
             return Service(load(offer), limits, offer)
-        return Service(load(offer), limits, offer, recorder.chunk)
+        return Service(load(offer), limits, offer, recorder.chunk_sent)
 
     rules = Rules(new_token())
     host(service, Address(port=port), rules, Rooms(), say=say, message_bytes=limits.message_bytes)

@@ -43,10 +43,10 @@ def choose_watching(
     Errors: UsageError where a picture in the terminal is in the way of something else, or there is none.
     """
     if preview != "terminal":
-        from lingbot_cli.server.preview import PreviewSink
+        from lingbot_cli.server.browser_preview import BrowserPreview
 
         display = choose_display(quiet=quiet, as_json=as_json, err=env.err, json_to=json_to)
-        return display, PreviewSink(display.warning) if preview is not None else None
+        return display, BrowserPreview(display.warning) if preview is not None else None
     from lingbot_cli.terminal.preview import TerminalPreview
     from lingbot_cli.terminal.screen import Screen
     from lingbot_cli.terminal.status_line import StatusLineDisplay

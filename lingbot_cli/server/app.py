@@ -1,4 +1,4 @@
-"""The server as an ASGI application: the page, the models, the realtime endpoint, health and figures."""
+"""ASGI application of the server: page, model list, realtime endpoint, health and metrics."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,54 +14,54 @@ from lingbot_cli.endpoints import GENERATE_PATH, MODELS_PATH
 from lingbot_cli.server.auth import AccessMiddleware, Rules, accepted_subprotocol
 from lingbot_cli.server.connection import Connection
 from lingbot_cli.server.metrics import Metrics
-from lingbot_cli.server.page import document
+from lingbot_cli.server.page import page_document
 from lingbot_cli.server.service import Service
 from lingbot_cli.server.session_pool import Rooms, SessionPool
 
 RESPONSE_HEADERS = {
     "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",  # the address holds the token
+    "Referrer-Policy": "no-referrer",  # the URL holds the token
     "X-Content-Type-Options": "nosniff",
 }
 
 
-def page_response(facts: dict[str, object]) -> Response:
-    """The page with what it should know, under a policy that lets it load nothing from elsewhere."""
-    html, policy = document(facts)
+def page_response(page_data: dict[str, object]) -> Response:
+    """Return the page with its data, under a policy that lets it load nothing from other origins."""
+    html, policy = page_document(page_data)
     return HTMLResponse(html, headers={**RESPONSE_HEADERS, "Content-Security-Policy": policy})
 
 
 def server_app(service: Service, rules: Rules, rooms: Rooms) -> Starlette:
-    """An application that serves one world."""
+    """Create the ASGI application that serves one model."""
     metrics = Metrics()
-    hub = SessionPool(rooms, metrics)
+    pool = SessionPool(rooms, metrics)
 
     async def page(_request: Request) -> Response:
-        return page_response({"mode": "play", "route": GENERATE_PATH, "model": service.facts()})
+        return page_response({"mode": "play", "route": GENERATE_PATH, "model": service.model_info()})
 
     async def models(_request: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [service.facts()]}, headers=RESPONSE_HEADERS)
+        return JSONResponse({"object": "list", "data": [service.model_info()]}, headers=RESPONSE_HEADERS)
 
     async def health(_request: Request) -> Response:
         return JSONResponse({"status": "ok"}, headers=RESPONSE_HEADERS)
 
-    async def figures(_request: Request) -> Response:
+    async def prometheus(_request: Request) -> Response:
         return Response(metrics.text(), media_type="text/plain; version=0.0.4", headers=RESPONSE_HEADERS)
 
     async def generate(socket: WebSocket) -> None:
         await socket.accept(accepted_subprotocol(socket.scope.get("subprotocols", ())))
-        await Connection(socket, hub, service).run()
+        await Connection(socket, pool, service).run()
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
-        hub.close()
+        pool.close()
 
     routes = [
         Route("/", page),
         Route(MODELS_PATH, models),
         Route("/healthz", health),
-        Route("/metrics", figures),
+        Route("/metrics", prometheus),
         WebSocketRoute(GENERATE_PATH, generate),
     ]
     return Starlette(routes=routes, middleware=[Middleware(AccessMiddleware, rules=rules)], lifespan=lifespan)

@@ -1,4 +1,4 @@
-"""Who may speak to the server: a token on everything, a Host that is ours, an Origin that is allowed."""
+"""Access control of the server: token, Host and Origin of every request."""
 
 import ipaddress
 import secrets
@@ -15,38 +15,38 @@ from lingbot_cli.endpoints import SUBPROTOCOL, TOKEN_PREFIX
 
 
 def new_token() -> str:
-    """A token nobody guesses."""
+    """Return a random token."""
     return secrets.token_urlsafe(24)
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What is let in. `hosts` and `origins` are allowed besides this machine's own."""
+    """Token and the `hosts` and `origins` that are allowed besides this machine's own."""
 
     token: str = field(repr=False)
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
 
     def denial(self, headers: Mapping[str, str], query: str) -> tuple[int, str] | None:
-        """The HTTP status and the reason a request is turned away with, or None."""
+        """Return the HTTP status and the reason to deny a request with; None to allow it."""
         host = headers.get("host", "")
-        if not self._our_host(host):
+        if not self._is_allowed_host(host):
             return 421, "this Host is not served here; name it with --allow-host"
         origin = headers.get("origin")
         if origin is not None and origin not in self.origins and urlsplit(origin).netloc != host:
             return 403, "this Origin is not allowed here; name it with --allow-origin"
-        offered = _offered(headers, query)
-        if not any(secrets.compare_digest(one.encode(), self.token.encode()) for one in offered):
-            return 401, "the token is missing or wrong; take the whole address the server printed"
+        tokens = _tokens(headers, query)
+        if not any(secrets.compare_digest(token.encode(), self.token.encode()) for token in tokens):
+            return 401, "the token is missing or wrong; use the whole address that the server printed"
         return None
 
-    def _our_host(self, host: str) -> bool:
-        """Addresses are ours whatever they are; names only if known, or another site could borrow us."""
+    def _is_allowed_host(self, host: str) -> bool:
+        """Allow every IP address, but only known names, which stops DNS rebinding."""
         try:
             name = urlsplit(f"//{host}").hostname or ""
         except ValueError:
             return False
-        if name in ("localhost", socket.gethostname().lower(), *(own.lower() for own in self.hosts)):
+        if name in ("localhost", socket.gethostname().lower(), *(host.lower() for host in self.hosts)):
             return True
         try:
             ipaddress.ip_address(name)
@@ -55,25 +55,25 @@ class Rules:
         return True
 
 
-def _offered(headers: Mapping[str, str], query: str) -> Iterable[str]:
+def _tokens(headers: Mapping[str, str], query: str) -> Iterable[str]:
     yield from parse_qs(query, max_num_fields=50).get("token", ())
     scheme, _, credential = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         yield credential.strip()
     for protocol in headers.get("sec-websocket-protocol", "").split(","):
         if protocol.strip().startswith(TOKEN_PREFIX):
-            said = protocol.strip().removeprefix(TOKEN_PREFIX)
-            yield said
-            yield unquote(said)  # a page must quote what a subprotocol cannot hold
+            token = protocol.strip().removeprefix(TOKEN_PREFIX)
+            yield token
+            yield unquote(token)  # pages percent-encode characters that a subprotocol must not have
 
 
 def accepted_subprotocol(offered: Iterable[str]) -> str | None:
-    """What a WebSocket is accepted with: our subprotocol where the client speaks it, never the token."""
+    """Return the subprotocol to accept a WebSocket with, which is never the token."""
     return SUBPROTOCOL if SUBPROTOCOL in offered else None
 
 
 class AccessMiddleware:
-    """ASGI middleware: turns away by HTTP status, before a WebSocket is accepted."""
+    """ASGI middleware that denies requests with an HTTP status, before a WebSocket is accepted."""
 
     def __init__(self, app: ASGIApp, rules: Rules) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""What a client may say to a living world: one table of event kinds."""
+"""Client events of the realtime protocol: one parser for each event kind."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,11 +7,19 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lingbot_cli.server.actions import ActionScript, ActionStates, parse_actions
-from lingbot_cli.server.messages import FrameEncoding, WholeNumber, check_prompt, validation_summary
+from lingbot_cli.server.client_messages import (
+    ActionScript,
+    ActionStates,
+    FrameEncoding,
+    WholeNumber,
+    check_prompt,
+    parse_actions,
+    validation_summary,
+)
 from lingbot_cli.server.protocol import Limits, ProtocolError
-from lingbot_cli.timeline.files import validate_intrinsics, validate_poses
 from lingbot_cli.timeline.schema import TurnAngles
+
+CommandKind = Literal["pause", "resume", "stop", "heartbeat"]
 
 
 class _Fields(BaseModel):
@@ -19,7 +27,7 @@ class _Fields(BaseModel):
 
 
 class OutputChange(_Fields):
-    """How frames are sent from the next chunk on; what is left out stays."""
+    """New frame format from the next chunk on; omitted fields stay as they are."""
 
     format: FrameEncoding | None = None
     max_width: Annotated[int, Field(ge=16, le=8192)] | None = None
@@ -27,7 +35,7 @@ class OutputChange(_Fields):
 
 
 class Reset(_Fields):
-    """The world from its first frame on, with another seed or prompt where one is given."""
+    """Restart from the first frame, with another seed or prompt where given."""
 
     seed: WholeNumber | None = None
     prompt: str | None = None
@@ -35,14 +43,14 @@ class Reset(_Fields):
 
 @dataclass(frozen=True)
 class PromptChange:
-    """What the world is like from the next chunk on."""
+    """Prompt from the next chunk on."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class CompositeInput:
-    """A prompt and actions for the same chunk."""
+    """Prompt and camera actions for the same chunk."""
 
     prompt: PromptChange | None
     actions: ActionScript | ActionStates | None
@@ -50,7 +58,7 @@ class CompositeInput:
 
 @dataclass(frozen=True)
 class CameraTurn:
-    """A turn of the view in degrees, made during the next chunk."""
+    """Camera turn in degrees, made during the next chunk."""
 
     yaw: float
     pitch: float
@@ -58,7 +66,7 @@ class CameraTurn:
 
 @dataclass(frozen=True, eq=False)
 class ExactControl:
-    """One whole chunk as a renderer plans it; the fields are those of a Control."""
+    """Poses, intrinsics, actions and prompt of one whole chunk; the fields are those of a Control."""
 
     poses: np.ndarray
     intrinsics: np.ndarray
@@ -69,9 +77,9 @@ class ExactControl:
 
 @dataclass(frozen=True)
 class SessionCommand:
-    """An event without a payload: pause, resume, stop or heartbeat."""
+    """Event without a payload."""
 
-    kind: Literal["pause", "resume", "stop", "heartbeat"]
+    kind: CommandKind
 
 
 EventPayload = (
@@ -89,16 +97,16 @@ EventPayload = (
 
 @dataclass(frozen=True)
 class ClientEvent:
-    """One thing said, with the number its sender gave it."""
+    """Validated event with the `event_id` that the client gave it."""
 
-    said: EventPayload
+    payload: EventPayload
     id: int | None = None
 
 
 def parse_event(message: dict[str, Any], limits: Limits) -> ClientEvent:
-    """An `event` message; Refusal with what is wrong with it."""
+    """Validate an `event` message. Errors: ProtocolError."""
     if message.get("type") != "event":
-        raise ProtocolError("event_expected", "after init only messages of type 'event' are read")
+        raise ProtocolError("event_expected", "expected a message of type 'event' after init")
     number = message.get("event_id")
     if number is not None and (type(number) is not int or not 0 <= number < 2**63):
         raise ProtocolError("bad_event", "event_id must be a whole number")
@@ -110,8 +118,8 @@ def parse_event(message: dict[str, Any], limits: Limits) -> ClientEvent:
         )
     try:
         return ClientEvent(_PARSERS[kind](message.get("payload"), limits), number)
-    except ValidationError as wrong:
-        raise ProtocolError("bad_event", f"{kind}: {validation_summary(wrong)}") from wrong
+    except ValidationError as error:
+        raise ProtocolError("bad_event", f"{kind}: {validation_summary(error)}") from error
 
 
 def _parse_prompt(payload: Any, limits: Limits) -> PromptChange:
@@ -122,7 +130,7 @@ def _parse_composite(payload: Any, limits: Limits) -> CompositeInput:
     if not isinstance(payload, dict):
         raise ProtocolError("bad_event", "composite_input must be a map")
     types = payload.get("input_types")
-    readers: dict[Any, Callable[[Any, Limits], Any]] = {
+    parsers: dict[Any, Callable[[Any, Limits], Any]] = {
         "prompt": _parse_prompt,
         "camera_actions": parse_actions,
     }
@@ -132,11 +140,11 @@ def _parse_composite(payload: Any, limits: Limits) -> CompositeInput:
         )
     found: dict[str, Any] = {}
     for name in types:
-        if not isinstance(name, str) or name not in readers:
+        if not isinstance(name, str) or name not in parsers:
             raise ProtocolError("bad_event", "input_types may name prompt and camera_actions")
         if name not in payload:
-            raise ProtocolError("bad_event", f"composite_input names {name} but does not hold it")
-        found[name] = readers[name](payload[name], limits)
+            raise ProtocolError("bad_event", f"composite_input: {name} is named in input_types but missing")
+        found[name] = parsers[name](payload[name], limits)
     return CompositeInput(found.get("prompt"), found.get("camera_actions"))
 
 
@@ -156,10 +164,10 @@ class _ControlFields(_Fields):
 
 
 def _parse_control(payload: Any, limits: Limits) -> ExactControl:
-    read = _ControlFields.model_validate(payload)
-    poses = np.array(read.poses, np.float64).reshape(-1, 4, 4)
-    intrinsics = np.array(read.intrinsics, np.float64).reshape(-1, 4)
-    actions = np.array(read.actions, np.float32).reshape(-1, 4)
+    fields = _ControlFields.model_validate(payload)
+    poses = np.array(fields.poses, np.float64).reshape(-1, 4, 4)
+    intrinsics = np.array(fields.intrinsics, np.float64).reshape(-1, 4)
+    actions = np.array(fields.actions, np.float32).reshape(-1, 4)
     for checked in (
         validate_poses("control.poses", poses),
         validate_intrinsics("control.intrinsics", intrinsics),
@@ -168,13 +176,11 @@ def _parse_control(payload: Any, limits: Limits) -> ExactControl:
             raise ProtocolError("bad_event", checked)
     if not len(poses) == len(intrinsics) == len(actions):
         raise ProtocolError("bad_event", "control needs as many intrinsics and actions as poses")
-    prompt = check_prompt(read.prompt, limits, may_be_empty=True)
-    return ExactControl(poses, intrinsics, actions, prompt, read.recache)
+    prompt = check_prompt(fields.prompt, limits, may_be_empty=True)
+    return ExactControl(poses, intrinsics, actions, prompt, fields.recache)
 
 
-def _command_parser(
-    kind: Literal["pause", "resume", "stop", "heartbeat"],
-) -> Callable[[Any, Limits], SessionCommand]:
+def _command_parser(kind: CommandKind) -> Callable[[Any, Limits], SessionCommand]:
     return lambda _payload, _limits: SessionCommand(kind)
 
 

@@ -1,92 +1,93 @@
-"""One client, from its init to its end: it says things, waits for its place, and gets its chunks."""
+"""Connection of one client, from its init message to the close: receives events, sends chunks."""
 
 import asyncio
 import logging
 from time import monotonic, perf_counter
+from typing import Any
 
 from starlette.websockets import WebSocket
 
 from lingbot_cli.errors import LingbotError
 from lingbot_cli.redact import redact
 from lingbot_cli.server.client_events import ClientEvent, OutputChange, Reset, SessionCommand, parse_event
-from lingbot_cli.server.frames import FrameFormat, frame_messages
-from lingbot_cli.server.hear import hear
-from lingbot_cli.server.messages import Init, parse_init
+from lingbot_cli.server.client_messages import Init, parse_init
+from lingbot_cli.server.client_websocket import DISCONNECTED, ClientWebSocket, CloseConnection
+from lingbot_cli.server.frames import FrameFormat, SendTimes, chunk_stats, frame_messages
 from lingbot_cli.server.pacing import ChunkPacer
 from lingbot_cli.server.play_session import ChunkOutput, PlaySession
 from lingbot_cli.server.protocol import ProtocolError, RateLimiter
 from lingbot_cli.server.service import Service
 from lingbot_cli.server.session_pool import QueueFull, SessionPool
-from lingbot_cli.server.stats import DeliveryTimes, chunk_stats
-from lingbot_cli.server.websocket import DISCONNECTED, ClientWebSocket, CloseConnection
 
-log = logging.getLogger("lingbot.live")
+log = logging.getLogger("lingbot.server")
 
-_REMEMBERED = 1000  # events whose latency is measured
+MAX_TIMED_EVENTS = 1000  # events waiting for their latency to be measured
 
 
 class Connection:
-    """Two tasks: one hears, one makes and sends. Whichever ends first ends the other."""
+    """Two tasks: one receives events, one renders and sends chunks. The first to end cancels the other."""
 
-    def __init__(self, socket: WebSocket, hub: SessionPool, service: Service) -> None:
-        self._wire = ClientWebSocket(socket, service.limits, hub.metrics)
-        self._hub = hub
+    def __init__(self, socket: WebSocket, pool: SessionPool, service: Service) -> None:
+        self._socket = ClientWebSocket(socket, service.limits, pool.metrics)
+        self._pool = pool
         self._service = service
-        self._living: PlaySession | None = None
-        self._form = FrameFormat()
+        self._session: PlaySession | None = None  # once it has a slot
+        self._frame_format = FrameFormat()
         self._paced = False
-        self._over = False
-        self._stirred = asyncio.Event()
-        self._allowance = RateLimiter(service.limits.events_a_second)
-        self._said: dict[int, float] = {}
+        self._closing = False
+        self._event_received = asyncio.Event()
+        self._rate_limiter = RateLimiter(service.limits.events_a_second)
+        self._received_at: dict[int, float] = {}
 
     async def run(self) -> None:
-        """Serve the client until it leaves or must; afterwards its place is free and its tasks are done."""
-        self._hub.metrics.connections.inc()
+        """Serve the client until the connection closes; then its slot is free and both tasks have ended."""
+        self._pool.metrics.connections.inc()
         try:
-            init, living = await self._begin()
-            await self._serve(init, living)
-        except CloseConnection as leave:
-            await self._wire.close(leave.code, leave.reason)
+            init, session = await self._receive_init()
+            await self._run_tasks(init, session)
+        except CloseConnection as close:
+            await self._socket.close(close.code, close.reason)
         except DISCONNECTED:
-            log.info("a client is gone")
-        except LingbotError as wrong:
-            await self._wire.fail(ProtocolError("failed", str(wrong), retry=False))
-        except Exception as bug:
-            log.error("a session failed: %s", redact(f"{type(bug).__name__}: {bug}"))
-            short = type(bug).__name__ == "OutOfMemoryError"  # torch's, and torch is not imported here
-            said = ("out_of_memory", "not enough memory") if short else ("internal", "the server failed")
-            await self._wire.fail(ProtocolError(*said, retry=False))
+            log.info("a client disconnected")
+        except LingbotError as error:
+            await self._socket.fail(ProtocolError("failed", str(error), retry=False))
+        except Exception as error:
+            log.error("a session failed: %s", redact(f"{type(error).__name__}: {error}"))
+            if type(error).__name__ == "OutOfMemoryError":  # of torch, which is not imported here
+                failure = ProtocolError("out_of_memory", "not enough memory", retry=False)
+            else:
+                failure = ProtocolError("internal", "the server failed", retry=False)
+            await self._socket.fail(failure)
         finally:
-            self._hub.metrics.connections.dec()
+            self._pool.metrics.connections.dec()
 
-    async def _begin(self) -> tuple[Init, PlaySession | None]:
-        """The first good init and its world; None stands for a world that is to be claimed."""
+    async def _receive_init(self) -> tuple[Init, PlaySession | None]:
+        """Return the first valid init and its new session; None for a session to resume."""
         while True:
             try:
-                message = await self._wire.receive(self._service.limits.first_message)
+                message = await self._socket.receive(self._service.limits.first_message)
             except TimeoutError:
-                raise CloseConnection(1008, "no init came") from None
+                raise CloseConnection(1008, "no init message received") from None
             try:
-                init = parse_init(message, self._service.limits, len(self._service.world.preset.steps))
-                living = None if init.resume else await asyncio.to_thread(self._service.living, init)
-            except ProtocolError as refusal:
-                await self._wire.refuse(refusal)
+                init = parse_init(message, self._service.limits, len(self._service.model.preset.steps))
+                session = None if init.resume else await asyncio.to_thread(self._service.new_session, init)
+            except ProtocolError as error:
+                await self._socket.reject(error)
                 continue
             self._paced = bool(init.realtime_output_pacing)
-            self._form = FrameFormat(
+            self._frame_format = FrameFormat(
                 init.realtime_output_format or "raw",
                 init.realtime_preview_max_width or 0,
                 init.output_compression,
             )
-            return init, living
+            return init, session
 
-    async def _serve(self, init: Init, living: PlaySession | None) -> None:
-        tasks = [asyncio.create_task(self._play(init, living)), asyncio.create_task(self._listen())]
+    async def _run_tasks(self, init: Init, session: PlaySession | None) -> None:
+        tasks = [asyncio.create_task(self._play(init, session)), asyncio.create_task(self._receive_events())]
         try:
-            lifetime = self._hub.rooms.lifetime
+            lifetime = self._pool.rooms.lifetime
             done, _ = await asyncio.wait(tasks, timeout=lifetime, return_when=asyncio.FIRST_COMPLETED)
-            self._over = not done or any(_left(task) for task in done)
+            self._closing = not done or any(_closes(task) for task in done)
         finally:
             for task in tasks:
                 task.cancel()
@@ -94,144 +95,148 @@ class Connection:
         for task in tasks:
             if task in done:
                 if task.cancelled():
-                    raise CloseConnection(4409, "this world is played on another connection")
+                    raise CloseConnection(4409, "this session was resumed on another connection")
                 task.result()
-        raise CloseConnection(1000, "the session's time is over")
+        raise CloseConnection(1000, "the session has reached its time limit")
 
-    async def _listen(self) -> None:
+    async def _receive_events(self) -> None:
         while True:
             try:
-                message = await self._wire.receive(self._hub.rooms.idle)
+                message = await self._socket.receive(self._pool.rooms.idle)
             except TimeoutError:
-                raise CloseConnection(1000, "nothing was said for too long") from None
+                raise CloseConnection(1000, "closed after too long without a message") from None
             try:
-                if not self._allowance.take(monotonic()):
-                    raise ProtocolError(
-                        "too_fast", f"at most {self._service.limits.events_a_second} events a second"
-                    )
+                if not self._rate_limiter.allow(monotonic()):
+                    rate = self._service.limits.events_a_second
+                    raise ProtocolError("too_fast", f"at most {rate} events a second")
                 event = parse_event(message, self._service.limits)
-                self._take(event)
-                await self._answer(event)
-            except ProtocolError as refusal:
-                await self._wire.refuse(refusal)
+                self._apply(event)
+                await self._acknowledge(event)
+            except ProtocolError as error:
+                await self._socket.reject(error)
 
-    def _take(self, event: ClientEvent) -> None:
-        if event.said == SessionCommand("stop"):
+    def _apply(self, event: ClientEvent) -> None:
+        if event.payload == SessionCommand("stop"):
             raise CloseConnection(1000, "stopped")
-        if self._living is None:
-            if event.said == SessionCommand("heartbeat"):
+        if self._session is None:
+            if event.payload == SessionCommand("heartbeat"):
                 return
-            raise ProtocolError("not_yet", "the world has not begun: wait for its turn")
-        if isinstance(event.said, OutputChange):
-            self._form = self._form.changed(event.said)
-        hear(self._living, event, self._service.limits)
-        if event.id is not None and len(self._said) < _REMEMBERED:
-            self._said[event.id] = monotonic()
-        self._stirred.set()
+            raise ProtocolError("not_yet", "the session has not started; wait for its turn")
+        if isinstance(event.payload, OutputChange):
+            self._frame_format = self._frame_format.changed(event.payload)
+        self._session.apply(event)
+        if event.id is not None and len(self._received_at) < MAX_TIMED_EVENTS:
+            self._received_at[event.id] = monotonic()
+        self._event_received.set()
 
-    async def _answer(self, event: ClientEvent) -> None:
-        """What changes the session as a whole is told at once, not with a chunk."""
-        if self._living is None:
+    async def _acknowledge(self, event: ClientEvent) -> None:
+        """Report a reset, a pause and a resume at once, not with a chunk."""
+        if self._session is None:
             return
-        if isinstance(event.said, Reset):
-            await self._tell_session(self._living, "reset")
-        elif event.said in (SessionCommand("pause"), SessionCommand("resume")):
-            await self._tell_session(self._living, "paused" if self._living.paused else "playing")
+        if isinstance(event.payload, Reset):
+            await self._send_session(self._session, "reset")
+        elif event.payload in (SessionCommand("pause"), SessionCommand("resume")):
+            await self._send_session(self._session, "paused" if self._session.paused else "playing")
 
-    async def _play(self, init: Init, living: PlaySession | None) -> None:
-        back = living is None
+    async def _play(self, init: Init, session: PlaySession | None) -> None:
+        """Wait for a slot, then play a new session or resume a detached one."""
+        resuming = session is None
         if init.resume is not None:
-            await self._hub.take_over(init.resume)
+            await self._pool.disconnect_player(init.resume)
         try:
-            async with self._hub.place(self._tell_position, back=back):
-                if living is None:
-                    living = self._hub.claim(init.resume or "")
-                if living is None or (back and init.have is not None and not living.rewind(init.have)):
-                    raise CloseConnection(4404, "that world is gone")
-                self._hub.metrics.begun.inc()
-                self._living = living
+            async with self._pool.slot(self._send_position, reconnecting=resuming):
+                if session is None:
+                    session = self._pool.attach(init.resume or "")
+                if session is None or (resuming and init.have is not None and not session.rewind(init.have)):
+                    raise CloseConnection(4404, "that session has ended")
+                self._pool.metrics.started.inc()
+                self._session = session
                 try:
-                    with self._hub.player(living):
-                        await self._tell_session(living, "resumed" if back else "started")
-                        await self._produce(living)
+                    with self._pool.playing(session):
+                        await self._send_session(session, "resumed" if resuming else "started")
+                        await self._send_chunks(session)
                 except (asyncio.CancelledError, *DISCONNECTED):
-                    if not self._over:
-                        self._hub.keep(living)
+                    if not self._closing:
+                        self._pool.detach(session)
                     raise
-                if living.setting.exact:
-                    self._hub.keep(living)  # should its last chunk be lost on the way
-                raise CloseConnection(1000, "all chunks are made")
+                if session.settings.exact:
+                    self._pool.detach(session)  # its last chunk may be lost on the way
+                raise CloseConnection(1000, "all chunks are rendered")
         except QueueFull:
             raise CloseConnection(1013, "the queue is full") from None
 
-    async def _produce(self, living: PlaySession) -> None:
-        pace = ChunkPacer()
+    async def _send_chunks(self, session: PlaySession) -> None:
+        pacer = ChunkPacer()
         while True:
-            if living.unsent:
-                made = living.unsent[0]
-                await self._deliver(living, made, pace)
-                living.sent(made)
-                self._service.on_chunk(living)
-            elif living.finished:
-                await self._tell_session(living, "ended")
+            if session.unsent:
+                chunk = session.unsent[0]
+                await self._send_chunk(session, chunk, pacer)
+                session.mark_sent(chunk)
+                self._service.on_chunk(session)
+            elif session.finished:
+                await self._send_session(session, "ended")
                 return
-            elif not living.ready:
-                self._stirred.clear()
-                await self._stirred.wait()
+            elif not session.ready:
+                self._event_received.clear()
+                await self._event_received.wait()
             else:
                 if self._paced:
-                    await asyncio.sleep(pace.until_begin(monotonic()))
-                if living.ready:
-                    await self._hub.make(living)
+                    await asyncio.sleep(pacer.render_delay(monotonic()))
+                if session.ready:
+                    await self._pool.render(session)
 
-    async def _deliver(self, living: PlaySession, made: ChunkOutput, pace: ChunkPacer) -> None:
-        began = perf_counter()
-        heard = made.told.event_ids
-        request_id = f"{living.key[:8]}-{made.index}"
+    async def _send_chunk(self, session: PlaySession, chunk: ChunkOutput, pacer: ChunkPacer) -> None:
+        start = perf_counter()
+        event_ids = chunk.input.event_ids
+        request_id = f"{session.resume_key[:8]}-{chunk.index}"
         messages = await asyncio.to_thread(
             frame_messages,
-            made.frames,
-            self._form,
+            chunk.frames,
+            self._frame_format,
             request_id=request_id,
-            chunk_index=made.index,
-            event_id=heard[-1] if heard else None,
+            chunk_index=chunk.index,
+            event_id=event_ids[-1] if event_ids else None,
         )
-        built = perf_counter()
-        waited = pace.until_due(monotonic()) if self._paced else 0.0
-        await asyncio.sleep(waited)
-        for parts in messages.parts:
-            await self._wire.send(parts)
-        times = DeliveryTimes(began, built, waited, perf_counter())
-        pace.sent(len(made.frames) / living.setting.fps, made.seconds, monotonic())
-        self._hub.metrics.sent.inc(messages.payload_bytes)
-        for number in heard:
-            if number in self._said:
-                self._hub.metrics.latency.observe(monotonic() - self._said.pop(number))
-        await self._wire.tell(chunk_stats(request_id, made, messages, times))
+        packed = perf_counter()
+        paced_s = pacer.send_delay(monotonic()) if self._paced else 0.0
+        await asyncio.sleep(paced_s)
+        for group in messages.groups:
+            await self._socket.send_group(group)
+        times = SendTimes(start, packed, paced_s, perf_counter())
+        pacer.chunk_sent(len(chunk.frames) / session.settings.fps, chunk.render_s, monotonic())
+        self._pool.metrics.sent.inc(messages.payload_bytes)
+        for event_id in event_ids:
+            if event_id in self._received_at:
+                self._pool.metrics.latency.observe(monotonic() - self._received_at.pop(event_id))
+        await self._socket.send(chunk_stats(request_id, chunk, messages, times))
 
-    async def _tell_position(self, position: int) -> None:
-        await self._wire.tell({"type": "queue", "position": position})
+    async def _send_position(self, position: int) -> None:
+        await self._send_addition({"type": "queue", "position": position})
 
-    async def _tell_session(self, living: PlaySession, state: str) -> None:
-        setting = living.setting
-        await self._wire.tell(
+    async def _send_session(self, session: PlaySession, state: str) -> None:
+        settings = session.settings
+        await self._send_addition(
             {
                 "type": "session",
                 "state": state,
-                "paused": living.paused,
-                "resume": living.key,
-                "grace": self._hub.rooms.grace,
-                "chunk_index": living.index,
-                "controls": living.directed,
-                "width": setting.width,
-                "height": setting.height,
-                "fps": setting.fps,
-                "seed": setting.seed,
-                "prompt": setting.prompt,
+                "paused": session.paused,
+                "resume": session.resume_key,
+                "grace": self._pool.rooms.grace,
+                "chunk_index": session.chunk_index,
+                "controls": session.control_count,
+                "width": settings.width,
+                "height": settings.height,
+                "fps": settings.fps,
+                "seed": settings.seed,
+                "prompt": settings.prompt,
             }
         )
 
+    async def _send_addition(self, message: dict[str, Any]) -> None:
+        """Send a message of a type that the published protocol does not have."""
+        await self._socket.send(message)
 
-def _left(task: "asyncio.Task[None]") -> bool:
-    """Whether a task ended because its client should go."""
+
+def _closes(task: "asyncio.Task[None]") -> bool:
+    """True for a task that ended to close the connection."""
     return not task.cancelled() and isinstance(task.exception(), CloseConnection)

@@ -1,4 +1,4 @@
-"""From letters to where the camera goes: as timelines do it, or by the published steps per latent frame."""
+"""Camera controllers: convert the sampled inputs of a chunk into its Control."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -23,50 +23,55 @@ from lingbot_cli.server.client_events import CameraTurn
 from lingbot_cli.server.input_queue import SampledInput
 from lingbot_cli.timeline.live import LiveTimeline
 
-INTRINSICS = (500.0, 500.0, 416.0, 240.0)  # published for 832×480
-_FRAMES = 4  # video frames a latent frame
+INTRINSICS = (500.0, 500.0, 416.0, 240.0)  # fx, fy, cx, cy in pixels, published for 832×480
+FRAMES_PER_LATENT = 4
 _DEGREES = np.ones(AXIS_COUNT)
 _DEGREES[[YAW, LOOK]] = YAW_DEGREES_PER_LATENT, PITCH_DEGREES_PER_LATENT
 
 
 class CameraController(Protocol):
-    """Turns what each chunk is told into its Control; `scale` is what translations are divided by."""
+    """Converts sampled inputs into Controls; translations are divided by `scale`."""
 
     scale: float
 
-    def control(self, sampled: SampledInput, looks: Sequence[CameraTurn]) -> Control:
-        """The next chunk's Control."""
+    def control(self, sampled: SampledInput, turns: Sequence[CameraTurn]) -> Control:
+        """Return the next chunk's Control."""
 
 
 class StepController:
-    """One step a latent frame, as the published server takes it: turn first, then along the new heading."""
+    """Published camera: one step a latent frame, first the turn, then the walk along the new heading."""
 
     scale = WALK_UNITS_PER_LATENT
 
     def __init__(self, prompt: str) -> None:
         self._prompt = prompt
-        self._stance = CameraPose()
-        self._begun = False
+        self._pose = CameraPose()
+        self._started = False
 
-    def control(self, sampled: SampledInput, looks: Sequence[CameraTurn]) -> Control:
+    def control(self, sampled: SampledInput, turns: Sequence[CameraTurn]) -> Control:
         self._prompt = sampled.prompt if sampled.prompt is not None else self._prompt
         count = len(sampled.keys)
-        look = np.zeros(AXIS_COUNT)
-        look[[YAW, PITCH]] = sum(each.yaw for each in looks), sum(each.pitch for each in looks)
-        stances = []
-        for letters in sampled.keys:
-            if self._begun:  # a world's first latent frame is its picture: nothing has moved yet
-                step = np.array(key_motion(letters, WALK_UNITS_PER_LATENT, 1.0)) * _DEGREES + look / count
-                self._stance = self._stance.moved(tuple(step.tolist()))
-            self._begun = True
-            stances.append(self._stance)
-        frames = _FRAMES * count
-        actions = np.array([wasd_held(letters) for letters in sampled.keys], np.float32)
-        return Control(pose_matrices(stances), np.tile(INTRINSICS, (count, 1)), actions, self._prompt, frames)
+        turn = np.zeros(AXIS_COUNT)
+        turn[[YAW, PITCH]] = sum(each.yaw for each in turns), sum(each.pitch for each in turns)
+        camera_poses = []
+        for keys in sampled.keys:
+            if self._started:  # the first latent frame is the first image: the camera has not moved
+                step = np.array(key_motion(keys, WALK_UNITS_PER_LATENT, 1.0)) * _DEGREES + turn / count
+                self._pose = self._pose.moved(tuple(step.tolist()))
+            self._started = True
+            camera_poses.append(self._pose)
+        actions = np.array([wasd_held(keys) for keys in sampled.keys], np.float32)
+        return Control(
+            pose_matrices(camera_poses),
+            np.tile(INTRINSICS, (count, 1)),
+            actions,
+            self._prompt,
+            FRAMES_PER_LATENT * count,
+        )
 
 
 class TimelineController:
-    """Every key and word becomes a timeline's event, so what was played can be written and rendered again."""
+    """Camera of a live timeline, which can be saved and rendered again."""
 
     scale = FIXED_SCALE
 
@@ -74,23 +79,23 @@ class TimelineController:
         self._live = LiveTimeline(chunk, header)
         self._held = ""
 
-    def control(self, sampled: SampledInput, looks: Sequence[CameraTurn]) -> Control:
+    def control(self, sampled: SampledInput, turns: Sequence[CameraTurn]) -> Control:
         start = self._live.frame
         if sampled.prompt is not None:
             self._live.apply_raw({"prompt": sampled.prompt})
         at = start
-        for index, letters in enumerate(sampled.keys):
-            if letters != self._held:
-                self._live.apply_raw({"keys": letters, "at": f"{at}f"})
-                self._held = letters
-            at += 1 if start == 0 and index == 0 else _FRAMES
-        for look in looks:
-            self._live.apply_raw({"turn": {"yaw": look.yaw, "pitch": look.pitch}, "for": f"{at - start}f"})
-        told = self._live.next_control()
-        if told is None:
-            raise RuntimeError("a played timeline has no end")
-        return told
+        for index, keys in enumerate(sampled.keys):
+            if keys != self._held:
+                self._live.apply_raw({"keys": keys, "at": f"{at}f"})
+                self._held = keys
+            at += 1 if start == 0 and index == 0 else FRAMES_PER_LATENT
+        for turn in turns:
+            self._live.apply_raw({"turn": {"yaw": turn.yaw, "pitch": turn.pitch}, "for": f"{at - start}f"})
+        control = self._live.next_control()
+        if control is None:
+            raise RuntimeError("a live timeline has no end")
+        return control
 
     def lines(self) -> list[dict[str, Any]]:
-        """What was played, as the lines of a timeline file."""
+        """Return the session so far as lines of a timeline file."""
         return self._live.record()

@@ -1,25 +1,25 @@
-"""When a chunk is due, and how late it may be begun, so that it hears the newest keys."""
+"""Pacing of chunks: render each as late as possible, with the newest keys, and send it when it is due."""
 
-SAFETY_MARGIN_S = 0.05  # seconds a chunk is ready before it must be
+SAFETY_MARGIN_S = 0.05  # a chunk is ready this long before it is due
 
 
 class ChunkPacer:
-    """Counts in monotonic seconds; what has been sent lasts until `due`."""
+    """Schedule in monotonic seconds; the frames that were sent last until `due`."""
 
     def __init__(self) -> None:
         self.due = 0.0
-        self._making = 0.0
+        self._render_s = 0.0
 
-    def until_begin(self, now: float) -> float:
-        """Seconds until the next chunk should be begun."""
-        return max(0.0, self.due - self._making - SAFETY_MARGIN_S - now)
+    def render_delay(self, now: float) -> float:
+        """Return the seconds until the next chunk should be rendered."""
+        return max(0.0, self.due - self._render_s - SAFETY_MARGIN_S - now)
 
-    def until_due(self, now: float) -> float:
-        """Seconds until the next chunk should go out."""
+    def send_delay(self, now: float) -> float:
+        """Return the seconds until the next chunk should be sent."""
         return max(0.0, self.due - now)
 
-    def sent(self, lasts: float, making: float, now: float) -> None:
-        """A chunk that is watched for `lasts` seconds and took `making` has gone out."""
-        # Quick to believe that chunks take longer, slow to believe that they take less.
-        self._making = max(making, 0.8 * self._making + 0.2 * making)
-        self.due = max(self.due, now) + lasts
+    def chunk_sent(self, duration_s: float, render_s: float, now: float) -> None:
+        """Record a chunk of `duration_s` that took `render_s` to render."""
+        # Slower chunks raise the estimate at once, faster ones lower it gradually.
+        self._render_s = max(render_s, 0.8 * self._render_s + 0.2 * render_s)
+        self.due = max(self.due, now) + duration_s

@@ -1,4 +1,4 @@
-"""A living world: what one client plays in, from its first frame until it is left."""
+"""Play session of one client: applies events, renders chunk by chunk, keeps chunks until they are sent."""
 
 import secrets
 from collections import deque
@@ -10,10 +10,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lingbot_cli.control import Control
-from lingbot_cli.server.actions import Keys
-from lingbot_cli.server.client_events import CameraTurn, ExactControl
-from lingbot_cli.server.input_queue import InputQueue, SampledInput
-from lingbot_cli.server.input_to_control import CameraController, StepController, TimelineController
+from lingbot_cli.server.client_events import (
+    CameraTurn,
+    ClientEvent,
+    CompositeInput,
+    ExactControl,
+    PromptChange,
+    Reset,
+    SessionCommand,
+)
+from lingbot_cli.server.client_messages import ActionScript, ActionStates, Keys, check_prompt
+from lingbot_cli.server.input_queue import InputQueue
+from lingbot_cli.server.input_to_control import (
+    FRAMES_PER_LATENT,
+    CameraController,
+    StepController,
+    TimelineController,
+)
 from lingbot_cli.server.protocol import Limits, ProtocolError
 from lingbot_cli.timeline.schema import CameraSettings
 
@@ -21,17 +34,17 @@ if TYPE_CHECKING:
     from lingbot_cli.model.session import Session
 
 MAX_QUEUED_CONTROLS = 8
-MAX_RESENT_CHUNKS = 4  # chunks that were sent, for a client that did not get them
+MAX_RESENT_CHUNKS = 4  # chunks kept after sending, for a client that reconnects without them
 
 
 @dataclass(frozen=True, eq=False)
 class SessionSettings:
-    """What a world begins with. `picture` [H, W, 3] uint8; sizes in pixels.
+    """Initial settings. `image` [H, W, 3] uint8; sizes in pixels.
 
-    `camera` moves it as a timeline does, else by the published steps; `exact` by `control` events alone.
+    `camera` moves it as a timeline does, None by published steps; `exact` takes poses from `control` events.
     """
 
-    picture: np.ndarray
+    image: np.ndarray
     prompt: str
     height: int
     width: int
@@ -45,12 +58,12 @@ class SessionSettings:
 
 
 SessionFactory = Callable[[SessionSettings, float], "Session"]
-"""Makes a fresh session of a setting and a scale; called on the world's own thread."""
+"""Creates the model's session from settings and a translation scale; called on the render thread."""
 
 
 @dataclass(frozen=True, eq=False)
 class ChunkInput:
-    """What one chunk was told: its Control and the events it has heard."""
+    """Control of one chunk and the ids of the events applied to it."""
 
     control: Control
     event_ids: tuple[int, ...]
@@ -58,153 +71,187 @@ class ChunkInput:
 
 @dataclass(frozen=True, eq=False)
 class ChunkOutput:
-    """A chunk that is ready: `frames` [T, H, W, 3] uint8, `seconds` it took."""
+    """Rendered chunk: `frames` [T, H, W, 3] uint8, rendered in `render_s` seconds."""
 
     index: int
     frames: np.ndarray
-    told: ChunkInput
-    seconds: float
+    input: ChunkInput
+    render_s: float
 
 
 @dataclass(frozen=True, eq=False)
 class RenderResult:
-    """What the world's thread hands back: the chunk, and the session that goes on from it."""
+    """Result of the render thread: the chunk, and the model session that renders the next one."""
 
     generation: int
     session: "Session"
-    made: ChunkOutput
+    chunk: ChunkOutput
 
 
 class PlaySession:
-    """Conditions come in from its client; chunks go out, each kept until it has been sent whole."""
+    """Events change the next chunk; `unsent` holds rendered chunks until they are sent whole."""
 
-    def __init__(self, setting: SessionSettings, chunk: int, begin: SessionFactory, limits: Limits) -> None:
-        self.key = secrets.token_urlsafe(18)
+    def __init__(
+        self, settings: SessionSettings, chunk_latents: int, factory: SessionFactory, limits: Limits
+    ) -> None:
+        self.resume_key = secrets.token_urlsafe(18)
         self.unsent: deque[ChunkOutput] = deque()
-        self._recent: deque[ChunkOutput] = deque(maxlen=MAX_RESENT_CHUNKS)
-        self._chunk = chunk
-        self._begin = begin
+        self._sent: deque[ChunkOutput] = deque(maxlen=MAX_RESENT_CHUNKS)
+        self._chunk_latents = chunk_latents
+        self._factory = factory
         self._limits = limits
         self._generation = 0
-        self.restart(setting)
+        self.restart(settings)
 
-    def restart(self, setting: SessionSettings) -> None:
-        """Begin anew from a setting; what was said before is forgotten."""
+    def restart(self, settings: SessionSettings) -> None:
+        """Start over with these settings; earlier inputs are dropped."""
         self._generation += 1
-        self.setting = setting
+        self.settings = settings
         self.unsent.clear()
-        self._recent.clear()
-        self.index = 0
+        self._sent.clear()
+        self.chunk_index = 0
         self.sent_frames = 0
-        self.directed = 0
+        self.control_count = 0
         self.paused = False
-        self.conditions = InputQueue(list(setting.script), self._limits)
-        self.steering = self._steering(setting)
-        self._looks: list[CameraTurn] = []
-        self._exact: deque[tuple[ExactControl, int | None]] = deque()
+        self.inputs = InputQueue(list(settings.script), self._limits)
+        self.controller = self._camera_controller(settings)
+        self._turns: list[CameraTurn] = []
+        self._controls: deque[tuple[ExactControl, int | None]] = deque()
         self._session: Session | None = None
 
     def reset(self, seed: int | None, prompt: str | None) -> None:
-        """The same world from its first frame, with another seed or prompt where given."""
-        setting = self.setting
+        """Start over from the first frame, with another seed or prompt where given."""
+        settings = self.settings
         if seed is not None:
-            setting = replace(setting, seed=seed)
+            settings = replace(settings, seed=seed)
         if prompt is not None:
-            setting = replace(setting, prompt=prompt)
-        self.restart(replace(setting, script=()))
+            settings = replace(settings, prompt=prompt)
+        self.restart(replace(settings, script=()))
 
-    def look(self, look: CameraTurn, event_id: int | None) -> None:
-        """A turn for the next chunk."""
-        self._looks.append(look)
-        self.conditions.hear(event_id)
+    def apply(self, event: ClientEvent) -> None:
+        """Apply a client event; a ProtocolError leaves the session as it was."""
+        payload, event_id = event.payload, event.id
+        match payload:
+            case PromptChange():
+                self.inputs.set_prompt(payload.text, event_id)
+            case ActionScript() | ActionStates():
+                self.inputs.push_actions(payload, event_id)
+            case CompositeInput():
+                if payload.actions is not None:
+                    self.inputs.push_actions(payload.actions)  # first, as only this may fail: both or neither
+                if payload.prompt is not None:
+                    self.inputs.set_prompt(payload.prompt.text)
+                self.inputs.add_event(event_id)
+            case CameraTurn():
+                self._turns.append(payload)
+                self.inputs.add_event(event_id)
+            case ExactControl():
+                self._push_control(payload, event_id)
+            case Reset():
+                if payload.prompt is not None:
+                    check_prompt(payload.prompt, self._limits)
+                self.reset(payload.seed, payload.prompt)
+                self.inputs.add_event(event_id)
+            case SessionCommand(kind="pause" | "resume"):
+                self.paused = payload.kind == "pause"
+                self.inputs.add_event(event_id)
+            case _:
+                self.inputs.add_event(event_id)
 
-    def direct(self, exact: ExactControl, event_id: int | None) -> None:
-        """One whole chunk's poses; Refusal when the world is not steered so, or too many wait."""
-        if not self.setting.exact:
+    def _push_control(self, control: ExactControl, event_id: int | None) -> None:
+        if not self.settings.exact:
             raise ProtocolError("unsupported", "control events need an init with controls: true")
-        if len(exact.poses) != self._chunk:
+        if len(control.poses) != self._chunk_latents:
             raise ProtocolError(
-                "bad_event", f"control needs {self._chunk} poses, one a latent frame of a chunk"
+                "bad_event", f"control needs {self._chunk_latents} poses, one a latent frame of a chunk"
             )
-        if len(self._exact) >= MAX_QUEUED_CONTROLS:
-            raise ProtocolError("too_fast", f"{MAX_QUEUED_CONTROLS} controls wait already")
-        self._exact.append((exact, event_id))
-        self.directed += 1
+        if len(self._controls) >= MAX_QUEUED_CONTROLS:
+            raise ProtocolError("too_fast", f"at most {MAX_QUEUED_CONTROLS} controls may be queued")
+        self._controls.append((control, event_id))
+        self.control_count += 1
 
     @property
     def finished(self) -> bool:
-        """Whether all the chunks that were asked for are made."""
-        return self.setting.max_chunks is not None and self.index >= self.setting.max_chunks
+        """True when `max_chunks` are rendered."""
+        return self.settings.max_chunks is not None and self.chunk_index >= self.settings.max_chunks
 
     @property
     def ready(self) -> bool:
-        """Whether the next chunk can be told something."""
-        return not self.paused and not self.finished and (not self.setting.exact or bool(self._exact))
+        """True when the next chunk can be rendered."""
+        return not self.paused and not self.finished and (not self.settings.exact or bool(self._controls))
 
-    def tell(self) -> ChunkInput:
-        """What the next chunk is told, taken from all that was said until now."""
-        if self.setting.exact:
-            exact, event_id = self._exact.popleft()
+    def next_input(self) -> ChunkInput:
+        """Take the next chunk's input from the events so far."""
+        if self.settings.exact:
+            exact, event_id = self._controls.popleft()
             control = Control(
                 exact.poses,
                 exact.intrinsics,
                 exact.actions,
                 exact.prompt,
-                4 * self._chunk,
+                FRAMES_PER_LATENT * self._chunk_latents,
                 recache=exact.recache,
             )
             return ChunkInput(control, () if event_id is None else (event_id,))
-        sampled: SampledInput = self.conditions.sample(self._chunk)
-        looks, self._looks = self._looks, []
-        return ChunkInput(self.steering.control(sampled, looks), sampled.event_ids)
+        sampled = self.inputs.sample(self._chunk_latents)
+        turns, self._turns = self._turns, []
+        return ChunkInput(self.controller.control(sampled, turns), sampled.event_ids)
 
-    def work(self, told: ChunkInput) -> Callable[[], "RenderResult"]:
-        """How the chunk that was told so is made; the world's own thread calls it, and nothing else does."""
-        generation, index, session, setting = self._generation, self.index, self._session, self.setting
-        scale = setting.scale or self.steering.scale
+    def render_task(self, chunk_input: ChunkInput) -> Callable[[], RenderResult]:
+        """Return the function that renders a chunk; one thread at a time may call it."""
+        generation, index, session, settings = (
+            self._generation,
+            self.chunk_index,
+            self._session,
+            self.settings,
+        )
+        scale = settings.scale or self.controller.scale
 
-        def make() -> RenderResult:
-            began = perf_counter()
-            living = session if session is not None else self._begin(setting, scale)
-            frames = living.step(told.control).cpu().numpy()
-            return RenderResult(generation, living, ChunkOutput(index, frames, told, perf_counter() - began))
+        def render() -> RenderResult:
+            start = perf_counter()
+            model_session = session if session is not None else self._factory(settings, scale)
+            frames = model_session.step(chunk_input.control).cpu().numpy()
+            chunk = ChunkOutput(index, frames, chunk_input, perf_counter() - start)
+            return RenderResult(generation, model_session, chunk)
 
-        return make
+        return render
 
-    def take(self, work: "RenderResult") -> ChunkOutput | None:
-        """Keep what was made for sending; None when the world was begun anew meanwhile."""
-        if work.generation != self._generation:
+    def accept(self, result: RenderResult) -> ChunkOutput | None:
+        """Queue a rendered chunk for sending; None when the session was restarted since."""
+        if result.generation != self._generation:
             return None
-        self._session = work.session
-        self.index += 1
-        self.unsent.append(work.made)
-        return work.made
+        self._session = result.session
+        self.chunk_index += 1
+        self.unsent.append(result.chunk)
+        return result.chunk
 
-    def sent(self, made: ChunkOutput) -> None:
-        """A chunk is out, whole; unless the world was begun anew meanwhile, it is not sent again."""
-        if self.unsent and self.unsent[0] is made:
-            self._recent.append(self.unsent.popleft())
-            self.sent_frames += len(made.frames)
+    def mark_sent(self, chunk: ChunkOutput) -> None:
+        """Move a chunk that was sent whole out of `unsent`, unless the session was restarted since."""
+        if self.unsent and self.unsent[0] is chunk:
+            self._sent.append(self.unsent.popleft())
+            self.sent_frames += len(chunk.frames)
 
-    def rewind(self, have: int) -> bool:
-        """Send again what a client that has its first `have` chunks did not get; False when that is forgotten."""
-        lost = [made for made in self._recent if made.index >= have]
-        first = min([made.index for made in (*lost, *self.unsent)], default=self.index)
-        self._recent = deque((made for made in self._recent if made.index < have), maxlen=MAX_RESENT_CHUNKS)
+    def rewind(self, received: int) -> bool:
+        """Queue the chunks after the first `received` again; False when they are no longer kept."""
+        lost = [chunk for chunk in self._sent if chunk.index >= received]
+        first = min([chunk.index for chunk in (*lost, *self.unsent)], default=self.chunk_index)
+        self._sent = deque(
+            (chunk for chunk in self._sent if chunk.index < received), maxlen=MAX_RESENT_CHUNKS
+        )
         self.unsent.extendleft(reversed(lost))
-        self.sent_frames -= sum(len(made.frames) for made in lost)
-        return first == have
+        self.sent_frames -= sum(len(chunk.frames) for chunk in lost)
+        return first == received
 
-    def _steering(self, setting: SessionSettings) -> CameraController:
-        if setting.camera is None or setting.exact:
-            return StepController(setting.prompt)
+    def _camera_controller(self, settings: SessionSettings) -> CameraController:
+        if settings.camera is None or settings.exact:
+            return StepController(settings.prompt)
         header = {
-            "prompt": setting.prompt or None,
-            "seed": setting.seed,
-            "size": f"{setting.width}x{setting.height}",
-            "fps": round(setting.fps),
-            "camera": setting.camera.model_dump(exclude_none=True),
+            "prompt": settings.prompt or None,
+            "seed": settings.seed,
+            "size": f"{settings.width}x{settings.height}",
+            "fps": round(settings.fps),
+            "camera": settings.camera.model_dump(exclude_none=True),
         }
         return TimelineController(
-            self._chunk, {key: value for key, value in header.items() if value is not None}
+            self._chunk_latents, {key: value for key, value in header.items() if value is not None}
         )

@@ -1,4 +1,4 @@
-"""The realtime protocol's envelope: MessagePack maps, refusals that name themselves, and what is too much."""
+"""Realtime protocol: MessagePack maps, errors with a code, limits of a client and its event rate."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from lingbot_cli.redact import redact
 
 
 class ProtocolError(LingbotError):
-    """A message that is not taken. `code` is for programs, `retry` says whether a corrected one may follow."""
+    """Rejected message. `code` is for programs; `retry` says that a corrected message may follow."""
 
     exit_code = 2
 
@@ -23,10 +23,10 @@ class ProtocolError(LingbotError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What one client may ask for. Sizes in bytes and pixels, times in seconds.
+    """Limits of one client. Sizes in bytes and pixels, times in seconds.
 
-    `pixels` bounds the film's size, `picture_pixels` the first frame's. `window` and `sink` bound the
-    world's memory in latent frames, None leaving the model's own. `strikes` refusals close a connection.
+    `pixels` limits the video's size, `picture_pixels` the first image's; `window` the attention window in
+    latent frames, None to the model's own. `strikes` rejected messages close the connection.
     """
 
     message_bytes: int = 32 * 2**20
@@ -38,47 +38,46 @@ class Limits:
     strikes: int = 20
     chunks: int | None = None
     window: int | None = None
-    sink: int | None = None
     first_message: float = 30.0
     send: float = 20.0
 
 
 def pack(message: Mapping[str, Any]) -> bytes:
-    """A message as MessagePack."""
+    """Encode a message as MessagePack."""
     return bytes(msgpack.packb(message))
 
 
 def unpack(data: bytes) -> dict[str, Any]:
-    """A client's message; Refusal when it is no MessagePack map with text keys."""
+    """Decode a client's message. Errors: ProtocolError when it is no MessagePack map with text keys."""
     try:
         message = msgpack.unpackb(data, strict_map_key=True)
-    except (ValueError, RecursionError) as wrong:
-        raise ProtocolError("not_messagepack", "the message is not MessagePack") from wrong
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError("not_messagepack", "the message is not MessagePack") from error
     if not isinstance(message, dict) or not all(isinstance(key, str) for key in message):
         raise ProtocolError("not_a_map", "the message is not a map with text keys")
     return message
 
 
-def error_message(refusal: ProtocolError) -> dict[str, Any]:
-    """What the client is told: one line, without secrets."""
-    content = " ".join(redact(str(refusal)).split())[:500]
-    return {"type": "error", "content": content, "code": refusal.code, "retry": refusal.retry}
+def error_message(error: ProtocolError) -> dict[str, Any]:
+    """Return the `error` message: one line, secrets removed."""
+    content = " ".join(redact(str(error)).split())[:500]
+    return {"type": "error", "content": content, "code": error.code, "retry": error.retry}
 
 
 class RateLimiter:
-    """So many a second, and a second's worth at once."""
+    """Token bucket of `rate` events a second that holds one second's worth."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
-        self._left = float(rate)
-        self._then: float | None = None
+        self._tokens = float(rate)
+        self._updated_at: float | None = None
 
-    def take(self, now: float) -> bool:
-        """Whether one more is within the rate at monotonic second `now`."""
-        if self._then is not None:
-            self._left = min(self._rate, self._left + (now - self._then) * self._rate)
-        self._then = now
-        if self._left < 1:
+    def allow(self, now: float) -> bool:
+        """Take a token at monotonic second `now`; False when none is left."""
+        if self._updated_at is not None:
+            self._tokens = min(self._rate, self._tokens + (now - self._updated_at) * self._rate)
+        self._updated_at = now
+        if self._tokens < 1:
             return False
-        self._left -= 1
+        self._tokens -= 1
         return True

@@ -1,62 +1,59 @@
-"""What was played, kept as a timeline file that renders to the same film."""
+"""Recording of play sessions as timeline files that render to the same video."""
 
 import json
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from lingbot_cli.errors import OutputError, write_errors
+from lingbot_cli.errors import OutputError
+from lingbot_cli.files import write_file
 from lingbot_cli.server.input_to_control import TimelineController
 from lingbot_cli.server.play_session import PlaySession
 
-_EVERY = 5.0  # seconds; a crash loses no more
+WRITE_INTERVAL_S = 5.0
 
 
 class Recorder:
-    """Writes every walk from its beginning on: the first to `path`, later ones to path-2, path-3, …"""
+    """Records each session from its start or restart: the first to PATH, later ones to PATH-2, PATH-3, …"""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._walks: list[TimelineController] = []
-        self._walk: TimelineController | None = None
-        self._shown = 0
-        self._written = monotonic()
+        self._recordings: list[TimelineController] = []
+        self._current: TimelineController | None = None
+        self._sent_frames = 0
+        self._written_at = monotonic()
         if not path.parent.is_dir():
             raise OutputError(f"the folder {path.parent} does not exist", hint=f"mkdir -p {path.parent}")
         if path.suffix != ".jsonl":
-            raise OutputError(f"--record {path}: a walk is written as .jsonl")
+            raise OutputError(f"--record {path}: not a .jsonl file", hint="name a file such as walk.jsonl")
 
-    def chunk(self, living: PlaySession) -> None:
-        """A chunk of this world has been shown."""
-        walk = living.steering
-        if not isinstance(walk, TimelineController) or not living.sent_frames:
+    def chunk_sent(self, session: PlaySession) -> None:
+        """Record a session up to the chunk that was sent last."""
+        controller = session.controller
+        if not isinstance(controller, TimelineController) or not session.sent_frames:
             return
-        if walk is not self._walk:
+        if controller is not self._current:
             self.write()
-            if walk not in self._walks:
-                self._walks.append(walk)
-        self._walk, self._shown = walk, living.sent_frames
-        if monotonic() - self._written > _EVERY:
+            if controller not in self._recordings:
+                self._recordings.append(controller)
+        self._current, self._sent_frames = controller, session.sent_frames
+        if monotonic() - self._written_at > WRITE_INTERVAL_S:
             self.write()
 
     def write(self) -> None:
-        """Write the walk under way as a whole file, or leave the older file as it was."""
-        if self._walk is None:
+        """Replace the file of the current session. Errors: OutputError, with the older file left."""
+        if self._current is None:
             return
-        number = self._walks.index(self._walk) + 1
+        number = self._recordings.index(self._current) + 1
         path = self.path if number == 1 else self.path.with_stem(f"{self.path.stem}-{number}")
-        lines = [line for line in self._walk.lines() if _before(line, self._shown)]
-        lines.append({"end": True, "at": f"{self._shown}f"})
-        text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-        unfinished = path.with_stem(f"{path.stem}.partial")
-        with write_errors(path):
-            unfinished.write_text(text, encoding="utf-8")
-            unfinished.replace(path)
-        self._written = monotonic()
+        lines = [line for line in self._current.lines() if _is_before(line, self._sent_frames)]
+        lines.append({"end": True, "at": f"{self._sent_frames}f"})
+        write_file(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+        self._written_at = monotonic()
 
 
-def _before(line: dict[str, Any], frame: int) -> bool:
-    """Whether a line belongs to the film's first frames: the header does, and no end but ours."""
+def _is_before(line: dict[str, Any], frame: int) -> bool:
+    """True for the header and for events before a frame, other than the end."""
     if "at" not in line:
         return True
     return "end" not in line and int(line["at"].removesuffix("f")) < frame

@@ -52,8 +52,8 @@ def host(
     bound = address.bind()
     try:
         offered = service()
-        if offered.offer.picture is not None:
-            offered.warm()
+        if offered.offer.image is not None:
+            offered.warm_up()
         server = HttpServer(server_app(offered, rules, rooms), bound, message_bytes=message_bytes)
         wait = threading.Event()
         with StopRequest(lambda _text: wait.set()).handling() as stopped:
@@ -61,7 +61,7 @@ def host(
             server.start()
             try:
                 say(page_url(bound, rules.token))
-                while server.serving and not wait.wait(_GLANCE):
+                while server.running and not wait.wait(_GLANCE):
                     pass
             finally:
                 server.stop()

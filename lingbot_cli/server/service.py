@@ -1,4 +1,4 @@
-"""What is served: a loaded world, what it allows, and how an `init` becomes a setting."""
+"""Service of one loaded model: its limits and defaults, and new play sessions for clients."""
 
 import io
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import numpy as np
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.image import crop_to_aspect, read_image
-from lingbot_cli.server.messages import Init
+from lingbot_cli.server.client_messages import Init
 from lingbot_cli.server.play_session import PlaySession, SessionFactory, SessionSettings
 from lingbot_cli.server.protocol import Limits, ProtocolError
 from lingbot_cli.timeline.schema import CameraSettings
@@ -19,58 +19,57 @@ if TYPE_CHECKING:
     from lingbot_cli.model.session import Session
     from lingbot_cli.model.world_model import WorldModel
 
-PICTURES = ("PNG", "JPEG", "WEBP")
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP")
 
 
 @dataclass(frozen=True, eq=False)
 class Offer:
-    """What a client that leaves things out gets: the first picture, prompt, seed, film size and camera."""
+    """Defaults for fields that a client omits: first image [H, W, 3] uint8, prompt, seed, size and camera."""
 
-    picture: np.ndarray | None = None
+    image: np.ndarray | None = None
     prompt: str = ""
     seed: int = 42
     height: int | None = None
     width: int | None = None
     camera: CameraSettings | None = None
 
-    def size(self, area: int, picture: np.ndarray | None = None) -> tuple[int, int] | None:
-        """Height and width for a client that names none, of about so many pixels; None without a picture."""
+    def size(self, area: int, image: np.ndarray | None = None) -> tuple[int, int] | None:
+        """Return the default height and width, of about `area` pixels; None without an image."""
         if self.height is not None and self.width is not None:
             return self.height, self.width
-        picture = self.picture if picture is None else picture
-        return None if picture is None else fit_size(picture.shape[0], picture.shape[1], area)
+        image = self.image if image is None else image
+        return None if image is None else fit_size(image.shape[0], image.shape[1], area)
 
 
 @dataclass(frozen=True, eq=False)
 class Service:
-    """One world and the terms it is played on. `on_chunk` hears of every chunk sent."""
+    """One model, its limits and defaults. `on_chunk` is called after each chunk that was sent."""
 
-    world: "WorldModel"
+    model: "WorldModel"
     limits: Limits
     offer: Offer = Offer()
-    on_chunk: Callable[[PlaySession], None] = lambda _living: None
+    on_chunk: Callable[[PlaySession], None] = lambda _session: None
 
-    def living(self, init: Init) -> PlaySession:
-        """A world for a client; Refusal when it asks for more than there is."""
-        preset = self.world.preset
+    def new_session(self, init: Init) -> PlaySession:
+        """Create a client's session. Errors: ProtocolError for settings beyond the limits."""
+        preset = self.model.preset
         try:
-            return PlaySession(self.setting(init), preset.chunk, self._begin(init), self.limits)
-        except UsageError as wrong:
-            raise ProtocolError("bad_init", f"init: {wrong}") from wrong
+            return PlaySession(self._settings(init), preset.chunk, self._session_factory(init), self.limits)
+        except UsageError as error:
+            raise ProtocolError("bad_init", f"init: {error}") from error
 
-    def setting(self, init: Init) -> SessionSettings:
-        """What a world begins with."""
-        picture = self._picture(init)
-        height, width = self._size(init, picture)
+    def _settings(self, init: Init) -> SessionSettings:
+        image = self._image(init)
+        height, width = self._size(init, image)
         if init.max_chunks is not None and self.limits.chunks and init.max_chunks > self.limits.chunks:
             raise ProtocolError("too_many_chunks", f"max_chunks may be {self.limits.chunks} at most")
         chunks = min(filter(None, (init.max_chunks, self.limits.chunks)), default=None)
         return SessionSettings(
-            picture=crop_to_aspect(picture, height, width),
+            image=crop_to_aspect(image, height, width),
             prompt=init.prompt if init.prompt.strip() else self.offer.prompt.strip(),
             height=height,
             width=width,
-            fps=init.fps or self.world.preset.fps,
+            fps=init.fps or self.model.preset.fps,
             seed=init.seed if init.seed is not None else self.offer.seed,
             camera=init.camera or self.offer.camera,
             exact=init.controls,
@@ -79,21 +78,21 @@ class Service:
             max_chunks=chunks,
         )
 
-    def warm(self) -> None:
-        """Make one chunk of the world that is offered, so that the first client does not wait for firsts."""
-        living = self.living(Init(type="init"))
-        living.work(living.tell())()
+    def warm_up(self) -> None:
+        """Render one chunk with the defaults, so that the first client does not wait for it."""
+        session = self.new_session(Init(type="init"))
+        session.render_task(session.next_input())()
 
-    def facts(self) -> dict[str, Any]:
-        """What `/v1/models` and the page tell of the world."""
-        preset = self.world.preset
+    def model_info(self) -> dict[str, Any]:
+        """Return the model's entry in `/v1/models`, which the page gets as well."""
+        preset = self.model.preset
         size = self.offer.size(preset.area)
         return {
             "id": preset.name,
             "object": "model",
             "owned_by": "lingbot",
             "licence": preset.licence,
-            "trained": self.world.trained,
+            "trained": self.model.trained,
             "chunk": preset.chunk,
             "fps": preset.fps,
             "area": preset.area,
@@ -102,71 +101,76 @@ class Service:
             "sink": preset.sink,
             "size": None if size is None else f"{size[1]}x{size[0]}",
             "max_pixels": self.limits.pixels,
-            "identity": self.world.identity,
+            "identity": self.model.identity,
             "offers": ["controls", "camera", "pause", "reset", "resume", "output", "turn"],
-            "picture": self.offer.picture is not None,
+            "picture": self.offer.image is not None,
             "prompt": self.offer.prompt,
             "seed": self.offer.seed,
         }
 
-    def _picture(self, init: Init) -> np.ndarray:
-        if init.picture is None:
-            if self.offer.picture is None:
-                raise ProtocolError("no_first_frame", "init needs first_frame, the bytes of a picture")
-            return self.offer.picture
+    def _image(self, init: Init) -> np.ndarray:
+        if init.image is None:
+            if self.offer.image is None:
+                raise ProtocolError("no_first_frame", "init needs first_frame, the bytes of an image")
+            return self.offer.image
         try:
             return read_image(
-                io.BytesIO(init.picture),
+                io.BytesIO(init.image),
                 name="first_frame",
-                formats=PICTURES,
+                formats=IMAGE_FORMATS,
                 max_pixels=self.limits.picture_pixels,
             )
-        except UsageError as wrong:
-            raise ProtocolError("bad_first_frame", str(wrong)) from wrong
+        except UsageError as error:
+            raise ProtocolError("bad_first_frame", str(error)) from error
 
-    def _size(self, init: Init, picture: np.ndarray) -> tuple[int, int]:
+    def _size(self, init: Init, image: np.ndarray) -> tuple[int, int]:
         if init.size is None:
-            found = self.offer.size(self.world.preset.area, picture)
+            found = self.offer.size(self.model.preset.area, image)
             assert found is not None
             return found
         try:
             height, width = parse_size(init.size[:40])
-        except UsageError as wrong:
-            raise ProtocolError("bad_size", f"size {str(wrong).removeprefix('--size ')}") from wrong
+        except UsageError as error:
+            raise ProtocolError("bad_size", f"size {str(error).removeprefix('--size ')}") from error
         if height * width > self.limits.pixels:
-            raise ProtocolError("too_large", f"{width}x{height} is more than {self.limits.pixels} pixels")
+            raise ProtocolError(
+                "too_large", f"size {width}x{height} is more than {self.limits.pixels} pixels"
+            )
         return height, width
 
-    def _begin(self, init: Init) -> SessionFactory:
-        world = self._fitted(init)
+    def _session_factory(self, init: Init) -> SessionFactory:
+        model = self._model_for(init)
 
-        def begin(setting: SessionSettings, scale: float) -> "Session":
+        def create(settings: SessionSettings, scale: float) -> "Session":
             from lingbot_cli.model.session import Session
 
             return Session(
-                world,
-                setting.picture,
-                height=setting.height,
-                width=setting.width,
-                seed=setting.seed,
+                model,
+                settings.image,
+                height=settings.height,
+                width=settings.width,
+                seed=settings.seed,
                 scale=scale,
             )
 
-        return begin
+        return create
 
-    def _fitted(self, init: Init) -> "WorldModel":
-        """The world with the memory a client asks for, the modules shared."""
-        preset = self.world.preset
+    def _model_for(self, init: Init) -> "WorldModel":
+        """Return the model with the attention window and sink of a client; its modules are shared."""
+        preset = self.model.preset
         window, sink = init.realtime_causal_kv_cache_num_frames, init.realtime_causal_sink_size
         limit = self.limits.window if self.limits.window is not None else preset.window
         if window is not None and (window == 0 or (limit >= 0 and window > limit)):
-            raise ProtocolError("too_large", f"a window of {window} latent frames: 1 to {limit} are allowed")
+            raise ProtocolError(
+                "too_large", f"realtime_causal_kv_cache_num_frames must be 1 to {limit}, not {window}"
+            )
         window = preset.window if window is None else window
         sink = min(preset.sink, window) if sink is None else sink
         if window >= 0 and window < sink + preset.chunk:
             raise ProtocolError(
-                "bad_init", f"a window of {window} holds no sink of {sink} beside a chunk of {preset.chunk}"
+                "bad_init",
+                f"a window of {window} latent frames is too small for a sink of {sink} and a chunk of {preset.chunk}",
             )
         if (window, sink) == (preset.window, preset.sink):
-            return self.world
-        return replace(self.world, preset=replace(preset, window=window, sink=sink))
+            return self.model
+        return replace(self.model, preset=replace(preset, window=window, sink=sink))

@@ -1,4 +1,4 @@
-"""Who plays, who waits and whose world is kept: places, a queue, and one thread that makes chunks."""
+"""Session pool: admission queue, active and detached sessions, and the one thread that renders chunks."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from lingbot_cli.server.play_session import ChunkInput, PlaySession
 
 @dataclass(frozen=True)
 class Rooms:
-    """How many may play at once and how many worlds may be alive, kept ones included; times in seconds."""
+    """Clients that play at once, sessions in memory (detached ones included), queue length; times in seconds."""
 
     places: int = 1
     alive: int = 4
@@ -31,154 +31,156 @@ class _Waiter:
 
 
 class QueueFull(Exception):
-    """The queue takes no more."""
+    """The admission queue is full."""
 
 
 class SessionPool:
-    """All of it runs on the event loop; only `make` leaves it, for the world's own thread."""
+    """Runs on the event loop; only `render` leaves it, for the render thread."""
 
     def __init__(self, rooms: Rooms, metrics: Metrics) -> None:
         self.rooms = rooms
         self.metrics = metrics
-        self._thread = ThreadPoolExecutor(1, "world")
-        self._turn = asyncio.Lock()
-        self._waiting: deque[_Waiter] = deque()
+        self._executor = ThreadPoolExecutor(1, "render")
+        self._render_lock = asyncio.Lock()
+        self._queue: deque[_Waiter] = deque()
         self._playing = 0
-        self._kept: OrderedDict[str, tuple[PlaySession, asyncio.TimerHandle]] = OrderedDict()
+        self._detached: OrderedDict[str, tuple[PlaySession, asyncio.TimerHandle]] = OrderedDict()
         self._players: dict[str, asyncio.Task[None]] = {}
-        self._making: dict[str, asyncio.Future[None]] = {}
+        self._rendering: dict[str, asyncio.Future[None]] = {}
 
     @asynccontextmanager
-    async def place(
-        self, tell: Callable[[int], Awaitable[None]], *, back: bool = False
+    async def slot(
+        self, on_position: Callable[[int], Awaitable[None]], *, reconnecting: bool = False
     ) -> AsyncIterator[None]:
-        """A place to play in; `tell` hears the position in the queue, from 1, whenever it changes.
+        """Wait for a slot and hold it; `on_position` is called with each new position in the queue, from 1.
 
-        A client that comes `back` to its world goes before those who have none yet.
+        A reconnecting client goes before clients without a session. Errors: QueueFull.
         """
-        if len(self._waiting) >= self.rooms.waiting:
+        if len(self._queue) >= self.rooms.waiting:
             raise QueueFull
-        ticket = _Waiter()
-        (self._waiting.appendleft if back else self._waiting.append)(ticket)
-        self._count()
+        waiter = _Waiter()
+        (self._queue.appendleft if reconnecting else self._queue.append)(waiter)
+        self._update()
         try:
-            told = 0
-            while (position := self._waiting.index(ticket) + 1) > 1 or self._playing >= self.rooms.places:
-                if position != told:
-                    await tell(position)
-                    told = position
-                    continue  # things may have moved while it was told
-                ticket.changed.clear()
-                await ticket.changed.wait()
-            self._waiting.remove(ticket)
+            reported = 0
+            while (position := self._queue.index(waiter) + 1) > 1 or self._playing >= self.rooms.places:
+                if position != reported:
+                    await on_position(position)
+                    reported = position
+                    continue  # the queue may have moved during the call
+                waiter.changed.clear()
+                await waiter.changed.wait()
+            self._queue.remove(waiter)
             self._playing += 1
         except BaseException:
             with contextlib.suppress(ValueError):
-                self._waiting.remove(ticket)
+                self._queue.remove(waiter)
             raise
         finally:
-            self._count()
+            self._update()
         try:
             yield
         finally:
             self._playing -= 1
-            self._count()
+            self._update()
 
-    def _count(self) -> None:
-        """After every change: who waits looks again, and the figures follow."""
+    def _update(self) -> None:
+        """Wake the queue and update the metrics."""
         self.metrics.sessions.set(self._playing)
-        self.metrics.queue.set(len(self._waiting))
-        self.metrics.kept.set(len(self._kept))
-        for ticket in self._waiting:
-            ticket.changed.set()
+        self.metrics.queue.set(len(self._queue))
+        self.metrics.detached.set(len(self._detached))
+        for waiter in self._queue:
+            waiter.changed.set()
 
     @contextlib.contextmanager
-    def player(self, living: PlaySession) -> Iterator[None]:
-        """While the block runs, the current task is the one that plays this world, which is alive."""
+    def playing(self, session: PlaySession) -> Iterator[None]:
+        """Register the current task as the player of a session while the block runs."""
         task = asyncio.current_task()
         assert task is not None
-        self._players[living.key] = task
-        self.make_room()
+        self._players[session.resume_key] = task
+        self._evict()
         try:
             yield
         finally:
-            if self._players.get(living.key) is task:
-                del self._players[living.key]
+            if self._players.get(session.resume_key) is task:
+                del self._players[session.resume_key]
 
-    async def take_over(self, key: str) -> None:
-        """End the connection that plays a world, for its client has come back on another one."""
+    async def disconnect_player(self, key: str) -> None:
+        """End the connection that plays a session, for a client that resumes it on another one."""
         player = self._players.get(key)
         if player is not None:
             player.cancel()
             await asyncio.wait([player])
 
-    def keep(self, living: PlaySession) -> None:
-        """Hold a world that nobody plays any more, for the grace time or until room is needed."""
-        timer = asyncio.get_running_loop().call_later(self.rooms.grace, self._drop, living.key)
-        self._kept[living.key] = living, timer
-        self.make_room()
-        self._count()
+    def detach(self, session: PlaySession) -> None:
+        """Keep a session without its client for the grace time, or until its memory is needed."""
+        key = session.resume_key
+        timer = asyncio.get_running_loop().call_later(self.rooms.grace, self._drop, key)
+        self._detached[key] = session, timer
+        self._evict()
+        self._update()
 
-    def claim(self, key: str) -> PlaySession | None:
-        """The kept world of a key, for its client that is back."""
-        found = self._kept.pop(key, None)
-        self._count()
+    def attach(self, key: str) -> PlaySession | None:
+        """Return the detached session of a key to its client; None when there is none."""
+        found = self._detached.pop(key, None)
+        self._update()
         if found is None:
             return None
         found[1].cancel()
         return found[0]
 
-    def make_room(self) -> None:
-        """Give up the kept worlds that were left longest ago until no more are alive than may be."""
-        while self._kept and len(self._players) + len(self._kept) > self.rooms.alive:
-            self._drop(next(iter(self._kept)))
+    def _evict(self) -> None:
+        """Drop the sessions detached first until no more are alive than allowed."""
+        while self._detached and len(self._players) + len(self._detached) > self.rooms.alive:
+            self._drop(next(iter(self._detached)))
             self.metrics.evicted.inc()
 
     def _drop(self, key: str) -> None:
-        found = self._kept.pop(key, None)
+        found = self._detached.pop(key, None)
         if found is not None:
             found[1].cancel()
-        self._count()
+        self._update()
 
-    async def make(self, living: PlaySession) -> None:
-        """Have the next chunk made, when it is this world's turn.
+    async def render(self, session: PlaySession) -> None:
+        """Render a session's next chunk on the render thread, in turn with the other sessions.
 
-        It is told what was said until then. A waiter that leaves before gives its turn up; one that leaves
-        later finds the chunk unsent when it comes back.
+        Its input is taken when its turn comes. A caller cancelled before that gives its turn up; one cancelled
+        later leaves the chunk in `session.unsent`.
         """
-        under_way = self._making.get(living.key)
-        if under_way is None:
-            await self._turn.acquire()
+        rendering = self._rendering.get(session.resume_key)
+        if rendering is None:
+            await self._render_lock.acquire()
             try:
-                told = living.tell() if living.ready else None
+                chunk_input = session.next_input() if session.ready else None
             except BaseException:
-                self._turn.release()
+                self._render_lock.release()
                 raise
-            if told is None:
-                self._turn.release()
+            if chunk_input is None:
+                self._render_lock.release()
                 return
-            under_way = asyncio.ensure_future(self._make(living, told))
-            self._making[living.key] = under_way
-            under_way.add_done_callback(partial(self._made, living.key))
-        await asyncio.shield(under_way)
+            rendering = asyncio.ensure_future(self._render(session, chunk_input))
+            self._rendering[session.resume_key] = rendering
+            rendering.add_done_callback(partial(self._rendered, session.resume_key))
+        await asyncio.shield(rendering)
 
-    async def _make(self, living: PlaySession, told: ChunkInput) -> None:
+    async def _render(self, session: PlaySession, chunk_input: ChunkInput) -> None:
         loop = asyncio.get_running_loop()
-        made = living.take(await loop.run_in_executor(self._thread, living.work(told)))
-        if made is not None:
+        task = session.render_task(chunk_input)
+        chunk = session.accept(await loop.run_in_executor(self._executor, task))
+        if chunk is not None:
             self.metrics.chunks.inc()
-            self.metrics.frames.inc(len(made.frames))
-            self.metrics.chunk_seconds.observe(made.seconds)
-            self.metrics.fps.set(len(made.frames) / max(made.seconds, 1e-6))
+            self.metrics.frames.inc(len(chunk.frames))
+            self.metrics.chunk_seconds.observe(chunk.render_s)
+            self.metrics.fps.set(len(chunk.frames) / max(chunk.render_s, 1e-6))
 
-    def _made(self, key: str, future: "asyncio.Future[None]") -> None:
-        del self._making[key]
-        self._turn.release()
+    def _rendered(self, key: str, future: "asyncio.Future[None]") -> None:
+        del self._rendering[key]
+        self._render_lock.release()
         if not future.cancelled():
-            future.exception()  # whoever waited has it; nobody may have
+            future.exception()  # marks it as retrieved, as no caller may be left
 
     def close(self) -> None:
-        """Let the thread go and forget every kept world."""
-        for key in list(self._kept):
+        """Stop the render thread and drop every detached session."""
+        for key in list(self._detached):
             self._drop(key)
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._executor.shutdown(wait=False, cancel_futures=True)

@@ -11,8 +11,8 @@ import numpy as np
 from lingbot_cli.camera.keys import LETTERS
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
-from lingbot_cli.server.actions import ActionStates
-from lingbot_cli.server.messages import Init
+from lingbot_cli.server.client_messages import ActionStates
+from lingbot_cli.server.client_messages import Init
 from lingbot_cli.server.pacing import ChunkPacer
 from lingbot_cli.server.play_session import PlaySession, RenderResult
 from lingbot_cli.server.protocol import Limits

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from lingbot_cli.server.messages import Init, parse_init
+from lingbot_cli.server.client_messages import Init, parse_init
 from lingbot_cli.server.protocol import Limits, ProtocolError, unpack
 from tests.support.fuzz_messages import attack, check, hostile
 from tests.support.realtime_client import init, png

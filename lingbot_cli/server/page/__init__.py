@@ -1,4 +1,4 @@
-"""The page: its parts, put together into one document that loads nothing else."""
+"""Web page of the server, assembled into one document that loads nothing else."""
 
 import base64
 import hashlib
@@ -15,17 +15,14 @@ def _read(name: str) -> str:
     return files(__name__).joinpath(name).read_text(encoding="utf-8")
 
 
-def document(facts: dict[str, Any]) -> tuple[str, str]:
-    """The page as HTML, and the Content-Security-Policy it is served with.
-
-    `facts` is what the page knows from the start; it stands in the page as data, not as code.
-    """
-    # In a scope of its own, so that no browser's own names stand in the way.
+def page_document(page_data: dict[str, Any]) -> tuple[str, str]:
+    """Return the page as HTML and its Content-Security-Policy; `page_data` is embedded as JSON, not as code."""
+    # In a function scope, so that no name collides with the browser's own.
     script = "(() => {\n" + "\n".join(_read(name) for name in _SCRIPTS) + "\n})();"
     style = _read("style.css")
-    said = json.dumps(facts, ensure_ascii=True).replace("<", "\\u003c")
+    data = json.dumps(page_data, ensure_ascii=True).replace("<", "\\u003c")
     html = _read("index.html")
-    for mark, text in (("/*STYLE*/", style), ("{/*FACTS*/}", said), ("/*SCRIPT*/", script)):
+    for mark, text in (("/*STYLE*/", style), ("{/*DATA*/}", data), ("/*SCRIPT*/", script)):
         html = html.replace(mark, text, 1)
     policy = "; ".join(
         (

@@ -5,13 +5,13 @@ import queue
 import socket
 
 import pytest
+from lingbot_cli.server.client_websocket import DISCONNECTED, ClientWebSocket
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
 from lingbot_cli.server.http_server import Address, HttpServer
 from lingbot_cli.server.metrics import Metrics
 from lingbot_cli.server.protocol import Limits
-from lingbot_cli.server.websocket import DISCONNECTED, ClientWebSocket
 from tests.support.realtime_client import ROUTE, client
 
 

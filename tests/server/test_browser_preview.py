@@ -8,8 +8,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from lingbot_cli.server.browser_preview import BrowserPreview
 
-from lingbot_cli.server.preview import PreviewSink
 from lingbot_cli.sinks.base import VideoInfo
 from tests.support.chromium import chromium, needs_chromium
 from tests.support.reference import sample_image
@@ -18,7 +18,7 @@ from tests.support.reference import sample_image
 @pytest.fixture
 def sink():
     said = []
-    made = PreviewSink(said.append)
+    made = BrowserPreview(said.append)
     made.open(VideoInfo(32, 48, Fraction(16)))
     try:
         made.url = re.fullmatch(r"watch it at (http://127\.0\.0\.1:\d+/\?token=\S+)", said[0])[1]
