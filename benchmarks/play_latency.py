@@ -15,10 +15,10 @@ import time
 from statistics import mean, median
 
 import numpy as np
-from lingbot_cli.server.client_messages import Init
 from rich.console import Console
 
 from lingbot_cli.control import Control
+from lingbot_cli.server.client_messages import Init
 from lingbot_cli.server.play_session import PlaySession, SessionSettings
 from lingbot_cli.server.protocol import Limits
 from lingbot_cli.terminal.play import TerminalPlayer
@@ -60,7 +60,7 @@ class StandInService:
     def __init__(self, making: float) -> None:
         self._making = making
 
-    def living(self, init: Init) -> PlaySession:  # noqa: ARG002 - nothing in it matters here
+    def new_session(self, init: Init) -> PlaySession:  # noqa: ARG002 - nothing in it matters here
         still = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         setting = SessionSettings(still, "", HEIGHT, WIDTH, FPS, 42, CameraSettings())
         return PlaySession(setting, CHUNK, lambda _setting, _scale: SleepingSession(self._making), Limits())  # type: ignore
@@ -87,11 +87,11 @@ def main() -> int:
             chance = random.Random(0)
             time.sleep(3)
             for _ in range(chosen.keys):
-                player._latency = None
+                player._latency_s = None
                 os.write(hand, b"w")
-                while player._latency is None:
+                while player._latency_s is None:
                     time.sleep(0.01)
-                latencies.append(player._latency)
+                latencies.append(player._latency_s)
                 time.sleep(chance.uniform(0.8, 2.0))  # until it counts as let go
             os.write(hand, b"x")
 

@@ -8,8 +8,8 @@ import numpy as np
 from lingbot_cli.errors import StreamLostError
 from lingbot_cli.redact import redact
 from lingbot_cli.remote.client import Engine
-from lingbot_cli.remote.messages import Scene, action_script, init_message, prompt_event
 from lingbot_cli.remote.engine_websocket import DISCONNECTED, EngineWebSocket, engine_error, raw_frames
+from lingbot_cli.remote.messages import Scene, action_script, init_message, prompt_event
 
 
 def published(

@@ -11,8 +11,8 @@ from lingbot_cli.control import Control
 from lingbot_cli.errors import StreamLostError
 from lingbot_cli.redact import redact
 from lingbot_cli.remote.client import Engine
-from lingbot_cli.remote.messages import Scene, control_event, init_message
 from lingbot_cli.remote.engine_websocket import DISCONNECTED, EngineWebSocket, engine_error, raw_frames
+from lingbot_cli.remote.messages import Scene, control_event, init_message
 
 RECONNECT_ATTEMPTS, RECONNECT_DELAY_S = 5, 0.5  # attempts to come back, and seconds before the first
 POLL_INTERVAL_S = 0.2  # seconds of a pause between looks at what else happens

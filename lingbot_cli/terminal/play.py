@@ -1,4 +1,4 @@
-"""Play in a terminal: frames drawn at their rate, keys heard between them, chunks made beside."""
+"""Player in the terminal: draws frames at their rate, reads keys, renders chunks in a thread."""
 
 import threading
 from collections import deque
@@ -11,8 +11,7 @@ import numpy as np
 from lingbot_cli.camera.keys import LETTERS
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
-from lingbot_cli.server.client_messages import ActionStates
-from lingbot_cli.server.client_messages import Init
+from lingbot_cli.server.client_messages import ActionStates, Init
 from lingbot_cli.server.pacing import ChunkPacer
 from lingbot_cli.server.play_session import PlaySession, RenderResult
 from lingbot_cli.server.protocol import Limits
@@ -31,161 +30,167 @@ if TYPE_CHECKING:
 
     Load = Callable[[Offer], WorldModel]
 
-_HELP = "X leaves · WASD walk · IJKL or arrows look · Enter says · space pauses · R again · QE down, up"
+POLL_INTERVAL_S = 0.02
+_HELP = "X quit · WASD walk · IJKL or arrows look · QE down, up · Enter prompt · Space pause · R restart"
 
 
 def play_in_terminal(
     env: Env, load: "Load", offer: "Offer", recorder: Recorder | None, graphics: str
 ) -> None:
-    """Play until X, or a signal, which raises InterruptedRun; the terminal is given back either way."""
+    """Play until X is pressed; the terminal is restored on every exit. Errors: InterruptedRun on a signal."""
     if not (env.stdin.isatty() and env.stdout.isatty()):
         raise UsageError("--in terminal needs a terminal", hint="leave it out to play in a browser")
     screen = Screen(env.stdin.fileno(), env.stdout.fileno())
     with StopRequest(env.err.print).handling():
-        env.err.print("the world is being loaded …")
+        env.err.print("loading the model …")
         service = Service(load(offer), Limits(), offer)
-        service.warm()
+        service.warm_up()
         with screen:
             kind = screen.graphics() if graphics == "auto" else graphics
             TerminalPlayer(screen, service, recorder, kind).run()
 
 
 class TerminalPlayer:
-    """One game; everything but the making of chunks happens in the caller's thread."""
+    """One play session; everything but rendering runs in the caller's thread."""
 
     def __init__(self, screen: Screen, service: Service, recorder: Recorder | None, graphics: str) -> None:
         self._screen = screen
-        self._living = service.living(Init(type="init"))
+        self._session = service.new_session(Init(type="init"))
         self._recorder = recorder
         self._draw = DRAW[graphics]
-        self._held = HeldKeys()
-        self._letters = ""
-        self._writing: str | None = None
-        self._pace = ChunkPacer()
-        self._frames: deque[tuple[np.ndarray, float | None]] = deque()  # and when what it shows was said
-        self._said: dict[int, float] = {}
-        self._number = 0
-        self._latency: float | None = None
-        self._work: Future[RenderResult] | None = None
-        self._next = 0.0
-        self._shown: deque[float] = deque(maxlen=32)
-        self._over = False
+        self._held_keys = HeldKeys()
+        self._keys = ""
+        self._typed_prompt: str | None = None  # while a prompt is typed
+        self._pacer = ChunkPacer()
+        self._frames: deque[tuple[np.ndarray, float | None]] = deque()  # with the time of the event it shows
+        self._event_times: dict[int, float] = {}
+        self._event_id = 0
+        self._latency_s: float | None = None
+        self._rendering: Future[RenderResult] | None = None
+        self._next_frame_at = 0.0
+        self._drawn_at: deque[float] = deque(maxlen=32)
+        self._quit = False
 
     def run(self) -> None:
-        """Until X is pressed."""
-        while not self._over:
+        """Play until X is pressed."""
+        while not self._quit:
+            timeout_s = min(POLL_INTERVAL_S, max(0.0, self._next_frame_at - monotonic()))
+            for key in parse_keys(self._screen.read(timeout_s)):
+                self._handle_key(key)
             now = monotonic()
-            for key in parse_keys(self._screen.read(min(0.02, max(0.0, self._next - now)))):
-                self._hear(key)
-            now = monotonic()
-            self._steer(now)
-            self._make(now)
-            if self._frames and now >= self._next:
-                self._show(now)
+            self._push_held_keys(now)
+            self._render(now)
+            if self._frames and now >= self._next_frame_at:
+                self._draw_frame(now)
 
-    def _steer(self, now: float) -> None:
-        letters = self._held.letters(now)
-        if letters != self._letters:
-            pressed = bool(set(letters) - set(self._letters))
-            self._letters = letters
-            self._living.conditions.act(ActionStates((letters,)), self._event(now) if pressed else None)
+    def _push_held_keys(self, now: float) -> None:
+        keys = self._held_keys.letters(now)
+        if keys != self._keys:
+            pressed = bool(set(keys) - set(self._keys))
+            self._keys = keys
+            event_id = self._new_event(now) if pressed else None
+            self._session.inputs.push_actions(ActionStates((keys,)), event_id)
 
-    def _event(self, now: float) -> int:
-        """A number for what is said now, which comes back with the chunk that has heard it."""
-        self._number += 1
-        self._said[self._number] = now
-        return self._number
+    def _new_event(self, now: float) -> int:
+        """Return an event id, which comes back with the first chunk that the event changes."""
+        self._event_id += 1
+        self._event_times[self._event_id] = now
+        return self._event_id
 
-    def _make(self, now: float) -> None:
-        if self._work is not None:
-            if not self._work.done():
+    def _render(self, now: float) -> None:
+        """Queue the frames of a rendered chunk, and start the next one when it is time."""
+        if self._rendering is not None:
+            if not self._rendering.done():
                 return
-            work, self._work = self._work.result(), None
-            made = self._living.take(work)
-            if made is not None:
+            result, self._rendering = self._rendering.result(), None
+            chunk = self._session.accept(result)
+            if chunk is not None:
                 if not self._frames:
-                    self._next = max(self._next, now)
-                said = [when for number in made.told.event_ids if (when := self._said.pop(number, None))]
-                self._frames.append((made.frames[0], min(said, default=None)))
-                self._frames.extend((frame, None) for frame in made.frames[1:])
-                self._living.sent(made)
-                self._pace.sent(len(made.frames) / self._living.setting.fps, made.seconds, now)
+                    self._next_frame_at = max(self._next_frame_at, now)
+                times = [at for each in chunk.input.event_ids if (at := self._event_times.pop(each, None))]
+                self._frames.append((chunk.frames[0], min(times, default=None)))
+                self._frames.extend((frame, None) for frame in chunk.frames[1:])
+                self._session.mark_sent(chunk)
+                self._pacer.chunk_sent(len(chunk.frames) / self._session.settings.fps, chunk.render_s, now)
                 if self._recorder is not None:
-                    self._recorder.chunk(self._living)
-        if self._living.ready and self._pace.until_begin(now) == 0:
-            self._work = render_in_thread(self._living)
+                    self._recorder.chunk_sent(self._session)
+        if self._session.ready and self._pacer.render_delay(now) == 0:
+            self._rendering = render_in_thread(self._session)
 
-    def _show(self, now: float) -> None:
-        period = 1 / self._living.setting.fps
-        # A terminal too slow for the rate sees fewer pictures, not older ones.
-        overdue = min(len(self._frames), 1 + int((now - self._next) / period))
-        self._next += overdue * period
-        taken = [self._frames.popleft() for _ in range(overdue)]
-        self._shown.append(now)
+    def _draw_frame(self, now: float) -> None:
+        period = 1 / self._session.settings.fps
+        # A slow terminal skips frames instead of falling behind.
+        due = min(len(self._frames), 1 + int((now - self._next_frame_at) / period))
+        self._next_frame_at += due * period
+        frames = [self._frames.popleft() for _ in range(due)]
+        self._drawn_at.append(now)
         columns, rows = self._screen.cells()
-        self._screen.write(self._draw(taken[-1][0], columns, rows))
-        for _, said in taken:
-            self._latency = self._latency if said is None else monotonic() - said
-        self._say()
+        self._screen.write(self._draw(frames[-1][0], columns, rows))
+        for _, event_time in frames:
+            self._latency_s = self._latency_s if event_time is None else monotonic() - event_time
+        self._show_status()
 
-    def _say(self) -> None:
-        if self._writing is not None:
-            self._screen.line(f"say: {self._writing}▏")
+    def _show_status(self) -> None:
+        if self._typed_prompt is not None:
+            self._screen.show_status(f"prompt: {self._typed_prompt}▏")
             return
-        span = self._shown[-1] - self._shown[0] if self._shown else 0
-        rate = (len(self._shown) - 1) / span if span else 0.0
-        held = f" · {self._letters.upper()}" if self._letters else ""
-        state = "paused" if self._living.paused else f"{rate:.1f} fps"
-        if self._latency is not None:
-            state += f" · {self._latency:.1f} s from key to picture"
-        self._screen.line(f"{state} · chunk {self._living.index}{held} · {_HELP}")
+        span = self._drawn_at[-1] - self._drawn_at[0] if self._drawn_at else 0
+        rate = (len(self._drawn_at) - 1) / span if span else 0.0
+        keys = f" · {self._keys.upper()}" if self._keys else ""
+        state = "paused" if self._session.paused else f"{rate:.1f} fps"
+        if self._latency_s is not None:
+            state += f" · {self._latency_s:.1f} s latency"
+        self._screen.show_status(f"{state} · chunk {self._session.chunk_index}{keys} · {_HELP}")
 
-    def _hear(self, key: str) -> None:
-        if self._writing is not None:
-            self._write(key)
+    def _handle_key(self, key: str) -> None:
+        if self._typed_prompt is not None:
+            self._edit_prompt(key)
         elif key in ("\r", "\n"):
-            self._writing = ""
-            self._say()
+            self._typed_prompt = ""
+            self._show_status()
         elif key.lower() in LETTERS:
-            self._held.press(key.lower(), monotonic())
+            self._held_keys.press(key.lower(), monotonic())
         elif key == " ":
-            self._living.paused = not self._living.paused
-            self._say()
+            self._session.paused = not self._session.paused
+            self._show_status()
         elif key in "rR":
-            self._frames.clear()
-            self._said.clear()
-            self._living.restart(self._living.setting)
-            self._held.release()
-            self._letters = ""
-            self._pace = ChunkPacer()
+            self._restart()
         elif key in "xX":
-            self._over = True
+            self._quit = True
 
-    def _write(self, key: str) -> None:
-        said = self._writing or ""
+    def _restart(self) -> None:
+        self._frames.clear()
+        self._event_times.clear()
+        self._session.restart(self._session.settings)
+        self._held_keys.release_all()
+        self._keys = ""
+        self._pacer = ChunkPacer()
+
+    def _edit_prompt(self, key: str) -> None:
+        prompt = self._typed_prompt or ""
         if key in ("\r", "\n"):
-            if said.strip():
-                self._living.conditions.say(said.strip(), self._event(monotonic()))
-            self._writing = None
+            if prompt.strip():
+                self._session.inputs.set_prompt(prompt.strip(), self._new_event(monotonic()))
+            self._typed_prompt = None
         elif key == "\x1b":
-            self._writing = None
+            self._typed_prompt = None
         elif key in ("\x7f", "\b"):
-            self._writing = said[:-1]
+            self._typed_prompt = prompt[:-1]
         elif key.isprintable():
-            self._writing = said + key
-        self._say()
+            self._typed_prompt = prompt + key
+        self._show_status()
 
 
-def render_in_thread(living: PlaySession) -> "Future[RenderResult]":
-    """Have the next chunk made in a thread that keeps no failed program alive."""
-    work = living.work(living.tell())
+def render_in_thread(session: PlaySession) -> "Future[RenderResult]":
+    """Render the next chunk in a daemon thread, which does not delay the exit of a failed program."""
+    task = session.render_task(session.next_input())
     future: Future[RenderResult] = Future()
 
-    def make() -> None:
+    def render() -> None:
         try:
-            future.set_result(work())
-        except BaseException as failure:
-            future.set_exception(failure)
+            future.set_result(task())
+        except BaseException as error:
+            future.set_exception(error)
 
-    threading.Thread(target=make, name="world", daemon=True).start()
+    threading.Thread(target=render, name="render", daemon=True).start()
     return future

@@ -1,4 +1,4 @@
-"""What the user sees of a run whose picture fills the terminal."""
+"""Progress display of a run with a terminal preview: its status line."""
 
 import collections
 
@@ -9,11 +9,11 @@ from lingbot_cli.terminal.preview import TerminalPreview
 from lingbot_cli.ui.display import PlainDisplay, Report, progress_line
 from lingbot_cli.ui.progress import Progress
 
-MAX_PENDING_LINES = 200  # lines
+MAX_PENDING_LINES = 200
 
 
 class StatusLineDisplay(PlainDisplay):
-    """One line below the picture; what was told meanwhile is printed once the terminal is back."""
+    """Shows progress in the status line; notes and warnings are printed once the terminal is restored."""
 
     interval = 1.0
 
@@ -21,29 +21,29 @@ class StatusLineDisplay(PlainDisplay):
         super().__init__(console)
         self._preview = preview
         self._quiet = quiet
-        self._kept: collections.deque[tuple[str, str]] = collections.deque(maxlen=MAX_PENDING_LINES)
+        self._pending: collections.deque[tuple[str, str]] = collections.deque(maxlen=MAX_PENDING_LINES)
 
     def chunk(self, progress: Progress) -> None:
-        self._preview.say(progress_line(progress))
+        self._preview.set_status(progress_line(progress))
 
     def state(self, state: Report) -> None:
-        self._preview.say(redact(state.text))
+        self._preview.set_status(redact(state.text))
 
     def plan(self, plan: Report) -> None:
         if not self._quiet:
             super().plan(plan)
-        self._preview.say("the first chunk is being made …")
+        self._preview.set_status("rendering the first chunk …")
 
     def event(self, kind: str, news: Report) -> None:
         if not self._quiet:
-            self._tell(kind, news.text)
+            self._report(kind, news.text)
 
     def note(self, text: str) -> None:
         if not self._quiet:
-            self._tell("note", text)
+            self._report("note", text)
 
     def warning(self, text: str) -> None:
-        self._tell("warning", text)
+        self._report("warning", text)
 
     def done(self, film: Report) -> None:
         self.close()
@@ -51,15 +51,15 @@ class StatusLineDisplay(PlainDisplay):
             super().done(film)
 
     def close(self) -> None:
-        while self._kept and not self._preview.shown:
-            kind, text = self._kept.popleft()
+        while self._pending and not self._preview.shown:
+            kind, text = self._pending.popleft()
             self._print(kind, text)
 
-    def _tell(self, kind: str, text: str) -> None:
+    def _report(self, kind: str, text: str) -> None:
         self.close()
         if self._preview.shown:
-            self._kept.append((kind, text))
-            self._preview.say(redact(f"{kind}: {text}"))
+            self._pending.append((kind, text))
+            self._preview.set_status(redact(f"{kind}: {text}"))
         else:
             self._print(kind, text)
 

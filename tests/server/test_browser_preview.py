@@ -8,8 +8,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from lingbot_cli.server.browser_preview import BrowserPreview
 
+from lingbot_cli.server.browser_preview import BrowserPreview
 from lingbot_cli.sinks.base import VideoInfo
 from tests.support.chromium import chromium, needs_chromium
 from tests.support.reference import sample_image

@@ -5,10 +5,10 @@ import queue
 import socket
 
 import pytest
-from lingbot_cli.server.client_websocket import DISCONNECTED, ClientWebSocket
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
+from lingbot_cli.server.client_websocket import DISCONNECTED, ClientWebSocket
 from lingbot_cli.server.http_server import Address, HttpServer
 from lingbot_cli.server.metrics import Metrics
 from lingbot_cli.server.protocol import Limits
@@ -26,7 +26,7 @@ def told_twice():
         for _ in range(2):
             try:
                 for _ in range(1000):
-                    await wire.tell({"type": "words", "payload": bytes(100_000)})
+                    await wire.send({"type": "words", "payload": bytes(100_000)})
                     await asyncio.sleep(0.005)  # so that the loop hears of the end
             except Exception as end:
                 ends.put(end)

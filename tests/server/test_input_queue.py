@@ -1,4 +1,4 @@
-"""What chunks are told: newest prompts, scripts in order, states held, taps counted."""
+"""What chunks are inputs: newest prompts, scripts in order, states held, taps counted."""
 
 import pytest
 
@@ -8,32 +8,32 @@ from lingbot_cli.server.pacing import ChunkPacer
 from lingbot_cli.server.protocol import Limits, ProtocolError, RateLimiter
 
 
-def conditions(script=()):
+def queue(script=()):
     return InputQueue(list(script), Limits(script_frames=8))
 
 
 def test_scripts_are_first_in_first_out_and_padded():
-    told = conditions(["w"])
-    told.act(ActionScript(("l", "")), 1)
-    told.act(ActionScript(("k", "i")), 2)
-    assert told.sample(3).keys == ("w", "l", "")
-    second = told.sample(3)
+    inputs = queue(["w"])
+    inputs.push_actions(ActionScript(("l", "")), 1)
+    inputs.push_actions(ActionScript(("k", "i")), 2)
+    assert inputs.sample(3).keys == ("w", "l", "")
+    second = inputs.sample(3)
     assert second.keys == ("k", "i", "")
     assert second.event_ids == ()
-    assert told.sample(2).keys == ("", "")
+    assert inputs.sample(2).keys == ("", "")
 
 
 def test_a_state_is_held_until_it_changes_and_replaces_a_script():
-    told = conditions(["w", "w"])
-    told.act(ActionStates(("l",)), 7)
-    first = told.sample(3)
+    inputs = queue(["w", "w"])
+    inputs.push_actions(ActionStates(("l",)), 7)
+    first = inputs.sample(3)
     assert (first.keys, first.event_ids) == (("l",) * 3, (7,))
-    assert told.sample(3).keys == ("l",) * 3
-    told.act(ActionStates(("",)))
-    assert told.sample(3).keys == ("",) * 3
-    told.act(ActionStates(("d",)))
-    told.act(ActionScript(("w",)))
-    assert told.sample(2).keys == ("w", "")
+    assert inputs.sample(3).keys == ("l",) * 3
+    inputs.push_actions(ActionStates(("",)))
+    assert inputs.sample(3).keys == ("",) * 3
+    inputs.push_actions(ActionStates(("d",)))
+    inputs.push_actions(ActionScript(("w",)))
+    assert inputs.sample(2).keys == ("w", "")
 
 
 @pytest.mark.parametrize(
@@ -44,64 +44,64 @@ def test_a_state_is_held_until_it_changes_and_replaces_a_script():
     ],
 )
 def test_a_tap_between_two_chunks_counts_one_latent_frame(said):
-    told = conditions()
+    inputs = queue()
     for each in said:
-        told.act(each)
-    assert told.sample(3).keys == ("w", "", "")
-    assert told.sample(3).keys == ("", "", "")
+        inputs.push_actions(each)
+    assert inputs.sample(3).keys == ("w", "", "")
+    assert inputs.sample(3).keys == ("", "", "")
 
 
 def test_taps_beside_a_held_key_and_more_taps_than_frames():
-    told = conditions()
-    told.act(ActionStates(("w",)))
-    assert told.sample(2).keys == ("w", "w")
-    told.act(ActionStates(("wl", "w")))  # w was heard already, l is new
-    assert told.sample(2).keys == ("wl", "w")
-    told.act(ActionStates(("j", "", "k", "", "i", "")))
-    assert told.sample(2).keys == ("j", "k")
-    assert told.sample(2).keys == ("i", "")
+    inputs = queue()
+    inputs.push_actions(ActionStates(("w",)))
+    assert inputs.sample(2).keys == ("w", "w")
+    inputs.push_actions(ActionStates(("wl", "w")))  # w was heard already, l is new
+    assert inputs.sample(2).keys == ("wl", "w")
+    inputs.push_actions(ActionStates(("j", "", "k", "", "i", "")))
+    assert inputs.sample(2).keys == ("j", "k")
+    assert inputs.sample(2).keys == ("i", "")
 
 
 def test_letting_go_of_what_was_heard_is_no_tap():
-    told = conditions()
-    told.act(ActionStates(("w",)))
-    told.sample(3)
-    told.act(ActionStates(("",)))
-    assert told.sample(3).keys == ("", "", "")
+    inputs = queue()
+    inputs.push_actions(ActionStates(("w",)))
+    inputs.sample(3)
+    inputs.push_actions(ActionStates(("",)))
+    assert inputs.sample(3).keys == ("", "", "")
 
 
 def test_the_newest_prompt_wins_and_is_told_once():
-    told = conditions()
-    told.say("first", 1)
-    told.say("second", 2)
-    sampled = told.sample(1)
+    inputs = queue()
+    inputs.set_prompt("first", 1)
+    inputs.set_prompt("second", 2)
+    sampled = inputs.sample(1)
     assert (sampled.prompt, sampled.event_ids) == ("second", (1, 2))
-    assert told.sample(1).prompt is None
+    assert inputs.sample(1).prompt is None
 
 
 def test_a_script_that_does_not_fit_leaves_all_as_it_was():
-    told = conditions()
-    told.act(ActionScript(("w",) * 6))
+    inputs = queue()
+    inputs.push_actions(ActionScript(("w",) * 6))
     with pytest.raises(ProtocolError):
-        told.act(ActionScript(("s",) * 3), 5)
-    sampled = told.sample(8)
+        inputs.push_actions(ActionScript(("s",) * 3), 5)
+    sampled = inputs.sample(8)
     assert sampled.keys == ("w",) * 6 + ("", "")
     assert sampled.event_ids == ()
 
 
 def test_a_chunk_is_begun_as_late_as_it_may_be():
-    pace = ChunkPacer()
-    pace.sent(lasts=1.0, making=0.3, now=10.0)
-    assert pace.until_due(10.2) == pytest.approx(0.8)
-    assert pace.until_begin(10.2) == pytest.approx(0.45)
-    pace.sent(lasts=1.0, making=2.0, now=12.5)  # too slow: it is due at once, and what comes is begun at once
-    assert pace.until_begin(12.6) == 0
-    assert pace.due == pytest.approx(13.5)
+    pacer = ChunkPacer()
+    pacer.chunk_sent(duration_s=1.0, render_s=0.3, now=10.0)
+    assert pacer.send_delay(10.2) == pytest.approx(0.8)
+    assert pacer.render_delay(10.2) == pytest.approx(0.45)
+    pacer.chunk_sent(duration_s=1.0, render_s=2.0, now=12.5)  # too slow: it is due at once, and what comes is begun at once
+    assert pacer.render_delay(12.6) == 0
+    assert pacer.due == pytest.approx(13.5)
 
 
 def test_an_allowance_is_so_many_a_second():
-    allowance = RateLimiter(3)
-    assert [allowance.take(0.0) for _ in range(4)] == [True, True, True, False]
-    assert allowance.take(0.34)
-    assert not allowance.take(0.35)
-    assert [allowance.take(9.0) for _ in range(4)] == [True, True, True, False]
+    limiter = RateLimiter(3)
+    assert [limiter.allow(0.0) for _ in range(4)] == [True, True, True, False]
+    assert limiter.allow(0.34)
+    assert not limiter.allow(0.35)
+    assert [limiter.allow(9.0) for _ in range(4)] == [True, True, True, False]

@@ -1,30 +1,30 @@
-"""The file of a walk."""
+"""Recording of a play session."""
 
 import json
 import os
 import subprocess
 import sys
 
-WALK = """
+SCRIPT = """
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-from lingbot_cli.server.input_queue import Sampled
+from lingbot_cli.server.input_queue import SampledInput
 from lingbot_cli.server.record import Recorder
-from lingbot_cli.server.input_to_control import TimelineSteering
+from lingbot_cli.server.input_to_control import TimelineController
 
-steering = TimelineSteering(3, {"prompt": "caf\\u00e9 \\u65e5\\u672c"})
-steering.control(Sampled(None, ("w", "", ""), ()), ())
+controller = TimelineController(3, {"prompt": "caf\\u00e9 \\u65e5\\u672c"})
+controller.control(SampledInput(None, ("w", "", ""), ()), ())
 recorder = Recorder(Path(sys.argv[1]))
-recorder.chunk(SimpleNamespace(steering=steering, sent_frames=9))
+recorder.chunk_sent(SimpleNamespace(controller=controller, sent_frames=9))
 recorder.write()
 """
 
 
-def test_any_prompt_is_written_whatever_the_machines_encoding(tmp_path):
+def test_any_prompt_is_written_under_any_locale(tmp_path):
     path = tmp_path / "walk.jsonl"
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    subprocess.run([sys.executable, "-c", WALK, str(path)], env=os.environ | plain, check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", SCRIPT, str(path)], env=os.environ | plain, check=True, timeout=120)
     header = json.loads(path.read_text(encoding="utf-8").splitlines()[0])
     assert header["prompt"] == "caf\N{LATIN SMALL LETTER E WITH ACUTE} \u65e5\u672c"

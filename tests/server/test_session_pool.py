@@ -54,7 +54,7 @@ def counted(monkeypatch):
 
 
 def test_fifty_clients_half_of_which_vanish_leave_nothing_and_the_last_is_served(counted):
-    before = len(world_threads())
+    before = len(render_threads())
     chance = random.Random(5)
     stays = set(chance.sample(range(49), 24)) | {49}
     outcomes = {}
@@ -92,13 +92,13 @@ def test_fifty_clients_half_of_which_vanish_leave_nothing_and_the_last_is_served
             time.sleep(0.05)
         assert len(counted) == 0
     end = time.monotonic() + WAIT
-    while len(world_threads()) > before and time.monotonic() < end:
+    while len(render_threads()) > before and time.monotonic() < end:
         time.sleep(0.05)
-    assert len(world_threads()) <= before
+    assert len(render_threads()) <= before
 
 
-def world_threads():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("world")]
+def render_threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("render")]
 
 
 def test_clients_that_left_before_their_turn_cost_nothing():

@@ -103,7 +103,7 @@ def test_the_picture_is_there_keys_turn_it_and_ctrl_c_gives_the_terminal_back(tm
         tmux.keys(key)
 
     def later():
-        chunk = re.search(r"fps · \d+\.\d s from key to picture · chunk (\d+) ·", tmux.shown())
+        chunk = re.search(r"fps · \d+\.\d s latency · chunk (\d+) ·", tmux.shown())
         return chunk is not None and int(chunk[1]) >= now + 4
 
     wait_until(later, WAIT)
