@@ -94,7 +94,7 @@ def test_a_chunk_is_begun_as_late_as_it_may_be():
     pacer.chunk_sent(duration_s=1.0, render_s=0.3, now=10.0)
     assert pacer.send_delay(10.2) == pytest.approx(0.8)
     assert pacer.render_delay(10.2) == pytest.approx(0.45)
-    pacer.chunk_sent(duration_s=1.0, render_s=2.0, now=12.5)  # too slow: it is due at once, and what comes is begun at once
+    pacer.chunk_sent(duration_s=1.0, render_s=2.0, now=12.5)  # too slow: render at once
     assert pacer.render_delay(12.6) == 0
     assert pacer.due == pytest.approx(13.5)
 
