@@ -1,4 +1,4 @@
-"""What the tests of sinks share."""
+"""Fixtures of the sinks' tests."""
 
 import pytest
 

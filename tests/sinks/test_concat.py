@@ -1,4 +1,4 @@
-"""A film that goes on: what is there is copied, every frame is there once and on time (G1, G2, G5)."""
+"""Resumed outputs: existing frames are copied, every frame is there once and on time."""
 
 import os
 import random
@@ -22,21 +22,21 @@ from tests.support.processes import children, has_exited, never_created, wait_un
 from tests.support.sink_feeder import CHUNK, frames
 
 TOTAL = 192
-FILM = VideoInfo(96, 160, Fraction(16), TOTAL, (Chapter(30, "half"),), {"comment": "fed"})
+VIDEO = VideoInfo(96, 160, Fraction(16), TOTAL, (Chapter(30, "half"),), {"comment": "fed"})
 FORMATS = [
     *(("a.mp4", None), ("a.mkv", None), ("a.mkv", "x265"), ("a.mp4", "x265"), ("a.webm", "vp9")),
     *(("a.mp4", "av1"), ("a.mkv", "ffv1"), ("a.mp4", "x264rgb"), ("a.y4m", None), ("a.png", None)),
 ]
 
 
-def open_sink(folder, name, limit=TOTAL - 1, film=FILM, **options):
-    """A sink that goes on with what is there, opened, and how many frames are."""
+def open_sink(folder, name, limit=TOTAL - 1, video=VIDEO, **options):
+    """Open a sink that resumes; return it and its number of existing frames."""
     (folder / "keep").mkdir(exist_ok=True)
     target = str(folder / name)
     sink = choose_sink(target, OutputOptions(resume_dir=folder / "keep", **options), os.environ)
-    kept = sink.resumable_frames(film, limit)[target]
-    sink.open(replace(film, start_frame=kept))
-    return sink, kept
+    existing = sink.resumable_frames(video, limit)[target]
+    sink.open(replace(video, start_frame=existing))
+    return sink, existing
 
 
 def write(sink, first, end):
@@ -54,30 +54,30 @@ def psnr(one, other):
 
 
 @pytest.mark.parametrize(("name", "codec"), FORMATS)
-def test_a_film_goes_on_by_copying(tmp_path, ffmpeg, decode, name, codec):
+def test_resuming_copies_the_existing_frames(tmp_path, ffmpeg, decode, name, codec):
     name = name if name != "a.png" else "a/%03d.png"
-    sink, kept = open_sink(tmp_path, name, codec=codec)
-    assert kept == 0
+    sink, existing = open_sink(tmp_path, name, codec=codec)
+    assert existing == 0
     write(sink, 0, 50)
     partial = sink.abort()
     before = decode(partial if "%" not in name else f"{partial}/%03d.png", 96, 160)
-    sink, kept = open_sink(tmp_path, name, codec=codec)
-    assert 44 <= kept <= 50
-    write(sink, kept, TOTAL)
+    sink, existing = open_sink(tmp_path, name, codec=codec)
+    assert 44 <= existing <= 50
+    write(sink, existing, TOTAL)
     sink.close()
     joined, whole = tmp_path / name, tmp_path / f"whole-{name.replace('/', '-')}"
     assert not list(tmp_path.glob("*.partial*"))
     after = decode(joined, 96, 160)
     assert len(after) == TOTAL
-    assert np.array_equal(after[:kept], before[:kept])
+    assert np.array_equal(after[:existing], before[:existing])
     alone = choose_sink(str(whole), OutputOptions(codec=codec), os.environ)
-    alone.open(FILM)
+    alone.open(VIDEO)
     write(alone, 0, TOTAL)
     alone.close()
     assert times(ffmpeg, joined) == times(ffmpeg, whole)
     source = frames(0, TOTAL, 96, 160)
     good = psnr(decode(whole, 96, 160), source)
-    assert psnr(after, source)[kept:].mean() > good[kept:].mean() - 1
+    assert psnr(after, source)[existing:].mean() > good[existing:].mean() - 1
 
 
 def test_a_player_sees_one_stream_with_its_chapters(tmp_path, probe):
@@ -85,61 +85,65 @@ def test_a_player_sees_one_stream_with_its_chapters(tmp_path, probe):
         sink, _ = open_sink(tmp_path, name)
         write(sink, 0, 40)
         sink.abort()
-        sink, kept = open_sink(tmp_path, name)
-        assert kept
-        write(sink, kept, TOTAL)
+        sink, existing = open_sink(tmp_path, name)
+        assert existing
+        write(sink, existing, TOTAL)
         sink.close()
-        said = probe(tmp_path / name)
-        assert int(said["video"]["nb_read_frames"]) == TOTAL
-        assert said["video"]["avg_frame_rate"] == "16/1"
-        assert [chapter["tags"]["title"] for chapter in said["chapters"]] == ["start", "half"]
-        assert {key.lower(): text for key, text in said["format"]["tags"].items()}["comment"] == "fed"
-        assert len([each for each in said["streams"] if each["codec_type"] == "video"]) == 1
+        probed = probe(tmp_path / name)
+        assert int(probed["video"]["nb_read_frames"]) == TOTAL
+        assert probed["video"]["avg_frame_rate"] == "16/1"
+        assert [chapter["tags"]["title"] for chapter in probed["chapters"]] == ["start", "half"]
+        assert {key.lower(): text for key, text in probed["format"]["tags"].items()}["comment"] == "fed"
+        assert len([each for each in probed["streams"] if each["codec_type"] == "video"]) == 1
 
 
-def test_only_the_same_film_encoded_alike_is_gone_on_with(tmp_path):
+def test_only_the_same_video_with_the_same_encoding_is_resumed(tmp_path):
     sink, _ = open_sink(tmp_path, "a.mkv")
     write(sink, 0, 50)
     sink.abort()
 
-    def kept(name="a.mkv", film=FILM, limit=TOTAL - 1, **options):
+    def existing(name="a.mkv", video=VIDEO, limit=TOTAL - 1, **options):
         sink = choose_sink(
             str(tmp_path / name), OutputOptions(resume_dir=tmp_path / "keep", **options), os.environ
         )
-        return sink.resumable_frames(film, limit)[str(tmp_path / name)]
+        return sink.resumable_frames(video, limit)[str(tmp_path / name)]
 
-    assert kept(crf=30) == kept(codec="x265") == kept("b.mkv") == 0
-    assert kept(film=replace(FILM, variant="from frame 12")) == kept(film=replace(FILM, fps=Fraction(8))) == 0
-    assert 21 <= kept(limit=24) <= 24
-    assert kept() >= 44
+    assert existing(crf=30) == existing(codec="x265") == existing("b.mkv") == 0
+    assert (
+        existing(video=replace(VIDEO, variant="from frame 12"))
+        == existing(video=replace(VIDEO, fps=Fraction(8)))
+        == 0
+    )
+    assert 21 <= existing(limit=24) <= 24
+    assert existing() >= 44
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.rgb"])
-def test_what_cannot_be_joined_has_nothing(tmp_path, name):
+def test_formats_without_concatenation_start_over(tmp_path, name):
     sink, _ = open_sink(tmp_path, name)
     write(sink, 0, 24)
     sink.abort()
-    sink, kept = open_sink(tmp_path, name)
-    assert kept == 0
+    sink, existing = open_sink(tmp_path, name)
+    assert existing == 0
     sink.abort()
 
 
-def test_another_film_of_the_name_is_never_taken_for_this_one(tmp_path, decode):
+def test_another_video_of_the_same_name_is_not_resumed(tmp_path, decode):
     sink, _ = open_sink(tmp_path, "a.mkv")
     write(sink, 0, 50)
     partial = Path(sink.abort())
     other = choose_sink(str(tmp_path / "a.mkv"), OutputOptions(), os.environ)
-    other.open(FILM)
+    other.open(VIDEO)
     other.write(255 - frames(0, 36, 96, 160))
     other.abort()
     assert len(decode(partial, 96, 160)) == 36
-    sink, kept = open_sink(tmp_path, "a.mkv")
-    write(sink, kept, TOTAL)
+    sink, existing = open_sink(tmp_path, "a.mkv")
+    write(sink, existing, TOTAL)
     sink.close()
     assert psnr(decode(tmp_path / "a.mkv", 96, 160), frames(0, TOTAL, 96, 160)).min() > 25
 
 
-def test_a_cut_waits_for_no_frame_that_comes_later():
+def test_a_cut_point_needs_no_later_frame():
     def packets(*shown):
         return [Packet(Fraction(index - 1, 16), Fraction(at, 16), True) for index, at in enumerate(shown)]
 
@@ -154,7 +158,7 @@ def test_a_cut_waits_for_no_frame_that_comes_later():
 
 
 def feed(folder, name, moment):
-    """Go on with the film and kill it; the frames handed over before."""
+    """Resume a video and kill the run; return the number of frames written before."""
     child = subprocess.Popen(
         [
             sys.executable,
@@ -189,7 +193,7 @@ def feed(folder, name, moment):
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks /proc who is alive")
 @pytest.mark.parametrize("seed", range(6))
-def test_a_film_killed_again_and_again_plays_and_goes_on(tmp_path, decode, ffmpeg, seed):
+def test_a_video_killed_repeatedly_plays_and_resumes(tmp_path, decode, ffmpeg, seed):
     moment, name = random.Random(seed), ("a.mp4", "a.mkv")[seed % 2]
     (tmp_path / "keep").mkdir()
     partial = tmp_path / name.replace(".", ".partial.")
@@ -197,13 +201,13 @@ def test_a_film_killed_again_and_again_plays_and_goes_on(tmp_path, decode, ffmpe
         for _ in range(3):
             written = feed(tmp_path, name, moment)
             assert len(decode(partial, 96, 160)) >= written - 16
-    sink, kept = open_sink(tmp_path, name)
-    assert kept
-    write(sink, kept, TOTAL)
+    sink, existing = open_sink(tmp_path, name)
+    assert existing
+    write(sink, existing, TOTAL)
     sink.close()
-    film = decode(tmp_path / name, 96, 160)
-    assert psnr(film, frames(0, TOTAL, 96, 160)).min() > 25
-    assert len(times(ffmpeg, tmp_path / name)) == len(film) == TOTAL
+    video = decode(tmp_path / name, 96, 160)
+    assert psnr(video, frames(0, TOTAL, 96, 160)).min() > 25
+    assert len(times(ffmpeg, tmp_path / name)) == len(video) == TOTAL
 
 
 @pytest.fixture
@@ -217,19 +221,19 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_disk_that_is_full_while_it_copies_loses_nothing(small_disk, decode):
+def test_a_full_disk_while_copying_loses_no_frame(small_disk, decode):
     sink, _ = open_sink(small_disk, "a.mkv", quality="master")
     write(sink, 0, 48)
     partial = sink.abort()
     before = len(decode(partial, 96, 160))
     ballast = small_disk / "ballast"
     free = os.statvfs(small_disk)
-    room = 120_000  # enough to begin with, and less than the copy takes
+    room = 120_000  # enough to start, less than the copy needs
     assert os.path.getsize(partial) > room
     ballast.write_bytes(bytes(max(0, free.f_bavail * free.f_bsize - room)))
-    sink, kept = open_sink(small_disk, "a.mkv", quality="master")
-    with pytest.raises(OutputError, match="No space left on device"):  # noqa: PT012 - whichever notices
-        write(sink, kept, TOTAL)
+    sink, existing = open_sink(small_disk, "a.mkv", quality="master")
+    with pytest.raises(OutputError, match="No space left on device"):  # noqa: PT012 - either may fail
+        write(sink, existing, TOTAL)
         sink.close()
     assert sink.abort() == partial
     assert not (small_disk / "a.mkv").exists()
@@ -237,5 +241,5 @@ def test_a_disk_that_is_full_while_it_copies_loses_nothing(small_disk, decode):
     ballast.unlink()
     (small_disk / "ballast").write_bytes(b"")
     sink, again = open_sink(small_disk, "a.mkv", quality="master")
-    assert again == kept
+    assert again == existing
     sink.abort()

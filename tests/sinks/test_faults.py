@@ -1,4 +1,4 @@
-"""What can go wrong with an output, and what is left then."""
+"""Failures of an output, and the files left behind."""
 
 import os
 import signal
@@ -16,12 +16,12 @@ from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg, resolve_codec
 from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess
 from tests.support.processes import wait_until
 
-FILM = VideoInfo(96, 128, Fraction(16), 40)
+VIDEO = VideoInfo(96, 128, Fraction(16), 40)
 
 
-def open_sink(target, film=FILM, **options):
+def open_sink(target, video=VIDEO, **options):
     sink = choose_sink(str(target), OutputOptions(**options), os.environ)
-    sink.open(film)
+    sink.open(video)
     return sink
 
 
@@ -30,14 +30,14 @@ def write_often(sink, frames):
         sink.write(frames)
 
 
-def test_an_encoder_that_is_killed_is_named_and_leaves_what_it_wrote(tmp_path, bars, decode):
-    film = bars(40)
+def test_a_killed_encoder_is_reported_and_leaves_a_partial_file(tmp_path, bars, decode):
+    video = bars(40)
     sink = open_sink(tmp_path / "a.mp4")
-    sink.write(film)
+    sink.write(video)
     wait_until(lambda: sink.encoder.encoded >= 24)
     os.kill(sink.encoder._child.pid, signal.SIGKILL)
     with pytest.raises(OutputError, match=r"a\.mp4.*signal 9"):
-        write_often(sink, film)
+        write_often(sink, video)
     assert sink.abort() == str(tmp_path / "a.partial.mp4")
     assert len(decode(tmp_path / "a.partial.mp4", 96, 128)) >= 8
     assert not (tmp_path / "a.mp4").exists()
@@ -54,7 +54,7 @@ def test_a_dead_encoder_is_noticed_between_writes(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_aborted_film_is_whole_but_not_under_its_name(tmp_path, bars, decode):
+def test_an_aborted_video_is_complete_under_its_partial_name(tmp_path, bars, decode):
     sink = open_sink(tmp_path / "a.mp4")
     sink.write(bars(17))
     assert sink.abort() == str(tmp_path / "a.partial.mp4")
@@ -63,7 +63,7 @@ def test_an_aborted_film_is_whole_but_not_under_its_name(tmp_path, bars, decode)
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.gif", "shots/%04d.png"])
-def test_nothing_is_overwritten_unasked(tmp_path, bars, name):
+def test_nothing_is_overwritten_without_the_option(tmp_path, bars, name):
     for options in ({}, {"overwrite": True}):
         sink = open_sink(tmp_path / name, **options)
         sink.write(bars(20 if not options else 3))
@@ -74,7 +74,7 @@ def test_nothing_is_overwritten_unasked(tmp_path, bars, name):
         assert len(list((tmp_path / "shots").iterdir())) == 3
 
 
-def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path, bars):
+def test_a_file_that_appears_during_the_render_is_not_overwritten(tmp_path, bars):
     sink = open_sink(tmp_path / "a.mp4")
     sink.write(bars(3))
     (tmp_path / "a.mp4").write_text("mine")
@@ -84,7 +84,7 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path, bars):
     assert (tmp_path / "a.partial.mp4").exists()
 
 
-def test_a_folder_that_is_missing_or_vanishes(tmp_path, bars):
+def test_a_folder_that_is_missing_or_removed(tmp_path, bars):
     with pytest.raises(OutputError, match="does not exist"):
         open_sink(tmp_path / "no" / "a.mp4")
     folder = tmp_path / "gone"
@@ -116,7 +116,7 @@ def test_a_full_disk(tmp_path, decode):
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_megabyte_of_chatter_never_blocks_the_writer():
+def test_a_megabyte_of_messages_never_blocks_the_writer():
     chatty = (
         "import sys\n"
         "for _ in range(16): sys.stderr.write('x' * 65535 + '\\n')\n"
@@ -131,7 +131,7 @@ def test_a_megabyte_of_chatter_never_blocks_the_writer():
     assert encoder.encoded == 2
 
 
-def test_frames_that_never_were_encoded_are_missed(tmp_path, bars):
+def test_frames_that_were_not_encoded_are_noticed(tmp_path, bars):
     sink = open_sink(tmp_path / "a.mp4")
     sink.write(bars(3))
     sink._written += 1
@@ -141,36 +141,36 @@ def test_frames_that_never_were_encoded_are_missed(tmp_path, bars):
 
 
 def test_chapters_and_metadata_are_in_the_file(tmp_path, bars, probe):
-    said = 'many = "marks" ; # and\nlines ' + "x" * 200_000
-    film = VideoInfo(96, 128, Fraction(16), 40, (Chapter(0, "gate"), Chapter(16, "tower")), {"LINGBOT": said})
+    tag = 'many = "marks" ; # and\nlines ' + "x" * 200_000
+    video = VideoInfo(96, 128, Fraction(16), 40, (Chapter(0, "gate"), Chapter(16, "tower")), {"LINGBOT": tag})
     for name in ("a.mp4", "a.mkv", "a.webm"):
-        sink = open_sink(tmp_path / name, film)
+        sink = open_sink(tmp_path / name, video)
         sink.write(bars(40))
         sink.close()
         asked = probe(tmp_path / name)
         assert [each["tags"]["title"] for each in asked["chapters"]] == ["gate", "tower"]
         assert [float(each["start_time"]) for each in asked["chapters"]] == [0, 1]
         tags = asked["format"]["tags"]
-        assert (tags.get("LINGBOT") or tags["lingbot"]) == said
+        assert (tags.get("LINGBOT") or tags["lingbot"]) == tag
 
 
 def test_several_outputs_at_once_and_one_that_fails(tmp_path, bars, decode):
-    film = bars(5)
+    video = bars(5)
     both = choose_sinks([str(tmp_path / "a.mkv"), str(tmp_path / "a.gif")], OutputOptions(), os.environ)
-    both.open(FILM)
-    both.write(film)
+    both.open(VIDEO)
+    both.write(video)
     both.check()
     both.close()
     assert len(decode(tmp_path / "a.mkv", 96, 128)) == len(decode(tmp_path / "a.gif", 96, 128)) == 5
     bad = choose_sinks([str(tmp_path / "b.mkv"), str(tmp_path / "a.gif")], OutputOptions(), os.environ)
     with pytest.raises(UsageError, match="exists already"):
-        bad.open(FILM)
+        bad.open(VIDEO)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gif", "a.mkv"]
     with pytest.raises(UsageError, match="given twice"):
         choose_sinks(["null:", "null:"], OutputOptions(), os.environ)
 
 
-def test_an_ffmpeg_that_is_no_ffmpeg(tmp_path):
+def test_an_old_or_broken_ffmpeg(tmp_path):
     old = tmp_path / "ffmpeg"
     old.write_text("#!/bin/sh\necho ffmpeg version 5.1.6-0+deb12u1 Copyright\n")
     old.chmod(0o755)
@@ -180,7 +180,7 @@ def test_an_ffmpeg_that_is_no_ffmpeg(tmp_path):
         find_ffmpeg({"LINGBOT_FFMPEG": str(tmp_path / "none")})
 
 
-def test_hardware_is_used_only_where_a_second_of_it_encodes(ffmpeg, monkeypatch):
+def test_hardware_codecs_are_used_only_where_they_work(ffmpeg, monkeypatch):
     monkeypatch.setitem(
         sys.modules["lingbot_cli.sinks.ffmpeg_binary"].CODEC_FAMILIES, "h264", ("nonsense", "x265", "x264")
     )

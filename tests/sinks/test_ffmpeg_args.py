@@ -1,4 +1,4 @@
-"""ffmpeg's command line and metadata, word for word."""
+"""ffmpeg command lines and metadata, compared exactly."""
 
 from fractions import Fraction
 
@@ -10,7 +10,7 @@ from lingbot_cli.sinks.ffmetadata import metadata_text
 from lingbot_cli.sinks.ffmpeg_args import encode_args
 from lingbot_cli.sinks.formats import FORMATS
 
-FILM = VideoInfo(480, 832, Fraction(16), 100)
+VIDEO = VideoInfo(480, 832, Fraction(16), 100)
 
 READ = (
     "ffmpeg -hide_banner -nostats -loglevel warning -y -progress pipe:2 -stats_period 0.05"
@@ -22,12 +22,12 @@ SCALE_709 = (
 )
 
 
-def argv(film, container, codec, **options):
-    return " ".join(encode_args("ffmpeg", film, FORMATS[container], CODECS[codec], **options))
+def argv(video, container, codec, **options):
+    return " ".join(encode_args("ffmpeg", video, FORMATS[container], CODECS[codec], **options))
 
 
-def test_a_film_for_the_web():
-    assert argv(FILM, "mp4", "x264", url="file:/a.mp4", metadata_fd=7) == (
+def test_a_video_of_web_quality():
+    assert argv(VIDEO, "mp4", "x264", url="file:/a.mp4", metadata_fd=7) == (
         READ.format(notes=" -f ffmetadata -i pipe:7", size="832x480")
         + "-map 1:v -map_metadata 0 -map_chapters 0 "
         + f"-vf {SCALE_709} -c:v libx264 -pix_fmt yuv420p -g 32 -fps_mode passthrough "
@@ -38,8 +38,8 @@ def test_a_film_for_the_web():
 
 
 def test_a_draft_of_odd_size_into_a_pipe():
-    film = VideoInfo(481, 831, Fraction(16))
-    assert argv(film, "y4m", "yuv", url="pipe:1", quality="draft") == (
+    video = VideoInfo(481, 831, Fraction(16))
+    assert argv(video, "y4m", "yuv", url="pipe:1", quality="draft") == (
         READ.format(notes="", size="831x481")
         + "-map 0:v -map_metadata -1 "
         + "-vf pad=832:482,fillborders=right=1:bottom=1:mode=smear,"
@@ -50,7 +50,7 @@ def test_a_draft_of_odd_size_into_a_pipe():
 
 
 def test_a_pipe_cannot_seek_so_an_mp4_stays_fragmented():
-    command = argv(FILM, "mp4", "x264", url="pipe:1", quality="draft", crf=33)
+    command = argv(VIDEO, "mp4", "x264", url="pipe:1", quality="draft", crf=33)
     assert "+frag_keyframe+empty_moov+default_base_moof" in command
     assert "hybrid" not in command
     assert "-crf 33 -preset ultrafast" in command
@@ -65,26 +65,26 @@ def test_every_codec_a_format_names_exists(container):
 
 
 def test_metadata_without_chapters():
-    film = VideoInfo(480, 832, Fraction(16), 100, metadata={"title": "walk"})
-    assert metadata_text(film) == ";FFMETADATA1\ntitle=walk\n"
+    video = VideoInfo(480, 832, Fraction(16), 100, metadata={"title": "walk"})
+    assert metadata_text(video) == ";FFMETADATA1\ntitle=walk\n"
 
 
 def test_metadata_is_escaped_and_chapters_end_where_the_next_begins():
-    film = VideoInfo(
+    video = VideoInfo(
         *(480, 832, Fraction(16), 100),
         chapters=(Chapter(0, "the gate"), Chapter(33, "a=b;c#d")),
         metadata={"comment": "two\nlines\\"},
     )
-    assert metadata_text(film) == (
+    assert metadata_text(video) == (
         ";FFMETADATA1\ncomment=two\\\nlines\\\\\n"
         "[CHAPTER]\nTIMEBASE=1/16\nSTART=0\nEND=33\ntitle=the gate\n"
         "[CHAPTER]\nTIMEBASE=1/16\nSTART=33\nEND=100\ntitle=a\\=b\\;c\\#d\n"
     )
 
 
-def test_what_comes_before_the_first_marker_is_a_chapter():
-    film = VideoInfo(16, 16, Fraction(16), 48, (Chapter(16, "gate"),))
-    text = metadata_text(film)
+def test_frames_before_the_first_marker_are_a_chapter():
+    video = VideoInfo(16, 16, Fraction(16), 48, (Chapter(16, "gate"),))
+    text = metadata_text(video)
     assert [line for line in text.splitlines() if line.startswith(("START", "END", "title"))] == [
         *("START=0", "END=16", "title=start"),
         *("START=16", "END=48", "title=gate"),

@@ -1,4 +1,4 @@
-"""Every format, through the real ffmpeg: the frames are all there, whole, and of the right colours."""
+"""Every format with the real ffmpeg: all frames are there, complete and in the right colours."""
 
 import os
 from fractions import Fraction
@@ -13,11 +13,11 @@ from lingbot_cli.sinks.factory import OutputOptions, choose_sink, choose_sinks
 FRAMES = 21
 
 
-def write(folder, name, film, **options):
+def write(folder, name, video, **options):
     sink = choose_sink(str(folder / name), OutputOptions(**options), os.environ)
-    sink.open(VideoInfo(film.shape[1], film.shape[2], Fraction(16), len(film)))
-    for first in range(0, len(film), 13):
-        sink.write(film[first : first + 13])
+    sink.open(VideoInfo(video.shape[1], video.shape[2], Fraction(16), len(video)))
+    for first in range(0, len(video), 13):
+        sink.write(video[first : first + 13])
     sink.close()
     return folder / name
 
@@ -41,16 +41,16 @@ def write(folder, name, film, **options):
         ("%03d.jpg", {}, "mjpeg", 1),
     ],
 )
-def test_a_film_comes_back(tmp_path, bars, decode, probe, name, options, codec, bound):
-    film = bars(FRAMES)
+def test_a_video_decodes_to_its_frames(tmp_path, bars, decode, probe, name, options, codec, bound):
+    video = bars(FRAMES)
     (tmp_path / "out").mkdir()
-    path = write(tmp_path / "out", name, film, **options)
+    path = write(tmp_path / "out", name, video, **options)
     seen = decode(path, 96, 128).astype(int)
-    assert seen.shape == film.shape
-    assert abs(seen - film).mean() <= 2 * bound
+    assert seen.shape == video.shape
+    assert abs(seen - video).mean() <= 2 * bound
     # Inside a bar nothing is blurred: the wrong colour matrix would be off by 20 and more here.
     middles = [int((bar + 0.5) * 128 / 7) for bar in range(7)]
-    assert abs(seen - film)[:, 4:40, middles].max() <= bound
+    assert abs(seen - video)[:, 4:40, middles].max() <= bound
     asked = probe(path)["video"]
     assert asked["codec_name"] == codec
     assert int(asked["nb_read_frames"]) == FRAMES
@@ -63,38 +63,38 @@ def test_a_film_comes_back(tmp_path, bars, decode, probe, name, options, codec, 
 
 
 @pytest.mark.parametrize(("quality", "bound"), [("web", 5), ("master", 0)])
-def test_an_animated_webp_comes_back(tmp_path, bars, quality, bound):
+def test_an_animated_webp_decodes_to_its_frames(tmp_path, bars, quality, bound):
     from PIL import Image
 
-    film = bars(FRAMES)
-    with Image.open(write(tmp_path, "a.webp", film, quality=quality)) as image:
+    video = bars(FRAMES)
+    with Image.open(write(tmp_path, "a.webp", video, quality=quality)) as image:
         seen = []
         for index in range(image.n_frames):
             image.seek(index)
             seen.append(np.asarray(image.convert("RGB"), int))
     assert len(seen) == FRAMES
-    assert abs(np.stack(seen) - film).mean() <= bound
+    assert abs(np.stack(seen) - video).mean() <= bound
 
 
 def test_raw_frames_are_the_frames(tmp_path, bars):
-    film = bars(FRAMES)
-    assert write(tmp_path, "a.rgb", film).read_bytes() == film.tobytes()
+    video = bars(FRAMES)
+    assert write(tmp_path, "a.rgb", video).read_bytes() == video.tobytes()
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.webm", "a.y4m"])
 def test_odd_sizes_keep_every_pixel(tmp_path, bars, decode, name):
-    film = bars(5, height=33, width=47)
-    seen = decode(write(tmp_path, name, film), 34, 48).astype(int)
-    assert abs(seen[:, :33, :47] - film).mean() <= 12
+    video = bars(5, height=33, width=47)
+    seen = decode(write(tmp_path, name, video), 34, 48).astype(int)
+    assert abs(seen[:, :33, :47] - video).mean() <= 12
     assert abs(seen[:, 33] - seen[:, 32]).mean() <= 4
 
 
 def test_names_that_look_like_protocols_and_patterns(tmp_path, bars, decode):
     folder = tmp_path / "50%d off"
     folder.mkdir()
-    film = bars(3)
-    assert len(decode(f"file:{write(folder, 'take: 2.mp4', film)}", 96, 128)) == 3
-    write(folder / "shots", "s%02d.png", film)
+    video = bars(3)
+    assert len(decode(f"file:{write(folder, 'take: 2.mp4', video)}", 96, 128)) == 3
+    write(folder / "shots", "s%02d.png", video)
     assert sorted(path.name for path in (folder / "shots").iterdir()) == ["s00.png", "s01.png", "s02.png"]
 
 
@@ -105,7 +105,7 @@ def test_a_sequence_in_the_working_folder(tmp_path, bars, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "said"),
+    ("name", "options", "error"),
     [
         ("film.avi", {}, "unknown file extension"),
         ("film", {}, "unknown file extension"),
@@ -122,12 +122,12 @@ def test_a_sequence_in_the_working_folder(tmp_path, bars, monkeypatch):
         ("-", {"format": "png"}, "standard output"),
     ],
 )
-def test_what_cannot_be_written_is_said(name, options, said):
-    with pytest.raises(UsageError, match=said):
+def test_unsupported_outputs_are_refused(name, options, error):
+    with pytest.raises(UsageError, match=error):
         choose_sinks([name], OutputOptions(**options), os.environ)
 
 
-def test_a_format_is_for_the_names_that_say_none(tmp_path, bars, decode):
+def test_a_format_applies_to_names_without_an_extension(tmp_path, bars, decode):
     both = choose_sinks(
         [str(tmp_path / "clip"), str(tmp_path / "b.webm")], OutputOptions(format="mkv"), os.environ
     )

@@ -1,4 +1,4 @@
-"""SIGKILL of the renderer or of ffmpeg at random moments: what was written plays, the name stays clean."""
+"""SIGKILL of the renderer or of ffmpeg at random moments: the partial file plays, the final name never exists."""
 
 import os
 import random
@@ -24,7 +24,7 @@ CHUNKS = 16
 
 
 def kill_once(folder: Path, seed: int, name: str, who: str) -> tuple[int, Path]:
-    """Kill at a random moment of the film; return the frames handed over a chunk before, and what is left."""
+    """Kill at a random moment; return the number of frames written a chunk before, and the partial file."""
     moment = random.Random(seed)
     folder.mkdir()
     target = folder / name
@@ -59,22 +59,22 @@ def kill_once(folder: Path, seed: int, name: str, who: str) -> tuple[int, Path]:
         *[(name, who, 4) for name in ("film.mkv", "film.webm") for who in ("ffmpeg", "renderer")],
     ],
 )
-def test_a_kill_costs_less_than_a_second_and_never_the_name(tmp_path, decode, name, who, moments):
+def test_a_kill_costs_less_than_a_second_and_leaves_no_final_name(tmp_path, decode, name, who, moments):
     def once(seed):
         with never_created(tmp_path / str(seed) / name):
             written, partial = kill_once(tmp_path / str(seed), seed, name, who)
         return written, len(decode(partial, 96, 160))
 
     with ThreadPoolExecutor(3) as pool:
-        for written, kept in pool.map(once, range(moments)):
-            assert kept >= written - FPS
+        for written, decoded in pool.map(once, range(moments)):
+            assert decoded >= written - FPS
 
 
 @pytest.mark.parametrize("name", ["film.mp4", "film.mkv"])
-def test_a_starved_encoder_is_waited_for(tmp_path, decode, name):
+def test_a_stopped_encoder_is_waited_for(tmp_path, decode, name):
     sink = choose_sink(str(tmp_path / name), OutputOptions(), os.environ)
     sink.open(VideoInfo(16, 32, Fraction(FPS)))
-    sink.write(frames(0, 36, 16, 32))  # small ones, which the pipe takes whether they are read or not
+    sink.write(frames(0, 36, 16, 32))  # few bytes, which fit the pipe unread
     child = sink.encoder._child
     os.kill(child.pid, signal.SIGSTOP)
     threading.Timer(0.7, os.kill, (child.pid, signal.SIGCONT)).start()
@@ -86,7 +86,7 @@ def test_a_starved_encoder_is_waited_for(tmp_path, decode, name):
 
 
 @pytest.mark.parametrize("codec", ["x264", "x264rgb", "x265", "av1", "ffv1"])
-def test_no_encoder_holds_back_what_would_be_waited_for_in_vain(tmp_path, codec):
+def test_no_encoder_delays_more_frames_than_expected(tmp_path, codec):
     sink = choose_sink(str(tmp_path / "film.mkv"), OutputOptions(codec=codec), os.environ)
     sink.open(VideoInfo(96, 160, Fraction(FPS)))
     sink.write(frames(0, 48, 96, 160))
@@ -94,7 +94,7 @@ def test_no_encoder_holds_back_what_would_be_waited_for_in_vain(tmp_path, codec)
     sink.close()
 
 
-def test_an_encoder_that_is_gone_is_not_waited_for(tmp_path):
+def test_a_dead_encoder_is_not_waited_for(tmp_path):
     sink = choose_sink(str(tmp_path / "film.mkv"), OutputOptions(), os.environ)
     sink.open(VideoInfo(96, 160, Fraction(FPS)))
     waiting = threading.Thread(target=sink.encoder.wait_encoded, args=(1, 60), daemon=True)

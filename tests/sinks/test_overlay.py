@@ -1,4 +1,4 @@
-"""The keys and the prompt on the picture."""
+"""Keys and prompt drawn on the frames."""
 
 from fractions import Fraction
 
@@ -11,11 +11,11 @@ from lingbot_cli.sinks.output_paths import copy_name
 from lingbot_cli.sinks.overlay import Caption, OverlaySink, caption_layer
 
 
-class Kept(NullSink):
-    """Keeps what it is told and the frames."""
+class Recorder(NullSink):
+    """Records its video and frames."""
 
-    def open(self, film):
-        self.film = film
+    def open(self, video):
+        self.video = video
         self.seen = []
 
     def write(self, frames):
@@ -23,20 +23,20 @@ class Kept(NullSink):
 
 
 def drawn(captions, frames, height, width, **options):
-    kept = Kept()
-    sink = OverlaySink(kept, captions, **options)
+    recorder = Recorder()
+    sink = OverlaySink(recorder, captions, **options)
     sink.open(VideoInfo(height, width, Fraction(16)))
     grey = np.full((frames, height, width, 3), 90, np.uint8)
     sink.write(grey[:2])
     sink.write(grey[2:])
     sink.close()
-    return kept, grey
+    return recorder, grey
 
 
 def test_each_frame_shows_its_own_keys():
     captions = [Caption("w", ""), Caption("", ""), Caption("wl", "")]
-    kept, _ = drawn(captions, 4, 480, 832, enlarge=False)
-    first, second, third, fourth = (frame.astype(int) for frame in kept.seen)
+    recorder, _ = drawn(captions, 4, 480, 832, enlarge=False)
+    first, second, third, fourth = (frame.astype(int) for frame in recorder.seen)
     assert (first != second).any()
     lit = first.sum(2) - second.sum(2) > 100
     rows, columns = np.nonzero(lit)
@@ -44,7 +44,7 @@ def test_each_frame_shows_its_own_keys():
     assert columns.max() < 416  # W lies on the left
     right = np.nonzero(third.sum(2) - first.sum(2) > 100)[1]
     assert right.min() > 416  # L on the right
-    assert (third == fourth).all()  # what is said last stands
+    assert (third == fourth).all()  # the last caption stays
 
 
 def test_a_prompt_is_drawn_on_top_and_a_long_one_is_shortened():
@@ -66,10 +66,10 @@ def test_letters_that_no_font_has_become_question_marks():
     assert choose_font("a \U0010fffe b", 20)[0] == "a ? b"
 
 
-def test_a_small_copy_is_enlarged_and_the_frames_given_stay_clean():
-    kept, grey = drawn([Caption("w", "a court")], 3, 64, 112, enlarge=True)
-    assert (kept.film.height, kept.film.width) == (384, 672)
-    assert kept.seen[0].shape == (384, 672, 3)
+def test_a_small_copy_is_enlarged_and_the_input_is_unchanged():
+    recorder, grey = drawn([Caption("w", "a court")], 3, 64, 112, enlarge=True)
+    assert (recorder.video.height, recorder.video.width) == (384, 672)
+    assert recorder.seen[0].shape == (384, 672, 3)
     assert (grey == 90).all()
     small, _ = drawn([Caption("w", "a court")], 3, 16, 16, enlarge=False)
     assert small.seen[0].shape == (16, 16, 3)
@@ -84,5 +84,5 @@ def test_a_small_copy_is_enlarged_and_the_frames_given_stay_clean():
         ("%d.png", "frames.keys/%d.png"),
     ],
 )
-def test_a_copy_lies_beside_the_film(target, copy):
+def test_the_name_of_a_copy(target, copy):
     assert copy_name(target, "keys") == copy

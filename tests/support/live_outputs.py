@@ -12,13 +12,13 @@ import numpy as np
 from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.live.targets import StreamOptions, choose_target, start_all
 
-FILM = VideoInfo(64, 96, Fraction(16))
+VIDEO = VideoInfo(64, 96, Fraction(16))
 STILL = np.zeros((64, 96, 3), np.uint8)
 
 
-def start(url, told=None, **options):
+def start(url, outages=None, **options):
     target = choose_target(url, StreamOptions(**options), os.environ)
-    (output,) = start_all([target], FILM, STILL, (told if told is not None else []).append)
+    (output,) = start_all([target], VIDEO, STILL, (outages if outages is not None else []).append)
     return output
 
 
@@ -35,9 +35,9 @@ class Feed:
         noise = np.random.default_rng(0).integers(0, 256, (16, 64, 96, 3), np.uint8)
         index = 0
         while not self.left.wait(1 / self.fps):
-            begun = time.monotonic()
+            started = time.monotonic()
             self.output.put(noise[index % 16])
-            self.longest = max(self.longest, time.monotonic() - begun)
+            self.longest = max(self.longest, time.monotonic() - started)
             index += 1
 
     def __enter__(self):

@@ -47,11 +47,11 @@ def free_port() -> int:
 
 def until(true, seconds=20.0):
     """Wait until `true()`; return the seconds it took."""
-    begun = time.monotonic()
+    started = time.monotonic()
     while not true():
-        assert time.monotonic() - begun < seconds
+        assert time.monotonic() - started < seconds
         time.sleep(0.01)
-    return time.monotonic() - begun
+    return time.monotonic() - started
 
 
 def answers(port: int) -> bool:
@@ -92,7 +92,7 @@ class RtmpServer:
         self._process.kill()
         self._process.wait(10)
 
-    def films(self) -> list[Path]:
+    def recordings(self) -> list[Path]:
         """Stop the server, so that its files are complete, and return one file a connection."""
         self._process.terminate()
         self._process.wait(10)

@@ -1,6 +1,6 @@
 """A renderer that can be killed: writes numbered frames into one sink, chunk by chunk, and prints its progress.
 
-Run as `python -m tests.support.sink_feeder TARGET WIDTH HEIGHT CHUNKS [KEEP]`; with KEEP, a folder, it
+Run as `python -m tests.support.sink_feeder TARGET WIDTH HEIGHT CHUNKS [RESUME_DIR]`; with a resume folder it
 resumes an earlier run. Prints the encoder's process id, then the number of frames after every chunk.
 """
 
@@ -30,15 +30,15 @@ def frames(first: int, count: int, height: int, width: int) -> np.ndarray:
 def main() -> None:
     """Write all frames, unless killed."""
     target, width, height, chunks = sys.argv[1], *map(int, sys.argv[2:5])
-    keep = Path(sys.argv[5]) if len(sys.argv) > 5 else None
+    resume_dir = Path(sys.argv[5]) if len(sys.argv) > 5 else None
     total = CHUNK * chunks
-    film = VideoInfo(height, width, Fraction(16), total, (Chapter(30, "half"),), {"comment": "fed"})
-    sink = choose_sink(target, OutputOptions(resume_dir=keep), os.environ)
-    kept = 0 if keep is None else sink.resumable_frames(film, total - 1)[target]
-    sink.open(replace(film, start_frame=kept))
+    video = VideoInfo(height, width, Fraction(16), total, (Chapter(30, "half"),), {"comment": "fed"})
+    sink = choose_sink(target, OutputOptions(resume_dir=resume_dir), os.environ)
+    existing = 0 if resume_dir is None else sink.resumable_frames(video, total - 1)[target]
+    sink.open(replace(video, start_frame=existing))
     encoder = sink.encoder
     print(getattr(encoder, "_concat", encoder)._child.pid, flush=True)
-    done = kept
+    done = existing
     while done < total:
         more = min(CHUNK, total - done)
         sink.write(frames(done, more, height, width))

@@ -1,4 +1,4 @@
-"""The encoder of a live output that dies, hangs or cannot work."""
+"""Encoder of a live output that is killed, stalls or cannot start."""
 
 import os
 import signal
@@ -19,19 +19,19 @@ def encoder(output):
     return output._encoder._connection._encoder._child.pid
 
 
-def broken_off(pictures):
-    """The seconds of each hole in what arrived; behind each it begins with a keyframe, and time goes on."""
-    gone = np.diff([time for time, _, _ in pictures])
-    assert gone.min() > 0
-    holes = np.flatnonzero(gone > 0.2)
-    assert all(pictures[hole + 1][2].startswith("K") for hole in holes)
-    return gone[holes]
+def gaps(frames):
+    """Return the seconds of each gap; assert that a keyframe follows it and times increase."""
+    steps = np.diff([time for time, _, _ in frames])
+    assert steps.min() > 0
+    found = np.flatnonzero(steps > 0.2)
+    assert all(frames[gap + 1][2].startswith("K") for gap in found)
+    return steps[found]
 
 
-def complaints(film):
-    """What a decoder has to say against the pictures of a film."""
+def decode_errors(video):
+    """Return the errors of decoding a video."""
     decoded = subprocess.run(
-        ["ffmpeg", "-v", "error", "-i", str(film), "-map", "0:v", "-f", "null", "-"],
+        ["ffmpeg", "-v", "error", "-i", str(video), "-map", "0:v", "-f", "null", "-"],
         capture_output=True,
         text=True,
         timeout=60,
@@ -39,56 +39,56 @@ def complaints(film):
     return decoded.stderr
 
 
-def test_an_encoder_that_is_killed_is_started_again(server):
-    told = []
-    output = start(server.url, told)
+def test_a_killed_encoder_is_restarted(server):
+    outages = []
+    output = start(server.url, outages)
     with Feed(output) as feed:
         for kills in (1, 2):
             sent = output.stats.sent
             until(lambda sent=sent: output.stats.sent > sent + 20)
             os.kill(encoder(output), signal.SIGKILL)
-            until(lambda kills=kills: len(told) == 2 * kills)
+            until(lambda kills=kills: len(outages) == 2 * kills)
         sent = output.stats.sent
         until(lambda: output.stats.sent > sent + 20)
     output.close()
     assert feed.longest < 0.5
-    assert [gap.seconds is None for gap in told] == [True, False] * 2
-    assert "killed by signal 9" in told[0].reason
-    assert told[0].name == f"the encoder of rtmp://127.0.0.1:{server.port}/live"
-    assert told[3].seconds > told[1].seconds  # it waits longer for what does not hold
+    assert [outage.seconds is None for outage in outages] == [True, False] * 2
+    assert "killed by signal 9" in outages[0].reason
+    assert outages[0].name == f"the encoder of rtmp://127.0.0.1:{server.port}/live"
+    assert outages[3].seconds > outages[1].seconds  # the delay grows with short connections
     assert output.stats.reconnects == 2
-    (film,) = server.films()  # the connection never broke
-    holes = broken_off(packets(film, "v"))
-    assert len(holes) == 2
-    assert holes.max() < 5
-    assert complaints(film) == ""
+    (video,) = server.recordings()  # the connection never broke
+    found = gaps(packets(video, "v"))
+    assert len(found) == 2
+    assert found.max() < 5
+    assert decode_errors(video) == ""
 
 
-def test_an_encoder_that_hangs_is_started_again(server):
-    told = []
-    output = start(server.url, told)
+def test_a_stalled_encoder_is_restarted(server):
+    outages = []
+    output = start(server.url, outages)
     with Feed(output) as feed:
         until(lambda: output.stats.sent > 20)
         os.kill(encoder(output), signal.SIGSTOP)
-        until(lambda: any(gap.seconds for gap in told), seconds=60)
+        until(lambda: any(outage.seconds for outage in outages), seconds=60)
         sent = output.stats.sent
         until(lambda: output.stats.sent > sent + 40)
     output.close()
     assert feed.longest < 0.5
-    lost, gap = (each for each in told if each.name.startswith("the encoder of rtmp://"))
+    lost, outage = (each for each in outages if each.name.startswith("the encoder of rtmp://"))
     assert "stalled: it accepted and encoded nothing for 8 s" in lost.reason
     assert lost.seconds is None
-    assert gap.seconds > 8  # from when it stopped, not from when that was noticed
-    assert gap.frames > 40  # what lay in pipes is not counted
-    # The server may have hung up on the silence: what came after is there all the same.
-    film = server.films()[-1]
-    assert complaints(film) == ""
-    assert all(8 < hole < 20 for hole in broken_off(packets(film, "v")))
+    assert outage.seconds > 8  # since it stopped, not since that was noticed
+    assert outage.frames > 40  # frames in pipes are not counted
+    # The server may have disconnected; the rest arrived on a new connection.
+    video = server.recordings()[-1]
+    assert decode_errors(video) == ""
+    assert all(8 < gap < 20 for gap in gaps(packets(video, "v")))
 
 
-def test_an_encoder_that_hangs_for_a_while_is_left_alone(server):
-    told = []
-    output = start(server.url, told)
+def test_a_short_stall_does_not_restart_the_encoder(server):
+    outages = []
+    output = start(server.url, outages)
     with Feed(output):
         until(lambda: output.stats.sent > 20)
         pid = encoder(output)
@@ -99,10 +99,10 @@ def test_an_encoder_that_hangs_for_a_while_is_left_alone(server):
         until(lambda: output.stats.sent > sent + 40)
         assert encoder(output) == pid
     output.close()
-    assert not [gap for gap in told if gap.name.startswith("the encoder of")]
+    assert not [outage for outage in outages if outage.name.startswith("the encoder of")]
 
 
-def test_an_encoder_that_cannot_work_ends_the_stream(server, tmp_path):
+def test_an_encoder_that_never_works_ends_the_stream(server, tmp_path):
     for argv in (["sh", "-c", "echo broken >&2; exit 3"], [str(tmp_path / "nowhere")]):
         output = RtmpOutput(RtmpAddress.parse(server.url), argv, 16, [].append)
         with Feed(output), pytest.raises(OutputError, match=r"broken|could not be started"):

@@ -1,4 +1,4 @@
-"""Live outputs against a real server: what arrives, and what happens when it goes or hangs."""
+"""Live outputs against a real server: the stream that arrives, and a server that stops or stalls."""
 
 import os
 import socket
@@ -12,48 +12,48 @@ from tests.support.rtmp_server import until
 
 
 @pytest.mark.parametrize("audio", [True, False])
-def test_a_stream_is_what_services_ask_for(server, probe, audio):
+def test_a_stream_meets_the_requirements_of_services(server, probe, audio):
     output = start(server.url, kbits=300, audio=audio)
     with Feed(output, fps=48):
         until(lambda: output.stats.sent >= 96)
     output.close()
-    (film,) = server.films()
-    asked = probe(film)
-    assert [stream["codec_name"] for stream in asked["streams"]] == ["h264", "aac"][: 1 + audio]
-    assert asked["video"]["pix_fmt"] == "yuv420p"
-    pictures = packets(film, "v")
-    times = [time for time, _, _ in pictures]
+    (video,) = server.recordings()
+    probed = probe(video)
+    assert [stream["codec_name"] for stream in probed["streams"]] == ["h264", "aac"][: 1 + audio]
+    assert probed["video"]["pix_fmt"] == "yuv420p"
+    frames = packets(video, "v")
+    times = [time for time, _, _ in frames]
     assert np.diff(times) == pytest.approx([1 / 16] * (len(times) - 1), abs=0.002)
-    keys = [time for time, _, flags in pictures if flags.startswith("K")]
+    keys = [time for time, _, flags in frames if flags.startswith("K")]
     assert np.diff(keys) == pytest.approx([2] * (len(keys) - 1), abs=0.01)
-    rate = sum(size for _, size, _ in pictures) * 8 / (len(pictures) / 16)
+    rate = sum(size for _, size, _ in frames) * 8 / (len(frames) / 16)
     assert rate == pytest.approx(300_000, rel=0.2)
     if audio:
-        sound = packets(film, "a")
+        sound = packets(video, "a")
         assert abs(sound[-1][0] - times[-1]) < 0.5
-    assert output.stats.sent == len(pictures)
+    assert output.stats.sent == len(frames)
     assert output.stats.lost == 0
 
 
-def test_a_still_picture_is_sent_at_the_same_rate(server):
+def test_a_still_image_is_sent_at_the_same_rate(server):
     output = start(server.url, kbits=300)
     for _ in range(64):
         output.put(STILL)
         time.sleep(0.02)
     output.close()
-    (film,) = server.films()
-    pictures = packets(film, "v")
-    assert sum(size for _, size, _ in pictures) * 8 / (len(pictures) / 16) == pytest.approx(300_000, rel=0.2)
+    (video,) = server.recordings()
+    frames = packets(video, "v")
+    assert sum(size for _, size, _ in frames) * 8 / (len(frames) / 16) == pytest.approx(300_000, rel=0.2)
 
 
-def test_a_server_that_is_away_for_five_seconds_is_found_again(server, probe):
-    told = []
-    output = start(server.url, told)
+def test_an_outage_of_five_seconds_ends_in_a_reconnect(server, probe):
+    outages = []
+    output = start(server.url, outages)
     with Feed(output) as feed:
         until(lambda: output.stats.sent > 20)
         server.stop()
-        until(lambda: told)
-        assert told[0].seconds is None
+        until(lambda: outages)
+        assert outages[0].seconds is None
         assert not output.stats.connected
         time.sleep(5)
         server.start()
@@ -62,12 +62,12 @@ def test_a_server_that_is_away_for_five_seconds_is_found_again(server, probe):
         until(lambda: output.stats.sent > before + 20)
     output.close()
     assert feed.longest < 0.5
-    gap = told[1]
-    assert len(told) == 2
-    assert gap.seconds > 5
-    assert 40 < gap.frames <= output.stats.lost
+    outage = outages[1]
+    assert len(outages) == 2
+    assert outage.seconds > 5
+    assert 40 < outage.frames <= output.stats.lost
     assert output.stats.reconnects == 1
-    second = server.films()[-1]
+    second = server.recordings()[-1]
     assert probe(second)["video"]["codec_name"] == "h264"
     first_time, _, flags = packets(second, "v")[0]
     assert flags.startswith("K")
@@ -75,37 +75,37 @@ def test_a_server_that_is_away_for_five_seconds_is_found_again(server, probe):
 
 
 def test_a_server_that_accepts_and_never_reads(server):
-    told = []
-    output = start(server.url, told, kbits=8000)
+    outages = []
+    output = start(server.url, outages, kbits=8000)
     with Feed(output) as feed:
         until(lambda: output.stats.sent > 5)
         server.stop()
-        until(lambda: told)
+        until(lambda: outages)
         with socket.socket() as silent:
             silent.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             silent.bind(("127.0.0.1", server.port))
             silent.listen()
-            time.sleep(6)  # it is tried and given up
+            time.sleep(6)  # one connection attempt fails
             assert not output.stats.connected
         server.start()
         until(lambda: output.stats.connected)
     output.close()
     assert feed.longest < 0.5
-    assert [gap.seconds is None for gap in told] == [True, False]
+    assert [outage.seconds is None for outage in outages] == [True, False]
 
 
-def test_a_server_that_stops_reading_is_given_up(server):
-    """A frozen process takes what the kernel holds for it, then nothing."""
-    told = []
-    output = start(server.url, told, kbits=20_000)
+def test_a_server_that_stops_reading_is_disconnected(server):
+    """A stopped process receives what its kernel buffer holds, then nothing."""
+    outages = []
+    output = start(server.url, outages, kbits=20_000)
     with Feed(output) as feed:
         until(lambda: output.stats.sent > 5)
         os.kill(server._process.pid, 19)
         try:
-            until(lambda: told, seconds=40)
+            until(lambda: outages, seconds=40)
         finally:
             os.kill(server._process.pid, 18)
-        assert "no answer" in told[0].reason
-        until(lambda: len(told) == 2)
+        assert "no answer" in outages[0].reason
+        until(lambda: len(outages) == 2)
     assert feed.longest < 0.5
     output.abort()

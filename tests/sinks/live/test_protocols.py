@@ -13,7 +13,7 @@ from tests.support.live_outputs import Feed, packets, silent_listener, start
 from tests.support.rtmp_server import free_port, until
 
 
-def test_over_tls_only_a_certificate_that_is_trusted_will_do(server, tmp_path, monkeypatch):
+def test_tls_requires_a_trusted_certificate(server, tmp_path, monkeypatch):
     key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
     subprocess.run(
         [
@@ -46,11 +46,11 @@ def test_over_tls_only_a_certificate_that_is_trusted_will_do(server, tmp_path, m
         with Feed(output):
             until(lambda: output.stats.sent > 10)
         output.close()
-    assert len(packets(server.films()[-1], "v")) > 5
+    assert len(packets(server.recordings()[-1], "v")) > 5
 
 
 def tls_front(listener, context, port):
-    """Take TLS connections and hand their bytes to a plain server."""
+    """Accept TLS connections and forward their bytes to a plain server."""
     while True:
         try:
             raw, _ = listener.accept()
@@ -74,11 +74,16 @@ def tls_front(listener, context, port):
 
 
 def test_over_srt(tmp_path, ffmpeg, probe):
-    port, film = free_port(), tmp_path / "srt.ts"
+    port, video = free_port(), tmp_path / "srt.ts"
     listener = subprocess.Popen(
         [
             *(ffmpeg, "-v", "error", "-y", "-f", "mpegts", "-i"),
-            *(f"srt://127.0.0.1:{port}?mode=listener&passphrase=long-enough-secret", "-c", "copy", str(film)),
+            *(
+                f"srt://127.0.0.1:{port}?mode=listener&passphrase=long-enough-secret",
+                "-c",
+                "copy",
+                str(video),
+            ),
         ]
     )
     try:
@@ -92,5 +97,5 @@ def test_over_srt(tmp_path, ffmpeg, probe):
     finally:
         listener.kill()
         listener.wait()
-    assert [stream["codec_name"] for stream in probe(film)["streams"]] == ["h264", "aac"]
-    assert len(packets(film, "v")) > 20
+    assert [stream["codec_name"] for stream in probe(video)["streams"]] == ["h264", "aac"]
+    assert len(packets(video, "v")) > 20

@@ -1,4 +1,4 @@
-"""How an output ends: given up, failed, or slow to finish; and nothing that ends it goes unheard."""
+"""End of an output: aborted, failed or slow to finish; every failure is raised."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ def over(output):
 
 
 @pytest.mark.parametrize("name", ["a.mkv", "a.mp4"])
-def test_a_film_that_is_given_up_keeps_its_partial_name(tmp_path, decode, name):
+def test_an_aborted_file_keeps_its_partial_name(tmp_path, decode, name):
     partial = tmp_path / name.replace(".", ".partial.")
     with never_created(tmp_path / name):
         output = start(str(tmp_path / name))
@@ -43,7 +43,7 @@ def test_a_film_that_is_given_up_keeps_its_partial_name(tmp_path, decode, name):
 
 
 @pytest.mark.parametrize("frames", [0, 20])
-def test_a_film_whose_encoder_dies_is_kept_if_there_is_any(tmp_path, frames):
+def test_a_file_whose_encoder_is_killed_stays_unless_it_is_empty(tmp_path, frames):
     output = start(str(tmp_path / "a.mkv"))
     fill(output, frames)
     os.kill(output._connection._sink.encoder._child.pid, signal.SIGKILL)
@@ -61,7 +61,7 @@ def test_a_disk_may_take_its_time_at_the_end(tmp_path, monkeypatch, decode):
     fsync = os.fsync
 
     def slow(file):
-        time.sleep(4.5)  # longer than a server gets
+        time.sleep(4.5)  # longer than the close timeout of a server
         fsync(file)
 
     output = start(str(tmp_path / "a.mkv"))
@@ -71,11 +71,11 @@ def test_a_disk_may_take_its_time_at_the_end(tmp_path, monkeypatch, decode):
     assert len(decode(tmp_path / "a.mkv", 64, 96)) == 20
 
 
-class Odd:
-    """A link with a fault nobody has thought of."""
+class FailingConnection:
+    """A connection that fails with an unexpected error."""
 
     sent = 0
-    abandoned = 0
+    aborted = 0
 
     def send(self, item):
         raise ZeroDivisionError(f"frames of {item.shape}")
@@ -84,28 +84,28 @@ class Odd:
         pass
 
     def abort(self):
-        self.abandoned += 1
+        self.aborted += 1
 
 
-def test_whatever_ends_an_output_is_raised_where_it_is_heard():
-    link = Odd()
-    output = ReconnectingOutput("odd", lambda: link, FrameQueue(9), [].append)
+def test_an_unexpected_failure_is_raised_by_check():
+    connection = FailingConnection()
+    output = ReconnectingOutput("odd", lambda: connection, FrameQueue(9), [].append)
     output.wait_started(20)
     output.put(STILL)
     over(output)
     with pytest.raises(ZeroDivisionError, match="frames of"):
         output.check()
     assert output.abort() is None
-    assert link.abandoned == 1
+    assert connection.aborted == 1
     output = ReconnectingOutput("odd", lambda: 1 // 0, FrameQueue(9), [].append)
     with pytest.raises(ZeroDivisionError):
         output.wait_started(20)
 
 
-def test_a_connection_that_hangs_is_given_up_all_the_same():
+def test_a_stalled_connection_is_aborted():
     hanging, freed = threading.Event(), threading.Event()
 
-    class Hanging(Odd):
+    class StalledConnection(FailingConnection):
         def send(self, _):
             hanging.set()
             assert freed.wait(20)
@@ -115,32 +115,32 @@ def test_a_connection_that_hangs_is_given_up_all_the_same():
             super().abort()
             freed.set()
 
-    link = Hanging()
-    output = ReconnectingOutput("hanging", lambda: link, FrameQueue(9), [].append)
+    connection = StalledConnection()
+    output = ReconnectingOutput("hanging", lambda: connection, FrameQueue(9), [].append)
     output.wait_started(20)
     output.put(STILL)
     assert hanging.wait(20)
     output.abort()
     over(output)
-    assert link.abandoned == 1
+    assert connection.aborted == 1
 
 
-def test_an_encoder_that_cannot_be_started_is_tried_again():
+def test_an_encoder_that_cannot_start_is_retried():
     with pytest.raises(StreamLostError, match="could not be started"):
         SrtConnection("srt://host:1", ["/nowhere/ffmpeg"], STILL, 16.0, ())
 
 
 @contextmanager
 def odd_server(stream, then=b""):
-    """A server that agrees to everything, calls the stream by this number, and says something `then`."""
+    """Run a server that accepts everything, answers with this stream number, and sends `then`."""
 
     def serve(then=then):
         client, _ = listener.accept()
         with client:
-            heard = b""
-            while len(heard) < 1537:
-                heard += client.recv(65536)
-            client.sendall(b"\3" + bytes(1536) + heard[1:1537])
+            received = b""
+            while len(received) < 1537:
+                received += client.recv(65536)
+            client.sendall(b"\3" + bytes(1536) + received[1:1537])
             for values in (
                 ("_result", 1, None, None),
                 ("_result", 4, None, stream),
@@ -148,8 +148,8 @@ def odd_server(stream, then=b""):
             ):
                 client.sendall(encode_message(COMMAND, encode_amf(*values), chunk=128))
             while more := client.recv(65536):
-                heard += more
-                if then and len(heard) > 8000:  # the film has begun
+                received += more
+                if then and len(received) > 8000:  # the stream has begun
                     client.sendall(then)
                     then = b""
 
@@ -161,12 +161,12 @@ def odd_server(stream, then=b""):
 
 
 @pytest.mark.parametrize("stream", [float("inf"), float("nan"), -1, 1 << 32, "one"])
-def test_a_server_s_odd_stream_number_is_refused(stream):
+def test_an_invalid_stream_number_is_refused(stream):
     with odd_server(stream) as url, pytest.raises(StreamLostError, match="no stream"):
         start(url)
 
 
-def test_what_a_server_says_in_the_deep_is_not_listened_to():
+def test_deeply_nested_values_are_ignored():
     with odd_server(1, encode_message(COMMAND, encode_amf("x", 0) + b"\3\0\1a" * 3000, chunk=128)) as url:
         output = start(url)
         with Feed(output, fps=48):

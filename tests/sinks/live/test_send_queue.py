@@ -1,4 +1,4 @@
-"""What waits: bounded, counted, and beginning with a keyframe for whoever connects."""
+"""Send queues: bounded, counted, and beginning with a keyframe for a new connection."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def waiting(queue):
     return left
 
 
-def test_frames_wait_while_there_is_room_and_somebody_takes_them():
+def test_frames_wait_while_there_is_room_and_a_connection():
     frames = [np.full((1, 1, 3), index, np.uint8) for index in range(6)]
     queue = FrameQueue(2)
     queue.put(frames[0], connected=False)
@@ -56,7 +56,7 @@ def test_without_a_connection_only_the_newest_keyframe_waits():
     assert [each.time for each in waiting(queue)] == [6, 7, 8]
 
 
-def test_a_slow_connection_loses_whole_groups():
+def test_a_slow_connection_loses_whole_groups_of_frames():
     queue = TagQueue(3)
     for time, what in enumerate((KEY, PICTURE, PICTURE, PICTURE, KEY, PICTURE)):
         queue.put(tag(what, time), connected=True)
@@ -64,7 +64,7 @@ def test_a_slow_connection_loses_whole_groups():
     assert [each.time for each in waiting(queue)] == [4, 5]
 
 
-def test_settings_are_kept_for_every_connection():
+def test_codec_headers_are_sent_on_every_connection():
     queue = TagQueue(3)
     settings = [
         FlvTag(DATA, 0, b"\x02about"),
@@ -77,5 +77,5 @@ def test_settings_are_kept_for_every_connection():
     assert waiting(queue) == []
 
 
-def test_tries_come_soon_after_a_short_gap_and_seldom_after_a_long_one():
+def test_the_retry_delay_grows_with_the_outage():
     assert [retry_delay(away) for away in (0, 1, 5, 60, 3600)] == [0.25, 0.25, 0.5, 6, 10]

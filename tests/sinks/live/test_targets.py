@@ -1,4 +1,4 @@
-"""Where a stream may go: addresses that are none, servers that say no or nothing, several at once."""
+"""Targets of a stream: invalid addresses, servers that refuse or do not answer, several at once."""
 
 import os
 import time
@@ -7,11 +7,11 @@ import pytest
 
 from lingbot_cli.errors import LingbotError, StreamLostError, UsageError
 from lingbot_cli.sinks.live.targets import StreamOptions, choose_target, read_urls, start_all
-from tests.support.live_outputs import FILM, STILL, silent_listener, start
+from tests.support.live_outputs import STILL, VIDEO, silent_listener, start
 from tests.support.rtmp_server import free_port
 
 
-def test_what_cannot_be_reached_is_said_at_the_start(server):
+def test_an_unreachable_target_fails_at_the_start(server):
     wrong = server.url.replace("first-key", "secret-bad-key")
     with silent_listener() as silent:
         cases = [
@@ -25,11 +25,11 @@ def test_what_cannot_be_reached_is_said_at_the_start(server):
             (wrong.replace("rtmp:", "rtmps:"), "could not be reached"),
             (f"srt://127.0.0.1:{free_port()}?streamid=secret-bad-key", "srt://127.0.0.1"),
         ]
-        for url, said in cases:
-            begun = time.monotonic()
-            with pytest.raises(StreamLostError, match=said) as failure:
+        for url, error in cases:
+            started = time.monotonic()
+            with pytest.raises(StreamLostError, match=error) as failure:
                 start(url)
-            assert time.monotonic() - begun < 5, url
+            assert time.monotonic() - started < 5, url
             assert "secret-bad-key" not in f"{failure.value} {failure.value.hint}"
 
 
@@ -44,19 +44,19 @@ def test_what_cannot_be_reached_is_said_at_the_start(server):
         "host/app/secret",
     ],
 )
-def test_an_address_that_is_none_is_refused_without_its_key(url):
+def test_an_invalid_address_is_refused_without_its_key(url):
     with pytest.raises(UsageError) as failure:
         choose_target(url, StreamOptions(), os.environ)
     assert "secret" not in f"{failure.value} {failure.value.hint}"
     assert str(failure.value).startswith("--to")
 
 
-def test_several_targets_and_one_that_is_not_there(server, tmp_path):
+def test_several_targets_of_which_one_is_unreachable(server, tmp_path):
     urls = [server.url, "null:", str(tmp_path / "a.mkv"), f"rtmp://127.0.0.1:{free_port()}/live/key"]
     targets = [choose_target(url, StreamOptions(), os.environ) for url in urls]
     with pytest.raises(StreamLostError, match="connection refused"):
-        start_all(targets, FILM, STILL, [].append)
-    outputs = start_all(targets[:2], FILM, STILL, [].append)
+        start_all(targets, VIDEO, STILL, [].append)
+    outputs = start_all(targets[:2], VIDEO, STILL, [].append)
     assert [output.stats.connected for output in outputs] == [True, True]
     for output in outputs:
         output.put(STILL)
