@@ -1,7 +1,6 @@
 """Typer with this program's help, groups of options, settings as flags, and suggestions for misspelt names."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -14,11 +13,11 @@ from lingbot_cli.cli.option_groups import expand_groups
 from lingbot_cli.config import SETTINGS, check_names, check_settings, read_settings
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
-from lingbot_cli.redact import redact
 
 ClickUsageError: Any = typer.BadParameter.__base__
 """Base of Click's complaints about a command line, wherever Typer has it from."""
 
+HELP_NAMES = {"-h", "--help", "--help-all"}
 _EVERYTHING = "lingbot.help_all"
 
 
@@ -75,18 +74,21 @@ class Group(_PlainHelp, typer.core.TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-class CommandTable(Group):
-    """A group whose commands are imported when they are called; settings become their flags."""
+class SettingsGroup(Group):
+    """A group of commands whose flags may come from settings."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command, with the settings before its own arguments, whose flags win."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None and not ctx.resilient_parsing and not HELP_NAMES & set(rest):
+            rest = [*_setting_flags(command, ctx.obj, rest), *rest]
+        return name, command, rest
+
+
+class CommandTable(SettingsGroup):
+    """A group whose commands are imported when they are called."""
 
     table: ClassVar[dict[str, str]]
-
-    def make_context(self, *args: Any, **extra: Any) -> Any:
-        with _redacted_errors():
-            return super().make_context(*args, **extra)
-
-    def invoke(self, ctx: Any) -> Any:
-        with _redacted_errors():
-            return super().invoke(ctx)
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(self.table)
@@ -97,17 +99,6 @@ class CommandTable(Group):
         command = typer.main.get_command(import_module(self.table[cmd_name]).app)
         command.name = cmd_name
         return command
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Return the command, with the settings before its own arguments, whose flags win."""
-        name, command, rest = super().resolve_command(ctx, args)
-        if (
-            command is not None
-            and not ctx.resilient_parsing
-            and not {"-h", "--help", "--help-all"} & set(rest)
-        ):
-            rest = [*_setting_flags(command, ctx.obj, rest), *rest]
-        return name, command, rest
 
 
 class App(typer.Typer):
@@ -121,20 +112,10 @@ class App(typer.Typer):
         register = super().command(*args, cls=Command, **how)
 
         def add(function: Callable[..., None]) -> Callable[..., None]:
-            register(expand_groups(function))
+            register(expand_groups(function, HelpAll))
             return function
 
         return add
-
-
-@contextlib.contextmanager
-def _redacted_errors() -> Iterator[None]:
-    """Hide the keys of addresses in Click's messages."""
-    try:
-        yield
-    except ClickUsageError as wrong:
-        wrong.message = redact(wrong.message)
-        raise
 
 
 def usage_error(error: Any) -> UsageError:

@@ -1,138 +1,209 @@
-"""`lingbot batch`: many films from one jobs file."""
+"""`lingbot batch`: many videos from one jobs file."""
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from lingbot_cli.cli.app import App
-from lingbot_cli.cli.options import Fast
+from lingbot_cli.cli.option_groups import option
+from lingbot_cli.cli.options import Engine, Fast, parse_duration
 from lingbot_cli.env import Env
+from lingbot_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lingbot_cli.batch.scheduler import TaskState, WorkerPool
+    from lingbot_cli.batch.scheduler import SchedulerOptions, TaskState, WorkerPool
 
-    Gather = Callable[..., WorkerPool]
+    StartWorkers = Callable[..., WorkerPool]
 
 app = App()
+
+
+@dataclass(frozen=True)
+class OutputFlags:
+    """Output folder and reports."""
+
+    panel: ClassVar[str] = "Output"
+
+    output: Annotated[
+        Path,
+        option(
+            "-o",
+            "--output-dir",
+            metavar="FOLDER",
+            envvar="LINGBOT_OUTPUT_DIR",
+            help="Folder of the videos.",
+        ),
+    ] = Path(".")
+    overwrite: Annotated[
+        bool, option("--overwrite", help="Replace videos that were rendered with other settings.")
+    ] = False
+    report: Annotated[Path | None, option("--report", help="Write a JSON report.")] = None
+    junit: Annotated[Path | None, option("--junit", help="Write JUnit XML, a test per video.")] = None
+
+    def write_reports(self, states: "list[TaskState]") -> None:
+        """Write the reports that were asked for."""
+        from lingbot_cli.batch.report import write_json, write_junit
+
+        if self.report is not None:
+            write_json(self.report, states)
+        if self.junit is not None:
+            write_junit(self.junit, states)
+
+
+@dataclass(frozen=True)
+class JobFlags:
+    """Order and failures of jobs."""
+
+    panel: ClassVar[str] = "Jobs"
+
+    shard: Annotated[
+        str,
+        option(
+            "--shard",
+            metavar="I/N",
+            envvar="LINGBOT_SHARD",
+            help="Render only the I-th of N equal parts, from 1.",
+        ),
+    ] = "1/1"
+    retry: Annotated[int, option("--retry", min=0, max=100, help="Retries of a failed video.")] = 0
+    timeout: Annotated[
+        str | None,
+        option(
+            "--timeout",
+            metavar="TIME",
+            help="Longest time that a video may take: 90s, 30:00, 1:30:00.",
+            show_default="no limit",
+        ),
+    ] = None
+    fail_fast: Annotated[bool, option("--fail-fast", help="Start no video after a failure.")] = False
+    allow_outside: Annotated[
+        bool, option("--allow-outside", help="Let jobs name files outside the jobs file's folder.")
+    ] = False
+
+    def rules(self) -> "SchedulerOptions":
+        """Return the scheduler's options. Errors: UsageError."""
+        from lingbot_cli.batch.scheduler import SchedulerOptions
+
+        return SchedulerOptions(self.retry, parse_duration("--timeout", self.timeout), self.fail_fast)
+
+
+@dataclass(frozen=True)
+class WorkerFlags:
+    """Machines and devices that render."""
+
+    panel: ClassVar[str] = "Workers"
+
+    workers: Annotated[
+        int | None,
+        option("--jobs", "-j", min=1, max=256, help="Videos at a time.", show_default="one per device"),
+    ] = None
+    device: Annotated[
+        list[str] | None,
+        option(
+            "--device",
+            metavar="DEVICE",
+            help="Such as cuda:0. Repeatable.",
+            show_default="every GPU, else the CPU",
+        ),
+    ] = None
+    on: Annotated[
+        str | None,
+        option(
+            "--on",
+            metavar="CLUSTER",
+            envvar="LINGBOT_ON",
+            help="Render on a cluster: ray, or ray://HOST:PORT.",
+        ),
+    ] = None
+    bring: Annotated[
+        bool,
+        option("--bring", help="With --on: copy the jobs' folder to the cluster, and the videos back."),
+    ] = False
+    engine: Engine = None
+
+    def start(self, jobs: Path) -> "StartWorkers":
+        """Return a function that starts workers; `jobs`: folder of the jobs file. Errors: UsageError."""
+        if self.on is None and not self.bring:
+            return partial(_start_local, devices=tuple(self.device or ()))
+        if self.on is None or (self.on != "ray" and not self.on.startswith("ray://")):
+            raise UsageError(f"--on {self.on or 'nothing'}: no such place", hint="use ray or ray://HOST:PORT")
+        from lingbot_cli.batch.ray_workers import RayWorkerPool
+
+        address = None if self.on == "ray" else self.on
+        return partial(RayWorkerPool, address=address, jobs=jobs if self.bring else None)
 
 
 @app.command()
 def batch(
     ctx: typer.Context,
     jobs: Annotated[str, typer.Argument(help="A .yaml or .jsonl file of jobs, or - for JSONL on stdin.")],
-    output: Annotated[
-        Path,
-        typer.Option("-o", "--output-dir", help="The folder all films go to.", envvar="LINGBOT_OUTPUT_DIR"),
-    ] = Path("."),
-    workers: Annotated[
-        int | None, typer.Option("--jobs", "-j", min=1, max=256, help="Films at a time; else one a GPU.")
-    ] = None,
-    device: Annotated[
-        list[str] | None, typer.Option(help="Such as cuda:0; may be repeated. Else every GPU, or the CPU.")
-    ] = None,
-    on: Annotated[
-        str | None, typer.Option(help="ray, or ray://HOST:PORT: work on a cluster.", envvar="LINGBOT_ON")
-    ] = None,
-    bring: Annotated[
-        bool, typer.Option("--bring", help="With --on: send the jobs' folder there and bring films back.")
-    ] = False,
-    engine: Annotated[
-        str | None, typer.Option(help="Have every film made by a server at ws://HOST:PORT, as render does.")
-    ] = None,
-    shard: Annotated[
-        str, typer.Option(help="I/N: only the I-th of N equal parts, from 1.", envvar="LINGBOT_SHARD")
-    ] = "1/1",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything and print what would be made.")
-    ] = False,
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Begin no film after a failure.")] = False,
-    retry: Annotated[int, typer.Option(min=0, max=100, help="How often a failed film is tried again.")] = 0,
+    output: OutputFlags,
+    job: JobFlags,
+    worker: WorkerFlags,
     fast: Fast = False,
-    timeout: Annotated[
-        str | None, typer.Option(help="How long a film may take: 90s, 30:00, 1:30:00.")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace films that were made from another recipe.")
+    dry_run: Annotated[
+        bool,
+        option("--dry-run", panel="Display", help="Check everything and print the plan; render nothing."),
     ] = False,
-    allow_outside: Annotated[
-        bool, typer.Option("--allow-outside", help="Let files be named outside the jobs file's folder.")
-    ] = False,
-    report: Annotated[Path | None, typer.Option(help="Write a JSON report to this file.")] = None,
-    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML: each film is a test.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the summary.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+    quiet: Annotated[bool, option("--quiet", "-q", panel="Display", help="Print only the summary.")] = False,
+    as_json: Annotated[bool, option("--json", panel="Display", help="Print JSON lines.")] = False,
 ) -> None:
-    """Make every film of a jobs file once: what is finished is skipped, what was interrupted goes on.
+    """Render every video of a jobs file once: finished ones are skipped, interrupted ones are continued.
 
-    Leaves with 0 when all films are there and with 1 when one is not.
+    Exits with 0 if all videos are there, else with 1.
 
-    Example: lingbot batch recipes/batch/seeds.yaml -o films --allow-outside
+    Example: lingbot batch recipes/batch/seeds.yaml -o videos --allow-outside
     """
     from lingbot_cli.batch import report as reports
     from lingbot_cli.batch.batch_display import choose_batch_display
     from lingbot_cli.batch.manifest import Manifest
     from lingbot_cli.batch.planner import plan_tasks
     from lingbot_cli.batch.run import initial_states, remove_stale_resume, run_batch, select_shard
-    from lingbot_cli.batch.scheduler import SchedulerOptions
     from lingbot_cli.batch.tasks import read_tasks
-    from lingbot_cli.cli.times import seconds_option
     from lingbot_cli.remote.client import RemoteTarget
     from lingbot_cli.timeline.load import read_source
 
     env: Env = ctx.obj
-    rules = SchedulerOptions(retry, seconds_option("--timeout", timeout), fail_fast)
+    rules = job.rules()
     source = read_source(jobs, env.read_stdin)
-    tasks = read_tasks(source, allow_outside=allow_outside, overwrite=overwrite)
-    remote = RemoteTarget.of(engine, None, env.environ)
+    tasks = read_tasks(source, allow_outside=job.allow_outside, overwrite=output.overwrite)
+    remote = RemoteTarget.of(worker.engine, None, env.environ)
     tasks = [task.configured(remote, fast=fast) for task in tasks]
-    rows = initial_states(plan_tasks(select_shard(tasks, shard)), Manifest(output))
+    manifest = Manifest(output.output)
+    states = initial_states(plan_tasks(select_shard(tasks, job.shard)), manifest)
     if dry_run:
-        env.out.print(reports.plan_table(rows, Manifest(output)), width=_width(env))
-        raise typer.Exit(_code(rows))
-    watch = choose_batch_display(quiet=quiet, as_json=as_json, out=env.out, err=env.err, count=len(rows))
-    place = _place(on, source.folder if bring else None)
-    gather = place or partial(_local, devices=tuple(device or ()))
-    remove_stale_resume(rows, Manifest(output))
-    signal = run_batch(rows, lambda films: gather(output, films, count=workers), rules, watch)
-    if report is not None:
-        reports.write_json(report, rows)
-    if junit is not None:
-        reports.write_junit(junit, rows)
+        env.out.print(reports.plan_table(states, manifest), width=_width(env))
+        raise typer.Exit(_exit_code(states))
+    display = choose_batch_display(quiet=quiet, as_json=as_json, out=env.out, err=env.err, count=len(states))
+    start = worker.start(source.folder)
+    remove_stale_resume(states, manifest)
+    signal = run_batch(
+        states, lambda count: start(output.output, count, count=worker.workers), rules, display
+    )
+    output.write_reports(states)
     if not as_json:
-        env.out.print(reports.result_table(rows), width=_width(env))
-    raise typer.Exit(128 + signal if signal is not None else _code(rows))
+        env.out.print(reports.result_table(states), width=_width(env))
+    raise typer.Exit(128 + signal if signal is not None else _exit_code(states))
 
 
-def _place(on: str | None, jobs: Path | None) -> "Gather | None":
-    """Who gathers hands on the cluster that is named; None for this machine."""
-    from lingbot_cli.errors import UsageError
-
-    if on is None and jobs is None:
-        return None
-    if on is None or (on != "ray" and not on.startswith("ray://")):
-        raise UsageError(f"--on {on or 'nothing'}: no such place", hint="use ray or ray://HOST:PORT")
-    from lingbot_cli.batch.ray_workers import RayWorkerPool
-
-    return partial(RayWorkerPool, address=None if on == "ray" else on, jobs=jobs)
-
-
-def _local(output: Path, films: int, count: int | None, devices: tuple[str, ...]) -> "WorkerPool":
-    """Hands on this machine: as many as asked for, or one for each device."""
+def _start_local(output: Path, tasks: int, count: int | None, devices: tuple[str, ...]) -> "WorkerPool":
+    """Start workers on this machine: `count`, or one per device."""
     from lingbot_cli.batch.local_workers import LocalWorkerPool
     from lingbot_cli.model.device import list_gpus
 
     devices = devices or list_gpus()
-    return LocalWorkerPool(output, min(films, count or len(devices) or 1), devices)
+    return LocalWorkerPool(output, min(tasks, count or len(devices) or 1), devices)
 
 
 def _width(env: Env) -> int | None:
-    """A terminal's own width; a log has room for whole sentences."""
+    """Return the width of tables: the terminal's, None, or 200 in a log."""
     return None if env.out.is_terminal else 200
 
 
-def _code(rows: "list[TaskState]") -> int:
-    return int(any(row.result is not None and row.result.exit_code for row in rows))
+def _exit_code(states: "list[TaskState]") -> int:
+    return int(any(state.result is not None and state.result.exit_code for state in states))

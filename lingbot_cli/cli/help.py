@@ -11,7 +11,19 @@ import typer
 RARE = ", rare"
 """Ending of the panel of an option that only --help-all lists."""
 
-PANELS = ("Camera and prompt", "Output", "Server", "Model", "Speed", "Resume", "Display", "Options")
+PANELS = (
+    "Camera and prompt",
+    "Output",
+    "Jobs",
+    "Workers",
+    "Server",
+    "Sessions",
+    "Model",
+    "Speed",
+    "Resume",
+    "Display",
+    "Options",
+)
 MIN_WIDTH, MAX_WIDTH = 50, 110
 MAX_NAMES_WIDTH = 34
 """Columns that the names of options take at most; longer ones stand on a line of their own."""

@@ -26,11 +26,12 @@ def option(*names: str, help: str, panel: str | None = None, rare: bool = False,
     return info
 
 
-def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
+def expand_groups(command: Callable[..., None], help_all: Any) -> Callable[..., None]:
     """Return a command function as Typer reads it, each group of options replaced by its flags.
 
     A group is a dataclass whose fields are `Annotated[type, option(…)]`, with the panel's title in `panel`,
-    or `Annotated[dataclass, flags]` with the flags of the fields that the command offers.
+    or `Annotated[dataclass, flags]` with the flags of the fields that the command offers. A command with rare
+    options gets the flag `help_all`.
     """
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, tuple[type, list[str]]] = {}
@@ -47,8 +48,11 @@ def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
             for field, hint in flags.items()
         ]
 
+    if any(_is_rare(each.annotation) for each in parameters):
+        parameters.append(_parameter("help_all", help_all, False, None))
+
     @wraps(command)
-    def call(**given: Any) -> None:
+    def call(help_all: bool = False, **given: Any) -> None:
         built = {
             name: kind(**{field: given.pop(field) for field in names})
             for name, (kind, names) in groups.items()
@@ -70,6 +74,11 @@ def _group(hint: Any) -> tuple[Any, Flags | None]:
             return kind, extra
     hints = get_type_hints(kind, include_extras=True)
     return kind, {field.name: hints[field.name] for field in fields(kind)}
+
+
+def _is_rare(hint: Any) -> bool:
+    infos = [extra for extra in get_args(hint)[1:] if isinstance(extra, OptionInfo)]
+    return any((info.rich_help_panel or "").endswith(RARE) for info in infos)
 
 
 def _parameter(name: str, hint: Any, default: Any, panel: str | None) -> inspect.Parameter:

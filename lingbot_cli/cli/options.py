@@ -1,114 +1,247 @@
-"""Options that several commands share."""
+"""Options that several commands share: arguments, single flags, and the groups of timeline, model and display."""
 
+import os
+import signal
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NoReturn
 
 import typer
+from rich.console import Console
 
-from lingbot_cli.errors import UsageError
+from lingbot_cli.checkpoints.cache_dir import cache_folder
+from lingbot_cli.cli.option_groups import option
+from lingbot_cli.env import Env
+from lingbot_cli.errors import RunInterrupted, UsageError
 from lingbot_cli.presets import PRESETS, Preset
+from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.timeline.times import Time, parse_time
+from lingbot_cli.ui.display import Display, JsonDisplay, choose_display
+
+if TYPE_CHECKING:
+    from lingbot_cli.render.request import Request
+    from lingbot_cli.sinks.base import Sink
 
 
-def preset_of(name: str) -> Preset:
-    """The preset of a name; UsageError when there is none."""
+def find_preset(name: str) -> Preset:
+    """Return the preset of a name. Errors: UsageError."""
     if name not in PRESETS:
         raise UsageError(f"there is no preset '{name}'", hint=f"use one of {', '.join(PRESETS)}")
     return PRESETS[name]
 
 
-def names_file(text: str) -> bool:
-    """Whether an argument is a timeline file or standard input, and not moves such as w-10,iw-15."""
+def is_timeline_file(text: str) -> bool:
+    """Return whether an argument is a timeline file or standard input rather than moves such as w-10,iw-15."""
     return text == "-" or Path(text).suffix in (".yaml", ".yml", ".jsonl") or Path(text).exists()
 
 
-def _file(text: str) -> str:
-    if not Path(text).is_file():
-        raise typer.BadParameter(f"there is no file {text}")
-    return text
+def model_names() -> list[str]:
+    """Return the names of known models and of fetched ones."""
+    models = cache_folder() / "models"
+    fetched = [path.name for path in models.iterdir()] if models.is_dir() else []
+    return sorted({*PRESETS, *(name for name in fetched if not name.startswith("."))})
 
 
-def _time(text: str) -> Time:
+def parse_duration(option_name: str, text: str | None) -> float | None:
+    """Return the seconds of an option's value. Errors: UsageError for frames and chunks."""
+    if text is None:
+        return None
+    try:
+        time = parse_time(text)
+    except ValueError as wrong:
+        raise UsageError(f"{option_name} {text}: {wrong}") from wrong
+    if time.unit != "s" or not time.amount:
+        raise UsageError(f"{option_name} {text}: not a length of time", hint="write 90s, 30:00 or 1:30:00")
+    return float(time.amount)
+
+
+def time_value(text: str) -> Time:
+    """Return an option's value as a time. Errors: BadParameter."""
     try:
         return parse_time(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
 
-PresetName = Annotated[
-    str, typer.Option("--preset", help="The model whose chunks count.", autocompletion=lambda: list(PRESETS))
-]
-AllowOutside = Annotated[
-    bool, typer.Option("--allow-outside", help="Let the timeline name files outside its folder.")
-]
-Duration = Annotated[
-    Time | None,
-    typer.Option("--duration", parser=_time, metavar="TIME", help="The film's length; wins over the header."),
-]
-Fps = Annotated[
-    int | None, typer.Option("--fps", min=1, max=120, help="Frames a second; wins over the header.")
+def exit_after_stop(env: Env, stop: RunInterrupted, *lines: str) -> NoReturn:
+    """End a command that a signal ends in its usual way: plain lines and the signal's exit code."""
+    name = signal.Signals(stop.exit_code - 128).name
+    for line in (f"stopped by {name}", *lines):
+        env.err.print(line, markup=False, soft_wrap=True)
+    raise typer.Exit(stop.exit_code)
+
+
+FirstImage = Annotated[Path, typer.Argument(help="First frame of the video: a PNG, JPEG or WebP image.")]
+TimelineArgument = Annotated[
+    str, typer.Argument(metavar="FILE", help="A timeline; - reads JSONL from standard input.")
 ]
 TimelineOrMoves = Annotated[
     str,
-    typer.Argument(metavar="FILE", help="A timeline, - for JSONL on standard input, or moves (w-10,iw-15)."),
+    typer.Argument(
+        metavar="FILE", help="A timeline, - for JSONL from standard input, or moves such as w-10,iw-15."
+    ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")]
-ModelName = Annotated[
-    str | None, typer.Option("--model", help="A model's folder or name; else the built-in one.")
+PresetName = Annotated[
+    str,
+    option(
+        "--preset", metavar="NAME", help="Preset of the model to plan for.", autocompletion=lambda: [*PRESETS]
+    ),
 ]
-Assets = Annotated[Path | None, typer.Option("--assets", help="Where a model's text encoder and VAE lie.")]
-Device = Annotated[
-    str | None, typer.Option("--device", help="Such as cpu or cuda:1; else the best there is.")
+AllowOutside = Annotated[
+    bool, option("--allow-outside", help="Let the timeline name files outside its folder.")
 ]
-Precision = Annotated[
-    Literal["float32", "bfloat16", "float16", "fp8"] | None,
-    typer.Option("--precision", help="What the world computes in; fp8 keeps its weights in eight bits."),
+Duration = Annotated[
+    Time | None,
+    option(
+        "--duration",
+        parser=time_value,
+        help="Length of the video, such as 10s or 160f (frames).",
+        show_default="the timeline's",
+    ),
 ]
-Window = Annotated[int | None, typer.Option("--window", help="Latent frames remembered; -1 for all.")]
+Fps = Annotated[
+    int | None,
+    option(
+        "--fps", min=1, max=120, help="Frames per second, 1 to 120.", show_default="the timeline's, else 16"
+    ),
+]
+Size = Annotated[
+    str | None,
+    option(
+        "--size",
+        metavar="WIDTHxHEIGHT",
+        help="Frame size in pixels, multiples of 16.",
+        show_default="the image's shape",
+    ),
+]
+Overwrite = Annotated[bool, option("--overwrite", help="Replace existing files.")]
+PrintJson = Annotated[bool, option("--json", help="Print JSON.")]
 Fast = Annotated[
     bool,
-    typer.Option("--fast", help="Trade exactness for speed: fp8 linears and int8 attention where they help "
-                 "here, and a smaller window."),
-]  # fmt: skip
-Linears = Annotated[
-    Literal["exact", "fp8"] | None,
-    typer.Option("--linears", help="What the blocks' matrices are multiplied in."),
-]
-AttentionIn = Annotated[
-    Literal["exact", "int8"] | None,
-    typer.Option("--attention", help="int8: by sageattention's kernels, where that package and a GPU are."),
-]
-TinyDecoder = Annotated[
-    str | None,
-    typer.Option(
-        "--tiny-decoder", parser=_file, metavar="FILE", help="A taew2_1 file: rough pictures, sooner."
+    option(
+        "--fast",
+        panel="Speed",
+        help="Trade exactness for speed: fp8 linears, int8 attention and a smaller window, where they help.",
     ),
 ]
-Decode = Annotated[
-    Literal["float32", "bfloat16", "float16"] | None,
-    typer.Option("--decode", help="What pictures are decoded in."),
+Quality = Annotated[
+    Literal["web", "master", "draft"],
+    option("--quality", panel="Output", help="Trade file size for fidelity; master is lossless."),
 ]
-TextOn = Annotated[str | None, typer.Option("--text-on", help="Where prompts are read: cpu, or a device.")]
-Offload = Annotated[
-    bool, typer.Option("--offload", help="Keep the transformer in main memory and stream it.")
-]
-DecodeOn = Annotated[
+Engine = Annotated[
     str | None,
-    typer.Option("--decode-on", help="A device of its own for the decoder, such as cuda:1 or cpu."),
-]
-Kernel = Annotated[
-    str | None,
-    typer.Option(
-        "--kernel", help="The program of self-attention, as `doctor` lists them; else the fastest here."
+    option(
+        "--engine",
+        panel="Model",
+        metavar="URL",
+        help="Render on a server, such as ws://HOST:PORT; LINGBOT_TOKEN holds its token.",
     ),
 ]
-Compile = Annotated[
-    bool | None,
-    typer.Option("--compile/--no-compile", help="Compile the blocks first; the default on GPUs that can."),
-]
-Threads = Annotated[
-    int | None,
-    typer.Option(
-        "--threads", min=1, max=1024, help="CPU threads; else OMP_NUM_THREADS, else what is fastest here."
-    ),
-]
+
+
+@dataclass(frozen=True)
+class TimelineFlags:
+    """Camera and prompt of a video."""
+
+    panel: ClassVar[str] = "Camera and prompt"
+
+    timeline: Annotated[
+        str | None,
+        option(
+            "--timeline",
+            "-t",
+            metavar="FILE",
+            help="Events of camera and prompt: .yaml, .jsonl, or - for JSONL on standard input.",
+        ),
+    ] = None
+    moves: Annotated[
+        str | None, option("--moves", metavar="MOVES", help="Keys and frames, such as w-10,iw-15,none-10.")
+    ] = None
+    poses: Annotated[
+        str | None,
+        option("--poses", metavar="FOLDER", help="Camera poses: poses.npy and intrinsics.npy."),
+    ] = None
+    prompt: Annotated[str | None, option("--prompt", help="First prompt.", show_default="the timeline's")] = (
+        None
+    )
+    duration: Duration = None
+    fps: Fps = None
+    size: Size = None
+    seed: Annotated[
+        int | None,
+        option("--seed", min=0, max=2**63 - 1, help="Random seed.", show_default="the timeline's, else 42"),
+    ] = None
+    allow_outside: Annotated[
+        bool, option("--allow-outside", rare=True, help="Let a timeline name files outside its folder.")
+    ] = False
+
+    def request(
+        self, image: Path, model: ModelOptions, engine: str | None, env: Env, *, scale: str | None = None
+    ) -> "Request":
+        """Return the request for a video; `engine`: the server that renders it. Errors: those of the server."""
+        from lingbot_cli.remote.client import RemoteTarget
+        from lingbot_cli.render.request import Request
+        from lingbot_cli.timeline.resolve import TimelineOverrides
+
+        overrides = TimelineOverrides(self.prompt, self.fps, self.duration, scale, self.allow_outside)
+        remote = RemoteTarget.of(engine, model.model, env.environ)
+        return Request(
+            image, self.timeline, self.moves, self.poses, overrides, self.size, self.seed, model, remote
+        )
+
+
+@dataclass(frozen=True)
+class DisplayFlags:
+    """Progress of a run."""
+
+    panel: ClassVar[str] = "Display"
+
+    preview: Annotated[
+        Literal["browser", "terminal"] | None,
+        option(
+            "--preview",
+            metavar="[=browser|terminal]",
+            help="Show the frames while they are made, in a browser or in this terminal.",
+        ),
+    ] = None
+    quiet: Annotated[bool, option("--quiet", "-q", help="Print only warnings and errors.")] = False
+    as_json: Annotated[bool, option("--json", help="Print JSON lines.")] = False
+
+    def open(self, env: Env, json_to: Console, *, typed: bool = False) -> "tuple[Display, Sink | None]":
+        """Return the display, and the sink of the preview; `typed`: events come from the keyboard.
+
+        Errors: UsageError for a preview in a terminal that is in use or missing.
+        """
+        if self.preview == "terminal":
+            return self._in_terminal(env, json_to, typed=typed)
+        display = choose_display(quiet=self.quiet, as_json=self.as_json, err=env.err, json_to=json_to)
+        if self.preview is None:
+            return display, None
+        from lingbot_cli.server.browser_preview import BrowserPreview
+
+        return display, BrowserPreview(display.warning)
+
+    def _in_terminal(self, env: Env, json_to: Console, *, typed: bool) -> "tuple[Display, Sink]":
+        from lingbot_cli.terminal.preview import TerminalPreview
+        from lingbot_cli.terminal.screen import Screen
+        from lingbot_cli.terminal.status_line import StatusLineDisplay
+
+        hint = "use --preview browser"
+        if not env.stderr.isatty():
+            raise UsageError("--preview terminal needs a terminal", hint=hint)
+        if self.as_json and json_to.file.isatty():
+            raise UsageError("--preview terminal: --json prints to the same terminal", hint=hint)
+        if typed and env.stdin.isatty():
+            raise UsageError("--preview terminal: events are typed in the same terminal", hint=hint)
+        try:
+            # The terminal itself: standard input and output may lead elsewhere.
+            terminal = os.open(os.ctermid(), os.O_RDWR | os.O_NOCTTY)
+        except OSError as failure:
+            raise UsageError(
+                f"--preview terminal: the terminal cannot be opened: {failure}", hint=hint
+            ) from failure
+        preview = TerminalPreview(Screen(terminal, terminal))
+        below = (
+            JsonDisplay(json_to) if self.as_json else StatusLineDisplay(env.err, preview, quiet=self.quiet)
+        )
+        return below, preview

@@ -1,31 +1,20 @@
 """`lingbot play`: walk through a world, in a browser or in the terminal."""
 
+import shlex
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import typer
 
 from lingbot_cli.cli.app import App
-from lingbot_cli.cli.options import (
-    Assets,
-    AttentionIn,
-    Compile,
-    Decode,
-    DecodeOn,
-    Device,
-    Fast,
-    Kernel,
-    Linears,
-    ModelName,
-    Offload,
-    Precision,
-    TextOn,
-    Threads,
-    TinyDecoder,
-    Window,
-)
+from lingbot_cli.cli.model_flags import MODEL_FLAGS
+from lingbot_cli.cli.option_groups import option
+from lingbot_cli.cli.options import FirstImage, Size, exit_after_stop
 from lingbot_cli.env import Env
+from lingbot_cli.errors import RunInterrupted
+from lingbot_cli.runtime.model_options import ModelOptions
 
 if TYPE_CHECKING:
     from lingbot_cli.server.record import Recorder
@@ -35,93 +24,109 @@ if TYPE_CHECKING:
 app = App()
 
 
+@dataclass(frozen=True)
+class StartFlags:
+    """First moment of a walk."""
+
+    panel: ClassVar[str] = "Camera and prompt"
+
+    prompt: Annotated[str, option("--prompt", help="First prompt.")] = ""
+    size: Size = None
+    seed: Annotated[int, option("--seed", min=0, max=2**63 - 1, help="Random seed.")] = 42
+
+    def offer(self, image: Path) -> "Offer":
+        """Return the start of every walk. Errors: UsageError for the size or the image."""
+        from lingbot_cli.image import read_image
+        from lingbot_cli.server.service import Offer
+        from lingbot_cli.timeline.schema import CameraSettings
+        from lingbot_cli.video_size import parse_size
+
+        height, width = parse_size(self.size) if self.size else (None, None)
+        return Offer(read_image(image), self.prompt, self.seed, height, width, CameraSettings())
+
+
 @app.command()
 def play(
     ctx: typer.Context,
-    image: Annotated[Path, typer.Argument(help="The first picture of the world.")],
-    prompt: Annotated[str, typer.Option(help="What the world is like.")] = "",
+    image: FirstImage,
+    start: StartFlags,
+    model: Annotated[ModelOptions, MODEL_FLAGS],
     where: Annotated[
-        Literal["browser", "terminal"], typer.Option("--in", help="Where it is shown and the keys come from.")
+        Literal["browser", "terminal"],
+        option("--in", panel="Display", help="Show frames and read keys in a browser or in this terminal."),
     ] = "browser",
-    record: Annotated[
-        Path | None, typer.Option(help="Write what was played as a timeline, such as walk.jsonl.")
-    ] = None,
-    size: Annotated[str | None, typer.Option(help="Such as 832x480; multiples of 16.")] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Which of many worlds.")] = 42,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The page's port; 0 takes any.")] = 0,
+    port: Annotated[
+        int,
+        option("--port", panel="Display", min=0, max=65535, help="Port of the page; 0 takes any free one."),
+    ] = 0,
     graphics: Annotated[
-        Literal["auto", "blocks", "kitty", "sixel"], typer.Option(help="How a terminal shows pictures.")
+        Literal["auto", "blocks", "kitty", "sixel"],
+        option("--graphics", panel="Display", help="Graphics of the terminal."),
     ] = "auto",
-    model: ModelName = None,
-    assets: Assets = None,
-    device: Device = None,
-    precision: Precision = None,
-    window: Window = None,
-    fast: Fast = False,
-    linears: Linears = None,
-    attention: AttentionIn = None,
-    tiny_decoder: TinyDecoder = None,
-    decode: Decode = None,
-    text_on: TextOn = None,
-    offload: Offload = False,
-    decode_on: DecodeOn = None,
-    kernel: Kernel = None,
-    compile: Compile = None,
-    threads: Threads = None,
+    record: Annotated[
+        Path | None,
+        option("--record", panel="Output", help="Write the walk as a timeline, such as walk.jsonl."),
+    ] = None,
 ) -> None:
-    """Play in a world: the page on this machine's loopback address, or half-blocks in the terminal.
+    """Play in a browser on this machine, or in the terminal.
 
     Over ssh, forward the port that is printed, or use the terminal. A restart begins another file: walk-2.jsonl.
 
     Example: lingbot play samples/courtyard-day.png --prompt "a stone courtyard" --record walk.jsonl
     """
-    from lingbot_cli.image import read_image
-    from lingbot_cli.runtime.model_options import ModelOptions
     from lingbot_cli.server.record import Recorder
     from lingbot_cli.server.serve import load_offered, run_notes
-    from lingbot_cli.server.service import Offer
-    from lingbot_cli.timeline.schema import CameraSettings
-    from lingbot_cli.video_size import parse_size
+    from lingbot_cli.terminal.play import play_in_terminal
 
     env: Env = ctx.obj
-    height, width = parse_size(size) if size else (None, None)
-    offer = Offer(read_image(image), prompt, seed, height, width, CameraSettings())
+    offer = start.offer(image)
     recorder = Recorder(record) if record is not None else None
-    note = partial(env.err.print, markup=False, soft_wrap=True)
-    model_options = ModelOptions(
-        model=model,
-        assets=assets,
-        device=device,
-        precision=precision,
-        window=window,
-        fast=fast,
-        linears=linears,
-        attention=attention,
-        tiny_decoder=tiny_decoder,
-        decode=decode,
-        text_on=text_on,
-        offload=offload,
-        decode_on=decode_on,
-        kernel=kernel,
-        compile=compile,
-        threads=threads,
-    )
-    load = partial(load_offered, model_options, note=note)
-    for line in run_notes(model_options):
+    load = partial(load_offered, model, note=partial(env.err.print, markup=False, soft_wrap=True))
+    for line in run_notes(model):
         env.out.print(line, markup=False, soft_wrap=True)
+    stop = None
     try:
         if where == "terminal":
-            from lingbot_cli.terminal.play import play_in_terminal
-
             play_in_terminal(env, load, offer, recorder, graphics)
         else:
-            _in_browser(env, load, offer, recorder, port)
+            _play_in_browser(env, load, offer, recorder, port)
+    except RunInterrupted as interrupted:
+        stop = interrupted
     finally:
         if recorder is not None:
             recorder.write()
+    lines = _recording_lines(recorder, image, model)
+    if stop is not None:
+        exit_after_stop(env, stop, *lines)
+    for line in lines:
+        env.err.print(line, markup=False, soft_wrap=True)
 
 
-def _in_browser(env: Env, load: "Load", offer: "Offer", recorder: "Recorder | None", port: int) -> None:
+def _recording_lines(recorder: "Recorder | None", image: Path, model: ModelOptions) -> list[str]:
+    """Describe where the recording is, and how to render it."""
+    if recorder is None:
+        return []
+    if not recorder.paths:
+        return ["nothing was recorded"]
+    lines = []
+    for path in recorder.paths:
+        command = ["lingbot", "render", str(image), "-t", str(path), *_flags(model)]
+        command += ["-o", str(path.with_suffix(".mp4"))]
+        lines += [f"recorded {path}; render it with:", f"  {shlex.join(command)}"]
+    return lines
+
+
+def _flags(model: ModelOptions) -> list[str]:
+    """Return the command-line flags of the options that were given."""
+    chosen = {name: getattr(model, name) for name in ("model", "assets", "device", "precision")}
+    words: list[str] = []
+    for name, value in {**chosen, **model.flags()}.items():
+        if value is not None:
+            words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    return words
+
+
+def _play_in_browser(env: Env, load: "Load", offer: "Offer", recorder: "Recorder | None", port: int) -> None:
     from lingbot_cli.server.auth import Rules, new_token
     from lingbot_cli.server.http_server import Address
     from lingbot_cli.server.protocol import Limits
@@ -133,19 +138,23 @@ def _in_browser(env: Env, load: "Load", offer: "Offer", recorder: "Recorder | No
     if offer.height and offer.width:
         limits = Limits(pixels=max(limits.pixels, offer.height * offer.width))
 
-    def say(address: str) -> None:
-        env.out.print(f"open {address}", markup=False, soft_wrap=True)
+    def print_address(address: str) -> None:
         number = address.split("/?")[0].rsplit(":", 1)[1]
-        env.out.print(
-            f"from elsewhere, first: ssh -L {number}:127.0.0.1:{number} THIS-MACHINE",
-            markup=False,
-            soft_wrap=True,
-        )
+        ssh = f"from another machine, first: ssh -L {number}:127.0.0.1:{number} THIS-MACHINE"
+        for line in (f"open {address}", ssh):
+            env.out.print(line, markup=False, soft_wrap=True)
 
-    def service() -> Service:
+    def load_service() -> Service:
         if recorder is None:
             return Service(load(offer), limits, offer)
         return Service(load(offer), limits, offer, recorder.chunk_sent)
 
     rules = Rules(new_token())
-    host(service, Address(port=port), rules, Rooms(), say=say, message_bytes=limits.message_bytes)
+    host(
+        load_service,
+        Address(port=port),
+        rules,
+        Rooms(),
+        say=print_address,
+        message_bytes=limits.message_bytes,
+    )

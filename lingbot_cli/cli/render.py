@@ -1,68 +1,308 @@
-"""`lingbot render`: one film, from an image and a timeline."""
+"""`lingbot render`: one video, from an image and a timeline."""
 
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import typer
 
 from lingbot_cli.cli.app import App
+from lingbot_cli.cli.model_flags import RENDER_FLAGS
+from lingbot_cli.cli.option_groups import option
 from lingbot_cli.cli.options import (
-    Assets,
-    AttentionIn,
-    Compile,
-    Decode,
-    DecodeOn,
-    Device,
-    Fast,
-    Kernel,
-    Linears,
-    ModelName,
-    Offload,
-    Precision,
-    TextOn,
-    Threads,
-    TinyDecoder,
-    Window,
+    DisplayFlags,
+    Engine,
+    FirstImage,
+    Overwrite,
+    Quality,
+    TimelineFlags,
+    time_value,
 )
-from lingbot_cli.cli.watching import Preview, choose_watching
 from lingbot_cli.env import Env
+from lingbot_cli.errors import LingbotError, UsageError
+from lingbot_cli.runtime.model_options import ModelOptions
+from lingbot_cli.timeline.times import Time
+
+if TYPE_CHECKING:
+    from lingbot_cli.render.request import PreparedVideo, Request
+    from lingbot_cli.render.resume import ResumeOptions
+    from lingbot_cli.sinks.base import Sink
+    from lingbot_cli.ui.display import Display
 
 app = App()
 
 
-def _keeping(targets: list[str], resume: Any, fork_at: Any, stay: bool, anew: bool) -> Any:
-    """Where the film's latents are kept: beside its first file."""
-    from lingbot_cli.errors import UsageError
-    from lingbot_cli.render.resume import ResumeOptions
-    from lingbot_cli.render.resume_store import ResumeStore
+@dataclass(frozen=True)
+class RenderTimelineFlags(TimelineFlags):
+    """Camera and prompt of a rendered video, and the frames of it to render."""
 
-    files = [target for target in targets if target not in ("-", "null:")]
-    if files:
-        return ResumeOptions(ResumeStore.beside(files[0]), resume, fork_at, stay, anew)
-    if resume or fork_at or stay:
-        raise UsageError("nothing can be resumed without a file", hint="name one with -o")
-    return None
+    frames: Annotated[
+        str | None,
+        option("--frames", metavar="A:B", help="Render only frames A to before B; either may be left out."),
+    ] = None
+    scale: Annotated[
+        Literal["fixed", "clip"] | None,
+        option(
+            "--scale",
+            rare=True,
+            help="Unit of the camera's path: fixed, or the largest step of the clip.",
+            show_default="clip for --poses, else fixed",
+        ),
+    ] = None
 
 
-def _check_alone(gpus: int, gang: Any, taken_up: Any) -> None:
-    """An engine elsewhere keeps its own GPUs and its own latents."""
-    from lingbot_cli.errors import UsageError
+@dataclass(frozen=True)
+class OutputFlags:
+    """Files of a video and their encoding."""
 
-    if gpus > 1 or gang:
-        raise UsageError("--engine and --gpus do not go together", hint="the server decides on its GPUs")
-    if taken_up:
+    panel: ClassVar[str] = "Output"
+
+    output: Annotated[
+        list[str] | None,
+        option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Video (.mp4 .mkv .webm .gif .webp .y4m), images (frames/%05d.png), - for standard output, or "
+            "null:. Repeatable.",
+            show_default="IMAGE.mp4",
+        ),
+    ] = None
+    quality: Quality = "web"
+    codec: Annotated[
+        str | None,
+        option(
+            "--codec",
+            metavar="NAME",
+            help="Video codec: h264, hevc, x264, x265, av1, vp9, ffv1, ….",
+            show_default="the format's",
+        ),
+    ] = None
+    crf: Annotated[
+        int | None,
+        option(
+            "--crf",
+            min=0,
+            max=100,
+            help="Quality number of the codec; lower is better.",
+            show_default="the codec's",
+        ),
+    ] = None
+    format: Annotated[
+        str | None,
+        option("--format", rare=True, metavar="NAME", help="Format of outputs whose name has none."),
+    ] = None
+    overlay: Annotated[
+        Literal["none", "keys", "burn"],
+        option(
+            "--overlay",
+            help="keys: also write a copy with keys and prompt on it; burn: draw them on the video.",
+        ),
+    ] = "none"
+    overwrite: Overwrite = False
+    no_metadata: Annotated[
+        bool, option("--no-metadata", rare=True, help="Leave out the metadata that `lingbot show` reads.")
+    ] = False
+    save_poses: Annotated[
+        Path | None,
+        option(
+            "--save-poses",
+            rare=True,
+            metavar="FOLDER",
+            help="Also write the camera of every frame, as --poses reads it.",
+        ),
+    ] = None
+
+    def targets(self, image: Path) -> list[str]:
+        """Return the names of all outputs."""
+        return self.output or [f"{image.stem}.mp4"]
+
+    def sink(self, targets: list[str], prepared: "PreparedVideo", env: Env, keep: Path | None) -> "Sink":
+        """Return the sink of all outputs, the overlay's among them; `keep`: folder of what a resume needs."""
+        from lingbot_cli.sinks.base import TeeSink
+        from lingbot_cli.sinks.factory import OutputOptions, choose_sinks
+        from lingbot_cli.sinks.output_paths import copy_name
+        from lingbot_cli.sinks.overlay import OverlaySink
+
+        options = OutputOptions(self.quality, self.codec, self.crf, self.format, self.overwrite, keep)
+        sink = choose_sinks(targets, options, env.environ, env.stdout_bytes if "-" in targets else None)
+        if self.overlay == "burn":
+            return OverlaySink(sink, prepared.captions(), enlarge=False)
+        if self.overlay == "none":
+            return sink
+        copies = [copy_name(target, "keys") for target in files_of(targets)]
+        if not copies:
+            raise UsageError(
+                "--overlay keys: no output is a file to make a copy of", hint="use --overlay burn"
+            )
+        copy = choose_sinks(copies, options, env.environ)
+        return TeeSink([sink, OverlaySink(copy, prepared.captions(), enlarge=True)])
+
+    def encoding(self, frames: str | None) -> dict[str, Any] | None:
+        """Return what the metadata says of the encoding, None to leave the metadata out."""
+        if self.no_metadata:
+            return None
+        return {"quality": self.quality, "codec": self.codec, "crf": self.crf, "frames": frames}
+
+
+@dataclass(frozen=True)
+class ResumeFlags:
+    """Continuation of earlier runs."""
+
+    panel: ClassVar[str] = "Resume"
+
+    resume: Annotated[
+        Literal["exact", "fast"] | None,
+        option(
+            "--resume",
+            metavar="[=exact|fast]",
+            help="Continue an interrupted run of this video; fast rebuilds the KV cache approximately.",
+        ),
+    ] = None
+    fork_at: Annotated[
+        Time | None,
+        option(
+            "--fork-at",
+            parser=time_value,
+            metavar="TIME",
+            help="Continue an earlier run from this time on, with a changed timeline.",
+        ),
+    ] = None
+    keep_latents: Annotated[
+        bool, option("--keep-latents", help="Keep the latents of the finished video, for --fork-at.")
+    ] = False
+
+    @property
+    def continues(self) -> bool:
+        """Whether an earlier run is continued."""
+        return self.resume is not None or self.fork_at is not None
+
+    def options(self, targets: list[str], *, overwrite: bool) -> "ResumeOptions | None":
+        """Return the resume options, None without a file. Errors: UsageError."""
+        from lingbot_cli.render.resume import ResumeOptions
+        from lingbot_cli.render.resume_store import ResumeStore
+
+        files = files_of(targets)
+        if files:
+            return ResumeOptions(
+                ResumeStore.beside(files[0]), self.resume, self.fork_at, self.keep_latents, overwrite
+            )
+        if self.continues or self.keep_latents:
+            raise UsageError("nothing can be resumed without a file", hint="name one with -o")
+        return None
+
+
+@app.command()
+def render(
+    ctx: typer.Context,
+    image: FirstImage,
+    timeline: RenderTimelineFlags,
+    output: OutputFlags,
+    model: Annotated[ModelOptions, RENDER_FLAGS],
+    resume: ResumeFlags,
+    display: DisplayFlags,
+    engine: Engine = None,
+    gpus: Annotated[
+        int,
+        option("--gpus", panel="Speed", min=1, help="GPUs of this machine that render the video together."),
+    ] = 1,
+    dry_run: Annotated[
+        bool,
+        option(
+            "--dry-run", panel="Display", help="Print the plan, the memory and the outputs; render nothing."
+        ),
+    ] = False,
+) -> None:
+    """Render an image, a prompt and a timeline into a video.
+
+    Example: lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml -o walk.mp4
+    """
+    from lingbot_cli.render.multi_gpu import ProcessGroup, check_multi_gpu, exit_follower
+    from lingbot_cli.render.render import render_as_follower, render_video
+    from lingbot_cli.sinks.base import TeeSink
+    from lingbot_cli.timeline.poses_dir import write_poses_dir
+
+    env: Env = ctx.obj
+    targets = output.targets(image)
+    shown, preview = display.open(env, env.err if "-" in targets else env.out)
+    keeping = resume.options(targets, overwrite=output.overwrite)
+    gang = ProcessGroup.of(env.environ)
+    if engine is not None:
+        _check_remote(timeline, resume, shared=gpus > 1 or gang is not None)
+        keeping = None
+    if gang:
+        model = replace(model, device=gang.device(model.device))
+    request = timeline.request(image, model, engine, env, scale=timeline.scale)
+    if gang or gpus > 1:
+        check_multi_gpu(timeline.timeline, resuming=resume.continues)
+    try:
+        prepared = _prepare(request, timeline.frames, env)
+        if gang and not gang.leads:
+            render_as_follower(prepared, gang)
+            exit_follower()
+        if gpus > 1 and not gang:
+            _launch(prepared, gpus, env, shown, dry_run=dry_run)
+        sink = output.sink(targets, prepared, env, keeping.trail.written if keeping else None)
+        overwrite_poses = output.overwrite or resume.resume is not None
+        if dry_run:
+            _print_plan(env, prepared, sink, output.save_poses, as_json=display.as_json)
+            _check_run(prepared, sink, keeping, output.save_poses, shown, overwrite=overwrite_poses)
+            return
+        if preview is not None:
+            sink = TeeSink([sink, preview])
+        if output.save_poses is not None:
+            write_poses_dir(prepared.film.compiled, output.save_poses, overwrite=overwrite_poses)
+        encoding = output.encoding(timeline.frames)
+        render_video(prepared, sink, shown, written=encoding, clock=env.clock, keeping=keeping, gang=gang)
+    except LingbotError as error:
+        shown.error(error)
+        raise
+    finally:
+        shown.close()
+
+
+def files_of(targets: list[str]) -> list[str]:
+    """Return the targets that are files."""
+    return [target for target in targets if target not in ("-", "null:")]
+
+
+def _check_remote(timeline: RenderTimelineFlags, resume: ResumeFlags, *, shared: bool) -> None:
+    """Refuse what only this machine's GPUs and latents could do. Errors: UsageError."""
+    if shared:
+        raise UsageError("--engine cannot be used with --gpus", hint="the server chooses its GPUs")
+    if resume.continues or resume.keep_latents or timeline.frames:
         raise UsageError(
-            "--engine makes whole films and keeps no latents here",
+            "--engine renders whole videos and keeps no latents on this machine",
             hint="leave out --resume, --fork-at, --keep-latents and --frames",
         )
 
 
-def _preview(env: Env, prepared: Any, outputs: list[str], *, as_json: bool) -> None:
-    """Print what `--dry-run` says."""
-    import json
+def _prepare(request: "Request", frames: str | None, env: Env) -> "PreparedVideo":
+    from lingbot_cli.render.excerpt import select_frames
+    from lingbot_cli.render.request import prepare
 
+    prepared = prepare(request, env.read_stdin)
+    return prepared if frames is None else select_frames(prepared, frames)
+
+
+def _launch(prepared: "PreparedVideo", gpus: int, env: Env, display: "Display", *, dry_run: bool) -> None:
+    """Render in one process per GPU and exit; a dry run only checks that the heads divide."""
+    from lingbot_cli.render.launcher import launch_processes
+    from lingbot_cli.render.multi_gpu import check_heads
+
+    check_heads(prepared.checkpoint.preset.heads, gpus)
+    if not dry_run:
+        raise typer.Exit(launch_processes(env.argv, gpus, env.environ, display.warning))
+
+
+def _print_plan(
+    env: Env, prepared: "PreparedVideo", sink: "Sink", poses: Path | None, *, as_json: bool
+) -> None:
+    """Print the plan of a dry run."""
     from lingbot_cli.render.dry_run import dry_run_json, dry_run_lines
 
+    outputs = [sink.name, *([f"{poses}/"] if poses else [])]
     if as_json:
         env.out.print(json.dumps(dry_run_json(prepared, outputs)), markup=False, soft_wrap=True)
         return
@@ -70,202 +310,21 @@ def _preview(env: Env, prepared: Any, outputs: list[str], *, as_json: bool) -> N
         env.out.print(line, markup=False, soft_wrap=True)
 
 
-@app.command()
-def render(
-    ctx: typer.Context,
-    image: Annotated[Path, typer.Argument(help="The first picture of the world.")],
-    timeline: Annotated[
-        str | None, typer.Option("--timeline", "-t", help="What happens when: .yaml, .jsonl, or - for stdin.")
-    ] = None,
-    moves: Annotated[str | None, typer.Option(help="Published notation, such as w-10,iw-15,none-10.")] = None,
-    poses: Annotated[str | None, typer.Option(help="A folder with poses.npy and intrinsics.npy.")] = None,
-    prompt: Annotated[str | None, typer.Option(help="What the world is like.")] = None,
-    output: Annotated[
-        list[str] | None,
-        typer.Option(
-            "-o",
-            "--output",
-            help="A .mp4 .mkv .webm .gif .webp .y4m file, frames/%05d.png, - or null:; may be repeated.",
-        ),
-    ] = None,
-    size: Annotated[str | None, typer.Option(help="Such as 832x480; multiples of 16.")] = None,
-    fps: Annotated[int | None, typer.Option(min=1, max=120, help="Frames a second.")] = None,
-    duration: Annotated[str | None, typer.Option(help="How long the film is, such as 10s or 160f.")] = None,
-    frames: Annotated[
-        str | None,
-        typer.Option(help="Only frames A:B of the film, from A to before B; either may be left out."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="Which of many worlds.")] = None,
-    scale: Annotated[
-        Literal["fixed", "clip"] | None, typer.Option(help="What one unit of the camera's path is.")
-    ] = None,
-    allow_outside: Annotated[
-        bool, typer.Option("--allow-outside", help="Let a timeline name files outside its folder.")
-    ] = False,
-    model: ModelName = None,
-    assets: Assets = None,
-    device: Device = None,
-    precision: Precision = None,
-    gpus: Annotated[int, typer.Option(min=1, help="Make one film on so many GPUs of this machine.")] = 1,
-    decode: Decode = None,
-    text_on: TextOn = None,
-    offload: Offload = False,
-    decode_on: DecodeOn = None,
-    kernel: Kernel = None,
-    compile: Compile = None,
-    threads: Threads = None,
-    chunk: Annotated[int | None, typer.Option(help="Latent frames made at a time.")] = None,
-    window: Window = None,
-    sink_frames: Annotated[
-        int | None, typer.Option("--sink", help="First latent frames never forgotten.")
-    ] = None,
-    shift: Annotated[float | None, typer.Option(help="The flow shift of the schedule.")] = None,
-    fast: Fast = False,
-    linears: Linears = None,
-    attention: AttentionIn = None,
-    tiny_decoder: TinyDecoder = None,
-    steps: Annotated[str | None, typer.Option(help="Schedule indices, such as 0,250,500,750.")] = None,
-    quality: Annotated[
-        Literal["web", "master", "draft"], typer.Option(help="master keeps every pixel exactly.")
-    ] = "web",
-    codec: Annotated[str | None, typer.Option(help="Such as h264, x264, hevc, av1, vp9, ffv1.")] = None,
-    crf: Annotated[int | None, typer.Option(min=0, max=100, help="The codec's quality number.")] = None,
-    format: Annotated[str | None, typer.Option(help="The format where the name does not say it.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
-    overlay: Annotated[
-        Literal["none", "keys", "burn"],
-        typer.Option(help="keys: a copy that shows keys and prompt; burn: show them on the film itself."),
-    ] = "none",
-    no_metadata: Annotated[
-        bool, typer.Option("--no-metadata", help="Leave out of the film how it was made.")
-    ] = False,
-    preview: Preview = None,
-    engine: Annotated[
-        str | None,
-        typer.Option(help="Have it made by a server, such as ws://HOST:30000; its token from LINGBOT_TOKEN."),
-    ] = None,
-    resume: Annotated[
-        Literal["exact", "fast"] | None,
-        typer.Option(help="Go on where an interrupted run of this film ended; fast is approximate."),
-    ] = None,
-    fork_at: Annotated[
-        str | None, typer.Option(help="Go on from this moment of an earlier run with a changed timeline.")
-    ] = None,
-    keep_latents: Annotated[
-        bool, typer.Option("--keep-latents", help="Keep what --fork-at needs when the film is whole.")
-    ] = False,
-    save_poses: Annotated[
-        Path | None,
-        typer.Option(help="Also write the camera of every frame to this folder, as --poses reads."),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan, the memory and the outputs; make nothing.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+def _check_run(
+    prepared: "PreparedVideo",
+    sink: "Sink",
+    keeping: "ResumeOptions | None",
+    poses: Path | None,
+    display: "Display",
+    *,
+    overwrite: bool,
 ) -> None:
-    """Render an image, a prompt and a timeline into a film.
-
-    Example: lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml -o walk.mp4
-    """
-    from lingbot_cli.cli.times import time_option
-    from lingbot_cli.errors import LingbotError, UsageError
-    from lingbot_cli.remote.client import RemoteTarget
-    from lingbot_cli.render.excerpt import select_frames
-    from lingbot_cli.render.launcher import launch_processes
-    from lingbot_cli.render.multi_gpu import ProcessGroup, check_heads, check_multi_gpu, exit_follower
+    """Raise what a run would raise before it renders; `poses`: the folder of --save-poses."""
     from lingbot_cli.render.preflight import preflight
-    from lingbot_cli.render.render import render_as_follower, render_video
-    from lingbot_cli.render.request import Request, prepare
-    from lingbot_cli.runtime.model_options import ModelOptions, parse_steps
-    from lingbot_cli.sinks.base import TeeSink
-    from lingbot_cli.sinks.factory import OutputOptions, choose_sinks
-    from lingbot_cli.sinks.output_paths import copy_name
-    from lingbot_cli.sinks.overlay import OverlaySink
-    from lingbot_cli.timeline.poses_dir import check_overwrite, write_poses_dir
-    from lingbot_cli.timeline.resolve import TimelineOverrides
+    from lingbot_cli.timeline.poses_dir import check_overwrite
 
-    env: Env = ctx.obj
-    targets = output or [f"{image.stem}.mp4"]
-    piped = "-" in targets
-    json_to = env.err if piped else env.out
-    display, shown = choose_watching(preview, env, quiet=quiet, as_json=as_json, json_to=json_to)
-    keeping = _keeping(targets, resume, time_option("--fork-at", fork_at), keep_latents, overwrite)
-    length = time_option("--duration", duration)
-    flags = TimelineOverrides(
-        prompt=prompt, fps=fps, duration=length, scale=scale, allow_outside=allow_outside
-    )
-    gang = ProcessGroup.of(env.environ)
-    where = gang.device(device) if gang else device
-    model_options = ModelOptions(
-        model=model,
-        assets=assets,
-        device=where,
-        precision=precision,
-        window=window,
-        fast=fast,
-        linears=linears,
-        attention=attention,
-        tiny_decoder=tiny_decoder,
-        chunk=chunk,
-        sink=sink_frames,
-        shift=shift,
-        steps=parse_steps(steps),
-        decode=decode,
-        text_on=text_on,
-        offload=offload,
-        decode_on=decode_on,
-        kernel=kernel,
-        compile=compile,
-        threads=threads,
-    )
-    if engine is not None:
-        _check_alone(gpus, gang, resume or fork_at or keep_latents or frames)
-        keeping = None
-    keep = keeping.trail.written if keeping else None
-    options = OutputOptions(quality, codec, crf, format, overwrite, keep)
-    remote = RemoteTarget.of(engine, model, env.environ)
-    request = Request(image, timeline, moves, poses, flags, size, seed, model_options, remote)
-    if gang or gpus > 1:
-        check_multi_gpu(timeline, resuming=bool(resume or fork_at))
-    try:
-        prepared = prepare(request, env.read_stdin)
-        prepared = prepared if frames is None else select_frames(prepared, frames)
-        if gang and not gang.leads:
-            render_as_follower(prepared, gang)
-            exit_follower()
-        if gpus > 1 and not gang:
-            check_heads(prepared.checkpoint.preset.heads, gpus)
-        if gpus > 1 and not gang and not dry_run:
-            raise typer.Exit(launch_processes(env.argv, gpus, env.environ, display.warning))
-        sink = choose_sinks(targets, options, env.environ, env.stdout_bytes if piped else None)
-        if overlay == "burn":
-            sink = OverlaySink(sink, prepared.captions(), enlarge=False)
-        elif overlay == "keys":
-            copies = [copy_name(target, "keys") for target in targets if target not in ("-", "null:")]
-            if not copies:
-                raise UsageError(
-                    "--overlay keys makes a copy of a file, and no -o is one", hint="use --overlay burn"
-                )
-            copy = choose_sinks(copies, options, env.environ)
-            sink = TeeSink([sink, OverlaySink(copy, prepared.captions(), enlarge=True)])
-        if dry_run:
-            outputs = [sink.name, *([f"{save_poses}/"] if save_poses else [])]
-            _preview(env, prepared, outputs, as_json=as_json)
-            if save_poses is not None:
-                check_overwrite(save_poses, overwrite=overwrite or resume is not None)
-            preflight(prepared, sink, keeping, here=remote is None)
-            if keeping:
-                keeping.take_up(prepared, display)
-            return
-        if shown is not None:
-            sink = TeeSink([sink, shown])
-        if save_poses is not None:
-            write_poses_dir(prepared.film.compiled, save_poses, overwrite=overwrite or resume is not None)
-        written = None if no_metadata else {"quality": quality, "codec": codec, "crf": crf, "frames": frames}
-        render_video(prepared, sink, display, written=written, clock=env.clock, keeping=keeping, gang=gang)
-    except LingbotError as error:
-        display.error(error)
-        raise
-    finally:
-        display.close()
+    if poses is not None:
+        check_overwrite(poses, overwrite=overwrite)
+    preflight(prepared, sink, keeping, here=prepared.request.remote is None)
+    if keeping:
+        keeping.take_up(prepared, display)

@@ -1,151 +1,169 @@
-"""`lingbot serve`: the engine as a service, for its own page and any client of the realtime protocol."""
+"""`lingbot serve`: the model as a service, with a page and the realtime protocol."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from lingbot_cli.cli.app import App
-from lingbot_cli.cli.options import (
-    Assets,
-    AttentionIn,
-    Compile,
-    Decode,
-    DecodeOn,
-    Device,
-    Fast,
-    Kernel,
-    Linears,
-    ModelName,
-    Offload,
-    Precision,
-    TextOn,
-    Threads,
-    TinyDecoder,
-    Window,
-)
+from lingbot_cli.cli.model_flags import MODEL_FLAGS
+from lingbot_cli.cli.option_groups import option
+from lingbot_cli.cli.options import exit_after_stop
 from lingbot_cli.env import Env
+from lingbot_cli.errors import RunInterrupted
+from lingbot_cli.runtime.model_options import ModelOptions
+
+if TYPE_CHECKING:
+    from lingbot_cli.server.auth import Rules
+    from lingbot_cli.server.session_pool import Rooms
 
 app = App()
+
+
+@dataclass(frozen=True)
+class AccessFlags:
+    """Address of the server and admission to it."""
+
+    panel: ClassVar[str] = "Server"
+
+    host: Annotated[str, option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, option("--port", min=0, max=65535, help="Port; 0 takes any free one.")] = 30000
+    token: Annotated[
+        str | None,
+        option(
+            "--token",
+            envvar="LINGBOT_TOKEN",
+            help="Token of the clients.",
+            show_default="a random one, which is printed",
+        ),
+    ] = None
+    allow_host: Annotated[
+        list[str] | None,
+        option("--allow-host", metavar="NAME", help="Host name that clients may use. Repeatable."),
+    ] = None
+    allow_origin: Annotated[
+        list[str] | None,
+        option(
+            "--allow-origin",
+            metavar="URL",
+            help="Origin of another page, such as http://127.0.0.1:18080. Repeatable.",
+        ),
+    ] = None
+
+    def rules(self) -> "Rules":
+        """Return who is admitted."""
+        from lingbot_cli.server.auth import Rules, new_token
+
+        token = self.token or new_token()
+        return Rules(token, tuple(self.allow_host or ()), tuple(self.allow_origin or ()))
+
+
+@dataclass(frozen=True)
+class SessionFlags:
+    """Limits of sessions."""
+
+    panel: ClassVar[str] = "Sessions"
+
+    sessions: Annotated[int, option("--sessions", min=1, help="Sessions at a time; more clients wait.")] = 1
+    alive: Annotated[
+        int | None,
+        option(
+            "--alive",
+            min=1,
+            help="Sessions in memory, those without a client among them.",
+            show_default="--sessions and 3",
+        ),
+    ] = None
+    grace: Annotated[
+        float,
+        option("--grace", min=0, metavar="SECONDS", help="Seconds that a session waits for its lost client."),
+    ] = 30
+    idle: Annotated[
+        float,
+        option(
+            "--idle", min=1, metavar="SECONDS", help="Seconds without input after which a client is closed."
+        ),
+    ] = 600
+    lifetime: Annotated[
+        float, option("--lifetime", min=1, metavar="SECONDS", help="Seconds that a session may last.")
+    ] = 14400
+    max_pixels: Annotated[
+        int | None,
+        option(
+            "--max-pixels",
+            min=256,
+            help="Largest frame, in pixels.",
+            show_default="832x480 on a GPU, else the model's",
+        ),
+    ] = None
+    max_chunks: Annotated[
+        int | None, option("--max-chunks", min=1, help="Longest session, in chunks.", show_default="no limit")
+    ] = None
+
+    def rooms(self) -> "Rooms":
+        """Return the limits of the session pool."""
+        from lingbot_cli.server.session_pool import Rooms
+
+        alive = self.alive or self.sessions + 3
+        return Rooms(
+            places=self.sessions, alive=alive, grace=self.grace, idle=self.idle, lifetime=self.lifetime
+        )
 
 
 @app.command()
 def serve(
     ctx: typer.Context,
+    access: AccessFlags,
+    sessions: SessionFlags,
+    model: Annotated[ModelOptions, MODEL_FLAGS],
     image: Annotated[
-        Path | None, typer.Option("--image", "-i", help="The first picture of clients that send none.")
+        Path | None,
+        option("--image", "-i", panel="Camera and prompt", help="First frame for clients that send none."),
     ] = None,
-    prompt: Annotated[str, typer.Option(help="What the world is like for clients that do not say.")] = "",
-    host: Annotated[
-        str, typer.Option(help="The address to listen on; loopback unless told otherwise.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any that is free.")] = 30000,
-    token: Annotated[
-        str | None,
-        typer.Option(envvar="LINGBOT_TOKEN", help="What clients must know; else one is made and printed."),
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None, typer.Option(help="A name this server is reached by; may be repeated.")
-    ] = None,
-    allow_origin: Annotated[
-        list[str] | None, typer.Option(help="Another page's origin, such as http://127.0.0.1:18080.")
-    ] = None,
-    sessions: Annotated[int, typer.Option(min=1, help="How many may play at once; others wait.")] = 1,
-    alive: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="How many worlds stay in memory, kept ones included; else --sessions and 3."
-        ),
-    ] = None,
-    grace: Annotated[
-        float, typer.Option(min=0, help="Seconds a world waits for a client that is gone.")
-    ] = 30,
-    idle: Annotated[
-        float, typer.Option(min=1, help="Seconds of silence after which a client is closed.")
-    ] = 600,
-    lifetime: Annotated[float, typer.Option(min=1, help="Seconds a session may last.")] = 14400,
-    max_pixels: Annotated[
-        int | None,
-        typer.Option(min=256, help="The largest film; else 832x480 on a GPU, the world's own size without."),
-    ] = None,
-    max_chunks: Annotated[int | None, typer.Option(min=1, help="The longest session, in chunks.")] = None,
-    model: ModelName = None,
-    assets: Assets = None,
-    device: Device = None,
-    precision: Precision = None,
-    window: Window = None,
-    fast: Fast = False,
-    linears: Linears = None,
-    attention: AttentionIn = None,
-    tiny_decoder: TinyDecoder = None,
-    decode: Decode = None,
-    text_on: TextOn = None,
-    offload: Offload = False,
-    decode_on: DecodeOn = None,
-    kernel: Kernel = None,
-    compile: Compile = None,
-    threads: Threads = None,
+    prompt: Annotated[
+        str, option("--prompt", panel="Camera and prompt", help="First prompt for clients that send none.")
+    ] = "",
 ) -> None:
-    """Serve a world over WebSockets, with a page to play it in.
+    """Serve the model over WebSockets, with a page to play it in, until Ctrl-C.
 
     Example: lingbot serve --image samples/courtyard-day.png --port 30000
     """
     from lingbot_cli.endpoints import GENERATE_PATH
     from lingbot_cli.image import read_image
-    from lingbot_cli.runtime.model_options import ModelOptions
-    from lingbot_cli.server.auth import Rules, new_token
     from lingbot_cli.server.http_server import Address
     from lingbot_cli.server.protocol import Limits
-    from lingbot_cli.server.serve import host as host_world
-    from lingbot_cli.server.serve import load_offered, run_notes
+    from lingbot_cli.server.serve import host, load_offered, run_notes
     from lingbot_cli.server.service import Offer, Service
-    from lingbot_cli.server.session_pool import Rooms
 
     env: Env = ctx.obj
-    limits = Limits(chunks=max_chunks)
-    picture = None if image is None else read_image(image)
-
+    limits = Limits(chunks=sessions.max_chunks)
+    offer = Offer(None if image is None else read_image(image), prompt)
     note = partial(env.err.print, markup=False, soft_wrap=True)
-    model_options = ModelOptions(
-        model=model,
-        assets=assets,
-        device=device,
-        precision=precision,
-        window=window,
-        fast=fast,
-        linears=linears,
-        attention=attention,
-        tiny_decoder=tiny_decoder,
-        decode=decode,
-        text_on=text_on,
-        offload=offload,
-        decode_on=decode_on,
-        kernel=kernel,
-        compile=compile,
-        threads=threads,
-    )
-    for line in run_notes(model_options):
-        env.out.print(line, markup=False, soft_wrap=True)
+    report = partial(env.out.print, markup=False, soft_wrap=True)
+    for line in run_notes(model):
+        report(line)
 
-    def service() -> Service:
-        offer = Offer(picture, prompt)
-        world = load_offered(model_options, offer, note)
-        usual = Limits().pixels if world.device.type == "cuda" else 0
-        pixels = max_pixels or max(usual, world.preset.area)
+    def load_service() -> Service:
+        world = load_offered(model, offer, note)
+        least = Limits().pixels if world.device.type == "cuda" else 0
+        pixels = sessions.max_pixels or max(least, world.preset.area)
         return Service(world, replace(limits, pixels=pixels), offer)
 
-    def say(address: str) -> None:
-        env.out.print(f"page:   {address}", markup=False, soft_wrap=True)
-        realtime = address.replace("http://", "ws://").replace("/?", f"{GENERATE_PATH}?")
-        env.out.print(f"engine: {realtime}", markup=False, soft_wrap=True)
+    def print_addresses(page: str) -> None:
+        report(f"page:   {page}")
+        report(f"engine: {page.replace('http://', 'ws://').replace('/?', f'{GENERATE_PATH}?')}")
 
-    host_world(
-        service,
-        Address(host, port),
-        Rules(token or new_token(), tuple(allow_host or ()), tuple(allow_origin or ())),
-        Rooms(places=sessions, alive=alive or sessions + 3, grace=grace, idle=idle, lifetime=lifetime),
-        say=say,
-        message_bytes=limits.message_bytes,
-    )
+    address, rules = Address(access.host, access.port), access.rules()
+    try:
+        host(
+            load_service,
+            address,
+            rules,
+            sessions.rooms(),
+            say=print_addresses,
+            message_bytes=limits.message_bytes,
+        )
+    except RunInterrupted as stop:
+        exit_after_stop(env, stop)

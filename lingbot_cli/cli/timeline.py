@@ -1,30 +1,291 @@
-"""`lingbot timeline …`: write, check, draw and change timelines; no world is needed for any of it."""
+"""`lingbot timeline`: write, check, plan, draw, export and convert timelines; none of it loads a model."""
 
-from typing import ClassVar
+import json
+from dataclasses import asdict
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import Annotated, Literal
 
-from lingbot_cli.cli.app import App, CommandTable
+import typer
 
+from lingbot_cli.cli.app import App, SettingsGroup
+from lingbot_cli.cli.option_groups import option
+from lingbot_cli.cli.options import (
+    AllowOutside,
+    Duration,
+    Fps,
+    Overwrite,
+    PresetName,
+    PrintJson,
+    TimelineArgument,
+    TimelineOrMoves,
+    find_preset,
+    is_timeline_file,
+)
+from lingbot_cli.cli.timeline_draw import animatic, show
+from lingbot_cli.env import Env
+from lingbot_cli.errors import UsageError
+from lingbot_cli.files import write_file
+from lingbot_cli.plan import PlannedChunk, format_chunk_table, plan_chunks
+from lingbot_cli.timeline.chunks import split_into_chunks
+from lingbot_cli.timeline.compile import CompiledTimeline, compile_timeline
+from lingbot_cli.timeline.diagnostics import Problem, SourceText, TimelineError
+from lingbot_cli.timeline.load import Timeline, load_timeline
+from lingbot_cli.timeline.moves import format_moves, parse_moves
+from lingbot_cli.timeline.poses_dir import write_poses_dir
+from lingbot_cli.timeline.resolve import TimelineOverrides, resolve_timeline
+from lingbot_cli.timeline.schedule import TimelineSchedule, schedule_timeline
+from lingbot_cli.timeline.schema import CutEvent, PosesEvent
+from lingbot_cli.timeline.times import format_clock
+from lingbot_cli.timeline.warnings import find_warnings
+from lingbot_cli.timeline.writer import to_jsonl, to_yaml
 
-class TimelineCommands(CommandTable):
-    """The commands of `lingbot timeline`."""
+Form = Literal["yaml", "jsonl", "moves"]
+FORMS: dict[str, Form] = {".yaml": "yaml", ".yml": "yaml", ".jsonl": "jsonl", ".txt": "moves"}
 
-    table: ClassVar[dict[str, str]] = {
-        "new": "lingbot_cli.cli.timeline_new",
-        "check": "lingbot_cli.cli.timeline_check",
-        "plan": "lingbot_cli.cli.timeline_plan",
-        "show": "lingbot_cli.cli.timeline_show",
-        "animatic": "lingbot_cli.cli.timeline_animatic",
-        "export": "lingbot_cli.cli.timeline_export",
-        "convert": "lingbot_cli.cli.timeline_convert",
-    }
-
-
-app = App(cls=TimelineCommands, no_args_is_help=True)
+app = App(cls=SettingsGroup, no_args_is_help=True)
 
 
 @app.callback()
 def timeline() -> None:
-    """Write, check, draw and convert timelines; none of it needs a world.
+    """Write, check, draw and convert timelines; none of it loads a model.
 
     Example: lingbot timeline new walk.yaml
     """
+
+
+def new(
+    ctx: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(help="The .yaml file to write; left out, it is printed.")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a first timeline that explains every kind of event.
+
+    Example: lingbot timeline new walk.yaml
+    """
+    env: Env = ctx.obj
+    text = package_files("lingbot_cli.timeline").joinpath("scaffold.yaml").read_text(encoding="utf-8")
+    if file is None:
+        env.out.print(text, end="", markup=False, soft_wrap=True)
+        return
+    if file.suffix not in (".yaml", ".yml"):
+        raise UsageError(
+            f"{file} is not a .yaml name", hint="use a name such as walk.yaml: JSONL has no comments"
+        )
+    write_file(file, text, overwrite=overwrite)
+    env.out.print(f"{file}: written; next: lingbot timeline show {file}", markup=False, soft_wrap=True)
+
+
+def check(
+    ctx: typer.Context,
+    files: Annotated[list[str], typer.Argument(help="Timelines; - reads JSONL from standard input.")],
+    as_json: PrintJson = False,
+    preset: PresetName = "built-in",
+    allow_outside: AllowOutside = False,
+) -> None:
+    """Check timelines and print every error as file:line:col. Exits with 2 if there is one.
+
+    Example: lingbot timeline check recipes/*.yaml
+    """
+    env: Env = ctx.obj
+    reports, count = [], 0
+    for file in files:
+        report, errors, lines = _check(env, file, find_preset(preset).chunk, allow_outside=allow_outside)
+        reports.append(report)
+        count += errors
+        if not as_json:
+            for line in lines:
+                (env.err if errors else env.out).print(line, markup=False, soft_wrap=True)
+    if as_json:
+        env.out.print(json.dumps(reports, indent=2), markup=False, soft_wrap=True)
+    elif count:
+        env.err.print(f"{count} error{'s' if count > 1 else ''}", markup=False, soft_wrap=True)
+    if count:
+        raise typer.Exit(2)
+
+
+def _check(
+    env: Env, file: str, chunk: int, *, allow_outside: bool
+) -> tuple[dict[str, object], int, list[str]]:
+    """Return the facts of one timeline, the number of its errors, and its lines for people."""
+    try:
+        timeline = load_timeline(file, env.read_stdin)
+        schedule = schedule_timeline(timeline, chunk, allow_outside=allow_outside)
+    except TimelineError as error:
+        errors = [problem.as_dict(error.source) for problem in error.problems]
+        return {"file": file, "errors": errors}, len(errors), error.rendered
+    except UsageError as error:
+        line = f"{error}; {error.hint}" if error.hint else f"{error}"
+        return {"file": file, "errors": [{"file": file, "message": str(error)}]}, 1, [line]
+    warnings = find_warnings(schedule)
+    lines = [_summary(file, schedule), *_warning_lines(warnings, timeline.source)]
+    return _facts(file, schedule, timeline.source, warnings), 0, lines
+
+
+def _warning_lines(warnings: list[Problem], source: SourceText) -> list[str]:
+    lines = source.text.split("\n")
+    return [f"note: {warning.render(source, lines)}" for warning in warnings]
+
+
+def _count_chunks(schedule: TimelineSchedule) -> int:
+    cuts = sorted(each.start for each in schedule.events if isinstance(each.event, CutEvent))
+    return len(split_into_chunks(schedule.frames, schedule.grid.chunk, cuts))
+
+
+def _summary(file: str, schedule: TimelineSchedule) -> str:
+    length = format_clock(schedule.grid.seconds(schedule.frames))
+    return (
+        f"{file}: good, {len(schedule.events)} events, {length}, {schedule.frames} frames at "
+        f"{schedule.grid.fps} fps, {_count_chunks(schedule)} chunks"
+    )
+
+
+def _facts(
+    file: str, schedule: TimelineSchedule, source: SourceText, warnings: list[Problem]
+) -> dict[str, object]:
+    return {
+        "file": file,
+        "errors": [],
+        "notes": [warning.as_dict(source) for warning in warnings],
+        "events": len(schedule.events),
+        "frames": schedule.frames,
+        "fps": schedule.grid.fps,
+        "seconds": schedule.grid.seconds(schedule.frames),
+        "chunks": _count_chunks(schedule),
+    }
+
+
+def plan(
+    ctx: typer.Context,
+    file: TimelineArgument,
+    preset: PresetName = "built-in",
+    duration: Duration = None,
+    fps: Fps = None,
+    prompt: Annotated[
+        str | None, option("--prompt", help="First prompt.", show_default="the timeline's")
+    ] = None,
+    as_json: PrintJson = False,
+    allow_outside: AllowOutside = False,
+) -> None:
+    """Print each chunk of a timeline's video: frames, time, motion, prompt, cuts and markers.
+
+    Example: lingbot timeline plan recipes/first-walk.yaml
+    """
+    env: Env = ctx.obj
+    timeline = load_timeline(file, env.read_stdin)
+    schedule = schedule_timeline(
+        timeline, find_preset(preset).chunk, fps=fps, duration=duration, allow_outside=allow_outside
+    )
+    compiled = compile_timeline(schedule, prompt=prompt)
+    chunks = plan_chunks(compiled)
+    if as_json:
+        facts = _plan_facts(preset, compiled, chunks)
+        env.out.print(json.dumps(facts, indent=2), markup=False, soft_wrap=True)
+        return
+    warnings = _warning_lines(find_warnings(schedule), timeline.source)
+    for line in [*format_chunk_table(chunks, compiled.grid.fps), _total(preset, compiled, chunks), *warnings]:
+        env.out.print(line, markup=False, soft_wrap=True)
+
+
+def _total(preset: str, compiled: CompiledTimeline, chunks: tuple[PlannedChunk, ...]) -> str:
+    scenes = sum(chunk.cut is not None for chunk in chunks if chunk.start) + 1
+    length = format_clock(compiled.frames / compiled.grid.fps)
+    return (
+        f"{length}: {compiled.frames} frames at {compiled.grid.fps} fps in {len(chunks)} chunks of "
+        f"{compiled.grid.chunk} latent frames, {scenes} scene{'s' if scenes > 1 else ''} ({preset})"
+    )
+
+
+def _plan_facts(
+    preset: str, compiled: CompiledTimeline, chunks: tuple[PlannedChunk, ...]
+) -> dict[str, object]:
+    return {
+        "preset": preset,
+        "fps": compiled.grid.fps,
+        "frames": compiled.frames,
+        "seconds": compiled.frames / compiled.grid.fps,
+        "chunks": [{**asdict(chunk), "cut": str(chunk.cut) if chunk.cut else None} for chunk in chunks],
+    }
+
+
+def export(
+    ctx: typer.Context,
+    file: TimelineArgument,
+    output: Annotated[Path, option("-o", "--output", metavar="FOLDER", help="Folder to write to.")],
+    preset: PresetName = "built-in",
+    duration: Duration = None,
+    fps: Fps = None,
+    allow_outside: AllowOutside = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write poses.npy, intrinsics.npy and action.npy, one row per video frame; --poses reads them.
+
+    Example: lingbot timeline export recipes/first-walk.yaml -o camera/
+    """
+    env: Env = ctx.obj
+    overrides = TimelineOverrides(duration=duration, fps=fps, allow_outside=allow_outside)
+    resolved = resolve_timeline(
+        find_preset(preset).chunk, timeline=file, flags=overrides, stdin=env.read_stdin
+    )
+    for path in write_poses_dir(resolved.compiled, output, overwrite=overwrite):
+        env.out.print(f"{path}", markup=False, soft_wrap=True)
+
+
+def convert(
+    ctx: typer.Context,
+    file: TimelineOrMoves,
+    to: Annotated[
+        Form | None, option("--to", help="Form to write.", show_default="by the output's name")
+    ] = None,
+    output: Annotated[
+        Path | None, option("-o", "--output", help="File to write.", show_default="standard output")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a timeline as YAML, as JSONL or, where it only holds keys, as a string of moves.
+
+    Example: lingbot timeline convert w-10,iw-15,none-10 -o walk.yaml
+    """
+    env: Env = ctx.obj
+    form = to or FORMS.get(output.suffix if output else "")
+    if form is None:
+        raise UsageError("--to is required", hint="use --to yaml, jsonl or moves, or -o NAME.yaml")
+    timeline = load_timeline(file, env.read_stdin) if is_timeline_file(file) else parse_moves(file)
+    if timeline.problems:
+        raise TimelineError(timeline.source, list(timeline.problems))
+    text = _write_form(timeline, form)
+    if output is None:
+        env.out.print(text, end="", markup=False, soft_wrap=True)
+        return
+    _check_folder(timeline, output)
+    write_file(output, text, overwrite=overwrite)
+
+
+def _write_form(timeline: Timeline, form: Form) -> str:
+    if form == "yaml":
+        return to_yaml(timeline)
+    if form == "jsonl":
+        return to_jsonl(timeline)
+    moves = format_moves(timeline)
+    if moves is None:
+        raise UsageError(
+            f"{timeline.source.name} cannot be written as moves: it holds more than keys one after the other",
+            hint="convert it to yaml or jsonl",
+        )
+    return moves + "\n"
+
+
+def _check_folder(timeline: Timeline, output: Path) -> None:
+    """Refuse to move a timeline away from the files that it names. Errors: UsageError."""
+    names_files = any(isinstance(each.event, PosesEvent | CutEvent) for each in timeline.events)
+    if names_files and output.parent.resolve() != timeline.source.folder.resolve():
+        raise UsageError(
+            f"{timeline.source.name} names files beside it, which {output} would not find",
+            hint=f"write it into {timeline.source.folder}",
+        )
+
+
+for _command in (new, check, plan, show, animatic, export, convert):
+    app.command()(_command)

@@ -40,16 +40,23 @@ class Recorder:
         if monotonic() - self._written_at > WRITE_INTERVAL_S:
             self.write()
 
+    @property
+    def paths(self) -> list[Path]:
+        """Files of all sessions so far."""
+        return [self._path(number) for number in range(1, len(self._recordings) + 1)]
+
     def write(self) -> None:
         """Replace the file of the current session. Errors: OutputError, with the older file left."""
         if self._current is None:
             return
-        number = self._recordings.index(self._current) + 1
-        path = self.path if number == 1 else self.path.with_stem(f"{self.path.stem}-{number}")
+        path = self._path(self._recordings.index(self._current) + 1)
         lines = [line for line in self._current.lines() if _is_before(line, self._sent_frames)]
         lines.append({"end": True, "at": f"{self._sent_frames}f"})
         write_file(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
         self._written_at = monotonic()
+
+    def _path(self, number: int) -> Path:
+        return self.path if number == 1 else self.path.with_stem(f"{self.path.stem}-{number}")
 
 
 def _is_before(line: dict[str, Any], frame: int) -> bool:

@@ -53,7 +53,7 @@ def test_the_page_and_any_client_play_on_it_and_sigterm_ends_it(tmp_path):
         finally:
             child.kill()
         rest = child.stdout.read()
-    assert "interrupted by SIGTERM" in rest
+    assert "stopped by SIGTERM" in rest
     assert "Traceback" not in rest
     assert "sekrit" not in rest
 

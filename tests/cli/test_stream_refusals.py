@@ -32,11 +32,14 @@ def test_a_wrong_key_ends_it_before_anything_is_loaded(tmp_path, small_picture):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--moves", "w-5"), "where should the stream go?"),
+        (("--moves", "w-5"), "--to is required"),
         (("--moves", "w-5", "--to", "null:", "--to", "null:"), "named twice"),
         (("--moves", "w-5", "--to", "rtmp://host/key-only"), "incomplete RTMP address"),
         (("-t", "-", "--loop", "--to", "null:"), "--loop needs a timeline that ends"),
-        (("--moves", "w-5", "--save-timeline", "a.jsonl", "--to", "null:"), "--save-timeline writes down"),
+        (
+            ("--moves", "w-5", "--save-timeline", "a.jsonl", "--to", "null:"),
+            "--save-timeline needs --timeline -",
+        ),
         (("--moves", "x-5", "--to", "null:"), "unknown key letter"),
         (("--poses", ".", "--loop", "--to", "null:"), "--loop goes with"),
         (("--to", "null:"), "no camera given"),
@@ -74,10 +77,11 @@ def test_an_address_in_the_wrong_place_keeps_its_key(small_picture, monkeypatch,
 
 
 def test_a_command_that_is_an_address_keeps_its_key(capsys):
-    assert lingbot(URL).code == 2
+    done = lingbot(URL)
     printed = capsys.readouterr()
-    assert "rtmp:/" in printed.err
-    assert "secret" not in printed.out + printed.err
+    assert done.code == 2
+    assert "rtmp:/" in done.stderr
+    assert "secret" not in printed.out + printed.err + done.stdout + done.stderr
 
 
 def test_a_stream_that_cannot_begin_leaves_no_film_under_its_name(tmp_path, small_picture):

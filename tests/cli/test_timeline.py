@@ -141,8 +141,8 @@ def test_convert_there_and_back(tmp_path):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["convert", WALK, "--to", "moves"], "says more than keys"),
-        (["convert", WALK], "which form?"),
+        (["convert", WALK, "--to", "moves"], "holds more than keys"),
+        (["convert", WALK], "--to is required"),
         (["convert", "w-x", "--to", "yaml"], "--moves:1:1: 'w-x' is not a move"),
         (["plan", WALK, "--preset", "none"], "no preset 'none'"),
         (["plan", WALK, "--duration", "soon"], "not a time"),

@@ -101,7 +101,7 @@ def test_an_engine_that_is_gone_for_good_leaves_a_playable_part_and_5(tmp_path, 
     [
         (("--engine", "http://127.0.0.1"), 2, "ws://"),
         (("--engine", "ws://127.0.0.1:1"), 5, "does not answer"),
-        (("--engine", "ws://127.0.0.1:1", "--gpus", "2"), 2, "do not go together"),
+        (("--engine", "ws://127.0.0.1:1", "--gpus", "2"), 2, "cannot be used with --gpus"),
         (("--engine", "ws://127.0.0.1:1", "--resume"), 2, "no latents"),
     ],
 )

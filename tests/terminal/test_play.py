@@ -112,7 +112,7 @@ def test_the_picture_is_there_keys_turn_it_and_ctrl_c_gives_the_terminal_back(tm
     tmux.keys(" ")
     tmux.until("fps")
     tmux.keys("C-c")
-    tmux.until("interrupted by SIGINT")
+    tmux.until("stopped by SIGINT")
     works(tmux)
     lines = [json.loads(line) for line in (tmp_path / "walk.jsonl").read_text().splitlines()]
     assert any(line.get("keys") == "l" for line in lines)
@@ -132,7 +132,7 @@ def test_however_it_ends_the_terminal_works(tmux, command, end):
         shell = int(tmux.tmux("display-message", "-p", "#{pane_pid}"))
         child = subprocess.run(["pgrep", "-P", str(shell)], capture_output=True, text=True, check=True).stdout
         os.kill(int(child), signal.SIGTERM)
-        tmux.until("interrupted by SIGTERM")
+        tmux.until("stopped by SIGTERM")
     works(tmux)
 
 
