@@ -103,7 +103,7 @@ def test_a_batch_takes_them_by_job_and_for_all(tmp_path):
         "".join(json.dumps(job | {"output": f"{n}.mp4", "linears": n}) + "\n" for n in ("fp8", "exact"))
     )
     said = read_tasks(read_source(str(jobs)), allow_outside=True)
-    planned = plan_tasks([task.placed(None, fast=True) for task in said])
+    planned = plan_tasks([task.configured(None, fast=True) for task in said])
     settings = [film.task.request.options.flags() for film in planned]
     assert settings == [{"window": 9, "linears": "fp8"}, {"window": 9}]
     assert len({film.recipe for film in [*planned, *plan_tasks(said)]}) == 4
