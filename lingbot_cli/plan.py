@@ -85,9 +85,9 @@ def _describe_motion(here: np.ndarray, there: np.ndarray) -> str:
     yaw = (end.yaw - begin.yaw + 180) % 360 - 180
     moves = (("forward", forward), ("right", right), ("up", -down))
     turns = (("yaw", yaw), ("pitch", end.pitch - begin.pitch), ("roll", end.roll - begin.roll))
-    words = [f"{name} {way:+.2f}" for name, way in moves if abs(way) >= 0.005]
-    words += [f"{name} {turn:+.0f}°" for name, turn in turns if abs(turn) >= 0.5]
-    return " ".join(words) or "still"
+    parts = [f"{name} {way:+.2f}" for name, way in moves if abs(way) >= 0.005]
+    parts += [f"{name} {turn:+.0f}°" for name, turn in turns if abs(turn) >= 0.5]
+    return " ".join(parts) or "still"
 
 
 def format_chunk_table(chunks: tuple[PlannedChunk, ...], fps: int) -> list[str]:
@@ -95,14 +95,14 @@ def format_chunk_table(chunks: tuple[PlannedChunk, ...], fps: int) -> list[str]:
     rows = [("chunk", "frames", "from", "keys", "motion", "prompt")]
     before = None
     for number, chunk in enumerate(chunks):
-        said = [f"cut to {chunk.cut.name}"] if chunk.cut else []
-        said += [f"marker “{m}”" for m in chunk.markers]
+        notes = [f"cut to {chunk.cut.name}"] if chunk.cut else []
+        notes += [f"marker “{m}”" for m in chunk.markers]
         if chunk.prompt != before:
-            said.append(f"“{chunk.prompt}”" + (" (recache)" if chunk.recache else ""))
+            notes.append(f"“{chunk.prompt}”" + (" (recache)" if chunk.recache else ""))
         before = chunk.prompt
         frames = f"{chunk.start}–{chunk.start + chunk.frames - 1}"
         at = format_clock(chunk.start / fps)
-        rows.append((str(number), frames, at, chunk.keys or "–", chunk.motion, " · ".join(said)))
+        rows.append((str(number), frames, at, chunk.keys or "–", chunk.motion, " · ".join(notes)))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     return [
         "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[5]]).rstrip() for row in rows

@@ -169,12 +169,11 @@ def _parse_control(payload: Any, limits: Limits) -> ExactControl:
     poses = np.array(fields.poses, np.float64).reshape(-1, 4, 4)
     intrinsics = np.array(fields.intrinsics, np.float64).reshape(-1, 4)
     actions = np.array(fields.actions, np.float32).reshape(-1, 4)
-    for checked in (
-        validate_poses("control.poses", poses),
-        validate_intrinsics("control.intrinsics", intrinsics),
-    ):
-        if isinstance(checked, str):
-            raise ProtocolError("bad_event", checked)
+    try:
+        validate_poses("control.poses", poses)
+        validate_intrinsics("control.intrinsics", intrinsics)
+    except ValueError as error:
+        raise ProtocolError("bad_event", str(error)) from None
     if not len(poses) == len(intrinsics) == len(actions):
         raise ProtocolError("bad_event", "control needs as many intrinsics and actions as poses")
     prompt = check_prompt(fields.prompt, limits, may_be_empty=True)

@@ -82,15 +82,15 @@ class TimelineController:
     def control(self, sampled: SampledInput, turns: Sequence[CameraTurn]) -> Control:
         start = self._live.frame
         if sampled.prompt is not None:
-            self._live.apply_raw({"prompt": sampled.prompt})
+            self._live.set_prompt(sampled.prompt)
         at = start
         for index, keys in enumerate(sampled.keys):
             if keys != self._held:
-                self._live.apply_raw({"keys": keys, "at": f"{at}f"})
+                self._live.hold_keys(keys, at)
                 self._held = keys
             at += 1 if start == 0 and index == 0 else FRAMES_PER_LATENT
         for turn in turns:
-            self._live.apply_raw({"turn": {"yaw": turn.yaw, "pitch": turn.pitch}, "for": f"{at - start}f"})
+            self._live.turn(turn.yaw, turn.pitch, at - start)
         control = self._live.next_control()
         if control is None:
             raise RuntimeError("a live timeline has no end")

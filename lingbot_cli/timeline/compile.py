@@ -245,7 +245,7 @@ def _path_rows(scheduled: ScheduledEvent, count: int) -> np.ndarray:
 
 def _frame_intrinsics(events: Iterable[ScheduledEvent], camera: CameraSettings, shown: range) -> np.ndarray:
     """Return the header's intrinsics, and from each path with its own those, until another comes → [N, 4]."""
-    out = np.tile(np.array(camera.lens), (len(shown), 1))
+    out = np.tile(np.array(camera.pixel_intrinsics), (len(shown), 1))
     for scheduled in sorted(events, key=lambda event: event.start):
         path = scheduled.camera_path
         if path is not None and path.intrinsics is not None and scheduled.start < shown.stop:

@@ -12,7 +12,7 @@ from lingbot_cli.errors import UsageError, write_errors
 from lingbot_cli.files import check_new, write_file
 from lingbot_cli.timeline.chunks import FrameGrid, split_into_chunks
 from lingbot_cli.timeline.compile import CompiledTimeline, TimedText, published_scale
-from lingbot_cli.timeline.files import load_array, validate_intrinsics, validate_poses
+from lingbot_cli.timeline.files import load_array, load_intrinsics, load_poses
 from lingbot_cli.timeline.schema import CameraSettings
 from lingbot_cli.timeline.times import MAX_FRAMES
 
@@ -30,12 +30,12 @@ def read_poses_dir(
     Errors: UsageError for a missing or invalid file.
     """
     root = Path(folder)
-    poses = _load_validated(root / POSES_FILE, validate_poses)
-    intrinsics, actions = np.array([CameraSettings().lens]), np.zeros((1, len(WASD)))
+    poses = _load(root / POSES_FILE, load_poses)
+    intrinsics, actions = np.array([CameraSettings().pixel_intrinsics]), np.zeros((1, len(WASD)))
     if (root / INTRINSICS_FILE).exists():
-        intrinsics = _load_validated(root / INTRINSICS_FILE, validate_intrinsics)
+        intrinsics = _load(root / INTRINSICS_FILE, load_intrinsics)
     if (root / ACTION_FILE).exists():
-        actions = _load_validated(root / ACTION_FILE, _validate_actions)
+        actions = _load(root / ACTION_FILE, _load_actions)
     for name, array in ((INTRINSICS_FILE, intrinsics), (ACTION_FILE, actions)):
         if len(array) not in (1, len(poses)):
             raise UsageError(
@@ -113,27 +113,21 @@ def _read_settings(root: Path) -> dict:
     return settings
 
 
-def _load_validated(path: Path, check: Callable[[str, np.ndarray], np.ndarray | str]) -> np.ndarray:
+def _load(path: Path, load: Callable[[Path, str], np.ndarray]) -> np.ndarray:
     try:
-        array = load_array(path, str(path))
-    except FileNotFoundError:
-        raise UsageError(f"{path} does not exist", hint=f"a camera folder holds {POSES_FILE}") from None
-    except OSError as failure:
-        raise UsageError(f"{path} cannot be read: {failure.strerror}") from None
-    except ValueError as wrong:
-        raise UsageError(str(wrong)) from None
-    checked = check(str(path), array)
-    if isinstance(checked, str):
-        raise UsageError(checked)
-    return checked
+        return load(path, str(path))
+    except ValueError as error:
+        hint = f"use a folder with {POSES_FILE} and, optionally, {INTRINSICS_FILE} and {ACTION_FILE}"
+        raise UsageError(str(error), hint=hint) from None
 
 
-def _validate_actions(name: str, array: np.ndarray) -> np.ndarray | str:
+def _load_actions(path: Path, name: str) -> np.ndarray:
+    array = load_array(path, name)
     if array.ndim != 2 or array.shape[1] != len(WASD) or not 1 <= len(array) <= MAX_FRAMES:
-        return f"{name} has shape {list(array.shape)}; expected [N, 4]: w, a, s, d held"
+        raise ValueError(f"{name} has shape {list(array.shape)}; expected [N, 4]: w, a, s, d held")
     if array.dtype.kind not in "fiub":
-        return f"{name} holds {array.dtype}; expected numbers"
+        raise ValueError(f"{name} holds {array.dtype}; expected numbers")
     actions = np.array(array, np.float64)
-    return (
-        actions if np.isfinite(actions).all() else f"{name} holds values that are not finite; expected 0 or 1"
-    )
+    if not np.isfinite(actions).all():
+        raise ValueError(f"{name} holds values that are not finite; expected 0 or 1")
+    return actions

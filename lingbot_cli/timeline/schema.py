@@ -1,7 +1,7 @@
 """Schema of a timeline: the header, and a pydantic model for each event type."""
 
 import math
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -49,6 +49,7 @@ TimeField = Annotated[Time, PlainValidator(_validate_time)]
 NonEmptyText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000)]
 FiniteAmount = Annotated[float, Field(ge=-1e5, le=1e5, allow_inf_nan=False)]
 Ease = Literal["linear", "in", "out", "in-out"]
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class StrictModel(BaseModel):
@@ -118,7 +119,7 @@ class TurnAngles(StrictModel):
         return _require_fields(self)
 
 
-def _require_fields(model: Any) -> Any:
+def _require_fields(model: _Model) -> _Model:
     if not model.model_fields_set:
         raise _error(f"empty; expected {', '.join(type(model).model_fields)}")
     return model
@@ -237,13 +238,13 @@ class CameraSettings(StrictModel):
 
     @field_validator("intrinsics")
     @classmethod
-    def _one_lens(cls, value: list[float] | None, info: ValidationInfo) -> list[float] | None:
+    def _not_with_fov(cls, value: list[float] | None, info: ValidationInfo) -> list[float] | None:
         if value is not None and info.data.get("fov") is not None:
             raise _error("both `fov` and `intrinsics`; expected one of them")
         return value
 
     @property
-    def lens(self) -> tuple[float, float, float, float]:
+    def pixel_intrinsics(self) -> tuple[float, float, float, float]:
         """Return fx, fy, cx, cy in pixels of 832×480."""
         if self.intrinsics is not None:
             fx, fy, cx, cy = self.intrinsics

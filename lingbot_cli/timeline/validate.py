@@ -2,7 +2,7 @@
 
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -10,16 +10,14 @@ from lingbot_cli.timeline.diagnostics import KeyPath, Problem, Problems, SourceI
 from lingbot_cli.timeline.schema import EVENT_TYPES, TimelineEvent, TimelineHeader
 
 _MAX_KEYS = 40
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def parse_header(raw: Any, item: SourceItem, problems: Problems) -> TimelineHeader:
     """Return the header of a plain value, or the default one after adding to `problems`."""
-    header = (
-        validate_model(TimelineHeader, raw, item, problems)
-        if _within_key_limit(raw, item, problems)
-        else None
-    )
-    return header or TimelineHeader()
+    if not _within_key_limit(raw, item, problems):
+        return TimelineHeader()
+    return validate_model(TimelineHeader, raw, item, problems) or TimelineHeader()
 
 
 def parse_event(
@@ -58,8 +56,8 @@ def _within_key_limit(raw: Any, item: SourceItem, problems: Problems) -> bool:
 
 
 def validate_model(
-    model: type[Any], raw: Any, item: SourceItem, problems: Problems, *, live: bool = False
-) -> Any:
+    model: type[_Model], raw: Any, item: SourceItem, problems: Problems, *, live: bool = False
+) -> _Model | None:
     """Return a plain value as a model, or None after adding all of its problems to `problems`."""
     try:
         return model.model_validate(raw, context={"live": True} if live else None)
@@ -104,11 +102,8 @@ def _error_message(model: type[BaseModel], path: KeyPath, wrong: Any) -> str:
         return f"unknown key '{name[:40]}'; expected {_suggest(name, names)}"
     if wrong["type"] == "timeline":
         return str(wrong["msg"]) if not path else f"`{path[-1]}`: {wrong['msg']}"
-    facts = {
-        "expected": "a list of four numbers",
-        "fields": ", ".join(_field_names(inner)),
-        **wrong.get("ctx", {}),
-    }
+    facts = {"expected": "a list of four numbers", "fields": ", ".join(_field_names(inner))}
+    facts |= wrong.get("ctx", {})
     name = ".".join(map(str, path))
     message = _ERROR_MESSAGES.get(wrong["type"], f"{wrong['msg'].lower()}; expected another value")
     return f"`{name}` {message.format(**facts)}"
@@ -117,12 +112,11 @@ def _error_message(model: type[BaseModel], path: KeyPath, wrong: Any) -> str:
 def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel]:
     """Return the model of the value at `path`, or of the nearest mapping around it."""
     for step in path:
-        field = next((f for n, f in model.model_fields.items() if step in (n, f.alias)), None)
-        if field is None or not (
-            isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-        ):
+        found = (f.annotation for n, f in model.model_fields.items() if step in (n, f.alias))
+        inner = next(found, None)
+        if not isinstance(inner, type) or not issubclass(inner, BaseModel):
             break
-        model = field.annotation
+        model = inner
     return model
 
 
