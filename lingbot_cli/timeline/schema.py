@@ -255,14 +255,17 @@ class CameraSettings(StrictModel):
 
 # Of the published servers and of the built-in model: 80 degrees from left to right.
 DEFAULT_FOCAL_PX = 500.0
+_MAX_SIDE = 9999
 
 
 def _validate_size(text: str) -> str:
     try:
-        parse_size(text)
+        sides = parse_size(text)
     except UsageError as wrong:
         message = str(wrong).removeprefix("--size ")
         raise _error(f"{message}; expected WIDTHxHEIGHT such as 832x480") from None
+    if max(sides) > _MAX_SIDE:
+        raise _error(f"{text}: too large; expected at most {_MAX_SIDE} pixels a side")
     return text
 
 
