@@ -20,7 +20,7 @@ from rich.console import Console
 from lingbot_cli.control import Control
 from lingbot_cli.server.client_messages import Init
 from lingbot_cli.server.play_session import PlaySession, SessionSettings
-from lingbot_cli.server.protocol import Limits
+from lingbot_cli.server.protocol import ClientLimits
 from lingbot_cli.terminal.play import TerminalPlayer
 from lingbot_cli.terminal.screen import Screen
 from lingbot_cli.timeline.schema import CameraSettings
@@ -63,7 +63,9 @@ class StandInService:
     def new_session(self, init: Init) -> PlaySession:  # noqa: ARG002 - nothing in it matters here
         still = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
         setting = SessionSettings(still, "", HEIGHT, WIDTH, FPS, 42, CameraSettings())
-        return PlaySession(setting, CHUNK, lambda _setting, _scale: SleepingSession(self._making), Limits())  # type: ignore
+        return PlaySession(
+            setting, CHUNK, lambda _setting, _scale: SleepingSession(self._making), ClientLimits()
+        )  # type: ignore
 
 
 def main() -> int:

@@ -168,8 +168,8 @@ def _remote_sessions(
     show: PreparedStream, display: Display, stopped: Callable[[], bool]
 ) -> Callable[[Path | None], Any]:
     """The same of a world that lives on a server; it is waited for until `stopped`."""
-    from lingbot_cli.remote.messages import Scene
-    from lingbot_cli.remote.pose_session import RemoteSession
+    from lingbot_cli.remote.messages import RemoteScene
+    from lingbot_cli.remote.pose_session import PoseSession
 
     remote = show.request.remote
     if remote is None or not remote.exact:
@@ -182,7 +182,7 @@ def _remote_sessions(
             raise StopRequested
 
     def begin(cut: Path | None) -> Any:
-        scene = Scene(show.picture(cut), show.height, show.width, show.fps, show.seed, show.scale)
-        return RemoteSession(remote.engine, scene, idle=idle, tell=display.warning)
+        scene = RemoteScene(show.picture(cut), show.height, show.width, show.fps, show.seed, show.scale)
+        return PoseSession(remote.engine, scene, idle=idle, tell=display.warning)
 
     return begin

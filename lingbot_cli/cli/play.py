@@ -17,9 +17,9 @@ from lingbot_cli.errors import RunInterrupted
 from lingbot_cli.runtime.model_options import ModelOptions
 
 if TYPE_CHECKING:
-    from lingbot_cli.server.record import Recorder
-    from lingbot_cli.server.service import Offer
-    from lingbot_cli.terminal.play import Load
+    from lingbot_cli.server.record import SessionRecorder
+    from lingbot_cli.server.service import SessionDefaults
+    from lingbot_cli.terminal.play import ModelLoader
 
 app = App()
 
@@ -34,15 +34,15 @@ class StartFlags:
     size: Size = None
     seed: Annotated[int, option("--seed", min=0, max=2**63 - 1, help="Random seed.")] = 42
 
-    def offer(self, image: Path) -> "Offer":
+    def offer(self, image: Path) -> "SessionDefaults":
         """Return the start of every walk. Errors: UsageError for the size or the image."""
         from lingbot_cli.image import read_image
-        from lingbot_cli.server.service import Offer
+        from lingbot_cli.server.service import SessionDefaults
         from lingbot_cli.timeline.schema import CameraSettings
         from lingbot_cli.video_size import parse_size
 
         height, width = parse_size(self.size) if self.size else (None, None)
-        return Offer(read_image(image), self.prompt, self.seed, height, width, CameraSettings())
+        return SessionDefaults(read_image(image), self.prompt, self.seed, height, width, CameraSettings())
 
 
 @app.command()
@@ -74,14 +74,14 @@ def play(
 
     Example: lingbot play samples/courtyard-day.png --prompt "a stone courtyard" --record walk.jsonl
     """
-    from lingbot_cli.server.record import Recorder
-    from lingbot_cli.server.serve import load_offered, run_notes
+    from lingbot_cli.server.record import SessionRecorder
+    from lingbot_cli.server.serve import load_served_model, run_notes
     from lingbot_cli.terminal.play import play_in_terminal
 
     env: Env = ctx.obj
     offer = start.offer(image)
-    recorder = Recorder(record) if record is not None else None
-    load = partial(load_offered, model, note=partial(env.err.print, markup=False, soft_wrap=True))
+    recorder = SessionRecorder(record) if record is not None else None
+    load = partial(load_served_model, model, note=partial(env.err.print, markup=False, soft_wrap=True))
     for line in run_notes(model):
         env.out.print(line, markup=False, soft_wrap=True)
     stop = None
@@ -102,7 +102,7 @@ def play(
         env.err.print(line, markup=False, soft_wrap=True)
 
 
-def _recording_lines(recorder: "Recorder | None", image: Path, model: ModelOptions) -> list[str]:
+def _recording_lines(recorder: "SessionRecorder | None", image: Path, model: ModelOptions) -> list[str]:
     """Describe where the recording is, and how to render it."""
     if recorder is None:
         return []
@@ -126,17 +126,19 @@ def _flags(model: ModelOptions) -> list[str]:
     return words
 
 
-def _play_in_browser(env: Env, load: "Load", offer: "Offer", recorder: "Recorder | None", port: int) -> None:
-    from lingbot_cli.server.auth import Rules, new_token
-    from lingbot_cli.server.http_server import Address
-    from lingbot_cli.server.protocol import Limits
-    from lingbot_cli.server.serve import host
-    from lingbot_cli.server.service import Service
-    from lingbot_cli.server.session_pool import Rooms
+def _play_in_browser(
+    env: Env, load: "ModelLoader", offer: "SessionDefaults", recorder: "SessionRecorder | None", port: int
+) -> None:
+    from lingbot_cli.server.auth import AccessRules, new_token
+    from lingbot_cli.server.http_server import ListenAddress
+    from lingbot_cli.server.protocol import ClientLimits
+    from lingbot_cli.server.serve import run_server
+    from lingbot_cli.server.service import ModelService
+    from lingbot_cli.server.session_pool import PoolLimits
 
-    limits = Limits()
+    limits = ClientLimits()
     if offer.height and offer.width:
-        limits = Limits(pixels=max(limits.pixels, offer.height * offer.width))
+        limits = ClientLimits(max_pixels=max(limits.max_pixels, offer.height * offer.width))
 
     def print_address(address: str) -> None:
         number = address.split("/?")[0].rsplit(":", 1)[1]
@@ -144,17 +146,17 @@ def _play_in_browser(env: Env, load: "Load", offer: "Offer", recorder: "Recorder
         for line in (f"open {address}", ssh):
             env.out.print(line, markup=False, soft_wrap=True)
 
-    def load_service() -> Service:
+    def load_service() -> ModelService:
         if recorder is None:
-            return Service(load(offer), limits, offer)
-        return Service(load(offer), limits, offer, recorder.chunk_sent)
+            return ModelService(load(offer), limits, offer)
+        return ModelService(load(offer), limits, offer, recorder.chunk_sent)
 
-    rules = Rules(new_token())
-    host(
+    rules = AccessRules(new_token())
+    run_server(
         load_service,
-        Address(port=port),
+        ListenAddress(port=port),
         rules,
-        Rooms(),
+        PoolLimits(),
         say=print_address,
-        message_bytes=limits.message_bytes,
+        max_message_bytes=limits.max_message_bytes,
     )

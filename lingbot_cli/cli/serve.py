@@ -16,8 +16,8 @@ from lingbot_cli.errors import RunInterrupted
 from lingbot_cli.runtime.model_options import ModelOptions
 
 if TYPE_CHECKING:
-    from lingbot_cli.server.auth import Rules
-    from lingbot_cli.server.session_pool import Rooms
+    from lingbot_cli.server.auth import AccessRules
+    from lingbot_cli.server.session_pool import PoolLimits
 
 app = App()
 
@@ -52,12 +52,12 @@ class AccessFlags:
         ),
     ] = None
 
-    def rules(self) -> "Rules":
+    def rules(self) -> "AccessRules":
         """Return who is admitted."""
-        from lingbot_cli.server.auth import Rules, new_token
+        from lingbot_cli.server.auth import AccessRules, new_token
 
         token = self.token or new_token()
-        return Rules(token, tuple(self.allow_host or ()), tuple(self.allow_origin or ()))
+        return AccessRules(token, tuple(self.allow_host or ()), tuple(self.allow_origin or ()))
 
 
 @dataclass(frozen=True)
@@ -102,13 +102,17 @@ class SessionFlags:
         int | None, option("--max-chunks", min=1, help="Longest session, in chunks.", show_default="no limit")
     ] = None
 
-    def rooms(self) -> "Rooms":
+    def rooms(self) -> "PoolLimits":
         """Return the limits of the session pool."""
-        from lingbot_cli.server.session_pool import Rooms
+        from lingbot_cli.server.session_pool import PoolLimits
 
         alive = self.alive or self.sessions + 3
-        return Rooms(
-            places=self.sessions, alive=alive, grace=self.grace, idle=self.idle, lifetime=self.lifetime
+        return PoolLimits(
+            slots=self.sessions,
+            alive=alive,
+            grace_s=self.grace,
+            idle_timeout_s=self.idle,
+            lifetime_s=self.lifetime,
         )
 
 
@@ -132,38 +136,38 @@ def serve(
     """
     from lingbot_cli.endpoints import GENERATE_PATH
     from lingbot_cli.image import read_image
-    from lingbot_cli.server.http_server import Address
-    from lingbot_cli.server.protocol import Limits
-    from lingbot_cli.server.serve import host, load_offered, run_notes
-    from lingbot_cli.server.service import Offer, Service
+    from lingbot_cli.server.http_server import ListenAddress
+    from lingbot_cli.server.protocol import ClientLimits
+    from lingbot_cli.server.serve import load_served_model, run_notes, run_server
+    from lingbot_cli.server.service import ModelService, SessionDefaults
 
     env: Env = ctx.obj
-    limits = Limits(chunks=sessions.max_chunks)
-    offer = Offer(None if image is None else read_image(image), prompt)
+    limits = ClientLimits(max_chunks=sessions.max_chunks)
+    offer = SessionDefaults(None if image is None else read_image(image), prompt)
     note = partial(env.err.print, markup=False, soft_wrap=True)
     report = partial(env.out.print, markup=False, soft_wrap=True)
     for line in run_notes(model):
         report(line)
 
-    def load_service() -> Service:
-        world = load_offered(model, offer, note)
-        least = Limits().pixels if world.device.type == "cuda" else 0
+    def load_service() -> ModelService:
+        world = load_served_model(model, offer, note)
+        least = ClientLimits().max_pixels if world.device.type == "cuda" else 0
         pixels = sessions.max_pixels or max(least, world.preset.area)
-        return Service(world, replace(limits, pixels=pixels), offer)
+        return ModelService(world, replace(limits, max_pixels=pixels), offer)
 
     def print_addresses(page: str) -> None:
         report(f"page:   {page}")
         report(f"engine: {page.replace('http://', 'ws://').replace('/?', f'{GENERATE_PATH}?')}")
 
-    address, rules = Address(access.host, access.port), access.rules()
+    address, rules = ListenAddress(access.host, access.port), access.rules()
     try:
-        host(
+        run_server(
             load_service,
             address,
             rules,
             sessions.rooms(),
             say=print_addresses,
-            message_bytes=limits.message_bytes,
+            max_message_bytes=limits.max_message_bytes,
         )
     except RunInterrupted as stop:
         exit_after_stop(env, stop)

@@ -15,24 +15,24 @@ from lingbot_cli.endpoints import GENERATE_PATH, MODELS_PATH
 from lingbot_cli.errors import StreamLostError, UsageError
 from lingbot_cli.presets import PRESETS, Preset
 
-_PATIENCE = 30.0
-_LARGEST_ANSWER = 2**20
-_OFFER = "controls"  # what a server that takes exact poses names among its offers
+REQUEST_TIMEOUT_S = 30.0
+MAX_RESPONSE_BYTES = 2**20
+_EXACT_POSES = "controls"  # what a server that takes exact poses names among its offers
 _SCHEMES = {"ws": "http", "wss": "https"}
 
 
 @dataclass(frozen=True)
-class Engine:
+class EngineAddress:
     """A server by its `ws://` or `wss://` address, without its token; `token` is sent as a header."""
 
     address: str
     token: str = field(default="", repr=False)
 
     @classmethod
-    def of(cls, text: str, environ: Mapping[str, str]) -> "Engine":
+    def of(cls, text: str, environ: Mapping[str, str]) -> "EngineAddress":
         """An engine as `--engine` names it; the token from LINGBOT_TOKEN, or from the address."""
         try:
-            parts = _parts(text)
+            parts = _split_address(text)
         except ValueError:
             raise UsageError(
                 f"--engine {text}: not an engine", hint="write ws://HOST:PORT or wss://HOST:PORT"
@@ -57,9 +57,9 @@ class Engine:
         """What the server serves. Errors: StreamLostError when it does not answer, UsageError when it refuses."""
         request = urllib.request.Request(self._at(MODELS_PATH, secure_http=True), headers=self.headers)
         try:
-            with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
-                said = json.loads(answer.read(_LARGEST_ANSWER))
-            return ServerInfo(**_facts(said["data"][0]))
+            with urllib.request.urlopen(request, timeout=REQUEST_TIMEOUT_S) as answer:
+                said = json.loads(answer.read(MAX_RESPONSE_BYTES))
+            return ServerInfo(**_model_fields(said["data"][0]))
         except urllib.error.HTTPError as refused:
             hint = "set LINGBOT_TOKEN to what the server printed" if refused.code == 401 else None
             raise UsageError(
@@ -125,7 +125,7 @@ class RemoteModel:
 class RemoteTarget:
     """Where a film's model runs, when not here; `exact`: it takes whole chunks of poses."""
 
-    engine: Engine
+    engine: EngineAddress
     model: RemoteModel
     exact: bool
 
@@ -134,12 +134,12 @@ class RemoteTarget:
         """What `--engine` names, asked what it serves; None without one. `model` as in `Served.described`."""
         if text is None:
             return None
-        engine = Engine.of(text, environ)
+        engine = EngineAddress.of(text, environ)
         served = engine.served()
         return cls(engine, served.described(model), served.exact)
 
 
-def _parts(text: str) -> SplitResult:
+def _split_address(text: str) -> SplitResult:
     """An engine's address in its parts; ValueError when it is none."""
     parts = urlsplit(text)
     if parts.scheme not in _SCHEMES or not parts.hostname or parts.port == 0:
@@ -150,14 +150,14 @@ def _parts(text: str) -> SplitResult:
     return parts
 
 
-def _facts(model: dict[str, Any]) -> dict[str, Any]:
+def _model_fields(model: dict[str, Any]) -> dict[str, Any]:
     numbers = {key: model[key] for key in ("chunk", "fps", "area") if type(model.get(key)) is int}
     texts = {key: model[key] for key in ("licence", "identity") if isinstance(model.get(key), str)}
     offers = model.get("offers")
     return {
         "name": str(model["id"]),
         "trained": model.get("trained") is not False,
-        "exact": isinstance(offers, list) and _OFFER in offers,
+        "exact": isinstance(offers, list) and _EXACT_POSES in offers,
         **numbers,
         **texts,
     }

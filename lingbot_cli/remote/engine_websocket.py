@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection, connect
 
 from lingbot_cli.errors import StreamLostError, UsageError
-from lingbot_cli.remote.client import Engine
+from lingbot_cli.remote.client import EngineAddress
 
 CONNECT_TIMEOUT_S = 30.0
 POLL_INTERVAL_S = 0.5  # seconds between looks at what else happens
@@ -20,7 +20,7 @@ DISCONNECTED = (ConnectionClosed, OSError, InvalidHandshake, TimeoutError)
 class EngineWebSocket:
     """Messages both ways; `idle` is called while nothing comes, and may raise."""
 
-    def __init__(self, engine: Engine, idle: Callable[[], None]) -> None:
+    def __init__(self, engine: EngineAddress, idle: Callable[[], None]) -> None:
         self._idle = idle
         self._open = ExitStack()
         self._socket: ClientConnection = self._open.enter_context(

@@ -7,19 +7,19 @@ import numpy as np
 
 from lingbot_cli.errors import StreamLostError
 from lingbot_cli.redact import redact
-from lingbot_cli.remote.client import Engine
+from lingbot_cli.remote.client import EngineAddress
 from lingbot_cli.remote.engine_websocket import DISCONNECTED, EngineWebSocket, engine_error, raw_frames
-from lingbot_cli.remote.messages import Scene, action_script, init_message, prompt_event
+from lingbot_cli.remote.messages import RemoteScene, action_script, init_message, prompt_event
 
 
-def published(
-    engine: Engine, scene: Scene, *, idle: Callable[[], None], tell: Callable[[str], None]
+def render_with_keys(
+    engine: EngineAddress, scene: RemoteScene, *, idle: Callable[[], None], tell: Callable[[str], None]
 ) -> Generator[np.ndarray, None, None]:
     """The frames [T, H, W, 3] uint8 of every chunk; StreamLostError when the connection is lost."""
     wire = None
     try:
         wire = EngineWebSocket(engine, idle)
-        yield from _chunks(wire, scene, tell)
+        yield from _render_chunks(wire, scene, tell)
     except DISCONNECTED as gone:
         said = redact(str(gone)) or "no answer"
         raise StreamLostError(f"the engine {engine.address} is lost: {said}") from gone
@@ -28,8 +28,8 @@ def published(
             wire.close()
 
 
-def _chunks(
-    wire: EngineWebSocket, scene: Scene, tell: Callable[[str], None]
+def _render_chunks(
+    wire: EngineWebSocket, scene: RemoteScene, tell: Callable[[str], None]
 ) -> Generator[np.ndarray, None, None]:
     controls = scene.controls
     message = init_message(scene, controls[0], exact=False)

@@ -17,7 +17,7 @@ _KEY_PAIRS = (("w", "s"), ("d", "a"), ("l", "j"), ("i", "k"))
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class RemoteScene:
     """What is made from one first picture [H, W, 3] uint8; `scale` is what translations are divided by.
 
     `controls` may be unknown, and empty, where they come while it is made.
@@ -32,7 +32,7 @@ class Scene:
     controls: Sequence[Control] = ()
 
 
-def init_message(scene: Scene, first: Control, *, exact: bool) -> dict[str, Any]:
+def init_message(scene: RemoteScene, first: Control, *, exact: bool) -> dict[str, Any]:
     """The message a scene begins with; `first` is its first chunk's Control."""
     buffer = io.BytesIO()
     Image.fromarray(scene.picture).save(buffer, "png")

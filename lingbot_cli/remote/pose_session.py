@@ -10,15 +10,15 @@ import numpy as np
 from lingbot_cli.control import Control
 from lingbot_cli.errors import StreamLostError
 from lingbot_cli.redact import redact
-from lingbot_cli.remote.client import Engine
+from lingbot_cli.remote.client import EngineAddress
 from lingbot_cli.remote.engine_websocket import DISCONNECTED, EngineWebSocket, engine_error, raw_frames
-from lingbot_cli.remote.messages import Scene, control_event, init_message
+from lingbot_cli.remote.messages import RemoteScene, control_event, init_message
 
 RECONNECT_ATTEMPTS, RECONNECT_DELAY_S = 5, 0.5  # attempts to come back, and seconds before the first
 POLL_INTERVAL_S = 0.2  # seconds of a pause between looks at what else happens
 
 
-class RemoteSession:
+class PoseSession:
     """One scene. `denoise` and `decode` may be called by two threads, each chunk by one after the other.
 
     A lost connection is mended: the server keeps the world, and what it has not heard or not delivered is said
@@ -27,7 +27,12 @@ class RemoteSession:
     """
 
     def __init__(
-        self, engine: Engine, scene: Scene, *, idle: Callable[[], None], tell: Callable[[str], None]
+        self,
+        engine: EngineAddress,
+        scene: RemoteScene,
+        *,
+        idle: Callable[[], None],
+        tell: Callable[[str], None],
     ) -> None:
         self._engine = engine
         self._scene = scene

@@ -8,10 +8,10 @@ import numpy as np
 
 from lingbot_cli.control import Control
 from lingbot_cli.errors import StreamLostError
-from lingbot_cli.remote.client import Engine, RemoteTarget
-from lingbot_cli.remote.key_session import published
-from lingbot_cli.remote.messages import Scene
-from lingbot_cli.remote.pose_session import RemoteSession
+from lingbot_cli.remote.client import EngineAddress, RemoteTarget
+from lingbot_cli.remote.key_session import render_with_keys
+from lingbot_cli.remote.messages import RemoteScene
+from lingbot_cli.remote.pose_session import PoseSession
 from lingbot_cli.render.chunk_plan import ChunkTask
 from lingbot_cli.render.pipeline import RenderResult, StopRequested
 from lingbot_cli.render.request import PreparedVideo
@@ -40,7 +40,7 @@ def render_remote(
         if stopped():
             raise StopRequested
 
-    play = stream_exact_poses if remote.exact else published
+    play = stream_exact_poses if remote.exact else render_with_keys
     try:
         for scene in split_scenes(prepared):
             with closing(play(remote.engine, scene, idle=idle, tell=tell)) as made:
@@ -57,7 +57,7 @@ def render_remote(
     return RenderResult(chunks, frames, "")
 
 
-def split_scenes(prepared: PreparedVideo) -> Iterator[Scene]:
+def split_scenes(prepared: PreparedVideo) -> Iterator[RemoteScene]:
     """The film's scenes in order, each from its own picture."""
     number = 0
 
@@ -70,16 +70,16 @@ def split_scenes(prepared: PreparedVideo) -> Iterator[Scene]:
     for _, group in groupby(prepared.controls, scene_of):
         controls = list(group)
         picture = prepared.images[controls[0].cut]
-        yield Scene(
+        yield RemoteScene(
             picture, planned.height, planned.width, planned.fps, planned.seed, planned.scale, controls
         )
 
 
 def stream_exact_poses(
-    engine: Engine, scene: Scene, *, idle: Callable[[], None], tell: Callable[[str], None]
+    engine: EngineAddress, scene: RemoteScene, *, idle: Callable[[], None], tell: Callable[[str], None]
 ) -> Generator[np.ndarray, None, None]:
     """The frames [T, H, W, 3] uint8 of every chunk, told a few ahead so that the server never waits."""
-    session = RemoteSession(engine, scene, idle=idle, tell=tell)
+    session = PoseSession(engine, scene, idle=idle, tell=tell)
     ahead = iter(scene.controls)
     try:
         for control in islice(ahead, CONTROLS_AHEAD):

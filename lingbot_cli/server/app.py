@@ -11,12 +11,12 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from lingbot_cli.endpoints import GENERATE_PATH, MODELS_PATH
-from lingbot_cli.server.auth import AccessMiddleware, Rules, accepted_subprotocol
+from lingbot_cli.server.auth import AccessMiddleware, AccessRules, accepted_subprotocol
 from lingbot_cli.server.connection import Connection
 from lingbot_cli.server.metrics import Metrics
 from lingbot_cli.server.page import page_document
-from lingbot_cli.server.service import Service
-from lingbot_cli.server.session_pool import Rooms, SessionPool
+from lingbot_cli.server.service import ModelService
+from lingbot_cli.server.session_pool import PoolLimits, SessionPool
 
 RESPONSE_HEADERS = {
     "Cache-Control": "no-store",
@@ -31,10 +31,10 @@ def page_response(page_data: dict[str, object]) -> Response:
     return HTMLResponse(html, headers={**RESPONSE_HEADERS, "Content-Security-Policy": policy})
 
 
-def server_app(service: Service, rules: Rules, rooms: Rooms) -> Starlette:
+def server_app(service: ModelService, rules: AccessRules, pool_limits: PoolLimits) -> Starlette:
     """Create the ASGI application that serves one model."""
     metrics = Metrics()
-    pool = SessionPool(rooms, metrics)
+    pool = SessionPool(pool_limits, metrics)
 
     async def page(_request: Request) -> Response:
         return page_response({"mode": "play", "route": GENERATE_PATH, "model": service.model_info()})

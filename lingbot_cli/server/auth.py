@@ -20,7 +20,7 @@ def new_token() -> str:
 
 
 @dataclass(frozen=True)
-class Rules:
+class AccessRules:
     """Token and the `hosts` and `origins` that are allowed besides this machine's own."""
 
     token: str = field(repr=False)
@@ -75,7 +75,7 @@ def accepted_subprotocol(offered: Iterable[str]) -> str | None:
 class AccessMiddleware:
     """ASGI middleware that denies requests with an HTTP status, before a WebSocket is accepted."""
 
-    def __init__(self, app: ASGIApp, rules: Rules) -> None:
+    def __init__(self, app: ASGIApp, rules: AccessRules) -> None:
         self._app = app
         self._rules = rules
 

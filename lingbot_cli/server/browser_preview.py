@@ -14,10 +14,10 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from lingbot_cli.server.app import page_response
-from lingbot_cli.server.auth import AccessMiddleware, Rules, accepted_subprotocol, new_token
+from lingbot_cli.server.auth import AccessMiddleware, AccessRules, accepted_subprotocol, new_token
 from lingbot_cli.server.client_websocket import DISCONNECTED
 from lingbot_cli.server.frames import FrameFormat, frame_messages
-from lingbot_cli.server.http_server import Address, HttpServer, page_url
+from lingbot_cli.server.http_server import HttpServer, ListenAddress, page_url
 from lingbot_cli.sinks.base import VideoInfo
 
 PREVIEW_PATH = "/watch"
@@ -44,10 +44,12 @@ class BrowserPreview:
         return None
 
     def open(self, film: VideoInfo) -> None:
-        rules = Rules(new_token())
-        bound = Address().bind()
+        rules = AccessRules(new_token())
+        bound = ListenAddress().bind()
         self._clients = PreviewClients(film.fps)
-        self._server = HttpServer(preview_app(self._clients, rules), bound, message_bytes=MAX_MESSAGE_BYTES)
+        self._server = HttpServer(
+            preview_app(self._clients, rules), bound, max_message_bytes=MAX_MESSAGE_BYTES
+        )
         self._server.start()
         self._announce(f"watch it at {page_url(bound, rules.token)}")
 
@@ -128,7 +130,7 @@ class PreviewClients:
                 return
 
 
-def preview_app(clients: PreviewClients, rules: Rules) -> Starlette:
+def preview_app(clients: PreviewClients, rules: AccessRules) -> Starlette:
     """Create the ASGI application of the page in its watching mode."""
 
     async def page(_request: Request) -> Response:

@@ -16,7 +16,7 @@ from lingbot_cli.server.client_messages import (
     parse_actions,
     validation_summary,
 )
-from lingbot_cli.server.protocol import Limits, ProtocolError
+from lingbot_cli.server.protocol import ClientLimits, ProtocolError
 from lingbot_cli.timeline.files import validate_intrinsics, validate_poses
 from lingbot_cli.timeline.schema import TurnAngles
 
@@ -104,7 +104,7 @@ class ClientEvent:
     id: int | None = None
 
 
-def parse_event(message: dict[str, Any], limits: Limits) -> ClientEvent:
+def parse_event(message: dict[str, Any], limits: ClientLimits) -> ClientEvent:
     """Validate an `event` message. Errors: ProtocolError."""
     if message.get("type") != "event":
         raise ProtocolError("event_expected", "expected a message of type 'event' after init")
@@ -123,15 +123,15 @@ def parse_event(message: dict[str, Any], limits: Limits) -> ClientEvent:
         raise ProtocolError("bad_event", f"{kind}: {validation_summary(error)}") from error
 
 
-def _parse_prompt(payload: Any, limits: Limits) -> PromptChange:
+def _parse_prompt(payload: Any, limits: ClientLimits) -> PromptChange:
     return PromptChange(check_prompt(payload, limits))
 
 
-def _parse_composite(payload: Any, limits: Limits) -> CompositeInput:
+def _parse_composite(payload: Any, limits: ClientLimits) -> CompositeInput:
     if not isinstance(payload, dict):
         raise ProtocolError("bad_event", "composite_input must be a map")
     types = payload.get("input_types")
-    parsers: dict[Any, Callable[[Any, Limits], Any]] = {
+    parsers: dict[Any, Callable[[Any, ClientLimits], Any]] = {
         "prompt": _parse_prompt,
         "camera_actions": parse_actions,
     }
@@ -149,7 +149,7 @@ def _parse_composite(payload: Any, limits: Limits) -> CompositeInput:
     return CompositeInput(found.get("prompt"), found.get("camera_actions"))
 
 
-def _parse_turn(payload: Any, limits: Limits) -> CameraTurn:  # noqa: ARG001 - one signature for the table
+def _parse_turn(payload: Any, limits: ClientLimits) -> CameraTurn:  # noqa: ARG001 - one signature for the table
     turning = TurnAngles.model_validate(payload)
     return CameraTurn(turning.yaw, turning.pitch)
 
@@ -164,7 +164,7 @@ class _ControlFields(_Fields):
     recache: bool = False
 
 
-def _parse_control(payload: Any, limits: Limits) -> ExactControl:
+def _parse_control(payload: Any, limits: ClientLimits) -> ExactControl:
     fields = _ControlFields.model_validate(payload)
     poses = np.array(fields.poses, np.float64).reshape(-1, 4, 4)
     intrinsics = np.array(fields.intrinsics, np.float64).reshape(-1, 4)
@@ -180,11 +180,11 @@ def _parse_control(payload: Any, limits: Limits) -> ExactControl:
     return ExactControl(poses, intrinsics, actions, prompt, fields.recache)
 
 
-def _command_parser(kind: CommandKind) -> Callable[[Any, Limits], SessionCommand]:
+def _command_parser(kind: CommandKind) -> Callable[[Any, ClientLimits], SessionCommand]:
     return lambda _payload, _limits: SessionCommand(kind)
 
 
-_PARSERS: dict[str, Callable[[Any, Limits], EventPayload]] = {
+_PARSERS: dict[str, Callable[[Any, ClientLimits], EventPayload]] = {
     "prompt": _parse_prompt,
     "camera_actions": parse_actions,
     "composite_input": _parse_composite,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lingbot_cli.camera.keys import LETTERS
-from lingbot_cli.server.protocol import Limits, ProtocolError
+from lingbot_cli.server.protocol import ClientLimits, ProtocolError
 from lingbot_cli.timeline.schema import CameraSettings
 
 WholeNumber = Annotated[int, Field(ge=0, lt=2**63)]
@@ -59,13 +59,13 @@ class Init(BaseModel):
         """The encoded first frame, if one was sent."""
         return self.first_frame if self.first_frame else None
 
-    def script(self, limits: Limits) -> list[Keys]:
+    def script(self, limits: ClientLimits) -> list[Keys]:
         """Return the keys of the first latent frames."""
         actions = (self.condition_inputs or {}).get("camera_actions")
         return [] if actions is None else parse_script(actions, limits)
 
 
-def parse_init(message: dict[str, Any], limits: Limits, steps: int) -> Init:
+def parse_init(message: dict[str, Any], limits: ClientLimits, steps: int) -> Init:
     """Validate an init message for a model of `steps` denoising steps; ProtocolError names every wrong field."""
     if message.get("type") != "init":
         raise ProtocolError("init_expected", "the first message must be of type 'init'")
@@ -110,7 +110,7 @@ class ActionStates:
     states: tuple[Keys, ...]
 
 
-def parse_actions(payload: Any, limits: Limits) -> ActionScript | ActionStates:
+def parse_actions(payload: Any, limits: ClientLimits) -> ActionScript | ActionStates:
     """Validate the payload of a `camera_actions` event. Errors: ProtocolError."""
     if isinstance(payload, list):
         return ActionScript(tuple(parse_script(payload, limits)))
@@ -119,7 +119,7 @@ def parse_actions(payload: Any, limits: Limits) -> ActionScript | ActionStates:
             "bad_actions", "camera_actions must be a list of lists, or a map with mode 'state'"
         )
     transitions = payload.get("transitions")
-    if not isinstance(transitions, list) or not transitions or len(transitions) > limits.script_frames:
+    if not isinstance(transitions, list) or not transitions or len(transitions) > limits.max_script_frames:
         raise ProtocolError("bad_actions", "transitions must be a list of at least one change")
     states = []
     for change in transitions:
@@ -129,12 +129,12 @@ def parse_actions(payload: Any, limits: Limits) -> ActionScript | ActionStates:
     return ActionStates(tuple(states))
 
 
-def parse_script(payload: Any, limits: Limits) -> list[Keys]:
+def parse_script(payload: Any, limits: ClientLimits) -> list[Keys]:
     """Validate a script: one list of letters a latent frame. Errors: ProtocolError."""
     if not isinstance(payload, list) or not all(isinstance(frame, list) for frame in payload):
         raise ProtocolError("bad_actions", "camera_actions must be a list of lists, one a latent frame")
-    if len(payload) > limits.script_frames:
-        raise ProtocolError("script_too_long", f"a script may have {limits.script_frames} latent frames")
+    if len(payload) > limits.max_script_frames:
+        raise ProtocolError("script_too_long", f"a script may have {limits.max_script_frames} latent frames")
     return [_parse_keys(frame) for frame in payload]
 
 
@@ -148,12 +148,12 @@ def _parse_keys(actions: Any) -> Keys:
     return "".join(letter for letter in LETTERS if letter in actions)
 
 
-def check_prompt(text: Any, limits: Limits, *, may_be_empty: bool = False) -> str:
+def check_prompt(text: Any, limits: ClientLimits, *, may_be_empty: bool = False) -> str:
     """Return a valid prompt. Errors: ProtocolError when it is no text, empty or too long."""
     if not isinstance(text, str) or not (may_be_empty or text.strip()):
         raise ProtocolError("bad_prompt", "a prompt must be a non-empty text")
-    if len(text) > limits.prompt_characters:
-        raise ProtocolError("prompt_too_long", f"a prompt may have {limits.prompt_characters} characters")
+    if len(text) > limits.max_prompt_characters:
+        raise ProtocolError("prompt_too_long", f"a prompt may have {limits.max_prompt_characters} characters")
     return text
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from lingbot_cli.server.metrics import Metrics
-from lingbot_cli.server.protocol import Limits, ProtocolError, error_message, pack, unpack
+from lingbot_cli.server.protocol import ClientLimits, ProtocolError, error_message, pack, unpack
 
 DISCONNECTED = (WebSocketDisconnect, ConnectionError, TimeoutError)
 """Errors of a client that has disconnected or does not read."""
@@ -27,7 +27,7 @@ class CloseConnection(Exception):
 class ClientWebSocket:
     """One message at a time in each direction; closed after too many rejected messages."""
 
-    def __init__(self, socket: WebSocket, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, socket: WebSocket, limits: ClientLimits, metrics: Metrics) -> None:
         self._socket = socket
         self._limits = limits
         self._metrics = metrics
@@ -45,7 +45,7 @@ class ClientWebSocket:
             try:
                 if data is None:
                     raise ProtocolError("not_messagepack", "messages are binary MessagePack, not text")
-                if len(data) > self._limits.message_bytes:
+                if len(data) > self._limits.max_message_bytes:
                     raise CloseConnection(1009, "message too large")
                 return unpack(data)
             except ProtocolError as error:
@@ -56,7 +56,7 @@ class ClientWebSocket:
         self._metrics.rejected.labels(error.code).inc()
         self._rejected += 1
         await self.send(error_message(error))
-        if self._rejected >= self._limits.strikes:
+        if self._rejected >= self._limits.max_rejected:
             raise CloseConnection(1008, "too many rejected messages")
 
     async def send(self, message: dict[str, Any]) -> None:
@@ -65,7 +65,7 @@ class ClientWebSocket:
 
     async def send_group(self, messages: Sequence[bytes]) -> None:
         """Send packed messages without another one between them. Errors: those of `DISCONNECTED`."""
-        async with self._send_lock, asyncio.timeout(self._limits.send):
+        async with self._send_lock, asyncio.timeout(self._limits.send_timeout_s):
             for message in messages:
                 try:
                     await self._socket.send_bytes(message)

@@ -16,7 +16,7 @@ from lingbot_cli.server.frames import FrameFormat, SendTimes, chunk_stats, frame
 from lingbot_cli.server.pacing import ChunkPacer
 from lingbot_cli.server.play_session import ChunkOutput, PlaySession
 from lingbot_cli.server.protocol import ProtocolError, RateLimiter
-from lingbot_cli.server.service import Service
+from lingbot_cli.server.service import ModelService
 from lingbot_cli.server.session_pool import QueueFull, SessionPool
 
 log = logging.getLogger("lingbot.server")
@@ -27,7 +27,7 @@ MAX_TIMED_EVENTS = 1000  # events waiting for their latency to be measured
 class Connection:
     """Two tasks: one receives events, one renders and sends chunks. The first to end cancels the other."""
 
-    def __init__(self, socket: WebSocket, pool: SessionPool, service: Service) -> None:
+    def __init__(self, socket: WebSocket, pool: SessionPool, service: ModelService) -> None:
         self._socket = ClientWebSocket(socket, service.limits, pool.metrics)
         self._pool = pool
         self._service = service
@@ -36,7 +36,7 @@ class Connection:
         self._paced = False
         self._closing = False
         self._event_received = asyncio.Event()
-        self._rate_limiter = RateLimiter(service.limits.events_a_second)
+        self._rate_limiter = RateLimiter(service.limits.max_events_per_s)
         self._received_at: dict[int, float] = {}
 
     async def run(self) -> None:
@@ -65,7 +65,7 @@ class Connection:
         """Return the first valid init and its new session; None for a session to resume."""
         while True:
             try:
-                message = await self._socket.receive(self._service.limits.first_message)
+                message = await self._socket.receive(self._service.limits.init_timeout_s)
             except TimeoutError:
                 raise CloseConnection(1008, "no init message received") from None
             try:
@@ -85,7 +85,7 @@ class Connection:
     async def _run_tasks(self, init: Init, session: PlaySession | None) -> None:
         tasks = [asyncio.create_task(self._play(init, session)), asyncio.create_task(self._receive_events())]
         try:
-            lifetime = self._pool.rooms.lifetime
+            lifetime = self._pool.limits.lifetime_s
             done, _ = await asyncio.wait(tasks, timeout=lifetime, return_when=asyncio.FIRST_COMPLETED)
             self._closing = not done or any(_closes(task) for task in done)
         finally:
@@ -102,12 +102,12 @@ class Connection:
     async def _receive_events(self) -> None:
         while True:
             try:
-                message = await self._socket.receive(self._pool.rooms.idle)
+                message = await self._socket.receive(self._pool.limits.idle_timeout_s)
             except TimeoutError:
                 raise CloseConnection(1000, "closed after too long without a message") from None
             try:
                 if not self._rate_limiter.allow(monotonic()):
-                    rate = self._service.limits.events_a_second
+                    rate = self._service.limits.max_events_per_s
                     raise ProtocolError("too_fast", f"at most {rate} events a second")
                 event = parse_event(message, self._service.limits)
                 self._apply(event)
@@ -221,7 +221,7 @@ class Connection:
                 "state": state,
                 "paused": session.paused,
                 "resume": session.resume_key,
-                "grace": self._pool.rooms.grace,
+                "grace": self._pool.limits.grace_s,
                 "chunk_index": session.chunk_index,
                 "controls": session.control_count,
                 "width": settings.width,

@@ -14,7 +14,7 @@ SHUTDOWN_TIMEOUT_S = 3  # for open connections
 
 
 @dataclass(frozen=True)
-class Address:
+class ListenAddress:
     """Address to listen on; port 0 lets the system choose one."""
 
     host: str = "127.0.0.1"
@@ -50,13 +50,13 @@ def page_url(bound: socket.socket, token: str, path: str = "/") -> str:
 class HttpServer:
     """Serves one application on a bound socket; signals are left to the caller."""
 
-    def __init__(self, app: ASGIApp, bound: socket.socket, *, message_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, bound: socket.socket, *, max_message_bytes: int) -> None:
         config = uvicorn.Config(
             app,
             log_config=None,
             access_log=False,  # it would print the token
             ws="websockets-sansio",
-            ws_max_size=message_bytes,
+            ws_max_size=max_message_bytes,
             ws_per_message_deflate=False,  # frames are compressed already
             timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
             server_header=False,

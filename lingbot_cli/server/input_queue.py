@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from lingbot_cli.server.client_messages import ActionScript, ActionStates, Keys
-from lingbot_cli.server.protocol import Limits, ProtocolError
+from lingbot_cli.server.protocol import ClientLimits, ProtocolError
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class InputQueue:
     A script replaces a key state and a key state replaces the rest of a script.
     """
 
-    def __init__(self, script: list[Keys], limits: Limits) -> None:
+    def __init__(self, script: list[Keys], limits: ClientLimits) -> None:
         self.held: Keys = ""
         self._limits = limits
         self._prompt: str | None = None
@@ -42,9 +42,9 @@ class InputQueue:
     def push_actions(self, actions: ActionScript | ActionStates, event_id: int | None = None) -> None:
         """Queue camera actions. Errors: ProtocolError when more latent frames wait than a script may have."""
         if isinstance(actions, ActionScript):
-            if len(self._script) + len(actions.frames) > self._limits.script_frames:
+            if len(self._script) + len(actions.frames) > self._limits.max_script_frames:
                 raise ProtocolError(
-                    "script_too_long", f"at most {self._limits.script_frames} latent frames may be queued"
+                    "script_too_long", f"at most {self._limits.max_script_frames} latent frames may be queued"
                 )
             self.held = ""
             self._unsampled.clear()
@@ -76,7 +76,7 @@ class InputQueue:
     def _set_held(self, keys: Keys) -> None:
         """Hold these keys; a key released before it was sampled gets a latent frame of its own."""
         released = self._unsampled - set(keys)
-        if released and len(self._taps) < self._limits.script_frames:
+        if released and len(self._taps) < self._limits.max_script_frames:
             self._taps.append(self.held)
         self._unsampled = (self._unsampled - released) | (set(keys) - set(self.held))
         self.held = keys

@@ -27,7 +27,7 @@ from lingbot_cli.server.input_to_control import (
     StepController,
     TimelineController,
 )
-from lingbot_cli.server.protocol import Limits, ProtocolError
+from lingbot_cli.server.protocol import ClientLimits, ProtocolError
 from lingbot_cli.timeline.schema import CameraSettings
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class PlaySession:
     """Events change the next chunk; `unsent` holds rendered chunks until they are sent whole."""
 
     def __init__(
-        self, settings: SessionSettings, chunk_latents: int, factory: SessionFactory, limits: Limits
+        self, settings: SessionSettings, chunk_latents: int, factory: SessionFactory, limits: ClientLimits
     ) -> None:
         self.resume_key = secrets.token_urlsafe(18)
         self.unsent: deque[ChunkOutput] = deque()

@@ -22,24 +22,24 @@ class ProtocolError(LingbotError):
 
 
 @dataclass(frozen=True)
-class Limits:
+class ClientLimits:
     """Limits of one client. Sizes in bytes and pixels, times in seconds.
 
-    `pixels` limits the video's size, `picture_pixels` the first image's; `window` the attention window in
+    `max_pixels` limits the video's size, `picture_pixels` the first image's; `max_window` the attention window in
     latent frames, None to the model's own. `strikes` rejected messages close the connection.
     """
 
-    message_bytes: int = 32 * 2**20
-    picture_pixels: int = 40_000_000
-    pixels: int = 832 * 480
-    prompt_characters: int = 10_000
-    script_frames: int = 4096
-    events_a_second: int = 60
-    strikes: int = 20
-    chunks: int | None = None
-    window: int | None = None
-    first_message: float = 30.0
-    send: float = 20.0
+    max_message_bytes: int = 32 * 2**20
+    max_image_pixels: int = 40_000_000
+    max_pixels: int = 832 * 480
+    max_prompt_characters: int = 10_000
+    max_script_frames: int = 4096
+    max_events_per_s: int = 60
+    max_rejected: int = 20
+    max_chunks: int | None = None
+    max_window: int | None = None
+    init_timeout_s: float = 30.0
+    send_timeout_s: float = 20.0
 
 
 def pack(message: Mapping[str, Any]) -> bytes:

@@ -13,7 +13,7 @@ from lingbot_cli.server.play_session import PlaySession
 WRITE_INTERVAL_S = 5.0
 
 
-class Recorder:
+class SessionRecorder:
     """Records each session from its start or restart: the first to PATH, later ones to PATH-2, PATH-3, …"""
 
     def __init__(self, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A served world from its loading to its end: what `serve` and `play` have in common."""
+"""Load a model and serve it until a signal: shared by the commands `serve` and `play`."""
 
 import threading
 from collections.abc import Callable
@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 from lingbot_cli.runtime.fast_mode import resolve_model
 from lingbot_cli.runtime.model_options import ModelOptions, describe_run
 from lingbot_cli.server.app import server_app
-from lingbot_cli.server.auth import Rules
-from lingbot_cli.server.http_server import Address, HttpServer, page_url
-from lingbot_cli.server.service import Offer, Service
-from lingbot_cli.server.session_pool import Rooms
+from lingbot_cli.server.auth import AccessRules
+from lingbot_cli.server.http_server import HttpServer, ListenAddress, page_url
+from lingbot_cli.server.service import ModelService, SessionDefaults
+from lingbot_cli.server.session_pool import PoolLimits
 from lingbot_cli.ui.signals import StopRequest
 from lingbot_cli.video_size import fit_size
 
 if TYPE_CHECKING:
     from lingbot_cli.model.world_model import WorldModel
 
-USUAL_SHAPE = (480, 832)  # height and width of pictures that clients will send, before one is known
-_GLANCE = 0.2  # seconds between looks at whether a signal has come
+ASSUMED_IMAGE_SIZE = (480, 832)  # height and width of first images, before one is known
+POLL_INTERVAL_S = 0.2
 
 
 def run_notes(options: ModelOptions) -> list[str]:
@@ -29,39 +29,43 @@ def run_notes(options: ModelOptions) -> list[str]:
     return describe_run(checkpoint.preset, checkpoint.differences, options)
 
 
-def load_offered(options: ModelOptions, offer: Offer, note: Callable[[str], None]) -> "WorldModel":
-    """Load the model, tuned for the offer's image size, its prompt encoded; progress lines go to `note`."""
+def load_served_model(
+    options: ModelOptions, defaults: SessionDefaults, note: Callable[[str], None]
+) -> "WorldModel":
+    """Load the model, tuned for the size of the default image, its prompt encoded; progress lines go to `note`."""
     from lingbot_cli.runtime.load_model import load_tuned
 
     options, checkpoint = resolve_model(options)
     area = checkpoint.preset.area
-    height, width = offer.size(area) or fit_size(*USUAL_SHAPE, area)
-    return load_tuned(checkpoint, options, (offer.prompt,), height, width, note=note, warn=note)
+    height, width = defaults.size(area) or fit_size(*ASSUMED_IMAGE_SIZE, area)
+    return load_tuned(checkpoint, options, (defaults.prompt,), height, width, note=note, warn=note)
 
 
-def host(
-    service: Callable[[], Service],
-    address: Address,
-    rules: Rules,
-    rooms: Rooms,
+def run_server(
+    service: Callable[[], ModelService],
+    address: ListenAddress,
+    rules: AccessRules,
+    pool_limits: PoolLimits,
     *,
-    say: Callable[[str], None],
-    message_bytes: int,
+    announce: Callable[[str], None],
+    max_message_bytes: int,
 ) -> None:
-    """Serve until a signal comes; `say` hears the address as soon as it answers. Errors: InterruptedRun."""
+    """Serve until a signal; `announce` is called with the page's URL. Errors: InterruptedRun."""
     bound = address.bind()
     try:
-        offered = service()
-        if offered.offer.image is not None:
-            offered.warm_up()
-        server = HttpServer(server_app(offered, rules, rooms), bound, message_bytes=message_bytes)
+        served = service()
+        if served.defaults.image is not None:
+            served.warm_up()
+        server = HttpServer(
+            server_app(served, rules, pool_limits), bound, max_message_bytes=max_message_bytes
+        )
         wait = threading.Event()
         with StopRequest(lambda _text: wait.set()).handling() as stopped:
             stopped.graceful = True
             server.start()
             try:
-                say(page_url(bound, rules.token))
-                while server.running and not wait.wait(_GLANCE):
+                announce(page_url(bound, rules.token))
+                while server.running and not wait.wait(POLL_INTERVAL_S):
                     pass
             finally:
                 server.stop()

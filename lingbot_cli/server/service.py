@@ -11,7 +11,7 @@ from lingbot_cli.errors import UsageError
 from lingbot_cli.image import crop_to_aspect, read_image
 from lingbot_cli.server.client_messages import Init
 from lingbot_cli.server.play_session import PlaySession, SessionFactory, SessionSettings
-from lingbot_cli.server.protocol import Limits, ProtocolError
+from lingbot_cli.server.protocol import ClientLimits, ProtocolError
 from lingbot_cli.timeline.schema import CameraSettings
 from lingbot_cli.video_size import fit_size, parse_size
 
@@ -23,7 +23,7 @@ IMAGE_FORMATS = ("PNG", "JPEG", "WEBP")
 
 
 @dataclass(frozen=True, eq=False)
-class Offer:
+class SessionDefaults:
     """Defaults for fields that a client omits: first image [H, W, 3] uint8, prompt, seed, size and camera."""
 
     image: np.ndarray | None = None
@@ -42,12 +42,12 @@ class Offer:
 
 
 @dataclass(frozen=True, eq=False)
-class Service:
+class ModelService:
     """One model, its limits and defaults. `on_chunk` is called after each chunk that was sent."""
 
     model: "WorldModel"
-    limits: Limits
-    offer: Offer = Offer()
+    limits: ClientLimits
+    defaults: SessionDefaults = SessionDefaults()
     on_chunk: Callable[[PlaySession], None] = lambda _session: None
 
     def new_session(self, init: Init) -> PlaySession:
@@ -61,17 +61,21 @@ class Service:
     def _settings(self, init: Init) -> SessionSettings:
         image = self._image(init)
         height, width = self._size(init, image)
-        if init.max_chunks is not None and self.limits.chunks and init.max_chunks > self.limits.chunks:
-            raise ProtocolError("too_many_chunks", f"max_chunks may be {self.limits.chunks} at most")
-        chunks = min(filter(None, (init.max_chunks, self.limits.chunks)), default=None)
+        if (
+            init.max_chunks is not None
+            and self.limits.max_chunks
+            and init.max_chunks > self.limits.max_chunks
+        ):
+            raise ProtocolError("too_many_chunks", f"max_chunks may be {self.limits.max_chunks} at most")
+        chunks = min(filter(None, (init.max_chunks, self.limits.max_chunks)), default=None)
         return SessionSettings(
             image=crop_to_aspect(image, height, width),
-            prompt=init.prompt if init.prompt.strip() else self.offer.prompt.strip(),
+            prompt=init.prompt if init.prompt.strip() else self.defaults.prompt.strip(),
             height=height,
             width=width,
             fps=init.fps or self.model.preset.fps,
-            seed=init.seed if init.seed is not None else self.offer.seed,
-            camera=init.camera or self.offer.camera,
+            seed=init.seed if init.seed is not None else self.defaults.seed,
+            camera=init.camera or self.defaults.camera,
             exact=init.controls,
             scale=init.scale,
             script=tuple(init.script(self.limits)),
@@ -86,7 +90,7 @@ class Service:
     def model_info(self) -> dict[str, Any]:
         """Return the model's entry in `/v1/models`, which the page gets as well."""
         preset = self.model.preset
-        size = self.offer.size(preset.area)
+        size = self.defaults.size(preset.area)
         return {
             "id": preset.name,
             "object": "model",
@@ -100,41 +104,41 @@ class Service:
             "window": preset.window,
             "sink": preset.sink,
             "size": None if size is None else f"{size[1]}x{size[0]}",
-            "max_pixels": self.limits.pixels,
+            "max_pixels": self.limits.max_pixels,
             "identity": self.model.identity,
             "offers": ["controls", "camera", "pause", "reset", "resume", "output", "turn"],
-            "picture": self.offer.image is not None,
-            "prompt": self.offer.prompt,
-            "seed": self.offer.seed,
+            "picture": self.defaults.image is not None,
+            "prompt": self.defaults.prompt,
+            "seed": self.defaults.seed,
         }
 
     def _image(self, init: Init) -> np.ndarray:
         if init.image is None:
-            if self.offer.image is None:
+            if self.defaults.image is None:
                 raise ProtocolError("no_first_frame", "init needs first_frame, the bytes of an image")
-            return self.offer.image
+            return self.defaults.image
         try:
             return read_image(
                 io.BytesIO(init.image),
                 name="first_frame",
                 formats=IMAGE_FORMATS,
-                max_pixels=self.limits.picture_pixels,
+                max_pixels=self.limits.max_image_pixels,
             )
         except UsageError as error:
             raise ProtocolError("bad_first_frame", str(error)) from error
 
     def _size(self, init: Init, image: np.ndarray) -> tuple[int, int]:
         if init.size is None:
-            found = self.offer.size(self.model.preset.area, image)
+            found = self.defaults.size(self.model.preset.area, image)
             assert found is not None
             return found
         try:
             height, width = parse_size(init.size[:40])
         except UsageError as error:
             raise ProtocolError("bad_size", f"size {str(error).removeprefix('--size ')}") from error
-        if height * width > self.limits.pixels:
+        if height * width > self.limits.max_pixels:
             raise ProtocolError(
-                "too_large", f"size {width}x{height} is more than {self.limits.pixels} pixels"
+                "too_large", f"size {width}x{height} is more than {self.limits.max_pixels} pixels"
             )
         return height, width
 
@@ -159,7 +163,7 @@ class Service:
         """Return the model with the attention window and sink of a client; its modules are shared."""
         preset = self.model.preset
         window, sink = init.realtime_causal_kv_cache_num_frames, init.realtime_causal_sink_size
-        limit = self.limits.window if self.limits.window is not None else preset.window
+        limit = self.limits.max_window if self.limits.max_window is not None else preset.window
         if window is not None and (window == 0 or (limit >= 0 and window > limit)):
             raise ProtocolError(
                 "too_large", f"realtime_causal_kv_cache_num_frames must be 1 to {limit}, not {window}"

@@ -14,15 +14,15 @@ from lingbot_cli.server.play_session import ChunkInput, PlaySession
 
 
 @dataclass(frozen=True)
-class Rooms:
+class PoolLimits:
     """Clients that play at once, sessions in memory (detached ones included), queue length; times in seconds."""
 
-    places: int = 1
+    slots: int = 1
     alive: int = 4
-    waiting: int = 64
-    grace: float = 30.0
-    idle: float = 600.0
-    lifetime: float = 4 * 3600.0
+    queue_length: int = 64
+    grace_s: float = 30.0
+    idle_timeout_s: float = 600.0
+    lifetime_s: float = 4 * 3600.0
 
 
 @dataclass
@@ -37,8 +37,8 @@ class QueueFull(Exception):
 class SessionPool:
     """Runs on the event loop; only `render` leaves it, for the render thread."""
 
-    def __init__(self, rooms: Rooms, metrics: Metrics) -> None:
-        self.rooms = rooms
+    def __init__(self, limits: PoolLimits, metrics: Metrics) -> None:
+        self.limits = limits
         self.metrics = metrics
         self._executor = ThreadPoolExecutor(1, "render")
         self._render_lock = asyncio.Lock()
@@ -56,14 +56,14 @@ class SessionPool:
 
         A reconnecting client goes before clients without a session. Errors: QueueFull.
         """
-        if len(self._queue) >= self.rooms.waiting:
+        if len(self._queue) >= self.limits.queue_length:
             raise QueueFull
         waiter = _Waiter()
         (self._queue.appendleft if reconnecting else self._queue.append)(waiter)
         self._update()
         try:
             reported = 0
-            while (position := self._queue.index(waiter) + 1) > 1 or self._playing >= self.rooms.places:
+            while (position := self._queue.index(waiter) + 1) > 1 or self._playing >= self.limits.slots:
                 if position != reported:
                     await on_position(position)
                     reported = position
@@ -115,7 +115,7 @@ class SessionPool:
     def detach(self, session: PlaySession) -> None:
         """Keep a session without its client for the grace time, or until its memory is needed."""
         key = session.resume_key
-        timer = asyncio.get_running_loop().call_later(self.rooms.grace, self._drop, key)
+        timer = asyncio.get_running_loop().call_later(self.limits.grace_s, self._drop, key)
         self._detached[key] = session, timer
         self._evict()
         self._update()
@@ -131,7 +131,7 @@ class SessionPool:
 
     def _evict(self) -> None:
         """Drop the sessions detached first until no more are alive than allowed."""
-        while self._detached and len(self._players) + len(self._detached) > self.rooms.alive:
+        while self._detached and len(self._players) + len(self._detached) > self.limits.alive:
             self._drop(next(iter(self._detached)))
             self.metrics.evicted.inc()
 

@@ -14,9 +14,9 @@ from lingbot_cli.errors import UsageError
 from lingbot_cli.server.client_messages import ActionStates, Init
 from lingbot_cli.server.pacing import ChunkPacer
 from lingbot_cli.server.play_session import PlaySession, RenderResult
-from lingbot_cli.server.protocol import Limits
-from lingbot_cli.server.record import Recorder
-from lingbot_cli.server.service import Service
+from lingbot_cli.server.protocol import ClientLimits
+from lingbot_cli.server.record import SessionRecorder
+from lingbot_cli.server.service import ModelService
 from lingbot_cli.terminal.graphics import DRAW
 from lingbot_cli.terminal.keyboard import HeldKeys, parse_keys
 from lingbot_cli.terminal.screen import Screen
@@ -26,16 +26,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lingbot_cli.model.world_model import WorldModel
-    from lingbot_cli.server.service import Offer
+    from lingbot_cli.server.service import SessionDefaults
 
-    Load = Callable[[Offer], WorldModel]
+    ModelLoader = Callable[[SessionDefaults], WorldModel]
 
 POLL_INTERVAL_S = 0.02
 _HELP = "X quit · WASD walk · IJKL or arrows look · QE down, up · Enter prompt · Space pause · R restart"
 
 
 def play_in_terminal(
-    env: Env, load: "Load", offer: "Offer", recorder: Recorder | None, graphics: str
+    env: Env,
+    load: "ModelLoader",
+    defaults: "SessionDefaults",
+    recorder: SessionRecorder | None,
+    graphics: str,
 ) -> None:
     """Play until X is pressed; the terminal is restored on every exit. Errors: InterruptedRun on a signal."""
     if not (env.stdin.isatty() and env.stdout.isatty()):
@@ -43,7 +47,7 @@ def play_in_terminal(
     screen = Screen(env.stdin.fileno(), env.stdout.fileno())
     with StopRequest(env.err.print).handling():
         env.err.print("loading the model …")
-        service = Service(load(offer), Limits(), offer)
+        service = ModelService(load(defaults), ClientLimits(), defaults)
         service.warm_up()
         with screen:
             kind = screen.graphics() if graphics == "auto" else graphics
@@ -53,7 +57,9 @@ def play_in_terminal(
 class TerminalPlayer:
     """One play session; everything but rendering runs in the caller's thread."""
 
-    def __init__(self, screen: Screen, service: Service, recorder: Recorder | None, graphics: str) -> None:
+    def __init__(
+        self, screen: Screen, service: ModelService, recorder: SessionRecorder | None, graphics: str
+    ) -> None:
         self._screen = screen
         self._session = service.new_session(Init(type="init"))
         self._recorder = recorder

@@ -6,9 +6,9 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from lingbot_cli.remote.client import Engine
-from lingbot_cli.remote.messages import Scene
-from lingbot_cli.remote.pose_session import RemoteSession
+from lingbot_cli.remote.client import EngineAddress
+from lingbot_cli.remote.messages import RemoteScene
+from lingbot_cli.remote.pose_session import PoseSession
 from lingbot_cli.render.pipeline import StopRequested
 from tests.support.reference import sample_image, walk
 from tests.support.relay import Relay
@@ -38,9 +38,9 @@ def test_who_waits_for_an_engine_that_is_away_can_stop_waiting():
             raise StopRequested
 
     with serving() as served, Unplugged(served.port) as relay:
-        scene = Scene(sample_image(), 32, 32, 16, 7, 0.05)
-        engine = Engine(f"ws://127.0.0.1:{relay.port}", TOKEN)
-        session = RemoteSession(engine, scene, idle=idle, tell=told.append)
+        scene = RemoteScene(sample_image(), 32, 32, 16, 7, 0.05)
+        engine = EngineAddress(f"ws://127.0.0.1:{relay.port}", TOKEN)
+        session = PoseSession(engine, scene, idle=idle, tell=told.append)
         first, second = walk(2)
         session.denoise(first)
         assert len(session.decode(np.zeros(0))) == 9

@@ -8,9 +8,9 @@ from lingbot_cli.camera.keys import key_motion
 from lingbot_cli.camera.pose import integrate_steps
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
-from lingbot_cli.remote.client import Engine
+from lingbot_cli.remote.client import EngineAddress
 from lingbot_cli.remote.messages import action_script
-from lingbot_cli.server.session_pool import Rooms
+from lingbot_cli.server.session_pool import PoolLimits
 from tests.support.command import lingbot
 from tests.support.reference import sample_image
 from tests.support.relay import Flaky
@@ -64,7 +64,7 @@ def test_here_and_there_make_the_same_frames(tmp_path, film, world, monkeypatch)
 
 def test_a_connection_that_breaks_is_mended_and_the_film_is_the_same(tmp_path, film, world, monkeypatch):
     monkeypatch.setenv("LINGBOT_TOKEN", TOKEN)
-    with serving(Rooms(alive=1, grace=20), world=world) as served:
+    with serving(PoolLimits(alive=1, grace_s=20), world=world) as served:
         whole = lingbot(*film, "-o", f"{tmp_path}/a/%03d.png", "--engine", f"ws://127.0.0.1:{served.port}")
         assert whole.code == 0, whole.stderr
         with Flaky(served.port, cut_after=30_000) as proxy:
@@ -76,7 +76,7 @@ def test_a_connection_that_breaks_is_mended_and_the_film_is_the_same(tmp_path, f
 
 def test_a_server_that_takes_letters_only_makes_the_film_too(tmp_path, film, world, monkeypatch):
     monkeypatch.setenv("LINGBOT_TOKEN", TOKEN)
-    monkeypatch.setattr("lingbot_cli.remote.client._OFFER", "nothing")
+    monkeypatch.setattr("lingbot_cli.remote.client._EXACT_POSES", "nothing")
     with serving(world=world) as served:
         engine = f"ws://127.0.0.1:{served.port}"
         done = lingbot(*film, "-o", f"{tmp_path}/film/%03d.png", "--engine", engine)
@@ -88,7 +88,7 @@ def test_an_engine_that_is_gone_for_good_leaves_a_playable_part_and_5(tmp_path, 
     monkeypatch.setenv("LINGBOT_TOKEN", TOKEN)
     monkeypatch.setattr("lingbot_cli.remote.pose_session.RECONNECT_ATTEMPTS", 1)
     monkeypatch.setattr("lingbot_cli.remote.pose_session.RECONNECT_DELAY_S", 0.01)
-    with serving(Rooms(grace=0), world=world) as served, Flaky(served.port, cut_after=60_000) as proxy:
+    with serving(PoolLimits(grace_s=0), world=world) as served, Flaky(served.port, cut_after=60_000) as proxy:
         done = lingbot(*film, "-o", f"{tmp_path}/film.mkv", "--engine", f"ws://127.0.0.1:{proxy.port}")
     assert done.code == 5, done.stderr
     assert not (tmp_path / "film.mkv").exists()
@@ -119,12 +119,12 @@ def test_a_wrong_token_is_a_usage_error(film, tmp_path, served, monkeypatch):
 
 
 def test_an_address_gives_its_token_up():
-    engine = Engine.of("ws://127.0.0.1:9/v1/realtime_video/generate?token=sekrit", {})
+    engine = EngineAddress.of("ws://127.0.0.1:9/v1/realtime_video/generate?token=sekrit", {})
     assert engine.token == "sekrit"
     assert "sekrit" not in f"{engine} {engine.realtime}"
     assert engine.realtime == "ws://127.0.0.1:9/v1/realtime_video/generate"
     with pytest.raises(UsageError):
-        Engine.of("rtmp://host", {})
+        EngineAddress.of("rtmp://host", {})
 
 
 def test_letters_follow_a_path_as_near_as_letters_can():

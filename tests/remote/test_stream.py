@@ -5,7 +5,7 @@ import signal
 import pytest
 from PIL import Image
 
-from lingbot_cli.server.session_pool import Rooms
+from lingbot_cli.server.session_pool import PoolLimits
 from tests.support.command import lingbot
 from tests.support.processes import wait_until
 from tests.support.realtime_client import init
@@ -71,14 +71,14 @@ def test_a_cut_gives_the_only_place_of_a_server_back_and_takes_it_again(
 ):
     Image.fromarray(sample_image(32, 48, seed=3)).save(tmp_path / "b.png")
     (tmp_path / "cut.yaml").write_text(CUT)
-    with serving(Rooms(places=1), world=world) as served:
+    with serving(PoolLimits(slots=1), world=world) as served:
         stream = streaming(served, image, "-t", tmp_path / "cut.yaml", "--record", tmp_path / "there.mkv")
         assert stream.end(60) == 0, stream.err
     assert len(decode(tmp_path / "there.mkv", 32, 48)) == 30
 
 
 def test_one_signal_ends_a_stream_that_waits_in_line(image, world, streaming):
-    with serving(Rooms(places=1), world=world) as served, served.client() as player:
+    with serving(PoolLimits(slots=1), world=world) as served, served.client() as player:
         player.say(**init())
         player.chunk()
         player.event("pause")

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from lingbot_cli.server.auth import Rules
-from lingbot_cli.server.http_server import Address, page_url
+from lingbot_cli.server.auth import AccessRules
+from lingbot_cli.server.http_server import ListenAddress, page_url
 from tests.support.realtime_client import client
 from tests.support.serving import TOKEN
 
@@ -63,14 +63,14 @@ def test_the_token_may_come_as_a_subprotocol_and_is_not_echoed(served):
 
 def test_any_token_is_in_the_address_as_it_is():
     token = "p+q&r=s/t#u%v w"
-    with Address().bind() as bound:
+    with ListenAddress().bind() as bound:
         query = urlsplit(page_url(bound, token)).query
-    assert Rules(token).denial({"host": "127.0.0.1"}, query) is None
+    assert AccessRules(token).denial({"host": "127.0.0.1"}, query) is None
 
 
 def test_other_names_and_pages_are_let_in_by_name():
-    rules = Rules(TOKEN, hosts=("worlds.example",), origins=("http://127.0.0.1:18080",))
+    rules = AccessRules(TOKEN, hosts=("worlds.example",), origins=("http://127.0.0.1:18080",))
     headers = {"host": "worlds.example:443", "origin": "http://127.0.0.1:18080"}
     assert rules.denial(headers, f"token={TOKEN}") is None
-    assert Rules(TOKEN).denial(headers, f"token={TOKEN}") is not None
+    assert AccessRules(TOKEN).denial(headers, f"token={TOKEN}") is not None
     assert TOKEN not in repr(rules)

@@ -9,9 +9,9 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
 from lingbot_cli.server.client_websocket import DISCONNECTED, ClientWebSocket
-from lingbot_cli.server.http_server import Address, HttpServer
+from lingbot_cli.server.http_server import HttpServer, ListenAddress
 from lingbot_cli.server.metrics import Metrics
-from lingbot_cli.server.protocol import Limits
+from lingbot_cli.server.protocol import ClientLimits
 from tests.support.realtime_client import ROUTE, client
 
 
@@ -22,7 +22,7 @@ def told_twice():
 
     async def talk(found):
         await found.accept()
-        wire = ClientWebSocket(found, Limits(), Metrics())
+        wire = ClientWebSocket(found, ClientLimits(), Metrics())
         for _ in range(2):
             try:
                 for _ in range(1000):
@@ -31,8 +31,8 @@ def told_twice():
             except Exception as end:
                 ends.put(end)
 
-    bound = Address().bind()
-    server = HttpServer(Starlette(routes=[WebSocketRoute(ROUTE, talk)]), bound, message_bytes=1000)
+    bound = ListenAddress().bind()
+    server = HttpServer(Starlette(routes=[WebSocketRoute(ROUTE, talk)]), bound, max_message_bytes=1000)
     server.start()
     yield bound.getsockname()[1], ends
     server.stop()

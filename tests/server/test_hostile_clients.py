@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from lingbot_cli.server.client_messages import Init, parse_init
-from lingbot_cli.server.protocol import Limits, ProtocolError, unpack
+from lingbot_cli.server.protocol import ClientLimits, ProtocolError, unpack
 from tests.support.fuzz_messages import attack, check, hostile
 from tests.support.realtime_client import init, png
 from tests.support.serving import serving
@@ -36,7 +36,7 @@ def test_reading_messages_raises_refusals_alone_and_opens_nothing(monkeypatch):
     for _ in range(4000):
         try:
             message = unpack(hostile(chance))
-            (parse_event if message.get("type") == "event" else init_of)(message, Limits())
+            (parse_event if message.get("type") == "event" else init_of)(message, ClientLimits())
         except ProtocolError:
             refused += 1
     assert refused > 1000
@@ -58,6 +58,6 @@ def test_pictures_are_read_as_pictures_only(served, wrong):
 
 
 def test_a_picture_of_too_many_pixels_is_not_decoded():
-    with serving(limits=Limits(picture_pixels=1000)) as served, served.client() as client:
+    with serving(limits=ClientLimits(max_image_pixels=1000)) as served, served.client() as client:
         client.say(**init())
         assert "too many" in client.next()["content"]

@@ -5,11 +5,11 @@ import pytest
 from lingbot_cli.server.client_messages import ActionScript, ActionStates
 from lingbot_cli.server.input_queue import InputQueue
 from lingbot_cli.server.pacing import ChunkPacer
-from lingbot_cli.server.protocol import Limits, ProtocolError, RateLimiter
+from lingbot_cli.server.protocol import ClientLimits, ProtocolError, RateLimiter
 
 
 def queue(script=()):
-    return InputQueue(list(script), Limits(script_frames=8))
+    return InputQueue(list(script), ClientLimits(max_script_frames=8))
 
 
 def test_scripts_are_first_in_first_out_and_padded():

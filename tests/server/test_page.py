@@ -9,9 +9,9 @@ from PIL import Image
 
 from lingbot_cli.image import crop_to_aspect
 from lingbot_cli.model.loading.load import load_model
-from lingbot_cli.server.auth import Rules
-from lingbot_cli.server.service import Offer
-from lingbot_cli.server.session_pool import Rooms
+from lingbot_cli.server.auth import AccessRules
+from lingbot_cli.server.service import SessionDefaults
+from lingbot_cli.server.session_pool import PoolLimits
 from lingbot_cli.timeline.schema import CameraSettings
 from tests.support.chromium import chromium, needs_chromium
 from tests.support.firefox import firefox, needs_firefox
@@ -37,8 +37,8 @@ def browser(request, tmp_path_factory):
 
 @pytest.fixture
 def playing():
-    offer = Offer(sample_image(), "a courtyard", height=32, width=48, camera=CameraSettings())
-    with serving(Rooms(places=1, grace=20), offer=offer) as served:
+    offer = SessionDefaults(sample_image(), "a courtyard", height=32, width=48, camera=CameraSettings())
+    with serving(PoolLimits(slots=1, grace_s=20), offer=offer) as served:
         yield f"http://127.0.0.1:{served.port}/?token={TOKEN}"
 
 
@@ -99,7 +99,7 @@ def gone(tab):
 @in_chromium
 def test_in_the_world_that_ships_the_pictures_go_the_other_way(browser):
     first = crop_to_aspect(np.array(Image.open(SAMPLES / "courtyard-day.png").convert("RGB")), 64, 112)
-    offer = Offer(first, "a courtyard at day", height=64, width=112, camera=CameraSettings())
+    offer = SessionDefaults(first, "a courtyard at day", height=64, width=112, camera=CameraSettings())
     with serving(offer=offer, world=load_model()) as served:
         tab = browser.open(f"http://127.0.0.1:{served.port}/?token={TOKEN}")
         tab.until("document.body.dataset.shown > 3")
@@ -172,7 +172,7 @@ def test_on_a_phone_the_pads_walk(browser, playing):
 
 @in_chromium
 def test_a_slow_link_gets_smaller_frames(browser):
-    offer = Offer(sample_image(), "a courtyard", height=96, width=192, camera=CameraSettings())
+    offer = SessionDefaults(sample_image(), "a courtyard", height=96, width=192, camera=CameraSettings())
     with serving(offer=offer) as served, Narrow(served.port, bytes_a_second=80_000) as relay:
         tab = browser.open(f"http://127.0.0.1:{relay.port}/?token={TOKEN}")
         tab.until("document.body.dataset.shown > 0")
@@ -182,9 +182,9 @@ def test_a_slow_link_gets_smaller_frames(browser):
 
 @in_chromium
 def test_a_server_that_is_gone_is_not_looked_for_for_ever(browser):
-    offer = Offer(sample_image(), "a courtyard", height=32, width=48, camera=CameraSettings())
+    offer = SessionDefaults(sample_image(), "a courtyard", height=32, width=48, camera=CameraSettings())
     token = "one of (ours), p+q&r/ä%41="
-    with serving(offer=offer, rules=Rules(token)) as served:
+    with serving(offer=offer, rules=AccessRules(token)) as served:
         tab = browser.open(f"http://127.0.0.1:{served.port}/?token={quote(token, safe='')}")
         tab.until("document.body.dataset.shown > 3")
     tab.until("document.body.dataset.state === 'reconnecting'")

@@ -11,11 +11,11 @@ from lingbot_cli.presets import PRESETS
 from lingbot_cli.runtime.kernel import KERNELS_FILE, attention_shape, pick_kernel
 from lingbot_cli.runtime.measurements import read_measurements
 from lingbot_cli.runtime.model_options import ModelOptions
-from lingbot_cli.server.serve import load_offered
-from lingbot_cli.server.service import Offer
+from lingbot_cli.server.serve import load_served_model
+from lingbot_cli.server.service import SessionDefaults
 from tests.support.reference import sample_image
 
-OFFER = Offer(sample_image(), "a court", height=32, width=48)
+OFFER = SessionDefaults(sample_image(), "a court", height=32, width=48)
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def test_the_kernel_that_was_measured_for_its_size_is_taken(folder):
     (key,) = read_measurements(KERNELS_FILE, "kernel")
     (folder / KERNELS_FILE).write_text(json.dumps({key: {"kernel": "math"}}))
     said = []
-    world = load_offered(ModelOptions(device="cpu"), OFFER, said.append)
+    world = load_served_model(ModelOptions(device="cpu"), OFFER, said.append)
     assert world.attend is not attend_all
     assert said[0].startswith("self-attention: math · ")
 
@@ -39,7 +39,7 @@ def test_its_flags_are_those_of_a_film(folder):
     options = ModelOptions(
         device="cpu", kernel="torch", threads=1, offload=True, compile=True, decode="bfloat16"
     )
-    world = load_offered(options, OFFER, said.append)
+    world = load_served_model(options, OFFER, said.append)
     assert world.attend is attend_all
     assert isinstance(world.transformer.blocks, StreamedBlocks)
     assert world.vae.conv2.weight.dtype == torch.bfloat16
@@ -50,8 +50,10 @@ def test_its_flags_are_those_of_a_film(folder):
     assert not (folder / KERNELS_FILE).exists()
 
 
-@pytest.mark.parametrize("offer", [Offer(), Offer(sample_image())], ids=["no picture", "a picture"])
+@pytest.mark.parametrize(
+    "offer", [SessionDefaults(), SessionDefaults(sample_image())], ids=["no picture", "a picture"]
+)
 def test_a_size_that_nobody_said_is_the_models(offer):
     said = []
-    assert load_offered(ModelOptions(device="cpu"), offer, said.append).preset.name == "built-in"
+    assert load_served_model(ModelOptions(device="cpu"), offer, said.append).preset.name == "built-in"
     assert len(said) == 1

@@ -14,8 +14,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from lingbot_cli.model.session import Session
-from lingbot_cli.server.protocol import Limits
-from lingbot_cli.server.session_pool import Rooms
+from lingbot_cli.server.protocol import ClientLimits
+from lingbot_cli.server.session_pool import PoolLimits
 from tests.support.realtime_client import init
 from tests.support.serving import TOKEN, serving
 
@@ -73,7 +73,7 @@ def test_fifty_clients_half_of_which_vanish_leave_nothing_and_the_last_is_served
         except (ConnectionClosed, OSError, EOFError, ValueError):
             outcomes.setdefault(number, "gone")
 
-    with serving(Rooms(places=2, alive=3, waiting=64, grace=0.2)) as served:
+    with serving(PoolLimits(slots=2, alive=3, queue_length=64, grace_s=0.2)) as served:
         threads = [threading.Thread(target=play, args=(number,), daemon=True) for number in range(49)]
         for thread in threads:
             thread.start()
@@ -102,7 +102,7 @@ def render_threads():
 
 
 def test_clients_that_left_before_their_turn_cost_nothing():
-    with serving(Rooms(places=40, alive=40, grace=0)) as served:
+    with serving(PoolLimits(slots=40, alive=40, grace_s=0)) as served:
         with served.client() as slow:
             slow.say(**init(size="160x160"))
             slow.until("session")
@@ -122,7 +122,7 @@ def test_clients_that_left_before_their_turn_cost_nothing():
 
 
 def test_who_waits_is_told_its_place_and_moves_up():
-    with serving(Rooms(places=1, grace=0)) as served, served.client() as first:
+    with serving(PoolLimits(slots=1, grace_s=0)) as served, served.client() as first:
         first.say(**init())
         first.chunk()
         with served.client() as second, served.client() as third:
@@ -139,7 +139,7 @@ def test_who_waits_is_told_its_place_and_moves_up():
 
 
 def test_a_client_that_was_cut_off_goes_on_in_the_same_world():
-    with serving(Rooms(places=1, grace=WAIT)) as served:
+    with serving(PoolLimits(slots=1, grace_s=WAIT)) as served:
         with served.client() as whole:
             whole.say(**init(max_chunks=4, condition_inputs={"camera_actions": [["l"]] * 12}))
             film = np.concatenate([whole.chunk()[0] for _ in range(4)])
@@ -161,7 +161,7 @@ def test_a_client_that_was_cut_off_goes_on_in_the_same_world():
 
 
 def test_a_second_connection_takes_the_world_over():
-    with serving(Rooms(places=1, grace=WAIT)) as served, served.client() as first:
+    with serving(PoolLimits(slots=1, grace_s=WAIT)) as served, served.client() as first:
         first.say(**init())
         key = first.until("session")["resume"]
         first.chunk()
@@ -173,7 +173,7 @@ def test_a_second_connection_takes_the_world_over():
 
 
 def test_a_world_is_kept_where_no_more_may_be_alive_than_play():
-    with serving(Rooms(places=1, alive=1, grace=WAIT)) as served:
+    with serving(PoolLimits(slots=1, alive=1, grace_s=WAIT)) as served:
         with served.client() as client:
             client.say(**init())
             key = client.until("session")["resume"]
@@ -187,7 +187,7 @@ def test_a_world_is_kept_where_no_more_may_be_alive_than_play():
 
 
 def test_worlds_left_longest_ago_are_given_up_first():
-    with serving(Rooms(places=1, alive=2, grace=WAIT)) as served:
+    with serving(PoolLimits(slots=1, alive=2, grace_s=WAIT)) as served:
         keys = []
         for _ in range(3):
             with served.client() as client:
@@ -205,7 +205,7 @@ def test_worlds_left_longest_ago_are_given_up_first():
             assert client.end() == 4404
 
 
-@pytest.mark.parametrize("rooms", [Rooms(idle=0.5), Rooms(lifetime=0.5)])
+@pytest.mark.parametrize("rooms", [PoolLimits(idle_timeout_s=0.5), PoolLimits(lifetime_s=0.5)])
 def test_idle_and_endless_sessions_end(rooms):
     with serving(rooms) as served, served.client() as client:
         client.say(**init(realtime_output_pacing=True))
@@ -229,7 +229,10 @@ def test_pause_reset_and_heartbeat(served):
 
 
 def test_too_many_events_and_too_many_mistakes_end_a_connection():
-    with serving(limits=Limits(events_a_second=5, strikes=10)) as served, served.client() as client:
+    with (
+        serving(limits=ClientLimits(max_events_per_s=5, max_rejected=10)) as served,
+        served.client() as client,
+    ):
         client.say(**init())
         client.chunk()
         with suppress(ConnectionClosed):  # the server may hang up before the last of them is out
@@ -240,6 +243,6 @@ def test_too_many_events_and_too_many_mistakes_end_a_connection():
 
 
 def test_a_message_that_is_too_large_ends_the_connection():
-    with serving(limits=Limits(message_bytes=100_000)) as served, served.client() as client:
+    with serving(limits=ClientLimits(max_message_bytes=100_000)) as served, served.client() as client:
         client.say(**init(first_frame=b"x" * 200_000))
         assert client.end() == 1009

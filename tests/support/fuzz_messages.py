@@ -8,7 +8,7 @@ from typing import Any
 import msgpack
 from websockets.exceptions import ConnectionClosed
 
-from lingbot_cli.server.protocol import Limits
+from lingbot_cli.server.protocol import ClientLimits
 from tests.support.realtime_client import Client, init, png
 
 _PATHS = ("/etc/passwd", "../../secret.png", "http://127.0.0.1:9/a.png", "file:///etc/shadow", "data:,x")
@@ -99,7 +99,7 @@ def main(seconds: float) -> None:
     chance = random.Random(time.time_ns())
     end = time.monotonic() + seconds
     rounds = 0
-    with serving(limits=Limits(pixels=4096)) as served:
+    with serving(limits=ClientLimits(max_pixels=4096)) as served:
         while time.monotonic() < end:
             with served.client() as client:
                 check(attack(client, chance, 60))

@@ -16,7 +16,7 @@ def load(*_given, **_named):
     return tiny_world()
 
 
-serve.load_offered = load
+serve.load_served_model = load
 if "CRASH" in os.environ:
     drawn = []
 

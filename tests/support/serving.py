@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import pytest
 
 from lingbot_cli.server.app import server_app
-from lingbot_cli.server.auth import Rules
-from lingbot_cli.server.http_server import Address, HttpServer
-from lingbot_cli.server.protocol import Limits
-from lingbot_cli.server.service import Offer, Service
-from lingbot_cli.server.session_pool import Rooms
+from lingbot_cli.server.auth import AccessRules
+from lingbot_cli.server.http_server import HttpServer, ListenAddress
+from lingbot_cli.server.protocol import ClientLimits
+from lingbot_cli.server.service import ModelService, SessionDefaults
+from lingbot_cli.server.session_pool import PoolLimits
 from tests.support.realtime_client import client
 from tests.support.reference import sample_image, tiny_world
 
@@ -29,15 +29,15 @@ class Served:
 
 
 @contextmanager
-def serving(rooms=None, limits=None, offer=None, world=None, rules=None):
-    limits = limits or Limits()
-    offer = offer or Offer(sample_image(), "a courtyard", height=32, width=32)
-    service = Service(world or tiny_world(), limits, offer)
-    bound = Address().bind()
+def serving(pool_limits=None, limits=None, offer=None, world=None, rules=None):
+    limits = limits or ClientLimits()
+    offer = offer or SessionDefaults(sample_image(), "a courtyard", height=32, width=32)
+    service = ModelService(world or tiny_world(), limits, offer)
+    bound = ListenAddress().bind()
     server = HttpServer(
-        server_app(service, rules or Rules(TOKEN), rooms or Rooms()),
+        server_app(service, rules or AccessRules(TOKEN), pool_limits or PoolLimits()),
         bound,
-        message_bytes=limits.message_bytes,
+        max_message_bytes=limits.max_message_bytes,
     )
     server.start()
     try:
@@ -50,5 +50,5 @@ def serving(rooms=None, limits=None, offer=None, world=None, rules=None):
 @pytest.fixture(scope="session")
 def served():
     """One server for all tests that need no terms of their own; two may play at once."""
-    with serving(Rooms(places=2, grace=20)) as found:
+    with serving(PoolLimits(slots=2, grace_s=20)) as found:
         yield found
