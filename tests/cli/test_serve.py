@@ -62,8 +62,8 @@ def test_the_page_and_any_client_play_on_it_and_sigterm_ends_it(tmp_path):
     ("options", "code", "said"),
     [
         (("--image", "nowhere.png"), 2, "no such file"),
-        (("--host", "192.0.2.1"), 3, "cannot be listened on"),
-        (("--host", "a..b"), 2, "--host a..b: neither a name nor an address"),
+        (("--host", "192.0.2.1"), 3, "cannot listen on"),
+        (("--host", "a..b"), 2, "--host a..b: not a name or an address"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_loaded(options, code, said):

@@ -11,12 +11,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from lingbot_cli.server.input_queue import SampledInput
-from lingbot_cli.server.record import Recorder
+from lingbot_cli.server.record import SessionRecorder
 from lingbot_cli.server.input_to_control import TimelineController
 
 controller = TimelineController(3, {"prompt": "caf\\u00e9 \\u65e5\\u672c"})
 controller.control(SampledInput(None, ("w", "", ""), ()), ())
-recorder = Recorder(Path(sys.argv[1]))
+recorder = SessionRecorder(Path(sys.argv[1]))
 recorder.chunk_sent(SimpleNamespace(controller=controller, sent_frames=9))
 recorder.write()
 """
