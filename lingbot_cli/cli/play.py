@@ -157,6 +157,6 @@ def _play_in_browser(
         ListenAddress(port=port),
         rules,
         PoolLimits(),
-        say=print_address,
+        announce=print_address,
         max_message_bytes=limits.max_message_bytes,
     )

@@ -102,7 +102,7 @@ class SessionFlags:
         int | None, option("--max-chunks", min=1, help="Longest session, in chunks.", show_default="no limit")
     ] = None
 
-    def rooms(self) -> "PoolLimits":
+    def pool_limits(self) -> "PoolLimits":
         """Return the limits of the session pool."""
         from lingbot_cli.server.session_pool import PoolLimits
 
@@ -165,8 +165,8 @@ def serve(
             load_service,
             address,
             rules,
-            sessions.rooms(),
-            say=print_addresses,
+            sessions.pool_limits(),
+            announce=print_addresses,
             max_message_bytes=limits.max_message_bytes,
         )
     except RunInterrupted as stop:
