@@ -42,18 +42,20 @@ def split_args(args: str) -> tuple[str, ...]:
 
 def _yuv420(encoder: str, quality_flag: str, web: int, draft: int, args: str, draft_args: str) -> Codec:
     """Return a YUV 4:2:0 codec, converted to BT.709 and tagged so."""
-    lists = split_args(args), split_args(draft_args)
-    return Codec(encoder, "yuv420p", _TO_YUV420_BT709, *lists, quality_flag, web, draft, even=True)
+    options = split_args(args)
+    draft_options = split_args(draft_args)
+    filters = _TO_YUV420_BT709
+    return Codec(encoder, "yuv420p", filters, options, draft_options, quality_flag, web, draft, even=True)
 
 
-_X264 = "rc-lookahead=4:sync-lookahead=0:sliced-threads=1"
-_X265 = "log-level=error:rc-lookahead=4:bframes=2:frame-threads=1"
-_VP9 = "-b:v 0 -lag-in-frames 0 -row-mt 1 -deadline realtime -cpu-used 5"
-_NVENC = "-rc vbr -b:v 0 -bf 0 -delay 0"
-_QSV = "-bf 0 -async_depth 1"
+_X264_PARAMS = "rc-lookahead=4:sync-lookahead=0:sliced-threads=1"
+_X265_PARAMS = "log-level=error:rc-lookahead=4:bframes=2:frame-threads=1"
+_VP9_ARGS = "-b:v 0 -lag-in-frames 0 -row-mt 1 -deadline realtime -cpu-used 5"
+_NVENC_ARGS = "-rc vbr -b:v 0 -bf 0 -delay 0"
+_QSV_ARGS = "-bf 0 -async_depth 1"
 
 CODECS = {
-    "x264": _yuv420("libx264", "-crf", 18, 28, f"-bf 2 -x264-params {_X264}", "-preset ultrafast"),
+    "x264": _yuv420("libx264", "-crf", 18, 28, f"-bf 2 -x264-params {_X264_PARAMS}", "-preset ultrafast"),
     "x264rgb": Codec(
         "libx264rgb",
         "rgb24",
@@ -62,17 +64,24 @@ CODECS = {
         lossless=True,
     ),
     "x265": _yuv420(
-        "libx265", "-crf", 22, 32, f"-preset superfast -tag:v hvc1 -x265-params {_X265}", "-preset ultrafast"
+        "libx265",
+        "-crf",
+        22,
+        32,
+        f"-preset superfast -tag:v hvc1 -x265-params {_X265_PARAMS}",
+        "-preset ultrafast",
     ),
-    "vp9": _yuv420("libvpx-vp9", "-crf", 24, 40, _VP9, "-cpu-used 8"),
+    "vp9": _yuv420("libvpx-vp9", "-crf", 24, 40, _VP9_ARGS, "-cpu-used 8"),
     "av1": _yuv420(
         "libsvtav1", "-crf", 26, 45, "-preset 10 -svtav1-params pred-struct=1:lookahead=0", "-preset 12"
     ),
     "ffv1": Codec("ffv1", "bgr0", "format=bgr0", split_args("-level 3 -g 1 -slicecrc 1"), lossless=True),
-    "h264_nvenc": _yuv420("h264_nvenc", "-cq", 20, 32, _NVENC, "-preset p1"),
-    "hevc_nvenc": _yuv420("hevc_nvenc", "-cq", 22, 34, f"{_NVENC} -tag:v hvc1", "-preset p1"),
-    "h264_qsv": _yuv420("h264_qsv", "-global_quality", 20, 32, _QSV, "-preset veryfast"),
-    "hevc_qsv": _yuv420("hevc_qsv", "-global_quality", 22, 34, f"{_QSV} -tag:v hvc1", "-preset veryfast"),
+    "h264_nvenc": _yuv420("h264_nvenc", "-cq", 20, 32, _NVENC_ARGS, "-preset p1"),
+    "hevc_nvenc": _yuv420("hevc_nvenc", "-cq", 22, 34, f"{_NVENC_ARGS} -tag:v hvc1", "-preset p1"),
+    "h264_qsv": _yuv420("h264_qsv", "-global_quality", 20, 32, _QSV_ARGS, "-preset veryfast"),
+    "hevc_qsv": _yuv420(
+        "hevc_qsv", "-global_quality", 22, 34, f"{_QSV_ARGS} -tag:v hvc1", "-preset veryfast"
+    ),
     "gif": Codec("gif", "pal8", _GIF),
     "webp": Codec(
         "libwebp",
