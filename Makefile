@@ -1,9 +1,9 @@
-# `make demo` ends with a film on disk, `make test` with green tests; both set everything up themselves.
+# make demo: render a first video. make test: lint, type-check and run the tests. Both create .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test setup lint pictures clean
+.PHONY: demo test setup lint drawings clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -16,8 +16,8 @@ demo: setup
 	mkdir -p demo
 	$(BIN)/lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml -o demo/first-walk.mp4 --overwrite
 
-# The pictures of the paths beside the recipes, and the film in the README.
-pictures: setup
+# Drawings of the paths beside the recipes, and the animation in the README.
+drawings: setup
 	for recipe in recipes/*.yaml recipes/*.jsonl; do \
 		$(BIN)/lingbot timeline show $$recipe -o $${recipe%.*}.svg --overwrite || exit; done
 	mkdir -p docs

@@ -105,12 +105,12 @@ class WholeCondition(ImageCondition):
 def use_encoding(on: Savings, latents: int) -> Iterator[None]:
     """Let sessions encode the whole film at once while the block runs, unless that saving is on."""
     WholeCondition.frames = latents
-    before = sessions.Condition
-    sessions.Condition = before if on.bounded_encode else WholeCondition
+    before = sessions.ImageCondition
+    sessions.ImageCondition = before if on.bounded_encode else WholeCondition
     try:
         yield
     finally:
-        sessions.Condition = before
+        sessions.ImageCondition = before
 
 
 @torch.inference_mode()

@@ -1,8 +1,8 @@
-"""Wanders through a world for ever: live events, one JSON object a line, for `--timeline -`.
+"""Print random live events without end, one JSON object a line, for `--timeline -`.
 
     python recipes/wander.py | lingbot stream samples/courtyard-day.png --timeline - --to null:
 
-Whatever a program knows can steer a world in the same way: a chat, a game pad, the weather.
+Any program can control a stream in this way: a chat, a game pad, the weather.
 """
 
 import argparse
@@ -14,20 +14,20 @@ WORDS = ("it starts to rain", "the sun breaks through", "a mist comes up", "the 
 
 
 def main() -> None:
-    """Say where to go next, every few seconds."""
+    """Print the next event every few seconds."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--prompt", default="a stone courtyard")
     parser.add_argument("--every", type=float, default=4.0, help="seconds between two events")
-    parser.add_argument("--events", type=int, help="how many; else for ever")
+    parser.add_argument("--events", type=int, help="number of events; default: without end")
     parser.add_argument("--seed", type=int)
     chosen = parser.parse_args()
     chance = random.Random(chosen.seed)
     print(json.dumps({"timeline": 1, "prompt": chosen.prompt}), flush=True)
-    said = 0
-    while chosen.events is None or said < chosen.events:
-        kind = chance.choice(("walk", "walk", "turn", "turn", "rest", "words"))
+    count = 0
+    while chosen.events is None or count < chosen.events:
+        kind = chance.choice(("walk", "walk", "turn", "turn", "rest", "prompt"))
         if kind == "walk":
             event = {"keys": chance.choice(("w", "w", "wa", "wd", "s"))}
         elif kind == "turn":
@@ -37,7 +37,7 @@ def main() -> None:
         else:
             event = {"prompt": f"{chosen.prompt}, {chance.choice(WORDS)}"}
         print(json.dumps(event), flush=True)
-        said += 1
+        count += 1
         time.sleep(chosen.every)
 
 

@@ -106,4 +106,4 @@ def test_a_batch_takes_them_by_job_and_for_all(tmp_path):
     planned = plan_tasks([task.configured(None, fast=True) for task in said])
     settings = [film.task.request.options.flags() for film in planned]
     assert settings == [{"window": 9, "linears": "fp8"}, {"window": 9}]
-    assert len({film.recipe for film in [*planned, *plan_tasks(said)]}) == 4
+    assert len({film.fingerprint for film in [*planned, *plan_tasks(said)]}) == 4
