@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.timeline.diagnostics import Problem, Problems
+from lingbot_cli.timeline.diagnostics import Problems
 from lingbot_cli.timeline.load import ParsedEvent, Timeline
 from lingbot_cli.timeline.schema import CutEvent, PosesEvent
 from lingbot_cli.timeline.times import MAX_FRAMES
@@ -49,7 +49,7 @@ class TimelineFiles:
         if intrinsics is not None and len(intrinsics) not in (1, len(poses)):
             rows = f"{event.intrinsics} has {len(intrinsics)} rows"
             message = f"{rows}; expected 1 or {len(poses)}, as many as poses"
-            self._problems.append(Problem(parsed.item.locate(("intrinsics",)), message))
+            self._problems.add(parsed.item.locate(("intrinsics",)), message)
             return None
         if intrinsics is not None and len(intrinsics) == 1:
             intrinsics = intrinsics.repeat(len(poses), axis=0)
@@ -70,7 +70,7 @@ class TimelineFiles:
                 self._results[key, name] = error
         result = self._results[key, name]
         if isinstance(result, ValueError):
-            self._problems.append(Problem(parsed.item.locate((key,)), str(result)))
+            self._problems.add(parsed.item.locate((key,)), str(result))
             return None
         return cast("Value", result)
 

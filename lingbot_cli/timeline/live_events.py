@@ -8,7 +8,7 @@ from typing import Any
 
 from lingbot_cli.camera.trajectory import PathSegment
 from lingbot_cli.timeline.chunks import FrameChunk, FrameGrid, nearest_frame
-from lingbot_cli.timeline.diagnostics import Problem, Problems
+from lingbot_cli.timeline.diagnostics import Problems
 from lingbot_cli.timeline.files import TimelineFiles
 from lingbot_cli.timeline.load import ParsedEvent
 from lingbot_cli.timeline.schedule import LASTING_EVENTS, ScheduledEvent, resolve_end
@@ -61,7 +61,7 @@ def schedule_live_event(
         if isinstance(event, KeysEvent | ActionEvent | WaitEvent):
             if isinstance(event, KeysEvent) and event.ease != "linear":
                 message = "an ease without a span; expected `for: 2s` or the like"
-                problems.append(Problem(parsed.item.locate(("ease",)), message))
+                problems.add(parsed.item.locate(("ease",)), message)
             return ScheduledEvent(event, first, OPEN_END)
         if isinstance(event, MoveEvent | TurnEvent):
             span = Time(Fraction(_default_frames(event, grid, camera)), "f")
@@ -70,7 +70,7 @@ def schedule_live_event(
     last = nearest_frame(end)
     if isinstance(event, LASTING_EVENTS) and not first < last <= first + MAX_FRAMES:
         message = f"lasts {last - first} frames from frame {first} on; expected 1 to {MAX_FRAMES}"
-        problems.append(Problem(parsed.item.locate(), message))
+        problems.add(parsed.item.locate(), message)
     return ScheduledEvent(event, first, last, path, image)
 
 

@@ -132,7 +132,7 @@ def _parse_yaml(source: SourceText, problems: Problems) -> Timeline:
     if events is None or not isinstance(events.value, list):
         if not syntax_error:
             message = "no list of events; expected `events:` and lines beginning with `- `"
-            problems.append(Problem((events or item).locate(), message))
+            problems.add((events or item).locate(), message)
         return Timeline(header, (), source, item, tuple(problems))
     nodes = (node for node in events.children if not node.invalid)
     parsed = [ParsedEvent(event, n) for n in nodes if (event := parse_event(n.value, n, problems))]
@@ -150,19 +150,17 @@ def _parse_jsonl(source: SourceText, problems: Problems) -> Timeline:
             problems.append(problem)
         if wrong and not re.search(r"^\s*[{\[]", source.text, re.M):
             location, message = problems[-1].location, problems.pop().message
-            problems.append(
-                Problem(location, f"{message}; `lingbot timeline convert` makes JSON lines of YAML")
-            )
+            problems.add(location, f"{message}; `lingbot timeline convert` makes JSON lines of YAML")
             break  # another format: every line of it would be wrong in the same way
         if isinstance(value, dict) and "timeline" in value:
             if count == 0:
                 header, item = parse_header(value, line, problems), line
             else:
                 location = line.locate(("timeline",), key=True)
-                problems.append(Problem(location, "a header in the middle; expected it on the first line"))
+                problems.add(location, "a header in the middle; expected it on the first line")
         elif not wrong and (event := parse_event(value, line, problems)):
             parsed.append(ParsedEvent(event, line))
         if count > MAX_LINES:
-            problems.append(Problem(line.locate(), f"too many lines; expected at most {MAX_LINES}"))
+            problems.add(line.locate(), f"too many lines; expected at most {MAX_LINES}")
             break
     return Timeline(header, tuple(parsed), source, item, tuple(problems))

@@ -5,7 +5,6 @@ from fractions import Fraction
 from lingbot_cli.camera.keys import LETTERS
 from lingbot_cli.timeline.diagnostics import (
     FixedItem,
-    Problem,
     Problems,
     SourceLocation,
     SourceText,
@@ -30,13 +29,13 @@ def parse_moves(text: str) -> Timeline:
         keys = "" if name == "none" else name
         if not dash or not name or not (count.isascii() and count.isdigit()):
             message = f"'{move[:40]}' is not a move; expected keys-frames, as in w-10"
-            problems.append(Problem(location, message))
+            problems.add(location, message)
         elif unknown := sorted(set(keys) - set(LETTERS)):
             letters = ", ".join(map(repr, unknown))
             message = f"unknown key letter {letters}; expected any of {' '.join(LETTERS)}, or none"
-            problems.append(Problem(location, message))
+            problems.add(location, message)
         elif not 0 < int(count[:9]) <= MAX_FRAMES:
-            problems.append(Problem(location, f"{count[:20]} frames; expected 1 to {MAX_FRAMES}"))
+            problems.add(location, f"{count[:20]} frames; expected 1 to {MAX_FRAMES}")
         else:
             event = KeysEvent.model_validate({"keys": keys, "for": Time(Fraction(count), "f")})
             parsed.append(ParsedEvent(event, FixedItem(location)))

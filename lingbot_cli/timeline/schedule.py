@@ -1,5 +1,6 @@
 """Schedule of a timeline: every event on its video frames."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -8,7 +9,6 @@ from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.chunks import FrameGrid, nearest_frame
 from lingbot_cli.timeline.diagnostics import (
     UNLOCATED,
-    Problem,
     Problems,
     SourceItem,
     TimelineError,
@@ -69,31 +69,16 @@ def schedule_timeline(
     `chunk` is the model's latent frames a chunk; `fps` and `duration` win over the header. A shorter
     `duration` cuts the video off.
     """
-    schedule, problems = try_schedule(
-        timeline, chunk, fps=fps, duration=duration, allow_outside=allow_outside
-    )
-    if problems:
-        raise TimelineError(timeline.source, problems)
-    return schedule
-
-
-def try_schedule(
-    timeline: Timeline,
-    chunk: int,
-    *,
-    fps: int | None = None,
-    duration: Time | None = None,
-    allow_outside: bool = False,
-) -> tuple[TimelineSchedule, list[Problem]]:
-    """Return the schedule of the valid events, and all problems in the order of lines."""
-    grid = FrameGrid(fps or timeline.header.fps, chunk)
     problems = Problems(timeline.problems)
     files = TimelineFiles(timeline, problems, allow_outside=allow_outside)
-    try:
+    grid = FrameGrid(fps or timeline.header.fps, chunk)
+    events: list[ScheduledEvent] = []
+    frames = 0
+    with suppress(TooManyProblems):
         events, frames = _schedule_events(timeline, grid, files, problems, duration)
-    except TooManyProblems:
-        events, frames = [], 0
-    return TimelineSchedule(timeline.header, grid, tuple(events), frames), sorted(set(problems))
+    if problems:
+        raise TimelineError(timeline.source, problems)
+    return TimelineSchedule(timeline.header, grid, tuple(events), frames)
 
 
 def _schedule_events(
@@ -118,7 +103,7 @@ def _schedule_events(
             raise UsageError(f"--duration {duration} is {frames} frames; expected 1 to {MAX_FRAMES}")
     if frames == 0 and not problems:
         message = "the video has no length; expected an event with a span, or `duration` in the header"
-        problems.append(Problem(timeline.header_item.locate(), message))
+        problems.add(timeline.header_item.locate(), message)
     return events, frames
 
 
@@ -127,7 +112,7 @@ def _header_frames(timeline: Timeline, duration: Fraction, problems: Problems) -
     if 0 < frames <= MAX_FRAMES:
         return frames
     message = f"`duration` is {frames} frames; expected 1 to {MAX_FRAMES}"
-    problems.append(Problem(timeline.header_item.locate(("duration",)), message))
+    problems.add(timeline.header_item.locate(("duration",)), message)
     return None
 
 
@@ -146,14 +131,14 @@ def _schedule_event(
     if end < start:
         begin, stop = _format_frame(grid, first), _format_frame(grid, last)
         message = f"ends at {stop} before it begins at {begin}; expected a later `until`"
-        problems.append(Problem(parsed.item.locate((key,)), message))
+        problems.add(parsed.item.locate((key,)), message)
         first, last, end = last, last, start
     elif isinstance(event, LASTING_EVENTS) and first == last:
         message = f"lasts no whole frame; expected more than half of 1/{grid.fps} s"
-        problems.append(Problem(parsed.item.locate((key,)), message))
+        problems.add(parsed.item.locate((key,)), message)
     if last > MAX_FRAMES:
         message = f"ends at frame {last}; expected a video of at most {MAX_FRAMES} frames"
-        problems.append(Problem(parsed.item.locate((key,)), message))
+        problems.add(parsed.item.locate((key,)), message)
         first, last, end = min(first, MAX_FRAMES), MAX_FRAMES, Fraction(0)
     elif limit is not None and (last > limit or first >= limit):
         late = (
@@ -162,7 +147,7 @@ def _schedule_event(
             else f"ends at {_format_frame(grid, last)}"
         )
         message = f"{late}, past the video's `duration`; expected it before {_format_frame(grid, limit)}"
-        problems.append(Problem(parsed.item.locate(), message))
+        problems.add(parsed.item.locate(), message)
     return ScheduledEvent(event, first, last, path, image, parsed.item), end
 
 

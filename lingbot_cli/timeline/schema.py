@@ -1,7 +1,7 @@
 """Schema of a timeline: the header, and a pydantic model for each event type."""
 
 import math
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -49,7 +49,6 @@ TimeField = Annotated[Time, PlainValidator(_validate_time)]
 NonEmptyText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000)]
 FiniteAmount = Annotated[float, Field(ge=-1e5, le=1e5, allow_inf_nan=False)]
 Ease = Literal["linear", "in", "out", "in-out"]
-_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class StrictModel(BaseModel):
@@ -81,7 +80,7 @@ class SpannedEvent(TimelineEvent):
         return until
 
     @model_validator(mode="after")
-    def _has_an_end(self, info: ValidationInfo) -> "SpannedEvent":
+    def _has_an_end(self, info: ValidationInfo) -> Self:
         live = bool(info.context and info.context.get("live"))
         if self.span is None and self.until is None and not self.span_optional and not live:
             raise _error("no span; expected `for: 2s` or `until: 4s`")
@@ -95,34 +94,30 @@ class KeysEvent(SpannedEvent):
     ease: Ease = "linear"
 
 
-class Displacement(StrictModel):
+class NonEmptyModel(StrictModel):
+    """Base of models with at least one field set."""
+
+    @model_validator(mode="after")
+    def _has_a_field(self) -> Self:
+        if not self.model_fields_set:
+            raise _error(f"empty; expected {', '.join(type(self).model_fields)}")
+        return self
+
+
+class Displacement(NonEmptyModel):
     """Distances; 1 is one second of walking."""
 
     forward: FiniteAmount = 0.0
     right: FiniteAmount = 0.0
     up: FiniteAmount = 0.0
 
-    @model_validator(mode="after")
-    def _has_a_field(self) -> "Displacement":
-        return _require_fields(self)
 
-
-class TurnAngles(StrictModel):
+class TurnAngles(NonEmptyModel):
     """Angles in degrees; yaw right and pitch up are positive."""
 
     yaw: FiniteAmount = 0.0
     pitch: Annotated[float, Field(ge=-170, le=170, allow_inf_nan=False)] = 0.0  # from limit to limit
     roll: FiniteAmount = 0.0
-
-    @model_validator(mode="after")
-    def _has_a_field(self) -> "TurnAngles":
-        return _require_fields(self)
-
-
-def _require_fields(model: _Model) -> _Model:
-    if not model.model_fields_set:
-        raise _error(f"empty; expected {', '.join(type(model).model_fields)}")
-    return model
 
 
 class MoveEvent(SpannedEvent):
@@ -203,7 +198,7 @@ class EndEvent(TimelineEvent):
     end: Literal[True]
 
     @model_validator(mode="after")
-    def _has_a_time(self, info: ValidationInfo) -> "EndEvent":
+    def _has_a_time(self, info: ValidationInfo) -> Self:
         if self.at is None and not (info.context and info.context.get("live")):
             raise _error("no time; expected `at`, or `duration` in the header (only live, `end` means now)")
         return self

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from lingbot_cli.timeline.diagnostics import KeyPath, Problem, Problems, SourceItem
+from lingbot_cli.timeline.diagnostics import KeyPath, Problems, SourceItem
 from lingbot_cli.timeline.schema import EVENT_TYPES, TimelineEvent, TimelineHeader
 
 _MAX_KEYS = 40
@@ -27,7 +27,7 @@ def parse_event(
     if raw == "wait":
         raw = {"wait": None}
     if not isinstance(raw, dict):
-        problems.append(Problem(item.locate(), "not an event; expected a mapping such as {keys: w, for: 2s}"))
+        problems.add(item.locate(), "not an event; expected a mapping such as {keys: w, for: 2s}")
         return None
     if not _within_key_limit(raw, item, problems):
         return None
@@ -37,21 +37,21 @@ def parse_event(
     if kinds:
         both = " and ".join(kinds)
         message = f"two kinds in one event: {both}; expected one each, the second with `at` to overlap"
-        problems.append(Problem(item.locate((kinds[1],), key=True), message))
+        problems.add(item.locate((kinds[1],), key=True), message)
         return None
     unknown = [name for name in raw if name not in _ALL_KEYS]
     for name in unknown:
         message = f"unknown key '{name[:40]}'; expected {_suggest(name, tuple(_ALL_KEYS))}"
-        problems.append(Problem(item.locate((name,), key=True), message))
+        problems.add(item.locate((name,), key=True), message)
     if not unknown:
-        problems.append(Problem(item.locate(), f"no kind of event; expected one of {', '.join(EVENT_TYPES)}"))
+        problems.add(item.locate(), f"no kind of event; expected one of {', '.join(EVENT_TYPES)}")
     return None
 
 
 def _within_key_limit(raw: Any, item: SourceItem, problems: Problems) -> bool:
     if len(raw) <= _MAX_KEYS:
         return True
-    problems.append(Problem(item.locate(), f"{len(raw)} keys; expected at most {_MAX_KEYS}"))
+    problems.add(item.locate(), f"{len(raw)} keys; expected at most {_MAX_KEYS}")
     return False
 
 
@@ -65,7 +65,7 @@ def validate_model(
         for wrong in error.errors(include_url=False):
             path = tuple(step for step in wrong["loc"] if isinstance(step, str | int))
             unknown = wrong["type"] == "extra_forbidden"
-            problems.append(Problem(item.locate(path, key=unknown), _error_message(model, path, wrong)))
+            problems.add(item.locate(path, key=unknown), _error_message(model, path, wrong))
         return None
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from lingbot_cli.timeline.diagnostics import KeyPath, Problem, Problems, SourceLocation
+from lingbot_cli.timeline.diagnostics import KeyPath, Problems, SourceLocation
 
 MAX_DEPTH = 12
 MAX_NODES = 200_000
@@ -170,7 +170,7 @@ class YamlReader:
         return int(text) if text.lstrip("+-").isdigit() else float(text)
 
     def _report(self, place: SourceLocation, message: str) -> None:
-        self._problems.append(Problem(place, message))
+        self._problems.add(place, message)
 
     def _keep_complete_events(self) -> None:
         """After a syntax error, drop the incomplete event and keep the others."""

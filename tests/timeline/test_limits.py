@@ -7,7 +7,7 @@ import pytest
 
 from lingbot_cli.timeline.diagnostics import Problems, SourceText
 from lingbot_cli.timeline.load import MAX_BYTES, parse_timeline
-from lingbot_cli.timeline.schedule import try_schedule
+from tests.support.timelines import try_schedule
 
 FULL = MAX_BYTES - 100
 HOSTILE = {

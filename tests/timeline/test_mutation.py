@@ -10,8 +10,8 @@ import yaml
 
 from lingbot_cli.timeline.diagnostics import SourceText
 from lingbot_cli.timeline.load import parse_timeline
-from lingbot_cli.timeline.schedule import try_schedule
 from tests.support.command import lingbot
+from tests.support.timelines import try_schedule
 
 LETTERS = "wasdijklqe"
 PLACE = re.compile(r":[1-9]\d*:[1-9]\d*: .+; .+")
