@@ -61,13 +61,13 @@ class UnsavingTransformer:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transformer, name)
 
-    def camera(self, rays: Tensor, *rest: Any) -> Any:
+    def embed_camera(self, rays: Tensor, *rest: Any) -> Any:
         self._rays = rays
-        return self._transformer.camera(rays, *rest)
+        return self._transformer.embed_camera(rays, *rest)
 
-    def text(self, context: Tensor) -> Any:
+    def embed_text(self, context: Tensor) -> Any:
         self._context = context
-        return self._transformer.text(context)
+        return self._transformer.embed_text(context)
 
     def __call__(
         self,
@@ -80,8 +80,8 @@ class UnsavingTransformer:
         flow: bool,
         **more: Any,
     ) -> Tensor | None:
-        camera = camera if self._on.camera_once else self._transformer.camera(self._rays)
-        text = text if self._on.text_once else self._transformer.text(self._context)
+        camera = camera if self._on.camera_once else self._transformer.embed_camera(self._rays)
+        text = text if self._on.text_once else self._transformer.embed_text(self._context)
         full = flow or not self._on.short_commit
         made = self._transformer(latents, condition, t, camera, text, *rest, flow=full, **more)
         return made if flow else None

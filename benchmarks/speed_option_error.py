@@ -67,8 +67,8 @@ def flow(lever: SpeedOption) -> Tensor:
     transformer = load_transformer(checkpoint, torch.device("cpu"), "float32", linears=lever.linears)
     draw = torch.Generator().manual_seed(0)
     latents, condition, rays = (torch.randn(1, n, 3, 6, 10, generator=draw) for n in (16, 20, 384))
-    text = transformer.text(torch.randn(17, 48, generator=draw))
-    camera = transformer.camera(rays)
+    text = transformer.embed_text(torch.randn(17, 48, generator=draw))
+    camera = transformer.embed_camera(rays)
     made = transformer(
         *(latents, condition, torch.tensor([900.0]), camera, text),
         lambda _, q, k, v: lever.attend(q, k, v),

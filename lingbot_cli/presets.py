@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from lingbot_cli.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -102,3 +104,21 @@ PRESETS: dict[str, Preset] = {
         ),
     )
 }
+
+
+def check_window(window: int, sink: int, chunk: int) -> None:
+    """Raise UsageError for a window that cannot hold the attention sink and a chunk, all in latent frames."""
+    if sink < 0 or (window != -1 and window < sink + chunk):
+        raise UsageError(
+            f"a window of {window} latent frames cannot hold a sink of {sink} and a chunk of {chunk}",
+            hint=f"use --window {max(sink, 0) + chunk} or more, or -1 for no limit",
+        )
+
+
+def check_heads(heads: int, processes: int) -> None:
+    """Raise UsageError for a number of processes that does not divide a model's attention heads."""
+    if heads % processes:
+        divisors = ", ".join(str(n) for n in range(2, heads + 1) if heads % n == 0)
+        raise UsageError(
+            f"{heads} attention heads cannot be shared among {processes} devices", hint=f"use {divisors}"
+        )

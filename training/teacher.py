@@ -48,7 +48,7 @@ class TeacherForcing:
     def __init__(self, model: Transformer, batch: Batch) -> None:
         self.model, self.batch = model, batch
         clips, _, _, frames, height, width = batch.clean.shape
-        self.camera = model.camera(batch.rays.flatten(0, 1))
+        self.camera = model.embed_camera(batch.rays.flatten(0, 1))
         tokens = model.text_embedding(batch.rows.flatten(0, 1))
         heard = (
             batch.said + torch.arange(clips, device=batch.said.device)[:, None] * batch.rows.shape[1]

@@ -288,8 +288,8 @@ def _prepare(request: "Request", frames: str | None, env: Env) -> "PreparedVideo
 
 def _launch(prepared: "PreparedVideo", gpus: int, env: Env, display: "Display", *, dry_run: bool) -> None:
     """Render in one process per GPU and exit; a dry run only checks that the heads divide."""
+    from lingbot_cli.presets import check_heads
     from lingbot_cli.render.launcher import launch_processes
-    from lingbot_cli.render.multi_gpu import check_heads
 
     check_heads(prepared.checkpoint.preset.heads, gpus)
     if not dry_run:

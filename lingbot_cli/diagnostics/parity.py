@@ -62,10 +62,10 @@ class RecordingTransformer:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transformer, name)
 
-    def camera(self, rays: Tensor, *rest: Any) -> Any:
+    def embed_camera(self, rays: Tensor, *rest: Any) -> Any:
         self.rays.append(rays)
         self.flows.clear()
-        return self._transformer.camera(rays, *rest)
+        return self._transformer.embed_camera(rays, *rest)
 
     def __call__(
         self, latents: Tensor, condition: Tensor, *rest: Any, flow: bool = True, **more: Any

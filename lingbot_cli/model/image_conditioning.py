@@ -1,4 +1,4 @@
-"""What tells the model its first image: a mask and the encoding of the image and then grey (model §8)."""
+"""Image conditioning: a mask and the VAE encoding of the first image followed by grey frames (model §8)."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -11,22 +11,22 @@ from lingbot_cli.model.vae_layers import CausalConvCache
 
 
 def resize_image(image: Tensor, height: int, width: int) -> Tensor:
-    """An RGB image [H, W, 3] uint8 as [3, height, width] float32 in −1…1, resized by the published rule."""
+    """Resize an image [H, W, 3] uint8 to [3, height, width] float32 in −1…1 by the published bicubic rule."""
     pixels = image.permute(2, 0, 1)[None].float() / 127.5 - 1.0
     return F.interpolate(pixels, size=(height, width), mode="bicubic")[0]
 
 
 class ImageCondition:
-    """The condition of one session, made as it is asked for.
+    """The condition of one session, encoded chunk by chunk.
 
-    The encoder is run only until the image has left its memory; from there every latent is the same,
-    so a film of any length costs one bounded encode, and a short one less.
+    The encoder runs only while the image is within its receptive field. All later latents are equal, so the cost
+    is bounded for a video of any length.
     """
 
-    def __init__(self, vae: VAE, image: Tensor, turn: AbstractContextManager[object] | None = None) -> None:
-        """`image` [3, H, W] float32 in −1…1, on the device of the VAE; `turn` is held while it encodes."""
+    def __init__(self, vae: VAE, image: Tensor, lock: AbstractContextManager[object] | None = None) -> None:
+        """`image` [3, H, W] float32 in −1…1, on the device of the VAE; `lock` is held while it encodes."""
         self._vae = vae
-        self._lock = turn or nullcontext()
+        self._lock = lock or nullcontext()
         self._image = image
         self._cache = CausalConvCache()
         self._tail: Tensor | None = None
@@ -34,7 +34,7 @@ class ImageCondition:
         self._constant_from = vae.config.encoder_receptive_field // 4 + 1
 
     def next(self, frames: int) -> Tensor:
-        """Mask and latents [1, 4+16, frames, h, w] of the next latent frames."""
+        """Return mask and latents [1, 4+16, frames, h, w] of the next latent frames."""
         encode = min(frames, max(self._constant_from + 1 - self._latents_done, 0))
         latents: list[Tensor] = []
         if encode:
@@ -52,7 +52,7 @@ class ImageCondition:
         return torch.cat([mask, y], dim=1)
 
     def _encode(self, frames: int) -> list[Tensor]:
-        """The next latents, in as many parts as the encoder takes at this size."""
+        """Encode the next latents, in batches that fit memory at this size."""
         height, width = self._image.shape[1:]
         parts, step = [], default_latent_batch(height, width)
         for start in range(0, frames, step):

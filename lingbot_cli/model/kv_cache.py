@@ -1,20 +1,20 @@
-"""The keys and values a session has seen: the first frames for ever, then the newest ones (model §5)."""
+"""Ring KV cache with attention sink and sliding window (model §5)."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from lingbot_cli.errors import UsageError
 from lingbot_cli.model.attention import AttentionFunction, attend_all
+from lingbot_cli.presets import check_window
 
 
 @dataclass(frozen=True)
 class KVCacheShape:
-    """What a cache is made for: layers, tokens of one latent frame, heads, channels of a head.
+    """Sizes of a cache: layers, tokens of one latent frame, heads, channels of a head.
 
-    `window` and `sink` count latent frames, the window including the sink; −1 keeps everything.
-    `max_attention_tokens` limits a query to the newest tokens kept, its own chunk included.
+    `window` and `sink` count latent frames, the window including the sink; a window of −1 keeps everything.
+    `max_attention_tokens` limits attention to the newest cached tokens, the own chunk included.
     """
 
     layers: int
@@ -26,19 +26,15 @@ class KVCacheShape:
     max_attention_tokens: int | None = None
 
     def check(self, chunk: int) -> None:
-        """Refuse a window that cannot hold the sink and beside it a whole chunk of `chunk` latent frames."""
-        if self.sink < 0 or (self.window >= 0 and self.window < self.sink + chunk):
-            raise UsageError(
-                f"a window of {self.window} latent frames cannot hold a sink of {self.sink} and a chunk of {chunk}",
-                hint=f"use a window of at least {max(self.sink, 0) + chunk}, or -1 for no limit",
-            )
+        """Raise UsageError for a window that cannot hold the sink and a chunk of `chunk` latent frames."""
+        check_window(self.window, self.sink, chunk)
 
 
 class KVCache:
-    """K and V per layer, [1, slots·tokens, heads, d], as a ring behind the sink.
+    """K and V per layer, [1, slots·tokens, heads, d]: the sink's slots, then a ring of the newest frames.
 
-    Positions are baked into the keys, so the order of slots means nothing and nothing is ever moved.
-    All cursors are Python integers: no step asks the device for a number.
+    Positions are baked into the keys, so the order of slots does not matter and eviction moves nothing.
+    All cursors are Python integers: no step waits for a value of the device.
     """
 
     def __init__(
@@ -48,31 +44,31 @@ class KVCache:
         dtype: torch.dtype,
         attend: AttentionFunction = attend_all,
     ) -> None:
-        """`attend` computes the attention of rotated queries to all keys and values that are seen."""
+        """`attend` computes the attention of rotated queries to all visible keys and values."""
         self.shape = shape
         self._attend_to = attend
-        self.held: dict[int, int] = {}  # slot → absolute latent frame
+        self.slot_frames: dict[int, int] = {}  # slot → absolute latent frame
         self._chunk_rows: list[slice] = []
         self._visible_rows: list[slice] = []
         slots = max(shape.window, 0)
         self._buffers = [self._new_buffer(slots, device, dtype) for _ in range(2 * shape.layers)]
 
     def begin(self, start: int, frames: int) -> None:
-        """Make room for a chunk of latent frames [start, start+frames); the oldest behind the sink leave."""
+        """Reserve slots for the chunk of latent frames [start, start+frames), evicting the oldest after the sink."""
         slots = [self._slot_of(frame) for frame in range(start, start + frames)]
-        self.held.update(zip(slots, range(start, start + frames), strict=True))
-        self._grow(max(self.held) + 1)
+        self.slot_frames.update(zip(slots, range(start, start + frames), strict=True))
+        self._grow(max(self.slot_frames) + 1)
         self._chunk_rows = self._rows(slots)
-        self._visible_rows = self._visible_slots()
+        self._visible_rows = self._find_visible_rows()
 
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Keep this chunk's rotated k and v [1, N, heads, d], then let q see all that is kept."""
+        """Write this chunk's rotated k and v [1, N, heads, d], then attend from q to all visible ones."""
         self.write(layer, k, v)
         keys, values = (self._read(self._buffers[2 * layer + i]) for i in range(2))
         return self._attend_to(q, keys, values)
 
     def write(self, layer: int, k: Tensor, v: Tensor) -> None:
-        """Keep this chunk's rotated k and v; a later pass over the same chunk overwrites them."""
+        """Write this chunk's rotated k and v; a later pass over the same chunk overwrites them."""
         for buffer, new in ((self._buffers[2 * layer], k), (self._buffers[2 * layer + 1], v)):
             done = 0
             for rows in self._chunk_rows:
@@ -82,7 +78,7 @@ class KVCache:
 
     @property
     def nbytes(self) -> int:
-        """Bytes the buffers take."""
+        """Bytes of the buffers."""
         return sum(buffer.nbytes for buffer in self._buffers)
 
     def _slot_of(self, frame: int) -> int:
@@ -91,11 +87,11 @@ class KVCache:
             return frame
         return sink + (frame - sink) % (window - sink)
 
-    def _visible_slots(self) -> list[slice]:
+    def _find_visible_rows(self) -> list[slice]:
         limit, tokens = self.shape.max_attention_tokens, self.shape.tokens
-        if limit is None or limit >= len(self.held) * tokens:
-            return self._rows(sorted(self.held))
-        newest = sorted(self.held, key=self.held.__getitem__)
+        if limit is None or limit >= len(self.slot_frames) * tokens:
+            return self._rows(sorted(self.slot_frames))
+        newest = sorted(self.slot_frames, key=self.slot_frames.__getitem__)
         whole, part = divmod(limit, tokens)
         rows = self._rows(newest[len(newest) - whole :])
         if part:  # the limit cuts a frame: its last tokens still count
@@ -104,7 +100,7 @@ class KVCache:
         return rows
 
     def _rows(self, slots: list[int]) -> list[slice]:
-        """Token rows of slots, neighbours joined, so that a full window is one view."""
+        """Return the token rows of slots; neighbours are joined, so that a full window is one view."""
         rows: list[slice] = []
         for slot in slots:
             start, stop = slot * self.shape.tokens, (slot + 1) * self.shape.tokens
@@ -120,7 +116,7 @@ class KVCache:
         return torch.cat([buffer[:, rows] for rows in self._visible_rows], dim=1)
 
     def _grow(self, slots: int) -> None:
-        """Without a window the buffers double as the film grows."""
+        """Double the buffers of an unbounded cache when they are full."""
         have = self._buffers[0].shape[1] // self.shape.tokens
         if slots <= have:
             return

@@ -9,7 +9,7 @@ FREQUENCY_BASE = 10000.0
 
 
 def axis_widths(head_dim: int) -> tuple[int, int, int]:
-    """How many of a head's channels turn with time, height and width: 44, 42, 42 of 128."""
+    """Split a head's channels among time, height and width: 44, 42, 42 of 128."""
     side = 2 * (head_dim // 6)
     return head_dim - 2 * side, side, side
 
@@ -17,11 +17,11 @@ def axis_widths(head_dim: int) -> tuple[int, int, int]:
 def rotation_table(
     start: int, frames: int, height: int, width: int, head_dim: int, device: torch.device
 ) -> Tensor:
-    """Cosines and sines [2, frames·height·width, head_dim/2] float32 of the tokens of some latent frames.
+    """Return cosines and sines [2, frames·height·width, head_dim/2] float32 for the tokens of latent frames.
 
     `start` is the absolute index of the first latent frame since the session began; `height` and `width`
-    count tokens. Angles are taken in float64, so any position is as exact as the first. Only the three
-    short axes are computed and sent to the device; they are spread over the tokens there.
+    count tokens. Angles are computed in float64, so every position is as exact as the first. Only the three axes
+    are computed on the host; the device expands them to all tokens.
     """
     positions = (torch.arange(start, start + frames), torch.arange(height), torch.arange(width))
     axes = []
@@ -30,13 +30,13 @@ def rotation_table(
         angles = torch.outer(position.double(), rates)
         shape = [2, 1, 1, 1, channels // 2]
         shape[1 + axis] = len(position)
-        turn = upload(torch.stack([angles.cos(), angles.sin()]).float(), device)
-        axes.append(turn.view(shape).expand(2, frames, height, width, -1))
+        rotations = upload(torch.stack([angles.cos(), angles.sin()]).float(), device)
+        axes.append(rotations.view(shape).expand(2, frames, height, width, -1))
     return torch.cat(axes, dim=-1).flatten(1, 3)
 
 
-def rotate(x: Tensor, turn: Tensor) -> Tensor:
-    """Turn consecutive channel pairs of x [B, N, heads, d] by `turn` [2, N, d/2]; the result has x's type."""
-    cos, sin = turn[0, :, None], turn[1, :, None]
+def rotate(x: Tensor, table: Tensor) -> Tensor:
+    """Rotate consecutive channel pairs of x [B, N, heads, d] by a table [2, N, d/2]; the result has x's type."""
+    cos, sin = table[0, :, None], table[1, :, None]
     even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
     return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2).to(x.dtype)

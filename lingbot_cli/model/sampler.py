@@ -1,4 +1,4 @@
-"""The few-step schedule with its two sigmas, and where noise comes from (model §8)."""
+"""Few-step sampler: sigma schedule, clean estimate, renoising and seeded noise (model §8)."""
 
 import hashlib
 from collections.abc import Callable
@@ -16,27 +16,27 @@ NoiseSource = Callable[[int, int, tuple[int, ...]], Tensor]
 
 @dataclass(frozen=True)
 class SigmaSchedule:
-    """Timesteps of the denoising forwards, the sigma of each clean estimate and of each renoising but the last."""
+    """Timesteps of the denoising forwards, sigmas of their clean estimates, and sigmas of the renoisings between."""
 
     timesteps: tuple[int, ...]
     sigmas: tuple[float, ...]
     renoise_sigmas: tuple[float, ...]
 
-    def clean(self, noisy: Tensor, flow: Tensor, step: int) -> Tensor:
-        """The estimate x0 = x − σ·flow, taken in float64."""
+    def predict_clean(self, noisy: Tensor, flow: Tensor, step: int) -> Tensor:
+        """Estimate x0 = x − σ·flow, in float64."""
         return (noisy.double() - self.sigmas[step] * flow.double()).float()
 
     def renoise(self, clean: Tensor, noise: Tensor, step: int) -> Tensor:
-        """The input of the step after `step`: (1−σ)·x0 + σ·ε."""
+        """Return the input of the step after `step`: (1−σ)·x0 + σ·ε."""
         sigma = self.renoise_sigmas[step]
         return (1.0 - sigma) * clean + sigma * noise
 
 
 def sigma_schedule(steps: tuple[int, ...], shift: float) -> SigmaSchedule:
-    """The published schedule at indices `steps` of 1001 points, flow-shifted.
+    """Return the published flow-shifted schedule at indices `steps` of 1001 points.
 
     Timesteps are integers and repeat: a clean estimate takes the sigma of the first index with its
-    timestep, a renoising that of the second where there are several.
+    timestep, a renoising that of the second if there are several.
     """
     grid = np.linspace(0.999, 0.0, TRAIN_STEPS + 1)
     sigmas = shift * grid / (1.0 + (shift - 1.0) * grid)
@@ -51,7 +51,7 @@ def sigma_schedule(steps: tuple[int, ...], shift: float) -> SigmaSchedule:
 
 
 def seeded_noise(seed: int) -> NoiseSource:
-    """Noise that depends on (seed, chunk, step) alone: neither on the film's length nor on the device."""
+    """Return noise that depends only on (seed, chunk, step), not on the video's length or the device."""
 
     def draw(chunk: int, step: int, shape: tuple[int, ...]) -> Tensor:
         digest = hashlib.sha256(f"{seed}/{chunk}/{step}".encode()).digest()

@@ -1,4 +1,4 @@
-"""One living world: it remembers what it has made, is told where the camera goes, and makes what comes next."""
+"""A session: the state of one video, rendered chunk by chunk along a camera path under a changing prompt."""
 
 from collections import deque
 from collections.abc import Callable
@@ -23,13 +23,13 @@ from lingbot_cli.model.vae import default_latent_batch
 from lingbot_cli.model.vae_layers import CausalConvCache
 from lingbot_cli.model.world_model import WorldModel
 
-# Names the phases of a step (encode, denoise, commit, decode) to whoever measures them.
+# Returns a context manager around a phase of a step, for measurements: encode, denoise, commit or decode.
 PhaseHook = Callable[[str], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True)
 class CameraInput:
-    """Where the camera goes in one chunk: `steps` [c, 4, 4] relative poses, intrinsics and held keys [c, 4]."""
+    """The camera in one chunk: relative poses `steps` [c, 4, 4], intrinsics [c, 4] and held keys [c, 4]."""
 
     steps: np.ndarray
     intrinsics: np.ndarray
@@ -38,30 +38,30 @@ class CameraInput:
 
 @dataclass(frozen=True)
 class ChunkInputs:
-    """A chunk about to be made: what every forward over it is given."""
+    """Inputs shared by all forwards over a chunk; `modulation` is the embedded camera."""
 
-    look: CameraInput
+    camera: CameraInput
     condition: Tensor
-    camera: BlockPairs
+    modulation: BlockPairs
     attend: LayerAttention
 
 
 @dataclass(frozen=True)
 class PastChunk:
-    """A chunk that memory still holds, and all it takes to remember it anew; `start` is its first latent."""
+    """A chunk in the KV cache, with the inputs that rebuild its entries; `start` is its first latent frame."""
 
     start: int
     latents: Tensor
     condition: Tensor
-    look: CameraInput
+    camera: CameraInput
 
 
 class Session:
-    """All the state of one film: memory, positions, prompt, camera, noise and what the VAE carries."""
+    """The state of one video: KV cache, positions, prompt, camera, noise and VAE streaming caches."""
 
     def __init__(
         self,
-        world: WorldModel,
+        model: WorldModel,
         image: np.ndarray,
         *,
         height: int,
@@ -73,14 +73,14 @@ class Session:
         decode_batch: int | None = None,
         phase: PhaseHook = nullcontext,
     ) -> None:
-        """`image` [H, W, 3] uint8 RGB of any size; the film's size must be a multiple of 16.
+        """`image` [H, W, 3] uint8 RGB of any size; `height` and `width` of the video are multiples of 16.
 
-        `scale` divides the camera's steps (model §7), `noise` replaces the seeded source. `decode_batch`: how many
-        latents are decoded in one call; else as many as any device takes at this size.
+        `scale` divides the camera's translations (model §7); `noise` replaces the seeded noise. `decode_batch` is
+        the number of latents decoded per call; by default as many as fit any device at this size.
         """
         if height % 16 or width % 16 or min(height, width) < 16:
-            raise UsageError(f"size {width}x{height} is not made of 16-pixel cells")
-        self.model = world
+            raise UsageError(f"size {width}x{height}: width and height must be multiples of 16")
+        self.model = model
         self.shape = (16, height // 8, width // 8)
         self.latent = 0
         self.chunk = 0
@@ -89,94 +89,96 @@ class Session:
         self._scale = scale
         self._noise = noise or seeded_noise(seed)
         self._phase = phase
-        self._schedule = sigma_schedule(world.preset.steps, world.preset.shift)
+        self._schedule = sigma_schedule(model.preset.steps, model.preset.shift)
         self._pose: np.ndarray | None = None
         self._prompt: str | None = None
         self._text: BlockPairs = []
-        self._carry = CausalConvCache()
-        picture = resize_image(torch.from_numpy(image), height, width).to(world.device)
-        self._condition = ImageCondition(world.vae, picture, world.vae_lock)
-        config = world.transformer.config
+        self._decoder_cache = CausalConvCache()
+        first_image = resize_image(torch.from_numpy(image), height, width).to(model.device)
+        self._condition = ImageCondition(model.vae, first_image, model.vae_lock)
+        config = model.transformer.config
         self._cache_shape = KVCacheShape(
             layers=config.layers,
             tokens=self.shape[1] * self.shape[2] // 4,
-            heads=config.heads // world.parallel.size,
+            heads=config.heads // model.parallel.size,
             head_dim=config.head_dim,
-            window=world.preset.window,
-            sink=world.preset.sink,
+            window=model.preset.window,
+            sink=model.preset.sink,
             max_attention_tokens=max_attention_tokens,
         )
-        self._cache_shape.check(world.preset.chunk)
+        self._cache_shape.check(model.preset.chunk)
         self._cache = self._new_cache()
-        self._seen: deque[PastChunk] = deque()
+        self._past_chunks: deque[PastChunk] = deque()
 
     def step(self, control: Control) -> Tensor:
-        """The chunk's video frames [T, H, W, 3] uint8 RGB: 4(c−1)+1 of a first chunk, 4c of a later one."""
+        """Render the next chunk to frames [T, H, W, 3] uint8 RGB; T is 4(c−1)+1 for the first chunk, then 4c."""
         return self.decode(self.denoise(control))
 
     @torch.inference_mode()
     def denoise(self, control: Control) -> Tensor:
-        """The next chunk's clean latents [16, c, h, w] float32, left in memory for what follows."""
-        ahead = self._begin_chunk(control)
-        frames = len(ahead.look.steps)
+        """Denoise the next chunk to clean latents [16, c, h, w] float32 and write it to the KV cache."""
+        inputs = self._begin_chunk(control)
+        frames = len(inputs.camera.steps)
         with self._phase("denoise"):
             latents = self._draw_noise(0, frames)
             for step, t in enumerate(self._schedule.timesteps):
                 if step:
                     latents = self._schedule.renoise(latents, self._draw_noise(step, frames), step - 1)
-                flow = self._forward(ahead, latents, t)
-                latents = self._schedule.clean(latents, flow, step)
-        self._commit(ahead, control, latents)
+                flow = self._forward(inputs, latents, t)
+                latents = self._schedule.predict_clean(latents, flow, step)
+        self._commit(inputs, control, latents)
         return latents[0]
 
     @torch.inference_mode()
     def replay(self, control: Control, latents: np.ndarray | Tensor) -> None:
-        """Take up the next chunk as it was made before: `latents` [16, c, h, w] float32, what denoise gave.
+        """Write an already denoised chunk to the KV cache: `latents` [16, c, h, w] float32 from `denoise`.
 
-        After every chunk so far was recalled in order, denoise goes on bit-equal to the session that made them.
+        After a replay of all chunks so far, in order, `denoise` continues bit-equal to the original session.
         """
-        self._commit(
-            self._begin_chunk(control), control, torch.as_tensor(latents, device=self.model.device)[None]
-        )
+        inputs = self._begin_chunk(control)
+        self._commit(inputs, control, torch.as_tensor(latents, device=self.model.device)[None])
 
     @torch.inference_mode()
     def skip(self, control: Control) -> None:
-        """Pass over the next chunk: positions, prompt and condition move on, memory does not hold it."""
+        """Advance position, prompt and condition over the next chunk without writing it to the KV cache."""
         self._set_prompt(replace(control, recache=False))
         self._condition.next(len(control.poses))
         self._advance(control)
 
     @torch.inference_mode()
     def decode(self, latents: np.ndarray | Tensor) -> Tensor:
-        """Latents [16, c, h, w] of the next chunk to frames [T, H, W, 3] uint8 RGB, where the VAE decodes."""
+        """Decode the next chunk's latents [16, c, h, w] to frames [T, H, W, 3] uint8 RGB, on the decoder's device."""
         with self._phase("decode"), self.model.vae_lock:
-            parts = torch.as_tensor(latents, device=self.model.decode_device)[None].split(
-                self._decode_batch, dim=2
-            )
+            on_device = torch.as_tensor(latents, device=self.model.decode_device)[None]
             decoder = self.model.tiny_decoder or self.model.vae
-            return torch.cat([self._pixels(decoder.decode(part, self._carry)[0]) for part in parts])
+            return torch.cat(
+                [
+                    self._pixels(decoder.decode(part, self._decoder_cache)[0])
+                    for part in on_device.split(self._decode_batch, dim=2)
+                ]
+            )
 
     @staticmethod
     def _pixels(video: Tensor) -> Tensor:
-        """Video [3, T, H, W] in −1…1 to frames [T, H, W, 3] uint8."""
+        """Convert a video [3, T, H, W] in −1…1 to frames [T, H, W, 3] uint8."""
         return ((video.float() + 1.0) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).contiguous()
 
     def _begin_chunk(self, control: Control) -> ChunkInputs:
-        """Hear and look where the control says, and make room in memory."""
+        """Apply a control and reserve the chunk's slots in the KV cache."""
         self._set_prompt(control)
-        look = CameraInput(
+        camera = CameraInput(
             relative_poses(control.poses, self._pose, self._scale), control.intrinsics, control.actions
         )
         with self._phase("encode"):
-            condition = self._condition.next(len(look.steps))
+            condition = self._condition.next(len(camera.steps))
         with self._phase("denoise"):
-            return self._prepare(self._cache, self.latent, look, condition)
+            return self._prepare(self._cache, self.latent, camera, condition)
 
-    def _commit(self, ahead: ChunkInputs, control: Control, latents: Tensor) -> None:
-        """Leave the clean keys and values of latents [1, 16, c, h, w] in memory and move on."""
+    def _commit(self, inputs: ChunkInputs, control: Control, latents: Tensor) -> None:
+        """Write the clean keys and values of latents [1, 16, c, h, w] to the KV cache and advance."""
         with self._phase("commit"):
-            self._forward(ahead, latents, 0, flow=False)
-        self._remember(PastChunk(self.latent, latents, ahead.condition, ahead.look))
+            self._forward(inputs, latents, 0, flow=False)
+        self._remember(PastChunk(self.latent, latents, inputs.condition, inputs.camera))
         self._advance(control)
 
     def _advance(self, control: Control) -> None:
@@ -185,74 +187,80 @@ class Session:
         self.chunk += 1
 
     def _set_prompt(self, control: Control) -> None:
-        """Take a changed prompt; on request remember everything anew as it would look under it."""
+        """Encode a changed prompt, and rebuild the KV cache under it if the control asks for that."""
         if control.prompt == self._prompt:
             return
         self._prompt = control.prompt
-        rows = self.model.text_encoder.encode(control.prompt)
-        self._text = self.model.transformer.text(upload(rows, self.model.device))
-        if control.recache and self._seen:
+        embeddings = self.model.text_encoder.encode(control.prompt)
+        self._text = self.model.transformer.embed_text(upload(embeddings, self.model.device))
+        if control.recache and self._past_chunks:
             self._rebuild_cache()
 
     def _rebuild_cache(self) -> None:
         cache = self._new_cache()
-        for seen in self._seen:
-            self._forward(
-                self._prepare(cache, seen.start, seen.look, seen.condition), seen.latents, 0, flow=False
-            )
+        for past in self._past_chunks:
+            inputs = self._prepare(cache, past.start, past.camera, past.condition)
+            self._forward(inputs, past.latents, 0, flow=False)
         self._cache = cache
 
     def _new_cache(self) -> KVCache:
-        world = self.model
-        return KVCache(self._cache_shape, world.device, world.transformer.dtype, world.attend)
+        model = self.model
+        return KVCache(self._cache_shape, model.device, model.transformer.dtype, model.attend)
 
-    def _prepare(self, cache: KVCache, start: int, look: CameraInput, condition: Tensor) -> ChunkInputs:
+    def _prepare(self, cache: KVCache, start: int, camera: CameraInput, condition: Tensor) -> ChunkInputs:
+        modulation = self._embed_camera(camera)
         return ChunkInputs(
-            look, condition, self._embed_camera(look), self._attention_over(cache, start, len(look.steps))
+            camera, condition, modulation, self._attention_over(cache, start, len(camera.steps))
         )
 
-    def _forward(self, ahead: ChunkInputs, latents: Tensor, t: int, *, flow: bool = True) -> Tensor:
+    def _forward(self, inputs: ChunkInputs, latents: Tensor, t: int, *, flow: bool = True) -> Tensor:
         return self.model.transformer(
-            *(latents, ahead.condition, torch.full((1,), float(t), device=self.model.device)),
-            *(ahead.camera, self._text, ahead.attend),
+            latents,
+            inputs.condition,
+            torch.full((1,), float(t), device=self.model.device),
+            inputs.modulation,
+            self._text,
+            inputs.attend,
             flow=flow,
             parallel=self.model.parallel,
         )
 
-    def _embed_camera(self, look: CameraInput) -> BlockPairs:
-        transformer = self.model.transformer
-        actions = look.actions if transformer.config.control == "act" else None
-        told = plucker_rays(look.steps, look.intrinsics, *self._size, actions)
-        return transformer.camera(
-            upload(torch.from_numpy(told)[None], self.model.device), self.model.parallel
+    def _embed_camera(self, camera: CameraInput) -> BlockPairs:
+        model = self.model
+        actions = camera.actions if model.transformer.config.control == "act" else None
+        rays = plucker_rays(camera.steps, camera.intrinsics, *self._size, actions)
+        return model.transformer.embed_camera(
+            upload(torch.from_numpy(rays)[None], model.device), model.parallel
         )
 
     def _attention_over(self, cache: KVCache, start: int, frames: int) -> LayerAttention:
-        """How this chunk's tokens are placed, remembered and what they see; makes room for them first."""
+        """Reserve a chunk's slots and return its attention: rotate, write to the cache, attend to all visible."""
         cache.begin(start, frames)
         _, height, width = self.shape
-        turn = rope.rotation_table(
+        table = rope.rotation_table(
             start, frames, height // 2, width // 2, self._cache_shape.head_dim, self.model.device
         )
-        part = self.model.parallel
+        parallel = self.model.parallel
         count = frames * self._cache_shape.tokens
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            if not q.shape[1]:  # a pass that only remembers
-                k, v = part.to_heads([k, v], count)
-                cache.write(layer, rope.rotate(k, turn), v)
+            if not q.shape[1]:  # a commit needs no attention after the last block's keys and values
+                k, v = parallel.to_heads([k, v], count)
+                cache.write(layer, rope.rotate(k, table), v)
                 return q
-            q, k, v = part.to_heads([q, k, v], count)
-            return part.to_tokens(cache.attend(layer, rope.rotate(q, turn), rope.rotate(k, turn), v))
+            q, k, v = parallel.to_heads([q, k, v], count)
+            return parallel.to_tokens(cache.attend(layer, rope.rotate(q, table), rope.rotate(k, table), v))
 
         return attend
 
-    def _remember(self, seen: PastChunk) -> None:
-        """Hold what was seen for as long as the cache holds a frame of it."""
-        self._seen.append(seen)
-        held = set(self._cache.held.values())
-        self._seen = deque(
-            past for past in self._seen if held & set(range(past.start, past.start + past.latents.shape[2]))
+    def _remember(self, chunk: PastChunk) -> None:
+        """Keep a chunk's inputs for as long as one of its frames is in the KV cache."""
+        self._past_chunks.append(chunk)
+        cached = set(self._cache.slot_frames.values())
+        self._past_chunks = deque(
+            past
+            for past in self._past_chunks
+            if cached & set(range(past.start, past.start + past.latents.shape[2]))
         )
 
     def _draw_noise(self, step: int, frames: int) -> Tensor:

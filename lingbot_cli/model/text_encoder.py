@@ -1,4 +1,4 @@
-"""A prompt becomes rows of numbers: UMT5 through transformers (model §10)."""
+"""UMT5 text encoder with its tokenizer, through transformers (model §10)."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,7 @@ if TYPE_CHECKING:
 
 
 class TextEncoder:
-    """UMT5's encoder with its tokenizer.
-
-    `text_len` is the most tokens a prompt may have, its end mark included; what is longer is cut off.
-    """
+    """A UMT5 encoder with its tokenizer; longer prompts are truncated to `text_len` tokens."""
 
     def __init__(self, model: torch.nn.Module, tokenizer: "Tokenizer", text_len: int) -> None:
         self.model = model
@@ -24,7 +21,7 @@ class TextEncoder:
 
     @torch.inference_mode()
     def encode(self, cleaned: str) -> Tensor:
-        """The rows of a cleaned prompt's real tokens, [L ≤ text_len, dim] float32 on the CPU."""
+        """Return the embeddings of a cleaned prompt's tokens, [L ≤ text_len, dim] float32 on the CPU."""
         device = next(self.model.parameters()).device
         ids = torch.tensor([self.tokenizer.encode(cleaned).ids], device=device)
         rows = self.model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
@@ -32,8 +29,8 @@ class TextEncoder:
 
 
 def umt5_on_meta(config: dict[str, Any]) -> torch.nn.Module:
-    """An UMT5 encoder of this shape whose tensors have no memory yet."""
-    # The narrow modules: the package's front door takes seconds longer.
+    """Return a UMT5 encoder on the meta device."""
+    # The import of the whole package takes seconds longer.
     from transformers.models.umt5.configuration_umt5 import UMT5Config
     from transformers.models.umt5.modeling_umt5 import UMT5EncoderModel
 
@@ -43,7 +40,7 @@ def umt5_on_meta(config: dict[str, Any]) -> torch.nn.Module:
 
 
 def umt5_config(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
-    """The configuration that tensors of these shapes imply, by their names in UMT5."""
+    """Infer UMT5's configuration from tensor shapes by name."""
     block = "encoder.block.0.layer.0.SelfAttention"
     vocabulary, dim = shapes["shared.weight"]
     buckets, heads = shapes[f"{block}.relative_attention_bias.weight"]

@@ -1,4 +1,4 @@
-"""A tiny decoder for previews: the published `taew2_1` of Wan 2.1's latents (TAEHV), under its own names."""
+"""Tiny decoder of Wan 2.1 latents for previews: `taew2_1` of TAEHV, with its published parameter names."""
 
 import torch
 import torch.nn.functional as F
@@ -8,15 +8,15 @@ from lingbot_cli.model.vae_layers import CausalConvCache
 
 WIDTHS = (256, 128, 64, 64)
 FIRST_LATENT_EXTRA_FRAMES = 3
-"""A latent gives four frames, the first one too; Wan's first latent is a single frame, the last of its four."""
+"""Frames to drop: every latent decodes to four frames, but Wan's first latent is one, the last of its four."""
 
 
 class MemoryBlock(nn.Module):
-    """Three convolutions over a frame and the one before it, beside a shortcut; before the first are zeros."""
+    """Three convolutions over a frame and its predecessor (zeros before the first), with a shortcut."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        # Positions 1 and 3 hold what has no weights, so that names match the published ones.
+        # Positions 1 and 3 hold modules without weights, so that names match the published ones.
         first, second, third = (
             _conv(2 * channels, channels),
             _conv(channels, channels),
@@ -31,7 +31,7 @@ class MemoryBlock(nn.Module):
 
 
 class TemporalUpsample(nn.Module):
-    """A 1×1 convolution whose channels become `times` frames."""
+    """A 1×1 convolution whose output channels become `times` frames."""
 
     def __init__(self, channels: int, times: int) -> None:
         super().__init__()
@@ -42,10 +42,10 @@ class TemporalUpsample(nn.Module):
 
 
 class TinyDecoder(nn.Module):
-    """Latents to pixels without attention or 3D convolutions; it holds weights and nothing else."""
+    """A decoder without attention and 3D convolutions; it keeps no state between calls."""
 
-    reach = 8
-    """How many latents back it sees: three blocks a latent each, three more, three half a latent each."""
+    receptive_field = 8
+    """Past latents on which a frame can depend: six blocks look back one latent each, three half of one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,21 +59,21 @@ class TinyDecoder(nn.Module):
             ]
         self.decoder = nn.ModuleList([*layers, nn.ReLU(), _conv(WIDTHS[-1], 3)])
 
-    def decode(self, latents: Tensor, carry: CausalConvCache | None = None) -> Tensor:
-        """Normalised latents [1, 16, f, h, w] to video [1, 3, T, 8h, 8w] in −1…1, as `VAE.decode` streams it."""
-        x = latents[0].transpose(0, 1).to(next(self.parameters()))  # its device too
-        first = carry is None or not carry.started("tiny")
-        x = torch.tanh(x / 3) * 3  # values beyond the usual range are pressed together
+    def decode(self, latents: Tensor, cache: CausalConvCache | None = None) -> Tensor:
+        """Decode normalised latents [1, 16, f, h, w] to video [1, 3, T, 8h, 8w] in −1…1, as `VAE.decode`."""
+        x = latents[0].transpose(0, 1).to(next(self.parameters()))  # also to its device
+        first = cache is None or not cache.started("tiny")
+        x = torch.tanh(x / 3) * 3  # compresses values beyond the usual range
         for index, layer in enumerate(self.decoder):
             if isinstance(layer, MemoryBlock):
-                held = None if carry is None else carry.frames.get(f"tiny.{index}")
-                if carry is not None:
-                    carry.frames[f"tiny.{index}"] = x[-1:].clone()
-                x = layer(x, torch.zeros_like(x[:1]) if held is None else held)
+                past = None if cache is None else cache.frames.get(f"tiny.{index}")
+                if cache is not None:
+                    cache.frames[f"tiny.{index}"] = x[-1:].clone()
+                x = layer(x, torch.zeros_like(x[:1]) if past is None else past)
             else:
                 x = layer(x)
-        if carry is not None:
-            carry.frames["tiny"] = x[:0]  # a mark that the first latent has gone by
+        if cache is not None:
+            cache.frames["tiny"] = x[:0]  # marks that the first latent has passed
         x = x[FIRST_LATENT_EXTRA_FRAMES:] if first else x
         return (x.clamp(0, 1) * 2 - 1).transpose(0, 1)[None]
 

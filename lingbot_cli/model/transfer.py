@@ -1,4 +1,4 @@
-"""Between host and device with no one waiting: copies are asked for, and whoever uses them waits for them."""
+"""Asynchronous copies between host and device; the consumer of a copy waits, not its producer."""
 
 from dataclasses import dataclass
 
@@ -8,26 +8,26 @@ from torch import Tensor
 
 
 def upload(x: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the host on a device; a GPU fetches it from page-locked memory while the host goes on."""
+    """Copy a host tensor to a device; a GPU reads it from page-locked memory without blocking the host."""
     return (x.pin_memory() if device.type == "cuda" else x).to(device, non_blocking=True)
 
 
 @dataclass(frozen=True)
 class AsyncCopy:
-    """Values on their way to the host: `host` holds them once `arrived` has come to pass."""
+    """A copy to the host in progress: `host` is valid once the event `ready` has completed."""
 
     source: Tensor
     host: Tensor
     ready: torch.cuda.Event | None
 
     def numpy(self) -> np.ndarray:
-        """The values; waits until they are there."""
+        """Wait for the copy and return its values."""
         if self.ready is not None:
             self.ready.synchronize()
         return self.host.numpy()
 
     def on_device(self) -> Tensor:
-        """The values where they were made, for this thread's stream, which waits for them; the host does not."""
+        """Return the source for use on this thread's stream, which waits for it; the host does not."""
         if self.ready is not None:
             stream = torch.cuda.current_stream(self.source.device)
             stream.wait_event(self.ready)
@@ -36,23 +36,23 @@ class AsyncCopy:
 
 
 def download(x: Tensor) -> AsyncCopy:
-    """Ask for a tensor's values on the host, behind the work that makes it."""
+    """Start a copy of a tensor to the host, ordered after the work that computes it."""
     if not x.is_cuda:
         return AsyncCopy(x, x.cpu(), None)
     host = torch.empty(x.shape, dtype=x.dtype, pin_memory=True)
     host.copy_(x, non_blocking=True)
-    arrived = torch.cuda.Event()
-    arrived.record(torch.cuda.current_stream(x.device))
-    return AsyncCopy(x, host, arrived)
+    ready = torch.cuda.Event()
+    ready.record(torch.cuda.current_stream(x.device))
+    return AsyncCopy(x, host, ready)
 
 
 def use_own_streams(*devices: torch.device) -> None:
-    """Let this thread's further work on these GPUs run beside that of other threads, on streams of its own."""
+    """Give this thread its own stream on each GPU, so that its work runs beside that of other threads."""
     for device in devices:
         if device.type != "cuda":
             continue
         shared = torch.cuda.default_stream(device)
         if torch.cuda.current_stream(device) == shared:
             own = torch.cuda.Stream(device)
-            own.wait_stream(shared)  # what is loaded may still be on its way
+            own.wait_stream(shared)  # loading may not be finished
             torch.cuda.set_stream(own)

@@ -1,4 +1,4 @@
-"""The causal world transformer: Wan's blocks with a camera injected between the two attentions (model §4)."""
+"""Causal video transformer: Wan blocks with camera modulation between self- and cross-attention (model §4)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lingbot_cli.model.attention import Attention, AttentionFunction
-from lingbot_cli.model.part import SINGLE_PROCESS, SequenceParallel
+from lingbot_cli.model.sequence_parallel import SINGLE_PROCESS, SequenceParallel
 from lingbot_cli.presets import Preset
 
-# Per block: a pair of tensors. Camera: scale and shift [B, N, dim]; text: keys and values [B, L, heads, d].
+# A pair of tensors per block. Camera: scale and shift [B, N, dim]; text: keys and values [B, L, heads, d].
 BlockPairs = list[tuple[Tensor, Tensor]]
 LayerAttention = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class TransformerConfig:
-    """Widths of a transformer; `control_dim` is the channels of the rays at latent size (384, act 448)."""
+    """Widths of a transformer; `control_dim` is the number of ray channels at latent size (384, act 448)."""
 
     dim: int
     heads: int
@@ -35,7 +35,7 @@ class TransformerConfig:
 
     @classmethod
     def of(cls, preset: Preset) -> "TransformerConfig":
-        """The widths a preset names."""
+        """Return the widths of a preset."""
         return cls(
             dim=preset.dim,
             heads=preset.heads,
@@ -57,7 +57,7 @@ class TransformerConfig:
 
 
 class Block(nn.Module):
-    """Self-attention, camera, cross-attention, feed-forward, each on a float32 residual stream."""
+    """Self-attention, camera modulation, cross-attention and feed-forward on a float32 residual stream."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -73,19 +73,19 @@ class Block(nn.Module):
         self.cross_attn = Attention(dim, config.heads, config.eps)
         self.ffn = nn.Sequential(nn.Linear(dim, config.ffn), nn.GELU("tanh"), nn.Linear(config.ffn, dim))
 
-    def camera(self, p: Tensor) -> tuple[Tensor, Tensor]:
-        """Scale and shift [B, N, dim] that the camera tokens p give this block's stream."""
+    def camera_modulation(self, p: Tensor) -> tuple[Tensor, Tensor]:
+        """Return this block's scale and shift [B, N, dim] for camera tokens p."""
         u = self.cam_injector_layer2(F.silu(self.cam_injector_layer1(p))) + p
         return self.cam_scale_layer(u), self.cam_shift_layer(u)
 
     def modulate(self, time: Tensor) -> tuple[Tensor, ...]:
-        """The six rows [B, 1, dim] for `time` [B, 6, dim]: shift, scale, gate, twice."""
+        """Return six rows [B, 1, dim] of `time` [B, 6, dim]: shift, scale, gate for attention, then for the FFN."""
         return (self.modulation.float() + time).split(1, dim=1)
 
     def self_keys_values(self, x: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-        """Only the keys and values of this block's self-attention, unrotated."""
+        """Return only the unrotated keys and values of this block's self-attention."""
         shift, scale, *_ = self.modulate(time)
-        return self.self_attn.keys_values(self._normed(x, shift, scale))
+        return self.self_attn.keys_values(self._modulated_norm(x, shift, scale))
 
     def forward(
         self,
@@ -95,13 +95,13 @@ class Block(nn.Module):
         text: tuple[Tensor, Tensor],
         attend: AttentionFunction,
     ) -> Tensor:
-        """One block over tokens x [B, N, dim]."""
+        """Run the block over tokens x [B, N, dim]."""
         return self.after_attention(x, attend(*self.before_attention(x, time)), time, camera, text)
 
     def before_attention(self, x: Tensor, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values of this block's self-attention, unrotated."""
+        """Return the unrotated queries, keys and values of this block's self-attention."""
         shift, scale, *_ = self.modulate(time)
-        y = self._normed(x, shift, scale)
+        y = self._modulated_norm(x, shift, scale)
         return self.self_attn.queries(y), *self.self_attn.keys_values(y)
 
     def after_attention(
@@ -112,20 +112,20 @@ class Block(nn.Module):
         camera: tuple[Tensor, Tensor],
         text: tuple[Tensor, Tensor],
     ) -> Tensor:
-        """The rest of the block, from what self-attention gave [B, N, heads, d]."""
+        """Run the rest of the block on the output [B, N, heads, d] of self-attention."""
         _, _, gate, ffn_shift, ffn_scale, ffn_gate = self.modulate(time)
         x = x + self.self_attn.o(attended.flatten(2)) * gate
         x = (1.0 + camera[0]) * x + camera[1]
         x = x + self.cross_attn.cross(layer_norm(x, self.norm3).to(text[0].dtype), *text)
-        return x + self.ffn(self._normed(x, ffn_shift, ffn_scale)) * ffn_gate
+        return x + self.ffn(self._modulated_norm(x, ffn_shift, ffn_scale)) * ffn_gate
 
-    def _normed(self, x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    def _modulated_norm(self, x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
         y = F.layer_norm(x, (self.dim,), eps=self.eps) * (1.0 + scale) + shift
-        return y.to(self.norm3.weight.dtype)  # the linear layers' may be fewer bits
+        return y.to(self.norm3.weight.dtype)  # the linear layers may hold fewer bits
 
 
 class Head(nn.Module):
-    """Tokens to flow patches, in float32."""
+    """Output projection of tokens to flow patches, in float32."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -139,7 +139,7 @@ class Head(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Weights of the published names and the functions over them; it keeps no state between calls."""
+    """The transformer with the published parameter names; it keeps no state between calls."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -162,24 +162,24 @@ class Transformer(nn.Module):
         return self.patch_embedding.weight.dtype
 
     def block_list(self) -> list[Block]:
-        """The blocks in order, with their type."""
+        """Return the blocks in order, with their type."""
         return [cast(Block, block) for block in self.blocks]
 
-    def text(self, context: Tensor) -> BlockPairs:
-        """Keys and values of every block's cross-attention for a prompt's rows [L, text_dim], L ≤ text_len."""
+    def embed_text(self, context: Tensor) -> BlockPairs:
+        """Return every block's cross-attention keys and values for text embeddings [L ≤ text_len, text_dim]."""
         missing = self.config.text_len - context.shape[0]
         rows = F.pad(context, (0, 0, 0, missing))[None].to(self.dtype)
         tokens = self.text_embedding(rows)
         return [block.cross_attn.keys_values(tokens) for block in self.block_list()]
 
-    def camera(self, rays: Tensor, parallel: SequenceParallel = SINGLE_PROCESS) -> BlockPairs:
-        """Scale and shift of every block for rays [B, control_dim, c, h, w]; they depend on neither t nor x."""
+    def embed_camera(self, rays: Tensor, parallel: SequenceParallel = SINGLE_PROCESS) -> BlockPairs:
+        """Return every block's scale and shift for rays [B, control_dim, c, h, w]; they depend on neither t nor x."""
         p = self.patch_embedding_wancamctrl(parallel.shard(patchify(rays.to(self.dtype))))
         p = p + self.c2ws_hidden_states_layer2(F.silu(self.c2ws_hidden_states_layer1(p)))
-        return [block.camera(p) for block in self.block_list()]
+        return [block.camera_modulation(p) for block in self.block_list()]
 
-    def time(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Embedding [B, dim] and its six rows [B, 6, dim] for timesteps t [B], in float32."""
+    def embed_time(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the embedding [B, dim] and its six rows [B, 6, dim] for timesteps t [B], in float32."""
         half = self.config.freq_dim // 2
         rates = 10000.0 ** -(torch.arange(half, dtype=torch.float64, device=t.device) / half)
         angles = t.double()[:, None] * rates
@@ -200,17 +200,17 @@ class Transformer(nn.Module):
         flow: bool = True,
         parallel: SequenceParallel = SINGLE_PROCESS,
     ) -> Tensor | None:
-        """Flow [B, 16, c, h, w] float32 of latents [B, 16, c, h, w] under condition [B, 20, c, h, w] at t [B].
+        """Return the flow [B, 16, c, h, w] float32 of latents [B, 16, c, h, w], condition [B, 20, c, h, w], t [B].
 
-        `attend(layer, q, k, v)` rotates, remembers and attends. With `flow=False` the pass is only for what it
-        leaves in the memory: it stops at the last block's keys and values and returns nothing. `parallel` is
-        this process's share of the tokens; `camera` holds that share only.
+        `attend(layer, q, k, v)` rotates, writes to the KV cache and attends. With `flow=False` the pass only fills
+        the cache: it stops at the last block's keys and values and returns None. `parallel` selects this
+        process's share of the tokens; `camera` holds only that share.
         """
         tokens = patchify(torch.cat([latents, condition], dim=1).to(self.dtype))
         x = F.linear(
             parallel.shard(tokens), self.patch_embedding.weight.flatten(1), self.patch_embedding.bias
         ).float()
-        embedding, rows = self.time(t)
+        embedding, rows = self.embed_time(t)
         last = len(self.blocks) - 1
         for layer, block in enumerate(self.block_list()):
             if layer == last and not flow:
@@ -222,21 +222,21 @@ class Transformer(nn.Module):
 
 
 def patchify(x: Tensor) -> Tensor:
-    """[B, C, F, H, W] to tokens [B, F·H/2·W/2, C·4], each in the order channel, row, column."""
+    """Split x [B, C, F, H, W] into tokens [B, F·H/2·W/2, C·4], each in the order channel, row, column."""
     batch, channels, frames, height, width = x.shape
     x = x.view(batch, channels, frames, height // 2, 2, width // 2, 2)
     return x.permute(0, 2, 3, 5, 1, 4, 6).reshape(batch, frames * height * width // 4, channels * 4)
 
 
 def unpatchify(tokens: Tensor, shape: torch.Size) -> Tensor:
-    """Tokens [B, F·H/2·W/2, 4·C] in the order row, column, channel, back to [B, C, F, H, W]."""
+    """Join tokens [B, F·H/2·W/2, 4·C], each in the order row, column, channel, to [B, C, F, H, W]."""
     batch, channels, frames, height, width = shape
     x = tokens.view(batch, frames, height // 2, width // 2, 2, 2, channels)
     return x.permute(0, 6, 1, 2, 4, 3, 5).reshape(batch, channels, frames, height, width)
 
 
 def linear_fp32(layer: nn.Module, x: Tensor) -> Tensor:
-    """A linear layer computed in float32 whatever its weights are kept in."""
+    """Apply a linear layer in float32, whatever the type of its weights."""
     weight, bias = layer.weight, layer.bias
     assert isinstance(weight, Tensor)
     assert isinstance(bias, Tensor)
@@ -244,5 +244,5 @@ def linear_fp32(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 def layer_norm(x: Tensor, norm: nn.LayerNorm) -> Tensor:
-    """An affine layer norm computed in float32."""
+    """Apply an affine layer norm in float32."""
     return F.layer_norm(x.float(), norm.normalized_shape, norm.weight.float(), norm.bias.float(), norm.eps)

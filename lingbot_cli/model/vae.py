@@ -1,8 +1,8 @@
-"""The Wan 2.1 causal video VAE: 8×8 pixels × 4 frames ↔ one latent cell of 16 channels (model §9)."""
+"""Wan 2.1 causal video VAE: 8×8 pixels × 4 frames ↔ one latent cell of 16 channels (model §9)."""
 
+import functools
 import itertools
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -19,29 +19,27 @@ from lingbot_cli.model.vae_layers import (
 )
 
 LATENT_MEAN = (
-    *(-0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508),
-    *(0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921),
-)
+    -0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
+    0.4134, -0.0715, 0.5517, -0.3632, -0.1922, -0.9497, 0.2503, -0.2921,
+)  # fmt: skip
 LATENT_STD = (
-    *(2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743),
-    *(3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.916),
-)
-
-
+    2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
+    3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.916,
+)  # fmt: skip
 MAX_BATCH_PIXELS = 1_000_000
 
 
 def default_latent_batch(height: int, width: int) -> int:
-    """How many latents go through the VAE together: a small picture's all, one of a large one's.
+    """Return the number of latents per VAE pass: one for large videos, more for small ones.
 
-    At 832×480 the feature maps of four latents are ten gigabytes; streaming them gives the same numbers.
+    At 832×480 the feature maps of four latents take 10 GB; a stream of single latents gives the same numbers.
     """
     return max(1, MAX_BATCH_PIXELS // (4 * height * width))
 
 
 @dataclass(frozen=True)
 class VAEConfig:
-    """Widths of a VAE and the statistics its latents are normalised with."""
+    """Widths of a VAE, and the statistics that normalise its latents."""
 
     dim: int = 96
     z_dim: int = 16
@@ -53,7 +51,7 @@ class VAEConfig:
 
     @property
     def encoder_receptive_field(self) -> int:
-        """How many video frames back the encoder sees; before that nothing can matter to a latent."""
+        """Number of past video frames on which a latent can depend."""
         stride, frames = 1, 2
         for level in range(len(self.dim_mult)):
             frames += 4 * self.num_res_blocks * stride
@@ -64,8 +62,8 @@ class VAEConfig:
 
     @property
     def decoder_receptive_field(self) -> int:
-        """How many latents back the decoder sees; before that nothing can matter to a video frame."""
-        # Counted in video frames: two of the past for each convolution, four convolutions in the middle.
+        """Number of past latents on which a decoded video frame can depend."""
+        # In video frames: two past frames per convolution, four convolutions in the middle blocks.
         stride = 2 ** sum(self.temporal_downsample)
         frames = (2 + 2 * 4) * stride
         for temporal in (*self.temporal_downsample[::-1], False):
@@ -77,7 +75,7 @@ class VAEConfig:
 
 
 class Encoder(nn.Module):
-    """Pixels [B, 3, T, H, W] to moments [B, 2·z, F, H/8, W/8]."""
+    """Convolutions from pixels [B, 3, T, H, W] to moments [B, 2·z, F, H/8, W/8]."""
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
@@ -95,15 +93,15 @@ class Encoder(nn.Module):
             [RMSNorm(widths[-1]), nn.SiLU(), CausalConv3d(widths[-1], 2 * config.z_dim, 3)]
         )
 
-    def forward(self, x: Tensor, carry: CausalConvCache | None) -> Tensor:
-        x = self.conv1(x, carry)
+    def forward(self, x: Tensor, cache: CausalConvCache | None) -> Tensor:
+        x = self.conv1(x, cache)
         for layer in (*self.downsamples, *self.middle):
-            x = layer(x, carry)
-        return self.head[2](self.head[0](x), carry, silu=True)
+            x = layer(x, cache)
+        return self.head[2](self.head[0](x), cache, silu=True)
 
 
 class Decoder(nn.Module):
-    """Latents [B, z, F, h, w] to pixels [B, 3, T, 8h, 8w]."""
+    """Convolutions from latents [B, z, F, h, w] to pixels [B, 3, T, 8h, 8w]."""
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
@@ -122,11 +120,11 @@ class Decoder(nn.Module):
         self.upsamples = nn.ModuleList(layers)
         self.head = nn.ModuleList([RMSNorm(widths[-1]), nn.SiLU(), CausalConv3d(widths[-1], 3, 3)])
 
-    def forward(self, x: Tensor, carry: CausalConvCache | None) -> Tensor:
-        x = self.conv1(x, carry)
+    def forward(self, x: Tensor, cache: CausalConvCache | None) -> Tensor:
+        x = self.conv1(x, cache)
         for layer in (*self.middle, *self.upsamples):
-            x = layer(x, carry)
-        return self.head[2](self.head[0](x), carry, silu=True)
+            x = layer(x, cache)
+        return self.head[2](self.head[0](x), cache, silu=True)
 
 
 def _middle(width: int) -> nn.ModuleList:
@@ -134,11 +132,11 @@ def _middle(width: int) -> nn.ModuleList:
 
 
 class VAE(nn.Module):
-    """Encoder and decoder with the published parameter names; it holds weights and nothing else.
+    """Encoder and decoder with the published parameter names; it keeps no state between calls.
 
-    A whole clip goes through with `carry=None`. A stream passes the same `Carry` to every call: the first
-    call holds frame 0 and any number of groups of four, later calls whole groups; for decoding, any number
-    of latents. Both ways give the same numbers.
+    A whole clip needs no cache. A stream passes one `CausalConvCache` to every call: the first call encodes frame
+    0 and any number of groups of four frames, later ones whole groups; each decodes any number of latents. Both
+    ways give the same numbers.
     """
 
     def __init__(self, config: VAEConfig) -> None:
@@ -150,30 +148,29 @@ class VAE(nn.Module):
         self.decoder = Decoder(config)
         name_temporal_layers(self)
 
-    def moments(self, video: Tensor, carry: CausalConvCache | None = None) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance [B, z, F, h, w] of the posterior over raw latents, for video in −1…1."""
-        mean, log_variance = self.conv1(self.encoder(video, carry), None).chunk(2, dim=1)
+    def moments(self, video: Tensor, cache: CausalConvCache | None = None) -> tuple[Tensor, Tensor]:
+        """Return mean and log-variance [B, z, F, h, w] of the posterior over raw latents, for video in −1…1."""
+        mean, log_variance = self.conv1(self.encoder(video, cache), None).chunk(2, dim=1)
         return mean, log_variance
 
-    def encode(self, video: Tensor, carry: CausalConvCache | None = None) -> Tensor:
-        """Video [B, 3, T, H, W] in −1…1 to normalised latents [B, z, F, H/8, W/8], F = 1 + (T−1)/4."""
-        mean, _ = self.moments(video, carry)
-        centre, spread = self._statistics(mean)
-        return (mean - centre) / spread
+    def encode(self, video: Tensor, cache: CausalConvCache | None = None) -> Tensor:
+        """Encode video [B, 3, T, H, W] in −1…1 to normalised latents [B, z, F, H/8, W/8], F = 1 + (T−1)/4."""
+        mean, _ = self.moments(video, cache)
+        latents_mean, latents_std = self._statistics(mean)
+        return (mean - latents_mean) / latents_std
 
     @property
     def decode_device(self) -> torch.device:
-        """The device of the decoder, which need not be the encoder's."""
+        """The decoder's device, which may differ from the encoder's."""
         return self.conv2.weight.device
 
-    def decode(self, latents: Tensor, carry: CausalConvCache | None = None) -> Tensor:
-        """Normalised latents [B, z, F, h, w] to video [B, 3, T, 8h, 8w] in −1…1, on the decoder's device."""
+    def decode(self, latents: Tensor, cache: CausalConvCache | None = None) -> Tensor:
+        """Decode normalised latents [B, z, F, h, w] to video [B, 3, T, 8h, 8w] in −1…1, on the decoder's device."""
         weight = self.conv2.weight
         latents = latents.to(weight.device)
-        centre, spread = self._statistics(latents)
-        return self.decoder(self.conv2((latents * spread + centre).to(weight.dtype), None), carry).clamp(
-            -1, 1
-        )
+        latents_mean, latents_std = self._statistics(latents)
+        raw = (latents * latents_std + latents_mean).to(weight.dtype)
+        return self.decoder(self.conv2(raw, None), cache).clamp(-1, 1)
 
     def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
         config = self.config
@@ -183,8 +180,8 @@ class VAE(nn.Module):
         )
 
 
-@cache
+@functools.cache
 def _channels(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Numbers as [1, C, 1, 1, 1], sent to a device once: the host waits for such a copy."""
+    """Return values as [1, C, 1, 1, 1], copied to a device only once: that copy blocks the host."""
     with torch.inference_mode(False):
         return torch.tensor(values, dtype=dtype, device=device).view(1, -1, 1, 1, 1)

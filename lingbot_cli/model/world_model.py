@@ -1,4 +1,4 @@
-"""A loaded model: shared by every session and never written to."""
+"""A loaded model: weights and settings, shared by all sessions and never modified."""
 
 from dataclasses import dataclass, field
 from threading import Lock
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lingbot_cli.model.attention import AttentionFunction, attend_all
-from lingbot_cli.model.part import SINGLE_PROCESS, SequenceParallel
+from lingbot_cli.model.sequence_parallel import SINGLE_PROCESS, SequenceParallel
 from lingbot_cli.model.tiny_decoder import TinyDecoder
 from lingbot_cli.model.transformer import Transformer
 from lingbot_cli.model.vae import VAE
@@ -16,19 +16,19 @@ from lingbot_cli.presets import Preset
 
 
 class PromptEncoder(Protocol):
-    """Whatever turns a prompt into rows."""
+    """An encoder of prompts."""
 
     def encode(self, prompt: str) -> Tensor:
-        """The rows [L ≤ text_len, text_dim] float32 of a prompt's tokens, on the CPU."""
+        """Return a prompt's embeddings [L ≤ text_len, text_dim], float32 on the CPU."""
 
 
 @dataclass(frozen=True)
 class WorldModel:
-    """Weights and settings; `identity` is a hash of the weights, the same wherever they are loaded.
+    """Weights and settings; `identity` is the weights' fingerprint, the same on every device.
 
-    `parallel` is this process's share of the work where several devices make one film; `attend` computes the
-    self-attention over what memory holds; a `tiny` decoder shows pictures in place of the VAE's. Whoever encodes
-    or decodes holds `vae_lock`: a pass of the VAE takes the most memory of all, and two at once would take twice.
+    `parallel` is this process's share if several devices render one video; `attend` computes self-attention over
+    the KV cache; `tiny_decoder` replaces the VAE's decoder. Every encode and decode holds `vae_lock`: a VAE pass
+    is the peak of memory use, and two at once would double it.
     """
 
     preset: Preset
@@ -45,16 +45,14 @@ class WorldModel:
 
     @property
     def decoder_receptive_field(self) -> int:
-        """How many latents back the decoder sees; before that nothing can matter to a video frame."""
-        return (
-            self.vae.config.decoder_receptive_field if self.tiny_decoder is None else self.tiny_decoder.reach
-        )
+        """Number of past latents on which a decoded video frame can depend."""
+        if self.tiny_decoder is not None:
+            return self.tiny_decoder.receptive_field
+        return self.vae.config.decoder_receptive_field
 
     @property
     def decode_device(self) -> torch.device:
-        """The device of the decoder, which need not be the transformer's."""
-        return (
-            self.vae.decode_device
-            if self.tiny_decoder is None
-            else next(self.tiny_decoder.parameters()).device
-        )
+        """The decoder's device, which may differ from the transformer's."""
+        if self.tiny_decoder is not None:
+            return next(self.tiny_decoder.parameters()).device
+        return self.vae.decode_device

@@ -105,13 +105,6 @@ def exit_follower() -> NoReturn:
     os._exit(0)
 
 
-def check_heads(heads: int, count: int) -> None:
-    """Refuse a number of processes that does not divide a model's attention heads."""
-    if heads % count:
-        fit = ", ".join(str(n) for n in range(2, heads + 1) if heads % n == 0)
-        raise UsageError(f"{heads} attention heads cannot be shared among {count} devices", hint=f"use {fit}")
-
-
 def check_multi_gpu(timeline: str | None, *, resuming: bool) -> None:
     """Refuse what several processes cannot do together."""
     if timeline == "-":

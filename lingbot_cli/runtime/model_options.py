@@ -7,7 +7,7 @@ from typing import Any
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, Difference
 from lingbot_cli.errors import UsageError
-from lingbot_cli.presets import Preset
+from lingbot_cli.presets import Preset, check_window
 
 LAST_STEP = 1000
 """The schedule has 1001 points."""
@@ -114,15 +114,10 @@ def apply_options(checkpoint: Checkpoint, options: ModelOptions) -> Checkpoint:
 
 
 def _check(preset: Preset, given: Mapping[str, Any]) -> None:
-    smallest = preset.sink + preset.chunk
     if preset.chunk < 1 or preset.sink < 0 or preset.shift <= 0:
         raise UsageError(f"chunk {preset.chunk}, sink {preset.sink} and shift {preset.shift} cannot be.")
-    if given and preset.window != -1 and preset.window < smallest:
-        raise UsageError(
-            f"A window of {preset.window} latent frames cannot hold the sink of {preset.sink} and a chunk of "
-            f"{preset.chunk}.",
-            hint=f"Use --window {smallest} or more, or -1 for no limit.",
-        )
+    if given:
+        check_window(preset.window, preset.sink, preset.chunk)
 
 
 def describe_run(preset: Preset, differences: Sequence[Difference], options: ModelOptions) -> list[str]:

@@ -66,7 +66,7 @@ def test_a_window_takes_the_same_memory_for_ever():
     for index in range(200):
         cache.begin(3 * index, 3)
     assert cache.nbytes == before
-    assert sorted(cache.held.values()) == [0, 595, 596, 597, 598, 599]
+    assert sorted(cache.slot_frames.values()) == [0, 595, 596, 597, 598, 599]
 
 
 @pytest.mark.parametrize(("window", "sink"), [(3, 1), (0, 0), (18, 18), (6, -1)])

@@ -21,7 +21,7 @@ import torch, torch.distributed as dist
 from lingbot_cli.errors import UsageError
 from lingbot_cli.model.sequence_parallel import Ulysses
 from lingbot_cli.model.session import Session
-from tests.support.reference import picture, tiny_world, walk
+from tests.support.reference import sample_image, tiny_world, walk
 
 rank, size, port, height, width = map(int, sys.argv[1:6])
 torch.set_num_threads(1)
@@ -31,7 +31,7 @@ try:
 except UsageError as refused:
     print(refused)
     sys.exit(2)
-living = Session(world, picture(), height=height, width=width, seed=1)
+living = Session(world, sample_image(), height=height, width=width, seed=1)
 made = [living.denoise(control) for control in walk(4)]
 pickle.dump(torch.cat(made, 1).numpy(), open(sys.argv[6], "wb"))
 dist.destroy_process_group()

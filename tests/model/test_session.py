@@ -71,7 +71,7 @@ def test_recache_rewrites_the_memory_under_the_new_prompt():
         for control in walk(4):
             living.denoise(control)
         living._set_prompt(replace(walk(1)[0], prompt="night", recache=recache))
-        return living._cache.held, [buffer.clone() for buffer in living._cache._buffers]
+        return living._cache.slot_frames, [buffer.clone() for buffer in living._cache._buffers]
 
     held, kept = last(recache=False)
     held_anew, anew = last(recache=True)
@@ -113,9 +113,9 @@ def test_skipped_chunks_move_time_and_camera_on_but_are_not_remembered():
     for control in told[:2]:
         living.skip(control)
     assert (living.latent, living.chunk) == (6, 2)
-    assert not living._cache.held
+    assert not living._cache.slot_frames
     latents = living.denoise(told[2])
-    assert sorted(living._cache.held.values()) == [6, 7, 8]
+    assert sorted(living._cache.slot_frames.values()) == [6, 7, 8]
     assert not torch.equal(latents, session().denoise(told[0]))
 
 
@@ -123,12 +123,12 @@ def test_a_long_film_holds_no_more_than_its_window():
     living = session()
     for control in walk(12):
         living.denoise(control)
-    assert len(living._seen) <= 4
-    assert living._seen[0].start == 0
+    assert len(living._past_chunks) <= 4
+    assert living._past_chunks[0].start == 0
     assert living.latent == 36
 
 
 @pytest.mark.parametrize(("height", "width"), [(50, 80), (48, 8), (0, 16)])
 def test_a_size_that_is_not_made_of_cells_is_refused(height, width):
-    with pytest.raises(UsageError, match="16-pixel"):
+    with pytest.raises(UsageError, match="multiples of 16"):
         Session(tiny_world(), sample_image(), height=height, width=width)

@@ -69,7 +69,7 @@ def test_it_sees_no_further_back_than_it_says(decoder):
     changed[:, :, 0] += 5
     shown, other = decoder.decode(latents), decoder.decode(changed)
     same = (shown == other).flatten(3).all(dim=3).all(dim=1)[0]
-    first_same = 1 + 4 * decoder.reach
+    first_same = 1 + 4 * decoder.receptive_field
     assert same[first_same:].all()
     assert not same[first_same - 8 : first_same].all()
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lingbot_cli.model.conv import conv3d, conv3d_by_frame
+from lingbot_cli.model.vae_layers import conv3d, conv3d_by_frame
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,13 @@ def flow(precision: str) -> torch.Tensor:
     transformer = load_transformer(read_checkpoint(CHECKPOINT), torch.device("cpu"), precision)
     draw = torch.Generator().manual_seed(0)
     latents, condition, rays = (torch.randn(1, n, 2, 4, 6, generator=draw) for n in (16, 20, 384))
-    text = transformer.text(torch.randn(5, 48, generator=draw))
+    text = transformer.embed_text(torch.randn(5, 48, generator=draw))
     with torch.inference_mode():
         made = transformer(
             latents,
             condition,
             torch.tensor([900.0]),
-            transformer.camera(rays),
+            transformer.embed_camera(rays),
             text,
             lambda _, q, k, v: attend_all(q, k, v),
         )
