@@ -183,6 +183,6 @@ def _remote_sessions(
 
     def begin(cut: Path | None) -> Any:
         scene = RemoteScene(show.picture(cut), show.height, show.width, show.fps, show.seed, show.scale)
-        return PoseSession(remote.engine, scene, idle=idle, tell=display.warning)
+        return PoseSession(remote.engine, scene, idle=idle, warn=display.warning)
 
     return begin

@@ -172,7 +172,7 @@ def batch(
     rules = job.rules()
     source = read_source(jobs, env.read_stdin)
     tasks = read_tasks(source, allow_outside=job.allow_outside, overwrite=output.overwrite)
-    remote = RemoteTarget.of(worker.engine, None, env.environ)
+    remote = RemoteTarget.connect(worker.engine, None, env.environ)
     tasks = [task.configured(remote, fast=fast) for task in tasks]
     manifest = Manifest(output.output)
     states = initial_states(plan_tasks(select_shard(tasks, job.shard)), manifest)

@@ -1,4 +1,4 @@
-"""Where a remote engine is, and what it says of itself."""
+"""Client of a remote engine: its address, token and model information."""
 
 import json
 import re
@@ -17,25 +17,25 @@ from lingbot_cli.presets import PRESETS, Preset
 
 REQUEST_TIMEOUT_S = 30.0
 MAX_RESPONSE_BYTES = 2**20
-_EXACT_POSES = "controls"  # what a server that takes exact poses names among its offers
+_EXACT_POSES = "controls"  # in the offers of a server that takes exact poses
 _SCHEMES = {"ws": "http", "wss": "https"}
 
 
 @dataclass(frozen=True)
 class EngineAddress:
-    """A server by its `ws://` or `wss://` address, without its token; `token` is sent as a header."""
+    """`ws://` or `wss://` address without the token, which is sent as a header."""
 
     address: str
     token: str = field(default="", repr=False)
 
     @classmethod
-    def of(cls, text: str, environ: Mapping[str, str]) -> "EngineAddress":
-        """An engine as `--engine` names it; the token from LINGBOT_TOKEN, or from the address."""
+    def parse(cls, text: str, environ: Mapping[str, str]) -> "EngineAddress":
+        """Parse the value of `--engine`; the token is LINGBOT_TOKEN's, or that in the address."""
         try:
             parts = _split_address(text)
         except ValueError:
             raise UsageError(
-                f"--engine {text}: not an engine", hint="write ws://HOST:PORT or wss://HOST:PORT"
+                f"--engine {text}: not an engine address", hint="use ws://HOST:PORT or wss://HOST:PORT"
             ) from None
         query = parse_qs(parts.query)
         token = environ.get("LINGBOT_TOKEN", "") or "".join(query.pop("token", ()))
@@ -45,33 +45,29 @@ class EngineAddress:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What every request carries."""
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
     @property
-    def realtime(self) -> str:
-        """The WebSocket's address."""
-        return self._at(GENERATE_PATH, secure_http=False)
+    def websocket_url(self) -> str:
+        return self._url(GENERATE_PATH, secure_http=False)
 
-    def served(self) -> "ServerInfo":
-        """What the server serves. Errors: StreamLostError when it does not answer, UsageError when it refuses."""
-        request = urllib.request.Request(self._at(MODELS_PATH, secure_http=True), headers=self.headers)
+    def fetch_info(self) -> "ServerInfo":
+        """Request the model information. Errors: StreamLostError without an answer, UsageError when denied."""
+        request = urllib.request.Request(self._url(MODELS_PATH, secure_http=True), headers=self.headers)
         try:
-            with urllib.request.urlopen(request, timeout=REQUEST_TIMEOUT_S) as answer:
-                said = json.loads(answer.read(MAX_RESPONSE_BYTES))
-            return ServerInfo(**_model_fields(said["data"][0]))
-        except urllib.error.HTTPError as refused:
-            hint = "set LINGBOT_TOKEN to what the server printed" if refused.code == 401 else None
-            raise UsageError(
-                f"{self.address} answers {refused.code} {refused.reason}", hint=hint
-            ) from refused
-        except OSError as gone:
-            reason = getattr(gone, "reason", gone)
-            raise StreamLostError(f"{self.address} does not answer: {reason}") from gone
-        except (HTTPException, ValueError, LookupError, TypeError, RecursionError) as strange:
-            raise StreamLostError(f"{self.address} does not speak the realtime protocol") from strange
+            with urllib.request.urlopen(request, timeout=REQUEST_TIMEOUT_S) as response:
+                entries = json.loads(response.read(MAX_RESPONSE_BYTES))["data"]
+            return ServerInfo(**_model_fields(entries[0]))
+        except urllib.error.HTTPError as error:
+            hint = "set LINGBOT_TOKEN to the token that the server printed" if error.code == 401 else None
+            raise UsageError(f"{self.address} answers {error.code} {error.reason}", hint=hint) from error
+        except OSError as error:
+            reason = getattr(error, "reason", error)
+            raise StreamLostError(f"{self.address} does not answer: {reason}") from error
+        except (HTTPException, ValueError, LookupError, TypeError, RecursionError) as error:
+            raise StreamLostError(f"{self.address} does not speak the realtime protocol") from error
 
-    def _at(self, path: str, *, secure_http: bool) -> str:
+    def _url(self, path: str, *, secure_http: bool) -> str:
         parts = urlsplit(self.address)
         scheme = _SCHEMES[parts.scheme] if secure_http else parts.scheme
         return parts._replace(scheme=scheme, path=parts.path.rstrip("/") + path).geturl()
@@ -79,7 +75,7 @@ class EngineAddress:
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """A server's model: `exact` says that it takes whole chunks of poses, one event each."""
+    """Model of a server; `exact` when it takes the exact poses of whole chunks."""
 
     name: str
     chunk: int | None = None
@@ -90,13 +86,13 @@ class ServerInfo:
     identity: str = ""
     exact: bool = False
 
-    def described(self, model: str | None) -> "RemoteModel":
-        """What plans its films; `model` names a preset like it where the server says none that is known."""
+    def resolve_model(self, model: str | None) -> "RemoteModel":
+        """Return the model to plan with; `model` names a preset like it where the server's name is unknown."""
         name = model if model is not None else self.name.split("/")[-1].removesuffix("-diffusers")
         if name not in PRESETS:
             raise UsageError(
-                f"the engine serves '{self.name[:80]}', which is no preset here",
-                hint=f"say which one it is like: --model {' | '.join(PRESETS)}",
+                f"the engine serves '{self.name[:80]}', which is not a known preset",
+                hint=f"name the preset that it is like: --model {' | '.join(PRESETS)}",
             )
         like = PRESETS[name]
         preset = replace(
@@ -111,7 +107,7 @@ class ServerInfo:
 
 @dataclass(frozen=True)
 class RemoteModel:
-    """A model that runs elsewhere, as films are planned with it."""
+    """Model on a server, as videos are planned with it."""
 
     preset: Preset
     trained: bool
@@ -123,30 +119,32 @@ class RemoteModel:
 
 @dataclass(frozen=True)
 class RemoteTarget:
-    """Where a film's model runs, when not here; `exact`: it takes whole chunks of poses."""
+    """Engine that renders, and its model; `exact` when it takes the exact poses of whole chunks."""
 
     engine: EngineAddress
     model: RemoteModel
     exact: bool
 
     @classmethod
-    def of(cls, text: str | None, model: str | None, environ: Mapping[str, str]) -> "RemoteTarget | None":
-        """What `--engine` names, asked what it serves; None without one. `model` as in `Served.described`."""
+    def connect(
+        cls, text: str | None, model: str | None, environ: Mapping[str, str]
+    ) -> "RemoteTarget | None":
+        """Request the model of the engine that `--engine` names; None without one."""
         if text is None:
             return None
-        engine = EngineAddress.of(text, environ)
-        served = engine.served()
-        return cls(engine, served.described(model), served.exact)
+        engine = EngineAddress.parse(text, environ)
+        info = engine.fetch_info()
+        return cls(engine, info.resolve_model(model), info.exact)
 
 
 def _split_address(text: str) -> SplitResult:
-    """An engine's address in its parts; ValueError when it is none."""
+    """Split an engine's address; ValueError when it is invalid."""
     parts = urlsplit(text)
     if parts.scheme not in _SCHEMES or not parts.hostname or parts.port == 0:
         raise ValueError(text)
     if re.search(r"[^!-~]", parts.path):
         raise ValueError(text)
-    parts.hostname.encode("idna")  # as it is looked up
+    parts.hostname.encode("idna")  # ValueError for a name that cannot be looked up
     return parts
 
 

@@ -1,4 +1,4 @@
-"""One connection to a remote engine, for one scene: what is sent, and the chunks that come back."""
+"""WebSocket of a remote engine for one scene: sends messages, receives raw frames."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,22 +10,24 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection, connect
 
 from lingbot_cli.errors import StreamLostError, UsageError
+from lingbot_cli.redact import redact
 from lingbot_cli.remote.client import EngineAddress
 
 CONNECT_TIMEOUT_S = 30.0
-POLL_INTERVAL_S = 0.5  # seconds between looks at what else happens
+POLL_INTERVAL_S = 0.5
 DISCONNECTED = (ConnectionClosed, OSError, InvalidHandshake, TimeoutError)
+"""Errors of a connection that is lost or cannot be opened."""
 
 
 class EngineWebSocket:
-    """Messages both ways; `idle` is called while nothing comes, and may raise."""
+    """`idle` is called while no message arrives, and may raise."""
 
     def __init__(self, engine: EngineAddress, idle: Callable[[], None]) -> None:
         self._idle = idle
-        self._open = ExitStack()
-        self._socket: ClientConnection = self._open.enter_context(
+        self._cleanup = ExitStack()
+        self._socket: ClientConnection = self._cleanup.enter_context(
             connect(
-                engine.realtime,
+                engine.websocket_url,
                 additional_headers=engine.headers,
                 max_size=None,
                 open_timeout=CONNECT_TIMEOUT_S,
@@ -35,21 +37,19 @@ class EngineWebSocket:
         )
 
     def send(self, message: dict[str, Any]) -> None:
-        """Send one message."""
         self._socket.send(msgpack.packb(message))
 
     def receive(self) -> dict[str, Any]:
-        """The next message; a raw batch's frames are put in it as `payload`."""
-        message = self._unpack(self._next())
+        """Return the next message; frames that follow in a binary message become its `payload`."""
+        message = self._unpack(self._receive_bytes())
         if message.get("type") == "frame_batch" and "payload" not in message:
-            message["payload"] = self._next()
+            message["payload"] = self._receive_bytes()
         return message
 
     def close(self) -> None:
-        """End the connection."""
-        self._open.close()
+        self._cleanup.close()
 
-    def _next(self) -> bytes:
+    def _receive_bytes(self) -> bytes:
         while True:
             try:
                 data = self._socket.recv(POLL_INTERVAL_S)
@@ -62,22 +62,32 @@ class EngineWebSocket:
     def _unpack(data: bytes) -> dict[str, Any]:
         try:
             message = msgpack.unpackb(data)
-        except ValueError as strange:
-            raise StreamLostError("the engine sent something that is not MessagePack") from strange
+        except ValueError as error:
+            raise StreamLostError("the engine sent a message that is not MessagePack") from error
         if not isinstance(message, dict):
-            raise StreamLostError("the engine sent something that is not a map")
+            raise StreamLostError("the engine sent a message that is not a map")
         return message
 
 
 def raw_frames(batch: dict[str, Any], height: int, width: int) -> np.ndarray:
-    """A raw batch's frames [T, H, W, 3] uint8; StreamLostError when they are not what was asked for."""
+    """Return a raw batch's frames [T, H, W, 3] uint8; StreamLostError for another size or format."""
     payload = batch.get("payload")
     shape = batch.get("height"), batch.get("width")
     if not isinstance(payload, bytes) or shape != (height, width) or len(payload) % (height * width * 3):
-        raise StreamLostError(f"the engine's frames are not {width}x{height} raw pictures")
+        raise StreamLostError(f"the engine's frames are not raw frames of {width}x{height}")
     return np.frombuffer(payload, np.uint8).reshape(-1, height, width, 3)
 
 
 def engine_error(message: dict[str, Any]) -> UsageError:
-    """What an engine's error says, for the user."""
+    """Convert an engine's `error` message."""
     return UsageError(f"the engine refuses: {str(message.get('content'))[:300]}")
+
+
+def queue_position(message: dict[str, Any]) -> str:
+    """Describe a `queue` message."""
+    return f"the engine is busy: position {message.get('position')} in the queue"
+
+
+def connection_lost(engine: EngineAddress, error: BaseException) -> StreamLostError:
+    """Convert an error of `DISCONNECTED`."""
+    return StreamLostError(f"lost the engine {engine.address}: {redact(str(error)) or 'no answer'}")

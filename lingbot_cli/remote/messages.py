@@ -1,4 +1,4 @@
-"""A scene's controls as messages: exact poses where the server takes them, else letters a latent frame."""
+"""Messages to a remote engine: init, exact poses, prompts, and the keys nearest to a path."""
 
 import io
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ _KEY_PAIRS = (("w", "s"), ("d", "a"), ("l", "j"), ("i", "k"))
 
 @dataclass(frozen=True, eq=False)
 class RemoteScene:
-    """What is made from one first picture [H, W, 3] uint8; `scale` is what translations are divided by.
+    """Part of a video from one first image [H, W, 3] uint8; translations are divided by `scale`.
 
-    `controls` may be unknown, and empty, where they come while it is made.
+    `controls` is empty where they arrive during the render.
     """
 
-    picture: np.ndarray
+    image: np.ndarray
     height: int
     width: int
     fps: float
@@ -33,9 +33,9 @@ class RemoteScene:
 
 
 def init_message(scene: RemoteScene, first: Control, *, exact: bool) -> dict[str, Any]:
-    """The message a scene begins with; `first` is its first chunk's Control."""
+    """Return the init message; `first` is the first chunk's Control."""
     buffer = io.BytesIO()
-    Image.fromarray(scene.picture).save(buffer, "png")
+    Image.fromarray(scene.image).save(buffer, "png")
     message = {
         "type": "init",
         "prompt": first.prompt,
@@ -52,7 +52,7 @@ def init_message(scene: RemoteScene, first: Control, *, exact: bool) -> dict[str
 
 
 def control_event(number: int, control: Control) -> dict[str, Any]:
-    """One whole chunk, as exact as numbers travel."""
+    """Return the `control` event of one whole chunk, in full precision."""
     payload = {
         "poses": control.poses.reshape(-1, 16).tolist(),
         "intrinsics": control.intrinsics.tolist(),
@@ -64,33 +64,33 @@ def control_event(number: int, control: Control) -> dict[str, Any]:
 
 
 def prompt_event(number: int, prompt: str) -> dict[str, Any]:
-    """A new prompt."""
+    """Return the `prompt` event."""
     return {"type": "event", "kind": "prompt", "payload": prompt, "event_id": number}
 
 
 def action_script(controls: Sequence[Control]) -> list[list[str]]:
-    """The letters that lead a published server nearest to the poses, one list a latent frame.
+    """Return the keys that follow the poses on a published server, one list a latent frame.
 
-    Each latent frame's step is rounded to whole published steps; what is left over is carried on, so that
-    the camera stays within half a step of its path.
+    Each latent frame's motion is rounded to whole published steps. The rounding error is carried over, so the
+    camera stays within half a step of its path.
     """
     poses = np.concatenate([control.poses for control in controls])
     steps = relative_poses(poses, scale=1.0)
-    owed = np.zeros(4)  # forward, right, yaw, pitch: in published steps
-    out = []
+    error = np.zeros(4)  # forward, right, yaw, pitch: in published steps
+    script = []
     for step in steps:
         turn = CameraPose.from_matrix(step)
-        # A published step is 0.05 where walking a latent frame is four times that.
-        owed += [
+        # A published step is 0.05; poses advance four times that in a latent frame.
+        error += [
             step[2, 3] / (4 * WALK_UNITS_PER_LATENT),
             step[0, 3] / (4 * WALK_UNITS_PER_LATENT),
             turn.yaw / YAW_DEGREES_PER_LATENT,
             turn.pitch / PITCH_DEGREES_PER_LATENT,
         ]
-        letters = []
+        keys = []
         for axis, (more, less) in enumerate(_KEY_PAIRS):
-            if abs(owed[axis]) >= 0.5:
-                letters.append(more if owed[axis] > 0 else less)
-                owed[axis] -= np.sign(owed[axis])
-        out.append(letters)
-    return out
+            if abs(error[axis]) >= 0.5:
+                keys.append(more if error[axis] > 0 else less)
+                error[axis] -= np.sign(error[axis])
+        script.append(keys)
+    return script

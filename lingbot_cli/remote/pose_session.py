@@ -1,4 +1,4 @@
-"""A world that lives on a server which takes exact poses, told and shown like one that lives here."""
+"""Session on a server that takes exact poses, with the interface of a local session; reconnects."""
 
 import threading
 import time
@@ -8,22 +8,28 @@ from collections.abc import Callable
 import numpy as np
 
 from lingbot_cli.control import Control
-from lingbot_cli.errors import StreamLostError
-from lingbot_cli.redact import redact
 from lingbot_cli.remote.client import EngineAddress
-from lingbot_cli.remote.engine_websocket import DISCONNECTED, EngineWebSocket, engine_error, raw_frames
+from lingbot_cli.remote.engine_websocket import (
+    DISCONNECTED,
+    EngineWebSocket,
+    connection_lost,
+    engine_error,
+    queue_position,
+    raw_frames,
+)
 from lingbot_cli.remote.messages import RemoteScene, control_event, init_message
 
-RECONNECT_ATTEMPTS, RECONNECT_DELAY_S = 5, 0.5  # attempts to come back, and seconds before the first
-POLL_INTERVAL_S = 0.2  # seconds of a pause between looks at what else happens
+RECONNECT_ATTEMPTS = 5
+RECONNECT_DELAY_S = 0.5  # before the first attempt, doubled for each further one
+POLL_INTERVAL_S = 0.2
 
 
 class PoseSession:
     """One scene. `denoise` and `decode` may be called by two threads, each chunk by one after the other.
 
-    A lost connection is mended: the server keeps the world, and what it has not heard or not delivered is said
-    and sent again. `idle` is called while it is waited for, and may raise. Errors: StreamLostError when it is
-    lost for good, UsageError when the server refuses.
+    After a lost connection the session is resumed on the server: controls it has not received and frames that
+    did not arrive are sent again. `idle` is called while waiting, and may raise. Errors: StreamLostError when
+    reconnecting fails, UsageError when the server refuses.
     """
 
     def __init__(
@@ -32,96 +38,95 @@ class PoseSession:
         scene: RemoteScene,
         *,
         idle: Callable[[], None],
-        tell: Callable[[str], None],
+        warn: Callable[[str], None],
     ) -> None:
         self._engine = engine
         self._scene = scene
         self._idle = idle
-        self._tell = tell
-        self._key: str | None = None
-        self._told = 0
-        self._got = 0
-        self._said = 0  # what the server has heard, once it has said so
-        self._open = False
-        self._waiting: deque[Control] = deque()  # told, and their frames not here yet
+        self._warn = warn
+        self._resume_key: str | None = None
+        self._pushed = 0
+        self._received = 0
+        self._sent = 0  # controls that the server has, once it has reported their number
+        self._started = False
+        self._pending: deque[Control] = deque()  # pushed, frames not received
         self._lock = threading.Lock()
-        self._wire: EngineWebSocket | None = None
+        self._socket: EngineWebSocket | None = None
 
     def denoise(self, control: Control) -> np.ndarray:
-        """Tell the next chunk; its latents stay on the server, so none are returned."""
+        """Push the next chunk's control; the latents stay on the server, so an empty array is returned."""
         with self._lock:
-            self._waiting.append(control)
-            self._told += 1
-            if self._open:
-                self._say()
+            self._pending.append(control)
+            self._pushed += 1
+            if self._started:
+                self._send_controls()
         return np.zeros(0, np.float32)
 
     def decode(self, _latents: np.ndarray) -> np.ndarray:
-        """The frames [T, H, W, 3] uint8 of the oldest chunk that was told and not shown."""
-        tries = 0
+        """Return the frames [T, H, W, 3] uint8 of the oldest chunk not yet received."""
+        attempts = 0
         while True:
             try:
-                return self._frames()
-            except DISCONNECTED as gone:
+                return self._receive_chunk()
+            except DISCONNECTED as error:
                 self.close()
-                tries += 1
-                if self._key is None or tries > RECONNECT_ATTEMPTS:
-                    said = redact(str(gone)) or "no answer"
-                    raise StreamLostError(f"the engine {self._engine.address} is lost: {said}") from gone
-                self._tell("the engine is lost; coming back to its world")
-                self._rest(RECONNECT_DELAY_S * 2 ** (tries - 1))
+                attempts += 1
+                if self._resume_key is None or attempts > RECONNECT_ATTEMPTS:
+                    raise connection_lost(self._engine, error) from error
+                self._warn("lost the engine; reconnecting to its session")
+                self._pause(RECONNECT_DELAY_S * 2 ** (attempts - 1))
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         with self._lock:
-            wire, self._wire, self._open = self._wire, None, False
-        if wire is not None:
-            wire.close()
+            socket, self._socket, self._started = self._socket, None, False
+        if socket is not None:
+            socket.close()
 
-    def _rest(self, seconds: float) -> None:
+    def _pause(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self._idle()
             time.sleep(min(left, POLL_INTERVAL_S))
 
-    def _frames(self) -> np.ndarray:
-        wire = self._wire or self._connect()
-        parts: list[np.ndarray] = []
+    def _receive_chunk(self) -> np.ndarray:
+        socket = self._socket or self._connect()
+        batches: list[np.ndarray] = []
         while True:
-            message = wire.receive()
+            message = socket.receive()
             kind = message.get("type")
             if kind == "error":
                 raise engine_error(message)
             if kind == "queue":
-                self._tell(f"the engine is busy: place {message.get('position')} in line")
-            elif kind == "session" and not self._open:
-                self._key = str(message["resume"])
+                self._warn(queue_position(message))
+            elif kind == "session" and not self._started:
+                self._resume_key = str(message["resume"])
                 with self._lock:
-                    self._said, self._open = int(message["controls"]), True
-                    self._say()
+                    self._sent, self._started = int(message["controls"]), True
+                    self._send_controls()
             elif kind == "frame_batch":
-                parts.append(raw_frames(message, self._scene.height, self._scene.width))
+                batches.append(raw_frames(message, self._scene.height, self._scene.width))
                 if message.get("is_final_frame_batch", True):
                     with self._lock:
-                        self._waiting.popleft()
-                        self._got += 1
-                    return np.concatenate(parts)
+                        self._pending.popleft()
+                        self._received += 1
+                    return np.concatenate(batches)
 
     def _connect(self) -> EngineWebSocket:
         self._idle()
-        wire = self._wire = EngineWebSocket(self._engine, self._idle)
-        message = init_message(self._scene, self._waiting[0], exact=True)
-        if self._key is not None:
-            message |= {"resume": self._key, "have": self._got}
-        wire.send(message)
-        return wire
+        socket = self._socket = EngineWebSocket(self._engine, self._idle)
+        message = init_message(self._scene, self._pending[0], exact=True)
+        if self._resume_key is not None:
+            message |= {"resume": self._resume_key, "have": self._received}
+        socket.send(message)
+        return socket
 
-    def _say(self) -> None:
-        """Say every control the server has not heard; a connection that fails is found out by its reader."""
+    def _send_controls(self) -> None:
+        """Send every control that the server does not have; a lost connection is left to `decode`."""
         try:
-            while self._wire is not None and self._said < self._told:
-                control = self._waiting[self._said - self._got]
-                self._wire.send(control_event(self._said, control))
-                self._said += 1
+            while self._socket is not None and self._sent < self._pushed:
+                control = self._pending[self._sent - self._received]
+                self._socket.send(control_event(self._sent, control))
+                self._sent += 1
         except DISCONNECTED:
-            self._open = False
+            self._started = False

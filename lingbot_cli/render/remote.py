@@ -43,7 +43,7 @@ def render_remote(
     play = stream_exact_poses if remote.exact else render_with_keys
     try:
         for scene in split_scenes(prepared):
-            with closing(play(remote.engine, scene, idle=idle, tell=tell)) as made:
+            with closing(play(remote.engine, scene, idle=idle, warn=tell)) as made:
                 for control, whole in zip(scene.controls, made, strict=True):
                     if len(whole) < control.frames:
                         raise StreamLostError(f"the engine sent {len(whole)} frames of {control.frames}")
@@ -76,10 +76,10 @@ def split_scenes(prepared: PreparedVideo) -> Iterator[RemoteScene]:
 
 
 def stream_exact_poses(
-    engine: EngineAddress, scene: RemoteScene, *, idle: Callable[[], None], tell: Callable[[str], None]
+    engine: EngineAddress, scene: RemoteScene, *, idle: Callable[[], None], warn: Callable[[str], None]
 ) -> Generator[np.ndarray, None, None]:
     """The frames [T, H, W, 3] uint8 of every chunk, told a few ahead so that the server never waits."""
-    session = PoseSession(engine, scene, idle=idle, tell=tell)
+    session = PoseSession(engine, scene, idle=idle, warn=warn)
     ahead = iter(scene.controls)
     try:
         for control in islice(ahead, CONTROLS_AHEAD):

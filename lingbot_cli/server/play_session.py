@@ -80,7 +80,7 @@ class ChunkOutput:
 
 
 @dataclass(frozen=True, eq=False)
-class RenderResult:
+class RenderedChunk:
     """Result of the render thread: the chunk, and the model session that renders the next one."""
 
     generation: int
@@ -197,7 +197,7 @@ class PlaySession:
         turns, self._turns = self._turns, []
         return ChunkInput(self.controller.control(sampled, turns), sampled.event_ids)
 
-    def render_task(self, chunk_input: ChunkInput) -> Callable[[], RenderResult]:
+    def render_task(self, chunk_input: ChunkInput) -> Callable[[], RenderedChunk]:
         """Return the function that renders a chunk; one thread at a time may call it."""
         generation, index, session, settings = (
             self._generation,
@@ -207,16 +207,16 @@ class PlaySession:
         )
         scale = settings.scale or self.controller.scale
 
-        def render() -> RenderResult:
+        def render() -> RenderedChunk:
             start = perf_counter()
             model_session = session if session is not None else self._factory(settings, scale)
             frames = model_session.step(chunk_input.control).cpu().numpy()
             chunk = ChunkOutput(index, frames, chunk_input, perf_counter() - start)
-            return RenderResult(generation, model_session, chunk)
+            return RenderedChunk(generation, model_session, chunk)
 
         return render
 
-    def accept(self, result: RenderResult) -> ChunkOutput | None:
+    def accept(self, result: RenderedChunk) -> ChunkOutput | None:
         """Queue a rendered chunk for sending; None when the session was restarted since."""
         if result.generation != self._generation:
             return None

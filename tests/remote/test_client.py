@@ -25,7 +25,7 @@ from lingbot_cli.remote.client import EngineAddress
 )
 def test_an_address_that_is_none_is_a_usage_error(text):
     with pytest.raises(UsageError, match="not an engine"):
-        EngineAddress.of(text, {})
+        EngineAddress.parse(text, {})
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,6 @@ def test_what_does_not_speak_the_protocol_is_no_engine(answer):
                 asking.sendall(answer)
 
         threading.Thread(target=once, daemon=True).start()
-        engine = EngineAddress.of(f"ws://127.0.0.1:{server.getsockname()[1]}", {})
+        engine = EngineAddress.parse(f"ws://127.0.0.1:{server.getsockname()[1]}", {})
         with pytest.raises(StreamLostError, match="does not speak"):
-            engine.served()
+            engine.fetch_info()

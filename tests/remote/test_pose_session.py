@@ -40,7 +40,7 @@ def test_who_waits_for_an_engine_that_is_away_can_stop_waiting():
     with serving() as served, Unplugged(served.port) as relay:
         scene = RemoteScene(sample_image(), 32, 32, 16, 7, 0.05)
         engine = EngineAddress(f"ws://127.0.0.1:{relay.port}", TOKEN)
-        session = PoseSession(engine, scene, idle=idle, tell=told.append)
+        session = PoseSession(engine, scene, idle=idle, warn=told.append)
         first, second = walk(2)
         session.denoise(first)
         assert len(session.decode(np.zeros(0))) == 9
@@ -48,4 +48,4 @@ def test_who_waits_for_an_engine_that_is_away_can_stop_waiting():
         session.denoise(second)
         with pytest.raises(StopRequested):
             session.decode(np.zeros(0))
-    assert told == ["the engine is lost; coming back to its world"]
+    assert told == ["lost the engine; reconnecting to its session"]

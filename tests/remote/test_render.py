@@ -70,7 +70,7 @@ def test_a_connection_that_breaks_is_mended_and_the_film_is_the_same(tmp_path, f
         with Flaky(served.port, cut_after=30_000) as proxy:
             again = lingbot(*film, "-o", f"{tmp_path}/b/%03d.png", "--engine", f"ws://127.0.0.1:{proxy.port}")
         assert again.code == 0, again.stderr
-        assert "coming back to its world" in again.stderr
+        assert "reconnecting to its session" in again.stderr
     assert (frames(tmp_path / "a") == frames(tmp_path / "b")).all()
 
 
@@ -119,12 +119,12 @@ def test_a_wrong_token_is_a_usage_error(film, tmp_path, served, monkeypatch):
 
 
 def test_an_address_gives_its_token_up():
-    engine = EngineAddress.of("ws://127.0.0.1:9/v1/realtime_video/generate?token=sekrit", {})
+    engine = EngineAddress.parse("ws://127.0.0.1:9/v1/realtime_video/generate?token=sekrit", {})
     assert engine.token == "sekrit"
-    assert "sekrit" not in f"{engine} {engine.realtime}"
-    assert engine.realtime == "ws://127.0.0.1:9/v1/realtime_video/generate"
+    assert "sekrit" not in f"{engine} {engine.websocket_url}"
+    assert engine.websocket_url == "ws://127.0.0.1:9/v1/realtime_video/generate"
     with pytest.raises(UsageError):
-        EngineAddress.of("rtmp://host", {})
+        EngineAddress.parse("rtmp://host", {})
 
 
 def test_letters_follow_a_path_as_near_as_letters_can():

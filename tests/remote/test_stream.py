@@ -83,7 +83,7 @@ def test_one_signal_ends_a_stream_that_waits_in_line(image, world, streaming):
         player.chunk()
         player.event("pause")
         stream = streaming(served, image, "--moves", "w-30", "--prompt", "a court")
-        wait_until(lambda: any("place 1 in line" in line for line in stream.err))
+        wait_until(lambda: any("position 1 in the queue" in line for line in stream.err))
         stream.process.send_signal(signal.SIGINT)
         assert stream.end(60) == 130, stream.err
 
