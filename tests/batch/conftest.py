@@ -1,4 +1,4 @@
-"""A folder with pictures, and the batch command in a process of its own."""
+"""A folder with two images, and the batch command in a process of its own."""
 
 import json
 import os
@@ -15,8 +15,8 @@ from tests.support.reference import sample_image
 ROOT = Path(__file__).parents[2]
 
 
-class Shop:
-    """A folder with two pictures in which jobs files are written and run."""
+class BatchFolder:
+    """A folder with two images in which jobs files are written and run."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -24,7 +24,7 @@ class Shop:
             Image.fromarray(sample_image(40, 48, seed)).save(folder / name)
 
     def jobs(self, *jobs, name="jobs.jsonl", **defaults):
-        """Write a jobs file; films are tiny unless it says otherwise."""
+        """Write a jobs file; videos are tiny by default."""
         defaults = {"image": "a.png", "moves": "w-33", "prompt": "a court", "size": "32x32", **defaults}
         lines = [{"defaults": defaults}, *jobs]
         path = self.folder / name
@@ -32,14 +32,14 @@ class Shop:
         return str(path)
 
     def batch(self, *argv, out="out"):
-        """Run to the end: the exit code and the films of the report by name."""
+        """Run to the end; return the command and the videos of its report by name."""
         report = self.folder / "report.json"
         done = lingbot("batch", *argv, "-o", str(self.folder / out), "--report", str(report))
         assert "Traceback" not in done.stderr
-        return done, {film["video"]: film for film in json.loads(report.read_text())["videos"]}
+        return done, {video["video"]: video for video in json.loads(report.read_text())["videos"]}
 
     def start(self, *argv, out="out", **streams):
-        """Start it as a child that prints JSON lines; `streams` as for a process."""
+        """Start a child process that prints JSON lines; `streams` as for Popen."""
         return subprocess.Popen(
             [sys.executable, "-m", "lingbot_cli", "batch", *argv, "-o", str(self.folder / out), "--json"],
             env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -50,5 +50,5 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path):
-    return Shop(tmp_path)
+def batch_folder(tmp_path):
+    return BatchFolder(tmp_path)

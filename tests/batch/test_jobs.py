@@ -1,4 +1,4 @@
-"""Jobs files: what they say, and every error in them at once with its place."""
+"""Jobs files: tasks, and every error at once with its line."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def write(tmp_path):
     return write
 
 
-def test_defaults_seeds_and_prompts_make_a_film_each(write):
+def test_defaults_seeds_and_prompts_make_a_task_each(write):
     tasks = read_tasks(
         write(
             """
@@ -46,7 +46,7 @@ jobs:
     assert (other.request.timeline, other.request.moves, other.request.flags.fps) == (None, "w-5", 8)
 
 
-def test_jsonl_says_the_same(write):
+def test_jsonl_gives_the_same(write):
     text = '{"defaults": {"image": "a.png", "moves": "w-5"}}\n\n{"seeds": "3..4"}\n{"output": "b.gif"}\n'
     assert [task.name for task in read_tasks(write(text, "jobs.jsonl"))] == ["a-3.mp4", "a-4.mp4", "b.gif"]
 
@@ -72,7 +72,7 @@ jobs:
   - 5
   - {timeline: walk.yaml, poses: b}
 """
-SAID = [
+PROBLEMS = [
     (3, "unknown key 'more'"),
     (5, "unknown key 'sed'; expected 'seed'"),
     (6, "both `seed` and `seeds`"),
@@ -90,16 +90,16 @@ SAID = [
 ]
 
 
-def test_everything_wrong_is_said_at_once_with_its_line(write):
+def test_every_error_is_reported_at_once_with_its_line(write):
     with pytest.raises(TimelineError) as wrong:
         read_tasks(write(WRONG))
     found = [(problem.location.line, problem.message) for problem in wrong.value.problems]
-    for line, text in SAID:
+    for line, text in PROBLEMS:
         assert any(at == line and text in message for at, message in found), (line, text, found)
 
 
 @pytest.mark.parametrize("text", ["", "jobs: 3", "jobs: []", "&a [*a]", "jobs: [", "5"])
-def test_what_is_no_jobs_file_is_refused(write, text):
+def test_a_file_that_is_no_jobs_file_is_refused(write, text):
     with pytest.raises(UsageError):
         read_tasks(write(text))
 

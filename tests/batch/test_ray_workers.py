@@ -1,4 +1,4 @@
-"""A real Ray on this machine: a lost worker's film is made elsewhere, films come back, all equal the local ones."""
+"""A real Ray cluster on this machine: crashed workers, signals, videos sent back; equal to local renders."""
 
 import json
 import os
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the ac
 
 @pytest.fixture
 def mark(monkeypatch, tmp_path):
-    """What every process of this test's cluster can be told by."""
+    """Return the environment variable that marks every process of this test's cluster."""
     monkeypatch.setenv("LINGBOT_TEST_CLUSTER", str(tmp_path))
     return f"LINGBOT_TEST_CLUSTER={tmp_path}".encode()
 
@@ -34,84 +34,86 @@ def actors(mark):
     return found
 
 
-def run(child, on_progress, after=1, hands=1):
-    """What became of the films; `on_progress` is called at the `after`-th progress, once so many hands work."""
-    films, told, busy = {}, 0, set()
+def run(child, on_progress, after=1, workers=1):
+    """Return exit code and results; call `on_progress` at the `after`-th progress once `workers` are busy."""
+    videos, count, busy = {}, 0, set()
     with child:
         for line in child.stdout:
-            said = json.loads(line)
-            if said["event"] == "progress":
-                told += 1
-                busy.add(said["worker"])
-                if told >= after and len(busy) >= hands:
+            event = json.loads(line)
+            if event["event"] == "progress":
+                count += 1
+                busy.add(event["worker"])
+                if count >= after and len(busy) >= workers:
                     on_progress()
                     after = float("inf")
-            if said["event"] == "video":
-                films[said["video"]] = said
-    return child.wait(60), films
+            if event["event"] == "video":
+                videos[event["video"]] = event
+    return child.wait(60), videos
 
 
-def test_a_killed_worker_s_film_is_made_elsewhere_bit_equal(shop, mark):
-    jobs = shop.jobs({"seeds": "1..4"}, moves="w-165")
+def test_the_video_of_a_killed_worker_is_rendered_by_another_bit_equal(batch_folder, mark):
+    jobs = batch_folder.jobs({"seeds": "1..4"}, moves="w-165")
     killed = []
 
     def kill_one():
         killed.extend(actors(mark)[:1])
         os.kill(killed[0], signal.SIGKILL)
 
-    code, films = run(shop.start(jobs, "--on", "ray", "--jobs", "2"), kill_one, hands=2)  # either has a film
+    code, videos = run(
+        batch_folder.start(jobs, "--on", "ray", "--jobs", "2"), kill_one, workers=2
+    )  # both have a video
     assert code == 0
     assert len(killed) == 1
-    assert [film["status"] for film in films.values()] == ["rendered"] * 4
-    assert sum(film["tries"] for film in films.values()) == 5
-    _, local = shop.batch(jobs, out="local")
-    assert {name: film["latents"] for name, film in films.items()} == {
-        name: film["latents"] for name, film in local.items()
+    assert [video["status"] for video in videos.values()] == ["rendered"] * 4
+    assert sum(video["tries"] for video in videos.values()) == 5
+    _, local = batch_folder.batch(jobs, out="local")
+    assert {name: video["latents"] for name, video in videos.items()} == {
+        name: video["latents"] for name, video in local.items()
     }
     assert not actors(mark)
 
 
-def test_a_hand_without_a_film_keeps_nobody_from_waiting(tmp_path, mark):
-    crew = RayWorkerPool(tmp_path, films=2, address=None, count=2)
+def test_an_idle_worker_does_not_end_the_wait(tmp_path, mark):
+    pool = RayWorkerPool(tmp_path, videos=2, address=None, count=2)
     try:
-        for hand in crew.workers:
-            wait_until(hand.ready)
-        assert [hand.pending_refs() for hand in crew.workers] == [[], []]
+        for worker in pool.workers:
+            wait_until(worker.ready)
+        assert [worker.pending_refs() for worker in pool.workers] == [[], []]
     finally:
-        crew.close()
+        pool.close()
     wait_until(lambda: not actors(mark))
 
 
-def test_a_signal_stops_the_render_keeps_its_partial_and_it_goes_on(shop, mark, decode):
-    jobs = shop.jobs({"seed": 1}, moves="w-4000")
-    child = shop.start(jobs, "--on", "ray", "--jobs", "1")
-    code, films = run(child, lambda: os.kill(child.pid, signal.SIGINT), after=4)
+def test_a_signal_keeps_the_partial_video_and_it_resumes(batch_folder, mark, decode):
+    jobs = batch_folder.jobs({"seed": 1}, moves="w-4000")
+    child = batch_folder.start(jobs, "--on", "ray", "--jobs", "1")
+    code, videos = run(child, lambda: os.kill(child.pid, signal.SIGINT), after=4)
     assert code == 130
-    assert [film["status"] for film in films.values()] == ["stopped"]
+    assert [video["status"] for video in videos.values()] == ["stopped"]
     assert not actors(mark)
-    out = shop.folder / "out"
+    out = batch_folder.folder / "out"
     chunks = len(list((out / "a-1.mp4.resume").glob("*.safetensors")))
     assert chunks >= 1
     assert len(decode(out / "a-1.partial.mp4", 32, 32)) >= 1
     assert not (out / "a-1.mp4").exists()
-    _, films = shop.batch(shop.jobs({"seed": 1}, moves="w-57"))
-    assert films["a-1.mp4"]["status"] == "rendered"
+    _, videos = batch_folder.batch(batch_folder.jobs({"seed": 1}, moves="w-57"))
+    assert videos["a-1.mp4"]["status"] == "rendered"
     assert len(decode(out / "a-1.mp4", 32, 32)) == 57
 
 
-def test_films_come_back_from_nodes_that_share_no_folder(shop, mark):
-    jobs = shop.jobs({"seed": 1}, {"image": "b.png", "output": "deep/%03d.png"}, moves="w-5")
-    code, films = run(shop.start(jobs, "--on", "ray", "--jobs", "1", "--bring"), lambda: None)
-    assert code == 0, films
-    out = shop.folder / "out"
+def test_videos_are_returned_from_nodes_without_a_shared_folder(batch_folder, mark):
+    jobs = batch_folder.jobs({"seed": 1}, {"image": "b.png", "output": "deep/%03d.png"}, moves="w-5")
+    code, videos = run(batch_folder.start(jobs, "--on", "ray", "--jobs", "1", "--bring"), lambda: None)
+    assert code == 0, videos
+    out = batch_folder.folder / "out"
     assert (out / "a-1.mp4").stat().st_size > 500
     assert len(list((out / "deep").glob("*.png"))) == 5
-    _, again = shop.batch(jobs)
-    assert [film["status"] for film in again.values()] == ["skipped", "skipped"]
+    _, again = batch_folder.batch(jobs)
+    assert [video["status"] for video in again.values()] == ["skipped", "skipped"]
     assert not actors(mark)
 
 
-def test_a_place_that_is_none_is_refused(shop):
-    done = lingbot("batch", shop.jobs({"seed": 1}), "--on", "slurm")
+def test_an_unknown_cluster_is_refused(batch_folder):
+    done = lingbot("batch", batch_folder.jobs({"seed": 1}), "--on", "slurm")
     assert done.code == 2
     assert "ray://HOST:PORT" in done.stderr

@@ -1,4 +1,4 @@
-"""Many films: each made once whatever happens, one failure no other's, and reports that say so."""
+"""Batches: each video rendered once, failures isolated, reports."""
 
 import json
 import os
@@ -14,41 +14,41 @@ import pytest
 from lingbot_cli.render.resume_store import ResumeStore
 from tests.support.command import lingbot
 
-FILMS = 12
+VIDEOS = 12
 
 
-def test_twelve_films_and_five_kills(shop, decode):
-    jobs = shop.jobs({"seeds": "1..12"}, moves="w-21", quality="master")
-    _, expected = shop.batch(jobs, "--jobs", "2", out="uninterrupted")
-    chance, made = random.Random(1), []
+def test_twelve_videos_and_five_kills(batch_folder, decode):
+    jobs = batch_folder.jobs({"seeds": "1..12"}, moves="w-21", quality="master")
+    _, expected = batch_folder.batch(jobs, "--jobs", "2", out="uninterrupted")
+    chance, rendered = random.Random(1), []
     for _ in range(5):
-        with shop.start(jobs, "--jobs", "2") as child:
+        with batch_folder.start(jobs, "--jobs", "2") as child:
             for line in child.stdout:
                 said = json.loads(line)
-                made += [said["video"]] * (said.get("status") == "rendered")
+                rendered += [said["video"]] * (said.get("status") == "rendered")
                 if said["event"] == "progress":  # from now on at a random moment
                     threading.Timer(chance.uniform(0, 0.8), child.kill).start()
                     break
-            made += [
+            rendered += [
                 each["video"] for each in map(json.loads, child.stdout) if each.get("status") == "rendered"
             ]
-    done, films = shop.batch(jobs, "--jobs", "2")
+    done, videos = batch_folder.batch(jobs, "--jobs", "2")
     assert done.code == 0, done.stdout
-    made += [name for name, film in films.items() if film["status"] == "rendered"]
-    assert len(made) == len(set(made)) <= FILMS
-    assert len(films) == FILMS
-    for name, film in films.items():
-        assert film["latents"] == expected[name]["latents"]
-        both = [decode(shop.folder / out / name, 32, 32) for out in ("out", "uninterrupted")]
+    rendered += [name for name, video in videos.items() if video["status"] == "rendered"]
+    assert len(rendered) == len(set(rendered)) <= VIDEOS
+    assert len(videos) == VIDEOS
+    for name, video in videos.items():
+        assert video["latents"] == expected[name]["latents"]
+        both = [decode(batch_folder.folder / out / name, 32, 32) for out in ("out", "uninterrupted")]
         assert len(both[0]) == 21
         assert np.array_equal(*both)
-    assert not list((shop.folder / "out").glob("*.partial*"))
-    assert not list((shop.folder / "out").glob("*.resume"))
+    assert not list((batch_folder.folder / "out").glob("*.partial*"))
+    assert not list((batch_folder.folder / "out").glob("*.resume"))
 
 
 @pytest.fixture
-def full_disk(shop):
-    disk = shop.folder / "out" / "disk"
+def full_disk(batch_folder):
+    disk = batch_folder.folder / "out" / "disk"
     disk.mkdir(parents=True)
     mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "none", str(disk)]
     if subprocess.run(mount, capture_output=True).returncode:
@@ -58,26 +58,28 @@ def full_disk(shop):
 
 
 @pytest.mark.usefixtures("full_disk")
-def test_a_broken_picture_a_full_disk_and_a_slow_film_leave_the_other_nine(shop):
-    (shop.folder / "broken.png").write_bytes(b"\x89PNG and then nothing")
-    jobs = shop.jobs(
+def test_a_broken_image_a_full_disk_and_a_slow_video_leave_the_other_nine(batch_folder):
+    (batch_folder.folder / "broken.png").write_bytes(b"\x89PNG and then nothing")
+    jobs = batch_folder.jobs(
         {"seed": 1, "image": "broken.png"},
         {"seed": 2, "output": "disk/{seed}.mkv", "quality": "master"},
         {"seed": 3, "moves": "w-40000"},
         {"seeds": "4..12", "moves": "w-9"},
     )
-    junit = shop.folder / "ci" / "junit.xml"
-    done, films = shop.batch(jobs, "--timeout", "40s", "--junit", str(junit), "--jobs", "2", "--retry", "1")
+    junit = batch_folder.folder / "ci" / "junit.xml"
+    done, videos = batch_folder.batch(
+        jobs, "--timeout", "40s", "--junit", str(junit), "--jobs", "2", "--retry", "1"
+    )
     assert done.code == 1
-    wrong = {name: film for name, film in films.items() if film["status"] != "rendered"}
-    assert {name: film["status"] for name, film in wrong.items()} == {
+    wrong = {name: video for name, video in videos.items() if video["status"] != "rendered"}
+    assert {name: video["status"] for name, video in wrong.items()} == {
         "broken-1.mp4": "failed",
         "disk/2.mkv": "failed",
         "a-3.mp4": "timeout",
     }
-    assert len(films) - len(wrong) == 9
-    assert [film["exit_code"] for film in wrong.values()] == [2, 4, 1]
-    assert [film["tries"] for film in wrong.values()] == [0, 2, 1]
+    assert len(videos) - len(wrong) == 9
+    assert [video["exit_code"] for video in wrong.values()] == [2, 4, 1]
+    assert [video["tries"] for video in wrong.values()] == [0, 2, 1]
     for text in ("broken.png is not an image", "0.0 MB free", "not finished after 40 s"):
         assert text in done.stderr
     suite = ElementTree.parse(junit).getroot()
@@ -85,29 +87,29 @@ def test_a_broken_picture_a_full_disk_and_a_slow_film_leave_the_other_nine(shop)
     assert len(suite.findall("testcase/failure")) == 3
 
 
-def test_dry_run_counts_and_makes_nothing_and_what_is_made_is_there(shop):
-    jobs = shop.jobs({"seeds": "1..2", "moves": "w-5"}, {"image": "b.png", "moves": "w-20"})
-    plan = lingbot("batch", jobs, "-o", str(shop.folder / "out"), "--dry-run")
+def test_dry_run_writes_nothing_and_finished_videos_are_skipped(batch_folder):
+    jobs = batch_folder.jobs({"seeds": "1..2", "moves": "w-5"}, {"image": "b.png", "moves": "w-20"})
+    plan = lingbot("batch", jobs, "-o", str(batch_folder.folder / "out"), "--dry-run")
     assert plan.code == 0
     assert "3 videos, 3 to render · 30 frames" in plan.stdout
-    assert not (shop.folder / "out").exists()
-    assert shop.batch(jobs, "--shard", "1/2")[0].code == 0
-    _, films = shop.batch(jobs)
-    assert {name: film["status"] for name, film in films.items()} == {
+    assert not (batch_folder.folder / "out").exists()
+    assert batch_folder.batch(jobs, "--shard", "1/2")[0].code == 0
+    _, videos = batch_folder.batch(jobs)
+    assert {name: video["status"] for name, video in videos.items()} == {
         **{"a-1.mp4": "skipped", "a-2.mp4": "rendered", "b.mp4": "skipped"}
     }
-    other = shop.jobs({"seeds": "1..2", "moves": "s-5"}, {"image": "b.png", "moves": "w-20"})
-    done, films = shop.batch(other, "--fail-fast")
-    assert (done.code, films["a-1.mp4"]["status"], films["b.mp4"]["status"]) == (1, "failed", "skipped")
-    assert "exists already" in films["a-1.mp4"]["message"]
-    assert films["a-2.mp4"]["status"] == "stopped"
-    _, films = shop.batch(other, "--overwrite")
-    assert [film["status"] for film in films.values()] == ["rendered", "rendered", "skipped"]
+    other = batch_folder.jobs({"seeds": "1..2", "moves": "s-5"}, {"image": "b.png", "moves": "w-20"})
+    done, videos = batch_folder.batch(other, "--fail-fast")
+    assert (done.code, videos["a-1.mp4"]["status"], videos["b.mp4"]["status"]) == (1, "failed", "skipped")
+    assert "exists already" in videos["a-1.mp4"]["message"]
+    assert videos["a-2.mp4"]["status"] == "stopped"
+    _, videos = batch_folder.batch(other, "--overwrite")
+    assert [video["status"] for video in videos.values()] == ["rendered", "rendered", "skipped"]
 
 
-def test_a_signal_ends_the_batch_well_and_the_films_can_go_on(shop):
-    jobs = shop.jobs({"seeds": "1..2"}, moves="w-4000")
-    with shop.start(jobs) as child:
+def test_a_signal_ends_the_batch_and_the_videos_can_be_resumed(batch_folder):
+    jobs = batch_folder.jobs({"seeds": "1..2"}, moves="w-4000")
+    with batch_folder.start(jobs) as child:
         for line in child.stdout:
             if json.loads(line)["event"] == "progress":
                 os.kill(child.pid, signal.SIGINT)
@@ -116,25 +118,25 @@ def test_a_signal_ends_the_batch_well_and_the_films_can_go_on(shop):
     assert child.wait(60) == 130
     ends = [each["status"] for each in said if each["event"] == "video"]
     assert ends == ["stopped", "stopped"]
-    assert len(list((shop.folder / "out" / "a-1.mp4.resume").glob("*.safetensors"))) >= 1
+    assert len(list((batch_folder.folder / "out" / "a-1.mp4.resume").glob("*.safetensors"))) >= 1
 
 
-def test_what_was_kept_of_a_finished_film_goes_with_the_next_run(shop):
-    jobs = shop.jobs({"seeds": "1..2", "moves": "w-9"})
-    shop.batch(jobs)
-    trail = ResumeStore.beside(str(shop.folder / "out" / "a-1.mp4"))
-    with trail.alone():  # as a run leaves it that was killed when its film had been noted
+def test_the_resume_folder_of_a_finished_video_is_removed_by_the_next_run(batch_folder):
+    jobs = batch_folder.jobs({"seeds": "1..2", "moves": "w-9"})
+    batch_folder.batch(jobs)
+    trail = ResumeStore.beside(str(batch_folder.folder / "out" / "a-1.mp4"))
+    with trail.alone():  # as a run leaves it that was killed when its video had been noted
         trail.begin({"seed": "1"}, 0)
         trail.keep(0, np.zeros((16, 3, 4, 4), np.float32), {"prompt": ""})
-    _, films = shop.batch(jobs)
-    assert [film["status"] for film in films.values()] == ["skipped", "skipped"]
+    _, videos = batch_folder.batch(jobs)
+    assert [video["status"] for video in videos.values()] == ["skipped", "skipped"]
     assert not trail.folder.exists()
 
 
 @pytest.mark.parametrize("moment", ["started", "progress"])
-def test_a_ctrl_c_to_the_whole_terminal_stops_the_films_without_a_traceback(shop, moment):
-    jobs = shop.jobs({"seeds": "1..2"}, moves="w-4000")
-    with shop.start(jobs, "--jobs", "2", stderr=subprocess.STDOUT, start_new_session=True) as child:
+def test_ctrl_c_in_the_terminal_stops_the_videos_without_a_traceback(batch_folder, moment):
+    jobs = batch_folder.jobs({"seeds": "1..2"}, moves="w-4000")
+    with batch_folder.start(jobs, "--jobs", "2", stderr=subprocess.STDOUT, start_new_session=True) as child:
         for line in child.stdout:
             if json.loads(line)["event"] == moment:
                 os.killpg(child.pid, signal.SIGINT)

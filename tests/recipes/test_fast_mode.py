@@ -1,4 +1,4 @@
-"""The commands of fast mode's page do what the page says."""
+"""The commands of the page on fast mode."""
 
 import re
 import shlex

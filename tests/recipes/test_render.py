@@ -1,4 +1,4 @@
-"""Every recipe becomes a film of its own length, and the picture beside it shows its path."""
+"""Every recipe renders a video of its length, and the drawing beside it shows its path."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ def test_there_are_at_least_six_and_the_page_lists_them():
 
 @each_recipe
 def test_a_recipe_renders(recipe, tmp_path):
-    out = tmp_path / "film.mp4"
+    out = tmp_path / "walk.mp4"
     done = lingbot(
         *("render", str(ROOT / "samples" / "courtyard-day.png"), "--timeline", str(recipe)),
         *("--size", "32x32", "-o", str(out), "--json"),
@@ -36,7 +36,7 @@ def test_a_recipe_renders(recipe, tmp_path):
 
 
 @each_recipe
-def test_the_picture_beside_a_recipe_is_of_this_recipe(recipe, tmp_path, monkeypatch):
-    monkeypatch.chdir(ROOT)  # the picture's title is the name it was asked for by
+def test_the_drawing_beside_a_recipe_is_of_this_recipe(recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)  # the title of the drawing is the path as given
     assert lingbot("timeline", "show", f"recipes/{recipe.name}", "-o", str(tmp_path / "now.svg")).code == 0
     assert (tmp_path / "now.svg").read_text() == recipe.with_suffix(".svg").read_text()

@@ -1,4 +1,4 @@
-"""The program that wanders says what a live timeline understands."""
+"""The example program for live events, and the loop recipe."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from lingbot_cli.timeline.resolve import resolve_timeline
 RECIPES = Path(__file__).parents[2] / "recipes"
 
 
-def test_what_the_wanderer_says_is_understood():
+def test_the_events_of_wander_are_valid():
     done = subprocess.run(
         [sys.executable, RECIPES / "wander.py", "--every", "0", "--events", "60", "--seed", "1"],
         capture_output=True,

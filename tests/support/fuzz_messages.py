@@ -1,4 +1,4 @@
-"""Hostile messages, drawn at random; `python -m tests.support.fuzz_messages SECONDS` is the long run of it."""
+"""Random hostile messages; `python -m tests.support.fuzz_messages SECONDS` is a long run."""
 
 import random
 import sys
@@ -35,7 +35,7 @@ _KINDS = (
 
 
 def value(chance: random.Random, depth: int = 0) -> Any:
-    """Anything a message may hold, with a liking for the edges."""
+    """Return a random value, often an edge case."""
     plain = (
         lambda: None,
         lambda: chance.choice((True, False)),
@@ -55,7 +55,7 @@ def value(chance: random.Random, depth: int = 0) -> Any:
 
 
 def hostile(chance: random.Random) -> bytes:
-    """One message's bytes."""
+    """Return the bytes of a random message."""
     kind = chance.random()
     if kind < 0.1:
         return chance.randbytes(chance.randrange(60))
@@ -74,7 +74,7 @@ def hostile(chance: random.Random) -> bytes:
 
 
 def attack(client: Client, chance: random.Random, messages: int) -> list[str]:
-    """Send so many hostile messages; return what was said back, until the server has had enough."""
+    """Send random messages until the server closes the connection; return its answers."""
     said: list[str] = []
     try:
         if chance.random() < 0.5:
@@ -111,7 +111,7 @@ def main(seconds: float) -> None:
 
 
 def check(said: list[str]) -> None:
-    """Nothing that was said may show the inside of the server."""
+    """Assert that no answer shows internals of the server."""
     for text in said:
         for word in ("Traceback", 'File "', "site-packages", "root:x:", "/lingbot_cli/", "internal"):
             assert word not in text, text

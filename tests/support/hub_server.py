@@ -1,4 +1,4 @@
-"""A hub on the loopback interface that serves tiny repositories and can stop in the middle of a file."""
+"""A model hub on the loopback interface with tiny repositories, which can stop in the middle of a file."""
 
 import hashlib
 import json
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 LARGE = 10_000
-"""Files from this size on are served as the hub serves large files: with the SHA-256 of their content."""
+"""Bytes from which a file is served as a large file: with the SHA-256 of its content."""
 
 
 class Hub:
-    """Repositories by name, each a table of paths and contents; what was asked for is kept."""
+    """Repositories by name, each a table of paths and contents; requests are recorded."""
 
     def __init__(self, repositories: dict[str, dict[str, bytes]], url: str) -> None:
         self.repositories = repositories
@@ -107,7 +107,7 @@ def _handler() -> type[BaseHTTPRequestHandler]:
                 self.wfile.flush()
                 hub.stopped.set()
                 self.close_connection = True
-                self.connection.recv(1)  # hold the line until the client is gone
+                self.connection.recv(1)  # keep the connection open until the client closes it
 
         def _send(self, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:
             self.send_response(status)

@@ -1,6 +1,6 @@
-"""`lingbot …`, and `play` on the tiny world of the tests, so that a terminal shows it within seconds.
+"""`lingbot …` with the tiny model of the tests in `play`, so that it starts within seconds.
 
-With CRASH in the environment the fourth picture fails.
+With CRASH in the environment drawing the fourth frame fails.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""A client that knows nothing but the published documentation: MessagePack over a plain WebSocket."""
+"""A client written from the published documentation alone: MessagePack over a plain WebSocket."""
 
 import io
 from contextlib import contextmanager
@@ -17,14 +17,14 @@ WAIT = 60
 
 
 def png(height: int = 48, width: int = 64, seed: int = 0) -> bytes:
-    """An encoded first frame."""
+    """Return an encoded first frame."""
     buffer = io.BytesIO()
     Image.fromarray(sample_image(height, width, seed)).save(buffer, "png")
     return buffer.getvalue()
 
 
 def init(**fields: Any) -> dict[str, Any]:
-    """An init as the documentation gives it, small enough for a test."""
+    """Return an init message as documented, small enough for a test."""
     return {
         "type": "init",
         "prompt": "a courtyard",
@@ -41,7 +41,7 @@ def init(**fields: Any) -> dict[str, Any]:
 
 
 class Client:
-    """One connection; every wait is bounded."""
+    """One connection; every wait has a limit."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
@@ -54,7 +54,7 @@ class Client:
         self.say(type="event", kind=kind, payload=payload, event_id=event_id)
 
     def next(self) -> dict[str, Any]:
-        """The next message; a raw batch's bare binary is put where an encoded one has its payload."""
+        """Return the next message; the binary message of a frame_batch_header becomes its payload."""
         message = msgpack.unpackb(self.socket.recv(WAIT))
         if message["type"] == "frame_batch" and "payload" not in message:
             message["payload"] = self.socket.recv(WAIT)
@@ -62,7 +62,7 @@ class Client:
         return message
 
     def until(self, kind: str, **fields: Any) -> dict[str, Any]:
-        """The next message of a type, with these values."""
+        """Return the next message of a type with these values."""
         for _ in range(2000):
             message = self.next()
             if message["type"] == kind and all(message.get(k) == v for k, v in fields.items()):
@@ -70,7 +70,7 @@ class Client:
         raise AssertionError(f"no {kind} came")
 
     def end(self) -> int:
-        """Read on until the server closes, and return the code it closes with."""
+        """Read until the server closes the connection; return its close code."""
         try:
             for _ in range(5000):
                 self.next()
@@ -79,7 +79,7 @@ class Client:
         raise AssertionError("the server did not close")
 
     def chunk(self) -> tuple[np.ndarray, dict[str, Any]]:
-        """The frames [T, H, W, 3] of the next chunk and its stats."""
+        """Return the frames [T, H, W, 3] of the next chunk and its stats."""
         frames: list[np.ndarray] = []
         for _ in range(2000):
             message = self.next()
@@ -91,7 +91,7 @@ class Client:
 
 
 def decoded(batch: dict[str, Any]) -> list[np.ndarray]:
-    """A batch's frames, cut by its own lengths."""
+    """Split the payload of a batch into frames."""
     payload, frames, at = batch["payload"], [], 0
     assert len(payload) == batch["total_size"]
     for length in batch["payload_lengths"]:
@@ -108,7 +108,7 @@ def decoded(batch: dict[str, Any]) -> list[np.ndarray]:
 
 @contextmanager
 def client(port: int, token: str, **options: Any):
-    """A connected client."""
+    """Connect a client."""
     with connect(
         f"ws://127.0.0.1:{port}{ROUTE}?token={token}", max_size=None, open_timeout=30, **options
     ) as socket:

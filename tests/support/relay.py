@@ -1,4 +1,4 @@
-"""Bad connections: relays of the loopback interface that cut, or are narrow."""
+"""Relays on the loopback interface that simulate a broken or a slow connection."""
 
 import socket
 import threading
@@ -6,7 +6,7 @@ import time
 
 
 class Relay:
-    """Passes bytes both ways between its `port` and a server's."""
+    """Forward bytes both ways between `port` and a server's port."""
 
     def __init__(self, port):
         self._target = port
@@ -29,7 +29,7 @@ class Relay:
                 far = socket.create_connection(("127.0.0.1", self._target))
             except OSError:
                 return
-            # Small buffers, so that what waits, waits where it can be felt.
+            # Small buffers, so that backpressure reaches the server.
             for each in (near, far):
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
                 each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
@@ -50,12 +50,12 @@ class Relay:
                 continue
 
     def lets(self, count, from_server):
-        """Whether so many bytes may pass; may take its time."""
+        """Return whether `count` bytes may pass; may block."""
         raise NotImplementedError
 
 
 class Flaky(Relay):
-    """Cuts one connection, once, after so many bytes from the server."""
+    """Cut one connection, once, after `cut_after` bytes from the server."""
 
     def __init__(self, port, cut_after):
         super().__init__(port)
@@ -71,7 +71,7 @@ class Flaky(Relay):
 
 
 class Narrow(Relay):
-    """Lets so many bytes a second come from the server."""
+    """Limit the bytes a second from the server."""
 
     def __init__(self, port, bytes_a_second):
         super().__init__(port)

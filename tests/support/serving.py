@@ -1,4 +1,4 @@
-"""A served tiny world: the real server on a real socket of the loopback interface."""
+"""The real server with the tiny model on the loopback interface."""
 
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ TOKEN = "a-token-of-tests"
 
 @dataclass(frozen=True)
 class Served:
-    """Where it is served and with which token."""
+    """Port and token of a server."""
 
     port: int
     token: str = TOKEN
@@ -49,6 +49,6 @@ def serving(pool_limits=None, limits=None, offer=None, world=None, rules=None):
 
 @pytest.fixture(scope="session")
 def served():
-    """One server for all tests that need no terms of their own; two may play at once."""
+    """Serve two sessions at once, for all tests without settings of their own."""
     with serving(PoolLimits(slots=2, grace_s=20)) as found:
         yield found

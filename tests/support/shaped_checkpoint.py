@@ -1,4 +1,4 @@
-"""A checkpoint of the shape of a manifest, with random weights and small VAE and text encoder beside it."""
+"""A checkpoint with the tensor shapes of a published model and random weights."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ PIECE = 4 * 2**20
 
 
 def write_1_3b(folder: Path) -> Path:
-    """Write the 1.3B model as its publisher does: six float32 shards and an index, nothing else."""
+    """Write the 1.3B model in its published layout: six float32 shards and an index."""
     folder.mkdir()
     text = (REFERENCE / "checkpoints" / "manifests" / "transformer-1.3b.json").read_text()
     shapes: dict[str, list[int]] = json.loads(text)
@@ -42,7 +42,7 @@ def write_1_3b(folder: Path) -> Path:
 
 
 def _values(name: str, shape: list[int], noise: np.ndarray) -> Iterator[np.ndarray]:
-    """Ones for norms, zeros for biases, else noise that keeps a signal's size; the noise repeats."""
+    """Yield ones for norms, zeros for biases, else noise that preserves the scale of its input."""
     count = int(np.prod(shape))
     for start in range(0, count, len(noise)):
         length = min(len(noise), count - start)

@@ -1,4 +1,4 @@
-"""A running `lingbot stream`, as its tests watch it."""
+"""A running `lingbot stream` with its output."""
 
 import json
 import os
@@ -11,7 +11,7 @@ SMALL = ("--size", "32x32")
 
 
 class Streaming:
-    """A running `lingbot stream`; what it says is read as it says it."""
+    """A running `lingbot stream`; its output is read while it runs."""
 
     def __init__(self, *arguments, url=None, stdin=subprocess.DEVNULL):
         environ = {**os.environ, "OMP_NUM_THREADS": "2"} | ({"LINGBOT_STREAM_URL": url} if url else {})
