@@ -1,4 +1,4 @@
-"""Pictures as people have them, and files that are none."""
+"""Images of cameras and the web, and files that are not images."""
 
 from zlib import crc32
 
@@ -13,7 +13,7 @@ from lingbot_cli.image import crop_to_aspect, read_image
 from lingbot_cli.video_size import fit_size, parse_size
 
 
-def test_a_phone_picture_is_turned_upright(tmp_path):
+def test_a_phone_image_is_turned_upright(tmp_path):
     image = Image.new("RGB", (5000, 3750), "blue")
     image.paste("red", (0, 0, 2500, 3750))
     exif = Image.Exif()
@@ -25,7 +25,7 @@ def test_a_phone_picture_is_turned_upright(tmp_path):
     assert seen[4900, 1000, 2] > 240 > 20 > seen[4900, 1000, 0]
 
 
-def test_a_damaged_note_of_how_the_camera_was_held_costs_nothing_but_the_turn(tmp_path):
+def test_a_damaged_orientation_only_loses_the_turn(tmp_path):
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "hello"
     Image.new("RGB", (32, 24), "red").save(tmp_path / "whole.png", exif=exif)
@@ -72,7 +72,7 @@ def test_a_palette_with_a_transparent_colour_lies_on_white(tmp_path):
     assert (read_image(tmp_path / "a.png") == 255).all()
 
 
-def test_what_is_no_picture_is_said_in_a_sentence(tmp_path):
+def test_files_that_are_not_images(tmp_path):
     (tmp_path / "text.png").write_text("not a picture")
     (tmp_path / "empty.png").write_bytes(b"")
     Image.effect_noise((64, 64), 50).save(tmp_path / "whole.png")
@@ -88,7 +88,7 @@ def test_what_is_no_picture_is_said_in_a_sentence(tmp_path):
             read_image(tmp_path / name)
 
 
-def test_a_picture_that_would_fill_the_memory_is_refused_unread(tmp_path):
+def test_a_huge_image_is_refused_unread(tmp_path):
     Image.new("1", (30_000, 30_000)).save(tmp_path / "bomb.png")
     with pytest.raises(UsageError, match=r"30000x30000|cannot be read"):
         read_image(tmp_path / "bomb.png")
@@ -105,7 +105,7 @@ def test_a_fitting_size_keeps_area_and_aspect(height, width):
         assert abs(rows / columns / (height / width) - 1) < 0.1
 
 
-def test_the_usual_picture_gets_the_usual_size():
+def test_the_usual_image_gets_the_usual_size():
     assert fit_size(480, 832, 832 * 480) == (480, 832)
     assert fit_size(2160, 3840, 832 * 480) == (464, 832)
 
@@ -120,7 +120,7 @@ def test_sizes_are_multiples_of_16():
             parse_size(text)
 
 
-def test_a_picture_of_the_films_shape_is_left_alone():
+def test_an_image_of_the_videos_shape_is_unchanged():
     image = np.random.default_rng(0).integers(0, 255, (54, 96, 3), dtype=np.uint8)
     assert crop_to_aspect(image, 32, 64) is image
     assert crop_to_aspect(image, 480, 832) is image
@@ -135,7 +135,7 @@ def test_another_shape_is_cropped_in_the_middle():
     assert crop_to_aspect(image, 32, 96).shape == (33, 100, 3)
 
 
-def test_a_large_picture_is_averaged_not_sampled():
+def test_a_large_image_is_averaged_not_sampled():
     image = np.zeros((4000, 5000, 3), np.uint8)
     image[::2] = 200  # stripes a pixel high vanish into their mean
     small = crop_to_aspect(image, 64, 80)

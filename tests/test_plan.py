@@ -1,13 +1,13 @@
-"""Plans add up and show what each chunk is told."""
+"""Plans: chunks, frames and prompts."""
 
 from lingbot_cli.plan import make_plan
 from lingbot_cli.presets import PRESETS
-from tests.support.timelines import track
+from tests.support.timelines import compile_text
 
 
 def test_a_plan_of_a_walk():
     preset = PRESETS["built-in"]
-    made = track(
+    made = compile_text(
         "prompt: dusk\nevents: [{keys: w, for: 1s}, prompt: rain, {keys: dl, for: 1s}]", preset.chunk
     )
     planned = make_plan(made, preset, height=64, width=112, seed=7)

@@ -1,4 +1,4 @@
-"""Key strings fly the recorded paths."""
+"""Recorded paths of key strings."""
 
 import numpy as np
 import pytest

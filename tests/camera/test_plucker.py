@@ -1,4 +1,4 @@
-"""Rays equal the recordings, pixel by pixel and folded."""
+"""Recorded Plücker rays, pixel by pixel and folded."""
 
 import numpy as np
 import pytest

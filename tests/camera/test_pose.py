@@ -1,4 +1,4 @@
-"""Stances, and how motion adds up."""
+"""Camera poses, and integration of steps."""
 
 import numpy as np
 from hypothesis import given
@@ -12,7 +12,7 @@ steps = st.lists(st.tuples(*[st.floats(-3, 3)] * 7), max_size=30)
 
 
 @given(stances)
-def test_a_stance_survives_its_pose(stance):
+def test_a_pose_survives_its_matrix(stance):
     np.testing.assert_allclose(CameraPose.from_matrix(stance.matrix()).matrix(), stance.matrix(), atol=1e-6)
 
 
@@ -24,7 +24,7 @@ def test_a_pose_is_rigid(stance):
 
 
 @given(steps, steps)
-def test_a_walk_is_its_parts(first, second):
+def test_integration_may_be_split(first, second):
     whole = integrate_steps(np.array(first + second).reshape(-1, 7))
     np.testing.assert_array_equal(integrate_steps(np.array(first).reshape(-1, 7)), whole[: len(first) + 1])
 

@@ -1,4 +1,4 @@
-"""Resampled and relative poses equal the recordings."""
+"""Recorded resampled and relative poses."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_one_latent_frame_of_walking_is_one_unit():
     assert clip_scale(poses) == pytest.approx(FIXED_SCALE, rel=1e-4)
 
 
-def test_a_camera_that_stands_has_scale_one():
+def test_a_still_camera_has_scale_one():
     assert clip_scale(np.stack([np.eye(4)] * 3)) == 1.0
 
 

@@ -1,4 +1,4 @@
-"""The moves as a film: the picture stands, the camera flies."""
+"""Animatic: the scene's image from a moving camera."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from lingbot_cli.camera.pose import CameraPose
 from lingbot_cli.drawing.animatic import animatic_frames, fit_image, placeholder_image
 from lingbot_cli.drawing.space import build_space, draw_view
-from tests.support.timelines import track
+from tests.support.timelines import compile_text
 
 LENS = np.array([416.0, 416, 416, 240])
 PICTURE = np.random.default_rng(0).integers(0, 256, (120, 208, 3), np.uint8)
@@ -16,7 +16,7 @@ def seen(pose: CameraPose) -> np.ndarray:
     return np.asarray(draw_view(build_space(PICTURE, np.eye(4), LENS), pose.matrix(), LENS))
 
 
-def test_the_first_view_is_the_picture():
+def test_the_first_view_is_the_image():
     np.testing.assert_array_equal(seen(CameraPose()), PICTURE)
 
 
@@ -52,7 +52,7 @@ def test_any_view_can_be_drawn(pose):
 
 
 def test_frames_keys_and_prompts():
-    made = track("prompt: dusk\nevents: [{keys: w, for: 1s}, prompt: rain, {wait: 2s}]", 3)
+    made = compile_text("prompt: dusk\nevents: [{keys: w, for: 1s}, prompt: rain, {wait: 2s}]", 3)
     frames = np.concatenate(list(animatic_frames(made, {None: placeholder_image(96, 160, "walk")})))
     assert frames.shape == (48, 96, 160, 3)
     assert frames.dtype == np.uint8
@@ -63,5 +63,5 @@ def test_frames_keys_and_prompts():
     assert (frames[20, :10, :40] != frames[22, :10, :40]).any()
 
 
-def test_a_picture_is_fitted_exactly():
+def test_an_image_is_fitted_exactly():
     assert fit_image(np.zeros((333, 555, 3), np.uint8), 96, 160).shape == (96, 160, 3)

@@ -1,4 +1,4 @@
-"""Every recipe is a good timeline and says when to use it."""
+"""Recipes: valid timelines with their use."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ RECIPES = sorted(
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda p: p.name)
-def test_a_recipe_compiles_and_ends_with_its_use(recipe):
+def test_a_recipe_compiles_and_has_its_use(recipe):
     made = resolve_timeline(3, timeline=str(recipe))
     assert 16 <= made.compiled.frames <= 60 * 16
     assert "When to use it: " in recipe.read_text()

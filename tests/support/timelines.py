@@ -1,4 +1,4 @@
-"""Timelines written inside tests."""
+"""Timelines from texts in tests."""
 
 from pathlib import Path
 
@@ -16,21 +16,21 @@ def try_schedule(timeline: Timeline, chunk: int) -> tuple[TimelineSchedule | Non
         return None, error.problems
 
 
-def wrong(text: str, name: str = "t.yaml", folder: Path = Path(), chunk: int = 4) -> list[Problem]:
+def find_problems(text: str, name: str = "t.yaml", folder: Path = Path(), chunk: int = 4) -> list[Problem]:
     """Return every problem in a text, in the order of its lines."""
     return try_schedule(parse_timeline(SourceText(name, text, folder)), chunk)[1]
 
 
-def good(text: str, name: str = "t.yaml", folder: Path = Path()) -> Timeline:
+def parse_valid(text: str, name: str = "t.yaml", folder: Path = Path()) -> Timeline:
     """Return the timeline of a text without problems."""
     timeline = parse_timeline(SourceText(name, text, folder))
     assert timeline.problems == ()
     return timeline
 
 
-def scheduled(text: str, chunk: int = 4, **options) -> TimelineSchedule:
-    return schedule_timeline(good(text), chunk, **options)
+def schedule_text(text: str, chunk: int = 4, **options) -> TimelineSchedule:
+    return schedule_timeline(parse_valid(text), chunk, **options)
 
 
-def track(text: str, chunk: int = 4, folder: Path = Path(), **options) -> CompiledTimeline:
-    return compile_timeline(schedule_timeline(good(text, folder=folder), chunk), **options)
+def compile_text(text: str, chunk: int = 4, folder: Path = Path(), **options) -> CompiledTimeline:
+    return compile_timeline(schedule_timeline(parse_valid(text, folder=folder), chunk), **options)

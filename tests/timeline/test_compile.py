@@ -1,4 +1,4 @@
-"""Tracks: motion, composition, prefixes, and the published paths."""
+"""Compiled timelines: motion, overlaps, prefixes and the published paths."""
 
 import numpy as np
 import pytest
@@ -10,14 +10,14 @@ from lingbot_cli.timeline.compile import compile_timeline, iter_controls
 from lingbot_cli.timeline.moves import format_moves, parse_moves
 from lingbot_cli.timeline.schedule import schedule_timeline
 from tests.support.camera_reference import KEYS, TRAJECTORIES, recorded
-from tests.support.timelines import track
+from tests.support.timelines import compile_text
 
 EASES = ("linear", "in", "out", "in-out")
 
 
 @pytest.mark.parametrize("case", KEYS, ids=lambda c: c["id"])
 @pytest.mark.parametrize("chunk", [3, 4])
-def test_published_moves_fly_the_recorded_paths(case, chunk):
+def test_published_moves_follow_the_recorded_paths(case, chunk):
     timeline = parse_moves(case["actions"] + ",none-1")
     made = compile_timeline(schedule_timeline(timeline, chunk))
     assert made.frames == case["frames"] + 1
@@ -27,23 +27,25 @@ def test_published_moves_fly_the_recorded_paths(case, chunk):
 
 @pytest.mark.parametrize("ease", EASES)
 def test_a_turn_and_a_move_arrive_whatever_their_ease(ease):
-    made = track(
+    made = compile_text(
         f"events: [{{turn: {{yaw: 90, pitch: 10, roll: 5}}, for: 1.3s, ease: {ease}}}, {{wait: 1f}}]"
     )
     np.testing.assert_allclose(made.poses[21], CameraPose(yaw=90, pitch=10, roll=5).matrix(), atol=1e-9)
-    made = track(f"events: [{{move: {{forward: 2, right: -1, up: 1}}, for: 1s, ease: {ease}}}, {{wait: 1f}}]")
+    made = compile_text(
+        f"events: [{{move: {{forward: 2, right: -1, up: 1}}, for: 1s, ease: {ease}}}, {{wait: 1f}}]"
+    )
     np.testing.assert_allclose(made.poses[16, :3, 3], [-0.8, -0.8, 1.6], atol=1e-5)
 
 
 def test_overlapping_motions_add_up():
-    both = track("events: [{keys: w, for: 1s}, {at: 0, turn: {yaw: 32}, for: 1s}]")
-    same = track("events: [{keys: wl, for: 1s}]")
+    both = compile_text("events: [{keys: w, for: 1s}, {at: 0, turn: {yaw: 32}, for: 1s}]")
+    same = compile_text("events: [{keys: wl, for: 1s}]")
     np.testing.assert_allclose(both.poses, same.poses, atol=1e-9)
     assert same.keys[:2] == ("wl", "wl")
 
 
 def test_speed_and_lens_of_the_header():
-    made = track(
+    made = compile_text(
         "camera: {speed: 0.1, turn_rate: 1, fov: 53.13010235}\nevents: [{keys: wl, for: 1s}, wait: 1f]"
     )
     assert CameraPose.from_matrix(made.poses[16]).yaw == pytest.approx(16)
@@ -51,10 +53,10 @@ def test_speed_and_lens_of_the_header():
     np.testing.assert_allclose(made.intrinsics[0], [832, 832, 416, 240], atol=1e-4)
 
 
-def test_a_path_comes_through_exactly_and_later_motion_goes_on_from_it(tmp_path):
+def test_a_path_is_exact_and_later_motion_continues_from_it(tmp_path):
     source = recorded()["traj_03_source_c2w"]
     np.save(tmp_path / "path.npy", source)
-    made = track("events: [{poses: path.npy}, {keys: w, for: 1s}]", folder=tmp_path)
+    made = compile_text("events: [{poses: path.npy}, {keys: w, for: 1s}]", folder=tmp_path)
     np.testing.assert_array_equal(made.poses[:57], source)
     np.testing.assert_allclose(made.poses[57], source[-1])
     assert np.linalg.norm(made.poses[58, :3, 3] - made.poses[57, :3, 3]) == pytest.approx(0.05, rel=1e-3)
@@ -63,19 +65,19 @@ def test_a_path_comes_through_exactly_and_later_motion_goes_on_from_it(tmp_path)
 def test_a_path_later_on_continues_from_where_the_camera_is(tmp_path):
     source = recorded()[TRAJECTORIES[0] + "_source_c2w"]
     np.save(tmp_path / "path.npy", source)
-    made = track("events: [{keys: wl, for: 1s}, {poses: path.npy, for: 2s}]", folder=tmp_path)
+    made = compile_text("events: [{keys: wl, for: 1s}, {poses: path.npy, for: 2s}]", folder=tmp_path)
     start, end = made.poses[16], made.poses[47]
     np.testing.assert_allclose(np.linalg.inv(start) @ end, np.linalg.inv(source[0]) @ source[-1], atol=1e-9)
 
 
 def test_motion_over_a_path_adds_to_it(tmp_path):
     np.save(tmp_path / "still.npy", np.stack([CameraPose(yaw=30).matrix()] * 20))
-    made = track("events: [{poses: still.npy}, {at: 0, turn: {yaw: 10}, for: 10f}]", folder=tmp_path)
+    made = compile_text("events: [{poses: still.npy}, {at: 0, turn: {yaw: 10}, for: 10f}]", folder=tmp_path)
     assert CameraPose.from_matrix(made.poses[15]).yaw == pytest.approx(40)
 
 
 def test_texts_take_effect_at_the_next_chunk():
-    made = track(
+    made = compile_text(
         """
 prompt: A courtyard at dusk
 events:
@@ -103,7 +105,7 @@ def test_a_cut_begins_a_scene_at_the_next_boundary(tmp_path):
     from PIL import Image
 
     Image.new("RGB", (16, 16)).save(tmp_path / "b.png")
-    made = track("events: [{keys: wl, for: 1s}, {cut: b.png}, {keys: w, for: 3s}]", folder=tmp_path)
+    made = compile_text("events: [{keys: wl, for: 1s}, {cut: b.png}, {keys: w, for: 3s}]", folder=tmp_path)
     told = list(iter_controls(made))
     assert [c.frames for c in told] == [13, 16, 13, 16, 6]
     assert [c.cut is not None for c in told] == [False, False, True, False, False]
@@ -112,7 +114,7 @@ def test_a_cut_begins_a_scene_at_the_next_boundary(tmp_path):
 
 
 def test_the_prompt_flag_wins():
-    assert track("prompt: a\nevents: [wait: 1s]", prompt="b").prompt_at(0) == "b"
+    assert compile_text("prompt: a\nevents: [wait: 1s]", prompt="b").prompt_at(0) == "b"
 
 
 keys, span, degrees = st.text("wasdijklqe", max_size=4), st.integers(1, 40), st.integers(-80, 80)
@@ -133,9 +135,9 @@ def written(events):
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(motions, min_size=1, max_size=6), st.lists(motions, max_size=4), st.sampled_from([3, 4]))
-def test_what_comes_later_changes_nothing_before(first, later, chunk):
+def test_later_events_change_no_earlier_frame(first, later, chunk):
     first = [*first, "{wait: 1f}"]
-    short, long = track(written(first), chunk), track(written(first + later), chunk)
+    short, long = compile_text(written(first), chunk), compile_text(written(first + later), chunk)
     whole = [c for c in short.chunks if c.end <= short.frames]
     for a, b, chunk_ in zip(iter_controls(short), iter_controls(long), whole, strict=False):
         assert (a.prompt, a.frames) == (b.prompt, b.frames) == (b.prompt, chunk_.frames)
@@ -144,8 +146,8 @@ def test_what_comes_later_changes_nothing_before(first, later, chunk):
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(motions, min_size=1, max_size=8), st.sampled_from([3, 4]))
-def test_the_chunks_frames_add_up_to_the_film(events, chunk):
-    made = track(written([*events, "{wait: 1f}"]), chunk)
+def test_the_chunks_frames_add_up_to_the_video(events, chunk):
+    made = compile_text(written([*events, "{wait: 1f}"]), chunk)
     told = list(iter_controls(made))
     assert sum(c.frames for c in told) == made.frames
     assert all(c.poses.shape == (chunk, 4, 4) and c.frames > 0 for c in told)
@@ -157,5 +159,5 @@ def test_the_chunks_frames_add_up_to_the_film(events, chunk):
 @given(st.lists(motions, min_size=1, max_size=5))
 def test_the_order_of_simultaneous_motions_does_not_matter(events):
     at_once = [event.replace("{", "{at: 1s, ", 1) for event in events]
-    a, b = (track(written(["{wait: 2s}", *order])) for order in (at_once, at_once[::-1]))
+    a, b = (compile_text(written(["{wait: 2s}", *order])) for order in (at_once, at_once[::-1]))
     np.testing.assert_allclose(a.poses, b.poses, atol=1e-9)

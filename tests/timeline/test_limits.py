@@ -1,4 +1,4 @@
-"""Hostile files cost little, and long ones are still checked whole."""
+"""Limits of time and memory for hostile files, and long valid files."""
 
 import subprocess
 import sys
@@ -39,7 +39,7 @@ sys.exit(code)
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_is_refused_in_little_memory_and_time(name, tmp_path):
-    """The processor time is bounded by the system (which kills beyond it), the memory is measured."""
+    """CPU time is limited by the system (which kills beyond it), memory is measured."""
     text = HOSTILE[name]
     (tmp_path / name).write_bytes((text if isinstance(text, bytes) else text.encode())[:FULL])
     done = subprocess.run(
@@ -62,7 +62,7 @@ def test_ten_thousand_events(name):
     assert made.frames == 80_000
 
 
-def test_no_more_than_the_first_thousand_errors_are_told():
+def test_at_most_a_thousand_errors_are_reported():
     _, problems = try_schedule(parse_timeline(SourceText("t.jsonl", '{"keys": "x", "for": 1}\n' * 5000)), 4)
     assert len(problems) == Problems.LIMIT
     assert problems[-1].location.line == Problems.LIMIT

@@ -1,4 +1,4 @@
-"""Live timelines: what is said acts in time, and the record of it is the same film."""
+"""Live timelines: the frame of each event, and records with the same Controls."""
 
 import dataclasses
 import json
@@ -16,11 +16,11 @@ from lingbot_cli.timeline.live import Effect, LiveTimeline, loop_timeline
 from lingbot_cli.timeline.load import parse_timeline
 from lingbot_cli.timeline.schedule import schedule_timeline
 from lingbot_cli.timeline.times import parse_time
-from tests.support.timelines import scheduled
+from tests.support.timelines import schedule_text
 
 
 def from_record(live, folder, chunk=4):
-    """The Controls that the record gives when it is read as a file."""
+    """Return the Controls of the record, read as a file."""
     text = "".join(json.dumps(line) + "\n" for line in live.record())
     return list(
         iter_controls(
@@ -43,7 +43,7 @@ def same(a, b):
 
 
 def play(live, script, chunks):
-    """Take so many Controls, saying what the script has for each beforehand."""
+    """Take a number of Controls, applying the script's events before each."""
     taken = []
     for index in range(chunks):
         for raw in script.get(index, []):
@@ -65,7 +65,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_everything_that_can_be_said_is_recorded_as_it_acted(folder):
+def test_every_event_is_recorded_as_it_acted(folder):
     live = LiveTimeline(4, {"prompt": "a gate", "camera": {"speed": 0.1}}, folder=folder)
     script = {
         0: [{"keys": "w"}, {"at": "20f", "turn": {"yaw": 33, "roll": 1}, "for": "1.1s", "ease": "in-out"}],
@@ -105,7 +105,7 @@ events = st.one_of(
     st.sampled_from([3, 4]),
     st.integers(1, 200),
 )
-def test_the_record_is_the_same_film(tmp_path_factory, script, chunk, length):
+def test_the_record_has_the_same_controls(tmp_path_factory, script, chunk, length):
     live = LiveTimeline(chunk, duration=parse_time(f"{length}f"))
     taken = play(live, script, 7)
     same(taken, from_record(live, tmp_path_factory.getbasetemp(), chunk))
@@ -137,7 +137,7 @@ def test_without_a_span_moves_and_turns_go_at_their_own_pace():
     assert gone == pytest.approx([0, 15 * 0.05, 31 * 0.05, 32 * 0.05], rel=1e-3)
 
 
-def test_each_event_is_told_where_it_acted():
+def test_the_frame_of_each_effect_is_reported():
     live = LiveTimeline(4)
     first = live.apply_raw({"keys": "w"})
     second = live.apply_raw({"at": "20f", "keys": "d", "for": "4f"})
@@ -181,7 +181,7 @@ def test_the_end():
         (["w"], "not an event"),
     ],
 )
-def test_what_is_wrong_is_said_and_changes_nothing(folder, raw, said):
+def test_an_invalid_event_changes_nothing(folder, raw, said):
     (folder / "in").mkdir()
     live = LiveTimeline(4, folder=folder / "in")
     with pytest.raises(TimelineError, match=said):
@@ -190,7 +190,7 @@ def test_what_is_wrong_is_said_and_changes_nothing(folder, raw, said):
     assert live.record()[1:] == [{"end": True, "at": "13f"}]
 
 
-def test_a_header_that_is_wrong():
+def test_an_invalid_header():
     with pytest.raises(TimelineError, match="unknown key 'promt'"):
         LiveTimeline(4, {"promt": "x"})
 
@@ -211,8 +211,8 @@ def test_a_stream_of_weeks_stays_small():
 TURN = "prompt: a gate\nevents: [{turn: {yaw: 90}, for: 20f}, {prompt: rain}, {keys: w, for: 10f}]"
 
 
-def test_each_round_goes_on_from_where_the_camera_is():
-    told = list(islice(loop_timeline(scheduled(TURN)), 12))
+def test_each_round_continues_from_the_cameras_pose():
+    told = list(islice(loop_timeline(schedule_text(TURN)), 12))
     assert [control.frames for control in told] == [13, *[16] * 11]
     poses = np.concatenate([control.poses for control in told])
     yaw = [CameraPose.from_matrix(pose).yaw % 360 for pose in poses]
@@ -226,12 +226,12 @@ def test_each_round_goes_on_from_where_the_camera_is():
 
 def test_a_short_timeline_loops_within_a_chunk_and_a_duration_ends_it():
     told = list(
-        loop_timeline(scheduled("events: [{keys: w, for: 2f}, {wait: 1f}]"), duration=parse_time("40f"))
+        loop_timeline(schedule_text("events: [{keys: w, for: 2f}, {wait: 1f}]"), duration=parse_time("40f"))
     )
     assert sum(control.frames for control in told) == 40
     assert told[-1].poses[0, 2, 3] == pytest.approx(22 * 0.05, rel=1e-4)  # of 32 frames
 
 
 def test_an_end_in_the_timeline_is_only_its_length():
-    told = list(islice(loop_timeline(scheduled("events: [{keys: w, for: 9f}, {end: true, at: 3f}]")), 4))
+    told = list(islice(loop_timeline(schedule_text("events: [{keys: w, for: 9f}, {end: true, at: 3f}]")), 4))
     assert len(told) == 4

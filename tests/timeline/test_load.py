@@ -1,11 +1,11 @@
-"""What is written is read with its places, and all that is wrong is said at once."""
+"""Loading: events with their locations, and all problems at once."""
 
 import pytest
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.diagnostics import TimelineError
 from lingbot_cli.timeline.load import MAX_BYTES, load_timeline
-from tests.support.timelines import good, wrong
+from tests.support.timelines import find_problems, parse_valid
 
 YAML = """\
 timeline: 1
@@ -29,8 +29,8 @@ events:
 """
 
 
-def test_every_error_at_once_with_its_place():
-    said = [(p.location.line, p.location.column, p.message.split(";")[0]) for p in wrong(YAML)]
+def test_all_errors_at_once_with_their_locations():
+    said = [(p.location.line, p.location.column, p.message.split(";")[0]) for p in find_problems(YAML)]
     assert said == [
         (2, 1, "unknown key 'fsp'"),
         (4, 11, "`keys`: unknown key letter 'x'"),
@@ -51,8 +51,8 @@ def test_every_error_at_once_with_its_place():
     ]
 
 
-def test_the_nearest_known_word_is_named():
-    messages = "\n".join(p.message for p in wrong(YAML))
+def test_the_nearest_known_key_is_named():
+    messages = "\n".join(p.message for p in find_problems(YAML))
     for near in ("expected 'fps'", "expected 'for'", "expected 'pitch'", "expected 'keys'"):
         assert near in messages
 
@@ -74,14 +74,16 @@ def test_the_nearest_known_word_is_named():
     ],
 )
 def test_jsonl(line, column, message):
-    (problem, *_) = wrong('{"timeline": 1}\n\n' + line + "\n", "t.jsonl")
+    (problem, *_) = find_problems('{"timeline": 1}\n\n' + line + "\n", "t.jsonl")
     assert (problem.location.line, problem.location.column) == (3, column)
     assert message in problem.message
 
 
 def test_the_line_is_shown_with_a_caret():
     with pytest.raises(TimelineError) as caught:
-        raise TimelineError(good("events: [{wait: 1s}]").source, wrong("events: [{wait: 1s, fro: 2}]"))
+        raise TimelineError(
+            parse_valid("events: [{wait: 1s}]").source, find_problems("events: [{wait: 1s, fro: 2}]")
+        )
     assert str(caught.value).splitlines()[1:] == [
         "t.yaml:1:21: unknown key 'fro'; expected 'for'",
         "  1 | events: [{wait: 1s}]",
@@ -89,13 +91,13 @@ def test_the_line_is_shown_with_a_caret():
     ]
 
 
-def test_what_was_whole_before_a_syntax_error_is_checked_too():
-    problems = wrong("events:\n  - {keys: x, for: 1s}\n  - {keys: y, for: 1s}\n  - turn: [")
+def test_events_before_a_syntax_error_are_checked_too():
+    problems = find_problems("events:\n  - {keys: x, for: 1s}\n  - {keys: y, for: 1s}\n  - turn: [")
     assert [p.location.line for p in problems] == [2, 3, 4]
 
 
 def test_strings_stay_strings():
-    timeline = good("events:\n  - {wait: 1:30}\n  - prompt: on\n  - prompt: no\n")
+    timeline = parse_valid("events:\n  - {wait: 1:30}\n  - prompt: on\n  - prompt: no\n")
     assert [getattr(s.event, "prompt", None) for s in timeline.events] == [None, "on", "no"]
 
 
@@ -118,22 +120,22 @@ def test_strings_stay_strings():
         "events: [{at: 111111111111111111111111111111111111111111, wait: 1s}]",
     ],
 )
-def test_hostile_or_empty_yaml_is_refused_with_a_place(text):
-    problems = wrong(text)
+def test_hostile_or_empty_yaml_has_a_location(text):
+    problems = find_problems(text)
     assert problems
     assert all(
         p.location.line >= 1 and p.location.column >= 1 and "; expected" in p.message for p in problems
     )
 
 
-def test_a_wrong_wait_is_called_a_wait():
-    (problem,) = wrong("events:\n  - {wait: 1x}\n")
+def test_an_invalid_wait_is_reported_as_wait():
+    (problem,) = find_problems("events:\n  - {wait: 1x}\n")
     assert (problem.location.line, problem.location.column) == (2, 12)
     assert problem.message.startswith("`wait`: '1x' is not a time")
 
 
 def test_another_format_in_place_of_json_lines_is_one_error():
-    (problem,) = wrong("events:\n  - keys: w\n    for: 1s\n", "<stdin>")
+    (problem,) = find_problems("events:\n  - keys: w\n    for: 1s\n", "<stdin>")
     assert "not JSON" in problem.message
     assert "timeline convert" in problem.message
 
@@ -152,7 +154,7 @@ def test_too_large(tmp_path):
         load_timeline(str(file))
 
 
-def test_standard_input_is_read_no_further_than_a_file_may_go():
+def test_standard_input_is_read_up_to_the_size_limit():
     asked: list[int] = []
 
     def endless(most: int) -> bytes:
@@ -164,7 +166,7 @@ def test_standard_input_is_read_no_further_than_a_file_may_go():
     assert asked == [MAX_BYTES + 1]
 
 
-def test_a_file_that_is_not_there_or_of_another_kind(tmp_path):
+def test_a_missing_file_and_an_unknown_suffix(tmp_path):
     with pytest.raises(UsageError, match="cannot be read: no such file"):
         load_timeline(str(tmp_path / "no.yaml"))
     (tmp_path / "t.txt").write_text("")
@@ -182,4 +184,4 @@ def test_standard_input_is_jsonl():
 
 @pytest.mark.parametrize("form", ["wait: 2s", "{wait: , for: 2s}", "{wait: true, until: 2s}", "{wait: 2}"])
 def test_forms_of_wait(form):
-    assert wrong(f"events:\n  - {form}\n") == []
+    assert find_problems(f"events:\n  - {form}\n") == []

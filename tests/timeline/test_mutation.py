@@ -1,4 +1,4 @@
-"""Good timelines broken at random: never a traceback, always a place."""
+"""Valid timelines mutated at random: never a traceback, always a location."""
 
 import json
 import random
@@ -20,7 +20,7 @@ BITS = ['"', "'", "{", "}", "[", "]", ":", "- ", ",", "\n", "\t", "#", "&a ", "*
 
 
 def timeline(rng: random.Random) -> dict:
-    """A good timeline with some of everything that needs no file."""
+    """Return a valid timeline with events of every type that needs no file."""
 
     def span():
         return rng.choice([2, 0.5, "1s", "750ms", "20f", "1c", "0:01.5"])
@@ -74,7 +74,7 @@ def mutated(rng: random.Random, text: str) -> str:
 
 
 @pytest.mark.parametrize("seed", range(200))
-def test_a_mutated_timeline_is_good_or_has_places(seed):
+def test_a_mutated_timeline_is_valid_or_has_locations(seed):
     rng = random.Random(seed)
     name, text = written(rng, timeline(rng))
     made, problems = try_schedule(parse_timeline(SourceText(name, text)), 3)
@@ -91,7 +91,7 @@ def test_a_mutated_timeline_is_good_or_has_places(seed):
 
 
 @pytest.mark.parametrize("seed", range(200, 220))
-def test_the_command_leaves_with_0_or_2_and_a_place(seed, tmp_path: Path):
+def test_the_command_exits_with_0_or_2_and_a_location(seed, tmp_path: Path):
     rng = random.Random(seed)
     name, text = written(rng, timeline(rng))
     file = tmp_path / name

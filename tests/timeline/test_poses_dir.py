@@ -1,4 +1,4 @@
-"""The published camera folder, written and read again."""
+"""Published camera folder, written and read again."""
 
 import numpy as np
 import pytest
@@ -8,11 +8,13 @@ from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.compile import iter_controls
 from lingbot_cli.timeline.poses_dir import read_poses_dir, write_poses_dir
 from tests.support.camera_reference import recorded
-from tests.support.timelines import track
+from tests.support.timelines import compile_text
 
 
-def test_a_film_comes_back_from_its_folder(tmp_path):
-    made = track("prompt: dusk\nevents: [{keys: wld, for: 2.3s}, {turn: {pitch: 9}, for: 1s, ease: in}]")
+def test_a_written_folder_is_read_back(tmp_path):
+    made = compile_text(
+        "prompt: dusk\nevents: [{keys: wld, for: 2.3s}, {turn: {pitch: 9}, for: 1s, ease: in}]"
+    )
     write_poses_dir(made, tmp_path / "out")
     again = read_poses_dir(tmp_path / "out", 4, prompt="dusk")
     assert (again.frames, again.grid, again.scale) == (made.frames, made.grid, made.scale)
@@ -44,7 +46,7 @@ def test_the_published_scale_is_the_default_of_a_bare_folder(tmp_path):
         ("intrinsics.npy", np.zeros((2, 4)), "not positive"),
     ],
 )
-def test_what_is_wrong_with_a_folder(tmp_path, name, array, message):
+def test_invalid_folders(tmp_path, name, array, message):
     if name not in ("poses.npy", "other.npy"):
         np.save(tmp_path / "poses.npy", np.stack([np.eye(4)] * 2))
     np.save(tmp_path / name, array)

@@ -5,14 +5,14 @@ import pytest
 from PIL import Image
 
 from lingbot_cli.timeline.times import parse_time
-from tests.support.timelines import good, scheduled, wrong
+from tests.support.timelines import find_problems, parse_valid, schedule_text
 
 
 def spans(text, **options):
-    return [(s.start, s.end) for s in scheduled(text, **options).events]
+    return [(s.start, s.end) for s in schedule_text(text, **options).events]
 
 
-def test_one_after_the_other_and_absolute():
+def test_relative_and_absolute_times():
     text = """
 events:
   - {keys: w, for: 2s}
@@ -22,14 +22,14 @@ events:
   - {wait: 500ms}
 """
     assert spans(text) == [(0, 32), (32, 32), (32, 80), (16, 32), (32, 40)]
-    assert scheduled(text).frames == 80
+    assert schedule_text(text).frames == 80
 
 
 def test_duration_is_exact_and_flags_win():
     text = "duration: 3s\nfps: 10\nevents:\n  - {keys: w, for: 2s}\n"
-    assert scheduled(text).frames == 30
-    assert scheduled(text, fps=20).frames == 60
-    assert scheduled(text, duration=parse_time("1s")).frames == 10
+    assert schedule_text(text).frames == 30
+    assert schedule_text(text, fps=20).frames == 60
+    assert schedule_text(text, duration=parse_time("1s")).frames == 10
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_duration_is_exact_and_flags_win():
         ("events: [{poses: ok.npy, intrinsics: three.npy}]", "3 rows; expected 1 or 2"),
     ],
 )
-def test_what_does_not_fit(tmp_path, text, message):
+def test_invalid_spans_and_files(tmp_path, text, message):
     folder = tmp_path / "films"
     folder.mkdir()
     two = np.stack([np.eye(4)] * 2)
@@ -84,7 +84,7 @@ def test_what_does_not_fit(tmp_path, text, message):
     (folder / "cut.npy").write_bytes((folder / "several.npy").read_bytes()[:60])
     header = ("{'descr': '<f8', 'fortran_order': False, 'shape': " + "-" * 8000 + "1}").ljust(9000).encode()
     (folder / "deep.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
-    problems = wrong(text, folder=folder)
+    problems = find_problems(text, folder=folder)
     assert message in problems[0].message
     assert "; expected" in problems[0].message
 
@@ -92,15 +92,15 @@ def test_what_does_not_fit(tmp_path, text, message):
 def test_files_are_found_beside_the_timeline(tmp_path):
     np.save(tmp_path / "path.npy", np.stack([np.eye(4)] * 5))
     Image.new("RGB", (16, 16)).save(tmp_path / "next.png")
-    assert wrong("events: [{poses: path.npy}, {cut: next.png}]", folder=tmp_path) == []
+    assert find_problems("events: [{poses: path.npy}, {cut: next.png}]", folder=tmp_path) == []
 
 
 def test_a_link_out_of_the_folder_is_outside(tmp_path):
     (tmp_path / "films").mkdir()
     np.save(tmp_path / "up.npy", np.stack([np.eye(4)] * 2))
     (tmp_path / "films" / "link.npy").symlink_to(tmp_path / "up.npy")
-    assert "outside" in wrong("events: [{poses: link.npy}]", folder=tmp_path / "films")[0].message
+    assert "outside" in find_problems("events: [{poses: link.npy}]", folder=tmp_path / "films")[0].message
 
 
 def test_notes_are_ignored():
-    assert len(good("events: [{wait: 1s, note: 'x'}]").events) == 1
+    assert len(parse_valid("events: [{wait: 1s, note: 'x'}]").events) == 1

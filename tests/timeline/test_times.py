@@ -1,4 +1,4 @@
-"""Every form of a time."""
+"""Forms of a time, and times on the frame grid."""
 
 import pytest
 
@@ -50,7 +50,7 @@ def test_forms(said, frames):
         ("٣s", "not a time"),
     ],
 )
-def test_what_is_no_time(said, message):
+def test_invalid_times(said, message):
     with pytest.raises(ValueError, match=message):
         parse_time(said)
 

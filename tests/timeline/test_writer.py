@@ -1,4 +1,4 @@
-"""Timelines written out say the same when read again."""
+"""Written timelines, equal when read again."""
 
 import pytest
 from hypothesis import given

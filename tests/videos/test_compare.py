@@ -1,4 +1,4 @@
-"""`lingbot diff`: the same, alike, different, and why."""
+"""`lingbot diff`: equal, similar and different videos."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from tests.support.command import lingbot
 
 @pytest.fixture
 def film(tmp_path, ffmpeg, bars):
-    """Write a film of colour bars; `change` alters the frames, `recipe` is what it says of itself."""
+    """Write a video of colour bars; `change` alters the frames, `recipe` is its metadata."""
 
     def write(name, frames=6, change=None, recipe=None, codec=("ffv1",), size=(48, 64)):
         pictures = bars(frames, *size).copy()
@@ -32,7 +32,7 @@ def told(*argv):
     return done.code, json.loads(done.stdout)
 
 
-def test_the_same_frames_are_the_same_film(film):
+def test_equal_frames_are_equal_videos(film):
     code, said = told(film("a.mkv"), film("b.mkv"))
     assert code == 0
     assert said == said | {"alike": True, "frames": [6, 6], "first": None, "recipes": {}}
@@ -52,7 +52,7 @@ def test_the_first_difference_and_the_missing_frames_are_found(film):
     assert told(film("a.mkv"), film("c.mkv", frames=4), "--min-psnr", "1")[0] == 1
 
 
-def test_a_lossy_film_is_alike_within_limits(film):
+def test_a_lossy_video_is_similar_within_limits(film):
     pair = film("a.mkv"), film("b.mp4", codec=("libx264", "-crf", "20", "-pix_fmt", "yuv444p"))
     assert told(*pair)[0] == 1
     code, said = told(*pair, "--min-psnr", "25", "--min-ssim", "0.8")
@@ -61,7 +61,7 @@ def test_a_lossy_film_is_alike_within_limits(film):
     assert told(*pair, "--min-psnr", "90")[0] == 1
 
 
-def test_recipes_are_held_against_each_other(film):
+def test_metadata_is_compared(film):
     a = film("a.mkv", recipe={"recipe": 1, "flags": {"seed": 1, "size": "64x48"}})
     b = film("b.mkv", recipe={"recipe": 1, "flags": {"seed": 2, "size": "64x48", "fps": 8}})
     assert told(a, b)[1]["recipes"] == {"flags.seed": [1, 2], "flags.fps": [None, 8]}
@@ -70,7 +70,7 @@ def test_recipes_are_held_against_each_other(film):
     assert "flags.seed  1 | 2" in said.stdout
 
 
-def test_what_cannot_be_compared_is_said(film, tmp_path):
+def test_videos_that_cannot_be_compared(film, tmp_path):
     (tmp_path / "text.mp4").write_text("no film")
     for other, said in (
         (film("small.mkv", size=(32, 64)), "is 64x32"),

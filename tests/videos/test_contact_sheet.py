@@ -9,7 +9,7 @@ from tests.support.command import lingbot
 
 @pytest.fixture
 def film(tmp_path):
-    """A sequence of pictures, each of one grey that is ten times its number."""
+    """Write a sequence of images, each of one grey level, ten times its number."""
 
     def write(name, frames):
         folder = tmp_path / name
@@ -30,7 +30,7 @@ def greys(path, columns, rows, wide=64, high=48):
     ]
 
 
-def test_one_film_in_a_square(tmp_path, film):
+def test_one_video_in_a_square(tmp_path, film):
     out = tmp_path / "sheet.png"
     done = lingbot("sheet", film("a", 13), "--frames", "4", "--width", "64", "-o", str(out))
     assert done.code == 0, done.stderr
@@ -39,7 +39,7 @@ def test_one_film_in_a_square(tmp_path, film):
     assert "--overwrite" in lingbot("sheet", str(tmp_path / "b" / "%03d.png"), "-o", str(out)).stderr
 
 
-def test_a_row_a_film_and_their_middles(tmp_path, film):
+def test_a_row_a_video_and_middle_frames(tmp_path, film):
     films = [film("a", 3), film("b", 5), film("c", 7)]
     rows, middles = tmp_path / "rows.png", tmp_path / "middles.png"
     assert lingbot("sheet", *films, "--frames", "3", "--width", "64", "-o", str(rows)).code == 0
@@ -49,7 +49,7 @@ def test_a_row_a_film_and_their_middles(tmp_path, film):
     assert greys(middles, 3, 1, 32, 24) == [[10, 20, 30]]
 
 
-def test_what_is_no_film_is_said(tmp_path):
+def test_a_file_that_is_not_a_video(tmp_path):
     (tmp_path / "text.mp4").write_text("no film")
     done = lingbot("sheet", str(tmp_path / "text.mp4"), "-o", str(tmp_path / "sheet.png"))
     assert done.code == 2
