@@ -119,20 +119,26 @@ class App(typer.Typer):
 
 
 def usage_error(error: Any) -> UsageError:
-    """Return Click's complaint in this program's words: `--fps 0: …`, the nearest option as its hint."""
-    message = error.message[:1].lower() + error.message[1:].rstrip(".")
-    param = getattr(error, "param", None)
-    command = error.ctx.command_path if error.ctx else "lingbot"
-    hint = f"`{command} --help` lists its options"
-    if param is not None:
-        name = param.opts[-1] if param.param_type_name == "option" else argument_name(param)
-        is_missing = type(error).__name__ == "MissingParameter"
-        return UsageError(f"{name} is required" if is_missing else f"{name}: {message}", hint=hint)
-    if type(error).__name__ == "NoSuchOption":
+    """Return Click's complaint in this program's words: `--fps: …`, and the nearest option as its hint."""
+    kind, param = type(error).__name__, getattr(error, "param", None)
+    hint = f"`{error.ctx.command_path} --help` lists its options" if error.ctx else None
+    if kind == "NoSuchOption":
         near = get_close_matches(error.option_name, error.possibilities or (), n=1, cutoff=0)
         hint = f"did you mean '{near[0]}'?" if near else hint
         return UsageError(f"no such option '{error.option_name}'", hint=hint)
-    return UsageError(message, hint=hint)
+    if kind == "BadOptionUsage":
+        problem = error.message.removeprefix(f"Option {error.option_name!r} ").rstrip(".")
+        return UsageError(f"{error.option_name} {problem}", hint=hint)
+    message = error.message.removeprefix("Value error, ").partition(", unable to parse")[0].rstrip(".")
+    message = message[:1].lower() + message[1:]
+    if param is None:
+        return UsageError(
+            message.replace("got unexpected extra argument(s)", "unexpected arguments"), hint=hint
+        )
+    name = param.opts[-1] if param.param_type_name == "option" else argument_name(param)
+    return UsageError(
+        f"{name} is required" if kind == "MissingParameter" else f"{name}: {message}", hint=hint
+    )
 
 
 def _setting_flags(command: Any, env: Env, words: Sequence[str]) -> list[str]:

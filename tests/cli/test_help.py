@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 import typer
@@ -45,6 +46,37 @@ def test_every_help_has_an_example_and_needs_no_torch(argv):
     assert done.stderr.strip() == "False"
 
 
+def test_the_help_of_render_fits_two_screens_in_panels_with_plain_types():
+    lines = lingbot("render", "--help", COLUMNS="100").stdout.splitlines()
+    assert len(lines) <= 100
+    assert max(map(len, lines)) <= 100
+    titles = [line.removesuffix(":") for line in lines if line.endswith(":") and not line.startswith(" ")]
+    panels = ["Camera and prompt", "Output", "Model", "Speed", "Resume", "Display", "Options"]
+    assert titles == ["Arguments", *panels]
+    shown = "\n".join(lines)
+    assert "--fps INTEGER" in shown
+    assert "--duration TIME" in shown
+    assert "[default: the timeline's, else 42]" in shown
+    assert "<" not in shown
+    assert "RANGE" not in shown
+    assert "--sink" not in shown
+
+
+def test_rare_options_are_listed_by_help_all():
+    done = lingbot("render", "--help-all", COLUMNS="100")
+    assert done.returncode == 0
+    assert "--sink INTEGER" in done.stdout
+    assert done.stderr.strip() == "False"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_says_what_it_does(command):
+    inner = typer.main.get_command(import_module(COMMANDS[command]).app)
+    group = getattr(inner, "commands", {"": inner})
+    options = [param for each in group.values() for param in each.params]
+    assert [param.name for param in options if not (param.help or "").endswith(".")] == []
+
+
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
@@ -52,16 +84,38 @@ def test_every_help_has_an_example_and_needs_no_torch(argv):
         ("lingbot timeline an", "animatic"),
         ("lingbot timeline check --pre", "--preset"),
         ("lingbot timeline plan --preset lingbot-world-v2-1.", "lingbot-world-v2-1.3b-causal-fast"),
+        ("lingbot render a.png --model lingbot-world-v2-1.", "lingbot-world-v2-1.3b-causal-fast"),
+        ("lingbot play a.png --model mine", "mine-too"),
+        ("lingbot render a.png --linears f", "fp8"),
+        ("lingbot render a.png --sin", "--sink"),
     ],
 )
-def test_shells_complete(typed, offered):
+def test_shells_complete(tmp_path, typed, offered):
+    (tmp_path / "models" / "mine-too").mkdir(parents=True)
+    assert completions(typed, tmp_path) == [offered]
+
+
+@pytest.mark.parametrize(
+    "typed", ["lingbot render samp", "lingbot render a.png --timeline reci", "lingbot show f"]
+)
+def test_files_are_left_to_the_shell(tmp_path, typed):
+    assert completions(typed, tmp_path) == []
+
+
+def completions(typed: str, cache: Path) -> list[str]:
+    """Return what a shell is offered for the last word of a command line."""
     words = typed.split()
-    where = {"COMP_WORDS": typed, "COMP_CWORD": str(len(words) - 1)}
     done = subprocess.run(
         [sys.executable, "-m", "lingbot_cli"],
         capture_output=True,
         text=True,
         timeout=60,
-        env={**os.environ, "_LINGBOT_COMPLETE": "complete_bash", **where},
+        env={
+            **os.environ,
+            "_LINGBOT_COMPLETE": "complete_bash",
+            "COMP_WORDS": typed,
+            "COMP_CWORD": str(len(words) - 1),
+            "LINGBOT_CACHE_DIR": str(cache),
+        },
     )
-    assert done.stdout.split() == [offered]
+    return done.stdout.split()

@@ -70,7 +70,7 @@ def test_a_timeline_becomes_a_film_of_exactly_its_length(tmp_path, image, timeli
         (("first.png", "--moves", "w-5", "-o", "first.mp4"), 2, "--overwrite"),
         (("first.png", "--moves", "w-5", "-o", "no/where.mp4"), 4, "does not exist"),
         (("first.png", "--moves", "w-5", "--model", "nowhere"), 2, "nowhere"),
-        (("first.png", "--moves", "w-5", "--duration", "fast"), 2, "--duration fast"),
+        (("first.png", "--moves", "w-5", "--duration", "fast"), 2, "--duration: 'fast' is not a time"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_loaded(tmp_path, monkeypatch, arguments, code, said):

@@ -1,0 +1,33 @@
+"""Mistakes on the command line are answered in one style, with the nearest name."""
+
+import pytest
+
+from tests.support.command import lingbot
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("rendr", "error: no such command 'rendr'\nhint: did you mean 'render'?\n"),
+        ("models lst", "error: no such command 'lst'\nhint: did you mean 'list'?\n"),
+        ("timeline shw", "error: no such command 'shw'\nhint: did you mean 'show'?\n"),
+        ("render a.png --ovrlay burn", "error: no such option '--ovrlay'\nhint: did you mean '--overlay'?\n"),
+        ("render a.png --fps 0", "error: --fps: input should be greater than or equal to 1\n"),
+        ("render a.png --fps x", "error: --fps: input should be a valid integer\n"),
+        ("render a.png --quality best", "error: --quality: 'best' is not one of 'web', 'master', 'draft'\n"),
+        ("render a.png --prompt", "error: --prompt requires an argument\n"),
+        ("render a.png --overwrite=1", "error: --overwrite does not take a value\n"),
+        ("render", "error: IMAGE is required\nhint: `lingbot render --help` lists its options\n"),
+        ("render a.png b.png", "error: unexpected arguments (b.png)\n"),
+    ],
+)
+def test_a_mistake_is_one_line_and_a_hint(words, message):
+    done = lingbot(*words.split())
+    assert done.code == 2
+    assert done.stderr.startswith(message)
+    assert len(done.stderr.splitlines()) <= 2
+
+
+def test_a_command_that_is_like_none_is_answered_with_all():
+    done = lingbot("xyzzy")
+    assert "error: no such command 'xyzzy'\nhint: use one of render, batch, " in done.stderr
