@@ -43,7 +43,7 @@ def test_the_page_and_any_client_play_on_it_and_sigterm_ends_it(tmp_path):
                 tab = browser.open(page.split()[1])
                 tab.until("document.body.dataset.state === 'choosing'")
                 node = tab.call("DOM.getDocument")["root"]["nodeId"]
-                chooser = tab.call("DOM.querySelector", nodeId=node, selector="#picture")["nodeId"]
+                chooser = tab.call("DOM.querySelector", nodeId=node, selector="#image-file")["nodeId"]
                 tab.call("DOM.setFileInputFiles", nodeId=chooser, files=[str(tmp_path / "first.png")])
                 tab.until("document.body.dataset.shown > 3")
                 tab.key("keyDown", "l")

@@ -62,9 +62,9 @@ def test_keys_turn_the_camera_the_right_way_and_words_change_the_world(browser, 
     tab.until("Number(document.body.dataset.position.split(' ')[2]) > 0.2")
     tab.key("keyUp", "w")
     tab.ask("document.getElementById('prompt').value = 'it rains'")
-    tab.ask("document.getElementById('say').click()")
+    tab.ask("document.getElementById('send').click()")
     tab.until("document.body.dataset.prompt === 'it rains'")
-    assert "fps" in tab.ask("document.getElementById('line').textContent")
+    assert "fps" in tab.ask("document.getElementById('status').textContent")
     tab.ask("document.getElementById('prompt').focus()")
     before = tab.data()["position"]
     tab.key("keyDown", "w")
@@ -190,6 +190,6 @@ def test_a_server_that_is_gone_is_not_looked_for_for_ever(browser):
     tab.until("document.body.dataset.state === 'reconnecting'")
     tab.ask("performance.now = () => 1e9")  # much later
     tab.until("document.body.dataset.state === 'ended'")
-    assert "restart" in tab.ask("document.getElementById('line').textContent")
+    assert "restart" in tab.ask("document.getElementById('status').textContent")
     tab.ask("document.getElementById('restart').click()")
     tab.until("document.body.dataset.state === 'reconnecting'")

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-_SCRIPTS = ("msgpack.js", "screen.js", "input.js", "play.js")
+_SCRIPTS = ("msgpack.js", "frame_player.js", "camera_input.js", "play.js")
 
 
 @cache

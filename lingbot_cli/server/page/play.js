@@ -1,183 +1,185 @@
-// The page itself: one WebSocket, what it says and what comes back.
+// Page: one WebSocket to the server, events out, frames and session state in.
 
-const facts = JSON.parse(document.getElementById("facts").textContent);
-const find = (id) => document.getElementById(id);
+const pageData = JSON.parse(document.getElementById("page-data").textContent);
+const element = (id) => document.getElementById(id);
 const token = new URLSearchParams(location.search).get("token") || "";
-const screen_ = new Screen(find("screen"));
-const link = new Link();
-const watching = facts.mode === "watch";
-const said = new Map();
-const PATIENCE = 30; // seconds a lost server is looked for, and no less than it keeps our world
-let socket = null, number = 0, session = null, first = null, latency = null, arriving = 0, tries = 0, lost = null, picture = null;
-document.body.dataset.mode = facts.mode;
+const player = new FramePlayer(element("screen"));
+const quality = new AdaptiveQuality();
+const watchOnly = pageData.mode === "watch";
+const sentAt = new Map(); // of events by id
+const RECONNECT_TIMEOUT_S = 30; // at least the grace time of the session
+const HEARTBEAT_INTERVAL_MS = 30000;
+let socket = null, eventId = 0, session = null, firstImage = null, latency = null;
+let arrivalStart = 0, attempts = 0, disconnectedAt = null;
+document.body.dataset.mode = pageData.mode;
 
-// A token as a subprotocol can hold it.
-const sayable = (text) => encodeURIComponent(text).replace(/[()]/g, (sign) => `%${sign.charCodeAt(0).toString(16)}`);
+// Percent-encodes characters that a WebSocket subprotocol must not have.
+const encodeToken = (text) => encodeURIComponent(text).replace(/[()]/g, (sign) => `%${sign.charCodeAt(0).toString(16)}`);
 
-function state(name, text) {
+function setState(name, text) {
   document.body.dataset.state = name;
-  if (text !== undefined) find("line").textContent = text;
+  if (text !== undefined) element("status").textContent = text;
 }
 
-function word(text) {
-  find("word").textContent = text || "";
-  find("word").hidden = !text;
+function showMessage(text) {
+  element("message").textContent = text || "";
+  element("message").hidden = !text;
 }
 
-function tell(kind, payload) {
-  if (!socket || socket.readyState !== WebSocket.OPEN || watching) return;
-  number += 1;
-  said.set(number, performance.now());
-  socket.send(pack({ type: "event", kind, payload, event_id: number }));
+function sendEvent(kind, payload) {
+  if (!socket || socket.readyState !== WebSocket.OPEN || watchOnly) return;
+  eventId += 1;
+  sentAt.set(eventId, performance.now());
+  socket.send(pack({ type: "event", kind, payload, event_id: eventId }));
 }
 
 function seed() {
-  const value = Number(find("seed").value);
+  const value = Number(element("seed").value);
   return Number.isSafeInteger(value) && value >= 0 ? value : 42;
 }
 
-function init() {
+function initMessage() {
   const message = {
-    type: "init", prompt: find("prompt").value, seed: seed(),
+    type: "init", prompt: element("prompt").value, seed: seed(),
     realtime_output_format: "jpeg", realtime_output_pacing: true, camera: {},
-    output_compression: link.quality(1).quality,
+    output_compression: quality.options(1).quality,
   };
   const key = sessionStorage.getItem("resume");
   if (key) message.resume = key;
-  else if (picture) message.first_frame = picture;
+  else if (firstImage) message.first_frame = firstImage;
   return message;
 }
 
 function connect() {
-  if (!facts.model?.picture && !picture && !sessionStorage.getItem("resume") && !watching) {
-    find("begin").hidden = false;
-    state("choosing", "choose a picture to begin");
+  if (!pageData.model?.picture && !firstImage && !sessionStorage.getItem("resume") && !watchOnly) {
+    element("image-form").hidden = false;
+    setState("choosing", "choose a first image");
     return;
   }
-  find("begin").hidden = true;
-  state("connecting", "connecting …");
-  const address = new URL(facts.route, location.href);
+  element("image-form").hidden = true;
+  setState("connecting", "connecting …");
+  const address = new URL(pageData.route, location.href);
   address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-  socket = new WebSocket(address, ["lingbot", `token.${sayable(token)}`]);
+  socket = new WebSocket(address, ["lingbot", `token.${encodeToken(token)}`]);
   socket.binaryType = "arraybuffer";
-  socket.onopen = () => { if (!watching) socket.send(pack(init())); };
-  socket.onmessage = (event) => hear(unpack(event.data));
-  socket.onclose = (event) => closed(event);
+  socket.onopen = () => { if (!watchOnly) socket.send(pack(initMessage())); };
+  socket.onmessage = (event) => receive(unpack(event.data));
+  socket.onclose = (event) => handleClose(event);
 }
 
-function closed(event) {
+function handleClose(event) {
   socket = null;
-  const gone = event.code === 4404;
-  if (gone) sessionStorage.removeItem("resume");
-  if (event.code === 4409) { state("ended", "this world is played in another tab"); return; }
-  const over = event.code === 1000 || event.code === 1008 || event.code === 1011;
-  if (over && !gone) {
+  const sessionEnded = event.code === 4404;
+  if (sessionEnded) sessionStorage.removeItem("resume");
+  if (event.code === 4409) { setState("ended", "this session is played in another tab"); return; }
+  const closedByServer = event.code === 1000 || event.code === 1008 || event.code === 1011;
+  if (closedByServer && !sessionEnded) {
     sessionStorage.removeItem("resume");
-    state("ended", watching ? "the film is over" : "over: restart begins anew");
-    if (event.reason) word(event.reason);
+    setState("ended", watchOnly ? "the video has ended" : "ended; restart to play again");
+    if (event.reason) showMessage(event.reason);
     return;
   }
-  lost ??= performance.now();
-  // Not for ever: Firefox lets a page that still tries hold up every other page on the same address.
-  if (performance.now() - lost > 1000 * Math.max(PATIENCE, session ? session.grace : 0)) {
-    lost = null;
-    state("ended", "the server is gone: restart looks for it again");
+  disconnectedAt ??= performance.now();
+  // A limit, because in Firefox a page that reconnects can block other pages of the same address.
+  if (performance.now() - disconnectedAt > 1000 * Math.max(RECONNECT_TIMEOUT_S, session ? session.grace : 0)) {
+    disconnectedAt = null;
+    setState("ended", "cannot reach the server; restart to try again");
     return;
   }
-  tries += 1;
-  state("reconnecting", "the connection is lost; trying again …");
-  setTimeout(connect, gone ? 0 : Math.min(5000, 250 * 2 ** tries));
+  attempts += 1;
+  setState("reconnecting", "connection lost; reconnecting …");
+  setTimeout(connect, sessionEnded ? 0 : Math.min(5000, 250 * 2 ** attempts));
 }
 
-const hearing = {
-  queue: (message) => state("waiting", `someone else plays; place ${message.position} in line`),
-  error: (message) => word(message.content),
+const handlers = {
+  queue: (message) => setState("waiting", `waiting: position ${message.position} in the queue`),
+  error: (message) => showMessage(message.content),
   session: (message) => {
     session = message;
     sessionStorage.setItem("resume", message.resume);
-    screen_.fps = message.fps;
+    player.fps = message.fps;
     if (message.state === "started" || message.state === "reset") {
-      find("seed").value = message.seed;
-      if (!find("prompt").value) find("prompt").value = message.prompt;
+      element("seed").value = message.seed;
+      if (!element("prompt").value) element("prompt").value = message.prompt;
     }
-    if (message.state === "reset") screen_.clear();
+    if (message.state === "reset") player.clear();
     if (message.state !== "ended") {
       const paused = message.paused;
-      find("pause").setAttribute("aria-pressed", String(paused));
-      find("pause").textContent = paused ? "go on" : "pause";
-      state(paused ? "paused" : "playing", paused ? "paused" : "the first chunk is being made …");
-      word("");
+      element("pause").setAttribute("aria-pressed", String(paused));
+      element("pause").textContent = paused ? "resume" : "pause";
+      setState(paused ? "paused" : "playing", paused ? "paused" : "rendering the first chunk …");
+      showMessage("");
     }
   },
   frame_batch: (message) => {
-    if (message.frame_batch_index === 0) arriving = performance.now();
-    if (watching) screen_.fps = message.fps || screen_.fps;
-    screen_.take(message);
+    if (message.frame_batch_index === 0) arrivalStart = performance.now();
+    if (watchOnly) player.fps = message.fps || player.fps;
+    player.add(message);
   },
   chunk_stats: (message) => {
     const pose = message.pose;
     document.body.dataset.chunk = message.chunk_index;
     document.body.dataset.applied = message.event_ids.join(" ");
     document.body.dataset.prompt = message.prompt;
-    // Heading and height of the view in degrees, right and up positive.
+    // In degrees, right and up positive.
     document.body.dataset.yaw = (Math.atan2(pose[2], pose[10]) * 180 / Math.PI).toFixed(3);
     document.body.dataset.pitch = (Math.atan2(-pose[6], Math.hypot(pose[2], pose[10])) * 180 / Math.PI).toFixed(3);
     document.body.dataset.position = [pose[3], pose[7], pose[11]].map((v) => v.toFixed(4)).join(" ");
-    const lasts = (1000 * message.num_frames) / screen_.fps;
-    if (session && link.note(performance.now() - arriving, lasts)) tell("output", link.quality(session.width));
+    const duration = (1000 * message.num_frames) / player.fps;
+    if (session && quality.update(performance.now() - arrivalStart, duration)) sendEvent("output", quality.options(session.width));
   },
 };
 
-function hear(message) {
-  tries = 0;
-  lost = null;
-  const known = hearing[message.type];
-  if (known) known(message);
+function receive(message) {
+  attempts = 0;
+  disconnectedAt = null;
+  const handler = handlers[message.type];
+  if (handler) handler(message);
 }
 
-screen_.onShow = (batch, now) => {
-  document.body.dataset.shown = screen_.shown;
-  if (batch.event_id !== null && batch.event_id !== undefined && said.has(batch.event_id)) {
-    latency = now - said.get(batch.event_id);
-    for (const id of [...said.keys()]) if (id <= batch.event_id) said.delete(id);
+player.onFrame = (batch, now) => {
+  document.body.dataset.shown = player.shown;
+  if (batch.event_id !== null && batch.event_id !== undefined && sentAt.has(batch.event_id)) {
+    latency = now - sentAt.get(batch.event_id);
+    for (const id of [...sentAt.keys()]) if (id <= batch.event_id) sentAt.delete(id);
   }
-  if (document.body.dataset.state !== "playing" && !watching) return;
-  const parts = [`${screen_.rate().toFixed(1)} fps`];
+  if (document.body.dataset.state !== "playing" && !watchOnly) return;
+  const parts = [`${player.rate().toFixed(1)} fps`];
   if (latency !== null) parts.push(`${Math.round(latency)} ms`);
   parts.push(`chunk ${batch.chunk_index}`);
-  find("line").textContent = parts.join(" · ");
+  element("status").textContent = parts.join(" · ");
 };
 
 function restart() {
-  word("");
-  if (socket && session) { tell("reset", { seed: seed(), prompt: find("prompt").value }); return; }
+  showMessage("");
+  if (socket && session) { sendEvent("reset", { seed: seed(), prompt: element("prompt").value }); return; }
   sessionStorage.removeItem("resume");
   if (!socket) connect();
 }
 
-find("bar").addEventListener("submit", (event) => {
+element("bar").addEventListener("submit", (event) => {
   event.preventDefault();
-  if (find("prompt").value.trim()) tell("prompt", find("prompt").value);
-  find("screen").focus();
+  if (element("prompt").value.trim()) sendEvent("prompt", element("prompt").value);
+  element("screen").focus();
 });
-find("restart").addEventListener("click", () => { restart(); find("screen").focus(); });
-find("pause").addEventListener("click", () => {
-  tell(document.body.dataset.state === "paused" ? "resume" : "pause");
-  find("screen").focus();
+element("restart").addEventListener("click", () => { restart(); element("screen").focus(); });
+element("pause").addEventListener("click", () => {
+  sendEvent(document.body.dataset.state === "paused" ? "resume" : "pause");
+  element("screen").focus();
 });
-find("picture").addEventListener("change", async (event) => {
+element("image-file").addEventListener("change", async (event) => {
   const [file] = event.target.files;
   if (!file) return;
-  picture = new Uint8Array(await file.arrayBuffer());
+  firstImage = new Uint8Array(await file.arrayBuffer());
   connect();
 });
-setInterval(() => { if (session) tell("heartbeat"); }, 30000);
-if (!watching) {
-  find("prompt").value = facts.model.prompt;
-  find("seed").value = facts.model.seed;
-  new Input(find("screen"),
-    (letters) => tell("camera_actions", { mode: "state", transitions: [{ actions: letters, client_ts_ms: Date.now() }] }),
-    (turn) => tell("turn", turn));
+setInterval(() => { if (session) sendEvent("heartbeat"); }, HEARTBEAT_INTERVAL_MS);
+if (!watchOnly) {
+  element("prompt").value = pageData.model.prompt;
+  element("seed").value = pageData.model.seed;
+  new CameraInput(element("screen"),
+    (keys) => sendEvent("camera_actions", { mode: "state", transitions: [{ actions: keys, client_ts_ms: Date.now() }] }),
+    (turn) => sendEvent("turn", turn));
 }
-find("screen").focus();
+element("screen").focus();
 connect();

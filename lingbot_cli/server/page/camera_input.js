@@ -1,25 +1,26 @@
-// What hands do: keys held, the view dragged, pads touched.
+// Camera input: keys, dragging with the pointer, touch pads.
 
-const KEYS = {
+const KEY_LETTERS = {
   KeyW: "w", KeyA: "a", KeyS: "s", KeyD: "d", KeyQ: "q", KeyE: "e",
   KeyI: "i", KeyJ: "j", KeyK: "k", KeyL: "l",
   ArrowUp: "i", ArrowDown: "k", ArrowLeft: "j", ArrowRight: "l",
 };
-const DEGREES_A_PIXEL = 0.15;
+const DEGREES_PER_PIXEL = 0.15;
+const TURN_INTERVAL_MS = 80;
 
-class Input {
-  constructor(canvas, onKeys, onLook) {
+class CameraInput {
+  constructor(canvas, onKeys, onTurn) {
     this.held = new Map();
     this.onKeys = onKeys;
-    this.onLook = onLook;
-    this.turned = { yaw: 0, pitch: 0 };
-    addEventListener("keydown", (event) => this.key(event, true));
-    addEventListener("keyup", (event) => this.key(event, false));
+    this.onTurn = onTurn;
+    this.pendingTurn = { yaw: 0, pitch: 0 };
+    addEventListener("keydown", (event) => this.handleKey(event, true));
+    addEventListener("keyup", (event) => this.handleKey(event, false));
     addEventListener("blur", () => this.releaseAll());
     document.addEventListener("visibilitychange", () => this.releaseAll());
-    this.drag(canvas);
-    document.querySelectorAll(".pad button").forEach((button) => this.pad(button));
-    setInterval(() => this.flush(), 80);
+    this.listenToDrag(canvas);
+    document.querySelectorAll(".pad button").forEach((button) => this.listenToPad(button));
+    setInterval(() => this.flush(), TURN_INTERVAL_MS);
   }
 
   letters() {
@@ -39,29 +40,29 @@ class Input {
     this.onKeys([]);
   }
 
-  key(event, down) {
-    const letter = KEYS[event.code];
-    const writing = event.target instanceof HTMLInputElement;
-    if (!letter || (down && (writing || event.ctrlKey || event.metaKey || event.altKey))) return;
-    if (!writing) event.preventDefault();
+  handleKey(event, down) {
+    const letter = KEY_LETTERS[event.code];
+    const typing = event.target instanceof HTMLInputElement;
+    if (!letter || (down && (typing || event.ctrlKey || event.metaKey || event.altKey))) return;
+    if (!typing) event.preventDefault();
     if (!event.repeat) this.press(event.code, down ? letter : null);
   }
 
-  pad(button) {
-    const name = `pad ${button.dataset.key}`;
-    const end = () => { button.classList.remove("held"); this.press(name, null); };
+  listenToPad(button) {
+    const source = `pad ${button.dataset.key}`;
+    const release = () => { button.classList.remove("held"); this.press(source, null); };
     button.addEventListener("pointerdown", (event) => {
       event.preventDefault();
       button.setPointerCapture(event.pointerId);
       button.classList.add("held");
-      this.press(name, button.dataset.key);
+      this.press(source, button.dataset.key);
     });
-    for (const kind of ["pointerup", "pointercancel", "lostpointercapture"]) button.addEventListener(kind, end);
+    for (const kind of ["pointerup", "pointercancel", "lostpointercapture"]) button.addEventListener(kind, release);
     button.addEventListener("contextmenu", (event) => event.preventDefault());
     button.addEventListener("click", (event) => event.preventDefault());
   }
 
-  drag(canvas) {
+  listenToDrag(canvas) {
     let last = null;
     canvas.addEventListener("pointerdown", (event) => {
       canvas.focus();
@@ -70,17 +71,17 @@ class Input {
     });
     canvas.addEventListener("pointermove", (event) => {
       if (!last || last.pointerId !== event.pointerId) return;
-      this.turned.yaw += (event.clientX - last.clientX) * DEGREES_A_PIXEL;
-      this.turned.pitch -= (event.clientY - last.clientY) * DEGREES_A_PIXEL;
+      this.pendingTurn.yaw += (event.clientX - last.clientX) * DEGREES_PER_PIXEL;
+      this.pendingTurn.pitch -= (event.clientY - last.clientY) * DEGREES_PER_PIXEL;
       last = event;
     });
     for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, () => { last = null; });
   }
 
   flush() {
-    const { yaw, pitch } = this.turned;
+    const { yaw, pitch } = this.pendingTurn;
     if (!yaw && !pitch) return;
-    this.turned = { yaw: 0, pitch: 0 };
-    this.onLook({ yaw, pitch });
+    this.pendingTurn = { yaw: 0, pitch: 0 };
+    this.onTurn({ yaw, pitch });
   }
 }
