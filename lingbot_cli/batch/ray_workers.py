@@ -168,7 +168,7 @@ class RayWorkerPool:
     """
 
     def __init__(
-        self, folder: Path, films: int, address: str | None, count: int | None, jobs: Path | None = None
+        self, folder: Path, videos: int, address: str | None, count: int | None, jobs: Path | None = None
     ) -> None:
         # Ray prints to standard output, which is for the batch's events.
         self._stdout_guard = contextlib.redirect_stdout(sys.stderr)
@@ -179,7 +179,7 @@ class RayWorkerPool:
         needs = {"num_gpus": 1} if gpus else {"num_cpus": 1}
         # Two threads: `run` and `progress`. A lost actor is created again by its worker, not by Ray.
         actor = self._ray.remote(RenderActor).options(max_concurrency=2, max_restarts=0, **needs)
-        count = min(films, count or gpus or int(resources.get("CPU", 1)))
+        count = min(videos, count or gpus or int(resources.get("CPU", 1)))
         actor_folder = None if jobs else folder.absolute()
         self._workers = [
             RayWorker(f"ray worker {i + 1}", self._ray, lambda: actor.remote(actor_folder), folder, jobs)
