@@ -1,4 +1,4 @@
-"""`python -m lingbot_cli` and the `lingbot` script."""
+"""Entry point of `python -m lingbot_cli` and of the `lingbot` script."""
 
 import contextlib
 import os
@@ -7,8 +7,8 @@ import threading
 
 
 def main() -> None:
-    """Run the command line and leave the process with its exit code."""
-    # The stages of a film, its encoder and other programs share the cores: a thread that waits must not hold one.
+    """Run the command line and exit with its code."""
+    # Stages, encoder and other programs share the cores: a waiting thread must not hold one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         from lingbot_cli.cli import run
@@ -16,7 +16,7 @@ def main() -> None:
         sys.exit(130)
     code = run(sys.argv[1:])
     if threading.active_count() > 1:
-        # A stage is still in the middle of a forward pass: taking the interpreter down under it would crash.
+        # A stage may be in a forward pass: ending the interpreter under it would crash.
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError):
                 stream.flush()

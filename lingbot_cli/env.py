@@ -1,4 +1,4 @@
-"""Everything a command touches outside the program, in one object, so tests need no patching."""
+"""Streams, environment and clock of one run, in one object, so tests need no patching."""
 
 import io
 import os
@@ -15,7 +15,7 @@ from lingbot_cli.errors import OutputError
 
 
 class CheckedStream:
-    """A stream as it is, but for its failures: what cannot be written is an OutputError that names it."""
+    """Text stream whose write errors are OutputErrors that name it."""
 
     def __init__(self, stream: TextIO, name: str) -> None:
         self._stream = stream
@@ -25,7 +25,7 @@ class CheckedStream:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write `text`, or say why it cannot be."""
+        """Write text. Errors: OutputError."""
         try:
             return self._stream.write(text)
         except OSError as failure:
@@ -33,31 +33,31 @@ class CheckedStream:
             return len(text)
 
     def flush(self) -> None:
-        """Pass on what is held back, or say why it cannot be."""
+        """Flush the stream. Errors: OutputError."""
         try:
             self._stream.flush()
         except OSError as failure:
             self._fail(failure)
 
     def _fail(self, failure: OSError) -> None:
-        # A thread would die of it unheard; the next to print is the main one.
+        # A background thread would die in silence; the main one fails at its next line.
         if threading.current_thread() is not threading.main_thread():
             return
-        # What is still held back would be tried once more when the program leaves.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._stream.fileno())
-        os.close(nowhere)
+        # The interpreter would flush the rest again at exit.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self._stream.fileno())
+        os.close(null)
         if isinstance(failure, BrokenPipeError):
-            raise OutputError(f"nobody reads {self._name} any more") from failure
+            raise OutputError(f"{self._name} was closed by its reader") from failure
         raise OutputError(f"{self._name} cannot be written: {failure.strerror}") from failure
 
 
 @dataclass
 class Env:
-    """The streams, the environment and the clock of one run of the program.
+    """Streams, environment and clock of one run of the program.
 
-    `clock` returns monotonic seconds. `debug` lets tracebacks through. `argv` is the command
-    line as it was given, `settled` the flags that settings added to it.
+    `clock` returns monotonic seconds. `debug` prints tracebacks. `argv` is the command line as given,
+    `applied_settings` the flags that settings added to it.
     """
 
     stdin: TextIO = field(default_factory=lambda: sys.stdin)
@@ -74,17 +74,17 @@ class Env:
         self.err = self._console(self.stderr, error=True)
 
     def _console(self, stream: TextIO, *, error: bool) -> Console:
-        """Colours and live displays on a terminal, plain unwrapped lines elsewhere."""
+        """Return a console: colours and live displays on a terminal, plain unwrapped lines elsewhere."""
         file = cast(TextIO, CheckedStream(stream, "standard error" if error else "standard output"))
         return Console(file=file, stderr=error, highlight=False, soft_wrap=not stream.isatty())
 
     def read_stdin(self, most: int) -> bytes:
-        """So many bytes of standard input at most."""
+        """Return standard input, at most so many bytes."""
         return self.stdin.buffer.read(most)
 
     @property
     def stdout_bytes(self) -> BinaryIO:
-        """Standard output for frames; a text-only stream is a programming error."""
+        """Standard output for frames. Errors: TypeError for a text-only stream."""
         if not isinstance(self.stdout, io.TextIOWrapper):
             raise TypeError("standard output has no binary side")
         return self.stdout.buffer

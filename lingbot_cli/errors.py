@@ -1,4 +1,4 @@
-"""Every way a command can end badly, each with its exit code."""
+"""Errors of commands, each with its exit code."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 class LingbotError(Exception):
-    """A failure with a sentence for the user and, where there is one, the way out.
+    """Failure with a message for the user and a hint, the remedy, where there is one.
 
-    `exit_code` is what the process leaves with; `hint` is printed on a line of its own.
+    `exit_code`: of the process. `hint`: printed on a line of its own.
     """
 
     exit_code = 1
@@ -19,37 +19,37 @@ class LingbotError(Exception):
 
 
 class UsageError(LingbotError):
-    """The command line, a timeline or a file it names is wrong."""
+    """Wrong command line, timeline or input file."""
 
     exit_code = 2
 
 
 class SetupError(LingbotError):
-    """The machine lacks something: a GPU, ffmpeg, weights."""
+    """Missing part of the machine: a GPU, ffmpeg, weights."""
 
     exit_code = 3
 
 
 class OutputError(LingbotError):
-    """The encoder or the disk failed."""
+    """Failed encoder or disk."""
 
     exit_code = 4
 
 
 class StreamLostError(LingbotError):
-    """A live output or a remote engine is gone."""
+    """Lost live output or server."""
 
     exit_code = 5
 
 
 class InsufficientMemoryError(LingbotError):
-    """The plan does not fit the device."""
+    """Plan that does not fit the device."""
 
     exit_code = 6
 
 
 class RunInterrupted(LingbotError):
-    """A signal ended the run; what was made is kept. `exit_code` is 128 + the signal's number."""
+    """Run ended by a signal, its output saved; `exit_code` is 128 + the signal's number."""
 
     def __init__(self, message: str, *, signal_number: int, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -58,7 +58,7 @@ class RunInterrupted(LingbotError):
 
 @contextmanager
 def write_errors(path: Path) -> Iterator[None]:
-    """What the disk refuses while the block writes `path` is an OutputError that names it."""
+    """Turn an OSError of the block, which writes `path`, into an OutputError."""
     try:
         yield
     except OSError as failure:

@@ -61,7 +61,7 @@ class StreamMonitor:
             }
             self._latency = ack.latency
             self._display.event("effect", Report(facts, text))
-        if self._clock() - self._told >= self._display.interval:
+        if self._clock() - self._told >= self._display.interval_s:
             self.state()
 
     def state(self) -> None:

@@ -1,4 +1,4 @@
-"""What the user sees of a run: a live line, plain lines, nothing, or JSON."""
+"""Displays of a run: a live line, plain lines, warnings only, or JSON lines."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from lingbot_cli.ui.progress import Progress, duration_text, size_text
 
 @dataclass(frozen=True)
 class Report:
-    """The same news twice: `facts` for programs, `text` for people."""
+    """One report in two forms: `facts` for programs, `text` for people."""
 
     facts: Mapping[str, Any]
     text: str
@@ -31,43 +31,43 @@ def print_json_line(console: Console, event: str, facts: Mapping[str, Any]) -> N
 
 
 class Display:
-    """Told what happens, in this order: plan, chunks and warnings, then done or error, then close.
+    """Receiver of a run's reports, in this order: plan, chunks and warnings, then done or error, then close.
 
-    `interval` is how many seconds it likes between two states of a stream.
+    `interval_s`: seconds between two states of a stream. This one shows nothing.
     """
 
-    interval = 1.0
+    interval_s = 1.0
 
     def plan(self, plan: Report) -> None:
-        """What is going to be rendered."""
+        """Show what will be rendered."""
 
     def chunk(self, progress: Progress) -> None:
-        """A chunk has been written."""
+        """Show progress after a chunk was written."""
 
     def state(self, state: Report) -> None:
-        """How a stream is going."""
+        """Show the state of a stream."""
 
-    def event(self, kind: str, news: Report) -> None:
-        """Something has happened to a stream; `kind` is one word for it."""
+    def event(self, kind: str, report: Report) -> None:
+        """Show an event of a stream; `kind` is one word."""
 
     def warning(self, text: str) -> None:
-        """Something the user should know."""
+        """Show a warning."""
 
     def note(self, text: str) -> None:
-        """Something good to know."""
+        """Show a note."""
 
-    def done(self, film: Report) -> None:
-        """The film is finished."""
+    def done(self, video: Report) -> None:
+        """Show the finished video."""
 
     def error(self, error: LingbotError) -> None:
-        """The run has failed or was interrupted; the sentence itself is printed elsewhere."""
+        """Report a failure or an interruption to programs; for people the command prints it."""
 
     def close(self) -> None:
-        """Give the terminal back."""
+        """Restore the terminal."""
 
 
 def progress_line(progress: Progress) -> str:
-    """Return a chunk's figures in one line."""
+    """Return the progress after a chunk in one line."""
     parts = [
         f"chunk {progress.chunk}/{progress.chunks}" if progress.chunks else f"chunk {progress.chunk}",
         f"{progress.frames} frames",
@@ -83,7 +83,7 @@ def progress_line(progress: Progress) -> str:
 
 
 class QuietDisplay(Display):
-    """Nothing but warnings."""
+    """Display of warnings only."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -93,15 +93,15 @@ class QuietDisplay(Display):
 
 
 class PlainDisplay(QuietDisplay):
-    """A line for everything, for logs."""
+    """Display of one line per report, for logs."""
 
-    interval = 10.0
+    interval_s = 10.0
 
     def state(self, state: Report) -> None:
         self.console.print(escape(redact(state.text)))
 
-    def event(self, kind: str, news: Report) -> None:
-        self.console.print(f"[cyan]{kind}:[/] {escape(redact(news.text))}")
+    def event(self, kind: str, report: Report) -> None:
+        self.console.print(f"[cyan]{kind}:[/] {escape(redact(report.text))}")
 
     def plan(self, plan: Report) -> None:
         self.console.print(escape(redact(plan.text)))
@@ -112,14 +112,14 @@ class PlainDisplay(QuietDisplay):
     def note(self, text: str) -> None:
         self.console.print(escape(redact(text)))
 
-    def done(self, film: Report) -> None:
-        self.console.print(escape(redact(film.text)))
+    def done(self, video: Report) -> None:
+        self.console.print(escape(redact(video.text)))
 
 
 class LiveDisplay(PlainDisplay):
-    """One line that changes, on a terminal."""
+    """Display of one changing line, on a terminal."""
 
-    interval = 1.0
+    interval_s = 1.0
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -128,7 +128,7 @@ class LiveDisplay(PlainDisplay):
     def plan(self, plan: Report) -> None:
         super().plan(plan)
         self._live.start()
-        self._live.update(Text("the first chunk is being made …"), refresh=True)
+        self._live.update(Text("rendering the first chunk …"), refresh=True)
 
     def chunk(self, progress: Progress) -> None:
         self._live.update(Text(progress_line(progress)), refresh=True)
@@ -136,16 +136,16 @@ class LiveDisplay(PlainDisplay):
     def state(self, state: Report) -> None:
         self._live.update(Text(redact(state.text)), refresh=True)
 
-    def done(self, film: Report) -> None:
+    def done(self, video: Report) -> None:
         self.close()
-        super().done(film)
+        super().done(video)
 
     def close(self) -> None:
         self._live.stop()
 
 
 class JsonDisplay(Display):
-    """One JSON object a line, each with its `event`; the README lists their keys."""
+    """Display of one JSON object per line, each with its `event`."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -154,17 +154,17 @@ class JsonDisplay(Display):
         print_json_line(self.console, "plan", plan.facts)
 
     def chunk(self, progress: Progress) -> None:
-        figures = {
+        fields = {
             key: round(value, 3) if isinstance(value, float) else value
             for key, value in asdict(progress).items()
         }
-        print_json_line(self.console, "chunk", figures)
+        print_json_line(self.console, "chunk", fields)
 
     def state(self, state: Report) -> None:
         print_json_line(self.console, "stream", state.facts)
 
-    def event(self, kind: str, news: Report) -> None:
-        print_json_line(self.console, kind, news.facts)
+    def event(self, kind: str, report: Report) -> None:
+        print_json_line(self.console, kind, report.facts)
 
     def warning(self, text: str) -> None:
         print_json_line(self.console, "warning", {"message": text})
@@ -172,8 +172,8 @@ class JsonDisplay(Display):
     def note(self, text: str) -> None:
         print_json_line(self.console, "note", {"message": text})
 
-    def done(self, film: Report) -> None:
-        print_json_line(self.console, "done", film.facts)
+    def done(self, video: Report) -> None:
+        print_json_line(self.console, "done", video.facts)
 
     def error(self, error: LingbotError) -> None:
         print_json_line(

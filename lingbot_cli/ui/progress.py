@@ -1,4 +1,4 @@
-"""How far a run has come, in figures."""
+"""Progress of a run: chunks, frames, speed and memory."""
 
 import resource
 import sys
@@ -11,10 +11,11 @@ _KIB = 1024
 
 @dataclass(frozen=True)
 class Progress:
-    """The state after a chunk. Totals are None in a live run; `memory` is this process's, in bytes.
+    """State after a chunk; `chunks` and `total` are None in a live run.
 
-    `fps` is frames made a second since the first chunk was ready, `realtime` the same as a multiple of
-    the film's own rate, `left` the seconds still needed.
+    `total` and `frames` count frames. `fps`: frames rendered per second since the first chunk; `realtime`: the same
+    as a multiple of the video's rate. `seconds` since the start, `left` until the end. `memory` of this process
+    in bytes.
     """
 
     chunk: int
@@ -31,21 +32,21 @@ class Progress:
 
 @dataclass(frozen=True)
 class RenderSpeed:
-    """`start`: seconds from the command to the first chunk of `first` frames; then `fps` frames a second."""
+    """Seconds from the command to the first chunk (`start`) of `first` frames, and then frames per second."""
 
     start: float
     first: int
     fps: float
 
     def seconds(self, frames: int) -> float:
-        """Seconds that a film of so many frames takes."""
+        """Return the seconds that a video of so many frames takes."""
         return self.start + max(0, frames - self.first) / self.fps
 
 
 class ProgressMeter:
-    """Counts chunks and frames against a clock; the first chunk starts the rate, so warm-up is left out.
+    """Counter of chunks and frames against a clock, in seconds; the rate starts after the first chunk's warm-up.
 
-    `chunks_before` and `frames_before` were there before it began.
+    `rate`: the video's frames per second. `chunks_before` and `frames_before` come from an earlier run.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class ProgressMeter:
         self.fps = 0.0
 
     def count(self, frames: int, keys: str = "") -> Progress:
-        """Add a chunk of so many frames."""
+        """Add a chunk of so many frames and return the progress."""
         now = self.clock()
         self._done += 1
         self._frames += frames
@@ -94,20 +95,20 @@ class ProgressMeter:
         )
 
     def speed(self, since: float) -> RenderSpeed:
-        """How fast it went, its beginning counted from that moment of the clock."""
+        """Return the speed so far; `since`: the clock's seconds at the command's start."""
         return RenderSpeed(self._first - since, self._first_frames - self._before_frames, self.fps)
 
 
 def memory_in_use() -> int:
-    """Return the bytes this process holds, with what it holds on a GPU; where that is unknown, its peak."""
-    held = _status("VmRSS") or peak_memory()
-    torch = sys.modules.get("torch")  # not imported: who has no torch has no GPU memory either
-    return held + (torch.cuda.memory_allocated() if torch is not None and torch.cuda.is_available() else 0)
+    """Return the bytes of this process in main memory (else its peak) and on the GPU."""
+    host = _status("VmRSS") or peak_memory()
+    torch = sys.modules.get("torch")  # not imported here: without torch there is no GPU memory
+    return host + (torch.cuda.memory_allocated() if torch is not None and torch.cuda.is_available() else 0)
 
 
 def peak_memory() -> int:
-    """Return the most bytes this process has held in main memory."""
-    # getrusage would count what the parent held when it forked.
+    """Return the peak of this process in main memory, in bytes."""
+    # getrusage would count the parent's memory at the fork.
     if peak := _status("VmHWM"):
         return peak
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -115,7 +116,7 @@ def peak_memory() -> int:
 
 
 def _status(name: str) -> int | None:
-    """Return a figure of Linux's account of this process in bytes; None where there is no such account."""
+    """Return a value of /proc/self/status in bytes, None where there is no such file."""
     try:
         with open("/proc/self/status") as status:
             return next(int(line.split()[1]) * _KIB for line in status if line.startswith(name))
@@ -124,7 +125,7 @@ def _status(name: str) -> int | None:
 
 
 def duration_text(seconds: float) -> str:
-    """Return seconds as people read them: 8.6 s, 2:05, 1:02:05."""
+    """Format seconds: 8.6 s, 2:05, 1:02:05."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -133,5 +134,5 @@ def duration_text(seconds: float) -> str:
 
 
 def size_text(count: int) -> str:
-    """Return bytes as people read them."""
+    """Format bytes: 512 MiB, 1.5 GiB."""
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

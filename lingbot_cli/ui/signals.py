@@ -1,4 +1,4 @@
-"""Ctrl-C and its kin: the first asks the run to end well, the second ends it at once."""
+"""Signals: the first Ctrl-C asks a run to end in order, the second ends it at once."""
 
 import contextlib
 import os
@@ -11,40 +11,39 @@ from types import FrameType
 from lingbot_cli.errors import LingbotError, RunInterrupted
 from lingbot_cli.model.accel.malloc import use_single_heap
 
-_SIGNAL_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
-NOTIFIER_JOIN_TIMEOUT_S = 1.0  # seconds a reader that has stopped reading is waited for
-_exit_hooks: list[
-    Callable[[], None]
-] = []  # of whoever holds something that outlives the process, such as a terminal
+NOTIFIER_JOIN_TIMEOUT_S = 1.0
+_SIGNALS = [
+    number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None
+]
+_exit_hooks: list[Callable[[], None]] = []
 
 
 class StopRequest:
-    """Whether a signal has asked the run to end; `number` is that signal.
+    """Request of a signal to end the run; true once one came, with its `number`.
 
-    Only while `politely` is set is there something worth finishing: before, the first signal ends the run.
-    `tell` hears what the signal does, in a thread of its own: a signal may come in the middle of a line that is
-    being printed, and its handler must not print then.
+    Until `graceful` is set the first signal ends the run. `notify` gets a line about the signal in a thread of its
+    own: the handler may interrupt a line that is being printed, so it must not print.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, notify: Callable[[str], None]) -> None:
         self.number: int | None = None
         self.graceful = False
         self._deferred = False
-        self._notify = tell
-        self._messages: queue.SimpleQueue[str | None] = queue.SimpleQueue()  # may be put to in a handler
+        self._notify = notify
+        self._messages: queue.SimpleQueue[str | None] = queue.SimpleQueue()  # reentrant, unlike queue.Queue
 
     def __call__(self) -> bool:
         return self.number is not None
 
     def check(self, *, whole: bool) -> None:
-        """Raise InterruptedRun when a signal came and the film is not whole."""
+        """Raise RunInterrupted if a signal came and the video is not `whole`."""
         if self.number is not None and not whole:
             name = signal.Signals(self.number).name
             raise RunInterrupted(f"interrupted by {name}", signal_number=self.number)
 
     @contextlib.contextmanager
     def deferring(self) -> Iterator[None]:
-        """Let a block that begins something whole end before a first signal ends the run."""
+        """Let the block end before a first signal ends the run."""
         self._deferred = True
         try:
             yield
@@ -52,11 +51,27 @@ class StopRequest:
             self._deferred = False
         self.check(whole=self.graceful)
 
+    @contextlib.contextmanager
+    def handling(self) -> Iterator["StopRequest"]:
+        """Handle the signals while the block runs; does nothing outside the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield self
+            return
+        use_single_heap()  # a heap of the next thread would be filled by the model's threads too
+        notifier = threading.Thread(target=self._run_notifier, daemon=True)
+        notifier.start()
+        try:
+            with _handled_by(self._on_signal):
+                yield self
+        finally:
+            self._messages.put(None)
+            notifier.join(NOTIFIER_JOIN_TIMEOUT_S)
+
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self.number is not None:
-            for do in reversed(_exit_hooks):
-                do()
-            # Not sys.exit: that would wait for threads. The encoder sees its input end and finishes alone.
+            for hook in reversed(_exit_hooks):
+                hook()
+            # Not sys.exit, which waits for threads. The encoder sees the end of its input and finishes alone.
             os._exit(128 + number)
         self.number = number
         if self._deferred:
@@ -65,48 +80,34 @@ class StopRequest:
             self.check(whole=False)
         self._messages.put(f"{signal.Signals(number).name}: finishing this chunk; once more to leave at once")
 
-    @contextlib.contextmanager
-    def handling(self) -> Iterator["StopRequest"]:
-        """Hear the signals while the block runs; elsewhere than in the main thread there are none."""
-        if threading.current_thread() is not threading.main_thread():
-            yield self
-            return
-        heard = [number for name in _SIGNAL_NAMES if (number := getattr(signal, name, None)) is not None]
-        use_single_heap()  # the next thread's own would be filled by the world's threads too
-        teller = threading.Thread(target=self._run_notifier, daemon=True)
-        teller.start()
-        before = {number: signal.signal(number, self._on_signal) for number in heard}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            self._messages.put(None)
-            teller.join(NOTIFIER_JOIN_TIMEOUT_S)
-
     def _run_notifier(self) -> None:
         while (text := self._messages.get()) is not None:
-            with contextlib.suppress(LingbotError, OSError):  # nobody reads: the next to print says so
+            with contextlib.suppress(LingbotError, OSError):  # a closed stream fails at the next line again
                 self._notify(text)
 
 
 @contextlib.contextmanager
-def on_forced_exit(do: Callable[[], None]) -> Iterator[None]:
-    """Have something done should a second signal end the program while the block runs."""
-    _exit_hooks.append(do)
+def on_forced_exit(hook: Callable[[], None]) -> Iterator[None]:
+    """Call `hook` if a second signal ends the program while the block runs."""
+    _exit_hooks.append(hook)
     try:
         yield
     finally:
-        _exit_hooks.remove(do)
+        _exit_hooks.remove(hook)
 
 
 @contextlib.contextmanager
 def ignoring_signals() -> Iterator[None]:
     """Leave the signals to another process while the block runs."""
-    heard = [number for name in _SIGNAL_NAMES if (number := getattr(signal, name, None)) is not None]
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in heard}
+    with _handled_by(signal.SIG_IGN):
+        yield
+
+
+@contextlib.contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in _SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, former in before.items():
+            signal.signal(number, former)

@@ -120,7 +120,7 @@ def test_a_reader_of_the_news_that_goes_away(tmp_path):
     assert any('"event": "chunk"' in line for line in run.process.stdout)
     run.process.stdout.close()
     assert run.end() == 4
-    assert run.said == "error: nobody reads standard output any more\n"
+    assert run.said == "error: standard output was closed by its reader\n"
     assert left_in(tmp_path) == ["a.partial.mkv"]
 
 

@@ -96,7 +96,7 @@ def test_a_reader_of_the_news_that_goes_away(small_picture):
         said = child.stderr.read()
         assert child.wait(60) == 4
         watchdog.cancel()
-    assert said == "error: nobody reads standard output any more\n"
+    assert said == "error: standard output was closed by its reader\n"
 
 
 def test_a_film_into_nowhere_ends_by_itself(tmp_path, small_picture):

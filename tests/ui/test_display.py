@@ -54,7 +54,7 @@ def test_a_log_has_a_line_for_everything():
 
 def test_a_terminal_shows_the_line_that_changes_and_keeps_the_last_word():
     err, out = told(terminal=True)
-    assert "the first chunk is being made" in err
+    assert "rendering the first chunk" in err
     assert "chunk 3/6" in err
     assert "\x1b[2K" in err  # the line is wiped before the next
     assert err.rstrip().endswith("rtmp://live.example/app/*** 72 frames")
