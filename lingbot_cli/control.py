@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+FRAMES_PER_LATENT = 4  # video frames of each latent frame after the first
+
 
 @dataclass(frozen=True)
 class Control:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from lingbot_cli.server.app import page_response
+from lingbot_cli.server.asgi_app import page_response
 from lingbot_cli.server.auth import AccessMiddleware, AccessRules, accepted_subprotocol, new_token
 from lingbot_cli.server.client_websocket import DISCONNECTED
 from lingbot_cli.server.frames import FrameFormat, frame_messages

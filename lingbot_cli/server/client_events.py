@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lingbot_cli.control import FRAMES_PER_LATENT, Control
 from lingbot_cli.server.client_messages import (
     ActionScript,
     ActionStates,
@@ -65,17 +66,6 @@ class CameraTurn:
     pitch: float
 
 
-@dataclass(frozen=True, eq=False)
-class ExactControl:
-    """Poses, intrinsics, actions and prompt of one whole chunk; the fields are those of a Control."""
-
-    poses: np.ndarray
-    intrinsics: np.ndarray
-    actions: np.ndarray
-    prompt: str
-    recache: bool
-
-
 @dataclass(frozen=True)
 class SessionCommand:
     """Event without a payload."""
@@ -89,7 +79,7 @@ EventPayload = (
     | ActionStates
     | CompositeInput
     | CameraTurn
-    | ExactControl
+    | Control
     | OutputChange
     | Reset
     | SessionCommand
@@ -104,7 +94,7 @@ class ClientEvent:
     id: int | None = None
 
 
-def parse_event(message: dict[str, Any], limits: ClientLimits) -> ClientEvent:
+def parse_client_event(message: dict[str, Any], limits: ClientLimits) -> ClientEvent:
     """Validate an `event` message. Errors: ProtocolError."""
     if message.get("type") != "event":
         raise ProtocolError("event_expected", "expected a message of type 'event' after init")
@@ -164,7 +154,7 @@ class _ControlFields(_Fields):
     recache: bool = False
 
 
-def _parse_control(payload: Any, limits: ClientLimits) -> ExactControl:
+def _parse_control(payload: Any, limits: ClientLimits) -> Control:
     fields = _ControlFields.model_validate(payload)
     poses = np.array(fields.poses, np.float64).reshape(-1, 4, 4)
     intrinsics = np.array(fields.intrinsics, np.float64).reshape(-1, 4)
@@ -177,7 +167,8 @@ def _parse_control(payload: Any, limits: ClientLimits) -> ExactControl:
     if not len(poses) == len(intrinsics) == len(actions):
         raise ProtocolError("bad_event", "control needs as many intrinsics and actions as poses")
     prompt = check_prompt(fields.prompt, limits, may_be_empty=True)
-    return ExactControl(poses, intrinsics, actions, prompt, fields.recache)
+    frames = FRAMES_PER_LATENT * len(poses)
+    return Control(poses, intrinsics, actions, prompt, frames, recache=fields.recache)
 
 
 def _command_parser(kind: CommandKind) -> Callable[[Any, ClientLimits], SessionCommand]:

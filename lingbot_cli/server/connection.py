@@ -9,7 +9,13 @@ from starlette.websockets import WebSocket
 
 from lingbot_cli.errors import LingbotError
 from lingbot_cli.redact import redact
-from lingbot_cli.server.client_events import ClientEvent, OutputChange, Reset, SessionCommand, parse_event
+from lingbot_cli.server.client_events import (
+    ClientEvent,
+    OutputChange,
+    Reset,
+    SessionCommand,
+    parse_client_event,
+)
 from lingbot_cli.server.client_messages import Init, parse_init
 from lingbot_cli.server.client_websocket import DISCONNECTED, ClientWebSocket, CloseConnection
 from lingbot_cli.server.frames import FrameFormat, SendTimes, chunk_stats, frame_messages
@@ -109,7 +115,7 @@ class Connection:
                 if not self._rate_limiter.allow(monotonic()):
                     rate = self._service.limits.max_events_per_s
                     raise ProtocolError("too_fast", f"at most {rate} events a second")
-                event = parse_event(message, self._service.limits)
+                event = parse_client_event(message, self._service.limits)
                 self._apply(event)
                 await self._acknowledge(event)
             except ProtocolError as error:

@@ -18,13 +18,12 @@ from lingbot_cli.camera.keys import (
 )
 from lingbot_cli.camera.pose import CameraPose, pose_matrices
 from lingbot_cli.camera.relative_pose import FIXED_SCALE
-from lingbot_cli.control import Control
+from lingbot_cli.control import FRAMES_PER_LATENT, Control
 from lingbot_cli.server.client_events import CameraTurn
 from lingbot_cli.server.input_queue import SampledInput
 from lingbot_cli.timeline.live import LiveTimeline
 
 INTRINSICS = (500.0, 500.0, 416.0, 240.0)  # fx, fy, cx, cy in pixels, published for 832×480
-FRAMES_PER_LATENT = 4
 _DEGREES = np.ones(AXIS_COUNT)
 _DEGREES[[YAW, LOOK]] = YAW_DEGREES_PER_LATENT, PITCH_DEGREES_PER_LATENT
 

@@ -1,5 +1,7 @@
 """Server metrics in Prometheus text format."""
 
+from functools import partial
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from lingbot_cli.ui.progress import memory_in_use
@@ -11,37 +13,23 @@ class Metrics:
     """Metrics of one server, in a registry of their own."""
 
     def __init__(self) -> None:
-        self._registry = registry = CollectorRegistry()
-        self.sessions = Gauge("lingbot_sessions", "Clients that play.", registry=registry)
-        self.detached = Gauge(
-            "lingbot_worlds_kept", "Sessions waiting for their client to reconnect.", registry=registry
-        )
-        self.queue = Gauge("lingbot_queue", "Clients waiting for a slot.", registry=registry)
-        self.connections = Gauge("lingbot_connections", "Open WebSockets.", registry=registry)
-        self.started = Counter("lingbot_sessions_begun", "Sessions started or resumed.", registry=registry)
-        self.evicted = Counter(
-            "lingbot_worlds_evicted", "Waiting sessions dropped to make room.", registry=registry
-        )
-        self.chunks = Counter("lingbot_chunks", "Chunks rendered.", registry=registry)
-        self.frames = Counter("lingbot_frames", "Video frames rendered.", registry=registry)
-        self.sent = Counter("lingbot_sent_bytes", "Bytes of frames sent.", registry=registry)
-        self.rejected = Counter("lingbot_refused", "Messages rejected.", ["code"], registry=registry)
-        self.fps = Gauge(
-            "lingbot_fps", "Frames per second while the last chunk was rendered.", registry=registry
-        )
-        self.chunk_seconds = Histogram(
-            "lingbot_chunk_seconds",
-            "Seconds to render a chunk.",
-            buckets=LATENCY_BUCKETS_S,
-            registry=registry,
-        )
-        self.latency = Histogram(
-            "lingbot_event_seconds",
-            "Seconds from an event to its frames being sent.",
-            buckets=LATENCY_BUCKETS_S,
-            registry=registry,
-        )
-        memory = Gauge("lingbot_memory_bytes", "Memory in use, including the device's.", registry=registry)
+        self._registry = CollectorRegistry()
+        gauge, counter = partial(Gauge, registry=self._registry), partial(Counter, registry=self._registry)
+        histogram = partial(Histogram, buckets=LATENCY_BUCKETS_S, registry=self._registry)
+        self.sessions = gauge("lingbot_sessions", "Clients that play.")
+        self.detached = gauge("lingbot_worlds_kept", "Sessions waiting for their client to reconnect.")
+        self.queue = gauge("lingbot_queue", "Clients waiting for a slot.")
+        self.connections = gauge("lingbot_connections", "Open WebSockets.")
+        self.started = counter("lingbot_sessions_begun", "Sessions started or resumed.")
+        self.evicted = counter("lingbot_worlds_evicted", "Waiting sessions dropped to make room.")
+        self.chunks = counter("lingbot_chunks", "Chunks rendered.")
+        self.frames = counter("lingbot_frames", "Video frames rendered.")
+        self.sent = counter("lingbot_sent_bytes", "Bytes of frames sent.")
+        self.rejected = counter("lingbot_refused", "Messages rejected.", ["code"])
+        self.fps = gauge("lingbot_fps", "Frames per second while the last chunk was rendered.")
+        self.chunk_seconds = histogram("lingbot_chunk_seconds", "Seconds to render a chunk.")
+        self.latency = histogram("lingbot_event_seconds", "Seconds from an event to its frames being sent.")
+        memory = gauge("lingbot_memory_bytes", "Memory in use, including the device's.")
         memory.set_function(memory_in_use)
 
     def text(self) -> bytes:

@@ -14,7 +14,6 @@ from lingbot_cli.server.client_events import (
     CameraTurn,
     ClientEvent,
     CompositeInput,
-    ExactControl,
     PromptChange,
     Reset,
     SessionCommand,
@@ -22,7 +21,6 @@ from lingbot_cli.server.client_events import (
 from lingbot_cli.server.client_messages import ActionScript, ActionStates, Keys, check_prompt
 from lingbot_cli.server.input_queue import InputQueue
 from lingbot_cli.server.input_to_control import (
-    FRAMES_PER_LATENT,
     CameraController,
     StepController,
     TimelineController,
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
     from lingbot_cli.model.session import Session
 
 MAX_QUEUED_CONTROLS = 8
-MAX_RESENT_CHUNKS = 4  # chunks kept after sending, for a client that reconnects without them
+MAX_RESENT_CHUNKS = 4  # sent chunks to send again to a client that reconnects without them
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +78,7 @@ class ChunkOutput:
 
 
 @dataclass(frozen=True, eq=False)
-class RenderedChunk:
+class RenderTaskResult:
     """Result of the render thread: the chunk, and the model session that renders the next one."""
 
     generation: int
@@ -116,7 +114,7 @@ class PlaySession:
         self.inputs = InputQueue(list(settings.script), self._limits)
         self.controller = self._camera_controller(settings)
         self._turns: list[CameraTurn] = []
-        self._controls: deque[tuple[ExactControl, int | None]] = deque()
+        self._controls: deque[tuple[Control, int | None]] = deque()
         self._session: Session | None = None
 
     def reset(self, seed: int | None, prompt: str | None) -> None:
@@ -145,7 +143,7 @@ class PlaySession:
             case CameraTurn():
                 self._turns.append(payload)
                 self.inputs.add_event(event_id)
-            case ExactControl():
+            case Control():
                 self._push_control(payload, event_id)
             case Reset():
                 if payload.prompt is not None:
@@ -158,7 +156,7 @@ class PlaySession:
             case _:
                 self.inputs.add_event(event_id)
 
-    def _push_control(self, control: ExactControl, event_id: int | None) -> None:
+    def _push_control(self, control: Control, event_id: int | None) -> None:
         if not self.settings.exact:
             raise ProtocolError("unsupported", "control events need an init with controls: true")
         if len(control.poses) != self._chunk_latents:
@@ -183,40 +181,28 @@ class PlaySession:
     def next_input(self) -> ChunkInput:
         """Take the next chunk's input from the events so far."""
         if self.settings.exact:
-            exact, event_id = self._controls.popleft()
-            control = Control(
-                exact.poses,
-                exact.intrinsics,
-                exact.actions,
-                exact.prompt,
-                FRAMES_PER_LATENT * self._chunk_latents,
-                recache=exact.recache,
-            )
+            control, event_id = self._controls.popleft()
             return ChunkInput(control, () if event_id is None else (event_id,))
         sampled = self.inputs.sample(self._chunk_latents)
         turns, self._turns = self._turns, []
         return ChunkInput(self.controller.control(sampled, turns), sampled.event_ids)
 
-    def render_task(self, chunk_input: ChunkInput) -> Callable[[], RenderedChunk]:
+    def render_task(self, chunk_input: ChunkInput) -> Callable[[], RenderTaskResult]:
         """Return the function that renders a chunk; one thread at a time may call it."""
-        generation, index, session, settings = (
-            self._generation,
-            self.chunk_index,
-            self._session,
-            self.settings,
-        )
+        generation, index = self._generation, self.chunk_index
+        session, settings = self._session, self.settings
         scale = settings.scale or self.controller.scale
 
-        def render() -> RenderedChunk:
+        def render() -> RenderTaskResult:
             start = perf_counter()
             model_session = session if session is not None else self._factory(settings, scale)
             frames = model_session.step(chunk_input.control).cpu().numpy()
             chunk = ChunkOutput(index, frames, chunk_input, perf_counter() - start)
-            return RenderedChunk(generation, model_session, chunk)
+            return RenderTaskResult(generation, model_session, chunk)
 
         return render
 
-    def accept(self, result: RenderedChunk) -> ChunkOutput | None:
+    def accept(self, result: RenderTaskResult) -> ChunkOutput | None:
         """Queue a rendered chunk for sending; None when the session was restarted since."""
         if result.generation != self._generation:
             return None
@@ -232,7 +218,7 @@ class PlaySession:
             self.sent_frames += len(chunk.frames)
 
     def rewind(self, received: int) -> bool:
-        """Queue the chunks after the first `received` again; False when they are no longer kept."""
+        """Queue the chunks after the first `received` again; False when one is no longer held."""
         lost = [chunk for chunk in self._sent if chunk.index >= received]
         first = min([chunk.index for chunk in (*lost, *self.unsent)], default=self.chunk_index)
         self._sent = deque(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lingbot_cli.runtime.fast_mode import resolve_model
 from lingbot_cli.runtime.model_options import ModelOptions, describe_run
-from lingbot_cli.server.app import server_app
+from lingbot_cli.server.asgi_app import server_app
 from lingbot_cli.server.auth import AccessRules
 from lingbot_cli.server.http_server import HttpServer, ListenAddress, page_url
 from lingbot_cli.server.service import ModelService, SessionDefaults

@@ -13,7 +13,7 @@ from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.server.client_messages import ActionStates, Init
 from lingbot_cli.server.pacing import ChunkPacer
-from lingbot_cli.server.play_session import PlaySession, RenderedChunk
+from lingbot_cli.server.play_session import PlaySession, RenderTaskResult
 from lingbot_cli.server.protocol import ClientLimits
 from lingbot_cli.server.record import SessionRecorder
 from lingbot_cli.server.service import ModelService
@@ -72,7 +72,7 @@ class TerminalPlayer:
         self._event_times: dict[int, float] = {}
         self._event_id = 0
         self._latency_s: float | None = None
-        self._rendering: Future[RenderedChunk] | None = None
+        self._rendering: Future[RenderTaskResult] | None = None
         self._next_frame_at = 0.0
         self._drawn_at: deque[float] = deque(maxlen=32)
         self._quit = False
@@ -187,10 +187,10 @@ class TerminalPlayer:
         self._show_status()
 
 
-def render_in_thread(session: PlaySession) -> "Future[RenderedChunk]":
+def render_in_thread(session: PlaySession) -> "Future[RenderTaskResult]":
     """Render the next chunk in a daemon thread, which does not delay the exit of a failed program."""
     task = session.render_task(session.next_input())
-    future: Future[RenderedChunk] = Future()
+    future: Future[RenderTaskResult] = Future()
 
     def render() -> None:
         try:

@@ -29,14 +29,14 @@ def test_reading_messages_raises_refusals_alone_and_opens_nothing(monkeypatch):
     touched = []
     monkeypatch.setattr(builtins, "open", lambda *given, **_: touched.append(given))
     monkeypatch.setattr(socket, "create_connection", lambda *given, **_: touched.append(given))
-    from lingbot_cli.server.client_events import parse_event
+    from lingbot_cli.server.client_events import parse_client_event
 
     chance = random.Random(3)
     refused = 0
     for _ in range(4000):
         try:
             message = unpack(hostile(chance))
-            (parse_event if message.get("type") == "event" else init_of)(message, ClientLimits())
+            (parse_client_event if message.get("type") == "event" else init_of)(message, ClientLimits())
         except ProtocolError:
             refused += 1
     assert refused > 1000

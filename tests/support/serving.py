@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from lingbot_cli.server.app import server_app
+from lingbot_cli.server.asgi_app import server_app
 from lingbot_cli.server.auth import AccessRules
 from lingbot_cli.server.http_server import HttpServer, ListenAddress
 from lingbot_cli.server.protocol import ClientLimits
