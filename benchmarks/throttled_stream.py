@@ -29,7 +29,7 @@ from lingbot_cli.errors import LingbotError
 from lingbot_cli.image import crop_to_aspect, read_image
 from lingbot_cli.model.loading.load import load_model
 from lingbot_cli.model.session import Session
-from lingbot_cli.render.chunk_plan import plan_new_chunks
+from lingbot_cli.render.chunk_plan import new_tasks
 from lingbot_cli.render.pipeline import run_pipeline
 from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.live.targets import LiveOutput, StreamOptions, choose_target, start_all
@@ -180,7 +180,7 @@ def run_stream(chosen: argparse.Namespace, console: Console) -> RateReport | Non
     begun = time.monotonic()
     controls = throttle(loop_timeline(timed), chosen.speed, begun + 60 * chosen.minutes)
     made = run_pipeline(
-        plan_new_chunks(controls),
+        new_tasks(controls),
         lambda _cut: Session(world, image, height=HEIGHT, width=WIDTH),
         pacer,
         stopped=lambda: False,

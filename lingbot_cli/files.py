@@ -34,10 +34,11 @@ def check_disk_space(folder: Path, needed: int, purpose: str) -> None:
         )
 
 
-def write_file(path: Path, content: str | bytes, *, overwrite: bool = True) -> None:
+def write_file(path: Path, content: str | bytes, *, overwrite: bool = True, durable: bool = False) -> None:
     """Write a file by replacing it: readers find the old content or the new, never a part.
 
-    Text is written as UTF-8. Errors: UsageError for a path that exists, OutputError.
+    Text is written as UTF-8; a `durable` file is on the disk when this returns. Errors: UsageError for a path that
+    exists, OutputError.
     """
     check_new(path, overwrite=overwrite)
     data = content.encode() if isinstance(content, str) else content
@@ -48,7 +49,11 @@ def write_file(path: Path, content: str | bytes, *, overwrite: bool = True) -> N
         target = path.resolve()
         part = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
-            part.write_bytes(data)
+            with part.open("wb") as out:
+                out.write(data)
+                if durable:
+                    out.flush()
+                    os.fsync(out.fileno())
             part.replace(target)
         except BaseException:
             part.unlink(missing_ok=True)

@@ -1,38 +1,26 @@
-"""Redaction of stream keys, passwords and tokens in everything that is printed or written."""
+"""Keeps stream keys, passwords and tokens out of everything that is printed or written."""
 
 import re
 from collections.abc import Iterable
 
 HIDDEN = "***"
 
-# Words that stand for a secret in hints and help; what follows must end the word.
-_END = r"(?=[.,:;`)\]}'\"]*(?:[\s&]|$))"
-_PLACEHOLDER = rf"(?!(?-i:KEY|TOKEN|PASSWORD|PASSPHRASE){_END})"
-
 # Two slashes, or the one that is left when an address is taken for a file's name.
-_RTMP = re.compile(
-    rf"(?P<keep>rtmps?:/{{1,2}}(?!(?-i:HOST/APP/KEY){_END})[^/\s'\"]+/[^/\s'\"?]+)/[^\s'\"]+", re.I
-)
-_USERINFO = re.compile(r"(?P<keep>[a-z][a-z0-9+.-]+:/{1,2})(?!(?-i:USER:PASSWORD@HOST))[^/\s@'\"]+@", re.I)
+_RTMP = re.compile(r"(?P<keep>rtmps?:/{1,2}[^/\s'\"]+/[^/\s'\"?]+)/[^\s'\"]+", re.I)
+_USERINFO = re.compile(r"(?P<keep>[a-z][a-z0-9+.-]+:/{1,2})[^/\s@'\"]+@", re.I)
 _PARAMETER = re.compile(
     r"(?P<keep>[?&;\s'\"](?:[a-z0-9_-]*(?:token|secret|passw(?:or)?d|passphrase|signature|api[_-]?key)"
-    rf"|key|sig|streamid|auth)=){_PLACEHOLDER}[^&;\s'\"]+",
+    r"|key|sig|streamid|auth)=)[^&;\s'\"]+",
     re.I,
 )
 # To the end of the value, whatever it holds: a quote may close the address, or belong to the secret.
-_SRT = re.compile(
-    rf"(?P<keep>[?&](?:passphrase|streamid)=){_PLACEHOLDER}[^&\s]+?(?=[\\'\",.:;()\[\]{{}}>]*(?:[&\s]|$))",
-    re.I,
-)
-_BEARER = re.compile(rf"(?P<keep>\bbearer\s+){_PLACEHOLDER}[^\s'\"]+", re.I)
+_SRT = re.compile(r"(?P<keep>[?&](?:passphrase|streamid)=)[^&\s]+?(?=[\\'\",.:;()\[\]{}>]*(?:[&\s]|$))", re.I)
+_BEARER = re.compile(r"(?P<keep>\bbearer\s+)[^\s'\"]+", re.I)
 _HUB_TOKEN = re.compile(r"(?P<keep>)\bhf_[A-Za-z0-9]{8,}")
 
 
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return `text` without the secrets of URLs, headers and tokens, nor any of `secrets`.
-
-    Placeholders such as rtmp://HOST/APP/KEY stay.
-    """
+    """Return `text` without the secrets that URLs, headers and tokens carry, nor any of `secrets`."""
     for secret in sorted((s for s in secrets if s), key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     text = _RTMP.sub(rf"\g<keep>/{HIDDEN}", text)

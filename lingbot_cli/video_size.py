@@ -3,25 +3,18 @@
 from lingbot_cli.errors import UsageError
 
 
-def validate_size(text: str) -> tuple[int, int]:
-    """Return height and width of a size such as 832x480. Errors: ValueError, as `problem; expected …`."""
+def parse_size(text: str) -> tuple[int, int]:
+    """Return height and width of a size such as 832x480; UsageError unless both are multiples of 16."""
     parts = text.lower().split("x")
     if len(parts) != 2 or not all(part.isascii() and part.isdigit() and len(part) < 6 for part in parts):
-        raise ValueError(f"{text[:40]}: not a size; expected WIDTHxHEIGHT, such as 832x480")
+        raise UsageError(f"--size {text[:40]}: not a size", hint="use WIDTHxHEIGHT, for example 832x480")
     width, height = int(parts[0]), int(parts[1])
     if width % 16 or height % 16 or not width or not height:
-        nearest = "x".join(str(max(16, round(side / 16) * 16)) for side in (width, height))
-        raise ValueError(f"{text}: width and height must be multiples of 16; expected {nearest}")
+        near = "x".join(str(max(16, round(side / 16) * 16)) for side in (width, height))
+        raise UsageError(
+            f"--size {text}: width and height must be multiples of 16", hint=f"the nearest is {near}"
+        )
     return height, width
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Return height and width of `--size`. Errors: UsageError unless both are multiples of 16."""
-    try:
-        return validate_size(text)
-    except ValueError as error:
-        problem, expected = str(error).rsplit("; expected ", 1)
-        raise UsageError(f"--size {problem}", hint=f"use {expected}") from None
 
 
 def fit_size(height: int, width: int, area: int) -> tuple[int, int]:

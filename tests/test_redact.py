@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from lingbot_cli.redact import HIDDEN, redact
+from lingbot_cli.redact import redact
 
 KEYS = st.text("abcdefghijklmnopqrstuvwxyzABCXYZ0123456789-_", min_size=12, max_size=40)
 
@@ -50,51 +50,3 @@ def test_a_known_secret_is_hidden_anywhere(key):
 )
 def test_plain_text_is_untouched(text):
     assert redact(text) == text
-
-
-PLACEHOLDERS = [
-    "use rtmp://HOST/APP/KEY with the server and the stream key of your service",
-    "use --to rtmp://HOST/APP/KEY, --to-file, or LINGBOT_STREAM_URL",
-    "lingbot stream a.png --loop --to rtmp://HOST/APP/KEY",
-    "'rtmps://HOST/APP/KEY'",
-    "use rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, a file such as a.mp4, or null:",
-    "srt://HOST:PORT?passphrase=PASSPHRASE&latency=2",
-    "use ws://HOST:PORT or wss://HOST:PORT",
-    "ws://HOST:PORT/v1?token=TOKEN",
-    "https://USER:PASSWORD@HOST/x",
-    "Authorization: Bearer TOKEN",
-]
-
-
-@pytest.mark.parametrize("text", PLACEHOLDERS)
-def test_placeholders_of_hints_stay(text):
-    assert redact(text) == text
-
-
-@pytest.mark.parametrize(
-    ("text", "secret"),
-    [
-        ("rtmp://HOST/APP/KEY2", "KEY2"),
-        ("rtmp://HOST/APP/KEYabc", "KEYabc"),
-        ("rtmp://HOST/APP/KEY-abc", "KEY-abc"),
-        ("rtmp://HOST/APP/KEY/abc", "KEY/abc"),
-        ("rtmp://HOST/APP/KEY?abc", "KEY?abc"),
-        ("rtmp://host/app/key", "/key"),
-        ("rtmp://HOST/APP/key", "/key"),
-        ("rtmp://live.example/APP/KEY", "/KEY"),
-        ("rtmp://HOST/live/KEY", "/KEY"),
-        ("rtmp://HOST/APP/hunter2", "hunter2"),
-        ("ws://HOST:PORT/v1?token=token", "=token"),
-        ("ws://HOST:PORT/v1?token=TOKEN1", "TOKEN1"),
-        ("ws://HOST:PORT/v1?token=TOKEN-1", "TOKEN-1"),
-        ("srt://HOST:PORT?passphrase=passphrase", "=passphrase"),
-        ("srt://HOST:PORT?passphrase=PASSPHRASES", "PASSPHRASES"),
-        ("https://USER:PASSWORD1@HOST/x", "PASSWORD1"),
-        ("https://USER:hunter2@HOST/x", "hunter2"),
-        ("https://user:password@host/x", "password"),
-        ("Bearer TOKEN2", "TOKEN2"),
-    ],
-)
-def test_what_is_nearly_a_placeholder_is_hidden(text, secret):
-    assert secret not in redact(text)
-    assert HIDDEN in redact(text)

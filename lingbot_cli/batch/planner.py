@@ -9,8 +9,8 @@ from lingbot_cli.batch.tasks import Task
 from lingbot_cli.checkpoints.checkpoint import read_checkpoint
 from lingbot_cli.errors import LingbotError, UsageError
 from lingbot_cli.render.fingerprint import video_hash
-from lingbot_cli.render.memory import memory_setup
 from lingbot_cli.render.metadata import sha256_file
+from lingbot_cli.render.preflight import memory_setup
 from lingbot_cli.render.request import DEFAULT_SEED, PreparedVideo, Request, prepare
 from lingbot_cli.runtime.hardware import free_gpus
 from lingbot_cli.runtime.memory import estimate_memory
@@ -84,7 +84,7 @@ def _plan_task(task: Task, prepared: PreparedVideo, device: str) -> PlannedTask:
         size=f"{plan.width}x{plan.height}",
         seed=plan.seed,
         fingerprint=video_fingerprint(task, prepared),
-        memory=estimate_memory(prepared.checkpoint.preset, setup).peak,
+        memory=estimate_memory(prepared.model.preset, setup).peak,
     )
 
 

@@ -56,7 +56,7 @@ def _plan_totals(states: Sequence[TaskState], manifest: Manifest) -> str:
 
 
 def _prompt(state: TaskState) -> str:
-    return state.planned.task.request.flags.prompt or ""
+    return state.planned.task.request.overrides.prompt or ""
 
 
 def _coloured(status: str) -> str:

@@ -41,7 +41,7 @@ def remove_stale_resume(states: Sequence[TaskState], manifest: Manifest) -> None
     """Remove the resume folders of finished videos, left by a run that was killed before it could."""
     for state in states:
         if state.result is not None and state.result.status == "skipped":
-            ResumeStore.beside(str(manifest.path(state.planned.task.name))).sweep()
+            ResumeStore.for_output(str(manifest.path(state.planned.task.name))).clear_unless_locked()
 
 
 def run_batch(

@@ -87,13 +87,15 @@ class TaskRunner:
         manifest.make_folder(task.name)
         # A remote model leaves no latents here to resume from.
         keeping = (
-            None if task.request.remote is not None else _resume_options(ResumeStore.beside(path), prepared)
+            None
+            if task.request.remote is not None
+            else _resume_options(ResumeStore.for_output(path), prepared)
         )
         complete = keeping is not None and _complete(keeping, prepared)
         options = replace(
             task.options,
             overwrite=task.options.overwrite or complete,
-            resume_dir=keeping.trail.written if keeping is not None else None,
+            resume_dir=keeping.store.outputs if keeping is not None else None,
         )
         sink = choose_sinks([path], options, self.environ)
         written = {"quality": options.quality, "codec": options.codec, "crf": options.crf}
@@ -101,10 +103,10 @@ class TaskRunner:
             prepared,
             sink,
             ProgressDisplay(on_progress),
-            written=written,
+            encoding=written,
             clock=time.monotonic,
-            keeping=keeping,
-            loaded=self._load,
+            resume=keeping,
+            load=self._load,
         )
         seconds = time.monotonic() - started
         manifest.record(
@@ -112,16 +114,16 @@ class TaskRunner:
             {"recipe": fingerprint, "frames": made.frames, "latents": made.latents, "seconds": seconds},
         )
         if keeping is not None:
-            keeping.trail.clear()
+            keeping.store.clear()
         return TaskResult("rendered", frames=made.frames, seconds=seconds, latents=made.latents)
 
     def _load(self, prepared: PreparedVideo) -> "WorldModel":
         """Return the model of a task; unload the current one first when the task needs another."""
         from lingbot_cli.model.device import pick_device
         from lingbot_cli.model.loading.load import cached_prompt_encoder
-        from lingbot_cli.render.memory import check_memory
+        from lingbot_cli.render.preflight import check_memory
 
-        request, checkpoint = prepared.request, prepared.here
+        request, checkpoint = prepared.request, prepared.checkpoint
         key = (
             checkpoint.identity,
             checkpoint.text_identity,
@@ -142,15 +144,15 @@ class TaskRunner:
         return world
 
 
-def _resume_options(trail: ResumeStore, prepared: PreparedVideo) -> ResumeOptions:
+def _resume_options(store: ResumeStore, prepared: PreparedVideo) -> ResumeOptions:
     """Resume where the resume folder is of this video, else start over; keep it until the manifest has the video."""
     try:
-        trail.past(render_fingerprint(prepared), chunk_fingerprints(prepared))
+        store.load(render_fingerprint(prepared), chunk_fingerprints(prepared))
     except UsageError:
-        return ResumeOptions(trail, stay=True, anew=True)
-    return ResumeOptions(trail, "exact", stay=True)
+        return ResumeOptions(store, keep_latents=True, overwrite=True)
+    return ResumeOptions(store, "exact", keep_latents=True)
 
 
 def _complete(keeping: ResumeOptions, prepared: PreparedVideo) -> bool:
     """Return whether every chunk is saved: then the output is this video or the one it was to replace."""
-    return keeping.resume is not None and keeping.trail.chunks() >= len(prepared.controls)
+    return keeping.resume is not None and keeping.store.count_chunks() >= len(prepared.controls)

@@ -24,7 +24,7 @@ from lingbot_cli.timeline.diagnostics import (
     TooManyProblems,
 )
 from lingbot_cli.timeline.resolve import TimelineOverrides
-from lingbot_cli.video_size import validate_size
+from lingbot_cli.video_size import parse_size
 
 MAX_VIDEOS = 10_000
 NAME_FIELDS = ("image", "timeline", "prompt", "seed", "job")
@@ -86,7 +86,7 @@ def _expand_job(
             timeline=files["timeline"],
             moves=job.moves,
             poses=files["poses"],
-            flags=replace(flags, prompt=prompt),
+            overrides=replace(flags, prompt=prompt),
             size=job.size,
             seed=seed,
             options=ModelOptions(
@@ -133,9 +133,9 @@ def _check_options(job: Job, item: SourceItem) -> Iterator[Problem]:
     """Yield the errors of a job's size, output name and codec."""
     if job.size is not None:
         try:
-            validate_size(job.size)
-        except ValueError as wrong:
-            yield Problem(item.locate(("size",)), str(wrong))
+            parse_size(job.size)
+        except UsageError as wrong:
+            yield Problem(item.locate(("size",)), f"{wrong}; expected {wrong.hint}".removeprefix("--size "))
     try:
         fields = [field for _, field, _, _ in string.Formatter().parse(job.output or "") if field is not None]
     except ValueError as wrong:

@@ -16,7 +16,7 @@ from lingbot_cli.broadcast.pacer import Pace, Pacer
 from lingbot_cli.broadcast.source import PreparedStream
 from lingbot_cli.broadcast.stats import StreamMonitor, report_gap
 from lingbot_cli.errors import UsageError
-from lingbot_cli.render.chunk_plan import plan_new_chunks
+from lingbot_cli.render.chunk_plan import new_tasks
 from lingbot_cli.render.pipeline import RenderResult, StopRequested, run_pipeline
 from lingbot_cli.sinks.base import Sink, TeeSink, VideoInfo
 from lingbot_cli.sinks.live.targets import Target, start_all
@@ -101,7 +101,7 @@ def broadcast(
                 )
             # What is recorded may come a little later; what is sent may not.
             sink = TeeSink([pacer, air.record]) if air.record is not None else pacer
-            made = run_pipeline(plan_new_chunks(controls), begin, sink, stopped=stopped, on_chunk=watch.chunk)
+            made = run_pipeline(new_tasks(controls), begin, sink, stopped=stopped, on_chunk=watch.chunk)
             if not stopped():
                 pacer.close()
             pacer.abort()
@@ -137,12 +137,15 @@ def _close_all(ends: Sequence[tuple[Callable[[], None], Abort]], display: Displa
 
 def _local_sessions(show: PreparedStream, display: Display) -> Callable[[Path | None], "Session"]:
     from lingbot_cli.model.session import Session
-    from lingbot_cli.render.memory import check_stream_memory
+    from lingbot_cli.render.preflight import fit_memory, model_setup, pick_device_name
     from lingbot_cli.runtime.load_model import load_tuned
 
-    together = check_stream_memory(show).decode_batch
+    preset, device = show.model.preset, pick_device_name(show.request.options.device)
+    latents = max(preset.window, (show.chunks or 1) * preset.chunk)  # a stream fills the window
+    setup = model_setup(show.model, show.request.options, show.height, show.width, device, latents)
+    together = fit_memory(show.checkpoint, setup).decode_batch
     world = load_tuned(
-        show.here,
+        show.checkpoint,
         show.request.options,
         show.prompts,
         show.height,

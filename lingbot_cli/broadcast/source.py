@@ -36,7 +36,7 @@ class PreparedStream:
     """A stream ready to be made; `frames` and `chunks` are None when nobody knows how many there will be."""
 
     request: Request
-    checkpoint: Checkpoint | RemoteModel
+    model: Checkpoint | RemoteModel
     image: np.ndarray
     height: int
     width: int
@@ -49,9 +49,9 @@ class PreparedStream:
     chunks: int | None = None
 
     @property
-    def here(self) -> Checkpoint:
+    def checkpoint(self) -> Checkpoint:
         """The checkpoint on this machine; TypeError for a model that runs elsewhere."""
-        return require_local(self.checkpoint)
+        return require_local(self.model)
 
     def picture(self, cut: Path | None) -> np.ndarray:
         """The first image of a scene, [H, W, 3] uint8."""
@@ -66,23 +66,23 @@ class PreparedStream:
             "fps": self.fps,
             "chunks": self.chunks,
             "seed": self.seed,
-            "model": self.checkpoint.preset.name,
-            "licence": self.checkpoint.preset.licence,
-            "levers": self.request.options.speed_options(),
+            "model": self.model.preset.name,
+            "licence": self.model.preset.licence,
+            "speed_options": self.request.options.speed_options(),
         }
 
     def summary(self) -> str:
         """The stream in one line, how its world is run where that is not as usual, and what its world is not."""
         length = "until it is stopped" if self.frames is None else f"{self.frames / self.fps:.1f} s"
-        preset = self.checkpoint.preset
+        preset = self.model.preset
         line = (
             f"{self.width}x{self.height} · {length} at {self.fps} fps · seed {self.seed} · "
             f"{preset.name} ({preset.licence})"
         )
-        options, differences = self.request.options, self.checkpoint.differences
+        options, differences = self.request.options, self.model.differences
         unusual = differences or options.speed_options() or options.notes
         run = describe_run(preset, differences, options) if unusual else []
-        return "\n".join([line, *run, *([] if self.checkpoint.trained else [UNTRAINED_NOTE])])
+        return "\n".join([line, *run, *([] if self.model.trained else [UNTRAINED_NOTE])])
 
 
 def prepare_video_stream(request: Request) -> PreparedStream:
@@ -90,7 +90,7 @@ def prepare_video_stream(request: Request) -> PreparedStream:
     film = prepare(request)
     return PreparedStream(
         film.request,
-        film.checkpoint,
+        film.model,
         film.images[None],
         film.plan.height,
         film.plan.width,
@@ -106,17 +106,15 @@ def prepare_video_stream(request: Request) -> PreparedStream:
 
 def prepare_loop(request: Request) -> PreparedStream:
     """A film that begins again when it is over, until the request's duration if it has one."""
-    if request.poses is not None or request.flags.scale == "clip":
+    if request.poses is not None or request.overrides.scale == "clip":
         raise UsageError(
             "--loop goes with --timeline or --moves, in the fixed scale", hint="leave the other out"
         )
-    duration = request.flags.duration
-    once = prepare_video_stream(replace(request, flags=replace(request.flags, duration=None)))
-    flags = request.flags
+    duration = request.overrides.duration
+    once = prepare_video_stream(replace(request, overrides=replace(request.overrides, duration=None)))
+    flags = request.overrides
     said = parse_moves(request.moves) if request.moves is not None else load_timeline(request.timeline or "-")
-    timed = schedule_timeline(
-        said, once.checkpoint.preset.chunk, fps=flags.fps, allow_outside=flags.allow_outside
-    )
+    timed = schedule_timeline(said, once.model.preset.chunk, fps=flags.fps, allow_outside=flags.allow_outside)
     frames = None if duration is None else nearest_frame(timed.grid.to_frames(duration))
     return replace(
         once,
@@ -131,7 +129,7 @@ def prepare_live(
 ) -> tuple[PreparedStream, LiveTimeline]:
     """A world that goes where it is told while it runs; `header` as plain values."""
     request, checkpoint = resolve_request(request)
-    flags = request.flags
+    flags = request.overrides
     live = LiveTimeline(
         checkpoint.preset.chunk,
         header,

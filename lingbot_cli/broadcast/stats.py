@@ -38,7 +38,7 @@ class StreamMonitor:
 
     def chunk(self, chunk: RenderedChunk) -> None:
         """A chunk has been handed to the pacer."""
-        progress = self._meter.count(chunk.step.shown)
+        progress = self._meter.count(chunk.task.shown)
         self._made, self._chunks = progress.fps, progress.chunk
         self.tick()
 

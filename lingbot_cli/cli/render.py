@@ -186,7 +186,7 @@ class ResumeFlags:
         files = files_of(targets)
         if files:
             return ResumeOptions(
-                ResumeStore.beside(files[0]), self.resume, self.fork_at, self.keep_latents, overwrite
+                ResumeStore.for_output(files[0]), self.resume, self.fork_at, self.keep_latents, overwrite
             )
         if self.continues or self.keep_latents:
             raise UsageError("nothing can be resumed without a file", hint="name one with -o")
@@ -218,8 +218,9 @@ def render(
 
     Example: lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml -o walk.mp4
     """
+    from lingbot_cli.render.local import render_as_follower
     from lingbot_cli.render.multi_gpu import ProcessGroup, check_multi_gpu, exit_follower
-    from lingbot_cli.render.render import render_as_follower, render_video
+    from lingbot_cli.render.render import render_video
     from lingbot_cli.sinks.base import TeeSink
     from lingbot_cli.timeline.poses_dir import write_poses_dir
 
@@ -238,12 +239,12 @@ def render(
         check_multi_gpu(timeline.timeline, resuming=resume.continues)
     try:
         prepared = _prepare(request, timeline.frames, env)
-        if gang and not gang.leads:
+        if gang and not gang.is_leader:
             render_as_follower(prepared, gang)
             exit_follower()
         if gpus > 1 and not gang:
             _launch(prepared, gpus, env, shown, dry_run=dry_run)
-        sink = output.sink(targets, prepared, env, keeping.trail.written if keeping else None)
+        sink = output.sink(targets, prepared, env, keeping.store.outputs if keeping else None)
         overwrite_poses = output.overwrite or resume.resume is not None
         if dry_run:
             _print_plan(env, prepared, sink, output.save_poses, as_json=display.as_json)
@@ -252,9 +253,9 @@ def render(
         if preview is not None:
             sink = TeeSink([sink, preview])
         if output.save_poses is not None:
-            write_poses_dir(prepared.film.compiled, output.save_poses, overwrite=overwrite_poses)
+            write_poses_dir(prepared.resolved.compiled, output.save_poses, overwrite=overwrite_poses)
         encoding = output.encoding(timeline.frames)
-        render_video(prepared, sink, shown, written=encoding, clock=env.clock, keeping=keeping, gang=gang)
+        render_video(prepared, sink, shown, encoding=encoding, clock=env.clock, resume=keeping, group=gang)
     except LingbotError as error:
         shown.error(error)
         raise
@@ -279,8 +280,7 @@ def _check_remote(timeline: RenderTimelineFlags, resume: ResumeFlags, *, shared:
 
 
 def _prepare(request: "Request", frames: str | None, env: Env) -> "PreparedVideo":
-    from lingbot_cli.render.excerpt import select_frames
-    from lingbot_cli.render.request import prepare
+    from lingbot_cli.render.request import prepare, select_frames
 
     prepared = prepare(request, env.read_stdin)
     return prepared if frames is None else select_frames(prepared, frames)
@@ -291,7 +291,7 @@ def _launch(prepared: "PreparedVideo", gpus: int, env: Env, display: "Display", 
     from lingbot_cli.presets import check_heads
     from lingbot_cli.render.launcher import launch_processes
 
-    check_heads(prepared.checkpoint.preset.heads, gpus)
+    check_heads(prepared.model.preset.heads, gpus)
     if not dry_run:
         raise typer.Exit(launch_processes(env.argv, gpus, env.environ, display.warning))
 
@@ -320,11 +320,12 @@ def _check_run(
     overwrite: bool,
 ) -> None:
     """Raise what a run would raise before it renders; `poses`: the folder of --save-poses."""
+    from lingbot_cli.render.backend import choose_backend
     from lingbot_cli.render.preflight import preflight
     from lingbot_cli.timeline.poses_dir import check_overwrite
 
     if poses is not None:
         check_overwrite(poses, overwrite=overwrite)
-    preflight(prepared, sink, keeping, here=prepared.request.remote is None)
+    preflight(prepared, sink, keeping, choose_backend(prepared, display))
     if keeping:
-        keeping.take_up(prepared, display)
+        keeping.load_saved(prepared, display)

@@ -14,16 +14,16 @@ from PIL import Image
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from lingbot_cli.diagnostics.timers import DeviceTimer, HostTimer, PhaseTimer
 from lingbot_cli.presets import Preset
-from lingbot_cli.render.chunk_plan import NO_SAVED_CHUNKS
-from lingbot_cli.render.memory import check_memory
+from lingbot_cli.render.local import LocalBackend, LocalRender
 from lingbot_cli.render.pipeline import run_pipeline
-from lingbot_cli.render.render import LocalRender, resolve_precision
+from lingbot_cli.render.preflight import check_memory
 from lingbot_cli.render.request import PreparedVideo, Request, prepare
 from lingbot_cli.runtime.autotune import apply_tuning, choose_tuning
 from lingbot_cli.runtime.fast_mode import resolve_model
 from lingbot_cli.runtime.load_model import load_model
 from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.sinks.base import Sink, VideoInfo
+from lingbot_cli.ui.display import Display
 from lingbot_cli.ui.progress import peak_memory
 
 if TYPE_CHECKING:
@@ -112,24 +112,24 @@ def measure(
 
     started = clock()
     decode_batch = check_memory(prepared).decode_batch
-    checkpoint, options = prepared.here, prepared.request.options
+    checkpoint, options = prepared.checkpoint, prepared.request.options
     tuning = choose_tuning(checkpoint, options, prepared.plan.height, prepared.plan.width)
     model = apply_tuning(load(checkpoint, options, prepared.prompts), tuning)
     opened = LocalRender(prepared, model, decode_batch=decode_batch)
     load_seconds = clock() - started
-    opened.compile(None)
-    skip = warm_up_chunks(opened.world.preset)
-    device = opened.world.device
+    opened.compile(Display())
+    skip = warm_up_chunks(opened.model.preset)
+    device = opened.model.device
     on_cuda = device.type == "cuda"
     timer = PhaseTimer(DeviceTimer() if on_cuda else HostTimer(clock))
     first_frame, costs = _render_serially(opened, sink, timer, clock)
     fps = _render_fps(opened, sink, skip, clock)
-    peak = measure_peaks(device, opened.world.transformer.dtype, PEAK_MEASURE_S, clock)
+    peak = measure_peaks(device, opened.model.transformer.dtype, PEAK_MEASURE_S, clock)
     return BenchResult(
         model=prepared.plan.preset,
         size=f"{prepared.plan.width}x{prepared.plan.height}",
         device=torch.cuda.get_device_name(device) if on_cuda else "cpu",
-        precision=resolve_precision(prepared),
+        precision=LocalBackend(prepared).precision(),
         kernel=tuning.kernel,
         threads=tuning.threads,
         chunks=len(prepared.controls) - skip,
@@ -196,8 +196,8 @@ def _render_serially(
     hook = _PhaseHook(timer)
     started = clock()
     first_frame = 0.0
-    session = replace(opened, phase=hook).begin(None)
-    sink.open(prepared.info())
+    session = replace(opened, phase=hook).start_session(None)
+    sink.open(prepared.video_info())
     for index, control in enumerate(prepared.controls):
         frames = session.decode(session.denoise(control))
         with timer.phase("transfer"):
@@ -217,13 +217,13 @@ def _render_serially(
 def _render_fps(opened: LocalRender, sink: Sink, skip: int, clock: Callable[[], float]) -> float:
     """Render with overlapping phases; return the frames a second after `skip` chunks."""
     written: list[tuple[float, int]] = []
-    sink.open(opened.prepared.info())
+    sink.open(opened.prepared.video_info())
     run_pipeline(
-        opened.steps(NO_SAVED_CHUNKS),
-        opened.begin,
+        opened.tasks(),
+        opened.start_session,
         sink,
         stopped=lambda: False,
-        on_chunk=lambda chunk: written.append((clock(), chunk.step.shown)),
+        on_chunk=lambda chunk: written.append((clock(), chunk.task.shown)),
     )
     sink.close()
     steady = written[skip - 1 :]

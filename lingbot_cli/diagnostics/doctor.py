@@ -84,7 +84,7 @@ def _attention() -> Finding:
 
     from lingbot_cli.model.accel.attention_backends import working_backends
     from lingbot_cli.model.device import pick_device
-    from lingbot_cli.runtime.kernel import KERNELS_FILE
+    from lingbot_cli.runtime.autotune import KERNELS_FILE
     from lingbot_cli.runtime.measurements import read_measurements
 
     device = pick_device(None)

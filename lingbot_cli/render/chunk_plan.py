@@ -1,4 +1,4 @@
-"""What is done with each chunk of a film: made, or where an earlier run has made it, taken up again."""
+"""Chunk tasks of a render: generate a chunk, or replay, skip or omit one that an earlier run saved."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,39 +11,42 @@ import numpy as np
 from lingbot_cli.control import Control
 from lingbot_cli.presets import Preset
 
+Action = Literal["generate", "replay", "skip", "omit"]
+"""generate: denoise. replay: write saved latents to the KV cache. skip: advance time and camera only.
+omit: nothing, for no chunk to be generated attends to it."""
+
 
 @dataclass(frozen=True)
 class ChunkTask:
-    """One chunk and its work.
+    """One chunk and its action.
 
-    `how`: make it; recall it into memory; skip it, so that only time and camera move on; or leave it, when
-    nothing still to be made remembers it. `latents` [16, c, h, w] float32 of a chunk made before.
-    `hide`: how many of its frames an earlier run has written, or whoever asked does not want to see.
+    `latents` loads saved ones, [16, c, h, w] float32. `hidden`: its first frames that are not written, because
+    an earlier run wrote them or `--frames` excludes them.
     """
 
     index: int
     control: Control
-    how: Literal["make", "recall", "skip", "leave"] = "make"
+    action: Action = "generate"
     latents: Callable[[], np.ndarray] | None = None
     decode: bool = True
-    hide: int = 0
+    hidden: int = 0
 
     @property
     def shown(self) -> int:
-        """How many of its frames are written."""
-        return max(0, self.control.frames - self.hide)
+        """Number of its frames that are written."""
+        return max(0, self.control.frames - self.hidden)
 
 
 @dataclass(frozen=True)
 class SavedChunks:
-    """What earlier runs left of a film: the latents of its first `chunks` and its first `written` frames.
+    """Result of earlier runs: latents of the first `chunks` chunks, and the first `frames` video frames.
 
-    `fast` rebuilds only what memory still holds, each chunk without what it saw itself: an approximation.
+    `fast` approximates: it replays only chunks still in the KV cache, each without those it attended to.
     """
 
     chunks: int
     latents: Callable[[int], np.ndarray]
-    written: int = 0
+    frames: int = 0
     fast: bool = False
 
 
@@ -51,40 +54,42 @@ _NO_LATENTS: dict[int, np.ndarray] = {}
 NO_SAVED_CHUNKS = SavedChunks(0, _NO_LATENTS.__getitem__)
 
 
-def plan_new_chunks(controls: Iterable[Control]) -> Iterator[ChunkTask]:
-    """Every chunk is made."""
+def new_tasks(controls: Iterable[Control]) -> Iterator[ChunkTask]:
+    """Generate every chunk."""
     for index, control in enumerate(controls):
         yield ChunkTask(index, control)
 
 
-def plan_chunks(
-    controls: Sequence[Control], past: SavedChunks, preset: Preset, reach: int
+def resume_tasks(
+    controls: Sequence[Control], saved: SavedChunks, preset: Preset, receptive_field: int
 ) -> list[ChunkTask]:
-    """A whole film whose beginning exists; `reach`: how many latents back the decoder can see.
+    """Return the tasks of a whole video whose beginning is saved; the decoder sees `receptive_field` latents back.
 
-    A scene owes nothing to the one before it: replaying begins with the scene of the first chunk to be made,
-    decoding with what the decoder sees of the first frame to be written.
+    Scenes are independent: replaying starts at the scene of the first chunk to generate, decoding at the first
+    latent in the receptive field of the first frame to write.
     """
     scenes = list(accumulate((i if c.cut is not None else 0 for i, c in enumerate(controls)), max))
     ends = list(accumulate(control.frames for control in controls))
-    first = next((index for index, end in enumerate(ends) if end > past.written), len(controls))
-    decode = max(scenes[first], first - -(-reach // preset.chunk)) if first < len(controls) else first
-    made: list[ChunkTask] = []
+    first = next((index for index, end in enumerate(ends) if end > saved.frames), len(controls))
+    decode = (
+        max(scenes[first], first - -(-receptive_field // preset.chunk)) if first < len(controls) else first
+    )
+    tasks: list[ChunkTask] = []
     for index, control in enumerate(controls):
-        hide = min(control.frames, max(0, past.written - (ends[index] - control.frames)))
-        how: Literal["make", "recall", "skip", "leave"] = "make"
-        if index < past.chunks:
-            how = "leave"
-            if past.chunks < len(controls) and scenes[index] == scenes[past.chunks]:
-                held = _in_cache(index - scenes[index], past.chunks - scenes[index], preset)
-                how = "recall" if held or not past.fast else "skip"
-        latents = partial(past.latents, index) if how != "make" else None
-        made.append(ChunkTask(index, control, how, latents, decode=index >= decode, hide=hide))
-    return made
+        hidden = min(control.frames, max(0, saved.frames - (ends[index] - control.frames)))
+        action: Action = "generate"
+        if index < saved.chunks:
+            action = "omit"
+            if saved.chunks < len(controls) and scenes[index] == scenes[saved.chunks]:
+                cached = _in_cache(index - scenes[index], saved.chunks - scenes[index], preset)
+                action = "replay" if cached or not saved.fast else "skip"
+        latents = partial(saved.latents, index) if action != "generate" else None
+        tasks.append(ChunkTask(index, control, action, latents, decode=index >= decode, hidden=hidden))
+    return tasks
 
 
-def _in_cache(chunk: int, now: int, preset: Preset) -> bool:
-    """Whether memory still holds a chunk of a scene when the scene's chunk `now` begins."""
+def _in_cache(chunk: int, current: int, preset: Preset) -> bool:
+    """Return whether the KV cache holds a scene's chunk when its chunk `current` begins."""
     if preset.window < 0 or chunk * preset.chunk < preset.sink:
         return True
-    return (now - chunk - 1) * preset.chunk < preset.window - preset.sink
+    return (current - chunk - 1) * preset.chunk < preset.window - preset.sink

@@ -1,83 +1,127 @@
-"""What `--dry-run` says: the whole plan of a film, with nothing loaded and nothing written."""
+"""Dry run of a render: the plan, its memory and its expected time, with nothing loaded and nothing written."""
 
+import json
+import os
+import platform
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from lingbot_cli.plan import format_chunk_table
-from lingbot_cli.render.memory import memory_setup, pick_device_name
+from lingbot_cli.render.chunk_plan import SavedChunks
+from lingbot_cli.render.fingerprint import render_fingerprint, short_hash
+from lingbot_cli.render.preflight import memory_setup, pick_device_name
 from lingbot_cli.render.request import PreparedVideo
-from lingbot_cli.render.speed import last_speed, speed_line
+from lingbot_cli.runtime.measurements import read_measurements, write_measurements
 from lingbot_cli.runtime.memory import MemoryEstimate, estimate_memory, gigabytes
+from lingbot_cli.ui.progress import RenderSpeed, duration_text
 
+SPEEDS_FILE = "speeds.json"
+MIN_MEASURED_CHUNKS = 3
+"""The first chunk is warm-up."""
+_NOT_SPEED = {"seed", "scale", "image"}
 _PARTS = {
     "transformer": "transformer",
     "vae": "VAE",
-    "keys_values": "keys and values of the window",
-    "state": "state of the session",
-    "work": "work space",
-    "runtime": "Python and PyTorch, or a GPU's context",
-    "decoder": "to decode, on its own device",
-    "text": "text encoder (gone before the rest)",
-    "host": "in RAM beside the device",
+    "keys_values": "KV cache",
+    "state": "session state",
+    "work": "workspace",
+    "runtime": "Python and PyTorch, or a GPU context",
+    "decoder": "decoder, on its own device",
+    "text": "text encoder (released before the rest)",
+    "host": "RAM beside the device",
 }
 
 
+def dry_run_lines(prepared: PreparedVideo, outputs: Sequence[str]) -> list[str]:
+    """Return the plan as lines: video, chunks, memory by part, expected time and outputs."""
+    return [
+        prepared.summary(),
+        "",
+        *format_chunk_table(prepared.plan.chunks, prepared.plan.fps),
+        "",
+        *_memory_lines(prepared),
+        _time_line(prepared),
+        *(f"will write {name}" for name in outputs),
+        *(f"note: {warning}" for warning in prepared.resolved.warnings),
+    ]
+
+
+def dry_run_json(prepared: PreparedVideo, outputs: Sequence[str]) -> dict[str, object]:
+    """Return the plan as plain data."""
+    device, memory = device_and_memory(prepared) or (None, None)
+    chunks = [
+        {**asdict(chunk), "cut": str(chunk.cut) if chunk.cut else None} for chunk in prepared.plan.chunks
+    ]
+    speed = last_speed(prepared)
+    return {
+        "event": "dry_run",
+        **asdict(prepared.plan),
+        "chunks": chunks,
+        "speed_options": prepared.request.options.speed_options(),
+        "device": device,
+        "memory": memory and {**asdict(memory), "peak": memory.peak},
+        "seconds": round(speed.seconds(prepared.plan.frames), 1) if speed else None,
+        "writes": list(outputs),
+    }
+
+
 def device_and_memory(prepared: PreparedVideo) -> tuple[str, MemoryEstimate] | None:
-    """The device the film would run on and its memory by part; None for one that is made elsewhere.
+    """Return the device and its memory by part; None for a video that a server renders.
 
     Errors: SetupError for a device that is not there.
     """
     if prepared.request.remote is not None:
         return None
     device = pick_device_name(prepared.request.options.device)
-    return device, estimate_memory(prepared.checkpoint.preset, memory_setup(prepared, device))
+    return device, estimate_memory(prepared.model.preset, memory_setup(prepared, device))
 
 
-def dry_run_lines(prepared: PreparedVideo, outputs: Sequence[str]) -> list[str]:
-    """The plan as lines: the film, its chunks, its memory by part, and what will be written."""
-    return [
-        prepared.summary(),
-        "",
-        *format_chunk_table(prepared.plan.chunks, prepared.plan.fps),
-        "",
-        *_memory(prepared),
-        speed_line(prepared),
-        *(f"will write {name}" for name in outputs),
-        *(f"note: {note}" for note in prepared.film.warnings),
-    ]
+def last_speed(prepared: PreparedVideo) -> RenderSpeed | None:
+    """Return the speed of the last video with this model, size and options on this machine; None without one."""
+    if prepared.request.remote is not None or prepared.first_frame:
+        return None
+    found = read_measurements(SPEEDS_FILE, "fps").get(_speed_key(prepared))
+    try:
+        speed = RenderSpeed(**found) if found else None
+        return speed if speed and speed.fps > 0 else None
+    except TypeError:
+        return None
 
 
-def _memory(prepared: PreparedVideo) -> list[str]:
+def save_speed(prepared: PreparedVideo, saved: SavedChunks, speed: RenderSpeed) -> None:
+    """Save the speed of a video, unless it was too short or resumed."""
+    if prepared.first_frame or saved.chunks or len(prepared.controls) < MIN_MEASURED_CHUNKS:
+        return
+    known, key = read_measurements(SPEEDS_FILE, "fps"), _speed_key(prepared)
+    known.pop(key, None)  # the latest entries are last
+    write_measurements(SPEEDS_FILE, known | {key: asdict(speed)})
+
+
+def _memory_lines(prepared: PreparedVideo) -> list[str]:
     found = device_and_memory(prepared)
     if found is None:
         return []
-    device, needed = found
-    parts = [(label, getattr(needed, part)) for part, label in _PARTS.items()]
-    wide = max(len(label) for label, _ in parts)
+    device, memory = found
+    parts = [(label, getattr(memory, part)) for part, label in _PARTS.items()]
+    width = max(len(label) for label, _ in parts)
     return [
-        f"memory on {device}: {gigabytes(needed.peak)} at the most, in this process",
-        *(f"  {label.ljust(wide)}  {gigabytes(count):>9}" for label, count in parts if count),
-        "  ffmpeg's own and the page of --preview are not in it",
+        f"memory on {device}: at most {gigabytes(memory.peak)} in this process",
+        *(f"  {label.ljust(width)}  {gigabytes(count):>9}" for label, count in parts if count),
+        "  not counted: ffmpeg, and the browser page of --preview",
         "",
     ]
 
 
-def dry_run_json(prepared: PreparedVideo, outputs: Sequence[str]) -> dict[str, object]:
-    """The same as plain data."""
-    device, needed = device_and_memory(prepared) or (None, None)
-    planned = asdict(prepared.plan)
-    chunks = [
-        {**asdict(chunk), "cut": str(chunk.cut) if chunk.cut else None} for chunk in prepared.plan.chunks
-    ]
-    memory = needed and {**asdict(needed), "peak": needed.peak}
+def _time_line(prepared: PreparedVideo) -> str:
     speed = last_speed(prepared)
-    return {
-        "event": "dry_run",
-        **planned,
-        "chunks": chunks,
-        "levers": prepared.request.options.speed_options(),
-        "device": device,
-        "memory": memory,
-        "seconds": round(speed.seconds(prepared.plan.frames), 1) if speed else None,
-        "writes": list(outputs),
-    }
+    if speed is None:
+        return "time: unknown before the first such video on this machine (measure with `lingbot bench`)"
+    seconds = duration_text(speed.seconds(prepared.plan.frames))
+    return f"time: about {seconds}, at the {speed.fps:.1f} fps of the last such video on this machine"
+
+
+def _speed_key(prepared: PreparedVideo) -> str:
+    """Return a short hash of everything that determines a video's speed but its encoding."""
+    fingerprint = {k: value for k, value in render_fingerprint(prepared).items() if k not in _NOT_SPEED}
+    machine = [platform.node(), os.environ.get("WORLD_SIZE", "1")]  # torchrun's number of processes
+    return short_hash(json.dumps([machine, fingerprint, prepared.request.options.flags()]).encode())

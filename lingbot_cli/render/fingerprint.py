@@ -1,7 +1,8 @@
-"""What decides a film's latents, as plain texts that two runs can be held against each other by."""
+"""Fingerprints: named texts of everything that determines a video's latents, compared before a resume."""
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 
@@ -10,66 +11,74 @@ import numpy as np
 from lingbot_cli import __version__
 from lingbot_cli.control import Control
 from lingbot_cli.render.request import PreparedVideo
-from lingbot_cli.render.resume_store import Fingerprint
+
+Fingerprint = Mapping[str, str]
+"""Named texts; equal fingerprints give equal latents."""
 
 
 def render_fingerprint(prepared: PreparedVideo) -> dict[str, str]:
-    """Everything but what single chunks are told: program, weights, settings, size, seed, first image."""
-    planned, request = prepared.plan, prepared.request
+    """Return the fingerprint of the whole video: versions, weights, options, size, seed, first image."""
+    plan, options, checkpoint = prepared.plan, prepared.request.options, prepared.model
     return {
         "lingbot": __version__,
         "torch": version("torch"),
-        "model": prepared.checkpoint.identity,
-        "text encoder": prepared.checkpoint.text_identity,
-        "settings": short_hash(json.dumps(asdict(prepared.checkpoint.preset)).encode()),
-        "size": f"{planned.width}x{planned.height}",
-        "seed": str(planned.seed),
-        "scale": repr(planned.scale),
-        "device": request.options.device or "the best there is",
-        "precision": request.options.precision or "the device's",
-        "linears": request.options.linears or "exact",
-        "attention": request.options.attention or "exact",
-        "kernel": request.options.kernel or "the fastest there is",
-        "threads": str(request.options.threads or "as many as are fastest"),
-        "compile": {None: "as the device does", True: "yes", False: "no"}[request.options.compile],
+        "model": checkpoint.identity,
+        "text encoder": checkpoint.text_identity,
+        "settings": short_hash(json.dumps(asdict(checkpoint.preset)).encode()),
+        "size": f"{plan.width}x{plan.height}",
+        "seed": str(plan.seed),
+        "scale": repr(plan.scale),
+        "device": options.device or "the best there is",
+        "precision": options.precision or "the device's",
+        "linears": options.linears or "exact",
+        "attention": options.attention or "exact",
+        "kernel": options.kernel or "the fastest there is",
+        "threads": str(options.threads or "as many as are fastest"),
+        "compile": {None: "as the device does", True: "yes", False: "no"}[options.compile],
         "image": hash_image(prepared.images[None]),
     }
 
 
 def chunk_fingerprints(prepared: PreparedVideo) -> list[Fingerprint]:
-    """What each chunk is told."""
+    """Return the fingerprint of each chunk's inputs."""
     return [_chunk_fingerprint(control, prepared) for control in prepared.controls]
 
 
 def video_hash(prepared: PreparedVideo) -> str:
-    """One short name for the whole film: equal for equal facts, chunks and length."""
-    everything = [
-        render_fingerprint(prepared),
-        chunk_fingerprints(prepared),
-        prepared.plan.frames,
-        prepared.plan.fps,
-    ]
-    return short_hash(json.dumps(everything).encode())
+    """Return a short hash of the video: equal for equal fingerprints, length and frame rate."""
+    plan = prepared.plan
+    content = [render_fingerprint(prepared), chunk_fingerprints(prepared), plan.frames, plan.fps]
+    return short_hash(json.dumps(content).encode())
+
+
+def fingerprint_difference(before: Fingerprint, now: Fingerprint) -> str:
+    """Return the entries that differ, as text; empty for equal fingerprints."""
+    names = dict.fromkeys([*before, *now])
+    return ", ".join(
+        f"{name} {before.get(name, 'not set')}, now {now.get(name, 'not set')}"
+        for name in names
+        if before.get(name) != now.get(name)
+    )
 
 
 def _chunk_fingerprint(control: Control, prepared: PreparedVideo) -> Fingerprint:
     camera = [control.poses, control.intrinsics, control.actions]
-    said = {
+    fingerprint = {
         "prompt": control.prompt,
         "camera": short_hash(b"".join(np.ascontiguousarray(part).tobytes() for part in camera)),
     }
     if control.cut is not None:
-        said["cut"] = hash_image(prepared.images[control.cut])
+        fingerprint["cut"] = hash_image(prepared.images[control.cut])
     if control.recache:
-        said["recache"] = "true"
-    return said
+        fingerprint["recache"] = "true"
+    return fingerprint
 
 
 def hash_image(image: np.ndarray) -> str:
-    """A short name for a picture [H, W, 3] uint8."""
+    """Return a short hash of an image [H, W, 3] uint8."""
     return short_hash(f"{image.shape}".encode() + np.ascontiguousarray(image).tobytes())
 
 
 def short_hash(data: bytes) -> str:
-    """16 hexadecimal digits of SHA-256."""
+    """Return 16 hexadecimal digits of SHA-256."""
     return hashlib.sha256(data).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Start the processes of one film on this machine and watch over them."""
+"""Launcher of a process group on this machine: one process per device, watched until the leader ends."""
 
 import contextlib
 import signal
@@ -14,18 +14,20 @@ from lingbot_cli.errors import SetupError
 TERMINATE_TIMEOUT_S = 10.0
 POLL_INTERVAL_S = 0.05
 
+Process = subprocess.Popen[bytes]
+
 
 def launch_processes(
-    argv: Sequence[str], count: int, environ: Mapping[str, str], tell: Callable[[str], None]
+    argv: Sequence[str], count: int, environ: Mapping[str, str], warn: Callable[[str], None]
 ) -> int:
     """Run `lingbot ARGV` as `count` processes with a device each; return the leader's exit code.
 
-    A process that dies takes the others with it: the leader is asked to end well, and SetupError says which
-    one it was. Signals go to the leader, which decides for all.
+    Signals go to the leader, which decides for all. When another process dies the leader is terminated too.
+    Errors: SetupError with the rank and exit code of the process that died.
     """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    gang = [
+    processes = [
         subprocess.Popen(
             [sys.executable, "-m", "lingbot_cli", *argv],
             env={
@@ -36,58 +38,59 @@ def launch_processes(
                 "MASTER_ADDR": "127.0.0.1",
                 "MASTER_PORT": str(port),
             },
-            # Ctrl-C reaches the whole terminal; followers must hear of it from the leader alone.
+            # Ctrl-C reaches the whole terminal; followers must be stopped by the leader alone.
             start_new_session=True,
             stdin=None if rank == 0 else subprocess.DEVNULL,
         )
         for rank in range(count)
     ]
     try:
-        with _forward_signals(gang[0]):
-            return _watch(gang, tell)
+        with _forward_signals(processes[0]):
+            return _watch(processes, warn)
     finally:
-        _terminate(gang)
+        _terminate(processes)
 
 
-def _watch(gang: Sequence["subprocess.Popen[bytes]"], tell: Callable[[str], None]) -> int:
+def _watch(processes: Sequence[Process], warn: Callable[[str], None]) -> int:
     while True:
-        leader = gang[0].poll()
+        leader = processes[0].poll()
         if leader is not None:
             return leader if leader >= 0 else 128 - leader
-        for rank, member in enumerate(gang[1:], start=1):
-            code = member.poll()
+        for rank, process in enumerate(processes[1:], start=1):
+            code = process.poll()
             if code:
-                how = f"signal {-code}" if code < 0 else f"exit code {code}"
-                tell(f"process {rank} of {len(gang)} ended with {how}; the film ends here")
-                _terminate(gang)
+                reason = f"signal {-code}" if code < 0 else f"exit code {code}"
+                warn(f"process {rank} of {len(processes)} ended with {reason}; stopping the render")
+                _terminate(processes)
                 raise SetupError(
-                    f"process {rank} of {len(gang)} (device {rank}) died: {how}",
-                    hint="see what it said above; `--gpus` with fewer devices leaves it out",
+                    f"process {rank} of {len(processes)} (device {rank}) died: {reason}",
+                    hint="see its output above; use a smaller --gpus to leave the device out",
                 )
         time.sleep(POLL_INTERVAL_S)
 
 
-def _terminate(gang: Sequence["subprocess.Popen[bytes]"]) -> None:
-    """Ask the leader twice to end (it may be waiting for the dead one), then end everyone."""
+def _terminate(processes: Sequence[Process]) -> None:
+    """Terminate the leader, twice for it may be waiting for the dead process, then kill the rest."""
+    leader = processes[0]
     for _ in range(2):
-        if gang[0].poll() is None:
-            gang[0].send_signal(signal.SIGTERM)
+        if leader.poll() is None:
+            leader.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                gang[0].wait(TERMINATE_TIMEOUT_S / 2)
-    for member in gang:
-        if member.poll() is None:
-            member.kill()
-        member.wait()
+                leader.wait(TERMINATE_TIMEOUT_S / 2)
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
 
 
 @contextlib.contextmanager
-def _forward_signals(leader: "subprocess.Popen[bytes]") -> Iterator[None]:
-    def hear(number: int, _frame: FrameType | None) -> None:
+def _forward_signals(leader: Process) -> Iterator[None]:
+    def forward(number: int, _frame: FrameType | None) -> None:
         if leader.poll() is None:
             leader.send_signal(number)
 
-    heard = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, hear) for number in heard}
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, forward) for number in signals}
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""A film's recipe: all it takes to render it again, carried in the film itself."""
+"""Recipe of a video, carried in its metadata: everything that it takes to render the video again."""
 
 import hashlib
 import json
@@ -21,46 +21,44 @@ RECIPE_VERSION = 1
 
 
 def make_recipe(
-    prepared: PreparedVideo, *, precision: str | None, tuning: Tuning | None, written: Mapping[str, Any]
+    prepared: PreparedVideo, *, precision: str | None, tuning: Tuning | None, encoding: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the recipe of a film; `written` is how it was encoded, as flags without their dashes.
+    """Return the recipe of a video; `encoding` is given as flags without their dashes.
 
-    `precision` and `tuning` are what was used, asked for or not."""
-    request, planned = prepared.request, prepared.plan
-    asked = {
+    `precision` and `tuning` are those in use, given as options or not.
+    """
+    request, plan, model = prepared.request, prepared.plan, prepared.model
+    options, overrides = request.options, request.overrides
+    flags = {
         "timeline": request.timeline,
         "moves": request.moves,
         "poses": request.poses,
-        "prompt": request.flags.prompt,
-        "fps": planned.fps,
-        "duration": None if request.flags.duration is None else str(request.flags.duration),
-        "scale": request.flags.scale,
-        "allow-outside": request.flags.allow_outside,
-        "size": f"{planned.width}x{planned.height}",
-        "seed": planned.seed,
-        "model": request.options.model,
-        "assets": None if request.options.assets is None else str(request.options.assets),
-        "device": request.options.device,
+        "prompt": overrides.prompt,
+        "fps": plan.fps,
+        "duration": None if overrides.duration is None else str(overrides.duration),
+        "scale": overrides.scale,
+        "allow-outside": overrides.allow_outside,
+        "size": f"{plan.width}x{plan.height}",
+        "seed": plan.seed,
+        "model": options.model,
+        "assets": None if options.assets is None else str(options.assets),
+        "device": options.device,
         "precision": precision,
-        **request.options.flags(),
-        **(tuning.facts() if tuning is not None else {}),
-        "no-compile": request.options.compile is False,
-        **written,
+        **options.flags(),
+        **(tuning.as_texts() if tuning is not None else {}),
+        "no-compile": options.compile is False,
+        **encoding,
     }
     files = [request.image, *(path for path in prepared.images if path is not None)]
-    if request.options.tiny_decoder is not None:
-        files.append(Path(request.options.tiny_decoder))
+    if options.tiny_decoder is not None:
+        files.append(Path(options.tiny_decoder))
     recipe = {
         "recipe": RECIPE_VERSION,
         "image": str(request.image),
-        "flags": {name: value for name, value in asked.items() if value is not None and value is not False},
+        "flags": {name: value for name, value in flags.items() if value is not None and value is not False},
         "timeline": prepared.timeline,
         "files": {str(path): sha256_file(path) for path in files},
-        "model": {
-            "preset": asdict(prepared.checkpoint.preset),
-            "identity": prepared.checkpoint.identity,
-            "trained": prepared.checkpoint.trained,
-        },
+        "model": {"preset": asdict(model.preset), "identity": model.identity, "trained": model.trained},
         "versions": {
             "lingbot": __version__,
             "torch": version("torch"),
@@ -71,7 +69,7 @@ def make_recipe(
 
 
 def container_metadata(recipe: Mapping[str, Any]) -> dict[str, str]:
-    """Return what a file says about itself: the recipe, and a line for players that show one."""
+    """Return the metadata of a video file: the recipe, and a comment for players that show one."""
     return {
         METADATA_KEY: json.dumps(recipe, ensure_ascii=False, separators=(",", ":")),
         "comment": f"made with lingbot {__version__}; `lingbot show` prints how",
@@ -79,24 +77,24 @@ def container_metadata(recipe: Mapping[str, Any]) -> dict[str, str]:
 
 
 def read_recipe(tags: Mapping[str, str], path: Path) -> dict[str, Any]:
-    """Return the recipe among a file's tags; UsageError when there is none."""
+    """Return the recipe in a file's tags. Errors: UsageError without one."""
     text = tags.get(METADATA_KEY)
     if text is None:
         raise UsageError(
-            f"{path} carries no recipe",
-            hint="MP4, MKV and WebM films do, unless they were made with --no-metadata",
+            f"{path}: no recipe in its metadata",
+            hint="render to MP4, MKV or WebM without --no-metadata",
         )
     try:
         recipe = json.loads(text)
         if recipe["recipe"] != RECIPE_VERSION:
-            raise UsageError(f"{path}: its recipe is of another kind ({recipe['recipe']})")
+            raise UsageError(f"{path}: unknown recipe version {recipe['recipe']}")
         return recipe
     except (ValueError, KeyError, TypeError) as wrong:
-        raise UsageError(f"{path}: its recipe cannot be read: {wrong}") from wrong
+        raise UsageError(f"{path}: unreadable recipe: {wrong}") from wrong
 
 
 def recipe_command(recipe: Mapping[str, Any], output: str, timeline: str | None = None) -> str:
-    """Return the command that renders the film again, into `output`, from the timeline file given."""
+    """Return the command that renders the video again, to `output`, from `timeline` if given."""
     flags = dict(recipe["flags"])
     if timeline is not None:
         flags["timeline"] = timeline

@@ -1,4 +1,4 @@
-"""Several processes that make one film: which one this is, and what the leader decides for all."""
+"""Process group of a render on several GPUs: rank 0 leads, decodes and writes; the others denoise their share."""
 
 import os
 import sys
@@ -18,15 +18,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """One of `size` processes, on its machine's device number `local`; rank 0 leads and writes the film."""
+    """This process as one of `size`, on device number `local_rank` of its machine."""
 
     rank: int
     size: int
-    local: int
+    local_rank: int
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "ProcessGroup | None":
-        """What torchrun (or `--gpus`) says in the environment; None for a process of its own."""
+        """Return the group that torchrun or `--gpus` set in the environment; None for a single process."""
         try:
             size = int(environ.get("WORLD_SIZE", "1"))
             rank, local = int(environ.get("RANK", "0")), int(environ.get("LOCAL_RANK", "0"))
@@ -35,19 +35,19 @@ class ProcessGroup:
         return cls(rank, size, local) if size > 1 else None
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         return self.rank == 0
 
     def device(self, asked: str | None) -> str | None:
-        """The device of this process: its own GPU, or what was asked for."""
+        """Return this process's GPU, or the device asked for."""
         import torch
 
         if asked in (None, "cuda") and torch.cuda.is_available():
-            return f"cuda:{self.local}"
+            return f"cuda:{self.local_rank}"
         return asked
 
-    def meet(self, device: str | None) -> None:
-        """Wait for the others, this process on its device."""
+    def connect(self, device: str | None) -> None:
+        """Wait for the other processes."""
         import torch
         import torch.distributed as dist
 
@@ -58,60 +58,58 @@ class ProcessGroup:
             torch.cuda.set_device(where)
         dist.init_process_group("cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo")
 
-    def told(self, choose: Callable[[], T]) -> T:
-        """What the leader alone chooses, for everyone: measured twice it might come out twice."""
+    def broadcast(self, choose: Callable[[], T]) -> T:
+        """Return the leader's choice to every process; only the leader calls `choose`, which may measure."""
         import torch
         import torch.distributed as dist
 
-        chosen = [choose() if self.leads else None]
+        chosen = [choose() if self.is_leader else None]
         dist.broadcast_object_list(chosen, 0, device=torch.device("cpu"))
         return cast(T, chosen[0])
 
-    def join(self, world: "WorldModel") -> "WorldModel":
-        """Take this process's part, once all have met; UsageError for heads that do not split."""
+    def shard(self, model: "WorldModel") -> "WorldModel":
+        """Return the model with sequence-parallel attention, once connected. Errors: UsageError for its heads."""
         from lingbot_cli.model.sequence_parallel import Ulysses
 
-        return replace(world, parallel=Ulysses(world.preset.heads))
+        return replace(model, parallel=Ulysses(model.preset.heads))
 
-    def agreed(self, stopped: Callable[[], bool]) -> Callable[[], bool]:
-        """The leader's answer for everyone, asked once a chunk, so that all end after the same one."""
+    def shared_stop(self, stopped: Callable[[], bool]) -> Callable[[], bool]:
+        """Return the leader's `stopped` for every process; call it once per chunk, so that all end after the same."""
         import torch
         import torch.distributed as dist
 
         def decide() -> bool:
-            answer = torch.tensor([self.leads and stopped()])
+            answer = torch.tensor([self.is_leader and stopped()])
             dist.broadcast(answer, 0)
             return bool(answer.item())
 
         return decide
 
-    def follow(self, steps: Iterable[ChunkTask], begin: StartSession) -> None:
-        """Do this process's share of every chunk until the leader ends; nothing is decoded or written."""
-        for _ in denoise_chunks(steps, begin, self.agreed(lambda: False)):
+    def follow(self, tasks: Iterable[ChunkTask], start_session: StartSession) -> None:
+        """Denoise this process's share of every chunk until the leader ends; nothing is decoded or written."""
+        for _ in denoise_chunks(tasks, start_session, self.shared_stop(lambda: False)):
             pass
-        self.part()
+        self.disconnect()
 
-    def part(self) -> None:
-        """Take leave of the others: what still listens for them must not outlive the interpreter."""
+    def disconnect(self) -> None:
+        """Leave the group: its threads must not outlive the interpreter."""
         import torch.distributed as dist
 
         dist.destroy_process_group()
 
 
 def exit_follower() -> NoReturn:
-    """End a follower's process at once: it holds nothing, and gloo's threads now and then abort an orderly end."""
+    """End a follower's process at once: it holds nothing, and gloo's threads sometimes abort an orderly exit."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
 
 
 def check_multi_gpu(timeline: str | None, *, resuming: bool) -> None:
-    """Refuse what several processes cannot do together."""
+    """Refuse options that several processes cannot share."""
     if timeline == "-":
         raise UsageError(
             "several devices cannot share a timeline from standard input", hint="write it to a file"
         )
     if resuming:
-        raise UsageError(
-            "a film is resumed on one device", hint="leave --gpus out; the film goes on the same"
-        )
+        raise UsageError("--resume runs on one device only", hint="leave out --gpus; the video is the same")

@@ -1,4 +1,4 @@
-"""One film from its first chunk to its last: denoise, decode and write, each while the others work."""
+"""Render pipeline: denoise, decode and write run at the same time, each on another chunk."""
 
 import hashlib
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
     from lingbot_cli.model.transfer import AsyncCopy
 
 StartSession = Callable[[Path | None], "Session"]
-"""Makes the world of a scene: from the film's first image (None) or from a cut's."""
+"""Starts the session of a scene, from the video's first image (None) or a cut's."""
 
 
 class StopRequested(Exception):
-    """The run was asked to end while a remote world was waited for."""
+    """A signal asked the run to end while it waited for a server."""
 
 
 @dataclass(frozen=True)
 class RenderedChunk:
-    """A chunk on its way: `latents` [16, c, h, w] and `frames` [T, H, W, 3] uint8 to show, arrays once landed."""
+    """A chunk in the pipeline: `latents` [16, c, h, w] and `frames` [T, H, W, 3] uint8, on the host at the end."""
 
-    step: ChunkTask
+    task: ChunkTask
     session: "Session"
     latents: Any
     frames: Any = None
 
     @property
     def index(self) -> int:
-        """Which chunk of the film it is, from 0."""
-        return self.step.index
+        """Index in the video, from 0."""
+        return self.task.index
 
 
 @dataclass(frozen=True)
 class RenderResult:
-    """What a job made and showed; `latents` is the SHA-256 of all latents as float32, in order."""
+    """Number of chunks and frames, and the SHA-256 of all latents as float32, in order."""
 
     chunks: int
     frames: int
@@ -50,95 +50,95 @@ class RenderResult:
 
 
 def run_pipeline(
-    steps: Iterable[ChunkTask],
-    begin: StartSession,
+    tasks: Iterable[ChunkTask],
+    start_session: StartSession,
     sink: Sink,
     *,
     stopped: Callable[[], bool],
     on_chunk: Callable[[RenderedChunk], None],
-    keep: Callable[[RenderedChunk], None] | None = None,
+    save_chunk: Callable[[RenderedChunk], None] | None = None,
 ) -> RenderResult:
-    """Render `steps` into an open sink until they end or `stopped` says so, between two chunks.
+    """Render `tasks` into an open sink until they end, or until `stopped` is true between two chunks.
 
-    `keep` gets every chunk that was made, `on_chunk` every one that was shown. The sink is left open: the
-    caller closes or aborts it. What any stage raises is raised here, but Stopped ends the film as `stopped` does.
+    `save_chunk` gets every chunk that was generated, `on_chunk` every one that was written. The caller closes or
+    aborts the sink. Errors: those of any stage; StopRequested ends the video as `stopped` does.
     """
     chunks = frames = 0
     digest = hashlib.sha256()
-    made = prefetch(denoise_chunks(steps, begin, stopped), "denoise")
-    with suppress(StopRequested), closing(prefetch(_decode(made), "decode", idle=sink.check)) as decoded:
-        for chunk in map(_finish_download, decoded):
+    denoised = prefetch(denoise_chunks(tasks, start_session, stopped), "denoise")
+    with suppress(StopRequested), closing(prefetch(_decode(denoised), "decode", idle=sink.check)) as decoded:
+        for chunk in map(_to_host, decoded):
             digest.update(np.ascontiguousarray(chunk.latents).data)
-            if keep is not None and chunk.step.how == "make":
-                keep(chunk)
+            if save_chunk is not None and chunk.task.action == "generate":
+                save_chunk(chunk)
             if chunk.frames is not None and len(chunk.frames):
                 sink.write(chunk.frames)
                 on_chunk(chunk)
             chunks += 1
-            frames += chunk.step.shown
+            frames += chunk.task.shown
     return RenderResult(chunks, frames, digest.hexdigest())
 
 
 def denoise_chunks(
-    steps: Iterable[ChunkTask], begin: StartSession, stopped: Callable[[], bool]
+    tasks: Iterable[ChunkTask], start_session: StartSession, stopped: Callable[[], bool]
 ) -> Iterator[RenderedChunk]:
-    """Each chunk's latents, by the session of its scene, until `stopped` says so.
+    """Yield each chunk's latents, by the session of its scene, until `stopped` is true.
 
-    A device is asked for one chunk beyond the one it computes and no more, so that it never waits for the host
-    and a film that is stopped soon ends.
+    At most one chunk is queued on the device behind the one it computes: the device never waits for the host,
+    and a stopped run ends soon.
     """
-    session, before = None, None
-    for step in steps:
+    session, previous = None, None
+    for task in tasks:
         if stopped():
             return
-        if session is None or step.control.cut is not None:
-            session = begin(step.control.cut)
-        latents = _latents(step, session)
-        _on_host(before)
-        before = latents
-        yield RenderedChunk(step, session, latents)
+        if session is None or task.control.cut is not None:
+            session = start_session(task.control.cut)
+        latents = _latents(task, session)
+        _wait(previous)
+        previous = latents
+        yield RenderedChunk(task, session, latents)
 
 
-def _latents(step: ChunkTask, session: "Session") -> "np.ndarray | AsyncCopy":
-    if step.latents is None:
-        return _start_download(session.denoise(step.control))
-    latents = step.latents()
-    if step.how == "recall":
-        session.replay(step.control, latents)
-    elif step.how == "skip":
-        session.skip(step.control)
+def _latents(task: ChunkTask, session: "Session") -> "np.ndarray | AsyncCopy":
+    if task.latents is None:
+        return _start_download(session.denoise(task.control))
+    latents = task.latents()
+    if task.action == "replay":
+        session.replay(task.control, latents)
+    elif task.action == "skip":
+        session.skip(task.control)
     import torch
 
     return _start_download(torch.as_tensor(latents))
 
 
-def _decode(made: Generator[RenderedChunk, None, None]) -> Iterator[RenderedChunk]:
-    """Decode beside what makes the next latents, and ask for the frames on the host.
+def _decode(denoised: Generator[RenderedChunk, None, None]) -> Iterator[RenderedChunk]:
+    """Decode each chunk while the next is denoised.
 
-    A session that can be closed is, once its scene is decoded: a server may have one place only.
+    A session with a `close` is closed once its scene is decoded: a server may have one place only.
     """
     session = None
-    with ExitStack() as scene, closing(made) as chunks:
+    with ExitStack() as scene, closing(denoised) as chunks:
         for chunk in chunks:
             if session is not chunk.session:
                 scene.close()
                 session = chunk.session
                 scene.callback(getattr(session, "close", lambda: None))
-            yield replace(chunk, frames=_frames(chunk)) if chunk.step.decode else chunk
+            yield replace(chunk, frames=_frames(chunk)) if chunk.task.decode else chunk
 
 
 def _frames(chunk: RenderedChunk) -> "np.ndarray | AsyncCopy":
     if not isinstance(chunk.latents, np.ndarray):
         from lingbot_cli.model.transfer import use_own_streams
 
-        world = chunk.session.model
-        use_own_streams(world.device, world.decode_device)
+        model = chunk.session.model
+        use_own_streams(model.device, model.decode_device)
         return _start_download(chunk.session.decode(chunk.latents.on_device()))
     return _start_download(chunk.session.decode(chunk.latents))
 
 
 def _start_download(values: Any) -> "np.ndarray | AsyncCopy":
-    """What a session made, on its way to the host; a remote session's is there already."""
+    """Start copying a session's tensor to the host; a remote session's array is there already."""
     if isinstance(values, np.ndarray):
         return values
     from lingbot_cli.model.transfer import download
@@ -146,17 +146,16 @@ def _start_download(values: Any) -> "np.ndarray | AsyncCopy":
     return download(values)
 
 
-def _finish_download(chunk: RenderedChunk) -> RenderedChunk:
-    """Wait until the chunk is on the host, and cut off what is not to be shown."""
-    step = chunk.step
-    latents, frames = _on_host(chunk.latents), _on_host(chunk.frames)
+def _to_host(chunk: RenderedChunk) -> RenderedChunk:
+    """Wait until the chunk is on the host, and drop the frames that are not shown."""
+    task = chunk.task
+    latents, frames = _wait(chunk.latents), _wait(chunk.frames)
     if frames is not None:
-        if step.shown and len(frames) < step.control.frames:
-            raise ValueError(f"chunk {step.index} has {len(frames)} frames, not {step.control.frames}")
-        frames = frames[step.hide : step.control.frames]
+        if task.shown and len(frames) < task.control.frames:
+            raise ValueError(f"chunk {task.index} has {len(frames)} frames, not {task.control.frames}")
+        frames = frames[task.hidden : task.control.frames]
     return replace(chunk, latents=latents, frames=frames)
 
 
-def _on_host(values: "np.ndarray | AsyncCopy | None") -> np.ndarray | None:
-    """Wait for what is on its way."""
+def _wait(values: "np.ndarray | AsyncCopy | None") -> np.ndarray | None:
     return values if values is None or isinstance(values, np.ndarray) else values.numpy()

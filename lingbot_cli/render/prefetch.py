@@ -1,4 +1,4 @@
-"""Stages of a job that work at the same time, each a bounded step ahead of the next."""
+"""Prefetch: a thread that computes the next items of an iterator while the current one is used."""
 
 import queue
 import threading
@@ -8,11 +8,11 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PREFETCH_DEPTH = 1
-POLL_INTERVAL_S = 0.2  # seconds between looks at what happens elsewhere
+POLL_INTERVAL_S = 0.2
 
 
 class _End:
-    """Marks the end of a stage, with the exception that ended it."""
+    """End of the items, with the exception that ended them."""
 
     def __init__(self, failure: BaseException | None) -> None:
         self.failure = failure
@@ -21,18 +21,18 @@ class _End:
 def prefetch(
     items: Iterable[T], name: str, *, depth: int = PREFETCH_DEPTH, idle: Callable[[], None] = lambda: None
 ) -> Generator[T, None, None]:
-    """Yield `items` while a thread already makes the next `depth` of them.
+    """Yield `items` while a thread computes the next `depth` of them.
 
-    An exception in `items` is raised here, in the reader. `idle` is called now and then while the reader
-    waits, and may raise. When the reader stops early, so does the thread, after the item it is making.
+    An exception in `items` is raised here, in the reader. `idle` is called every 0.2 s while the reader waits, and
+    may raise. When the reader stops early the thread ends after its current item.
     """
-    done: queue.Queue[T | _End] = queue.Queue(depth)
-    left = threading.Event()
+    ready: queue.Queue[T | _End] = queue.Queue(depth)
+    abandoned = threading.Event()
 
     def put(item: T | _End) -> bool:
-        while not left.is_set():
+        while not abandoned.is_set():
             try:
-                done.put(item, timeout=POLL_INTERVAL_S)
+                ready.put(item, timeout=POLL_INTERVAL_S)
                 return True
             except queue.Full:
                 continue
@@ -54,12 +54,12 @@ def prefetch(
                 close()
         put(_End(failure))
 
-    # Daemons, so that a forward pass that takes minutes cannot keep a failed program alive.
+    # A daemon, so that a forward pass of minutes cannot keep a failed program alive.
     threading.Thread(target=work, name=name, daemon=True).start()
     try:
         while True:
             try:
-                item = done.get(timeout=POLL_INTERVAL_S)
+                item = ready.get(timeout=POLL_INTERVAL_S)
             except queue.Empty:
                 idle()
                 continue
@@ -69,4 +69,4 @@ def prefetch(
                 return
             yield item
     finally:
-        left.set()
+        abandoned.set()

@@ -1,32 +1,85 @@
-"""What would stop a film before it begins, asked by the run itself and by a dry run; nothing is loaded or written."""
+"""Preflight of a render: every check that needs neither weights nor an open output, for runs and dry runs."""
 
-from lingbot_cli.render.memory import check_memory, pick_device_name
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lingbot_cli.checkpoints.cache_dir import all_prompts_cached
+from lingbot_cli.checkpoints.checkpoint import Checkpoint
+from lingbot_cli.remote.client import RemoteModel
 from lingbot_cli.render.request import PreparedVideo
 from lingbot_cli.render.resume import ResumeOptions
+from lingbot_cli.runtime.hardware import free_ram, shows_gpu
 from lingbot_cli.runtime.memory import MemorySetup
-from lingbot_cli.runtime.model_options import pick_precision
+from lingbot_cli.runtime.memory_check import check_fits, largest_decode_batch
+from lingbot_cli.runtime.model_options import ModelOptions, pick_precision
 from lingbot_cli.sinks.base import Sink
 
+if TYPE_CHECKING:
+    from lingbot_cli.render.backend import Backend
 
-def preflight(
-    prepared: PreparedVideo, sink: Sink, keeping: ResumeOptions | None, *, here: bool = True
-) -> MemorySetup | None:
-    """How the film uses this machine's memory, None where it is not made here; torch is asked only about GPUs.
 
-    Errors: every error of a run that can be known without its weights.
+def preflight(prepared: PreparedVideo, sink: Sink, resume: ResumeOptions | None, backend: "Backend") -> None:
+    """Raise every error of a run that can be known before loading; nothing is loaded or written."""
+    if resume:
+        resume.preflight(prepared)
+    backend.preflight()
+    sink.preflight(prepared.video_info())
+
+
+def pick_device_name(asked: str | None) -> str:
+    """Return the device asked for, else the best there is; torch is imported only where a GPU may be.
+
+    Errors: SetupError for a device that is not there.
     """
-    if keeping:
-        keeping.check(prepared)
-    setup = None
-    if here:
-        setup = check_memory(prepared)
-        _check_parts(prepared)
-    sink.preflight(prepared.info())
-    return setup
+    if asked == "cpu" or (asked is None and not shows_gpu()):
+        return "cpu"
+    from lingbot_cli.model.device import pick_device
+
+    return str(pick_device(asked))
 
 
-def _check_parts(prepared: PreparedVideo) -> None:
-    """Refuse a part's own device, a kernel or a lever that this machine lacks. Errors: SetupError, UsageError."""
+def check_memory(prepared: PreparedVideo) -> MemorySetup:
+    """Return the video's memory setup on this machine. Errors: MemoryShortError with the flags that would fit."""
+    device = pick_device_name(prepared.request.options.device)
+    return fit_memory(prepared.checkpoint, memory_setup(prepared, device))
+
+
+def memory_setup(prepared: PreparedVideo, device: str) -> MemorySetup:
+    """Return the choices of a video that determine its memory on a device. Errors: UsageError."""
+    plan, model = prepared.plan, prepared.model
+    latents = sum(len(control.poses) for control in prepared.controls)
+    setup = model_setup(model, prepared.request.options, plan.height, plan.width, device, latents)
+    return replace(setup, read_prompts=not all_prompts_cached(prepared.prompts, model.text_identity))
+
+
+def model_setup(
+    model: Checkpoint | RemoteModel, options: ModelOptions, height: int, width: int, device: str, latents: int
+) -> MemorySetup:
+    """Return the memory setup of `latents` latent frames of a size on a device. Errors: UsageError."""
+    return MemorySetup(
+        height=height,
+        width=width,
+        device=device,
+        precision=pick_precision(model.fp8, device, options.precision),
+        decode=options.decode or ("float16" if device.startswith("cuda") else "float32"),
+        text_on=options.text_on or "cpu",
+        offload=options.offload,
+        decode_on=options.decode_on,
+        latents=latents,
+        linears=options.linears,
+    )
+
+
+def fit_memory(checkpoint: Checkpoint, setup: MemorySetup) -> MemorySetup:
+    """Return the setup with the largest decode batch that fits. Errors: MemoryShortError when none fits."""
+    ram = free_ram()
+    free = ram if not setup.device.startswith("cuda") else _free_gpu_memory(setup.device)
+    check_fits(checkpoint.preset, setup, free, ram)
+    return largest_decode_batch(checkpoint.preset, setup, free)
+
+
+def check_backends(prepared: PreparedVideo) -> None:
+    """Refuse devices, kernels and speed options that this machine lacks. Errors: SetupError, UsageError."""
     options = prepared.request.options
     for name in (options.text_on, options.decode_on):
         pick_device_name(name or "cpu")
@@ -36,8 +89,14 @@ def _check_parts(prepared: PreparedVideo) -> None:
     from lingbot_cli.model.device import pick_device
     from lingbot_cli.model.loading.load import activation_dtype, pick_attention
 
-    device = pick_device(prepared.request.options.device)
-    precision = pick_precision(prepared.here.fp8, device.type, prepared.request.options.precision)
+    device = pick_device(options.device)
+    precision = pick_precision(prepared.checkpoint.fp8, device.type, options.precision)
     pick_attention(options.attention, device, precision)
     if options.kernel is not None:
         get_backend(options.kernel, device, activation_dtype(precision))
+
+
+def _free_gpu_memory(device: str) -> int:
+    import torch
+
+    return torch.cuda.mem_get_info(torch.device(device))[0]

@@ -1,4 +1,4 @@
-"""A film made by a remote engine, its frames into the same sinks."""
+"""Remote backend of a render: a server computes the frames, which go into the same sinks."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -12,81 +12,108 @@ from lingbot_cli.remote.client import EngineAddress, RemoteTarget
 from lingbot_cli.remote.key_session import render_with_keys
 from lingbot_cli.remote.messages import RemoteScene
 from lingbot_cli.remote.pose_session import PoseSession
-from lingbot_cli.render.chunk_plan import ChunkTask
+from lingbot_cli.render.backend import OnTask, SaveChunk
+from lingbot_cli.render.chunk_plan import ChunkTask, SavedChunks
 from lingbot_cli.render.pipeline import RenderResult, StopRequested
 from lingbot_cli.render.request import PreparedVideo
+from lingbot_cli.runtime.autotune import Tuning
 from lingbot_cli.sinks.base import Sink
+from lingbot_cli.ui.display import Display
 
-CONTROLS_AHEAD = 2  # controls the server knows while it makes the first of them
-_NO_LATENTS = np.zeros(0, np.float32)  # a remote session keeps its latents to itself
+CONTROLS_AHEAD = 2
+"""Chunk inputs that a server has while it generates the first of them."""
+_NO_LATENTS = np.zeros(0, np.float32)
 
 
-def render_remote(
-    remote: RemoteTarget,
-    prepared: PreparedVideo,
-    sink: Sink,
-    stopped: Callable[[], bool],
-    on_step: Callable[[ChunkTask], None],
-    tell: Callable[[str], None],
-) -> RenderResult:
-    """Render into an open sink until the film is whole or `stopped`; `tell` hears what is worth knowing.
+class RemoteBackend:
+    """Renders on a server; it chooses its own tuning, and its latents stay there."""
 
-    Errors: StreamLostError when the engine is lost for good, UsageError when it refuses.
-    """
-    chunks = frames = 0
+    measures_speed = False
 
-    def idle() -> None:
-        sink.check()
-        if stopped():
-            raise StopRequested
+    def __init__(self, target: RemoteTarget, prepared: PreparedVideo, warn: Callable[[str], None]) -> None:
+        self._target = target
+        self._prepared = prepared
+        self._warn = warn
 
-    play = stream_exact_poses if remote.exact else render_with_keys
-    try:
-        for scene in split_scenes(prepared):
-            with closing(play(remote.engine, scene, idle=idle, warn=tell)) as made:
-                for control, whole in zip(scene.controls, made, strict=True):
-                    if len(whole) < control.frames:
-                        raise StreamLostError(f"the engine sent {len(whole)} frames of {control.frames}")
-                    sink.write(whole[: control.frames])
-                    on_step(ChunkTask(chunks, control))
-                    chunks += 1
-                    frames += control.frames
-                    idle()
-    except StopRequested:
-        pass
-    return RenderResult(chunks, frames, "")
+    def preflight(self) -> None:
+        return None
+
+    def choose_tuning(self, previous: Tuning | None) -> Tuning | None:  # noqa: ARG002
+        return None
+
+    def precision(self) -> str | None:
+        return None
+
+    def load(self, display: Display) -> None:  # noqa: ARG002
+        return None
+
+    def run(
+        self,
+        saved: SavedChunks,  # noqa: ARG002 - none, for `--resume` and `--engine` exclude each other
+        sink: Sink,
+        stopped: Callable[[], bool],
+        on_task: OnTask,
+        save_chunk: SaveChunk | None,  # noqa: ARG002
+    ) -> RenderResult:
+        """Render until the video is complete or `stopped`.
+
+        Errors: StreamLostError for a connection that is lost for good, UsageError when the server refuses.
+        """
+        chunks = frames = 0
+
+        def idle() -> None:
+            sink.check()
+            if stopped():
+                raise StopRequested
+
+        stream = stream_exact_poses if self._target.exact else render_with_keys
+        try:
+            for scene in split_scenes(self._prepared):
+                with closing(stream(self._target.engine, scene, idle=idle, warn=self._warn)) as received:
+                    for control, chunk in zip(scene.controls, received, strict=True):
+                        if len(chunk) < control.frames:
+                            raise StreamLostError(f"the engine sent {len(chunk)} frames of {control.frames}")
+                        sink.write(chunk[: control.frames])
+                        on_task(ChunkTask(chunks, control))
+                        chunks += 1
+                        frames += control.frames
+                        idle()
+        except StopRequested:
+            pass
+        return RenderResult(chunks, frames, "")
+
+    def finish(self) -> None:
+        return None
 
 
 def split_scenes(prepared: PreparedVideo) -> Iterator[RemoteScene]:
-    """The film's scenes in order, each from its own picture."""
+    """Yield the video's scenes in order, each with its first image."""
     number = 0
 
-    def scene_of(control: Control) -> int:
+    def scene_number(control: Control) -> int:
         nonlocal number
         number += control.cut is not None
         return number
 
-    planned = prepared.plan
-    for _, group in groupby(prepared.controls, scene_of):
+    plan = prepared.plan
+    for _, group in groupby(prepared.controls, scene_number):
         controls = list(group)
-        picture = prepared.images[controls[0].cut]
-        yield RemoteScene(
-            picture, planned.height, planned.width, planned.fps, planned.seed, planned.scale, controls
-        )
+        image = prepared.images[controls[0].cut]
+        yield RemoteScene(image, plan.height, plan.width, plan.fps, plan.seed, plan.scale, controls)
 
 
 def stream_exact_poses(
     engine: EngineAddress, scene: RemoteScene, *, idle: Callable[[], None], warn: Callable[[str], None]
 ) -> Generator[np.ndarray, None, None]:
-    """The frames [T, H, W, 3] uint8 of every chunk, told a few ahead so that the server never waits."""
+    """Yield the frames [T, H, W, 3] uint8 of every chunk; inputs are sent ahead, so that the server never waits."""
     session = PoseSession(engine, scene, idle=idle, warn=warn)
-    ahead = iter(scene.controls)
+    inputs = iter(scene.controls)
     try:
-        for control in islice(ahead, CONTROLS_AHEAD):
+        for control in islice(inputs, CONTROLS_AHEAD):
             session.denoise(control)
         for _ in scene.controls:
             yield session.decode(_NO_LATENTS)
-            for control in islice(ahead, 1):
+            for control in islice(inputs, 1):
                 session.denoise(control)
     finally:
         session.close()

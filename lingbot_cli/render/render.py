@@ -1,109 +1,36 @@
-"""A prepared film becomes a finished one, or ends well when it cannot."""
+"""Render of a prepared video into a sink: preflight, open, load, run, finish."""
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lingbot_cli.render.chunk_plan import NO_SAVED_CHUNKS, ChunkTask, SavedChunks, plan_chunks
-from lingbot_cli.render.memory import pick_device_name
+from lingbot_cli.render.backend import Backend, LoadPrepared, choose_backend
+from lingbot_cli.render.chunk_plan import NO_SAVED_CHUNKS, ChunkTask, SavedChunks
+from lingbot_cli.render.dry_run import save_speed
 from lingbot_cli.render.metadata import container_metadata, make_recipe
 from lingbot_cli.render.multi_gpu import ProcessGroup
-from lingbot_cli.render.outcome import RenderSummary
-from lingbot_cli.render.pipeline import RenderResult, run_pipeline
+from lingbot_cli.render.pipeline import RenderResult
 from lingbot_cli.render.preflight import preflight
 from lingbot_cli.render.request import PreparedVideo
 from lingbot_cli.render.resume import ResumeOptions, count_resumable_frames
-from lingbot_cli.render.speed import save_speed
-from lingbot_cli.runtime.autotune import Tuning, apply_tuning, choose_tuning
-from lingbot_cli.runtime.load_model import compile_model, load_model
-from lingbot_cli.runtime.loading import load_progress
-from lingbot_cli.runtime.model_options import pick_precision
-from lingbot_cli.sinks.base import Sink
+from lingbot_cli.sinks.base import Sink, output_names
 from lingbot_cli.ui.display import Display, Report
 from lingbot_cli.ui.progress import ProgressMeter
-from lingbot_cli.ui.signals import StopRequest, ignoring_signals
-
-if TYPE_CHECKING:
-    from lingbot_cli.model.loading.tensor_io import OnLoadProgress
-    from lingbot_cli.model.session import Session
-    from lingbot_cli.model.world_model import WorldModel
+from lingbot_cli.ui.signals import StopRequest
 
 
 @dataclass(frozen=True)
-class LocalRender:
-    """A world that is loaded and knows the first images of its scenes; `phase` measures its steps.
-
-    `together` is how many latents are decoded in one call, None for as many as any device takes.
-    """
+class RenderJob:
+    """One render: the video, its output, and the backend that computes it."""
 
     prepared: PreparedVideo
-    world: "WorldModel"
-    phase: Callable[[str], AbstractContextManager[object]] = nullcontext
-    decode_batch: int | None = None
-
-    def begin(self, cut: Path | None) -> "Session":
-        """A fresh session of the film's first scene, or of a cut's."""
-        from lingbot_cli.model.session import Session
-
-        planned = self.prepared.plan
-        image = self.prepared.images[cut]
-        return Session(
-            self.world,
-            image,
-            height=planned.height,
-            width=planned.width,
-            seed=planned.seed,
-            scale=planned.scale,
-            phase=self.phase,
-            decode_batch=self.decode_batch,
-        )
-
-    def compile(self, display: Display | None) -> None:
-        """Compile the world's blocks where that is wanted, telling `display`."""
-        planned = self.prepared.plan
-        note, warn = (display.note, display.warning) if display else (_discard, _discard)
-        compile_model(
-            self.world, self.prepared.request.options, planned.height, planned.width, note=note, warn=warn
-        )
-
-    def strangers(self) -> list[str]:
-        """A sentence for every first picture that is of another place than the one the world knows by heart."""
-        from lingbot_cli.model.scene_check import shows_trained_scene
-
-        name = self.world.preset.name
-        return [
-            f"{path or self.prepared.request.image} is not of the place that the {name} world knows: "
-            "the film begins with it and does not stay with it"
-            for path, image in self.prepared.images.items()
-            if not shows_trained_scene(self.world, image)
-        ]
-
-    def steps(self, past: SavedChunks, kept: int = 0) -> Iterable[ChunkTask]:
-        """The film's chunks, those that earlier runs left taken up; its first `kept` frames are written."""
-        past = replace(past, written=self.prepared.first + kept)
-        return plan_chunks(
-            self.prepared.controls, past, self.world.preset, self.world.decoder_receptive_field
-        )
-
-
-def resolve_precision(prepared: PreparedVideo) -> str:
-    """What the world will compute in: what was asked for, or its device's usual."""
-    request = prepared.request
-    return pick_precision(
-        prepared.here.fp8, pick_device_name(request.options.device), request.options.precision
-    )
-
-
-def load_prepared(prepared: PreparedVideo, report: "OnLoadProgress | None" = None) -> "WorldModel":
-    """Load the model of a prepared video and encode its prompts."""
-    return load_model(prepared.here, prepared.request.options, prepared.prompts, report)
-
-
-def _discard(_: str) -> None:
-    """Say nothing: a follower's words are the leader's, and a measurement has none."""
+    sink: Sink
+    display: Display
+    backend: Backend
+    clock: Callable[[], float]
+    resume: ResumeOptions | None = None
 
 
 def render_video(
@@ -111,145 +38,144 @@ def render_video(
     sink: Sink,
     display: Display,
     *,
-    written: Mapping[str, Any] | None,
+    encoding: Mapping[str, Any] | None,
     clock: Callable[[], float],
-    keeping: ResumeOptions | None = None,
-    loaded: Callable[[PreparedVideo], "WorldModel"] | None = None,
-    gang: ProcessGroup | None = None,
+    resume: ResumeOptions | None = None,
+    load: LoadPrepared | None = None,
+    group: ProcessGroup | None = None,
 ) -> RenderResult:
-    """Render the film into `sink`, telling `display`; whatever happens, the sink ends closed or aborted.
+    """Render a prepared video into a sink; on failure leave a playable partial file.
 
-    `written` is what the film's recipe says of its encoding; None leaves the recipe out. Where the
-    request says so the frames are made elsewhere; then nothing is loaded here. `loaded` gives a world that may
-    be there already, and sees to its memory itself.
-    Errors: what any stage raises; InterruptedRun after a signal, when the film is not whole.
+    `encoding`: flags for the recipe in the metadata, None for no recipe. `load` may return a loaded model, and checks
+    memory itself. The sink ends closed or aborted. Errors: those of any stage; RunInterrupted after a signal.
     """
-    film, elsewhere, began = prepared.info(), prepared.request.remote, clock()
-    with (
-        StopRequest(display.warning).handling() as stopped,
-        keeping.trail.alone() if keeping else nullcontext(),
-    ):
-        display.plan(Report(plan_json(prepared), prepared.summary()))
-        for note in prepared.film.warnings:
-            display.warning(note)
-        try:
-            setup = preflight(prepared, sink, keeping, here=elsewhere is None and loaded is None)
-            together = setup.decode_batch if setup else None
-            tuning = _tuning(prepared, keeping, gang) if elsewhere is None else None
-            if tuning is not None:
-                display.note(tuning.words())
-            if written is not None:
-                precision = resolve_precision(prepared) if elsewhere is None else None
-                recipe = make_recipe(prepared, precision=precision, tuning=tuning, written=written)
-                film = replace(film, metadata=container_metadata(recipe))
-            past = keeping.take_up(prepared, display) if keeping else NO_SAVED_CHUNKS
-            kept = count_resumable_frames(sink, film, past, prepared, display)
-            film = replace(film, start_frame=kept)
-            with stopped.deferring():  # a program that is just starting could not be ended
-                sink.open(film)
-            if keeping:
-                keeping.begin(prepared, past, tuning)
-            meter = _meter(prepared, kept, clock)
-
-            def count(step: ChunkTask) -> None:
-                display.chunk(meter.count(step.shown, prepared.plan.chunks[step.index].keys))
-
-            if elsewhere is not None:
-                from lingbot_cli.render.remote import render_remote
-
-                stopped.graceful = True
-                made = render_remote(elsewhere, prepared, sink, stopped, count, display.warning)
-            else:
-                assert tuning is not None
-                world = loaded(prepared) if loaded else load_prepared(prepared, load_progress(display.note))
-                world = apply_tuning(gang.join(world) if gang else world, tuning)
-                opened = LocalRender(prepared, world, decode_batch=together)
-                opened.compile(display)
-                for sentence in opened.strangers():
-                    display.warning(sentence)
-                meter = _meter(prepared, kept, clock)
-                stopped.graceful = True
-                made = run_pipeline(
-                    opened.steps(past, kept),
-                    opened.begin,
-                    sink,
-                    stopped=gang.agreed(stopped) if gang else stopped,
-                    on_chunk=lambda chunk: count(chunk.step),
-                    keep=keeping.keeper(prepared) if keeping else None,
-                )
-            made = replace(made, frames=kept + made.frames)
-            if gang:
-                gang.part()
-            stopped.check(whole=made.frames == film.frames)
-            sink.close()
-        except BaseException:
-            left = sink.abort()
-            if left is not None:
-                display.warning(f"what was made is kept in {left}")
-            raise
-        if keeping:
-            keeping.finish()
-    if elsewhere is None and loaded is None:
-        save_speed(prepared, past, meter.speed(since=began))
-    display.done(RenderSummary(sink, made, prepared.plan.fps, kept, clock() - meter.began).announcement())
-    return made
+    began = clock()
+    backend = choose_backend(prepared, display, load=load, group=group)
+    job = RenderJob(prepared, sink, display, backend, clock, resume)
+    with StopRequest(display.warning).handling() as stop, resume.store.locked() if resume else nullcontext():
+        announce(job)
+        with aborting_on_failure(job):
+            preflight(prepared, sink, resume, backend)
+            saved = open_sink(job, stop, encoding)
+            backend.load(display)
+            meter = start_meter(job, saved)
+            result = run(job, saved, meter, stop)
+            finish(job, result, stop)
+        if resume:
+            resume.finish()
+    if backend.measures_speed:
+        save_speed(prepared, saved, meter.speed(since=began))
+    display.done(summarize(job, result, saved, clock() - meter.began))
+    return result
 
 
-def render_as_follower(prepared: PreparedVideo, gang: ProcessGroup) -> None:
-    """Do a follower's share of the film; the leader alone hears signals, shows and writes."""
-    with ignoring_signals():
-        tuning = _tuning(prepared, None, gang)
-        world = apply_tuning(gang.join(load_prepared(prepared)), tuning)
-        opened = LocalRender(prepared, world)
-        opened.compile(None)
-        gang.follow(opened.steps(NO_SAVED_CHUNKS), opened.begin)
+def announce(job: RenderJob) -> None:
+    """Show the plan, and the timeline's warnings."""
+    job.display.plan(Report(plan_json(job.prepared), job.prepared.summary()))
+    for warning in job.prepared.resolved.warnings:
+        job.display.warning(warning)
 
 
-def _tuning(prepared: PreparedVideo, keeping: ResumeOptions | None, gang: ProcessGroup | None) -> Tuning:
-    """How the film is computed: as its earlier run, where it is resumed; in a gang as its leader chooses."""
-    planned = prepared.plan
+@contextmanager
+def aborting_on_failure(job: RenderJob) -> Iterator[None]:
+    """Abort the sink when the block fails, and report its partial output."""
+    try:
+        yield
+    except BaseException:
+        partial = job.sink.abort()
+        if partial is not None:
+            job.display.warning(f"partial output: {partial}")
+        raise
 
-    def choose() -> Tuning:
-        before = keeping.tuning() if keeping else None
-        processes = gang.size if gang else 1
-        return choose_tuning(
-            prepared.here,
-            prepared.request.options,
-            planned.height,
-            planned.width,
-            processes=processes,
-            before=before,
-        )
 
-    if gang is None:
-        return choose()
-    gang.meet(prepared.request.options.device)
-    return gang.told(choose)
+def open_sink(job: RenderJob, stop: StopRequest, encoding: Mapping[str, Any] | None) -> SavedChunks:
+    """Open the sink, after the frames of an earlier run where it resumes one; return what is resumed."""
+    prepared, resume, backend = job.prepared, job.resume, job.backend
+    video, saved = prepared.video_info(), NO_SAVED_CHUNKS
+    tuning = backend.choose_tuning(resume.previous_tuning() if resume else None)
+    if tuning is not None:
+        job.display.note(tuning.describe())
+    if encoding is not None:
+        precision = backend.precision()
+        recipe = make_recipe(prepared, precision=precision, tuning=tuning, encoding=encoding)
+        video = replace(video, metadata=container_metadata(recipe))
+    if resume:
+        saved = resume.load_saved(prepared, job.display)
+        saved = replace(saved, frames=count_resumable_frames(job.sink, video, saved, prepared, job.display))
+    with stop.deferring():  # an encoder that is just starting cannot be ended
+        job.sink.open(replace(video, start_frame=saved.frames))
+    if resume:
+        resume.start(prepared, saved, tuning)
+    return saved
+
+
+def start_meter(job: RenderJob, saved: SavedChunks) -> ProgressMeter:
+    """Return a progress meter that starts now, after the frames of an earlier run."""
+    plan, first = job.prepared.plan, job.prepared.first_frame
+    return ProgressMeter(
+        Fraction(plan.fps),
+        len(plan.chunks),
+        job.prepared.frames,
+        job.clock,
+        chunks_before=sum(chunk.start + chunk.frames <= first + saved.frames for chunk in plan.chunks),
+        frames_before=saved.frames,
+    )
+
+
+def run(job: RenderJob, saved: SavedChunks, meter: ProgressMeter, stop: StopRequest) -> RenderResult:
+    """Render every chunk, until a signal asks to stop; return the result, resumed frames included."""
+    prepared = job.prepared
+
+    def report(task: ChunkTask) -> None:
+        job.display.chunk(meter.count(task.shown, prepared.plan.chunks[task.index].keys))
+
+    stop.graceful = True
+    save_chunk = job.resume.chunk_saver(prepared) if job.resume else None
+    result = job.backend.run(saved, job.sink, stop, report, save_chunk)
+    return replace(result, frames=saved.frames + result.frames)
+
+
+def finish(job: RenderJob, result: RenderResult, stop: StopRequest) -> None:
+    """Close the sink of a complete video. Errors: RunInterrupted for an incomplete one."""
+    job.backend.finish()
+    stop.check(whole=result.frames == job.prepared.frames)
+    job.sink.close()
+
+
+def summarize(job: RenderJob, result: RenderResult, saved: SavedChunks, seconds: float) -> Report:
+    """Return the figures of a finished render, and one line with them."""
+    rate = job.prepared.plan.fps
+    fps = (result.frames - saved.frames) / max(seconds, 1e-6)
+    facts = {
+        "file": job.sink.name,
+        "files": output_names(job.sink),
+        "frames": result.frames,
+        "resumed_frames": saved.frames,
+        "chunks": result.chunks,
+        "seconds": round(seconds, 3),
+        "fps": round(fps, 2),
+        "latents": result.latents,
+    }
+    resumed = f", {saved.frames} of them resumed" if saved.frames else ""
+    line = (
+        f"{job.sink.name.removesuffix(':')}: {result.frames} frames, {result.frames / rate:.1f} s at {rate} fps, "
+        f"rendered in {seconds:.1f} s ({fps:.1f} fps{resumed})"
+    )
+    return Report(facts, line)
 
 
 def plan_json(prepared: PreparedVideo) -> dict[str, object]:
-    """The plan as `--json` prints it."""
-    planned = prepared.plan
+    """Return the plan as `--json` prints it."""
+    plan, model = prepared.plan, prepared.model
     return {
-        "width": planned.width,
-        "height": planned.height,
-        "frames": planned.frames - prepared.first,
-        "fps": planned.fps,
-        "chunks": len(planned.chunks),
-        "seed": planned.seed,
-        "model": planned.preset,
-        "licence": prepared.checkpoint.preset.licence,
-        "differences": [str(difference) for difference in prepared.checkpoint.differences],
-        "levers": prepared.request.options.speed_options(),
+        "width": plan.width,
+        "height": plan.height,
+        "frames": prepared.frames,
+        "fps": plan.fps,
+        "chunks": len(plan.chunks),
+        "seed": plan.seed,
+        "model": plan.preset,
+        "licence": model.preset.licence,
+        "differences": [str(difference) for difference in model.differences],
+        "speed_options": prepared.request.options.speed_options(),
     }
-
-
-def _meter(prepared: PreparedVideo, kept: int, clock: Callable[[], float]) -> ProgressMeter:
-    """Counts what is shown after the first `kept` frames."""
-    planned = prepared.plan
-    before = sum(chunk.start + chunk.frames <= prepared.first + kept for chunk in planned.chunks)
-    return ProgressMeter(
-        *(Fraction(planned.fps), len(planned.chunks), planned.frames - prepared.first, clock),
-        chunks_before=before,
-        frames_before=kept,
-    )

@@ -1,5 +1,6 @@
-"""What a film is asked to be, and everything that can be known of it before torch is imported."""
+"""Render request, and the prepared video: everything known about it before torch is imported."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -20,21 +21,23 @@ from lingbot_cli.sinks.overlay import Caption
 from lingbot_cli.timeline.compile import iter_controls
 from lingbot_cli.timeline.load import MAX_BYTES
 from lingbot_cli.timeline.resolve import ResolvedTimeline, TimelineOverrides, resolve_timeline
+from lingbot_cli.timeline.schema import TimelineHeader
 from lingbot_cli.video_size import fit_size, parse_size
 
 DEFAULT_SEED = 42
-UNTRAINED_NOTE = "this world is untrained: its weights are random, so the film moves but shows no place"
+UNTRAINED_NOTE = "this model is untrained: its weights are random, so the video moves but shows no place"
+_FRAME_RANGE = re.compile(r"(\d{0,7}):(\d{0,7})", re.ASCII)
 
 
 @dataclass(frozen=True)
 class Request:
-    """One film as the command line asks for it; None leaves a choice to the timeline's header or the model."""
+    """One video as a command asks for it; None leaves a choice to the timeline's header or the model."""
 
     image: Path
     timeline: str | None = None
     moves: str | None = None
     poses: str | None = None
-    flags: TimelineOverrides = field(default_factory=TimelineOverrides)
+    overrides: TimelineOverrides = field(default_factory=TimelineOverrides)
     size: str | None = None
     seed: int | None = None
     options: ModelOptions = field(default_factory=ModelOptions)
@@ -43,72 +46,76 @@ class Request:
 
 @dataclass(frozen=True)
 class PreparedVideo:
-    """A film ready to be made.
+    """A video ready to be rendered.
 
-    `images` [H, W, 3] uint8 of each scene, the first under None; `timeline` is its file's text; `first` is
-    the first frame that is shown.
+    `images` [H, W, 3] uint8 of each scene, the first under None; `timeline` is its file's text; frames before
+    `first_frame` are not written.
     """
 
     request: Request
-    checkpoint: Checkpoint | RemoteModel
-    film: ResolvedTimeline
+    model: Checkpoint | RemoteModel
+    resolved: ResolvedTimeline
     plan: Plan
     controls: tuple[Control, ...]
     images: dict[Path | None, np.ndarray]
     timeline: str | None
-    first: int = 0
+    first_frame: int = 0
 
     @property
-    def here(self) -> Checkpoint:
-        """The checkpoint on this machine; TypeError for a model that runs elsewhere."""
-        return require_local(self.checkpoint)
+    def checkpoint(self) -> Checkpoint:
+        """The model's checkpoint; TypeError for a model on a server."""
+        return require_local(self.model)
 
     @property
     def prompts(self) -> tuple[str, ...]:
-        """Every text the world will hear, once each."""
+        """Every prompt, once each."""
         return tuple(dict.fromkeys(control.prompt for control in self.controls))
 
+    @property
+    def frames(self) -> int:
+        """Number of frames that are written."""
+        return self.plan.frames - self.first_frame
+
     def captions(self) -> list[Caption]:
-        """What an overlay says on each frame."""
-        keys = self.film.compiled.keys
+        """Return the overlay's keys and prompt for each frame."""
+        keys = self.resolved.compiled.keys
         return [
             Caption(keys[frame], chunk.prompt)
             for chunk in self.plan.chunks
             for frame in range(chunk.start, chunk.start + chunk.frames)
-        ][self.first :]
+        ][self.first_frame :]
 
-    def info(self) -> VideoInfo:
-        """What sinks are told, without metadata."""
-        markers = tuple(
-            Chapter(marker.start - self.first, marker.text)
-            for marker in self.film.compiled.markers
-            if self.first <= marker.start < self.plan.frames
+    def video_info(self) -> VideoInfo:
+        """Return the sinks' description of the video, without metadata."""
+        first, options = self.first_frame, self.request.options
+        chapters = tuple(
+            Chapter(marker.start - first, marker.text)
+            for marker in self.resolved.compiled.markers
+            if first <= marker.start < self.plan.frames
         )
-        fps, frames = Fraction(self.plan.fps), self.plan.frames - self.first
-        options = self.request.options
-        variant = f"from frame {self.first}, decoded in {options.decode} by {options.tiny_decoder}"
-        return VideoInfo(self.plan.height, self.plan.width, fps, frames, markers, variant=variant)
+        return VideoInfo(
+            self.plan.height,
+            self.plan.width,
+            Fraction(self.plan.fps),
+            self.frames,
+            chapters,
+            variant=f"from frame {first}, decoded in {options.decode} by {options.tiny_decoder}",
+        )
 
     def summary(self) -> str:
-        """The film and its settings, a line for each that is not the preset's, and what the world is not."""
-        chunks, frames = len(self.plan.chunks), self.plan.frames - self.first
-        film = (
-            f"{self.plan.width}x{self.plan.height} · {frames} frames, {frames / self.plan.fps:.1f} s at "
-            f"{self.plan.fps} fps · {chunks} chunk{'s' if chunks > 1 else ''} · seed {self.plan.seed} · "
-            f"{self.plan.preset} ({self.checkpoint.preset.licence})"
+        """Return the video and its run settings as lines, a line for each that differs from the preset's."""
+        plan, preset, chunks = self.plan, self.model.preset, len(self.plan.chunks)
+        video = (
+            f"{plan.width}x{plan.height} · {self.frames} frames, {self.frames / plan.fps:.1f} s at "
+            f"{plan.fps} fps · {chunks} chunk{'s' if chunks > 1 else ''} · seed {plan.seed} · "
+            f"{plan.preset} ({preset.licence})"
         )
-        notes = [] if self.checkpoint.trained else [UNTRAINED_NOTE]
-        return "\n".join(
-            [
-                film,
-                *describe_run(self.checkpoint.preset, self.checkpoint.differences, self.request.options),
-                *notes,
-            ]
-        )
+        run = describe_run(preset, self.model.differences, self.request.options)
+        return "\n".join([video, *run, *([] if self.model.trained else [UNTRAINED_NOTE])])
 
 
 def require_local(model: Checkpoint | RemoteModel) -> Checkpoint:
-    """Return a model that can be loaded; TypeError for one that runs on a server."""
+    """Return a model that can be loaded; TypeError for one on a server."""
     if not isinstance(model, Checkpoint):
         raise TypeError("the model is not on this machine")
     return model
@@ -117,14 +124,14 @@ def require_local(model: Checkpoint | RemoteModel) -> Checkpoint:
 def resolve_request(
     request: Request, checkpoint: Checkpoint | None = None
 ) -> tuple[Request, Checkpoint | RemoteModel]:
-    """Return the request with `--fast` replaced by what it selects, and its model, here or on a server.
+    """Return the request with `--fast` replaced by the options it selects, and its model, local or remote.
 
-    Errors: UsageError for speed options where the model runs on a server; those of `resolve_model`.
+    Errors: UsageError for speed options with a server; those of `resolve_model`.
     """
     if request.remote is not None:
         if request.options.fast or request.options.speed_options():
             raise UsageError(
-                "--engine: how exactly it computes is the server's choice",
+                "--engine: the server chooses its speed options",
                 hint="give --fast to `lingbot serve` and leave it out here",
             )
         return request, request.remote.model
@@ -132,38 +139,65 @@ def resolve_request(
     return replace(request, options=options), model
 
 
+def choose_size(asked: str | None, header: TimelineHeader, image: np.ndarray, area: int) -> tuple[int, int]:
+    """Return height and width: of the option, else the header, else the image's shape with the model's area."""
+    size = asked or header.size
+    return parse_size(size) if size is not None else fit_size(image.shape[0], image.shape[1], area)
+
+
+def choose_seed(asked: int | None, header: TimelineHeader) -> int:
+    """Return the seed of the option, else the header, else the default."""
+    return next(seed for seed in (asked, header.seed, DEFAULT_SEED) if seed is not None)
+
+
 def prepare(
     request: Request, stdin: Callable[[int], bytes] | None = None, *, checkpoint: Checkpoint | None = None
 ) -> PreparedVideo:
-    """Read and check everything the film needs but the weights themselves; nothing is written.
+    """Read and validate everything the video needs but the weights; nothing is written.
 
-    Errors: UsageError with all that is wrong in a timeline at once, SetupError for a model that is not here.
+    Errors: UsageError with all errors of a timeline at once, SetupError for a model that is not on this machine.
     """
     request, model = resolve_request(request, checkpoint)
     piped = stdin(MAX_BYTES + 1) if request.timeline == "-" and stdin is not None else b""
-    chosen = resolve_timeline(
+    resolved = resolve_timeline(
         model.preset.chunk,
         timeline=request.timeline,
         moves=request.moves,
         poses=request.poses,
-        flags=request.flags,
+        flags=request.overrides,
         stdin=lambda most: piped[:most],
     )
-    cuts = [path for _, path in chosen.compiled.cuts]
+    compiled = resolved.compiled
+    cuts = [path for _, path in compiled.cuts]
     images: dict[Path | None, np.ndarray] = {None: read_image(request.image)}
     images |= {path: read_image(path) for path in dict.fromkeys(cuts)}
-    height, width = _size(request, chosen, images[None], model.preset.area)
+    height, width = choose_size(request.size, resolved.header, images[None], model.preset.area)
     images = {path: crop_to_aspect(image, height, width) for path, image in images.items()}
-    seed = next(seed for seed in (request.seed, chosen.header.seed, DEFAULT_SEED) if seed is not None)
-    planned = make_plan(chosen.compiled, model.preset, height=height, width=width, seed=seed)
+    seed = choose_seed(request.seed, resolved.header)
+    plan = make_plan(compiled, model.preset, height=height, width=width, seed=seed)
     text = None
     if request.timeline is not None:
         text = (piped if request.timeline == "-" else Path(request.timeline).read_bytes()).decode()
-    return PreparedVideo(request, model, chosen, planned, tuple(iter_controls(chosen.compiled)), images, text)
+    return PreparedVideo(request, model, resolved, plan, tuple(iter_controls(compiled)), images, text)
 
 
-def _size(request: Request, chosen: ResolvedTimeline, image: np.ndarray, area: int) -> tuple[int, int]:
-    asked = request.size or chosen.header.size
-    if asked is not None:
-        return parse_size(asked)
-    return fit_size(image.shape[0], image.shape[1], area)
+def select_frames(prepared: PreparedVideo, frames: str) -> PreparedVideo:
+    """Return the video cut to the frames `A:B`, B excluded; either may be left out. Errors: UsageError.
+
+    Earlier chunks are generated too, for later ones attend to them, but decoded only where the decoder needs them.
+    """
+    found = _FRAME_RANGE.fullmatch(frames)
+    if found is None:
+        raise UsageError(f"--frames {frames}: not a range", hint="write A:B, for example 0:48 or 480:")
+    total = prepared.plan.frames
+    first, end = int(found[1] or 0), int(found[2] or total)
+    if not first < end <= total:
+        raise UsageError(
+            f"--frames {frames}: the video has frames 0 to {total}", hint="write A:B with A before B"
+        )
+    count = sum(chunk.start < end for chunk in prepared.plan.chunks)
+    chunks, controls = list(prepared.plan.chunks[:count]), list(prepared.controls[:count])
+    shown = end - chunks[-1].start
+    chunks[-1], controls[-1] = replace(chunks[-1], frames=shown), replace(controls[-1], frames=shown)
+    plan = replace(prepared.plan, frames=end, chunks=tuple(chunks))
+    return replace(prepared, plan=plan, controls=tuple(controls), first_frame=first)

@@ -1,4 +1,4 @@
-"""What a film takes up from an earlier run of it, and what it leaves when it is whole."""
+"""Resume options of a render: reuse of saved chunks, forking, and saving of new chunks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,96 +19,93 @@ from lingbot_cli.ui.display import Display
 
 @dataclass(frozen=True)
 class ResumeOptions:
-    """A film's trail and what is asked of it.
+    """A video's store of saved chunks, and its use.
 
-    `resume`: go on from what is there; "fast" rebuilds memory approximately. `fork_at`: what is told from this
-    moment on may be new. `stay`: keep the trail when the film is whole, to fork it later. `anew`: what an
-    interrupted run left may be thrown away.
+    `resume`: continue from the saved chunks; "fast" rebuilds the KV cache approximately. `fork_at`: time from
+    which the timeline may differ from the saved run's. `keep_latents`: keep the store of a complete video, to fork
+    it later. `overwrite`: the chunks of an interrupted run may be discarded.
     """
 
-    trail: ResumeStore
+    store: ResumeStore
     resume: Literal["exact", "fast"] | None = None
     fork_at: Time | None = None
-    stay: bool = False
-    anew: bool = False
+    keep_latents: bool = False
+    overwrite: bool = False
 
-    def check(self, prepared: PreparedVideo) -> None:
-        """Refuse to throw away what an interrupted run left (UsageError), and a disk too small (OutputError)."""
-        made, planned = self.trail.chunks(), prepared.plan
-        latents = sum(len(control.poses) for control in prepared.controls[made:])
-        self.trail.check(
-            latents * planned.height * planned.width
-        )  # 16 channels of 4 bytes a cell of 8×8 pixels
-        if made and not (self.anew or self.resume or self.fork_at is not None):
+    @property
+    def resuming(self) -> bool:
+        """Whether saved chunks are to be reused."""
+        return self.resume is not None or self.fork_at is not None
+
+    def preflight(self, prepared: PreparedVideo) -> None:
+        """Refuse to discard an interrupted run (UsageError), and a disk too small (OutputError)."""
+        saved, plan = self.store.count_chunks(), prepared.plan
+        latents = sum(len(control.poses) for control in prepared.controls[saved:])
+        self.store.check_space(latents * plan.height * plan.width)  # 16 channels of 4 bytes per 8×8 pixels
+        if saved and not (self.overwrite or self.resuming):
             raise UsageError(
-                f"{self.trail.folder} holds {_chunks(made)} of an interrupted film",
-                hint="--resume goes on with it, --overwrite begins anew",
+                f"{self.store.folder}: {saved} chunk{'s' * (saved > 1)} of an interrupted render",
+                hint="use --resume to continue it, or --overwrite to start over",
             )
 
-    def take_up(self, prepared: PreparedVideo, display: Display) -> SavedChunks:
-        """What earlier runs left that this film goes on from."""
-        past = None
-        if self.resume or self.fork_at is not None:
-            past = self.trail.past(
-                render_fingerprint(prepared), chunk_fingerprints(prepared), fork=self._fork(prepared)
+    def load_saved(self, prepared: PreparedVideo, display: Display) -> SavedChunks:
+        """Return the chunks of earlier runs that this one reuses. Errors: UsageError for other settings."""
+        if not self.resuming:
+            return NO_SAVED_CHUNKS
+        fingerprint, chunks = render_fingerprint(prepared), chunk_fingerprints(prepared)
+        saved = self.store.load(fingerprint, chunks, fork=self._fork_chunk(prepared))
+        if saved is None:
+            return NO_SAVED_CHUNKS
+        display.note(f"resuming after {saved.chunks} of {len(prepared.controls)} chunks of an earlier run")
+        saved = replace(saved, fast=self.resume == "fast")
+        if saved.fast and saved.chunks < len(prepared.controls):
+            display.warning(
+                "--resume fast: the KV cache is rebuilt approximately; later frames are not bit-equal"
             )
-            past = past and replace(past, fast=self.resume == "fast")
-        if past is not None:
-            display.note(f"{_chunks(past.chunks)} of {len(prepared.controls)} taken up from an earlier run")
-            if past.fast and past.chunks < len(prepared.controls):
-                display.warning(
-                    "--resume fast: memory is rebuilt approximately, what follows is not bit-equal"
-                )
-        return past or NO_SAVED_CHUNKS
+        return saved
 
-    def tuning(self) -> Tuning | None:
-        """How an earlier run of the film was computed, for one that goes on from it."""
-        going_on = self.resume is not None or self.fork_at is not None
-        return self.trail.tuning() if going_on else None
+    def previous_tuning(self) -> Tuning | None:
+        """Return the tuning of the run that is resumed."""
+        return self.store.tuning() if self.resuming else None
 
-    def begin(self, prepared: PreparedVideo, past: SavedChunks, tuning: Tuning | None) -> None:
-        """Make ready to keep what follows; only now does what is not taken up go."""
-        self.trail.begin(render_fingerprint(prepared), past.chunks, tuning)
+    def start(self, prepared: PreparedVideo, saved: SavedChunks, tuning: Tuning | None) -> None:
+        """Prepare the store for new chunks, and discard the chunks that are not reused."""
+        self.store.start(render_fingerprint(prepared), saved.chunks, tuning)
 
-    def keeper(self, prepared: PreparedVideo) -> Callable[[RenderedChunk], None]:
-        """What keeps each chunk that was made."""
-        said = chunk_fingerprints(prepared)
-        return lambda chunk: self.trail.keep(chunk.index, chunk.latents, said[chunk.index])
+    def chunk_saver(self, prepared: PreparedVideo) -> Callable[[RenderedChunk], None]:
+        """Return a function that saves a generated chunk."""
+        fingerprints = chunk_fingerprints(prepared)
+        return lambda chunk: self.store.save_chunk(chunk.index, chunk.latents, fingerprints[chunk.index])
 
     def finish(self) -> None:
-        """The film is whole."""
-        if not self.stay:
-            self.trail.clear()
+        """Clear the store of a complete video, unless its latents are kept."""
+        if not self.keep_latents:
+            self.store.clear()
 
-    def _fork(self, prepared: PreparedVideo) -> int | None:
-        """The first chunk with a frame at the fork or later."""
+    def _fork_chunk(self, prepared: PreparedVideo) -> int | None:
+        """Return the index of the first chunk with a frame at or after the fork."""
         if self.fork_at is None:
             return None
-        preset = prepared.checkpoint.preset
-        frame = FrameGrid(prepared.plan.fps, preset.chunk).to_frames(self.fork_at)
-        if frame > prepared.plan.frames:
-            raise UsageError(f"--fork-at {self.fork_at}: the film is over by then")
-        return sum(chunk.start + chunk.frames <= frame for chunk in prepared.plan.chunks)
-
-
-def _chunks(count: int) -> str:
-    return f"{count} chunk{'s' if count > 1 else ''}"
+        plan = prepared.plan
+        frame = FrameGrid(plan.fps, prepared.model.preset.chunk).to_frames(self.fork_at)
+        if frame > plan.frames:
+            raise UsageError(f"--fork-at {self.fork_at}: the video ends before")
+        return sum(chunk.start + chunk.frames <= frame for chunk in plan.chunks)
 
 
 def count_resumable_frames(
-    sink: Sink, film: VideoInfo, past: SavedChunks, prepared: PreparedVideo, display: Display
+    sink: Sink, video: VideoInfo, saved: SavedChunks, prepared: PreparedVideo, display: Display
 ) -> int:
-    """How many of the film's first frames every output has from an earlier run; a word on those that have none.
+    """Return the number of first frames that every output has from an earlier run.
 
-    They must show chunks that are taken up; the last frame is always written anew, so that something is.
+    They must belong to saved chunks; the last frame is always written again, so that each output gets one.
     """
-    made = sum(control.frames for control in prepared.controls[: past.chunks]) - prepared.first
-    shown = prepared.plan.frames - prepared.first
-    limit = min(made, shown - 1)
+    frames = sum(control.frames for control in prepared.controls[: saved.chunks]) - prepared.first_frame
+    limit = min(frames, prepared.frames - 1)
     if limit <= 0:
         return 0
-    there = sink.resumable_frames(film, limit)
-    for name, frames in there.items():
-        if not frames:
-            display.note(f"{name} cannot be gone on with and is encoded again from its first frame")
-    return min(there.values(), default=limit)
+    resumable = sink.resumable_frames(video, limit)
+    for name, count in resumable.items():
+        if not count:
+            display.note(f"{name} cannot be resumed and is encoded again from its first frame")
+    return min(resumable.values(), default=limit)

@@ -1,4 +1,4 @@
-"""The chunks a run has committed, kept beside its film until it is whole, so that a crash costs one chunk."""
+"""Resume store: the chunks of an unfinished render, saved in a folder beside its output."""
 
 import contextlib
 import fcntl
@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,136 +17,132 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from lingbot_cli.errors import LingbotError, UsageError, write_errors
-from lingbot_cli.files import check_disk_space, check_folder
+from lingbot_cli.files import check_disk_space, check_folder, write_file
 from lingbot_cli.render.chunk_plan import SavedChunks
+from lingbot_cli.render.fingerprint import Fingerprint, fingerprint_difference
 from lingbot_cli.runtime.autotune import Tuning
 
-Fingerprint = Mapping[str, str]
-"""Named texts; two runs that share them make the same."""
-
-LOCK_TIMEOUT_S = 10.0  # seconds a run that was killed gets to be gone
+LOCK_TIMEOUT_S = 10.0
+LOCK_POLL_INTERVAL_S = 0.1
 
 
 @dataclass(frozen=True)
 class ResumeStore:
-    """A folder beside the film: `film.json` says what decides its latents, then one file a chunk.
+    """A folder with `film.json`, the fingerprint of the render, `tuning.json`, and one file per chunk.
 
-    `tuning.json` says by what they are computed; going on by something else might change their last bits.
-    A chunk's file holds its `latents` [16, c, h, w] float32 and what it was told. Each is written whole or
-    not at all, and none is written twice.
+    Another tuning might change the last bits of the latents. A chunk's file holds its `latents`
+    [16, c, h, w] float32, with its fingerprint as metadata. Each file is written whole or not at all, once.
     """
 
     folder: Path
 
     @classmethod
-    def beside(cls, film: str) -> "ResumeStore":
-        """The trail of a film that will be called so: `walk.mp4.resume`; a sequence's lies beside its folder."""
-        path = Path(film)
+    def for_output(cls, output: str) -> "ResumeStore":
+        """Return the store of an output: `walk.mp4.resume`; of an image sequence, beside its folder."""
+        path = Path(output)
         path = path.absolute().parent if "%" in path.name else path
         return cls(path.with_name(f"{path.name}.resume"))
 
     @property
-    def written(self) -> Path:
-        """The folder where outputs keep what it takes to go on with them."""
+    def outputs(self) -> Path:
+        """Folder of the outputs' own files for resuming."""
         return self.folder / "written"
 
-    def chunks(self) -> int:
-        """How many chunks are here, without a gap, from the first."""
+    def count_chunks(self) -> int:
+        """Return the number of saved chunks, from the first to the first gap."""
         count = 0
-        while self.told(count) is not None:
+        while self.chunk_fingerprint(count) is not None:
             count += 1
         return count
 
-    def told(self, index: int) -> Fingerprint | None:
-        """What a chunk was told; None when it is not here or not whole."""
+    def chunk_fingerprint(self, index: int) -> Fingerprint | None:
+        """Return a chunk's fingerprint; None for a missing or damaged file."""
         try:
-            with safe_open(self._file(index), framework="numpy") as kept:
-                return dict(kept.metadata() or {})
+            with safe_open(self._file(index), framework="numpy") as file:
+                return dict(file.metadata() or {})
         except (OSError, SafetensorError):
             return None
 
     def latents(self, index: int) -> np.ndarray:
-        """A kept chunk's latents [16, c, h, w] float32."""
-        with safe_open(self._file(index), framework="numpy") as kept:
-            return kept.get_tensor("latents")
+        """Load a chunk's latents [16, c, h, w] float32."""
+        with safe_open(self._file(index), framework="numpy") as file:
+            return file.get_tensor("latents")
 
-    def facts(self) -> Fingerprint | None:
-        """What decided the latents here; None when there is nothing to go on from."""
+    def fingerprint(self) -> Fingerprint | None:
+        """Return the fingerprint of the saved render; None without one."""
         return self._read("film.json")
 
-    def past(
-        self, facts: Fingerprint, told: Sequence[Fingerprint], *, fork: int | None = None
+    def load(
+        self, fingerprint: Fingerprint, chunks: Sequence[Fingerprint], *, fork: int | None = None
     ) -> SavedChunks | None:
-        """What can be taken up by a film of these facts and these chunks; None when nothing is here.
+        """Return the saved chunks that a render with these fingerprints can reuse; None without any.
 
-        `fork`: the first chunk that may differ from what was made; later ones are made anew. UsageError
-        names what differs.
+        `fork`: index of the first chunk that may differ. Errors: UsageError with the difference.
         """
-        before = self.facts()
+        before = self.fingerprint()
         if before is None:
             return None
-        if differing := fingerprint_difference(before, facts):
+        if changed := fingerprint_difference(before, fingerprint):
             raise UsageError(
-                f"{self.folder} was begun by another run: {differing}",
-                hint="make it so again, or leave --resume out to begin anew",
+                f"cannot resume from {self.folder}: rendered with other settings ({changed})",
+                hint="restore them, or use --overwrite without --resume to start over",
             )
-        count = min(self.chunks(), len(told) if fork is None else fork)
+        count = min(self.count_chunks(), len(chunks) if fork is None else fork)
         for index in range(count):
-            if differing := fingerprint_difference(self.told(index) or {}, told[index]):
+            if changed := fingerprint_difference(self.chunk_fingerprint(index) or {}, chunks[index]):
                 raise UsageError(
-                    f"chunk {index + 1} of {self.folder} was told something else: {differing}",
-                    hint="--fork-at with a time before it renders what follows anew",
+                    f"cannot resume from {self.folder}: chunk {index + 1} had other inputs ({changed})",
+                    hint="use --fork-at with an earlier time to render again from there",
                 )
         return SavedChunks(count, self.latents) if count else None
 
-    def check(self, needed: int) -> None:
-        """Raise OutputError unless chunks of so many bytes can be kept here; nothing is written."""
+    def check_space(self, needed: int) -> None:
+        """Raise OutputError unless chunks of so many bytes can be saved; nothing is written."""
         check_folder(self.folder.parent)
-        check_disk_space(self.folder.parent, needed, "the latents kept until the film is whole")
+        check_disk_space(self.folder.parent, needed, "the latents saved until the video is complete")
 
     def tuning(self) -> Tuning | None:
-        """By what the latents here were computed; None when that is not known."""
-        said = self._read("tuning.json")
+        """Return the tuning of the saved render; None where it is unknown."""
+        texts = self._read("tuning.json")
         try:
-            return None if said is None else Tuning.of(said)
+            return None if texts is None else Tuning.from_texts(texts)
         except (KeyError, ValueError, TypeError):
             return None
 
-    def begin(self, facts: Fingerprint, keep: int, tuning: Tuning | None = None) -> None:
-        """Make ready to keep the chunks after the first `keep`; later ones that are here go."""
+    def start(self, fingerprint: Fingerprint, keep: int, tuning: Tuning | None = None) -> None:
+        """Save the fingerprint and the tuning of a new run, and remove all chunks after the first `keep`."""
         with write_errors(self.folder):
-            self._write("film.json", json.dumps(dict(facts), indent=1).encode())
+            self._write("film.json", json.dumps(dict(fingerprint), indent=1).encode())
             if tuning is not None:
-                self._write("tuning.json", json.dumps(tuning.facts()).encode())
+                self._write("tuning.json", json.dumps(tuning.as_texts()).encode())
             for file in self.folder.glob("*.safetensors"):
                 if int(file.stem) >= keep:
                     file.unlink()
 
-    def keep(self, index: int, latents: np.ndarray, told: Fingerprint) -> None:
-        """Keep one chunk; when this returns it is on the disk."""
-        with write_errors(self.folder):
-            self._write(self._file(index).name, save({"latents": latents}, dict(told)))
+    def save_chunk(self, index: int, latents: np.ndarray, fingerprint: Fingerprint) -> None:
+        """Save a chunk; it is on the disk when this returns."""
+        self._write(self._file(index).name, save({"latents": latents}, dict(fingerprint)))
 
     def clear(self) -> None:
-        """Remove everything."""
+        """Remove the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def sweep(self) -> None:
-        """Remove everything, unless a run holds the film or the disk refuses."""
+    def clear_unless_locked(self) -> None:
+        """Remove the folder, unless a run has locked it or the disk refuses."""
         if self.folder.is_dir():
-            with contextlib.suppress(LingbotError), self.alone():
+            with contextlib.suppress(LingbotError), self.locked():
                 self.clear()
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the film against every other run; one that was just killed gets a moment to be gone."""
+    def locked(self) -> Iterator[None]:
+        """Lock the output against other runs, waiting 10 s for one that is ending. Errors: UsageError."""
         check_folder(self.folder.parent)
         with write_errors(self.folder):
             lock = self._lock()
         try:
             yield
         finally:
-            if not self.chunks():  # nothing could be taken up from it
+            if not self.count_chunks():
                 self.clear()
             lock.close()
 
@@ -158,36 +154,21 @@ class ResumeStore:
             lock = path.open("ab")
             with contextlib.suppress(BlockingIOError, FileNotFoundError):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.fstat(lock.fileno()).st_ino == path.stat().st_ino:  # else its film was just finished
+                if os.fstat(lock.fileno()).st_ino == path.stat().st_ino:  # else the video was just completed
                     return lock
             lock.close()
-            time.sleep(0.1)
-        raise UsageError(f"{self.folder}: another run is making this film")
+            time.sleep(LOCK_POLL_INTERVAL_S)
+        raise UsageError(f"{self.folder}: another run is rendering this video")
 
     def _file(self, index: int) -> Path:
         return self.folder / f"{index:06d}.safetensors"
 
     def _read(self, name: str) -> Fingerprint | None:
         try:
-            said = json.loads((self.folder / name).read_text("utf-8"))
+            texts = json.loads((self.folder / name).read_text("utf-8"))
         except (OSError, ValueError):
             return None
-        return said if isinstance(said, dict) else None
+        return texts if isinstance(texts, dict) else None
 
     def _write(self, name: str, data: bytes) -> None:
-        fresh = self.folder / f".{name}.new"
-        with fresh.open("wb") as out:
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        fresh.replace(self.folder / name)
-
-
-def fingerprint_difference(before: Fingerprint, now: Fingerprint) -> str:
-    """What two sets of facts do not share, in words; empty when they are the same."""
-    names = dict.fromkeys([*before, *now])
-    return ", ".join(
-        f"{name} was {before.get(name, 'not said')} and is {now.get(name, 'not said')}"
-        for name in names
-        if before.get(name) != now.get(name)
-    )
+        write_file(self.folder / name, data, durable=True)

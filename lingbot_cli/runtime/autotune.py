@@ -1,47 +1,51 @@
-"""What is chosen on this machine of how a world is computed; it changes the speed, and at most the last bits."""
+"""Autotuning: the self-attention kernel and number of CPU threads, measured once per machine and cached.
+
+They change the speed, and at most the last bits of the result.
+"""
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
-from lingbot_cli.runtime.kernel import attention_shape, pick_kernel, with_kernel
 from lingbot_cli.runtime.measurements import measure_once, processor_id
 from lingbot_cli.runtime.model_options import ModelOptions, pick_precision
 
 if TYPE_CHECKING:
     import torch
 
+    from lingbot_cli.model.accel.attention_backends import AttentionShape
     from lingbot_cli.model.world_model import WorldModel
     from lingbot_cli.presets import Preset
 
+KERNELS_FILE = "kernels.json"
 THREADS_FILE = "threads.json"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-"""Variables by which somebody has chosen the number of threads already."""
+"""Environment variables that set the number of threads; then none is measured."""
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """`kernel`: the program of self-attention, None where a lever puts its own there; `threads` of the CPU."""
+    """`kernel`: the self-attention backend, None where `--attention` sets another; `threads` of the CPU."""
 
     kernel: str | None
     threads: int
 
-    def words(self) -> str:
-        """For people, in one line."""
+    def describe(self) -> str:
+        """Return one line of text."""
         count = f"{self.threads} CPU thread{'s' if self.threads > 1 else ''}"
         return count if self.kernel is None else f"self-attention: {self.kernel} · {count}"
 
-    def facts(self) -> dict[str, str]:
-        """As plain texts."""
+    def as_texts(self) -> dict[str, str]:
+        """Return the tuning as texts, for a recipe or a file."""
         kernel = {} if self.kernel is None else {"kernel": self.kernel}
         return kernel | {"threads": str(self.threads)}
 
     @classmethod
-    def of(cls, facts: Mapping[str, str]) -> "Tuning":
-        """Read what `facts` gave. Errors: KeyError, ValueError."""
-        return cls(facts.get("kernel"), int(facts["threads"]))
+    def from_texts(cls, texts: Mapping[str, str]) -> "Tuning":
+        """Return the tuning that `as_texts` gave. Errors: KeyError, ValueError."""
+        return cls(texts.get("kernel"), int(texts["threads"]))
 
 
 def choose_tuning(
@@ -51,12 +55,11 @@ def choose_tuning(
     width: int,
     *,
     processes: int = 1,
-    before: Tuning | None = None,
+    previous: Tuning | None = None,
 ) -> Tuning:
-    """Return the kernel and threads: as in the options, else as an earlier run, else the fastest, measured.
+    """Return the tuning of the options, else of a `previous` run of the video, else the fastest, measured.
 
-    Of several `processes` each has PyTorch's own number of threads. Errors: SetupError for a kernel that does
-    not run.
+    With several `processes` each has PyTorch's default threads. Errors: SetupError for a kernel that fails here.
     """
     from lingbot_cli.model.accel.attention_backends import get_backend
     from lingbot_cli.model.accel.cpu_threads import default_threads, set_threads
@@ -70,28 +73,52 @@ def choose_tuning(
     elif any(name in os.environ for name in THREAD_VARIABLES) or device.type != "cpu" or processes > 1:
         threads = default_threads()
     else:
-        threads = before.threads if before else pick_threads(preset, height, width, dtype)
+        threads = previous.threads if previous else pick_threads(preset, height, width, dtype)
     set_threads(threads)  # kernels are measured with them
     if options.attention is not None:
         return Tuning(None, threads)
     if options.kernel is not None:
         get_backend(options.kernel, device, dtype)
         return Tuning(options.kernel, threads)
-    if before is not None and before.kernel is not None:
-        return Tuning(before.kernel, threads)
+    if previous is not None and previous.kernel is not None:
+        return Tuning(previous.kernel, threads)
     return Tuning(pick_kernel(attention_shape(preset, height, width, processes), device, dtype), threads)
 
 
-def apply_tuning(world: "WorldModel", tuning: Tuning) -> "WorldModel":
-    """The world computed so; the number of threads is one for the whole process."""
+def apply_tuning(model: "WorldModel", tuning: Tuning) -> "WorldModel":
+    """Return the model with the tuning's kernel, and set the process's number of threads."""
+    from lingbot_cli.model.accel.attention_backends import get_backend
     from lingbot_cli.model.accel.cpu_threads import set_threads
 
     set_threads(tuning.threads)
-    return with_kernel(world, tuning.kernel)
+    if tuning.kernel is None:
+        return model
+    return replace(model, attend=get_backend(tuning.kernel, model.device, model.transformer.dtype))
+
+
+def attention_shape(preset: "Preset", height: int, width: int, processes: int = 1) -> "AttentionShape":
+    """Return the shape of a chunk's self-attention with a full window; without a window, of three chunks."""
+    from lingbot_cli.model.accel.attention_backends import AttentionShape
+
+    tokens = height * width // 256
+    window = preset.window if preset.window >= 0 else 3 * preset.chunk
+    heads = preset.heads // processes
+    return AttentionShape(preset.chunk * tokens, window * tokens, heads, preset.dim // preset.heads)
+
+
+def pick_kernel(shape: "AttentionShape", device: "torch.device", dtype: "torch.dtype") -> str:
+    """Return the fastest kernel for a shape; measuring it takes milliseconds."""
+    from lingbot_cli.model.accel.attention_backends import fastest_backend, time_backends
+
+    def measure() -> dict[str, object]:
+        seconds = time_backends(shape, device, dtype)
+        return {"kernel": fastest_backend(seconds), "seconds": seconds}
+
+    return str(measure_once(KERNELS_FILE, "kernel", _kernel_key(shape, device, dtype), measure))
 
 
 def pick_threads(preset: "Preset", height: int, width: int, dtype: "torch.dtype") -> int:
-    """The fastest number of CPU threads for a world at a size, remembered; measuring takes half a second."""
+    """Return the fastest number of CPU threads for a model and size; measuring it takes half a second."""
     import torch
 
     from lingbot_cli.model.accel.cpu_threads import default_threads, fastest_threads, is_large, time_threads
@@ -108,3 +135,18 @@ def pick_threads(preset: "Preset", height: int, width: int, dtype: "torch.dtype"
     threads = f"{default_threads()} threads, {wait_policy} waiting"
     key = f"{processor_id()}, {threads}, torch {torch.__version__}, {dtype}, {shape}"
     return int(measure_once(THREADS_FILE, "threads", f"{key}, {width}x{height}", measure))
+
+
+def _kernel_key(shape: "AttentionShape", device: "torch.device", dtype: "torch.dtype") -> str:
+    """Return everything that the measurement depends on, as text."""
+    import torch
+
+    from lingbot_cli.model.accel.attention_backends import list_backends
+
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    else:
+        name = f"{processor_id()}, {torch.get_num_threads()} threads"
+    versions = f"{name}, torch {torch.__version__}, {dtype}".replace("torch.", "")
+    count = f"{shape.queries}×{shape.keys} tokens, {shape.heads} heads of {shape.head_dim}"
+    return f"{versions}, {count}, of {' '.join(list_backends(device))}"

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.model.accel.compiling import compile_or_warn, should_compile
 from lingbot_cli.runtime.autotune import apply_tuning, choose_tuning
-from lingbot_cli.runtime.loading import load_progress
+from lingbot_cli.runtime.memory import gigabytes
 from lingbot_cli.runtime.model_options import ModelOptions
 
 if TYPE_CHECKING:
-    from lingbot_cli.model.loading.tensor_io import OnLoadProgress
+    from lingbot_cli.model.loading.tensor_io import LoadProgress, OnLoadProgress
     from lingbot_cli.model.world_model import WorldModel
 
 OnMessage = Callable[[str], None]
+PROGRESS_INTERVAL_S = 5.0
+MIN_REPORTED_S = 1.0
+"""A part of the model that loads faster is not reported."""
 
 
 def load_model(
@@ -22,18 +25,18 @@ def load_model(
     prompts: Iterable[str],
     report: "OnLoadProgress | None" = None,
 ) -> "WorldModel":
-    """Load a model and encode the prompts that are known; torch is imported only here."""
+    """Load a model and encode the prompts that are known; torch is imported only now."""
     from lingbot_cli.model.loading.load import load_model
 
     return load_model(checkpoint, options, prompts=prompts, report=report)
 
 
 def compile_model(
-    world: "WorldModel", options: ModelOptions, height: int, width: int, *, note: OnMessage, warn: OnMessage
+    model: "WorldModel", options: ModelOptions, height: int, width: int, *, note: OnMessage, warn: OnMessage
 ) -> None:
     """Compile the model's blocks for a size, where the options or the device ask for it."""
-    if should_compile(options.compile, str(world.device)):
-        compile_or_warn(world, height, width, note=note, warn=warn)
+    if should_compile(options.compile, str(model.device)):
+        compile_or_warn(model, height, width, note=note, warn=warn)
 
 
 def load_tuned(
@@ -46,9 +49,25 @@ def load_tuned(
     note: OnMessage,
     warn: OnMessage,
 ) -> "WorldModel":
-    """Load a model ready for images of a size: kernel and threads chosen, blocks compiled where wanted."""
+    """Load a model for images of a size, tuned, and compiled where wanted."""
     tuning = choose_tuning(checkpoint, options, height, width)
-    note(tuning.words())
-    world = apply_tuning(load_model(checkpoint, options, prompts, load_progress(note)), tuning)
-    compile_model(world, options, height, width, note=note, warn=warn)
-    return world
+    note(tuning.describe())
+    model = apply_tuning(load_model(checkpoint, options, prompts, load_progress(note)), tuning)
+    compile_model(model, options, height, width, note=note, warn=warn)
+    return model
+
+
+def load_progress(note: OnMessage) -> Callable[["LoadProgress"], None]:
+    """Return a progress callback: a line every five seconds, and one at the end of a part that took over one."""
+    last: dict[str, float] = {}
+
+    def report(progress: "LoadProgress") -> None:
+        complete = progress.done == progress.total and progress.seconds >= MIN_REPORTED_S
+        if complete or progress.seconds - last.get(progress.part, 0.0) >= PROGRESS_INTERVAL_S:
+            last[progress.part] = progress.seconds
+            note(
+                f"loading the {progress.part}: {gigabytes(progress.done)} of {gigabytes(progress.total)}, "
+                f"{progress.seconds:.0f} s"
+            )
+
+    return report

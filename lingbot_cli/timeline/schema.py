@@ -17,8 +17,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from lingbot_cli.camera.keys import DEFAULT_FPS, LETTERS, TURN_DEGREES_PER_FRAME, WALK_UNITS_PER_FRAME
+from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.times import Time, parse_time
-from lingbot_cli.video_size import validate_size
+from lingbot_cli.video_size import parse_size
 
 
 def _error(message: str) -> PydanticCustomError:
@@ -254,9 +255,10 @@ _MAX_SIDE = 9999
 
 def _validate_size(text: str) -> str:
     try:
-        sides = validate_size(text)
-    except ValueError as error:
-        raise _error(str(error)) from None
+        sides = parse_size(text)
+    except UsageError as wrong:
+        message = str(wrong).removeprefix("--size ")
+        raise _error(f"{message}; expected WIDTHxHEIGHT such as 832x480") from None
     if max(sides) > _MAX_SIDE:
         raise _error(f"{text}: too large; expected at most {_MAX_SIDE} pixels a side")
     return text

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lingbot_cli.render.speed import SPEEDS_FILE
+from lingbot_cli.render.dry_run import SPEEDS_FILE
 from lingbot_cli.ui.progress import ProgressMeter, RenderSpeed
 from tests.support.command import lingbot
 
@@ -22,7 +22,7 @@ def planned(*more):
 
 
 def test_the_seconds_are_those_of_the_last_such_film(folder):
-    assert "not known: no such film was made here yet" in lingbot(*FILM, "-o", "null:", "--dry-run").stdout
+    assert "time: unknown before the first such video" in lingbot(*FILM, "-o", "null:", "--dry-run").stdout
     assert planned() is None
     made = lingbot(*FILM, "-o", "null:")
     assert made.code == 0, made.stderr
@@ -35,7 +35,7 @@ def test_the_seconds_are_those_of_the_last_such_film(folder):
     for unlike in (("--window", "9"), ("--size", "48x64"), ("--decode", "bfloat16"), ("--frames", "9:12")):
         assert planned(*unlike) is None
     said = lingbot(*FILM, "-o", "null:", "--dry-run").stdout
-    assert "about 7.0 s to make, at the 12.0 fps of the last such film here" in said
+    assert "time: about 7.0 s, at the 12.0 fps of the last such video" in said
 
 
 def test_a_film_of_two_chunks_says_nothing_of_speed(folder):

@@ -44,7 +44,7 @@ def test_the_plan_tells_what_fast_takes():
     assert "fast: linears fp8, window 9; without int8 attention: its kernels need a CUDA device" in said
     assert "only emulated on this device" in said
     facts = json.loads(lingbot(*FILM, "--linears", "fp8", "--dry-run", "--json", "-o", "null:").stdout)
-    assert facts["levers"] == {"linears": "fp8"}
+    assert facts["speed_options"] == {"linears": "fp8"}
 
 
 def test_a_film_carries_its_levers_and_is_made_again_by_them(tmp_path, tiny):

@@ -182,7 +182,7 @@ def test_a_disk_that_fills_up(tmp_path, decode):
 
 
 @pytest.mark.parametrize(
-    ("size", "short"), [("64k", "disk space for the video"), ("140k", "the latents kept until")]
+    ("size", "short"), [("64k", "disk space for the video"), ("140k", "the latents saved until")]
 )
 def test_a_disk_without_room_is_told_before_anything_is_written(tmp_path, size, short):
     disk = tmp_path / "disk"

@@ -42,7 +42,7 @@ def test_a_timeline_becomes_a_film_of_exactly_its_length(tmp_path, image, timeli
     assert done.code == 0, done.stderr
     said = [each for line in done.stdout.splitlines() if (each := json.loads(line))["event"] != "note"]
     assert [each["event"] for each in said] == ["plan", "warning", "chunk", "chunk", "done"]
-    assert "is not of the place" in said[1]["message"]
+    assert "does not show the courtyard" in said[1]["message"]
     assert said[0] == said[0] | {"width": 32, "height": 32, "frames": 20, "chunks": 2, "fps": 16}
     assert said[3] == said[3] | {"chunk": 2, "chunks": 2, "frames": 20, "total": 20, "keys": "w"}
     assert said[4]["frames"] == 20
@@ -94,7 +94,7 @@ def test_quiet_is_quiet_and_plain_lines_say_how_it_went(tmp_path, image):
     first, *_, chunk, last = plain.stderr.splitlines()
     assert first.startswith("32x32 · 3 frames")
     assert chunk.startswith("chunk 1/1 · 3 frames · ")
-    assert last.startswith(f"{tmp_path}/a.mkv: 3 frames, 0.2 s at 16 fps, made in ")
+    assert last.startswith(f"{tmp_path}/a.mkv: 3 frames, 0.2 s at 16 fps, rendered in ")
 
 
 def test_what_a_shorter_duration_leaves_out_is_said(tmp_path, image):

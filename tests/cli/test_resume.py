@@ -1,4 +1,4 @@
-"""An interrupted film goes on as if nothing had been, from any of its chunks (G7), and can be forked."""
+"""An interrupted render resumes at any chunk with the same result (G7), and can be forked."""
 
 import json
 import os
@@ -74,10 +74,8 @@ def test_a_film_resumed_at_any_chunk_is_the_uninterrupted_one(whole, cut_off, ch
     assert said[-1]["latents"] == (whole / "hash").read_text()
     assert (frames(folder) == frames(whole)).all()
     assert not (folder / "film.resume").exists()
-    notes = [each["message"] for each in said if "taken up" in each.get("message", "")]
-    assert notes == (
-        [f"{chunks} chunk{'s' * (chunks > 1)} of {CHUNKS} taken up from an earlier run"] * (chunks > 0)
-    )
+    notes = [each["message"] for each in said if "resuming after" in each.get("message", "")]
+    assert notes == [f"resuming after {chunks} of {CHUNKS} chunks of an earlier run"] * (chunks > 0)
     assert not [each for each in said if each["event"] == "error"]
 
 
@@ -89,12 +87,12 @@ def test_a_fast_resume_says_that_it_is_approximate(cut_off):
 
 def test_other_seed_and_other_words_are_refused_and_a_fork_renders_only_what_follows(whole, cut_off):
     folder = cut_off(4)
-    assert "seed was 42 and is 7" in render(folder, "--resume", "--seed", "7", code=2)
+    assert "seed 42, now 7" in render(folder, "--resume", "--seed", "7", code=2)
     (folder / "other.yaml").write_text(WALK.replace("wd", "sa"))
-    assert "chunk 3 of" in render(folder, "--resume", timeline="other.yaml", code=2)
+    assert "chunk 3 had other inputs" in render(folder, "--resume", timeline="other.yaml", code=2)
     assert not (folder / "film").exists()
     said = render(folder, "--fork-at", "21f", timeline="other.yaml")
-    assert any(each.get("message", "").startswith("2 chunks of 5") for each in said)
+    assert any(each.get("message", "").startswith("resuming after 2 of 5 chunks") for each in said)
     assert (frames(folder)[:21] == frames(whole)[:21]).all()
     assert not (frames(folder)[21:] == frames(whole)[21:]).all()
 
@@ -120,14 +118,14 @@ def test_a_killed_renderer_leaves_what_it_made(whole, cut_off):
                 child.send_signal(signal.SIGKILL)
                 break
     said = render(folder, "--resume")
-    assert any("taken up" in each.get("message", "") for each in said)
+    assert any("resuming after" in each.get("message", "") for each in said)
     assert (frames(folder) == frames(whole)).all()
 
 
 def test_what_an_interrupted_film_left_is_not_thrown_away_unasked(whole, cut_off):
     folder = cut_off(2)
     refused = render(folder, code=2)
-    assert "2 chunks of an interrupted film" in refused
+    assert "2 chunks of an interrupted render" in refused
     assert "--resume" in refused
     assert list((folder / "film.resume").iterdir())
     assert render(folder, "--overwrite")[-1]["latents"] == (whole / "hash").read_text()

@@ -70,7 +70,7 @@ def test_a_long_film_costs_no_more_decoding_than_a_short_one(folder, monkeypatch
         said = render(folder, "--resume", "--overwrite", outputs=outputs, moves=f"w-{frames + 12}")
         counts.append(sum(decoded))
         assert said[-1]["frames"] == frames + 12
-        assert said[-1]["kept"] >= frames - 1
+        assert said[-1]["resumed_frames"] >= frames - 1
     assert counts[0] == counts[1]
 
 
@@ -83,7 +83,7 @@ def test_films_of_several_kinds_killed_twice_go_on_each_in_its_way(folder, decod
         kill_after(folder, 4, "--resume", outputs=outputs, moves=moves)
     said = render(folder, "--resume", outputs=outputs, moves=moves)
     assert said[-1]["latents"] == whole["latents"]
-    assert 9 <= said[-1]["kept"] < 165
+    assert 9 <= said[-1]["resumed_frames"] < 165
     assert not encoded_again(said)
     expected = decode(folder / "whole.mkv", SIZE, SIZE)
     assert len(expected) == 165
@@ -96,9 +96,9 @@ def test_what_cannot_go_on_says_so_and_is_whole_all_the_same(folder, decode):
     outputs = ("film.mkv", "film.webp")
     kill_after(folder, 3, outputs=outputs)
     said = render(folder, "--resume", outputs=outputs)
-    assert said[-1]["kept"] == 0
+    assert said[-1]["resumed_frames"] == 0
     assert encoded_again(said) == [
-        f"{folder / 'film.webp'} cannot be gone on with and is encoded again from its first frame"
+        f"{folder / 'film.webp'} cannot be resumed and is encoded again from its first frame"
     ]
     assert len(decode(folder / "film.mkv", SIZE, SIZE)) == 57
     with Image.open(folder / "film.webp") as webp:
@@ -109,7 +109,7 @@ def test_a_fork_copies_what_lies_before_it(folder, decode, ffmpeg):
     render(folder, "--keep-latents")
     before = decode(folder / "film.mkv", SIZE, SIZE)
     said = render(folder, "--fork-at", "33f", "--overwrite", moves="w-33,s-24")
-    assert said[-1]["kept"] == 33
+    assert said[-1]["resumed_frames"] == 33
     after = decode(folder / "film.mkv", SIZE, SIZE)
     assert len(after) == 57
     assert np.array_equal(after[:33], before[:33])

@@ -70,7 +70,7 @@ def test_every_container_that_can_carries_it(name):
     assert lingbot("show", name, "--timeline", "-").code == 2
     assert lingbot(*render, "--no-metadata", "--overwrite").code == 0
     bare = lingbot("show", name)
-    assert (bare.code, "carries no recipe" in bare.stderr) == (2, True)
+    assert (bare.code, "no recipe in its metadata" in bare.stderr) == (2, True)
 
 
 def test_no_secret_gets_into_a_film(folder):

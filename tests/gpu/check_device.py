@@ -19,7 +19,7 @@ from lingbot_cli.model.accel.compile import compile_blocks, restore_eager
 from lingbot_cli.model.loading.load import load_model
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import WorldModel
-from lingbot_cli.render.chunk_plan import plan_new_chunks
+from lingbot_cli.render.chunk_plan import new_tasks
 from lingbot_cli.render.pipeline import RenderedChunk, run_pipeline
 from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.sinks.base import NullSink
@@ -89,7 +89,7 @@ def through_the_job(world: WorldModel, controls: list[Control]) -> np.ndarray:
         parts.append(np.array(chunk.frames))
 
     run_pipeline(
-        plan_new_chunks(controls), lambda _: session(world), NullSink(), stopped=lambda: False, on_chunk=keep
+        new_tasks(controls), lambda _: session(world), NullSink(), stopped=lambda: False, on_chunk=keep
     )
     return np.concatenate(parts)
 

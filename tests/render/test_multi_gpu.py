@@ -89,7 +89,7 @@ def test_a_signal_ends_all_after_the_same_chunk(endless, tmp_path):
     [
         (["--moves", "w-8", "--gpus", "4"], "6 attention heads cannot be shared among 4 devices"),
         (["--timeline", "-", "--gpus", "2"], "standard input"),
-        (["--moves", "w-8", "--gpus", "2", "--resume"], "resumed on one device"),
+        (["--moves", "w-8", "--gpus", "2", "--resume"], "--resume runs on one device"),
     ],
 )
 def test_what_cannot_be_shared_is_refused(tmp_path, image, more, said):

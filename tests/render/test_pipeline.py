@@ -10,7 +10,7 @@ import pytest
 
 from lingbot_cli.errors import OutputError
 from lingbot_cli.model.session import Session
-from lingbot_cli.render.chunk_plan import plan_new_chunks
+from lingbot_cli.render.chunk_plan import new_tasks
 from lingbot_cli.render.pipeline import run_pipeline
 from lingbot_cli.sinks.base import NullSink, VideoInfo
 from tests.support.reference import sample_image, tiny_world, walk
@@ -36,7 +36,7 @@ def begin(cut=None):
 def run(controls, sink=None, *, begin=begin, stopped=lambda: False, on_chunk=lambda _: None):
     sink = sink or Kept()
     sink.open(VideoInfo(HEIGHT, WIDTH, Fraction(16)))
-    return run_pipeline(plan_new_chunks(controls), begin, sink, stopped=stopped, on_chunk=on_chunk), sink
+    return run_pipeline(new_tasks(controls), begin, sink, stopped=stopped, on_chunk=on_chunk), sink
 
 
 def told(chunks, **last):

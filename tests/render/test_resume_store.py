@@ -1,4 +1,4 @@
-"""The chunks kept beside a film: whole or not there, and taken up only by a film that is the same."""
+"""Saved chunks: complete or absent, and reused only by the same video."""
 
 import multiprocessing
 import os
@@ -7,71 +7,70 @@ import numpy as np
 import pytest
 
 from lingbot_cli.errors import OutputError, UsageError
-from lingbot_cli.render.resume_store import ResumeStore, fingerprint_difference
+from lingbot_cli.render.fingerprint import fingerprint_difference
+from lingbot_cli.render.resume_store import ResumeStore
 
-FACTS = {"model": "m", "seed": "1"}
-TOLD = [{"prompt": "day"}, {"prompt": "day"}, {"prompt": "night"}]
+VIDEO = {"model": "m", "seed": "1"}
+CHUNKS = [{"prompt": "day"}, {"prompt": "day"}, {"prompt": "night"}]
 
 
 @pytest.fixture
-def trail(tmp_path):
-    trail = ResumeStore.beside(str(tmp_path / "walk.mp4"))
-    with trail.alone():
-        trail.begin(FACTS, 0)
-        for index, told in enumerate(TOLD):
-            trail.keep(index, np.full((16, 3, 2, 2), index, np.float32), told)
-        yield trail
+def store(tmp_path):
+    store = ResumeStore.for_output(str(tmp_path / "walk.mp4"))
+    with store.locked():
+        store.start(VIDEO, 0)
+        for index, chunk in enumerate(CHUNKS):
+            store.save_chunk(index, np.full((16, 3, 2, 2), index, np.float32), chunk)
+        yield store
 
 
-def test_what_is_kept_comes_back(trail, tmp_path):
-    past = trail.past(FACTS, TOLD)
-    assert past.chunks == 3
-    assert (past.latents(2) == np.full((16, 3, 2, 2), 2, np.float32)).all()
-    assert trail.folder == tmp_path / "walk.mp4.resume"
-    assert ResumeStore.beside(str(tmp_path / "film" / "%05d.png")).folder == tmp_path / "film.resume"
+def test_saved_chunks_are_loaded(store, tmp_path):
+    saved = store.load(VIDEO, CHUNKS)
+    assert saved.chunks == 3
+    assert (saved.latents(2) == np.full((16, 3, 2, 2), 2, np.float32)).all()
+    assert store.folder == tmp_path / "walk.mp4.resume"
+    assert ResumeStore.for_output(str(tmp_path / "film" / "%05d.png")).folder == tmp_path / "film.resume"
 
 
 @pytest.mark.parametrize("harm", ["cut", "gone", "noise"])
-def test_a_damaged_chunk_ends_what_can_be_taken_up(trail, harm):
-    file = trail.folder / "000001.safetensors"
+def test_a_damaged_chunk_ends_the_reusable_chunks(store, harm):
+    file = store.folder / "000001.safetensors"
     if harm == "gone":
         file.unlink()
     else:
         file.write_bytes(file.read_bytes()[:-1] if harm == "cut" else b"\xff" * 80)
-    assert trail.past(FACTS, TOLD).chunks == 1
-    trail.begin(FACTS, 1)
-    assert [file.name for file in trail.folder.glob("*.safetensors")] == ["000000.safetensors"]
+    assert store.load(VIDEO, CHUNKS).chunks == 1
+    store.start(VIDEO, 1)
+    assert [file.name for file in store.folder.glob("*.safetensors")] == ["000000.safetensors"]
 
 
-def test_another_model_is_refused_with_the_difference(trail):
-    with pytest.raises(UsageError, match="model was m and is n"):
-        trail.past(FACTS | {"model": "n"}, TOLD)
+def test_another_model_is_refused_with_the_difference(store):
+    with pytest.raises(UsageError, match="model m, now n"):
+        store.load(VIDEO | {"model": "n"}, CHUNKS)
 
 
-def test_another_timeline_is_refused_before_the_fork_and_taken_after(trail):
-    changed = [*TOLD[:2], {"prompt": "noon", "cut": "x"}]
-    with pytest.raises(
-        UsageError, match=r"chunk 3 .*prompt was night and is noon, cut was not said and is x"
-    ):
-        trail.past(FACTS, changed)
-    assert trail.past(FACTS, changed, fork=2).chunks == 2
-    assert trail.past(FACTS, TOLD[:1]).chunks == 1
-    assert trail.past(FACTS, changed, fork=0) is None
+def test_another_timeline_is_refused_before_the_fork_and_taken_after(store):
+    changed = [*CHUNKS[:2], {"prompt": "noon", "cut": "x"}]
+    with pytest.raises(UsageError, match=r"chunk 3 .*prompt night, now noon, cut not set, now x"):
+        store.load(VIDEO, changed)
+    assert store.load(VIDEO, changed, fork=2).chunks == 2
+    assert store.load(VIDEO, CHUNKS[:1]).chunks == 1
+    assert store.load(VIDEO, changed, fork=0) is None
 
 
 def test_difference_of_equals_is_nothing():
-    assert fingerprint_difference(FACTS, dict(FACTS)) == ""
+    assert fingerprint_difference(VIDEO, dict(VIDEO)) == ""
 
 
 def _hold(path, ready):
-    with ResumeStore.beside(path).alone():
+    with ResumeStore.for_output(path).locked():
         ready.set()
         os.kill(os.getpid(), 9)
 
 
-def test_two_runs_never_make_one_film_and_a_killed_one_is_no_hindrance(trail, tmp_path, monkeypatch):
+def test_two_runs_never_make_one_film_and_a_killed_one_is_no_hindrance(store, tmp_path, monkeypatch):
     monkeypatch.setattr("lingbot_cli.render.resume_store.LOCK_TIMEOUT_S", 0.3)
-    with pytest.raises(UsageError, match="another run"), trail.alone():
+    with pytest.raises(UsageError, match="another run"), store.locked():
         pass
     other = str(tmp_path / "other.mp4")
     spawn = multiprocessing.get_context("spawn")
@@ -80,14 +79,14 @@ def test_two_runs_never_make_one_film_and_a_killed_one_is_no_hindrance(trail, tm
     child.start()
     child.join(60)
     assert child.exitcode == -9
-    with ResumeStore.beside(other).alone():
-        assert ResumeStore.beside(other).facts() is None
-    assert not ResumeStore.beside(other).folder.exists()
+    with ResumeStore.for_output(other).locked():
+        assert ResumeStore.for_output(other).fingerprint() is None
+    assert not ResumeStore.for_output(other).folder.exists()
 
 
 def test_a_folder_that_is_not_there_is_said(tmp_path):
     with (
         pytest.raises(OutputError, match="does not exist"),
-        ResumeStore.beside(str(tmp_path / "no" / "a.mp4")).alone(),
+        ResumeStore.for_output(str(tmp_path / "no" / "a.mp4")).locked(),
     ):
         pass

@@ -20,9 +20,11 @@ from tests.support.command import lingbot
 BEFORE = Tuning("math", 1)
 
 
-def tuning(*, before=None, **options):
+def tuning(*, previous=None, **options):
     """The tuning of the built-in model at 32x32 on the CPU."""
-    return choose_tuning(read_checkpoint(None), ModelOptions(device="cpu", **options), 32, 32, before=before)
+    return choose_tuning(
+        read_checkpoint(None), ModelOptions(device="cpu", **options), 32, 32, previous=previous
+    )
 
 
 @pytest.fixture
@@ -48,19 +50,19 @@ def test_threads_are_measured_once(folder):
 
 @pytest.mark.usefixtures("folder")
 def test_what_is_said_wins_over_an_earlier_run_and_that_over_a_measurement(folder, monkeypatch):
-    assert tuning(before=BEFORE) == BEFORE
-    assert tuning(threads=3, kernel="torch", before=BEFORE) == Tuning("torch", 3)
+    assert tuning(previous=BEFORE) == BEFORE
+    assert tuning(threads=3, kernel="torch", previous=BEFORE) == Tuning("torch", 3)
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert tuning(before=BEFORE) == Tuning("math", 2)
-    assert tuning(threads=1, before=BEFORE) == BEFORE
+    assert tuning(previous=BEFORE) == Tuning("math", 2)
+    assert tuning(threads=1, previous=BEFORE) == BEFORE
     assert not folder.exists()  # nothing of this was measured
 
 
 def test_what_was_chosen_can_be_written_down():
     for each in (BEFORE, Tuning(None, 2)):
-        assert Tuning.of(json.loads(json.dumps(each.facts()))) == each
-    assert BEFORE.words() == "self-attention: math · 1 CPU thread"
-    assert Tuning(None, 2).words() == "2 CPU threads"
+        assert Tuning.from_texts(json.loads(json.dumps(each.as_texts()))) == each
+    assert BEFORE.describe() == "self-attention: math · 1 CPU thread"
+    assert Tuning(None, 2).describe() == "2 CPU threads"
 
 
 def test_a_resumed_film_is_computed_as_it_was_begun(tmp_path):
@@ -78,17 +80,17 @@ def test_a_resumed_film_is_computed_as_it_was_begun(tmp_path):
 
 TELL = """
 import os, sys
-from lingbot_cli.render.multi_gpu import Gang
+from lingbot_cli.render.multi_gpu import ProcessGroup
 from lingbot_cli.runtime.autotune import Tuning
 
-gang = Gang.of(os.environ)
-gang.meet("cpu")
-print(gang.told(lambda: Tuning(f"of {gang.rank}", 1 + gang.rank)))
-gang.part()
+group = ProcessGroup.of(os.environ)
+group.connect("cpu")
+print(group.broadcast(lambda: Tuning(f"of {group.rank}", 1 + group.rank)))
+group.disconnect()
 """
 
 
-def gang(*command):
+def run_group(*command):
     """Two processes that meet, each with a cache of its own; what they printed."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
@@ -113,7 +115,7 @@ def gang(*command):
 
 
 def test_the_leader_chooses_for_all():
-    leader, follower = gang("-c", TELL)
+    leader, follower = run_group("-c", TELL)
     assert leader == follower == "Tuning(kernel='of 0', threads=1)\n"
 
 
@@ -121,7 +123,7 @@ def test_a_follower_measures_nothing(tmp_path, monkeypatch):
     image = Path("samples/courtyard-day.png").absolute()
     monkeypatch.setenv("PYTHONPATH", os.getcwd())
     monkeypatch.chdir(tmp_path)
-    leader, _ = gang(
+    leader, _ = run_group(
         *("-m", "lingbot_cli", "render", str(image), "--moves", "w-8", "--size", "32x32"),
         *("--device", "cpu", "-o", "film.mkv"),
     )

@@ -1,7 +1,7 @@
 """A long load tells how far it is, a short one nothing."""
 
 from lingbot_cli.model.loading.tensor_io import LoadProgress
-from lingbot_cli.runtime.loading import load_progress
+from lingbot_cli.runtime.load_model import load_progress
 
 
 def test_lines_come_every_five_seconds_and_at_the_end() -> None:

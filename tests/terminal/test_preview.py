@@ -46,7 +46,7 @@ def test_a_film_is_watched_while_it_is_made(tmux, start, tmp_path):  # noqa: F81
     assert len(set(colours)) > 50
     tmux.keys("w")  # is for nobody
     tmux.keys("C-c")
-    tmux.until("what was made is kept in a.partial.mkv")
+    tmux.until("partial output: a.partial.mkv")
     tmux.until("interrupted by SIGINT")
     works(tmux)
     assert "w\n$" not in tmux.shown()

@@ -235,20 +235,3 @@ def test_a_short_timeline_loops_within_a_chunk_and_a_duration_ends_it():
 def test_an_end_in_the_timeline_is_only_its_length():
     told = list(islice(loop_timeline(schedule_text("events: [{keys: w, for: 9f}, {end: true, at: 3f}]")), 4))
     assert len(told) == 4
-
-
-def test_typed_events_equal_raw_events():
-    typed, raw = LiveTimeline(3, {"prompt": "a gate"}), LiveTimeline(3, {"prompt": "a gate"})
-    taken = []
-    for index, letters in enumerate(["w", "wl", "", "ik", "ik", "d"]):
-        start = typed.frame
-        assert typed.hold_keys(letters, start + 4) == raw.apply_raw({"keys": letters, "at": f"{start + 4}f"})
-        if index % 2:
-            assert typed.turn(3.5, -2.0, 12) == raw.apply_raw(
-                {"turn": {"yaw": 3.5, "pitch": -2.0}, "for": "12f"}
-            )
-            assert typed.set_prompt(f" rain {index} ") == raw.apply_raw({"prompt": f" rain {index} "})
-        taken.append((typed.next_control(), raw.next_control()))
-    same(*map(list, zip(*taken, strict=True)))
-    assert typed.record() == raw.record()
-    assert typed.take_effects() == raw.take_effects()

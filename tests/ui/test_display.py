@@ -2,15 +2,13 @@
 
 import io
 import json
-import subprocess
-import sys
 from fractions import Fraction
 
 from rich.console import Console
 
 from lingbot_cli.errors import OutputError
 from lingbot_cli.ui.display import Report, choose_display, progress_line
-from lingbot_cli.ui.progress import Progress, ProgressMeter, duration_text, size_text
+from lingbot_cli.ui.progress import Progress, ProgressMeter, duration_text, memory_in_use, size_text
 
 HALF = Progress(3, 6, 33, 72, 4.0, 12.0, 0.75, 3.25, 512 * 2**20, "wl")
 KEY = "rtmp://live.example/app/sekrit-key"
@@ -90,13 +88,10 @@ def test_the_rate_leaves_the_warm_up_out():
 
 
 def test_memory_is_seen_to_grow():
-    # In a process of its own: memory that an earlier test freed would be used again.
-    code = (
-        "from lingbot_cli.ui.progress import memory_in_use; before = memory_in_use();"
-        "ballast = b'x' * (64 * 2**20); print(memory_in_use() - before)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert int(done.stdout) > 32 * 2**20
+    before = memory_in_use()
+    ballast = b"x" * (64 * 2**20)
+    assert memory_in_use() - before > 32 * 2**20
+    assert len(ballast) == 64 * 2**20
 
 
 def test_amounts_as_people_read_them():
