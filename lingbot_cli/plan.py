@@ -92,7 +92,7 @@ def _describe_motion(here: np.ndarray, there: np.ndarray) -> str:
 
 def format_chunk_table(chunks: tuple[PlannedChunk, ...], fps: int) -> list[str]:
     """Return the chunks as aligned lines; a prompt is written only where it changes."""
-    rows = [("chunk", "frames", "from", "keys", "motion", "prompt")]
+    rows = [("chunk", "frames", "from", "keys", "motion", "prompt and events")]
     before = None
     for number, chunk in enumerate(chunks):
         notes = [f"cut to {chunk.cut.name}"] if chunk.cut else []

@@ -69,16 +69,17 @@ class YamlReader:
             self._read(_Loader(text))
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            place = _location_in(text, mark.line, mark.column) if mark else SourceLocation()
+            location = _location_in(text, mark.line, mark.column) if mark else SourceLocation()
             self._keep_complete_events()
             self._report(
-                place, f"not YAML: {error.problem or error.context}; expected {_syntax_hint(text, place)}"
+                location,
+                f"not YAML: {error.problem or error.context}; expected {_syntax_hint(text, location)}",
             )
         except yaml.reader.ReaderError as error:
             before = text[: error.position]
-            place = SourceLocation(before.count("\n") + 1, len(before) - before.rfind("\n"))
+            location = SourceLocation(before.count("\n") + 1, len(before) - before.rfind("\n"))
             self._report(
-                place, f"the character U+{_code_point(error):04X} is not allowed; expected printable text"
+                location, f"the character U+{_code_point(error):04X} is not allowed; expected printable text"
             )
 
     def _read(self, loader: Any) -> None:
@@ -169,8 +170,8 @@ class YamlReader:
             return INVALID
         return int(text) if text.lstrip("+-").isdigit() else float(text)
 
-    def _report(self, place: SourceLocation, message: str) -> None:
-        self._problems.add(place, message)
+    def _report(self, location: SourceLocation, message: str) -> None:
+        self._problems.add(location, message)
 
     def _keep_complete_events(self) -> None:
         """After a syntax error, drop the incomplete event and keep the others."""
@@ -192,9 +193,9 @@ def _location_in(text: str, line: int, column: int) -> SourceLocation:
     )
 
 
-def _syntax_hint(text: str, place: SourceLocation) -> str:
-    line = text.split("\n")[place.line - 1] if place.line <= text.count("\n") + 1 else ""
-    if "\t" in line[: place.column]:
+def _syntax_hint(text: str, location: SourceLocation) -> str:
+    line = text.split("\n")[location.line - 1] if location.line <= text.count("\n") + 1 else ""
+    if "\t" in line[: location.column]:
         return "spaces, not tabs, before a key"
     return "`key: value`, one indentation for one event"
 
