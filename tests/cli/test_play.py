@@ -48,7 +48,7 @@ def test_what_was_played_renders_to_the_same_film(tmp_path, image):
             assert found, address
             shown = []
             with client(int(found[1]), found[2]) as player:
-                player.say(type="init", prompt="a court", seed=5, camera={}, realtime_output_pacing=True)
+                player.send(type="init", prompt="a court", seed=5, camera={}, realtime_output_pacing=True)
                 shown.append(player.chunk()[0])
                 player.event("camera_actions", {"mode": "state", "transitions": [{"actions": ["w"]}]})
                 player.event("prompt", "it rains")

@@ -37,7 +37,7 @@ def test_the_page_and_any_client_play_on_it_and_sigterm_ends_it(tmp_path):
             engine = child.stdout.readline()
             assert engine == f"engine: ws://127.0.0.1:{port}/v1/realtime_video/generate?token=sekrit\n"
             with client(port, "sekrit") as player:
-                player.say(**init(max_chunks=1))
+                player.send(**init(max_chunks=1))
                 assert len(player.chunk()[0]) == 9
             with chromium(tmp_path / "profile") as browser:
                 tab = browser.open(page.split()[1])

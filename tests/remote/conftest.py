@@ -1,4 +1,4 @@
-"""The served tiny world, here too."""
+"""Fixture of the served tiny model."""
 
 from tests.support.serving import served
 

@@ -1,4 +1,4 @@
-"""Addresses that are none, and servers that are no engines."""
+"""Invalid engine addresses, and servers of another protocol."""
 
 import socket
 import threading
@@ -23,7 +23,7 @@ from lingbot_cli.remote.client import EngineAddress
         "ws://127.0.0.1:9/w\N{LATIN SMALL LETTER O WITH DIAERESIS}",
     ],
 )
-def test_an_address_that_is_none_is_a_usage_error(text):
+def test_an_invalid_address_is_a_usage_error(text):
     with pytest.raises(UsageError, match="not an engine"):
         EngineAddress.parse(text, {})
 
@@ -38,7 +38,7 @@ def test_an_address_that_is_none_is_a_usage_error(text):
     ],
     ids=["ssh", "cut short", "empty", "deep"],
 )
-def test_what_does_not_speak_the_protocol_is_no_engine(answer):
+def test_a_server_of_another_protocol_is_an_error(answer):
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def once():

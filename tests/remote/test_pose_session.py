@@ -1,4 +1,4 @@
-"""A remote world whose engine goes away, and who waits for it."""
+"""Reconnecting to a lost engine."""
 
 import socket
 from contextlib import suppress
@@ -30,17 +30,17 @@ class Unplugged(Relay):
                 each.shutdown(socket.SHUT_RDWR)
 
 
-def test_who_waits_for_an_engine_that_is_away_can_stop_waiting():
-    told = []
+def test_reconnecting_can_be_stopped():
+    warnings = []
 
     def idle():
-        if told:
+        if warnings:
             raise StopRequested
 
     with serving() as served, Unplugged(served.port) as relay:
         scene = RemoteScene(sample_image(), 32, 32, 16, 7, 0.05)
         engine = EngineAddress(f"ws://127.0.0.1:{relay.port}", TOKEN)
-        session = PoseSession(engine, scene, idle=idle, warn=told.append)
+        session = PoseSession(engine, scene, idle=idle, warn=warnings.append)
         first, second = walk(2)
         session.denoise(first)
         assert len(session.decode(np.zeros(0))) == 9
@@ -48,4 +48,4 @@ def test_who_waits_for_an_engine_that_is_away_can_stop_waiting():
         session.denoise(second)
         with pytest.raises(StopRequested):
             session.decode(np.zeros(0))
-    assert told == ["lost the engine; reconnecting to its session"]
+    assert warnings == ["lost the engine; reconnecting to its session"]

@@ -1,4 +1,4 @@
-"""Films made by a server are the films made here; lost engines, refusals and what leaks nowhere."""
+"""Rendering on a server: equal frames, lost connections, refusals, no leaked token."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ def frames(folder):
     return np.stack([np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))])
 
 
-def test_here_and_there_make_the_same_frames(tmp_path, film, world, monkeypatch):
+def test_a_server_renders_the_frames_of_a_local_render(tmp_path, film, world, monkeypatch):
     monkeypatch.setenv("LINGBOT_TOKEN", TOKEN)
     here = lingbot(*film, "--quality", "master", "-o", f"{tmp_path}/here/%03d.png")
     assert here.code == 0, here.stderr
@@ -62,7 +62,7 @@ def test_here_and_there_make_the_same_frames(tmp_path, film, world, monkeypatch)
     assert len(frames(tmp_path / "there")) == 49
 
 
-def test_a_connection_that_breaks_is_mended_and_the_film_is_the_same(tmp_path, film, world, monkeypatch):
+def test_a_lost_connection_is_resumed_with_the_same_frames(tmp_path, film, world, monkeypatch):
     monkeypatch.setenv("LINGBOT_TOKEN", TOKEN)
     with serving(PoolLimits(alive=1, grace_s=20), world=world) as served:
         whole = lingbot(*film, "-o", f"{tmp_path}/a/%03d.png", "--engine", f"ws://127.0.0.1:{served.port}")
@@ -74,7 +74,7 @@ def test_a_connection_that_breaks_is_mended_and_the_film_is_the_same(tmp_path, f
     assert (frames(tmp_path / "a") == frames(tmp_path / "b")).all()
 
 
-def test_a_server_that_takes_letters_only_makes_the_film_too(tmp_path, film, world, monkeypatch):
+def test_a_server_that_takes_keys_only_renders_the_video(tmp_path, film, world, monkeypatch):
     monkeypatch.setenv("LINGBOT_TOKEN", TOKEN)
     monkeypatch.setattr("lingbot_cli.remote.client._EXACT_POSES", "nothing")
     with serving(world=world) as served:
@@ -84,7 +84,7 @@ def test_a_server_that_takes_letters_only_makes_the_film_too(tmp_path, film, wor
     assert len(frames(tmp_path / "film")) == 49
 
 
-def test_an_engine_that_is_gone_for_good_leaves_a_playable_part_and_5(tmp_path, film, world, monkeypatch):
+def test_a_lost_engine_leaves_a_playable_partial_file_and_exit_5(tmp_path, film, world, monkeypatch):
     monkeypatch.setenv("LINGBOT_TOKEN", TOKEN)
     monkeypatch.setattr("lingbot_cli.remote.pose_session.RECONNECT_ATTEMPTS", 1)
     monkeypatch.setattr("lingbot_cli.remote.pose_session.RECONNECT_DELAY_S", 0.01)
@@ -97,7 +97,7 @@ def test_an_engine_that_is_gone_for_good_leaves_a_playable_part_and_5(tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "said"),
+    ("options", "code", "message"),
     [
         (("--engine", "http://127.0.0.1"), 2, "ws://"),
         (("--engine", "ws://127.0.0.1:1"), 5, "does not answer"),
@@ -105,10 +105,10 @@ def test_an_engine_that_is_gone_for_good_leaves_a_playable_part_and_5(tmp_path, 
         (("--engine", "ws://127.0.0.1:1", "--resume"), 2, "no latents"),
     ],
 )
-def test_what_cannot_be_is_said(film, tmp_path, options, code, said):
+def test_options_that_do_not_fit_are_errors(film, tmp_path, options, code, message):
     done = lingbot(*film, "-o", f"{tmp_path}/film.mp4", *options)
     assert done.code == code
-    assert said in done.stderr
+    assert message in done.stderr
 
 
 def test_a_wrong_token_is_a_usage_error(film, tmp_path, served, monkeypatch):
@@ -118,7 +118,7 @@ def test_a_wrong_token_is_a_usage_error(film, tmp_path, served, monkeypatch):
     assert "LINGBOT_TOKEN" in done.stderr
 
 
-def test_an_address_gives_its_token_up():
+def test_the_token_is_removed_from_the_address():
     engine = EngineAddress.parse("ws://127.0.0.1:9/v1/realtime_video/generate?token=sekrit", {})
     assert engine.token == "sekrit"
     assert "sekrit" not in f"{engine} {engine.websocket_url}"
@@ -127,16 +127,16 @@ def test_an_address_gives_its_token_up():
         EngineAddress.parse("rtmp://host", {})
 
 
-def test_letters_follow_a_path_as_near_as_letters_can():
+def test_the_action_script_follows_the_path():
     steps = [key_motion("wl")] * 24 + [key_motion("sk")] * 24
     poses = integrate_steps(np.array(steps))[::4][:12]
     lens = np.tile([500.0, 500.0, 416.0, 240.0], (3, 1))
     controls = [
         Control(part, lens, np.zeros((3, 4), np.float32), "", 12) for part in poses.reshape(4, 3, 4, 4)
     ]
-    told = action_script(controls)
-    assert len(told) == 12
-    forth, back = told[1:6], told[7:]
+    script = action_script(controls)
+    assert len(script) == 12
+    forth, back = script[1:6], script[7:]
     assert sum("w" in each for each in forth) == 5
     assert not any("s" in each for each in forth)
     assert sum("s" in each for each in back) >= 4

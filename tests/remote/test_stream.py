@@ -1,4 +1,4 @@
-"""Streams and batches made by a server."""
+"""Streams and batches rendered on a server."""
 
 import signal
 
@@ -28,7 +28,7 @@ def image(tmp_path, monkeypatch):
     return tmp_path / "a.png"
 
 
-def test_a_stream_records_what_is_made_elsewhere(tmp_path, image, world):
+def test_a_stream_records_the_frames_of_a_server(tmp_path, image, world):
     with serving(world=world) as served:
         done = lingbot(
             *("stream", str(image), "--moves", "w-30", "--prompt", "a court", "--size", "48x32"),
@@ -51,7 +51,7 @@ events:
 
 @pytest.fixture
 def streaming():
-    """Start streams of the picture on a server; none outlives its test."""
+    """Start streams of an image on a server; killed after the test."""
     running = []
 
     def start(served, *arguments):
@@ -66,9 +66,7 @@ def streaming():
             each.end(10)
 
 
-def test_a_cut_gives_the_only_place_of_a_server_back_and_takes_it_again(
-    tmp_path, image, world, streaming, decode
-):
+def test_a_cut_frees_the_only_slot_of_a_server_and_takes_it_again(tmp_path, image, world, streaming, decode):
     Image.fromarray(sample_image(32, 48, seed=3)).save(tmp_path / "b.png")
     (tmp_path / "cut.yaml").write_text(CUT)
     with serving(PoolLimits(slots=1), world=world) as served:
@@ -77,9 +75,9 @@ def test_a_cut_gives_the_only_place_of_a_server_back_and_takes_it_again(
     assert len(decode(tmp_path / "there.mkv", 32, 48)) == 30
 
 
-def test_one_signal_ends_a_stream_that_waits_in_line(image, world, streaming):
+def test_one_signal_ends_a_stream_that_waits_in_the_queue(image, world, streaming):
     with serving(PoolLimits(slots=1), world=world) as served, served.client() as player:
-        player.say(**init())
+        player.send(**init())
         player.chunk()
         player.event("pause")
         stream = streaming(served, image, "--moves", "w-30", "--prompt", "a court")
@@ -89,7 +87,7 @@ def test_one_signal_ends_a_stream_that_waits_in_line(image, world, streaming):
 
 
 @pytest.mark.usefixtures("image")
-def test_a_batch_makes_its_films_elsewhere(tmp_path, world):
+def test_a_batch_renders_on_a_server(tmp_path, world):
     jobs = tmp_path / "jobs.yaml"
     jobs.write_text("jobs:\n  - {image: a.png, moves: w-12, prompt: a court, size: 48x32, quality: master}\n")
     with serving(world=world) as served:

@@ -1,4 +1,4 @@
-"""Who is turned away from the page and the protocol."""
+"""Access control of the page and the protocol."""
 
 import urllib.error
 import urllib.request
@@ -26,7 +26,7 @@ from tests.support.serving import TOKEN
         (f"?token={TOKEN}", {"Host": "localhost:1"}, 200),
     ],
 )
-def test_only_who_knows_the_token_and_comes_from_here_is_let_in(served, query, headers, status):
+def test_requests_need_the_token_a_known_host_and_an_allowed_origin(served, query, headers, status):
     for path in ("/", "/v1/models", "/healthz", "/metrics"):
         request = urllib.request.Request(f"http://127.0.0.1:{served.port}{path}{query}", headers=headers)
         found, text = answer(request)
@@ -50,25 +50,25 @@ def answer(request):
         (TOKEN, {"origin": "http://evil.example"}, 403),
     ],
 )
-def test_a_websocket_is_turned_away_before_it_opens(served, token, options, status):
+def test_a_websocket_is_denied_before_it_opens(served, token, options, status):
     with pytest.raises(InvalidStatus) as turned_away, client(served.port, token, **options):
         pass
     assert turned_away.value.response.status_code == status
 
 
-def test_the_token_may_come_as_a_subprotocol_and_is_not_echoed(served):
+def test_the_token_may_be_a_subprotocol_and_is_not_echoed(served):
     with client(served.port, "", subprotocols=["lingbot", f"token.{TOKEN}"]) as found:
         assert found.socket.subprotocol == "lingbot"
 
 
-def test_any_token_is_in_the_address_as_it_is():
+def test_any_token_survives_in_the_url():
     token = "p+q&r=s/t#u%v w"
     with ListenAddress().bind() as bound:
         query = urlsplit(page_url(bound, token)).query
     assert AccessRules(token).denial({"host": "127.0.0.1"}, query) is None
 
 
-def test_other_names_and_pages_are_let_in_by_name():
+def test_other_hosts_and_origins_are_allowed_by_name():
     rules = AccessRules(TOKEN, hosts=("worlds.example",), origins=("http://127.0.0.1:18080",))
     headers = {"host": "worlds.example:443", "origin": "http://127.0.0.1:18080"}
     assert rules.denial(headers, f"token={TOKEN}") is None

@@ -1,4 +1,4 @@
-"""`--preview`: the film in a real Chromium while it is made; nobody has to look, and nobody else may."""
+"""`--preview` in a real Chromium."""
 
 import re
 import time
@@ -17,11 +17,11 @@ from tests.support.reference import sample_image
 
 @pytest.fixture
 def sink():
-    said = []
-    made = BrowserPreview(said.append)
+    lines = []
+    made = BrowserPreview(lines.append)
     made.open(VideoInfo(32, 48, Fraction(16)))
     try:
-        made.url = re.fullmatch(r"watch it at (http://127\.0\.0\.1:\d+/\?token=\S+)", said[0])[1]
+        made.url = re.fullmatch(r"watch it at (http://127\.0\.0\.1:\d+/\?token=\S+)", lines[0])[1]
         yield made
     finally:
         made.close()
@@ -32,7 +32,7 @@ def chunk():
 
 
 @needs_chromium
-def test_a_page_shows_the_frames_as_they_come(sink, tmp_path):
+def test_a_page_shows_the_frames(sink, tmp_path):
     sink.write(chunk())  # nobody looks yet
     with chromium(tmp_path) as browser:
         tab = browser.open(sink.url)
@@ -57,7 +57,7 @@ def test_a_page_shows_the_frames_as_they_come(sink, tmp_path):
         tab.until("document.body.dataset.state !== 'connecting'")
 
 
-def test_without_the_token_nothing_is_seen_and_no_file_is_named_after_it(sink):
+def test_without_the_token_the_page_is_denied(sink):
     with pytest.raises(urllib.error.HTTPError) as turned_away:
         urllib.request.urlopen(sink.url.split("?")[0], timeout=30)
     assert turned_away.value.code == 401

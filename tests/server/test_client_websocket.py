@@ -1,4 +1,4 @@
-"""What is sent to a client that is gone ends in one of the ways that say so, however often it is tried."""
+"""Sending to a client that has disconnected."""
 
 import asyncio
 import queue
@@ -16,7 +16,7 @@ from tests.support.realtime_client import ROUTE, client
 
 
 @pytest.fixture
-def told_twice():
+def sends_twice():
     """A server that talks to each client until it cannot, twice, and in what both have ended."""
     ends = queue.Queue()
 
@@ -27,7 +27,7 @@ def told_twice():
             try:
                 for _ in range(1000):
                     await wire.send({"type": "words", "payload": bytes(100_000)})
-                    await asyncio.sleep(0.005)  # so that the loop hears of the end
+                    await asyncio.sleep(0.005)  # lets the event loop see the disconnect
             except Exception as end:
                 ends.put(end)
 
@@ -39,10 +39,10 @@ def told_twice():
     bound.close()
 
 
-def test_a_second_message_to_a_client_that_vanished_ends_as_the_first(told_twice):
-    port, ends = told_twice
+def test_every_send_to_a_disconnected_client_fails_alike(sends_twice):
+    port, ends = sends_twice
     with client(port, "") as listener:
-        assert listener.next()["type"] == "words"
+        assert listener.receive()["type"] == "words"
         listener.socket.socket.shutdown(socket.SHUT_RDWR)  # no goodbye
         for _ in range(2):
             end = ends.get(timeout=60)

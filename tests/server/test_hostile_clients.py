@@ -1,4 +1,4 @@
-"""A hostile client gets errors and is closed; the server stays, and touches no file and no address for it."""
+"""Hostile clients get errors and are closed; no file or address is opened for them."""
 
 import builtins
 import random
@@ -13,19 +13,19 @@ from tests.support.realtime_client import init, png
 from tests.support.serving import serving
 
 
-def test_a_fuzzed_server_stays_silent_about_itself_and_serves_the_next(caplog):
+def test_a_fuzzed_server_reveals_nothing_and_serves_the_next_client(caplog):
     chance = random.Random(11)
     with serving() as served:
         for _ in range(12):
             with served.client() as client:
                 check(attack(client, chance, 25))
         with served.client() as client:
-            client.say(**init(max_chunks=1))
+            client.send(**init(max_chunks=1))
             assert len(client.chunk()[0]) == 9
     assert "a session failed" not in caplog.text
 
 
-def test_reading_messages_raises_refusals_alone_and_opens_nothing(monkeypatch):
+def test_parsing_raises_protocol_errors_only_and_opens_nothing(monkeypatch):
     touched = []
     monkeypatch.setattr(builtins, "open", lambda *given, **_: touched.append(given))
     monkeypatch.setattr(socket, "create_connection", lambda *given, **_: touched.append(given))
@@ -48,16 +48,16 @@ def init_of(message, limits) -> Init:
 
 
 @pytest.mark.parametrize("wrong", [b"", png()[:60], b"GIF89a" + bytes(50), b"<svg/>", png(2, 2) * 2])
-def test_pictures_are_read_as_pictures_only(served, wrong):
+def test_first_frames_are_read_as_images_only(served, wrong):
     with served.client() as client:
-        client.say(**init(first_frame=wrong, max_chunks=1))
-        said = client.next()
-        assert said["type"] in ("error", "session"), said
-        if said["type"] == "error":
-            assert said["code"] == "bad_first_frame"
+        client.send(**init(first_frame=wrong, max_chunks=1))
+        answer = client.receive()
+        assert answer["type"] in ("error", "session"), answer
+        if answer["type"] == "error":
+            assert answer["code"] == "bad_first_frame"
 
 
-def test_a_picture_of_too_many_pixels_is_not_decoded():
+def test_an_image_of_too_many_pixels_is_not_decoded():
     with serving(limits=ClientLimits(max_image_pixels=1000)) as served, served.client() as client:
-        client.say(**init())
-        assert "too many" in client.next()["content"]
+        client.send(**init())
+        assert "too many" in client.receive()["content"]

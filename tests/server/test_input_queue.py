@@ -1,4 +1,4 @@
-"""What chunks are inputs: newest prompts, scripts in order, states held, taps counted."""
+"""Sampling of prompts, scripts, key states and taps."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def test_scripts_are_first_in_first_out_and_padded():
     assert inputs.sample(2).keys == ("", "")
 
 
-def test_a_state_is_held_until_it_changes_and_replaces_a_script():
+def test_a_key_state_lasts_until_it_changes_and_replaces_a_script():
     inputs = queue(["w", "w"])
     inputs.push_actions(ActionStates(("l",)), 7)
     first = inputs.sample(3)
@@ -37,15 +37,15 @@ def test_a_state_is_held_until_it_changes_and_replaces_a_script():
 
 
 @pytest.mark.parametrize(
-    "said",
+    "events",
     [
         [ActionStates(("w", ""))],  # both changes in one event
         [ActionStates(("w",)), ActionStates(("",))],  # one event each
     ],
 )
-def test_a_tap_between_two_chunks_counts_one_latent_frame(said):
+def test_a_tap_between_two_chunks_counts_one_latent_frame(events):
     inputs = queue()
-    for each in said:
+    for each in events:
         inputs.push_actions(each)
     assert inputs.sample(3).keys == ("w", "", "")
     assert inputs.sample(3).keys == ("", "", "")
@@ -55,14 +55,14 @@ def test_taps_beside_a_held_key_and_more_taps_than_frames():
     inputs = queue()
     inputs.push_actions(ActionStates(("w",)))
     assert inputs.sample(2).keys == ("w", "w")
-    inputs.push_actions(ActionStates(("wl", "w")))  # w was heard already, l is new
+    inputs.push_actions(ActionStates(("wl", "w")))  # w was sampled before, l is new
     assert inputs.sample(2).keys == ("wl", "w")
     inputs.push_actions(ActionStates(("j", "", "k", "", "i", "")))
     assert inputs.sample(2).keys == ("j", "k")
     assert inputs.sample(2).keys == ("i", "")
 
 
-def test_letting_go_of_what_was_heard_is_no_tap():
+def test_the_release_of_a_sampled_key_is_no_tap():
     inputs = queue()
     inputs.push_actions(ActionStates(("w",)))
     inputs.sample(3)
@@ -70,7 +70,7 @@ def test_letting_go_of_what_was_heard_is_no_tap():
     assert inputs.sample(3).keys == ("", "", "")
 
 
-def test_the_newest_prompt_wins_and_is_told_once():
+def test_the_newest_prompt_wins_and_is_sampled_once():
     inputs = queue()
     inputs.set_prompt("first", 1)
     inputs.set_prompt("second", 2)
@@ -79,7 +79,7 @@ def test_the_newest_prompt_wins_and_is_told_once():
     assert inputs.sample(1).prompt is None
 
 
-def test_a_script_that_does_not_fit_leaves_all_as_it_was():
+def test_a_script_that_is_too_long_changes_nothing():
     inputs = queue()
     inputs.push_actions(ActionScript(("w",) * 6))
     with pytest.raises(ProtocolError):
@@ -89,7 +89,7 @@ def test_a_script_that_does_not_fit_leaves_all_as_it_was():
     assert sampled.event_ids == ()
 
 
-def test_a_chunk_is_begun_as_late_as_it_may_be():
+def test_a_chunk_is_rendered_as_late_as_possible():
     pacer = ChunkPacer()
     pacer.chunk_sent(duration_s=1.0, render_s=0.3, now=10.0)
     assert pacer.send_delay(10.2) == pytest.approx(0.8)
@@ -99,7 +99,7 @@ def test_a_chunk_is_begun_as_late_as_it_may_be():
     assert pacer.due == pytest.approx(13.5)
 
 
-def test_an_allowance_is_so_many_a_second():
+def test_the_rate_limiter_allows_its_rate_and_one_burst():
     limiter = RateLimiter(3)
     assert [limiter.allow(0.0) for _ in range(4)] == [True, True, True, False]
     assert limiter.allow(0.34)

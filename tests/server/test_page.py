@@ -1,4 +1,4 @@
-"""The page in real browsers: keys, words, reload, a second tab, a phone, a slow link."""
+"""The page in real browsers: keys, prompts, reload, a second tab, touch, a slow connection."""
 
 from pathlib import Path
 from urllib.parse import quote
@@ -47,7 +47,7 @@ def yaw(tab):
 
 
 @in_both
-def test_keys_turn_the_camera_the_right_way_and_words_change_the_world(browser, playing, tmp_path):
+def test_keys_move_the_camera_and_the_prompt_is_applied(browser, playing, tmp_path):
     tab = browser.open(playing)
     tab.until("document.body.dataset.shown > 3")
     assert yaw(tab) == 0
@@ -88,8 +88,8 @@ SEEN = """(async () => {
 })()"""
 
 
-def gone(tab):
-    """By how many pixels the shown picture goes to the right in four frames, the middle of several figures."""
+def motion_right(tab):
+    """Return the median motion to the right in four frames, in pixels."""
     frames = {int(n): np.array(p, float).reshape(-1, width) for n, (width, p) in tab.ask(SEEN).items()}
     pairs = [(frames[n], frames[n + 4]) for n in frames if n + 4 in frames]
     assert len(pairs) >= 4
@@ -97,23 +97,23 @@ def gone(tab):
 
 
 @in_chromium
-def test_in_the_world_that_ships_the_pictures_go_the_other_way(browser):
+def test_in_the_built_in_model_a_turn_moves_the_image_the_other_way(browser):
     first = crop_to_aspect(np.array(Image.open(SAMPLES / "courtyard-day.png").convert("RGB")), 64, 112)
     offer = SessionDefaults(first, "a courtyard at day", height=64, width=112, camera=CameraSettings())
     with serving(offer=offer, world=load_model()) as served:
         tab = browser.open(f"http://127.0.0.1:{served.port}/?token={TOKEN}")
         tab.until("document.body.dataset.shown > 3")
-        assert gone(tab) == 0
+        assert motion_right(tab) == 0
         for key, way in (("l", -1), ("j", 1)):
             tab.key("keyDown", key)
             tab.chunks(3)
-            assert 6 <= way * gone(tab) <= 13  # eight degrees
+            assert 6 <= way * motion_right(tab) <= 13  # eight degrees
             tab.key("keyUp", key)
             tab.chunks(2)
 
 
 @in_both
-def test_dragging_to_the_right_looks_to_the_right_and_pause_holds_the_world(browser, playing):
+def test_dragging_turns_the_camera_and_pause_stops_it(browser, playing):
     tab = browser.open(playing)
     tab.until("document.body.dataset.shown > 3")
     tab.drag(300, 200, right=80)
@@ -130,7 +130,7 @@ def test_dragging_to_the_right_looks_to_the_right_and_pause_holds_the_world(brow
 
 
 @in_both
-def test_a_reload_goes_on_in_the_same_world_and_a_second_tab_waits(browser, playing):
+def test_a_reload_resumes_the_session_and_a_second_tab_waits(browser, playing):
     tab = browser.open(playing)
     tab.until("document.body.dataset.shown > 3")
     tab.key("keyDown", "j")
@@ -152,7 +152,7 @@ def test_a_reload_goes_on_in_the_same_world_and_a_second_tab_waits(browser, play
 
 
 @in_chromium
-def test_on_a_phone_the_pads_walk(browser, playing):
+def test_touch_pads_walk(browser, playing):
     tab = browser.open(playing, 390, 780)
     tab.call("Emulation.setTouchEmulationEnabled", enabled=True)
     tab.call("Emulation.setEmulatedMedia", features=[{"name": "pointer", "value": "coarse"}])
@@ -171,7 +171,7 @@ def test_on_a_phone_the_pads_walk(browser, playing):
 
 
 @in_chromium
-def test_a_slow_link_gets_smaller_frames(browser):
+def test_a_slow_connection_gets_smaller_frames(browser):
     offer = SessionDefaults(sample_image(), "a courtyard", height=96, width=192, camera=CameraSettings())
     with serving(offer=offer) as served, Narrow(served.port, bytes_a_second=80_000) as relay:
         tab = browser.open(f"http://127.0.0.1:{relay.port}/?token={TOKEN}")
@@ -181,7 +181,7 @@ def test_a_slow_link_gets_smaller_frames(browser):
 
 
 @in_chromium
-def test_a_server_that_is_gone_is_not_looked_for_for_ever(browser):
+def test_the_page_stops_reconnecting_after_a_while(browser):
     offer = SessionDefaults(sample_image(), "a courtyard", height=32, width=48, camera=CameraSettings())
     token = "one of (ours), p+q&r/ä%41="
     with serving(offer=offer, rules=AccessRules(token)) as served:

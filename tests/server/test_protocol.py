@@ -1,4 +1,4 @@
-"""The published documentation, line by line."""
+"""The realtime protocol as documented."""
 
 import numpy as np
 import pytest
@@ -24,15 +24,15 @@ BATCH = {
 }
 
 
-def test_a_script_is_played_to_its_end_exactly_as_the_engine_renders_it(served):
+def test_a_script_gives_the_frames_of_a_local_session(served):
     script = [["w"], ["w", "l"], [], ["i"], ["d", "j"], ["s"]]
     with served.client() as client:
-        client.say(**init(condition_inputs={"camera_actions": script}, max_chunks=2))
+        client.send(**init(condition_inputs={"camera_actions": script}, max_chunks=2))
         chunks = [client.chunk() for _ in range(2)]
         assert client.until("session", state="ended")["chunk_index"] == 2
         with pytest.raises(ConnectionClosed):
-            client.next()
-        batch = next(m for m in client.told if m["type"] == "frame_batch")
+            client.receive()
+        batch = next(m for m in client.messages if m["type"] == "frame_batch")
     assert set(batch) == BATCH
     assert set(chunks[0][1]) >= STATS
     assert [len(frames) for frames, _ in chunks] == [9, 12]
@@ -52,7 +52,7 @@ def test_a_script_is_played_to_its_end_exactly_as_the_engine_renders_it(served):
         assert (frames == session.step(control).numpy()).all()
 
 
-def test_published_steps_turn_first_then_walk_and_dive_no_deeper_than_85_degrees():
+def test_published_steps_turn_before_they_walk_and_pitch_at_most_85_degrees():
     steering = StepController("")
 
     def poses(*keys):
@@ -70,9 +70,9 @@ def test_published_steps_turn_first_then_walk_and_dive_no_deeper_than_85_degrees
     assert tuple(steering.control(SampledInput(None, ("",), ()), ()).intrinsics[0]) == INTRINSICS
 
 
-def test_states_prompts_and_composites_act_on_the_next_chunk_and_are_acknowledged_with_it(served):
+def test_states_prompts_and_composites_act_on_the_next_chunk_which_names_them(served):
     with served.client() as client:
-        client.say(**init())
+        client.send(**init())
         client.chunk()
         client.event("pause", event_id=1)
         client.until("session", state="paused")
@@ -85,7 +85,7 @@ def test_states_prompts_and_composites_act_on_the_next_chunk_and_are_acknowledge
         stats = client.until("chunk_stats", event_id=5)
         assert stats["event_ids"][-3:] == [2, 3, 5]
         assert stats["prompt"] == "then it rains"
-        batch = [m for m in client.told if m["type"] == "frame_batch"][-1]
+        batch = [m for m in client.messages if m["type"] == "frame_batch"][-1]
         assert batch["event_id"] == 5
         before = np.array(stats["pose"]).reshape(4, 4)
         after = np.array(client.until("chunk_stats")["pose"]).reshape(4, 4)
@@ -104,7 +104,7 @@ def test_states_prompts_and_composites_act_on_the_next_chunk_and_are_acknowledge
         assert stats["prompt"] == "night"
 
 
-def test_a_bad_init_is_answered_and_a_good_one_may_follow(served):
+def test_a_bad_init_is_rejected_and_a_valid_one_may_follow(served):
     with served.client() as client:
         for wrong, code in (
             ({"first_frame": "/etc/passwd"}, "first_frame_not_bytes"),
@@ -121,24 +121,24 @@ def test_a_bad_init_is_answered_and_a_good_one_may_follow(served):
             ({"prompt": "a" * 10_001}, "prompt_too_long"),
             ({"condition_inputs": {"camera_actions": [["z"]]}}, "unknown_action"),
         ):
-            client.say(**init(**wrong))
-            said = client.next()
-            assert (said["type"], said["code"], said["retry"]) == ("error", code, True), said
-            assert "\n" not in said["content"]
-        client.say(**init(max_chunks=1))
+            client.send(**init(**wrong))
+            answer = client.receive()
+            assert (answer["type"], answer["code"], answer["retry"]) == ("error", code, True), answer
+            assert "\n" not in answer["content"]
+        client.send(**init(max_chunks=1))
         assert len(client.chunk()[0]) == 9
 
 
-def test_a_blank_prompt_is_as_none(served):
+def test_a_blank_prompt_is_the_default(served):
     with served.client() as client:
-        client.say(**init(prompt=" \n", camera={}, max_chunks=1))
+        client.send(**init(prompt=" \n", camera={}, max_chunks=1))
         assert client.until("session")["prompt"] == "a courtyard"
         assert len(client.chunk()[0]) == 9
 
 
-def test_a_bad_event_is_answered_and_the_session_goes_on(served):
+def test_a_bad_event_is_rejected_and_the_session_continues(served):
     with served.client() as client:
-        client.say(**init(realtime_output_pacing=True))
+        client.send(**init(realtime_output_pacing=True))
         client.chunk()
         for kind, payload, code in (
             ("fly", None, "unknown_event"),
@@ -163,22 +163,22 @@ def test_a_bad_event_is_answered_and_the_session_goes_on(served):
 
 
 @pytest.mark.parametrize(("form", "quality"), [("jpeg", 90), ("webp", 80)])
-def test_encoded_frames_come_six_a_message_and_as_small_as_asked(served, form, quality):
+def test_encoded_frames_come_six_a_message_in_the_requested_width(served, form, quality):
     with served.client() as client:
-        client.say(
+        client.send(
             **init(realtime_output_format=form, output_compression=quality, realtime_preview_max_width=16)
         )
         frames, stats = client.chunk()
         assert frames.shape == (9, 16, 16, 3)
         assert stats["content_type"] == f"image/{form}"
-        batches = [m for m in client.told if m["type"] == "frame_batch"]
+        batches = [m for m in client.messages if m["type"] == "frame_batch"]
         assert [b["num_frames"] for b in batches] == [6, 3]
         assert [b["is_final_frame_batch"] for b in batches] == [False, True]
         client.event("output", {"format": "raw", "max_width": 8192})
         client.until("frame_batch", format="rgb24", width=32)
 
 
-def test_exact_poses_drive_the_world_chunk_by_chunk(served):
+def test_exact_poses_give_the_frames_of_a_local_session(served):
     from tests.support.reference import walk
 
     controls = walk(2)
@@ -186,7 +186,7 @@ def test_exact_poses_drive_the_world_chunk_by_chunk(served):
         tiny_world(), crop_to_aspect(sample_image(48, 64), 32, 32), height=32, width=32, seed=42, scale=0.2
     )
     with served.client() as client:
-        client.say(**init(controls=True, scale=0.2))
+        client.send(**init(controls=True, scale=0.2))
         for number, control in enumerate(controls):
             client.event("control", sent(control), number)
         for number, control in enumerate(controls):

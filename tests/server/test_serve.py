@@ -1,4 +1,4 @@
-"""A world to be played in is loaded as that of a film is: kernel, threads and compiling by the same flags."""
+"""Loading a served model: kernel, threads and compilation by the flags of a render."""
 
 import json
 
@@ -24,26 +24,26 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_kernel_that_was_measured_for_its_size_is_taken(folder):
+def test_the_kernel_measured_for_its_size_is_used(folder):
     pick_kernel(attention_shape(PRESETS["built-in"], 32, 48), torch.device("cpu"), torch.float32)
     (key,) = read_measurements(KERNELS_FILE, "kernel")
     (folder / KERNELS_FILE).write_text(json.dumps({key: {"kernel": "math"}}))
-    said = []
-    world = load_served_model(ModelOptions(device="cpu"), OFFER, said.append)
+    notes = []
+    world = load_served_model(ModelOptions(device="cpu"), OFFER, notes.append)
     assert world.attend is not attend_all
-    assert said[0].startswith("self-attention: math · ")
+    assert notes[0].startswith("self-attention: math · ")
 
 
-def test_its_flags_are_those_of_a_film(folder):
-    said = []
+def test_it_takes_the_flags_of_render(folder):
+    notes = []
     options = ModelOptions(
         device="cpu", kernel="torch", threads=1, offload=True, compile=True, decode="bfloat16"
     )
-    world = load_served_model(options, OFFER, said.append)
+    world = load_served_model(options, OFFER, notes.append)
     assert world.attend is attend_all
     assert isinstance(world.transformer.blocks, StreamedBlocks)
     assert world.vae.conv2.weight.dtype == torch.bfloat16
-    assert said == [
+    assert notes == [
         "self-attention: torch · 1 CPU thread",
         "--compile and --offload do not go together: the blocks run as they are",
     ]
@@ -53,7 +53,7 @@ def test_its_flags_are_those_of_a_film(folder):
 @pytest.mark.parametrize(
     "offer", [SessionDefaults(), SessionDefaults(sample_image())], ids=["no picture", "a picture"]
 )
-def test_a_size_that_nobody_said_is_the_models(offer):
-    said = []
-    assert load_served_model(ModelOptions(device="cpu"), offer, said.append).preset.name == "built-in"
-    assert len(said) == 1
+def test_the_default_size_is_the_models(offer):
+    notes = []
+    assert load_served_model(ModelOptions(device="cpu"), offer, notes.append).preset.name == "built-in"
+    assert len(notes) == 1

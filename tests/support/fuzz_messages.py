@@ -75,10 +75,10 @@ def hostile(chance: random.Random) -> bytes:
 
 def attack(client: Client, chance: random.Random, messages: int) -> list[str]:
     """Send random messages until the server closes the connection; return its answers."""
-    said: list[str] = []
+    replies: list[str] = []
     try:
         if chance.random() < 0.5:
-            client.say(**init(seed=1))
+            client.send(**init(seed=1))
         for _ in range(messages):
             client.socket.send(hostile(chance))
             while True:
@@ -87,10 +87,10 @@ def attack(client: Client, chance: random.Random, messages: int) -> list[str]:
                 except TimeoutError:
                     break
                 if isinstance(data, bytes) and data[:1] >= b"\x80" and len(data) < 4000:
-                    said.append(repr(data))
+                    replies.append(repr(data))
     except ConnectionClosed as closed:
-        said.append(repr(closed))
-    return said
+        replies.append(repr(closed))
+    return replies
 
 
 def main(seconds: float) -> None:
@@ -105,14 +105,14 @@ def main(seconds: float) -> None:
                 check(attack(client, chance, 60))
             rounds += 1
         with served.client() as client:
-            client.say(**init(max_chunks=1))
+            client.send(**init(max_chunks=1))
             assert len(client.chunk()[0]) == 9
     sys.stdout.write(f"{rounds} connections, {60 * rounds} messages: the server answers still\n")
 
 
-def check(said: list[str]) -> None:
+def check(replies: list[str]) -> None:
     """Assert that no answer shows internals of the server."""
-    for text in said:
+    for text in replies:
         for word in ("Traceback", 'File "', "site-packages", "root:x:", "/lingbot_cli/", "internal"):
             assert word not in text, text
 

@@ -45,35 +45,35 @@ class Client:
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
-        self.told: list[dict[str, Any]] = []
+        self.messages: list[dict[str, Any]] = []
 
-    def say(self, **message: Any) -> None:
+    def send(self, **message: Any) -> None:
         self.socket.send(msgpack.packb(message))
 
     def event(self, kind: str, payload: Any = None, event_id: int | None = None) -> None:
-        self.say(type="event", kind=kind, payload=payload, event_id=event_id)
+        self.send(type="event", kind=kind, payload=payload, event_id=event_id)
 
-    def next(self) -> dict[str, Any]:
-        """Return the next message; the binary message of a frame_batch_header becomes its payload."""
+    def receive(self) -> dict[str, Any]:
+        """Return the next message; the binary message after a raw batch becomes its payload."""
         message = msgpack.unpackb(self.socket.recv(WAIT))
         if message["type"] == "frame_batch" and "payload" not in message:
             message["payload"] = self.socket.recv(WAIT)
-        self.told.append(message)
+        self.messages.append(message)
         return message
 
     def until(self, kind: str, **fields: Any) -> dict[str, Any]:
         """Return the next message of a type with these values."""
         for _ in range(2000):
-            message = self.next()
+            message = self.receive()
             if message["type"] == kind and all(message.get(k) == v for k, v in fields.items()):
                 return message
         raise AssertionError(f"no {kind} came")
 
-    def end(self) -> int:
+    def close_code(self) -> int:
         """Read until the server closes the connection; return its close code."""
         try:
             for _ in range(5000):
-                self.next()
+                self.receive()
         except ConnectionClosed as closed:
             return closed.rcvd.code if closed.rcvd is not None else 1006
         raise AssertionError("the server did not close")
@@ -82,7 +82,7 @@ class Client:
         """Return the frames [T, H, W, 3] of the next chunk and its stats."""
         frames: list[np.ndarray] = []
         for _ in range(2000):
-            message = self.next()
+            message = self.receive()
             if message["type"] == "frame_batch":
                 frames += decoded(message)
             if message["type"] == "chunk_stats":

@@ -1,4 +1,4 @@
-"""What is drawn with kitty and sixel graphics, as the kitty terminal itself and libsixel decode it."""
+"""Kitty and sixel graphics, as the kitty terminal itself and libsixel decode them."""
 
 import io
 import json
@@ -20,8 +20,8 @@ import json, sys
 from kitty.fast_data_types import Screen, parse_bytes, set_options
 from kitty.options.types import Options, defaults
 class Terminal:
-    said = []
-    def write(self, data): self.said.append(bytes(data).decode())
+    sent = []
+    def write(self, data): self.sent.append(bytes(data).decode())
     def __getattr__(self, name): return lambda *_: None
 set_options(Options(defaults._asdict()))
 screen = Screen(Terminal(), 24, 80, 0, 10, 20, 0, Terminal())
@@ -32,7 +32,7 @@ for row in range(24):
     text += str(screen.line(row)).strip()
 print(json.dumps({
     "width": held["width"], "height": held["height"], "pixels": held["data"].hex(), "shown": held["refcnt"],
-    "pictures": screen.grman.image_count, "cursor": [screen.cursor.x, screen.cursor.y], "said": Terminal.said,
+    "pictures": screen.grman.image_count, "cursor": [screen.cursor.x, screen.cursor.y], "sent": Terminal.sent,
     "text": text,
 }))
 """
@@ -54,9 +54,9 @@ def test_kitty_shows_the_newest_frame_to_the_pixel():
     assert (held["width"], held["height"]) == (160, 120)
     pixels = np.frombuffer(bytes.fromhex(held["pixels"]), np.uint8).reshape(120, 160, 3)
     assert (pixels == frames[-1]).all()
-    assert held["pictures"] == held["shown"] == 1  # nothing piles up
+    assert held["pictures"] == held["shown"] == 1  # the older ones are replaced
     assert held["cursor"] == [0, 0]
-    assert held["said"] == []  # no answer that somebody would take for keys
+    assert held["sent"] == []  # no answer, which would be read as keys
     assert held["text"] == ""
 
 
@@ -71,6 +71,6 @@ def test_sixel_decodes_to_the_frame(shape):
     assert decoded.shape == (height, width, 3)
     meant = resize(frame, height, width)
     image = Image.fromarray(meant).quantize(128, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    # A palette's colour is told in hundredths.
+    # A palette's colour is in hundredths.
     assert np.abs(decoded - np.asarray(image.convert("RGB"))).max() <= 3
     assert np.abs(decoded - meant).mean() < 12

@@ -1,4 +1,4 @@
-"""Play in a real terminal: the picture in tmux, keys that turn, and a terminal that works afterwards."""
+"""Playing in a real terminal: frames in tmux, keys, and a terminal that works afterwards."""
 
 import json
 import os
@@ -93,7 +93,7 @@ def works(tmux):
     tmux.until(r"\n3\n")
 
 
-def test_the_picture_is_there_keys_turn_it_and_ctrl_c_gives_the_terminal_back(tmux, command, tmp_path):
+def test_frames_are_drawn_keys_act_and_ctrl_c_restores_the_terminal(tmux, command, tmp_path):
     tmux.keys(command, "Enter")
     tmux.until(r"▀{80,}\n▀{80,}")
     colours = re.findall(r"38;2;\d+;\d+;\d+m|48;2;\d+;\d+;\d+m", tmux.tmux("capture-pane", "-p", "-e"))
@@ -120,7 +120,7 @@ def test_the_picture_is_there_keys_turn_it_and_ctrl_c_gives_the_terminal_back(tm
 
 
 @pytest.mark.parametrize("end", ["x", "SIGTERM", "crash"])
-def test_however_it_ends_the_terminal_works(tmux, command, end):
+def test_the_terminal_works_after_every_exit(tmux, command, end):
     tmux.keys(f"CRASH=1; export CRASH; {command}" if end == "crash" else command, "Enter")
     if end == "crash":
         tmux.until("a picture that cannot be drawn")
@@ -136,7 +136,7 @@ def test_however_it_ends_the_terminal_works(tmux, command, end):
     works(tmux)
 
 
-def test_without_a_terminal_it_says_so(tmp_path):
+def test_without_a_terminal_it_is_an_error(tmp_path):
     image = tmp_path / "a.png"
     Image.fromarray(sample_image()).save(image)
     done = lingbot("play", str(image), "--in", "terminal")
@@ -144,7 +144,7 @@ def test_without_a_terminal_it_says_so(tmp_path):
     assert "needs a terminal" in done.stderr
 
 
-def test_a_key_counts_as_held_until_it_stops_repeating():
+def test_a_key_is_held_until_it_stops_repeating():
     held = HeldKeys()
     held.press("w", 0.0)
     assert held.letters(HOLD_FIRST_S - 0.01) == "w"
@@ -164,10 +164,10 @@ def test_half_blocks_show_two_pixels_a_character():
     assert text.count("\x1b[38;2;0;0;0;48;2;255;255;255m") == 2  # once a line: only changes are written
 
 
-def test_pixels_are_told_in_pieces_a_terminal_takes():
+def test_kitty_payloads_are_split_and_sixels_run_length_encoded():
     frame = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
-    said = kitty(frame, 80, 24)
-    pieces = re.findall(r"\x1b_G([^;]*);([^\x1b]*)\x1b\\", said)
+    drawn = kitty(frame, 80, 24)
+    pieces = re.findall(r"\x1b_G([^;]*);([^\x1b]*)\x1b\\", drawn)
     assert len(pieces) > 1
     assert "s=80,v=60" in pieces[0][0]
     assert [head[-1] for head, _ in pieces] == ["1"] * (len(pieces) - 1) + ["0"]

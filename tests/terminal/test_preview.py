@@ -1,4 +1,4 @@
-"""`--preview terminal` in a real terminal: the film is watched, and the terminal works however it ends."""
+"""`--preview terminal` in a real terminal, which works after every exit."""
 
 import os
 import re
@@ -35,7 +35,7 @@ def child(tmux):  # noqa: F811
     return int(subprocess.run(["pgrep", "-P", shell], capture_output=True, text=True, check=True).stdout)
 
 
-def test_a_film_is_watched_while_it_is_made(tmux, start, tmp_path):  # noqa: F811
+def test_frames_and_progress_are_shown_during_a_render(tmux, start, tmp_path):  # noqa: F811
     start(f"render first.png {ENDLESS} --size 48x32 -o a.mkv")
     tmux.until(r"▀{80,}\n▀{80,}")
     tmux.until(r"chunk \d+/\d+ · .* fps")
@@ -54,7 +54,7 @@ def test_a_film_is_watched_while_it_is_made(tmux, start, tmp_path):  # noqa: F81
 
 
 @pytest.mark.parametrize("end", ["end", "SIGTERM", "crash", "twice"])
-def test_however_it_ends_the_terminal_works(tmux, start, end):  # noqa: F811
+def test_the_terminal_works_after_every_exit(tmux, start, end):  # noqa: F811
     if end == "end":
         start("stream first.png --moves w-30 --size 48x32 --to null:")
         tmux.until(r"chunk \d+ · made")
@@ -80,7 +80,7 @@ def test_however_it_ends_the_terminal_works(tmux, start, end):  # noqa: F811
     "command",
     [("render", "--moves", "w-5", "-o", "null:"), ("stream", "--moves", "w-5", "--to", "null:")],
 )
-def test_where_it_cannot_be_it_says_so(tmp_path, command):
+def test_without_a_terminal_it_is_an_error(tmp_path, command):
     Image.fromarray(sample_image(32, 48)).save(tmp_path / "first.png")
     done = lingbot(command[0], str(tmp_path / "first.png"), *command[1:], "--preview", "terminal")
     assert done.code == 2
