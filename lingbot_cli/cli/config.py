@@ -1,12 +1,12 @@
-"""`lingbot config show`: what is set, and who set it."""
+"""`lingbot config`: settings and their sources."""
 
 import json
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from lingbot_cli.cli.app import App
+from lingbot_cli.cli.options import PrintJson
 from lingbot_cli.env import Env
 
 app = App(no_args_is_help=True)
@@ -14,19 +14,18 @@ app = App(no_args_is_help=True)
 
 @app.callback()
 def config() -> None:
-    """Settings instead of flags: flag > LINGBOT_SEED and the like > lingbot.yaml > your own file > default.
+    """Show settings, which replace flags.
 
-    A setting stands for the flag of its name in every command that has one.
+    A setting is the flag of its name in every command that has one. Order: flag, variable such as LINGBOT_SEED,
+    lingbot.yaml, the user's file, default.
 
     Example: lingbot config show
     """
 
 
 @app.command()
-def show(
-    ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
-) -> None:
-    """Print every setting and variable, its value and where it comes from; leave with 2 for a wrong one.
+def show(ctx: typer.Context, as_json: PrintJson = False) -> None:
+    """Print every setting and variable with its value and source. Exits with 2 if one is wrong.
 
     Example: LINGBOT_SEED=7 lingbot config show
     """
@@ -47,7 +46,7 @@ def show(
     rows = {name: found.get(name, Setting(known.default, "default")) for name, known in SETTINGS.items()}
     for name, known in VARIABLES.items():
         value = env.environ.get(name)
-        shown = "set, and not shown" if known.secret else value
+        shown = "set, not shown" if known.secret else value
         rows[name] = Setting(shown, name) if value else Setting(known.default, "default")
     if as_json:
         facts = {name: {"value": row.value, "source": row.source} for name, row in rows.items()}

@@ -1,4 +1,4 @@
-"""`lingbot diff`: are two films the same, and if not, where and why?"""
+"""`lingbot diff`: comparison of two videos and their metadata."""
 
 import json
 import math
@@ -9,6 +9,8 @@ import typer
 from rich.markup import escape
 
 from lingbot_cli.cli.app import App
+from lingbot_cli.cli.option_groups import option
+from lingbot_cli.cli.options import PrintJson
 from lingbot_cli.env import Env
 
 if TYPE_CHECKING:
@@ -20,17 +22,22 @@ app = App()
 @app.command()
 def diff(
     ctx: typer.Context,
-    one: Annotated[Path, typer.Argument(help="A film, or a sequence such as frames/%05d.png.")],
-    other: Annotated[Path, typer.Argument(help="The film to hold against it.")],
+    one: Annotated[Path, typer.Argument(help="A video, or images such as frames/%05d.png.")],
+    other: Annotated[Path, typer.Argument(help="The video to compare it with.")],
     psnr: Annotated[
-        float | None, typer.Option("--min-psnr", help="Alike is: no frame below so many decibels.")
+        float | None,
+        option(
+            "--min-psnr", metavar="DB", help="Least PSNR of every frame, in dB.", show_default="equal frames"
+        ),
     ] = None,
-    ssim: Annotated[float | None, typer.Option("--min-ssim", help="Alike is: no frame below this.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    ssim: Annotated[
+        float | None, option("--min-ssim", help="Least SSIM of every frame.", show_default="equal frames")
+    ] = None,
+    as_json: PrintJson = False,
 ) -> None:
-    """Compare two films: their lengths, their frames, and the recipes they carry.
+    """Compare the lengths, frames and metadata of two videos.
 
-    Leaves with 0 when every frame is the same, or as alike as was asked for, and with 1 when not.
+    Exits with 0 if every frame is equal, or reaches --min-psnr and --min-ssim, else with 1.
 
     Example: lingbot diff walk.mp4 walk-again.mp4 --min-psnr 35
     """
@@ -39,53 +46,53 @@ def diff(
 
     env: Env = ctx.obj
     ffmpeg = find_ffmpeg(env.environ)
-    likeness = compare_videos(
-        ffmpeg, one, other, metadata_differences(_recipe(ffmpeg, one), _recipe(ffmpeg, other))
+    comparison = compare_videos(
+        ffmpeg, one, other, metadata_differences(_metadata(ffmpeg, one), _metadata(ffmpeg, other))
     )
-    alike = likeness.is_within(psnr, ssim)
+    alike = comparison.is_within(psnr, ssim)
     if as_json:
-        env.out.file.write(json.dumps(_facts(likeness, alike)) + "\n")
+        env.out.file.write(json.dumps(_facts(comparison, alike)) + "\n")
     else:
-        _print(env, likeness, alike)
+        _print(env, comparison, alike)
     if not alike:
         raise typer.Exit(1)
 
 
-def _recipe(ffmpeg: str, film: Path) -> dict[str, Any]:
-    """What a film says it was made from; nothing when it does not say."""
+def _metadata(ffmpeg: str, video: Path) -> dict[str, Any]:
+    """Read the metadata of a video, empty where it has none."""
     from lingbot_cli.render.metadata import METADATA_KEY
     from lingbot_cli.sinks.ffmetadata import read_tags
 
-    if "%" in film.name or METADATA_KEY not in (tags := read_tags(ffmpeg, film)):
+    if "%" in video.name or METADATA_KEY not in (tags := read_tags(ffmpeg, video)):
         return {}
     from lingbot_cli.render.metadata import read_recipe
 
-    return read_recipe(tags, film)
+    return read_recipe(tags, video)
 
 
-def _facts(likeness: "VideoComparison", alike: bool) -> dict[str, Any]:
+def _facts(comparison: "VideoComparison", alike: bool) -> dict[str, Any]:
     def number(value: float) -> float | None:
         return round(value, 6) if math.isfinite(value) else None
 
     return {
         "alike": alike,
-        "frames": likeness.frames,
-        "first": likeness.first_difference,
-        "psnr": {"mean": number(likeness.psnr), "least": number(likeness.psnr_min)},
-        "ssim": {"mean": number(likeness.ssim), "least": number(likeness.ssim_min)},
-        "recipes": likeness.metadata,
+        "frames": comparison.frames,
+        "first": comparison.first_difference,
+        "psnr": {"mean": number(comparison.psnr), "least": number(comparison.psnr_min)},
+        "ssim": {"mean": number(comparison.ssim), "least": number(comparison.ssim_min)},
+        "metadata": comparison.metadata,
     }
 
 
-def _print(env: Env, likeness: "VideoComparison", alike: bool) -> None:
-    first = "none" if likeness.first_difference is None else f"frame {likeness.first_difference}"
+def _print(env: Env, comparison: "VideoComparison", alike: bool) -> None:
+    first = "none" if comparison.first_difference is None else f"frame {comparison.first_difference}"
     rows = {
-        "frames": " and ".join(map(str, likeness.frames)),
+        "frames": " and ".join(map(str, comparison.frames)),
         "first difference": first,
-        "PSNR": f"{likeness.psnr:.2f} dB, least {likeness.psnr_min:.2f} dB",
-        "SSIM": f"{likeness.ssim:.4f}, least {likeness.ssim_min:.4f}",
+        "PSNR": f"{comparison.psnr:.2f} dB, least {comparison.psnr_min:.2f} dB",
+        "SSIM": f"{comparison.ssim:.4f}, least {comparison.ssim_min:.4f}",
     }
-    for name, (one, other) in likeness.metadata.items():
+    for name, (one, other) in comparison.metadata.items():
         rows[name] = f"{one} | {other}"
     rows["verdict"] = "alike" if alike else "not alike"
     for name, value in rows.items():

@@ -1,12 +1,12 @@
-"""`lingbot doctor`: can this machine render, and what would help?"""
+"""`lingbot doctor`: checks of this machine, with remedies."""
 
 import json
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
 
 from lingbot_cli.cli.app import App
+from lingbot_cli.cli.options import PrintJson
 from lingbot_cli.env import Env
 
 app = App()
@@ -14,12 +14,12 @@ MARKS = {"ok": "[green]ok     [/]", "warning": "[yellow]warning[/]", "error": "[
 
 
 @app.command()
-def doctor(
-    ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False
-) -> None:
-    """Look at Python, torch, devices, ffmpeg and its encoders, models and disk; say what to do.
+def doctor(ctx: typer.Context, as_json: PrintJson = False) -> None:
+    """Check Python, torch, devices, ffmpeg and its encoders, models and disk, and print remedies.
 
-    Leaves with 3 when rendering is impossible. Example: lingbot doctor
+    Exits with 3 if rendering is impossible.
+
+    Example: lingbot doctor
     """
     from rich.markup import escape
 

@@ -1,4 +1,4 @@
-"""`lingbot models`: find, fetch, check, convert and remove worlds."""
+"""`lingbot models`: list, download, verify, convert and remove models."""
 
 import json
 from dataclasses import asdict
@@ -13,6 +13,8 @@ from lingbot_cli.checkpoints.checkpoint import Checkpoint, part_files, read_chec
 from lingbot_cli.checkpoints.download import DownloadProgress, download_model, verify_checkpoint
 from lingbot_cli.checkpoints.registry import PUBLISHED, PublishedModel
 from lingbot_cli.cli.app import App
+from lingbot_cli.cli.option_groups import option
+from lingbot_cli.cli.options import PrintJson, model_names
 from lingbot_cli.env import Env
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.presets import PRESETS
@@ -22,24 +24,26 @@ from lingbot_cli.runtime.memory import estimate_memory, gigabytes
 
 app = App(no_args_is_help=True)
 
-ModelArgument = Annotated[str, typer.Argument(help="A model's name, or the folder it lies in.")]
-AssetsOption = Annotated[
-    Path | None, typer.Option(help="A folder with the VAE, text encoder and tokenizer a model lacks.")
+ModelArgument = Annotated[
+    str, typer.Argument(help="A model by its name, or by its folder.", autocompletion=model_names)
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AssetsOption = Annotated[
+    Path | None,
+    option(metavar="FOLDER", help="Folder of the VAE, text encoder and tokenizer that a model lacks."),
+]
 
 
 @app.callback()
 def models() -> None:
-    """Find, fetch, check, convert and remove worlds.
+    """List, download, verify, convert and remove models.
 
     Example: lingbot models list
     """
 
 
 @app.command("list")
-def list_models(ctx: typer.Context, as_json: JsonOption = False) -> None:
-    """List the models known and which of them are here, with size, licence and whether they fit.
+def list_models(ctx: typer.Context, as_json: PrintJson = False) -> None:
+    """List known models: installed or not, size, memory, fit and licence.
 
     Example: lingbot models list
     """
@@ -49,12 +53,12 @@ def list_models(ctx: typer.Context, as_json: JsonOption = False) -> None:
         env.out.print_json(json.dumps([asdict(model) for model in models]))
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("model", "here", "size", "memory", "fits"):
+    for heading in ("model", "installed", "size", "memory", "fits"):
         table.add_column(heading, no_wrap=True)
     for model in models:
         table.add_row(*_row(model))
     env.out.print(table)
-    env.out.print("\nmemory is what a film of the model's usual size takes on this machine", markup=False)
+    env.out.print("\nmemory: peak on this machine for a video of the model's own size", markup=False)
     for model in models:
         env.out.print(f"{model.name}: {model.licence}", markup=False)
 
@@ -62,20 +66,22 @@ def list_models(ctx: typer.Context, as_json: JsonOption = False) -> None:
 @app.command("pull")
 def pull_model(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="The model to fetch.")],
+    name: Annotated[str, typer.Argument(help="The model to download.", autocompletion=lambda: [*PUBLISHED])],
     accept_license: Annotated[
-        bool, typer.Option("--accept-license", help="You have read the licence and accept it.")
+        bool, option("--accept-license", help="Accept the licence, which you have read.")
     ] = False,
-    revision: Annotated[str | None, typer.Option(help="A commit of the model's repository.")] = None,
+    revision: Annotated[
+        str | None, option(metavar="COMMIT", help="Commit of the model's repository.")
+    ] = None,
 ) -> None:
-    """Fetch a model from the hub; one that was interrupted goes on where it stopped.
+    """Download a model; an interrupted download continues.
 
     Example: lingbot models pull lingbot-world-v2-1.3b-causal-fast --accept-license
     """
     env: Env = ctx.obj
     model = _published(name)
     if model_folder(name, env.environ).is_dir():
-        env.err.print(f"{name} is here: {model_folder(name, env.environ)}")
+        env.err.print(f"{name} is installed: {model_folder(name, env.environ)}")
         return
     _accept(env, model, accept_license)
     last = -1.0
@@ -89,26 +95,26 @@ def pull_model(
             f"{gigabytes(fetching.done)} of {gigabytes(fetching.total)}, {fetching.seconds:.0f} s: {fetching.file}"
         )
 
-    env.err.print(f"fetched: {download_model(model, report, revision)}")
+    env.err.print(f"downloaded: {download_model(model, report, revision)}")
 
 
 @app.command()
 def show(
-    ctx: typer.Context, model: ModelArgument, assets: AssetsOption = None, as_json: JsonOption = False
+    ctx: typer.Context, model: ModelArgument, assets: AssetsOption = None, as_json: PrintJson = False
 ) -> None:
-    """Show what a model is: layout, settings, where its config disagrees, files, memory.
+    """Show a model: layout, settings, differences from its preset, files and memory.
 
     Example: lingbot models show built-in
     """
     env: Env = ctx.obj
     if model in PUBLISHED and not model_folder(model, env.environ).is_dir():
-        told = _wanted(next(known for known in model_statuses(env.environ) if known.name == model))
+        facts = _available(next(known for known in model_statuses(env.environ) if known.name == model))
     else:
-        told = _told(read_checkpoint(model, assets))
+        facts = _describe(read_checkpoint(model, assets))
     if as_json:
-        env.out.print_json(json.dumps(told))
+        env.out.print_json(json.dumps(facts))
         return
-    for key, value in told.items():
+    for key, value in facts.items():
         if isinstance(value, dict):
             value = ", ".join(f"{name} {item}" for name, item in value.items())
         if isinstance(value, list):
@@ -118,7 +124,7 @@ def show(
 
 @app.command("verify")
 def verify_model(ctx: typer.Context, model: ModelArgument, assets: AssetsOption = None) -> None:
-    """Hold every file to its publisher's hash and every tensor to its place; nothing is loaded.
+    """Check the files against the publisher's hashes and the tensors against the layout; nothing is loaded.
 
     Example: lingbot models verify lingbot-world-v2-14b-causal-fast
     """
@@ -128,23 +134,24 @@ def verify_model(ctx: typer.Context, model: ModelArgument, assets: AssetsOption 
     folder = read_checkpoint(model, assets).layout.root
     checkpoint, count = verify_checkpoint(folder, assets, lambda _: None)
     check_tensors(checkpoint)
-    said = (
+    hashes = (
         f"{count} files have their publisher's content" if count else "no publisher's hashes are known here"
     )
-    env.out.print(f"{folder}: {said}; every tensor has its place", markup=False)
+    env.out.print(f"{folder}: {hashes}; every tensor has its place", markup=False)
 
 
 @app.command()
 def convert(
     ctx: typer.Context,
     model: ModelArgument,
-    folder: Annotated[Path, typer.Argument(help="The new folder.")],
+    folder: Annotated[Path, typer.Argument(help="Folder to write.")],
     precision: Annotated[
-        Literal["bfloat16", "float16", "float32", "fp8"], typer.Option(help="What the weights are kept in.")
+        Literal["bfloat16", "float16", "float32", "fp8"],
+        option(metavar="TYPE", help="Precision of the weights: bfloat16, float16, float32 or fp8."),
     ] = "bfloat16",
     assets: AssetsOption = None,
 ) -> None:
-    """Write any model as one folder of our own layout, which loads with no conversion.
+    """Convert a model to one folder of lingbot's layout, which loads without conversion.
 
     Example: lingbot models convert lingbot-world-v2-14b-causal-fast 14b-fp8 --precision fp8
     """
@@ -159,61 +166,61 @@ def convert(
 @app.command()
 def rm(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="A fetched model.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    name: Annotated[str, typer.Argument(help="An installed model.", autocompletion=model_names)],
+    yes: Annotated[bool, option("--yes", "-y", help="Remove without a question.")] = False,
 ) -> None:
-    """Remove a fetched model, and what an interrupted fetch of it left.
+    """Remove a downloaded model and what an interrupted download left.
 
     Example: lingbot models rm lingbot-world-fast --yes
     """
     env: Env = ctx.obj
     _published(name)
     if not yes and not (env.stdin.isatty() and typer.confirm(f"Remove {name}?")):
-        raise UsageError(f"{name} was not removed.", hint="Say --yes to remove it without a question.")
+        raise UsageError(f"{name} was not removed", hint="use --yes to remove it without a question")
     freed = remove_model(name, env.environ)
     if freed is None:
-        raise SetupError(f"{name} is not on this machine.")
+        raise SetupError(f"{name} is not installed")
     env.out.print(f"removed {name}: {gigabytes(freed)}")
 
 
 def _published(name: str) -> PublishedModel:
     if name not in PUBLISHED:
-        raise UsageError(f"{name} is no model that can be fetched.", hint=f"Known: {', '.join(PUBLISHED)}.")
+        raise UsageError(f"no such model to download: {name}", hint=f"use one of {', '.join(PUBLISHED)}")
     return PUBLISHED[name]
 
 
 def _accept(env: Env, model: PublishedModel, accepted: bool) -> None:
-    """Show the licence; go on only with the user's word."""
+    """Print the licence and ask for consent. Errors: UsageError without it."""
     env.err.print(f"{model.name}, about {gigabytes(model.bytes)}. Licence: {model.terms}", markup=False)
     if not accepted and not (env.stdin.isatty() and typer.confirm("Do you accept it?")):
-        raise UsageError("The licence was not accepted.", hint="Say --accept-license once you have read it.")
+        raise UsageError("the licence was not accepted", hint="read it, then use --accept-license")
 
 
 def _row(model: ModelStatus) -> list[str]:
     fits = {True: "yes", False: "no", None: "?"}[model.fits]
     return [
         model.name,
-        "yes" if model.here else "no",
+        "yes" if model.installed else "no",
         gigabytes(model.bytes),
-        gigabytes(model.needs),
+        gigabytes(model.memory),
         fits,
     ]
 
 
-def _wanted(model: ModelStatus) -> dict[str, object]:
-    """What can be said of a model before it is fetched."""
+def _available(model: ModelStatus) -> dict[str, object]:
+    """Return the facts of a model that is not installed."""
     return {
         "model": model.name,
-        "here": "no",
+        "installed": "no",
         "size": gigabytes(model.bytes),
-        "memory": gigabytes(model.needs),
+        "memory": gigabytes(model.memory),
         "licence": model.licence,
         "preset": asdict(PRESETS[model.name]),
-        "fetch it": f"lingbot models pull {model.name}",
+        "download": f"lingbot models pull {model.name}",
     }
 
 
-def _told(checkpoint: Checkpoint) -> dict[str, object]:
+def _describe(checkpoint: Checkpoint) -> dict[str, object]:
     layout, preset = checkpoint.layout, checkpoint.preset
     setup = default_setup(preset)
     return {

@@ -1,4 +1,4 @@
-"""`lingbot parity`: is the arithmetic of this machine what was recorded?"""
+"""`lingbot parity`: this machine's arithmetic against recorded tensors."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,8 @@ import typer
 from rich.table import Table
 
 from lingbot_cli.cli.app import App
+from lingbot_cli.cli.option_groups import option
+from lingbot_cli.cli.options import PrintJson
 from lingbot_cli.env import Env
 
 if TYPE_CHECKING:
@@ -23,18 +25,24 @@ def parity(
         Path, typer.Argument(help="A recorded case: a folder with case.json and expected.safetensors.")
     ],
     weights: Annotated[
-        Path | None, typer.Option(help="Where the case's weights lie; by default two folders above the case.")
+        Path | None,
+        option(
+            "--weights",
+            metavar="FOLDER",
+            help="Folder of the weights.",
+            show_default="two folders above the case",
+        ),
     ] = None,
-    device: Annotated[str, typer.Option(help="The device to run on, such as cpu or cuda.")] = "cpu",
+    device: Annotated[str, option("--device", metavar="DEVICE", help="Device, such as cpu or cuda.")] = "cpu",
     precision: Annotated[
         Literal["float32", "bfloat16", "float16"],
-        typer.Option(help="What the transformer computes in; the tolerances are those of float32."),
+        option("--precision", help="Precision of the transformer; the tolerances are those of float32."),
     ] = "float32",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    as_json: PrintJson = False,
 ) -> None:
-    """Replay a recorded case and print each tensor's largest error beside its tolerance.
+    """Replay a recorded case and print each tensor's largest error and its tolerance.
 
-    Leaves with 0 when all hold and with 1 when one does not.
+    Exits with 0 if all tensors are within their tolerances, else with 1.
 
     Example: lingbot parity tests/data/reference/cases/fast-v1-window-and-sink
     """
@@ -52,7 +60,7 @@ def parity(
 
 
 def report(case: Path, found: "list[Deviation]") -> dict[str, object]:
-    """The figures as plain data; an error that is no number is null."""
+    """Return the results for JSON; an error that is not a number is null."""
     return {
         "case": case.name,
         "holds": all(deviation.holds for deviation in found),
@@ -68,7 +76,7 @@ def report(case: Path, found: "list[Deviation]") -> dict[str, object]:
 
 
 def table(case: Path, found: "list[Deviation]") -> Table:
-    """The figures as a table."""
+    """Return the results as a table."""
     drawn = Table(title=f"parity · {case.name}", title_justify="left")
     for heading in ("tensor", "largest error", "tolerance", ""):
         drawn.add_column(heading, justify="left" if heading == "tensor" else "right")

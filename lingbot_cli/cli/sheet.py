@@ -1,4 +1,4 @@
-"""`lingbot sheet`: frames of films on one picture."""
+"""`lingbot sheet`: frames of videos on a contact sheet."""
 
 import math
 from pathlib import Path
@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from lingbot_cli.cli.app import App
+from lingbot_cli.cli.option_groups import option
+from lingbot_cli.cli.options import Overwrite
 from lingbot_cli.env import Env
 
 app = App()
@@ -15,20 +17,30 @@ app = App()
 @app.command()
 def sheet(
     ctx: typer.Context,
-    films: Annotated[list[Path], typer.Argument(help="Films, or sequences such as frames/%05d.png.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The PNG to write.")] = Path("sheet.png"),
+    videos: Annotated[list[Path], typer.Argument(help="Videos, or images such as frames/%05d.png.")],
+    output: Annotated[Path, option("-o", "--output", help="PNG file to write.")] = Path("sheet.png"),
     frames: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="How many of each film: 12 of one, else 4 of each.")
+        int | None,
+        option("--frames", min=1, max=1000, help="Frames per video.", show_default="12 of one video, else 4"),
     ] = None,
     columns: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Pictures in a row; else a film a row, or a square.")
+        int | None,
+        option(
+            "--columns",
+            min=1,
+            max=100,
+            help="Frames in a row.",
+            show_default="a video per row, else a square",
+        ),
     ] = None,
-    width: Annotated[int, typer.Option(min=16, max=4096, help="How wide each picture is, in pixels.")] = 240,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    width: Annotated[
+        int, option("--width", min=16, max=4096, metavar="PIXELS", help="Width of each frame in pixels.")
+    ] = 240,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Put frames of one film, or of many, on a contact sheet.
+    """Draw frames of one or more videos on a contact sheet.
 
-    Example: lingbot sheet films/*.mp4 -o seeds.png --frames 1
+    Example: lingbot sheet videos/*.mp4 -o seeds.png --frames 1
     """
     from lingbot_cli.errors import write_errors
     from lingbot_cli.files import check_new
@@ -37,11 +49,11 @@ def sheet(
 
     env: Env = ctx.obj
     check_new(output, overwrite=overwrite)
-    each = frames or (12 if len(films) == 1 else 4)
+    each = frames or (12 if len(videos) == 1 else 4)
     ffmpeg = find_ffmpeg(env.environ)
-    tiles = [tile for film in films for tile in sheets.sample_tiles(ffmpeg, film, each, width)]
+    tiles = [tile for video in videos for tile in sheets.sample_tiles(ffmpeg, video, each, width)]
     if columns is None:
-        columns = each if len(films) > 1 and each > 1 else math.ceil(math.sqrt(len(tiles)))
+        columns = each if len(videos) > 1 and each > 1 else math.ceil(math.sqrt(len(tiles)))
     with write_errors(output):
         sheets.draw_contact_sheet(tiles, columns).save(output, "PNG")
-    env.err.print(f"{output}: {len(tiles)} pictures of {len(films)} film{'s' if len(films) > 1 else ''}")
+    env.err.print(f"{output}: {len(tiles)} frames of {len(videos)} video{'s' if len(videos) > 1 else ''}")

@@ -1,4 +1,4 @@
-"""`lingbot show`: how a film was made."""
+"""`lingbot show`: metadata of a video, and the command that renders it again."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from lingbot_cli.cli.app import App
-from lingbot_cli.cli.options import Overwrite
+from lingbot_cli.cli.option_groups import option
+from lingbot_cli.cli.options import Overwrite, PrintJson
 from lingbot_cli.env import Env
+from lingbot_cli.errors import UsageError
 from lingbot_cli.files import write_file
 
 app = App()
@@ -19,14 +21,19 @@ app = App()
 @app.command()
 def show(
     ctx: typer.Context,
-    film: Annotated[Path, typer.Argument(help="A film made with lingbot.")],
+    video: Annotated[Path, typer.Argument(help="A video rendered with lingbot.")],
     timeline: Annotated[
-        str | None, typer.Option(help="Write the film's timeline to this file, or to - for standard output.")
+        str | None,
+        option(
+            "--timeline",
+            metavar="FILE",
+            help="Write the video's timeline to a file, or - for standard output.",
+        ),
     ] = None,
     overwrite: Overwrite = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the recipe as JSON.")] = False,
+    as_json: PrintJson = False,
 ) -> None:
-    """Print the recipe a film carries and the command that renders it again.
+    """Print a video's metadata and the command that renders it again.
 
     Example: lingbot show walk.mp4 --timeline walk.yaml
     """
@@ -35,46 +42,46 @@ def show(
     from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
 
     env: Env = ctx.obj
-    recipe = read_recipe(read_tags(find_ffmpeg(env.environ), film), film)
+    metadata = read_recipe(read_tags(find_ffmpeg(env.environ), video), video)
     if timeline is not None:
-        _write_timeline(env, recipe, film, timeline, overwrite)
+        _write_timeline(env, metadata, video, timeline, overwrite)
     if as_json:
-        env.out.file.write(json.dumps(recipe, ensure_ascii=False, indent=2) + "\n")
+        env.out.file.write(json.dumps(metadata, ensure_ascii=False, indent=2) + "\n")
     elif timeline is None:
-        _print(env.out, recipe, film)
+        _print(env.out, metadata, video)
 
 
-def _write_timeline(env: Env, recipe: dict[str, Any], film: Path, target: str, overwrite: bool) -> None:
-    from lingbot_cli.errors import UsageError
-
-    if recipe["timeline"] is None:
-        raise UsageError(f"{film} was made without a timeline", hint="`lingbot show` prints its command")
+def _write_timeline(env: Env, metadata: dict[str, Any], video: Path, target: str, overwrite: bool) -> None:
+    if metadata["timeline"] is None:
+        raise UsageError(f"{video} was rendered without a timeline", hint="`lingbot show` prints its command")
     if target == "-":
-        env.out.file.write(recipe["timeline"])
+        env.out.file.write(metadata["timeline"])
     else:
-        write_file(Path(target), recipe["timeline"], overwrite=overwrite)
+        write_file(Path(target), metadata["timeline"], overwrite=overwrite)
 
 
-def _print(out: Console, recipe: dict[str, Any], film: Path) -> None:
-    """Print the recipe for people."""
+def _print(out: Console, metadata: dict[str, Any], video: Path) -> None:
+    """Print the metadata as text."""
     from lingbot_cli.render.metadata import recipe_command
 
-    model, versions = recipe["model"], recipe["versions"]
+    model, versions = metadata["model"], metadata["versions"]
     rows = {"model": f"{model['preset']['name']} ({model['identity']})"}
-    rows |= {name: str(value) for name, value in recipe["flags"].items() if name not in ("timeline", "model")}
+    rows |= {
+        name: str(value) for name, value in metadata["flags"].items() if name not in ("timeline", "model")
+    }
     rows |= {"versions": ", ".join(f"{name} {number}" for name, number in versions.items())}
     for name, value in rows.items():
         out.print(f"[bold]{name:>13}[/]  {escape(value)}")
-    for path, digest in recipe["files"].items():
+    for path, digest in metadata["files"].items():
         out.print(f"[bold]{'file':>13}[/]  {escape(path)} ({_state(Path(path), digest)})")
-    timeline = recipe["flags"].get("timeline")
-    again = film.with_name(f"{film.stem}-again{film.suffix}")
+    timeline = metadata["flags"].get("timeline")
+    again = video.with_name(f"{video.stem}-again{video.suffix}")
     out.print("\nTo render it again:")
-    if timeline is not None and not _holds(Path(timeline), recipe["timeline"]):
-        kept = film.with_suffix(".jsonl" if timeline == "-" else Path(timeline).suffix)
-        out.print(escape(f"  lingbot show {film} --timeline {kept}"))
-        timeline = str(kept)
-    out.print(escape(f"  {recipe_command(recipe, str(again), timeline)}"))
+    if timeline is not None and not _has_text(Path(timeline), metadata["timeline"]):
+        saved = video.with_suffix(".jsonl" if timeline == "-" else Path(timeline).suffix)
+        out.print(escape(f"  lingbot show {video} --timeline {saved}"))
+        timeline = str(saved)
+    out.print(escape(f"  {recipe_command(metadata, str(again), timeline)}"))
 
 
 def _state(path: Path, digest: str) -> str:
@@ -85,5 +92,5 @@ def _state(path: Path, digest: str) -> str:
     return "unchanged" if sha256_file(path) == digest else "has changed since"
 
 
-def _holds(path: Path, text: str) -> bool:
+def _has_text(path: Path, text: str) -> bool:
     return path.is_file() and path.read_bytes() == text.encode()

@@ -123,10 +123,10 @@ def _ffmpeg(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def _models(environ: Mapping[str, str]) -> Iterator[Finding]:
     for model in model_statuses(environ):
-        if not model.here:
+        if not model.installed:
             yield Finding(f"model {model.name}", "ok", "not downloaded", f"lingbot models pull {model.name}")
         elif not model.fits:
-            need = gigabytes(model.needs)
+            need = gigabytes(model.memory)
             yield Finding(
                 f"model {model.name}",
                 "warning",

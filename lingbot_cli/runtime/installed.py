@@ -16,16 +16,16 @@ from lingbot_cli.runtime.memory import estimate_memory
 
 @dataclass(frozen=True)
 class ModelStatus:
-    """A known model: bytes of its files (about, where it is not here), and its need at its own size.
+    """A known model: bytes of its files (about, unless installed), and peak memory in bytes at its own size.
 
     `fits` compares the need with this machine's free memory.
     """
 
     name: str
-    here: bool
+    installed: bool
     folder: str | None
     bytes: int
-    needs: int
+    memory: int
     fits: bool
     licence: str
 
@@ -41,10 +41,10 @@ def model_statuses(environ: Mapping[str, str]) -> list[ModelStatus]:
         models.append(
             ModelStatus(
                 name=name,
-                here=folder.is_dir(),
+                installed=folder.is_dir(),
                 folder=str(folder) if folder.is_dir() else None,
                 bytes=folder_bytes(folder) if folder.is_dir() else PUBLISHED[name].bytes,
-                needs=needed.peak,
+                memory=needed.peak,
                 fits=needed.peak <= free and needed.host <= free_host,
                 licence=preset.licence,
             )

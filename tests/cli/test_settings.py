@@ -132,7 +132,7 @@ def test_a_secret_is_said_to_be_set_and_not_shown(said):
     assert done.code == 0
     assert "hunter2" not in done.stdout + done.stderr
     assert "rtmp" not in done.stdout + done.stderr
-    assert done.stdout.count("set, and not shown") == 2
+    assert done.stdout.count("set, not shown") == 2
 
 
 def test_settings_reach_the_timeline_commands(said, tmp_path):

@@ -35,7 +35,7 @@ def told(*argv):
 def test_equal_frames_are_equal_videos(film):
     code, said = told(film("a.mkv"), film("b.mkv"))
     assert code == 0
-    assert said == said | {"alike": True, "frames": [6, 6], "first": None, "recipes": {}}
+    assert said == said | {"alike": True, "frames": [6, 6], "first": None, "metadata": {}}
     assert said["psnr"] == {"mean": None, "least": None}
 
 
@@ -64,7 +64,7 @@ def test_a_lossy_video_is_similar_within_limits(film):
 def test_metadata_is_compared(film):
     a = film("a.mkv", recipe={"recipe": 1, "flags": {"seed": 1, "size": "64x48"}})
     b = film("b.mkv", recipe={"recipe": 1, "flags": {"seed": 2, "size": "64x48", "fps": 8}})
-    assert told(a, b)[1]["recipes"] == {"flags.seed": [1, 2], "flags.fps": [None, 8]}
+    assert told(a, b)[1]["metadata"] == {"flags.seed": [1, 2], "flags.fps": [None, 8]}
     said = lingbot("diff", a, b)
     assert said.code == 0
     assert "flags.seed  1 | 2" in said.stdout
