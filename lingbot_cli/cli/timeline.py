@@ -227,7 +227,7 @@ def export(
     env: Env = ctx.obj
     overrides = TimelineOverrides(duration=duration, fps=fps, allow_outside=allow_outside)
     resolved = resolve_timeline(
-        find_preset(preset).chunk, timeline=file, flags=overrides, stdin=env.read_stdin
+        find_preset(preset).chunk, timeline=file, overrides=overrides, stdin=env.read_stdin
     )
     for path in write_poses_dir(resolved.compiled, output, overwrite=overwrite):
         env.out.print(f"{path}", markup=False, soft_wrap=True)

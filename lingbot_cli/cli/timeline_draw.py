@@ -112,7 +112,7 @@ def _resolve(env: Env, file: str, preset: str, overrides: TimelineOverrides) -> 
         find_preset(preset).chunk,
         timeline=file if is_file else None,
         moves=None if is_file else file,
-        flags=overrides,
+        overrides=overrides,
         stdin=env.read_stdin,
     )
 

@@ -164,7 +164,7 @@ def prepare(
         timeline=request.timeline,
         moves=request.moves,
         poses=request.poses,
-        flags=request.overrides,
+        overrides=request.overrides,
         stdin=lambda most: piped[:most],
     )
     compiled = resolved.compiled

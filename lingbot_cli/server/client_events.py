@@ -18,7 +18,7 @@ from lingbot_cli.server.client_messages import (
     validation_summary,
 )
 from lingbot_cli.server.protocol import ClientLimits, ProtocolError
-from lingbot_cli.timeline.files import validate_intrinsics, validate_poses
+from lingbot_cli.timeline.input_files import validate_intrinsics, validate_poses
 from lingbot_cli.timeline.schema import TurnAngles
 
 CommandKind = Literal["pause", "resume", "stop", "heartbeat"]

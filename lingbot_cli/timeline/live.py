@@ -18,7 +18,7 @@ from lingbot_cli.timeline.compile import (
     path_segment,
 )
 from lingbot_cli.timeline.diagnostics import UNLOCATED, Problems, SourceItem, SourceText, TimelineError
-from lingbot_cli.timeline.files import TimelineFiles
+from lingbot_cli.timeline.input_files import TimelineFiles
 from lingbot_cli.timeline.live_events import (
     OPEN_END,
     LiveEvent,

@@ -9,7 +9,7 @@ from typing import Any
 from lingbot_cli.camera.trajectory import PathSegment
 from lingbot_cli.timeline.chunks import FrameChunk, FrameGrid, nearest_frame
 from lingbot_cli.timeline.diagnostics import Problems
-from lingbot_cli.timeline.files import TimelineFiles
+from lingbot_cli.timeline.input_files import TimelineFiles
 from lingbot_cli.timeline.load import ParsedEvent
 from lingbot_cli.timeline.schedule import LASTING_EVENTS, ScheduledEvent, resolve_end
 from lingbot_cli.timeline.schema import (

@@ -12,7 +12,7 @@ from lingbot_cli.errors import UsageError, write_errors
 from lingbot_cli.files import check_new, write_file
 from lingbot_cli.timeline.chunks import FrameGrid, split_into_chunks
 from lingbot_cli.timeline.compile import CompiledTimeline, TimedText, published_scale
-from lingbot_cli.timeline.files import load_array, load_intrinsics, load_poses
+from lingbot_cli.timeline.input_files import load_array, load_intrinsics, load_poses
 from lingbot_cli.timeline.schema import CameraSettings
 from lingbot_cli.timeline.times import MAX_FRAMES
 

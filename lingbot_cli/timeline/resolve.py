@@ -40,7 +40,7 @@ def resolve_timeline(
     timeline: str | None = None,
     moves: str | None = None,
     poses: str | None = None,
-    flags: TimelineOverrides = TimelineOverrides(),
+    overrides: TimelineOverrides = TimelineOverrides(),
     stdin: Callable[[int], bytes] | None = None,
 ) -> ResolvedTimeline:
     """Resolve exactly one of a timeline file (`-` is standard input), moves or a folder of poses.
@@ -55,12 +55,14 @@ def resolve_timeline(
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} exclude each other", hint="give one of them")
     if poses is not None:
-        compiled = read_poses_dir(poses, chunk, prompt=flags.prompt or "", fps=flags.fps, scale=flags.scale)
+        compiled = read_poses_dir(
+            poses, chunk, prompt=overrides.prompt or "", fps=overrides.fps, scale=overrides.scale
+        )
         return ResolvedTimeline(TimelineHeader(), compiled)
     parsed = parse_moves(moves) if moves is not None else load_timeline(timeline or "-", stdin)
     schedule = schedule_timeline(
-        parsed, chunk, fps=flags.fps, duration=flags.duration, allow_outside=flags.allow_outside
+        parsed, chunk, fps=overrides.fps, duration=overrides.duration, allow_outside=overrides.allow_outside
     )
     warnings = [f"{parsed.source.name}:{w.location.line}: {w.message}" for w in find_warnings(schedule)]
-    compiled = compile_timeline(schedule, prompt=flags.prompt, scale=flags.scale or "fixed")
+    compiled = compile_timeline(schedule, prompt=overrides.prompt, scale=overrides.scale or "fixed")
     return ResolvedTimeline(parsed.header, compiled, tuple(warnings))

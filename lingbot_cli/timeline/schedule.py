@@ -14,7 +14,7 @@ from lingbot_cli.timeline.diagnostics import (
     TimelineError,
     TooManyProblems,
 )
-from lingbot_cli.timeline.files import CameraPath, TimelineFiles
+from lingbot_cli.timeline.input_files import CameraPath, TimelineFiles
 from lingbot_cli.timeline.load import ParsedEvent, Timeline
 from lingbot_cli.timeline.schema import (
     ActionEvent,

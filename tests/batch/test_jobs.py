@@ -41,9 +41,9 @@ jobs:
         *("moves/rain-7-2.mkv", "a/%05d.png"),
     ]
     first, other = tasks[0], tasks[4]
-    assert (first.request.seed, first.request.flags.prompt, first.options.quality) == (1, "Day", "draft")
+    assert (first.request.seed, first.request.overrides.prompt, first.options.quality) == (1, "Day", "draft")
     assert Path(first.request.timeline).name == "walk.yaml"
-    assert (other.request.timeline, other.request.moves, other.request.flags.fps) == (None, "w-5", 8)
+    assert (other.request.timeline, other.request.moves, other.request.overrides.fps) == (None, "w-5", 8)
 
 
 def test_jsonl_gives_the_same(write):
