@@ -11,7 +11,7 @@ from lingbot_cli.timeline.chunks import FrameChunk, FrameGrid, nearest_frame
 from lingbot_cli.timeline.diagnostics import Problems
 from lingbot_cli.timeline.input_files import TimelineFiles
 from lingbot_cli.timeline.load import ParsedEvent
-from lingbot_cli.timeline.schedule import LASTING_EVENTS, ScheduledEvent, resolve_end
+from lingbot_cli.timeline.schedule import ScheduledEvent, resolve_end
 from lingbot_cli.timeline.schema import (
     ActionEvent,
     CameraSettings,
@@ -68,7 +68,7 @@ def schedule_live_event(
             event = event.model_copy(update={"span": span})
     end, path, image = resolve_end(ParsedEvent(event, parsed.item), start, grid, files)
     last = nearest_frame(end)
-    if isinstance(event, LASTING_EVENTS) and not first < last <= first + MAX_FRAMES:
+    if isinstance(event, SpannedEvent) and not first < last <= first + MAX_FRAMES:
         message = f"lasts {last - first} frames from frame {first} on; expected 1 to {MAX_FRAMES}"
         problems.add(parsed.item.locate(), message)
     return ScheduledEvent(event, first, last, path, image)
@@ -133,7 +133,7 @@ def _letters(event: TimelineEvent) -> set[str]:
 
 def is_empty(scheduled: ScheduledEvent) -> bool:
     """Return whether an event that should last was replaced before its first frame."""
-    return isinstance(scheduled.event, LASTING_EVENTS) and scheduled.end <= scheduled.start
+    return isinstance(scheduled.event, SpannedEvent) and scheduled.end <= scheduled.start
 
 
 def prune(active: Sequence[LiveEvent], chunk: FrameChunk) -> list[LiveEvent]:

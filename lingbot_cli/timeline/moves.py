@@ -3,13 +3,7 @@
 from fractions import Fraction
 
 from lingbot_cli.camera.keys import LETTERS
-from lingbot_cli.timeline.diagnostics import (
-    FixedItem,
-    Problems,
-    SourceLocation,
-    SourceText,
-    TimelineError,
-)
+from lingbot_cli.timeline.diagnostics import FixedItem, Problems, SourceLocation, SourceText, TimelineError
 from lingbot_cli.timeline.load import ParsedEvent, Timeline
 from lingbot_cli.timeline.schema import KeysEvent, TimelineHeader
 from lingbot_cli.timeline.times import MAX_FRAMES, Time

@@ -7,31 +7,18 @@ from pathlib import Path
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.chunks import FrameGrid, nearest_frame
-from lingbot_cli.timeline.diagnostics import (
-    UNLOCATED,
-    Problems,
-    SourceItem,
-    TimelineError,
-    TooManyProblems,
-)
+from lingbot_cli.timeline.diagnostics import UNLOCATED, Problems, SourceItem, TimelineError, TooManyProblems
 from lingbot_cli.timeline.input_files import CameraPath, TimelineFiles
 from lingbot_cli.timeline.load import ParsedEvent, Timeline
 from lingbot_cli.timeline.schema import (
-    ActionEvent,
     CutEvent,
     EndEvent,
-    KeysEvent,
-    MoveEvent,
     PosesEvent,
     SpannedEvent,
     TimelineEvent,
     TimelineHeader,
-    TurnEvent,
-    WaitEvent,
 )
 from lingbot_cli.timeline.times import MAX_FRAMES, Time, format_clock
-
-LASTING_EVENTS = (KeysEvent, MoveEvent, TurnEvent, PosesEvent, ActionEvent, WaitEvent)
 
 
 @dataclass(frozen=True)
@@ -133,7 +120,7 @@ def _schedule_event(
         message = f"ends at {stop} before it begins at {begin}; expected a later `until`"
         problems.add(parsed.item.locate((key,)), message)
         first, last, end = last, last, start
-    elif isinstance(event, LASTING_EVENTS) and first == last:
+    elif isinstance(event, SpannedEvent) and first == last:
         message = f"lasts no whole frame; expected more than half of 1/{grid.fps} s"
         problems.add(parsed.item.locate((key,)), message)
     if last > MAX_FRAMES:
