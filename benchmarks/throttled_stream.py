@@ -173,7 +173,7 @@ def run_stream(chosen: argparse.Namespace, console: Console) -> RateReport | Non
             told = time.monotonic()
             console.print(held.line())
 
-    pacer = Pacer([output], FPS, still, pace=chosen.pace, clock=time.monotonic, tick=tell)
+    pacer = Pacer([output], FPS, still, pace=chosen.pace, clock=time.monotonic, idle=tell)
     pacer.open(film)
     rates.begin()
     timed = schedule_timeline(parse_moves("w-20,l-15,none-5"), world.preset.chunk)
@@ -195,7 +195,7 @@ def run_stream(chosen: argparse.Namespace, console: Console) -> RateReport | Non
         output.close()
     except LingbotError as lost:
         failure = str(lost)
-    return held and replace(held, made=made.frames, speed=speed, repeats=pacer.flow.repeats, failure=failure)
+    return held and replace(held, made=made.frames, speed=speed, repeats=pacer.stats.repeats, failure=failure)
 
 
 def main() -> int:

@@ -1,11 +1,12 @@
-"""A show on the air: made, paced, sent, watched, and ended well."""
+"""Broadcast of a stream: rendered, paced, sent to every target, and closed cleanly."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from PIL import Image
@@ -14,12 +15,12 @@ from lingbot_cli.broadcast.just_in_time import just_in_time
 from lingbot_cli.broadcast.latency import LatencyTracker
 from lingbot_cli.broadcast.pacer import Pace, Pacer
 from lingbot_cli.broadcast.source import PreparedStream
-from lingbot_cli.broadcast.stats import StreamMonitor, report_gap
+from lingbot_cli.broadcast.stats import StreamMonitor, report_outage
 from lingbot_cli.errors import UsageError
 from lingbot_cli.render.chunk_plan import new_tasks
-from lingbot_cli.render.pipeline import RenderResult, StopRequested, run_pipeline
+from lingbot_cli.render.pipeline import RenderResult, StartSession, StopRequested, run_pipeline
 from lingbot_cli.sinks.base import Sink, TeeSink, VideoInfo
-from lingbot_cli.sinks.live.targets import Target, start_all
+from lingbot_cli.sinks.live.targets import LiveOutput, Target, start_all
 from lingbot_cli.ui.display import Display, Report
 from lingbot_cli.ui.progress import ProgressMeter
 from lingbot_cli.ui.signals import StopRequest
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
     from lingbot_cli.model.session import Session
 
 Abort = Callable[[], str | None]
-"""Ends something at once and says what is kept of it."""
-LEAD_S, LIVE_LEAD_S = 1.0, 0.25  # seconds of film gathered ahead, when nothing else is asked for
+"""Ends an output at once, and returns the name of its partial file if there is one."""
+LEAD_S, LIVE_LEAD_S = 1.0, 0.25
+"""Default seconds of video buffered ahead, without and with live events."""
 
 
 @dataclass(frozen=True)
 class BroadcastOptions:
-    """How a show is sent: where to, in which pace, seconds of lead, and a file that keeps what was made."""
+    """Targets, pace, seconds of video buffered ahead, and a sink that records every rendered frame."""
 
     targets: Sequence[Target]
     pace: Pace = "hold"
@@ -43,149 +45,204 @@ class BroadcastOptions:
 
 
 def broadcast(
-    show: PreparedStream,
-    air: BroadcastOptions,
+    stream: PreparedStream,
+    options: BroadcastOptions,
     display: Display,
     *,
-    acks: LatencyTracker | None,
+    tracker: LatencyTracker | None,
     clock: Callable[[], float],
 ) -> RenderResult:
-    """Send the show until it is over or a signal comes.
+    """Send a stream until it ends or a signal comes.
 
-    Errors: StreamLostError when a target cannot be reached at the start, within 5 s, or is away at the end;
-    what any stage raises; InterruptedRun after a signal, though the recorded file is whole then too.
+    Errors: StreamLostError for a target that cannot be reached within 5 s of the start, or is lost at the end; those
+    of any stage; RunInterrupted after a signal, though the recording is complete then too.
     """
-    film = VideoInfo(show.height, show.width, Fraction(show.fps))
-    still = np.asarray(
-        Image.fromarray(show.image).resize((show.width, show.height), Image.Resampling.BICUBIC)
-    )
-    with StopRequest(display.warning).handling() as stopped:
-        display.plan(Report(show.facts(), show.summary()))
-        open_ends: list[Abort] = []
-        try:
-            if air.record is not None:
-                open_ends.append(air.record.abort)
-                with stopped.deferring():  # a program that is just starting could not be ended
-                    air.record.open(film)
-            outputs = start_all(air.targets, film, still, lambda gap: report_gap(display, gap))
-            open_ends += [output.abort for output in outputs]
-            watch = StreamMonitor(
-                display, outputs, acks, ProgressMeter(film.fps, show.chunks, show.frames, clock), clock
-            )
-            pacer = Pacer(
-                *(outputs, show.fps, still),
-                pace=air.pace,
-                lead=air.lead,
-                leaving=stopped,
-                clock=clock,
-                coming=acks.timings.come if acks is not None else None,
-                showing=acks.showing if acks is not None else None,
-                tick=watch.tick,
-            )
-            watch.pacer = pacer
-            pacer.open(film)
-            open_ends.insert(0, pacer.abort)
-            if show.request.remote is None:
-                begin = _local_sessions(show, display)
+    video = VideoInfo(stream.height, stream.width, Fraction(stream.fps))
+    aborts: list[Abort] = []
+    with StopRequest(display.warning).handling() as stop:
+        display.plan(Report(stream.plan_json(), stream.summary()))
+        with _aborting_on_failure(aborts, display):
+            outputs = _open_outputs(stream, options, video, display, stop, aborts)
+            meter = ProgressMeter(video.fps, stream.chunks, stream.frames, clock)
+            monitor = StreamMonitor(display, outputs, tracker, meter, clock)
+            pacer = _start_pacer(stream, options, outputs, monitor, tracker, stop, clock)
+            aborts.insert(0, pacer.abort)
+            if stream.request.remote is None:
+                start_session = _local_sessions(stream, display)
             else:
-                begin = _remote_sessions(show, display, stopped)
-            stopped.graceful = True
-            controls = show.controls
-            if acks is not None:
-                controls = just_in_time(
-                    *(controls, acks.timings),
-                    waiting=pacer.waiting,
-                    over=lambda: pacer.over or stopped(),
-                    lead=math.inf if air.pace == "drop" else air.lead,  # drop lets no world wait
-                    clock=clock,
-                )
-            # What is recorded may come a little later; what is sent may not.
-            sink = TeeSink([pacer, air.record]) if air.record is not None else pacer
-            made = run_pipeline(new_tasks(controls), begin, sink, stopped=stopped, on_chunk=watch.chunk)
-            if not stopped():
-                pacer.close()
+                start_session = _remote_sessions(stream, display, stop)
+            stop.graceful = True
+            result = _render(stream, options, pacer, monitor, tracker, start_session, stop, clock)
             pacer.abort()
-            watch.state()
-            open_ends.clear()
-            ends = [(output.close, output.abort) for output in outputs]
-            if air.record is not None:
-                ends.append((air.record.close, air.record.abort))
-            _close_all(ends, display)
-        except BaseException:
-            for abort in open_ends:
-                if kept := abort():
-                    display.warning(f"what was made is kept in {kept}")
-            raise
-        display.done(Report(watch.facts() | {"latents": made.latents}, watch.summary(show.fps)))
-        stopped.check(whole=False)
-    return made
+            monitor.report_state()
+            aborts.clear()
+            _close(outputs, options.record, display)
+        display.done(Report(monitor.facts() | {"latents": result.latents}, monitor.summary(stream.fps)))
+        stop.check(whole=False)
+    return result
 
 
-def _close_all(ends: Sequence[tuple[Callable[[], None], Abort]], display: Display) -> None:
-    """End all well that can be and say what is kept of the rest, then raise the first failure."""
+@contextmanager
+def _aborting_on_failure(aborts: Sequence[Abort], display: Display) -> Iterator[None]:
+    """Abort everything that is open when the block fails, and report partial files."""
+    try:
+        yield
+    except BaseException:
+        for abort in aborts:
+            _report_partial(abort(), display)
+        raise
+
+
+def _report_partial(name: str | None, display: Display) -> None:
+    if name:
+        display.warning(f"partial output: {name}")
+
+
+def _open_outputs(
+    stream: PreparedStream,
+    options: BroadcastOptions,
+    video: VideoInfo,
+    display: Display,
+    stop: StopRequest,
+    aborts: list[Abort],
+) -> Sequence[LiveOutput]:
+    """Open the recording and start every target."""
+    if options.record is not None:
+        aborts.append(options.record.abort)
+        with stop.deferring():  # an encoder that is just starting cannot be ended
+            options.record.open(video)
+    outputs = start_all(options.targets, video, _still(stream), lambda outage: report_outage(display, outage))
+    aborts += [output.abort for output in outputs]
+    return outputs
+
+
+def _still(stream: PreparedStream) -> np.ndarray:
+    """Return the first image in the stream's size, shown until the first chunk."""
+    size = (stream.width, stream.height)
+    return np.asarray(Image.fromarray(stream.image).resize(size, Image.Resampling.BICUBIC))
+
+
+def _start_pacer(
+    stream: PreparedStream,
+    options: BroadcastOptions,
+    outputs: Sequence[LiveOutput],
+    monitor: StreamMonitor,
+    tracker: LatencyTracker | None,
+    stop: StopRequest,
+    clock: Callable[[], float],
+) -> Pacer:
+    pacer = Pacer(
+        outputs,
+        stream.fps,
+        _still(stream),
+        pace=options.pace,
+        lead=options.lead,
+        clock=clock,
+        stopped=stop,
+        on_chunk=tracker.timings.arrived if tracker is not None else None,
+        on_frame=tracker.frame_sent if tracker is not None else None,
+        idle=monitor.update,
+    )
+    monitor.pacer = pacer
+    pacer.open(VideoInfo(stream.height, stream.width, Fraction(stream.fps)))
+    return pacer
+
+
+def _render(
+    stream: PreparedStream,
+    options: BroadcastOptions,
+    pacer: Pacer,
+    monitor: StreamMonitor,
+    tracker: LatencyTracker | None,
+    start_session: StartSession,
+    stop: StopRequest,
+    clock: Callable[[], float],
+) -> RenderResult:
+    """Render every chunk into the pacer and the recording, then wait until the last frame is sent."""
+    controls = stream.controls
+    if tracker is not None:
+        controls = just_in_time(
+            controls,
+            tracker.timings,
+            remaining=pacer.remaining,
+            stopped=lambda: pacer.stopped or stop(),
+            lead=math.inf if options.pace == "drop" else options.lead,  # drop never delays the model
+            clock=clock,
+        )
+    # The pacer first: a recorded frame may be late, a sent one may not.
+    sink = TeeSink([pacer, options.record]) if options.record is not None else pacer
+    result = run_pipeline(
+        new_tasks(controls), start_session, sink, stopped=stop, on_chunk=monitor.chunk_written
+    )
+    if not stop():
+        pacer.close()
+    return result
+
+
+def _close(outputs: Sequence[LiveOutput], record: Sink | None, display: Display) -> None:
+    """Close every output, report partial files of those that fail, and raise the first failure."""
+    ends: list[tuple[Callable[[], None], Abort]] = [(output.close, output.abort) for output in outputs]
+    if record is not None:
+        ends.append((record.close, record.abort))
     failures: list[Exception] = []
     for close, abort in ends:
         try:
             close()
-        except Exception as failure:  # whatever it is, the others are to be whole
+        except Exception as failure:  # one output's failure must not damage the others
             failures.append(failure)
-            if kept := abort():
-                display.warning(f"what was made is kept in {kept}")
+            _report_partial(abort(), display)
     if failures:
         raise failures[0]
 
 
-def _local_sessions(show: PreparedStream, display: Display) -> Callable[[Path | None], "Session"]:
+def _local_sessions(stream: PreparedStream, display: Display) -> StartSession:
+    """Load the model; return a function that starts the session of a scene."""
     from lingbot_cli.model.session import Session
     from lingbot_cli.render.preflight import fit_memory, model_setup, pick_device_name
     from lingbot_cli.runtime.load_model import load_tuned
 
-    preset, device = show.model.preset, pick_device_name(show.request.options.device)
-    latents = max(preset.window, (show.chunks or 1) * preset.chunk)  # a stream fills the window
-    setup = model_setup(show.model, show.request.options, show.height, show.width, device, latents)
-    together = fit_memory(show.checkpoint, setup).decode_batch
-    world = load_tuned(
-        show.checkpoint,
-        show.request.options,
-        show.prompts,
-        show.height,
-        show.width,
-        note=display.note,
-        warn=display.warning,
-    )
+    checkpoint, options, preset = stream.checkpoint, stream.request.options, stream.model.preset
+    height, width, device = stream.height, stream.width, pick_device_name(options.device)
+    latents = max(preset.window, (stream.chunks or 1) * preset.chunk)  # a stream fills the window
+    setup = fit_memory(checkpoint, model_setup(checkpoint, options, height, width, device, latents))
+    note, warn = display.note, display.warning
+    model = load_tuned(checkpoint, options, stream.prompts, height, width, note=note, warn=warn)
 
-    def begin(cut: Path | None) -> "Session":
+    def start_session(cut: Path | None) -> "Session":
         return Session(
-            *(world, show.picture(cut)),
-            height=show.height,
-            width=show.width,
-            seed=show.seed,
-            scale=show.scale,
-            decode_batch=together,
+            model,
+            stream.scene_image(cut),
+            height=height,
+            width=width,
+            seed=stream.seed,
+            scale=stream.scale,
+            decode_batch=setup.decode_batch,
         )
 
-    return begin
+    return start_session
 
 
-def _remote_sessions(
-    show: PreparedStream, display: Display, stopped: Callable[[], bool]
-) -> Callable[[Path | None], Any]:
-    """The same of a world that lives on a server; it is waited for until `stopped`."""
+def _remote_sessions(stream: PreparedStream, display: Display, stopped: Callable[[], bool]) -> StartSession:
+    """Return a function that starts the session of a scene on a server. Errors: UsageError for one without poses."""
     from lingbot_cli.remote.messages import RemoteScene
     from lingbot_cli.remote.pose_session import PoseSession
 
-    remote = show.request.remote
+    remote = stream.request.remote
     if remote is None or not remote.exact:
         raise UsageError(
-            "streams need an engine that takes exact poses", hint="use lingbot serve, or render a film first"
+            "--engine: this server takes no exact poses", hint="use lingbot serve, or render a video first"
         )
+
+    engine = remote.engine
 
     def idle() -> None:
         if stopped():
             raise StopRequested
 
-    def begin(cut: Path | None) -> Any:
-        scene = RemoteScene(show.picture(cut), show.height, show.width, show.fps, show.seed, show.scale)
-        return PoseSession(remote.engine, scene, idle=idle, warn=display.warning)
+    def start_session(cut: Path | None) -> "Session":
+        image = stream.scene_image(cut)
+        scene = RemoteScene(image, stream.height, stream.width, stream.fps, stream.seed, stream.scale)
+        session = PoseSession(engine, scene, idle=idle, warn=display.warning)
+        return cast("Session", session)  # it denoises and decodes, and no more is needed of new chunks
 
-    return begin
+    return start_session

@@ -1,4 +1,4 @@
-"""Begins each chunk of a live stream as late as its pace allows, so that it hears the newest events."""
+"""Just-in-time start of live chunks: each as late as the pace allows, so that it has the newest events."""
 
 import collections
 import threading
@@ -7,71 +7,72 @@ from collections.abc import Callable, Iterable, Iterator
 
 from lingbot_cli.control import Control
 
-_TIMED_CHUNKS = 8  # chunks: the slowest of them says how long the next will take
-_HISTORY_CHUNKS = 256  # chunks whose moments are known
-POLL_INTERVAL_S = 0.05  # seconds between two looks at what waits
+POLL_INTERVAL_S = 0.05
+_TIMED_CHUNKS = 8
+"""The slowest of the last chunks predicts the next one's time."""
+_HISTORY_CHUNKS = 256
+"""Chunks with known times."""
 
 
 class ChunkTimings:
-    """When each chunk was begun and when its frames were there, by different threads, in moments of one clock."""
+    """Start and arrival of each chunk, in seconds of one clock; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._begun: dict[int, float] = {}
-        self._came: dict[int, float] = {}
-        self._first = self._next = 0
-        self._took: collections.deque[float] = collections.deque(maxlen=_TIMED_CHUNKS)
+        self._started: dict[int, float] = {}
+        self._arrived: dict[int, float] = {}
+        self._next_start = self._next_arrival = 0
+        self._seconds: collections.deque[float] = collections.deque(maxlen=_TIMED_CHUNKS)
 
-    def begin(self, now: float) -> None:
-        """The next chunk has been told what to show."""
+    def start(self, now: float) -> None:
+        """Record that the next chunk has its inputs."""
         with self._lock:
-            self._begun[self._first] = now
-            self._begun.pop(self._first - _HISTORY_CHUNKS, None)
-            self._first += 1
+            self._started[self._next_start] = now
+            self._started.pop(self._next_start - _HISTORY_CHUNKS, None)
+            self._next_start += 1
 
-    def come(self, now: float) -> None:
-        """The frames of the next chunk are there."""
+    def arrived(self, now: float) -> None:
+        """Record that the frames of the next chunk are rendered."""
         with self._lock:
-            chunk = self._next
-            self._came[chunk] = now
-            self._came.pop(chunk - _HISTORY_CHUNKS, None)
-            if chunk and chunk in self._begun:  # the first one warms the machine up
-                self._took.append(now - self._begun[chunk])
-            self._next += 1
+            chunk = self._next_arrival
+            self._arrived[chunk] = now
+            self._arrived.pop(chunk - _HISTORY_CHUNKS, None)
+            if chunk and chunk in self._started:  # the first one is warm-up
+                self._seconds.append(now - self._started[chunk])
+            self._next_arrival += 1
 
-    def of(self, chunk: int, otherwise: float) -> tuple[float, float]:
-        """When a chunk was begun and when it was there; `otherwise` where that is not known."""
+    def of(self, chunk: int, default: float) -> tuple[float, float]:
+        """Return start and arrival of a chunk, `default` where they are unknown."""
         with self._lock:
-            return self._begun.get(chunk, otherwise), self._came.get(chunk, otherwise)
+            return self._started.get(chunk, default), self._arrived.get(chunk, default)
 
     @property
-    def making(self) -> float:
-        """Seconds that a chunk may take from being told until it is there."""
+    def render_time(self) -> float:
+        """Seconds that a chunk may take from its start to its arrival."""
         with self._lock:
-            return max(self._took, default=0.0)
+            return max(self._seconds, default=0.0)
 
 
 def just_in_time(
     controls: Iterable[Control],
     timings: ChunkTimings,
     *,
-    waiting: Callable[[int], float],
-    over: Callable[[], bool],
+    remaining: Callable[[int], float],
+    stopped: Callable[[], bool],
     lead: float,
     clock: Callable[[], float],
 ) -> Iterator[Control]:
-    """Take each Control when what was told before lasts only for its making and `lead` seconds more.
+    """Yield each Control when the earlier ones last only for its render time and `lead` seconds more.
 
-    `waiting(frames)` is how many seconds the first so many frames of the film still last; nothing is taken once
-    it is `over`.
+    `remaining(frames)`: seconds until the first so many frames of the video are sent. Ends once `stopped`.
     """
-    told, source = 0, iter(controls)
+    frames, source = 0, iter(controls)
     while True:
-        while not over() and (early := waiting(told) - timings.making - lead) > 0:
+        while not stopped() and (early := remaining(frames) - timings.render_time - lead) > 0:
             time.sleep(min(early, POLL_INTERVAL_S))
-        control = None if over() else next(source, None)
+        control = None if stopped() else next(source, None)
         if control is None:
             return
-        timings.begin(clock())
-        told += control.frames
+        timings.start(clock())
+        frames += control.frames
         yield control

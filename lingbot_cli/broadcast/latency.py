@@ -1,4 +1,4 @@
-"""Follows each live event from the line it came on to the first frame it changed."""
+"""Latency of live events, from an input line to the first frame that shows the event."""
 
 import threading
 from collections.abc import Callable
@@ -10,9 +10,10 @@ from lingbot_cli.timeline.live import Effect, LiveTimeline
 
 @dataclass(frozen=True)
 class EventLatency:
-    """The event of input line `line` acted in `chunk` from film frame `frame`, sent `latency` s after the line.
+    """The event of input line `line` took effect in `chunk`, from video frame `frame`.
 
-    Those are the seconds until its chunk was begun, until that was made, and until the frame's turn came.
+    `boundary`: seconds until its chunk was started; `making`: until that was rendered; `buffered`: until the frame
+    was sent.
     """
 
     line: int
@@ -29,39 +30,40 @@ class EventLatency:
 
 
 class LatencyTracker:
-    """Told of lines by their reader and of frames by who sends them; asked by whoever shows it."""
+    """Matches received events with sent frames; thread-safe."""
 
     def __init__(self, live: LiveTimeline, clock: Callable[[], float]) -> None:
         self.timings = ChunkTimings()
         self._live = live
         self._clock = clock
         self._lock = threading.Lock()
-        self._said: dict[int, tuple[int, float]] = {}
+        self._received: dict[int, tuple[int, float]] = {}
         self._waiting: list[Effect] = []
         self._done: list[EventLatency] = []
 
-    def said(self, number: int, line: int, when: float) -> None:
-        """The event `number` came on a line, at a moment of the clock."""
+    def received(self, number: int, line: int, when: float) -> None:
+        """Record the line and the time of event `number`."""
         with self._lock:
-            self._said[number] = line, when
+            self._received[number] = line, when
 
-    def showing(self, frame: int, now: float) -> None:
-        """A frame of the film leaves now."""
+    def frame_sent(self, frame: int, now: float) -> None:
+        """Record that a frame of the video is sent."""
         with self._lock:
             self._waiting += self._live.take_effects()
-            acted = [
-                effect for effect in self._waiting if effect.frame <= frame and effect.number in self._said
+            shown = [
+                effect
+                for effect in self._waiting
+                if effect.frame <= frame and effect.number in self._received
             ]
-            for effect in acted:
-                line, when = self._said.pop(effect.number)
-                begun, came = self.timings.of(effect.chunk, now)
-                self._done.append(
-                    EventLatency(line, effect.chunk, effect.frame, begun - when, came - begun, now - came)
-                )
+            for effect in shown:
+                line, when = self._received.pop(effect.number)
+                started, arrived = self.timings.of(effect.chunk, now)
+                times = started - when, arrived - started, now - arrived
+                self._done.append(EventLatency(line, effect.chunk, effect.frame, *times))
                 self._waiting.remove(effect)
 
     def take(self) -> list[EventLatency]:
-        """What has acted since this was asked last."""
+        """Return the latencies since the last call."""
         with self._lock:
             done, self._done = self._done, []
         return done

@@ -1,4 +1,4 @@
-"""A live timeline on standard input, line by line, as it comes."""
+"""Live events on standard input, one JSON line each."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -12,9 +12,9 @@ STDIN_NAME = "<stdin>"
 
 
 class EventReader:
-    """Lines of JSONL; one that is no JSON is told and skipped, however long it is.
+    """Reader of JSON lines; invalid ones, of any length, are reported to `refused` and skipped.
 
-    `read` waits for the next bytes, of any length, and says with none that there are no more.
+    `read` blocks until the next bytes, of any number, and returns none at the end.
     """
 
     def __init__(self, read: Callable[[], bytes], refused: Callable[[int, str], None]) -> None:
@@ -25,7 +25,7 @@ class EventReader:
         self._lines = self._read()
 
     def header(self) -> dict[str, Any]:
-        """Wait for the first line: the header if it is one, else nothing and the line is kept."""
+        """Wait for the first line and return it if it is a header; else it is read as an event."""
         self._first = next(self._lines, None)
         if self._first is None or not (isinstance(self._first[2], dict) and "timeline" in self._first[2]):
             return {}
@@ -41,19 +41,19 @@ class EventReader:
         for data in self._split():
             self._number += 1
             if len(data) > MAX_LINE_LENGTH:
-                self._refused(self._number, f"{STDIN_NAME}:{self._number}: the line is too long")
+                self._refused(self._number, f"{STDIN_NAME}:{self._number}: line too long")
                 continue
             text = data.decode("utf-8", "replace").rstrip("\r\n")
             if not text.strip():
                 continue
-            value, wrong = parse_json_line(self._number, text)
-            if wrong:
-                self.refuse(self._number, text, wrong)
+            value, problems = parse_json_line(self._number, text)
+            if problems:
+                self.refuse(self._number, text, problems)
             else:
                 yield self._number, text, value
 
     def _split(self) -> Iterator[bytes]:
-        """Lines as they come; of one that is too long only so much that this is seen."""
+        """Yield lines as they arrive; too long ones are cut just above the limit."""
         rest = b""
         while piece := self._read_bytes():
             *lines, rest = (rest + piece).split(b"\n")
@@ -63,7 +63,7 @@ class EventReader:
             yield rest
 
     def refuse(self, number: int, text: str, problems: list[Problem]) -> None:
-        """Say what is wrong with a line."""
+        """Report the problems of a line."""
         shown = SourceText(STDIN_NAME, "\n" * (number - 1) + text)
         for problem in problems:
             self._refused(number, problem.render(shown, shown.text.split("\n")))
@@ -72,16 +72,16 @@ class EventReader:
 def apply_events(
     lines: EventReader,
     live: LiveTimeline,
-    said: Callable[[int, int, float], None],
+    received: Callable[[int, int, float], None],
     clock: Callable[[], float],
 ) -> None:
-    """Say every line to `live`, in a thread of its own, until the input ends and with it the film."""
+    """Start a thread that applies every line to `live`, and ends the video at the end of the input."""
 
     def work() -> None:
         for number, text, value in lines:
             when = clock()
             try:
-                said(live.apply_raw(value, JsonLine(number, text)), number, when)
+                received(live.apply_raw(value, JsonLine(number, text)), number, when)
             except TimelineError as error:
                 lines.refuse(number, text, error.problems)
         live.close_input()

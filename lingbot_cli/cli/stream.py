@@ -167,13 +167,13 @@ def stream(
     if preview is not None:
         sink = preview if sink is None else TeeSink([sink, preview])
     lead = output.lead if output.lead is not None else LIVE_LEAD_S if timeline.live else LEAD_S
-    air = BroadcastOptions(targets, output.pace, lead, sink)
+    options = BroadcastOptions(targets, output.pace, lead, sink)
     try:
         if timeline.live:
-            _stream_live(env, request, air, shown, timeline.save_timeline, overwrite=output.overwrite)
+            _stream_live(env, request, options, shown, timeline.save_timeline, overwrite=output.overwrite)
         else:
-            show = prepare_loop(request) if timeline.loop else prepare_video_stream(request)
-            broadcast(show, air, shown, acks=None, clock=env.clock)
+            prepared = prepare_loop(request) if timeline.loop else prepare_video_stream(request)
+            broadcast(prepared, options, shown, tracker=None, clock=env.clock)
     except LingbotError as error:
         shown.error(error)
         raise
@@ -184,7 +184,7 @@ def stream(
 def _stream_live(
     env: Env,
     request: "Request",
-    air: "BroadcastOptions",
+    options: "BroadcastOptions",
     display: "Display",
     save: Path | None,
     *,
@@ -208,11 +208,11 @@ def _stream_live(
     display.event("waiting", Report({}, "for the first line on standard input"))
     with StopRequest(display.warning).handling():
         header = lines.header()
-    show, live = prepare_live(request, header, remember=save is not None)
-    acks = LatencyTracker(live, env.clock)
-    apply_events(lines, live, acks.said, env.clock)
+    prepared, live = prepare_live(request, header, remember=save is not None)
+    tracker = LatencyTracker(live, env.clock)
+    apply_events(lines, live, tracker.received, env.clock)
     try:
-        broadcast(show, air, display, acks=acks, clock=env.clock)
+        broadcast(prepared, options, display, tracker=tracker, clock=env.clock)
     except BaseException:
         try:
             _save_events(live, save)

@@ -25,11 +25,11 @@ def begun(*, lead, seconds=0.0, over=lambda: False):
     stream, timings, moments, now = Leaving(), ChunkTimings(), [], [0.0]
     controls = (SimpleNamespace(frames=frames) for frames in CHUNKS)
     for _ in just_in_time(
-        controls, timings, waiting=stream.waiting, over=over, lead=lead, clock=lambda: now[0]
+        controls, timings, remaining=stream.waiting, stopped=over, lead=lead, clock=lambda: now[0]
     ):
         moments.append(stream.left)
         now[0] += seconds
-        timings.come(now[0])
+        timings.arrived(now[0])
     return moments
 
 
@@ -55,13 +55,13 @@ def test_nothing_is_taken_once_it_is_over():
 def test_moments_of_a_chunk_and_what_the_slowest_took():
     timings = ChunkTimings()
     for chunk, took in enumerate((5.0, 0.5, 2.0, 0.5)):
-        timings.begin(10.0 * chunk)
-        timings.come(10.0 * chunk + took)
-    assert timings.making == 2.0
+        timings.start(10.0 * chunk)
+        timings.arrived(10.0 * chunk + took)
+    assert timings.render_time == 2.0
     assert timings.of(2, 0.0) == (20.0, 22.0)
     assert timings.of(7, 99.0) == (99.0, 99.0)
     for chunk in range(400):
-        timings.begin(chunk)
-        timings.come(chunk)
-    assert timings.making == 0.0
+        timings.start(chunk)
+        timings.arrived(chunk)
+    assert timings.render_time == 0.0
     assert timings.of(2, 99.0) == (99.0, 99.0)

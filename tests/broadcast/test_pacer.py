@@ -70,7 +70,7 @@ def test_a_world_at_two_fifths_of_real_time_keeps_the_rate():
     assert len(gaps) > 20 * FPS
     shown = list(dict.fromkeys(seen.numbers))
     assert shown == list(range(written + 1))
-    flow = made.flow
+    flow = made.stats
     assert flow.made == written
     assert flow.shown == len(seen.numbers) == written + flow.repeats
     assert flow.drops == flow.buffer == 0
@@ -110,14 +110,14 @@ def test_hold_lets_a_fast_world_wait_and_drop_does_not():
         made.write(chunk(first))
     made.close()
     shown = [n for n in dict.fromkeys(seen.numbers) if n]
-    assert made.flow.drops == 160 - len(shown) >= 160 - 40
+    assert made.stats.drops == 160 - len(shown) >= 160 - 40
     assert shown == sorted(shown)
     assert shown[-1] == 160
 
 
 def test_nothing_begins_before_the_lead_is_there_but_an_end_begins_it():
     seen, showing = Seen(), []
-    made = pacer(seen, lead=1.0, showing=lambda number, _now: showing.append(number))
+    made = pacer(seen, lead=1.0, on_frame=lambda number, _now: showing.append(number))
     made.write(chunk(1))
     until(lambda: len(seen.numbers) > 16)
     assert set(seen.numbers) == {0}
@@ -169,19 +169,19 @@ def test_smooth_goes_on_at_the_worlds_rate():
     cadence = SmoothRate(16, 1)
     for index in range(6):
         cadence.chunk(16, index * 4.0)  # a quarter of real time
-    steps = [cadence.step(16) for _ in range(64)]
+    steps = [cadence.is_due(16) for _ in range(64)]
     assert sum(steps) == pytest.approx(16, abs=2)
     assert max(len(run) for run in "".join(".x"[step] for step in steps).split("x")) <= 5
 
 
 def test_who_leaves_does_not_wait_for_what_was_made_to_be_shown():
     seen, leaving = Seen(), threading.Event()
-    made = pacer(seen, lead=0.5, leaving=leaving.is_set)  # ten chunks would take five seconds
+    made = pacer(seen, lead=0.5, stopped=leaving.is_set)  # ten chunks would take five seconds
     made.write(chunk(1))
     leaving.set()
     for index in range(1, 10):
         made.write(chunk(1 + 16 * index))
     made.close()
     made.abort()
-    assert made.flow.made == 160
+    assert made.stats.made == 160
     assert len(seen.numbers) < 60

@@ -40,7 +40,7 @@ def test_a_first_line_that_is_no_header_is_an_event():
         (b'{"keys": "w", "keys": "s"}', "<stdin>:1:1: duplicate key 'keys'"),
         (b'{"keys": "\xff"', "<stdin>:1:"),
         (b"[" * 60_000, "<stdin>:1: nested too deeply"),
-        (b"x" * 10_000_000, "<stdin>:1: the line is too long"),
+        (b"x" * 10_000_000, "<stdin>:1: line too long"),
     ],
 )
 def test_a_bad_line_is_told_and_skipped(line, said):
@@ -55,22 +55,22 @@ def test_a_bad_line_is_told_and_skipped(line, said):
 def test_what_is_said_acts_and_is_followed_to_its_frame():
     clock = itertools.count(100.0)
     live = LiveTimeline(4)
-    acks = LatencyTracker(live, lambda: 0.0)
+    tracker = LatencyTracker(live, lambda: 0.0)
     lines, refused = lines_of(
         b'{"keys": "w"}\n{"fly": 1}\n{"prompt": "snow", "for": "1s"}\n{"prompt": "x"}\n'
     )
     ended = []
     live_end = live.close_input
     live.close_input = lambda: (live_end(), ended.append(1))
-    apply_events(lines, live, acks.said, lambda: next(clock))
+    apply_events(lines, live, tracker.received, lambda: next(clock))
     until(lambda: ended)
     assert [number for number, _ in refused] == [2, 3]
     assert refused[0][1].splitlines()[1:] == ['  2 | {"fly": 1}', "    |  ^^^^^"]
-    assert acks.take() == []
+    assert tracker.take() == []
     live.apply_raw({"at": "14f", "marker": "later"})
     live.next_control()
-    acks.timings.begin(103.0)
-    acks.timings.come(104.0)
-    acks.showing(0, 105.5)
-    assert acks.take() == [EventLatency(1, 0, 0, 3.0, 1.0, 1.5), EventLatency(4, 0, 0, 0.0, 1.0, 1.5)]
-    assert acks.take() == []
+    tracker.timings.start(103.0)
+    tracker.timings.arrived(104.0)
+    tracker.frame_sent(0, 105.5)
+    assert tracker.take() == [EventLatency(1, 0, 0, 3.0, 1.0, 1.5), EventLatency(4, 0, 0, 0.0, 1.0, 1.5)]
+    assert tracker.take() == []

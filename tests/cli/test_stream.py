@@ -119,7 +119,7 @@ def test_a_film_into_nowhere_ends_by_itself(tmp_path, small_picture):
         *("--record", str(made), "--duration", "1s"),
     )
     assert done.code == 0, done.stderr
-    assert "16 made" in done.stderr
+    assert "16 rendered" in done.stderr
     summary = done.stderr.splitlines()[-1]
     told = re.search(r"^(\d+) frames, .*; (\d+) sent to null: \((\S+) fps, 0 lost, 0 reconnects\)$", summary)
     assert told, summary
@@ -143,7 +143,7 @@ def test_a_file_whose_name_is_taken_meanwhile_is_kept_under_another(
     assert on_air.end() == 2
     said = "".join(on_air.out + on_air.err)
     assert "film.mkv exists already" in said
-    assert f"what was made is kept in {tmp_path / 'film.partial.mkv'}" in said
+    assert f"partial output: {tmp_path / 'film.partial.mkv'}" in said
     assert film.read_text() == "somebody else's"
     assert (tmp_path / "film.partial.mkv").stat().st_size > 0
     assert other.exists() == (option == "--to")
