@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lingbot_cli.model import session as sessions
 from lingbot_cli.model.image_conditioning import ImageCondition
-from lingbot_cli.model.loading.load import load_model
+from lingbot_cli.model.loading.loader import load_model
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.transformer import Transformer
 from lingbot_cli.model.vae_layers import CausalConvCache

@@ -17,7 +17,7 @@ from torch import Tensor
 from lingbot_cli.checkpoints.checkpoint import read_checkpoint
 from lingbot_cli.image import read_image
 from lingbot_cli.model.attention import AttentionFunction, attend_all
-from lingbot_cli.model.loading.load import load_model, load_transformer
+from lingbot_cli.model.loading.loader import load_model, load_transformer
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.runtime.capabilities import fast_window

@@ -27,7 +27,7 @@ from lingbot_cli.broadcast.pacer import Pacer
 from lingbot_cli.control import Control
 from lingbot_cli.errors import LingbotError
 from lingbot_cli.image import crop_to_aspect, read_image
-from lingbot_cli.model.loading.load import load_model
+from lingbot_cli.model.loading.loader import load_model
 from lingbot_cli.model.session import Session
 from lingbot_cli.render.chunk_plan import new_tasks
 from lingbot_cli.render.pipeline import run_pipeline

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lingbot_cli.model.loading.own import write_model
+from lingbot_cli.model.loading.convert import write_model
 from lingbot_cli.model.vae import LATENT_MEAN, LATENT_STD
 from lingbot_cli.presets import PRESETS
 from training.make_untrained import byte_level_tokenizer

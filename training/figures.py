@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from lingbot_cli.camera.pose import CameraPose
-from lingbot_cli.model.loading.load import load_model
+from lingbot_cli.model.loading.loader import load_model
 from lingbot_cli.model.world_model import WorldModel
 from training.film import FPS, Video, estimate_poses, ground_truth, render_video
 from training.place.palette import MOODS

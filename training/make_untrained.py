@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor
 
-from lingbot_cli.model.loading.own import write_model
+from lingbot_cli.model.loading.convert import write_model
 from lingbot_cli.model.text_encoder import umt5_on_meta
 from lingbot_cli.model.transformer import Transformer, TransformerConfig
 from lingbot_cli.model.vae import VAE, VAEConfig

@@ -120,7 +120,7 @@ class TaskRunner:
     def _load(self, prepared: PreparedVideo) -> "WorldModel":
         """Return the model of a task; unload the current one first when the task needs another."""
         from lingbot_cli.model.device import pick_device
-        from lingbot_cli.model.loading.load import cached_prompt_encoder
+        from lingbot_cli.model.loading.load_text import cached_prompt_encoder
         from lingbot_cli.render.preflight import check_memory
 
         request, checkpoint = prepared.request, prepared.checkpoint

@@ -45,6 +45,9 @@ CONFIG_FIELDS = {
 }
 """Published config key → preset field; a later key wins over an earlier one."""
 
+RENAMED_SETTINGS = {"familiar": "scene_min_psnr_db"}
+"""Settings of `lingbot.json` under an earlier name → preset field."""
+
 FULL_HASH_BYTES = 8 * 2**20
 SAMPLE_COUNT = 64
 SAMPLE_BYTES = 64 * 2**10
@@ -207,7 +210,8 @@ def _config_values(config: dict[str, Any]) -> dict[str, Any]:
     if "attention_head_dim" in config and "heads" in values:
         values["dim"] = values["heads"] * config["attention_head_dim"]
     names = {field.name for field in fields(Preset)}
-    values |= {key: value for key, value in config.get("settings", {}).items() if key in names}
+    settings = {RENAMED_SETTINGS.get(key, key): value for key, value in config.get("settings", {}).items()}
+    values |= {key: value for key, value in settings.items() if key in names}
     if "steps" in values:
         values["steps"] = tuple(values["steps"])
     return values

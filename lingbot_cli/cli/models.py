@@ -129,7 +129,7 @@ def verify_model(ctx: typer.Context, model: ModelArgument, assets: AssetsOption 
     Example: lingbot models verify lingbot-world-v2-14b-causal-fast
     """
     env: Env = ctx.obj
-    from lingbot_cli.model.loading.load import check_tensors  # torch
+    from lingbot_cli.model.loading.loader import check_tensors  # torch
 
     folder = read_checkpoint(model, assets).layout.root
     checkpoint, count = verify_checkpoint(folder, assets, lambda _: None)

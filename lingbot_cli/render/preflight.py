@@ -87,7 +87,7 @@ def check_backends(prepared: PreparedVideo) -> None:
         return
     from lingbot_cli.model.accel.attention_backends import get_backend
     from lingbot_cli.model.device import pick_device
-    from lingbot_cli.model.loading.load import activation_dtype, pick_attention
+    from lingbot_cli.model.loading.loader import activation_dtype, pick_attention
 
     device = pick_device(options.device)
     precision = pick_precision(prepared.checkpoint.fp8, device.type, options.precision)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
-from lingbot_cli.model.accel.compiling import compile_or_warn, should_compile
 from lingbot_cli.runtime.autotune import apply_tuning, choose_tuning
 from lingbot_cli.runtime.memory import gigabytes
 from lingbot_cli.runtime.model_options import ModelOptions
@@ -26,7 +25,7 @@ def load_model(
     report: "OnLoadProgress | None" = None,
 ) -> "WorldModel":
     """Load a model and encode the prompts that are known; torch is imported only now."""
-    from lingbot_cli.model.loading.load import load_model
+    from lingbot_cli.model.loading.loader import load_model
 
     return load_model(checkpoint, options, prompts=prompts, report=report)
 
@@ -35,6 +34,8 @@ def compile_model(
     model: "WorldModel", options: ModelOptions, height: int, width: int, *, note: OnMessage, warn: OnMessage
 ) -> None:
     """Compile the model's blocks for a size, where the options or the device ask for it."""
+    from lingbot_cli.model.accel.torch_compile import compile_or_warn, should_compile
+
     if should_compile(options.compile, str(model.device)):
         compile_or_warn(model, height, width, note=note, warn=warn)
 

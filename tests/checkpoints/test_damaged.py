@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from lingbot_cli.cli import run
 from lingbot_cli.env import Env
 from lingbot_cli.errors import SetupError
-from lingbot_cli.model.loading.load import load_model
+from lingbot_cli.model.loading.loader import load_model
 from tests.support.command import lingbot
 from tests.support.reference import REFERENCE
 
@@ -171,8 +171,8 @@ def edit_json(file: Path, **values: object) -> None:
 
 DAMAGES = {
     missing_shard: "lacks diffusion_pytorch_model-00002",
-    wrong_shape: "head.head.bias is [65] and should be [64]",
-    extra_tensor: "blocks.0.surprise has no place",
+    wrong_shape: "head.head.bias is [65] instead of [64]",
+    extra_tensor: "blocks.0.surprise is unexpected",
     missing_tensor: "head.head.bias is missing",
     double_tensor: "is both in",
     truncated_shard: "its header promises",
@@ -188,11 +188,11 @@ DAMAGES = {
     index_not_json: "is not JSON",
     pickle_bomb_in_the_vae: "cannot be loaded safely",
     pickle_bomb_in_the_text_encoder: "cannot be loaded safely",
-    pth_of_something_else: "something else than named tensors",
+    pth_of_something_else: "something other than named tensors",
     truncated_pth: "cannot be loaded safely",
     no_vae: "missing: Wan2.1_VAE.pth",
     no_tokenizer: "missing: google/umt5-xxl/tokenizer.json",
-    broken_tokenizer: "is no tokenizer",
+    broken_tokenizer: "is not a tokenizer",
     shard_linked_out_of_the_folder: "leads out of the folder",
     vae_linked_out_of_the_folder: "leads out of the folder",
 }

@@ -10,7 +10,7 @@ from lingbot_cli.checkpoints.checkpoint import read_checkpoint
 from lingbot_cli.checkpoints.layouts import detect_layout
 from lingbot_cli.control import Control
 from lingbot_cli.errors import SetupError, UsageError
-from lingbot_cli.model.loading.load import load_model
+from lingbot_cli.model.loading.loader import load_model
 from lingbot_cli.model.session import Session
 from tests.support.command import lingbot
 from tests.support.reference import REFERENCE

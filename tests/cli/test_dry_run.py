@@ -62,7 +62,7 @@ ENDS = {
     "no encoder": (3, ("-o", "{}/a.mkv", "--codec", "ffv1"), "cannot encode with ffv1: Unknown encoder"),
     "no such device": (3, ("-o", "null:", "--device", "cuda:97"), "device 'cuda:97' cannot be used"),
     "no such reader of prompts": (3, ("-o", "null:", "--text-on", "cuda:97"), "device 'cuda:97' cannot be"),
-    "no such kernel": (3, ("-o", "null:", "--kernel", "best"), "--kernel best does not run on cpu"),
+    "no such kernel": (3, ("-o", "null:", "--kernel", "best"), "--kernel best: does not run on cpu"),
     "no folder": (4, ("-o", "{}/none/a.mp4"), "does not exist"),
     "a file for a folder": (4, ("-o", "{}/ffmpeg/a.mp4"), "is a file, not a folder"),
     "no memory": (6, ("-o", "{}/a.mp4", "--size", "8192x8192"), "at 8192x8192 needs"),

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from lingbot_cli.control import Control
 from lingbot_cli.model.accel.attention_backends import get_backend, working_backends
-from lingbot_cli.model.accel.compile import compile_blocks, restore_eager
-from lingbot_cli.model.loading.load import load_model
+from lingbot_cli.model.accel.torch_compile import compile_blocks, restore_eager
+from lingbot_cli.model.loading.loader import load_model
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.render.chunk_plan import new_tasks

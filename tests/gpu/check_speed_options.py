@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from lingbot_cli.errors import SetupError
-from lingbot_cli.model.accel.fp8 import quantise_weight
-from lingbot_cli.model.accel.fp8_product import matmul_fp8, matmul_fp8_emulated
+from lingbot_cli.model.accel.fp8 import matmul_fp8, matmul_fp8_emulated, quantise_weight
 from lingbot_cli.model.accel.int8_attention import int8_attention
 from lingbot_cli.model.attention import attend_all
 from lingbot_cli.model.device import compute_capability

@@ -10,7 +10,7 @@ from lingbot_cli.camera.keys import key_motion
 from lingbot_cli.camera.pose import integrate_steps
 from lingbot_cli.control import Control
 from lingbot_cli.image import crop_to_aspect
-from lingbot_cli.model.loading.load import load_model
+from lingbot_cli.model.loading.loader import load_model
 from lingbot_cli.model.scene_check import shows_trained_scene
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import WorldModel

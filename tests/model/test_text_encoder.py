@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from lingbot_cli.checkpoints.checkpoint import read_checkpoint
-from lingbot_cli.model.loading.load import load_text_encoder
+from lingbot_cli.model.loading.load_text import load_text_encoder
 from lingbot_cli.prompt_cleaning import clean_prompt
 from tests.support.reference import REFERENCE
 
@@ -49,7 +49,7 @@ def test_cleaning(prompt: str, cleaned: str) -> None:
 def test_a_known_prompt_never_imports_transformers(tmp_path: Path) -> None:
     script = (
         "import sys\n"
-        "from lingbot_cli.model.loading.load import load_model\n"
+        "from lingbot_cli.model.loading.loader import load_model\n"
         "load_model(prompts=['a gate']).text_encoder.encode('a  gate')\n"
         "print('transformers' in sys.modules)\n"
     )

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from lingbot_cli.errors import SetupError, UsageError
-from lingbot_cli.model.loading.tiny import load_tiny_decoder
+from lingbot_cli.model.loading.load_vae import load_tiny_decoder
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.tiny_decoder import TinyDecoder
 from lingbot_cli.model.vae_layers import CausalConvCache
@@ -83,7 +83,7 @@ def test_a_pickle_of_tensors_serves_too(decoder, tmp_path):
 
 def test_another_file_is_refused(tmp_path):
     save_file({"decoder.1.weight": torch.zeros(2)}, tmp_path / "other.safetensors")
-    with pytest.raises(SetupError, match="tiny decoder's tensors do not fit"):
+    with pytest.raises(SetupError, match="tiny decoder's tensors do not match"):
         load_tiny_decoder(tmp_path / "other.safetensors", CPU, torch.float32)
     with pytest.raises(UsageError, match="no such file"):
         load_tiny_decoder(tmp_path / "none.pth", CPU, torch.float32)

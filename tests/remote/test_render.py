@@ -32,7 +32,7 @@ events:
 
 @pytest.fixture(scope="module")
 def world():
-    from lingbot_cli.model.loading.load import load_model
+    from lingbot_cli.model.loading.loader import load_model
 
     return load_model(None)
 

@@ -16,7 +16,7 @@ from tests.support.stream_command import Streaming
 
 @pytest.fixture(scope="module")
 def world():
-    from lingbot_cli.model.loading.load import load_model
+    from lingbot_cli.model.loading.loader import load_model
 
     return load_model(None)
 

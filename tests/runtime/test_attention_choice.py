@@ -52,5 +52,5 @@ def test_a_film_says_its_kernel_and_one_that_is_not_here_ends_with_3(tmp_path):
     assert "--decode-on cpu --kernel math" in lingbot("show", str(tmp_path / "film.mkv")).stdout
     refused = lingbot(*film, "-o", str(tmp_path / "none.mkv"), "--kernel", "cudnn")
     assert refused.code == 3
-    assert "--kernel cudnn does not run on cpu" in refused.stderr
+    assert "--kernel cudnn: does not run on cpu" in refused.stderr
     assert not (tmp_path / "none.mkv").exists()

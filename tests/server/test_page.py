@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from lingbot_cli.image import crop_to_aspect
-from lingbot_cli.model.loading.load import load_model
+from lingbot_cli.model.loading.loader import load_model
 from lingbot_cli.server.auth import AccessRules
 from lingbot_cli.server.service import SessionDefaults
 from lingbot_cli.server.session_pool import PoolLimits

@@ -45,7 +45,7 @@ def test_it_takes_the_flags_of_render(folder):
     assert world.vae.conv2.weight.dtype == torch.bfloat16
     assert notes == [
         "self-attention: torch · 1 CPU thread",
-        "--compile and --offload do not go together: the blocks run as they are",
+        "--compile has no effect with --offload: the blocks stay eager",
     ]
     assert not (folder / KERNELS_FILE).exists()
 

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from lingbot_cli.checkpoints.checkpoint import find_layout
-from lingbot_cli.model.loading.load import transformer_on_meta
-from lingbot_cli.model.loading.own import write_model
+from lingbot_cli.model.loading.convert import write_model
+from lingbot_cli.model.loading.loader import transformer_on_meta
 from lingbot_cli.presets import PRESETS
 
 RUN = """

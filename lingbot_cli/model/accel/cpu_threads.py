@@ -1,4 +1,4 @@
-"""How many threads the CPU computes by, timed as in a film: the transformer beside the decoder."""
+"""Number of CPU threads, chosen by timing a transformer block beside a decoder layer, as in a render."""
 
 import threading
 import time
@@ -13,35 +13,35 @@ from lingbot_cli.model.vae_layers import ResidualBlock
 from lingbot_cli.presets import Preset
 
 MIN_SPEEDUP = 1.1
-"""How many times faster than PyTorch's own number another must be to be taken: noise must not decide."""
+"""Speed-up over PyTorch's default from which another number is used; less may be noise."""
 TIMING_ROUNDS = 5
 TIMING_BUDGET_S = 0.5
-"""Seconds after which no other number is tried; the one in work is finished."""
+"""Seconds after which no further number is tried."""
 LARGE_LAYER_FLOPS = 4e9
-"""Floating-point operations of one layer of each stage beyond which every core has enough to do."""
+"""Floating-point operations of a layer of both stages from which all cores have enough work."""
 BLOCK_PASSES = 2
-"""Passes of a block beside one layer of the decoder: about as in a film of the built-in world."""
+"""Passes of a block per decoder layer, about as in a video of the built-in model."""
 
 
 @cache
 def default_threads() -> int:
-    """PyTorch's own number of threads, as it was before anything was set here."""
+    """Return PyTorch's number of threads before the first `set_threads`."""
     return torch.get_num_threads()
 
 
-def set_threads(number: int) -> None:
-    """Compute by so many threads, in this thread and in those that begin to compute after this."""
+def set_threads(count: int) -> None:
+    """Set the number of threads for this thread and for those that start to compute later."""
     default_threads()
-    torch.set_num_threads(number)
+    torch.set_num_threads(count)
 
 
-def thread_candidates(most: int) -> list[int]:
-    """What may be fastest: all, half of them, and so on down to one."""
-    return [most >> halvings for halvings in range(most.bit_length())]
+def thread_candidates(maximum: int) -> list[int]:
+    """Return the numbers to try: all, half of them, and so on down to one."""
+    return [maximum >> halvings for halvings in range(maximum.bit_length())]
 
 
 def is_large(preset: Preset, height: int, width: int) -> bool:
-    """Whether a chunk's layers are so much work that all threads serve and trying them would take long."""
+    """Return whether a chunk's layers are large enough that all threads are fastest and timing them takes long."""
     tokens = preset.chunk * height * width // 256
     block = 2 * tokens * (10 * preset.dim**2 + 2 * preset.dim * preset.ffn)
     layer = 2 * 2 * 27 * preset.vae_dim**2 * 4 * height * width
@@ -49,32 +49,31 @@ def is_large(preset: Preset, height: int, width: int) -> bool:
 
 
 def time_threads(preset: Preset, height: int, width: int, dtype: torch.dtype) -> dict[int, float]:
-    """The least seconds by number of threads for a piece of both stages side by side, of those that were tried."""
+    """Return the shortest time in seconds of both stages side by side, by the numbers of threads tried."""
     stages = [_transformer_load(preset, height, width, dtype), _decoder_load(preset, height, width)]
     seconds: dict[int, float] = {}
-    until = time.perf_counter() + TIMING_BUDGET_S
-    for _ in range(TIMING_ROUNDS):  # in turn, so that what else the machine does falls on all alike
-        for number in thread_candidates(default_threads()):
-            if seconds and time.perf_counter() > until:
+    deadline = time.perf_counter() + TIMING_BUDGET_S
+    for _ in range(TIMING_ROUNDS):  # round robin, so that other load affects all alike
+        for count in thread_candidates(default_threads()):
+            if seconds and time.perf_counter() > deadline:
                 break
-            set_threads(number)
-            seconds[number] = min(seconds.get(number, float("inf")), _time_concurrently(stages))
+            set_threads(count)
+            seconds[count] = min(seconds.get(count, float("inf")), _time_concurrently(stages))
     set_threads(default_threads())
     return seconds
 
 
 def fastest_threads(seconds: Mapping[int, float]) -> int:
-    """The number to take: PyTorch's own, unless another is faster by more than noise."""
-    number = min(seconds, key=seconds.__getitem__, default=default_threads())
+    """Return the fastest number; PyTorch's default unless another is faster by more than noise."""
+    default = default_threads()
+    fastest = min(seconds, key=seconds.__getitem__, default=default)
     return (
-        number
-        if seconds.get(number, 0.0) * MIN_SPEEDUP < seconds.get(default_threads(), float("inf"))
-        else default_threads()
+        fastest if seconds.get(fastest, 0.0) * MIN_SPEEDUP < seconds.get(default, float("inf")) else default
     )
 
 
 def _transformer_load(preset: Preset, height: int, width: int, dtype: torch.dtype) -> Callable[[], object]:
-    """Some passes of a block over a chunk's tokens, its window full."""
+    """Return a function that runs passes of a block over a chunk's tokens with a full window."""
     config = TransformerConfig.of(preset)
     block = Block(config).to(dtype).eval()
     tokens = height * width // 256
@@ -85,15 +84,15 @@ def _transformer_load(preset: Preset, height: int, width: int, dtype: torch.dtyp
     keys = torch.randn(1, window * tokens, config.heads, config.head_dim, dtype=dtype)
     text = torch.randn(1, config.text_len, config.heads, config.head_dim, dtype=dtype)
 
-    def work() -> None:
+    def run() -> None:
         for _ in range(BLOCK_PASSES):
             block(x, rows, (camera, camera), (text, text), lambda q, _k, _v: attend_all(q, keys, keys))
 
-    return work
+    return run
 
 
 def _decoder_load(preset: Preset, height: int, width: int) -> Callable[[], object]:
-    """The decoder's last level over the frames of one latent."""
+    """Return a function that runs a last-level decoder block over the frames of one latent."""
     layer = ResidualBlock(preset.vae_dim, preset.vae_dim).eval()
     for parameter in layer.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
@@ -102,21 +101,21 @@ def _decoder_load(preset: Preset, height: int, width: int) -> Callable[[], objec
 
 
 def _time_concurrently(stages: Sequence[Callable[[], object]]) -> float:
-    """Seconds until all are done that begin together, each in a fresh thread that was warmed up."""
+    """Return the seconds in which all stages finish that start together, each in its own warmed-up thread."""
     ready = threading.Barrier(len(stages))
-    moments: list[tuple[float, float]] = []
+    spans: list[tuple[float, float]] = []
 
     def run(stage: Callable[[], object]) -> None:
         with torch.inference_mode():
             stage()
             ready.wait()
-            began = time.perf_counter()
+            started = time.perf_counter()
             stage()
-            moments.append((began, time.perf_counter()))
+            spans.append((started, time.perf_counter()))
 
     threads = [threading.Thread(target=run, args=(stage,)) for stage in stages]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return max(end for _, end in moments) - min(began for began, _ in moments)
+    return max(end for _, end in spans) - min(start for start, _ in spans)

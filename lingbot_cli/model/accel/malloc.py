@@ -1,23 +1,22 @@
-"""What the C library does with memory that was given back to it; told before a world runs on the CPU."""
+"""glibc malloc settings that return freed feature maps to the system while a model runs on the CPU."""
 
 import contextlib
 import ctypes
 import sys
 
 MMAP_THRESHOLD, TRIM_THRESHOLD, ARENA_MAX = -3, -1, -8
-"""glibc's names for its settings (malloc.h)."""
+"""Parameter numbers of mallopt (malloc.h)."""
 MMAP_THRESHOLD_BYTES = 8 * 2**20
-"""Larger blocks go back to the system at once, so that they count only while they are used.
+"""Blocks larger than this are returned to the system when freed.
 
-A block from the system costs 0.3 ms a MB to be cleared; the feature maps of small films are below this and
-stay where they are.
+The system clears a new block at 0.3 ms/MB; the feature maps of small videos stay below this size and are reused.
 """
 
 
 def release_large_blocks() -> None:
-    """Have freed feature maps leave the process; where the C library is not glibc, nothing is changed.
+    """Return freed feature maps to the system; no effect with a C library other than glibc.
 
-    Left alone, glibc keeps blocks of up to 32 MB, and every thread its own: twice of what a film needs.
+    By default glibc keeps blocks of up to 32 MB, per thread: twice the memory that a video needs.
     """
     use_single_heap()
     _mallopt(MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
@@ -25,7 +24,7 @@ def release_large_blocks() -> None:
 
 
 def use_single_heap() -> None:
-    """Have threads to come share the process's heap; those that were there before keep one of their own."""
+    """Let future threads share the process's heap; existing threads keep theirs."""
     _mallopt(ARENA_MAX, 1)
 
 

@@ -1,4 +1,4 @@
-"""A transformer larger than its device: blocks wait in host memory and pass through two places on the device."""
+"""Offload of the transformer's blocks to host memory: they stream through two slots on the device."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -10,9 +10,9 @@ from lingbot_cli.model.transformer import Transformer
 
 
 class StreamedBlocks(nn.ModuleList):
-    """Blocks that are on the device while they are iterated over: one runs, the next arrives.
+    """Blocks that are on the device only while iterated over: one computes while the next is copied.
 
-    Every use of a transformer's blocks is a loop over them, so nothing else need know.
+    Every use of a transformer's blocks is a loop over them, so no other code needs to know.
     """
 
     def __init__(self, blocks: nn.ModuleList, device: torch.device) -> None:
@@ -34,40 +34,40 @@ class StreamedBlocks(nn.ModuleList):
 
     def __iter__(self) -> Iterator[nn.Module]:
         for index, block in enumerate(super().__iter__()):
-            place = self._prefetch(index, avoid=None)
-            if (arrived := self._copied[place]) is not None:
-                torch.cuda.current_stream().wait_event(arrived)
-            _set_parameters(block, self._slots[place])
-            self._prefetch((index + 1) % len(self), avoid=place)
+            slot = self._prefetch(index, avoid=None)
+            if (copied := self._copied[slot]) is not None:
+                torch.cuda.current_stream().wait_event(copied)
+            _set_parameters(block, self._slots[slot])
+            self._prefetch((index + 1) % len(self), avoid=slot)
             try:
                 yield block
             finally:
-                if (left := self._released[place]) is not None:
-                    left.record(torch.cuda.current_stream())
+                if (released := self._released[slot]) is not None:
+                    released.record(torch.cuda.current_stream())
                 _set_parameters(block, self._host[index])
 
     def _prefetch(self, index: int, avoid: int | None) -> int:
-        """Have a block's weights on the device, or on their way there, in a place other than `avoid`."""
+        """Start the copy of a block into a slot other than `avoid`, unless it is in one; return its slot."""
         if index in self._slot_block:
             return self._slot_block.index(index)
-        place = next(spot for spot in range(len(self._slots)) if spot != avoid)
+        slot = next(other for other in range(len(self._slots)) if other != avoid)
         with torch.cuda.stream(self._copies) if self._cuda else nullcontext():
-            if self._copies is not None and (left := self._released[place]) is not None:
-                self._copies.wait_event(left)  # whoever computes with the old weights is done first
-            for name, tensor in self._slots[place].items():
+            if self._copies is not None and (released := self._released[slot]) is not None:
+                self._copies.wait_event(released)  # until the computation with the old weights is done
+            for name, tensor in self._slots[slot].items():
                 tensor.copy_(self._host[index][name], non_blocking=True)
-            if self._copies is not None and (arrived := self._copied[place]) is not None:
-                arrived.record(self._copies)
-        self._slot_block[place] = index
-        return place
+            if self._copies is not None and (copied := self._copied[slot]) is not None:
+                copied.record(self._copies)
+        self._slot_block[slot] = index
+        return slot
 
     def _to_host(self, tensor: Tensor) -> Tensor:
-        """Page-locked, so that a copy to the GPU runs beside the computation."""
+        """Copy a tensor to host memory, page-locked for copies that overlap the GPU's computation."""
         return tensor.cpu().pin_memory() if self._cuda else tensor.cpu()
 
 
 def offload(transformer: Transformer, device: torch.device) -> None:
-    """Let a transformer's blocks, which lie in host memory, stream through `device`."""
+    """Stream a transformer's blocks, which are in host memory, through `device`."""
     transformer.blocks = StreamedBlocks(transformer.blocks, device)
 
 

@@ -1,23 +1,27 @@
-"""Any layout becomes one folder of our own, tensor by tensor, whole or not at all."""
+"""Our own layout: one folder with a safetensors file per part and `lingbot.json`; conversion of any other layout."""
 
 import json
 import shutil
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
-from lingbot_cli.errors import OutputError, UsageError
+from lingbot_cli.errors import UsageError, write_errors
 from lingbot_cli.model.accel.fp8 import SCALE_SUFFIX, is_quantised_weight, quantise_weight
-from lingbot_cli.model.device import PRECISIONS as PRECISIONS
-from lingbot_cli.model.loading.load import check_tensors, infer_vae_config, original_vae_names, text_tensors
-from lingbot_cli.model.loading.own import write_config
+from lingbot_cli.model.device import PRECISIONS
+from lingbot_cli.model.loading.load_text import text_tensors
+from lingbot_cli.model.loading.load_vae import infer_vae_config, vae_tensors
+from lingbot_cli.model.loading.loader import check_tensors
 from lingbot_cli.model.loading.tensor_io import STORED_DTYPES, StoredTensor, stored_tensors
+from lingbot_cli.presets import Preset
 
+FORMAT_VERSION = 1
 DTYPE_NAMES = {dtype: name for name, dtype in STORED_DTYPES.items()}
 HeaderRows = list[tuple[str, torch.dtype, tuple[int, ...]]]
 
@@ -25,45 +29,83 @@ HeaderRows = list[tuple[str, torch.dtype, tuple[int, ...]]]
 def convert(checkpoint: Checkpoint, folder: Path, precision: str, report: Callable[[str], None]) -> None:
     """Write a checkpoint to a new folder in our layout, its transformer in `precision`.
 
-    The VAE keeps float32 (it encodes in it); the text encoder is kept as it is stored. `report` is told each
-    file's name. Errors: SetupError, UsageError for a folder that is there, OutputError for a full disk.
+    The VAE is written in float32, in which it encodes, the text encoder in its stored type. `report` receives
+    each file's name. Errors: SetupError, UsageError for an existing folder, OutputError for a full disk.
     """
     if folder.exists():
-        raise UsageError(f"{folder} is there already.", hint="Name a new folder.")
+        raise UsageError(f"{folder} exists already", hint="choose another name")
     check_tensors(checkpoint)
     part = folder.with_name(folder.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     try:
-        part.mkdir(parents=True)
-        _write_all(checkpoint, part, precision, report)
-        part.replace(folder)
-    except OSError as problem:
-        raise OutputError(f"{folder} could not be written: {problem}") from problem
+        with write_errors(folder):
+            part.mkdir(parents=True)
+            _write_parts(checkpoint, part, precision, report)
+            part.replace(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _write_all(checkpoint: Checkpoint, part: Path, precision: str, report: Callable[[str], None]) -> None:
+def _write_parts(checkpoint: Checkpoint, folder: Path, precision: str, report: Callable[[str], None]) -> None:
     layout = checkpoint.layout
     transformer = stored_tensors(layout.transformer)
-    vae = original_vae_names(stored_tensors(layout.vae))
+    vae = vae_tensors(checkpoint)
     text = text_tensors(checkpoint)
     plain = torch.bfloat16 if precision == "fp8" else PRECISIONS[precision]
-    write_tensors(part / "transformer.safetensors", transformer, lambda _: plain, fp8=precision == "fp8")
+    write_tensors(folder / "transformer.safetensors", transformer, lambda _: plain, fp8=precision == "fp8")
     report("transformer.safetensors")
-    write_tensors(part / "vae.safetensors", vae, lambda _: torch.float32)
+    write_tensors(folder / "vae.safetensors", vae, lambda _: torch.float32)
     report("vae.safetensors")
-    write_tensors(part / "text_encoder.safetensors", text, lambda name: text[name].dtype)
+    write_tensors(folder / "text_encoder.safetensors", text, lambda name: text[name].dtype)
     report("text_encoder.safetensors")
     widths = infer_vae_config(vae)
-    shutil.copyfile(layout.tokenizer, part / "tokenizer.json")
+    shutil.copyfile(layout.tokenizer, folder / "tokenizer.json")
     write_config(
-        part,
+        folder,
         replace(checkpoint.preset, vae_dim=widths.dim, vae_blocks=widths.num_res_blocks),
         precision=precision,
         trained=checkpoint.trained,
         source=f"{layout.kind}, {checkpoint.identity}",
     )
+
+
+def write_config(folder: Path, preset: Preset, *, precision: str, trained: bool, source: str) -> None:
+    """Write `lingbot.json`: the preset's name and every setting of the model."""
+    config = {
+        "format": FORMAT_VERSION,
+        "preset": preset.name,
+        "precision": precision,
+        "trained": trained,
+        "licence": preset.licence,
+        "source": source,
+        "settings": asdict(preset),
+    }
+    (folder / "lingbot.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+
+
+def write_model(
+    folder: Path,
+    preset: Preset,
+    *,
+    transformer: Mapping[str, Tensor],
+    vae: Mapping[str, Tensor],
+    text: Mapping[str, Tensor],
+    tokenizer: str,
+    precision: str,
+    trained: bool,
+    source: str,
+) -> None:
+    """Write a small model in our layout from tensors under their original names, the text encoder's under UMT5's.
+
+    `tokenizer` is the JSON of a tokenizer of the tokenizers library.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, tensors in (("transformer", transformer), ("vae", vae), ("text_encoder", text)):
+        file = folder / f"{part}.safetensors"
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file)
+        file.chmod(0o644)
+    (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
+    write_config(folder, preset, precision=precision, trained=trained, source=source)
 
 
 def write_tensors(
@@ -73,8 +115,10 @@ def write_tensors(
     *,
     fp8: bool = False,
 ) -> None:
-    """Write a safetensors file with one tensor in memory at a time; with `fp8` the blocks' matrices are scaled
-    to eight bits, each with its rows' scales beside it."""
+    """Write a safetensors file with one tensor in memory at a time.
+
+    With `fp8` the blocks' linear weights are quantised, and their scales are written after them.
+    """
     rows: HeaderRows = []
     for name, tensor in tensors.items():
         if fp8 and is_quantised_weight(name):
@@ -87,10 +131,10 @@ def write_tensors(
     with file.open("wb") as target:
         target.write(_header(rows))
         for name, stored in tensors.items():
-            whole = torch.empty(stored.shape, dtype=dtype_of(name))
-            stored.write_to(whole)
-            for piece in quantise_weight(whole) if fp8 and is_quantised_weight(name) else (whole,):
-                target.write(_raw(piece))
+            values = torch.empty(stored.shape, dtype=dtype_of(name))
+            stored.write_to(values)
+            for piece in quantise_weight(values) if fp8 and is_quantised_weight(name) else (values,):
+                target.write(_raw_bytes(piece))
 
 
 def _header(rows: HeaderRows) -> bytes:
@@ -104,5 +148,5 @@ def _header(rows: HeaderRows) -> bytes:
     return struct.pack("<Q", len(text)) + text
 
 
-def _raw(tensor: Tensor) -> bytes:
+def _raw_bytes(tensor: Tensor) -> bytes:
     return tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes()

@@ -1,8 +1,11 @@
-"""Tensors go from files into a module one by one: no second copy of the model is ever held."""
+"""Stored tensors of safetensors and `.pth` files, loaded into a module one at a time.
+
+No second copy of the model is held in memory.
+"""
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Protocol
@@ -10,9 +13,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from lingbot_cli.checkpoints.headers import ELEMENT_BYTES, TensorEntry, read_shards
+from lingbot_cli.checkpoints.headers import DOWNLOAD_AGAIN, ELEMENT_BYTES, TensorEntry, read_shards
 from lingbot_cli.checkpoints.layouts import shards
 from lingbot_cli.errors import SetupError
+from lingbot_cli.model.accel.fp8 import FP8, SCALE_SUFFIX, is_quantised_weight, quantise_weight
 
 STORED_DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -21,12 +25,12 @@ STORED_DTYPES = {
     "BOOL": torch.bool,
 }  # fmt: skip
 READ_BYTES = 32 * 2**20
-"""Bytes read at a time; all the host memory a load needs beside its target."""
+"""Bytes per read, and the only host memory that a load needs beside its target."""
 
 
 @dataclass(frozen=True)
 class LoadProgress:
-    """How far a load is: bytes of one part's files read, of all of them, and seconds since it began."""
+    """Progress of a load: the part of the model, its bytes read and in total, and seconds since the start."""
 
     part: str
     done: int
@@ -38,27 +42,27 @@ OnLoadProgress = Callable[[LoadProgress], None]
 
 
 class StoredTensor(Protocol):
-    """A tensor that still lies in a file."""
+    """A tensor in a file, not yet loaded."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Its shape."""
+        """The tensor's shape."""
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type it is stored in."""
+        """The type of the stored values."""
 
     @property
     def bytes(self) -> int:
-        """Its size in the file."""
+        """The tensor's size in the file."""
 
     def write_to(self, target: Tensor) -> None:
-        """Fill `target`, of the same shape, casting to its type."""
+        """Copy the values to `target`, which has the same shape, with a cast to its type."""
 
 
 @dataclass(frozen=True)
 class SafetensorsTensor:
-    """A tensor in a safetensors file, read piece by piece."""
+    """A tensor of a safetensors file, read in pieces."""
 
     entry: TensorEntry
 
@@ -89,7 +93,7 @@ class SafetensorsTensor:
 
 @dataclass(frozen=True)
 class PickledTensor:
-    """A tensor of a `.pth` file, mapped and not yet read."""
+    """A memory-mapped tensor of a `.pth` file."""
 
     tensor: Tensor
 
@@ -110,9 +114,9 @@ class PickledTensor:
 
 
 def stored_tensors(part: Path) -> Mapping[str, StoredTensor]:
-    """Every tensor of a part, by its name in the file.
+    """Return every tensor of a part by its name in the file.
 
-    Errors: SetupError for damaged files; a `.pth` that holds anything but tensors is not loaded.
+    Errors: SetupError for damaged files, and for a `.pth` file that holds anything but tensors.
     """
     if part.suffix == ".pth":
         return {name: PickledTensor(tensor) for name, tensor in _read_pickle(part).items()}
@@ -129,14 +133,14 @@ def fill_module(
     dtype_of: Callable[[str], torch.dtype],
     report: OnLoadProgress | None = None,
 ) -> None:
-    """Give a module on the meta device its tensors, which must be exactly the stored ones.
+    """Load the stored tensors into a module on the meta device; both must have the same names and shapes.
 
-    Errors: SetupError naming what is missing, left over or of another shape.
+    Errors: SetupError that lists missing, unexpected and misshapen tensors.
     """
-    places = module.state_dict(keep_vars=True)
-    names = _untied_names(places)
+    parameters = module.state_dict(keep_vars=True)
+    names = _untied_names(parameters)
     wanted = match_tensors(module, tensors, part)
-    total, done, began = sum(tensor.bytes for tensor in tensors.values()), 0, time.monotonic()
+    total, done, started = sum(tensor.bytes for tensor in tensors.values()), 0, time.monotonic()
     filled: dict[str, Tensor] = {}
     for name in wanted:
         target = torch.empty(wanted[name].shape, dtype=dtype_of(name), device=device_of(name))
@@ -144,22 +148,23 @@ def fill_module(
         filled[name] = target
         done += tensors[name].bytes
         if report is not None:
-            report(LoadProgress(part, done, total, time.monotonic() - began))
-    module.load_state_dict({name: filled[names[id(place)]] for name, place in places.items()}, assign=True)
+            report(LoadProgress(part, done, total, time.monotonic() - started))
+    state = {name: filled[names[id(parameter)]] for name, parameter in parameters.items()}
+    module.load_state_dict(state, assign=True)
     module.requires_grad_(False)
 
 
 def match_tensors(module: nn.Module, tensors: Mapping[str, StoredTensor], part: str) -> dict[str, Tensor]:
-    """A module's own tensors by name, tied ones once, if the stored ones are exactly those. Errors: SetupError."""
-    places = module.state_dict(keep_vars=True)
-    names = _untied_names(places)
-    own = {name: place for name, place in places.items() if names[id(place)] == name}
-    wanted = {name: tuple(place.shape) for name, place in own.items()}
+    """Return a module's tensors by name, tied ones once, if the stored ones match. Errors: SetupError."""
+    parameters = module.state_dict(keep_vars=True)
+    names = _untied_names(parameters)
+    own = {name: parameter for name, parameter in parameters.items() if names[id(parameter)] == name}
+    wanted = {name: tuple(parameter.shape) for name, parameter in own.items()}
     problems = [
         *(f"{name} is missing" for name in wanted if name not in tensors),
-        *(f"{name} has no place" for name in tensors if name not in wanted),
+        *(f"{name} is unexpected" for name in tensors if name not in wanted),
         *(
-            f"{name} is {list(tensors[name].shape)} and should be {list(shape)}"
+            f"{name} is {list(tensors[name].shape)} instead of {list(shape)}"
             for name, shape in wanted.items()
             if name in tensors and tensors[name].shape != shape
         ),
@@ -167,34 +172,76 @@ def match_tensors(module: nn.Module, tensors: Mapping[str, StoredTensor], part: 
     if problems:
         more = f"; and {len(problems) - 4} more" if len(problems) > 4 else ""
         raise SetupError(
-            f"The {part}'s tensors do not fit: {'; '.join(problems[:4])}{more}.",
-            hint="`lingbot models verify` tells whether the files are whole.",
+            f"the {part}'s tensors do not match: {'; '.join(problems[:4])}{more}",
+            hint="run `lingbot models verify` to check the files",
         )
     return own
 
 
-def _untied_names(places: Mapping[str, Tensor]) -> dict[int, str]:
-    """One name for each tensor, though it be tied to others."""
-    return {id(place): name for name, place in reversed(list(places.items()))}
+def quantise_stored(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
+    """Replace each linear weight of the blocks by its fp8 values and their scales, quantised while loading."""
+    quantised: dict[str, StoredTensor] = {}
+    for name, stored in tensors.items():
+        if is_quantised_weight(name):
+            pair = _QuantisedPair(stored)
+            quantised[name] = _QuantisedHalf(pair, 0, stored.shape, FP8, stored.bytes)
+            quantised[name + SCALE_SUFFIX] = _QuantisedHalf(pair, 1, (stored.shape[0], 1), torch.float32, 0)
+        else:
+            quantised[name] = stored
+    return quantised
+
+
+@dataclass
+class _QuantisedPair:
+    """A weight's fp8 values and scales, computed once for both and freed when the second is taken."""
+
+    stored: StoredTensor
+    halves: dict[int, Tensor] = field(default_factory=dict)
+
+    def take(self, index: int, device: torch.device) -> Tensor:
+        if index not in self.halves:
+            weight = torch.empty(self.stored.shape, dtype=self.stored.dtype, device=device)
+            self.stored.write_to(weight)
+            self.halves = dict(enumerate(quantise_weight(weight)))
+        return self.halves.pop(index)
+
+
+@dataclass(frozen=True)
+class _QuantisedHalf:
+    """The fp8 values (index 0) or the scales (1) of a weight."""
+
+    pair: _QuantisedPair
+    index: int
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    bytes: int
+
+    def write_to(self, target: Tensor) -> None:
+        target.copy_(self.pair.take(self.index, target.device))
+
+
+def _untied_names(parameters: Mapping[str, Tensor]) -> dict[int, str]:
+    """Return one name per tensor, by id; tied parameters are one tensor."""
+    return {id(parameter): name for name, parameter in reversed(list(parameters.items()))}
 
 
 def _read_exactly(source: object, view: memoryview, entry: TensorEntry) -> None:
     while len(view):
         count = source.readinto(view)  # type: ignore[attr-defined]
         if not count:
-            raise SetupError(f"{entry.file} ended within {entry.name}.", hint="Fetch that file again.")
+            raise SetupError(f"{entry.file} ends within {entry.name}", hint=DOWNLOAD_AGAIN)
         view = view[count:]
 
 
 def _read_pickle(file: Path) -> dict[str, Tensor]:
     try:
-        # Mapped: a page of the file is in memory only while it is copied.
+        # Memory-mapped: a page is in memory only while it is copied.
         loaded = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except (UnpicklingError, RuntimeError, EOFError, ValueError) as problem:
+    except (UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise SetupError(
-            f"{file} cannot be loaded safely: it is damaged or holds more than tensors.",
-            hint="Fetch that file again from the model's publisher; nothing in it has been run.",
-        ) from problem
+            f"{file} cannot be loaded safely: it is damaged or holds more than tensors",
+            hint="download that file again from the model's publisher; none of its code was run",
+        ) from error
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise SetupError(f"{file} holds something else than named tensors.")
+        raise SetupError(f"{file} holds something other than named tensors")
     return loaded

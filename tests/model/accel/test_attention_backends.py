@@ -54,6 +54,6 @@ def test_another_kernel_is_taken_only_where_it_is_faster_by_more_than_noise():
 
 
 def test_a_kernel_that_is_not_here_is_refused_with_those_that_are():
-    with pytest.raises(SetupError, match="--kernel cudnn does not run on cpu") as refused:
+    with pytest.raises(SetupError, match="--kernel cudnn: does not run on cpu") as refused:
         get_backend("cudnn", CPU, torch.float32)
     assert "torch, math" in (refused.value.hint or "")

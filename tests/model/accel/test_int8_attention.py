@@ -39,7 +39,7 @@ def test_its_kernels_are_handed_heads_after_tokens(package):
 
 def test_float32_is_refused(package):
     package(PACKAGE)
-    with pytest.raises(UsageError, match="sixteen-bit"):
+    with pytest.raises(UsageError, match="float32"):
         int8_attention((9, 0), torch.float32)
 
 

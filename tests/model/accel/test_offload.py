@@ -8,7 +8,7 @@ import torch
 
 from lingbot_cli.control import Control
 from lingbot_cli.model.accel.offload import StreamedBlocks
-from lingbot_cli.model.loading.load import load_model
+from lingbot_cli.model.loading.loader import load_model
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.runtime.model_options import ModelOptions

@@ -3,7 +3,7 @@
 import torch
 
 from lingbot_cli.checkpoints.cache_dir import cache_folder
-from lingbot_cli.model.loading.load import load_model
+from lingbot_cli.model.loading.loader import load_model
 
 
 def test_it_loads_and_decodes_something() -> None:

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from lingbot_cli.checkpoints.checkpoint import read_checkpoint
 from lingbot_cli.cli import run
 from lingbot_cli.errors import UsageError
-from lingbot_cli.model.loading.load import load_model
+from lingbot_cli.model.loading.loader import load_model
 from lingbot_cli.runtime.model_options import ModelOptions
 from tests.support.reference import REFERENCE
 
@@ -27,7 +27,7 @@ def test_float32_loses_nothing(tmp_path: Path, layout: str) -> None:
     for part in ("transformer", "vae"):
         state = getattr(ours, part).state_dict()
         assert all(torch.equal(state[name], t) for name, t in getattr(theirs, part).state_dict().items())
-    assert torch.equal(ours.text_encoder.encode("a gate"), theirs.text.encode("a gate"))
+    assert torch.equal(ours.text_encoder.encode("a gate"), theirs.text_encoder.encode("a gate"))
     for setting in ("name", "dim", "heads", "chunk", "window", "sink", "steps", "shift", "text_len"):
         assert getattr(ours.preset, setting) == getattr(theirs.preset, setting)
     assert ours.preset.vae_dim == theirs.vae.config.dim

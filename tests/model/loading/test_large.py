@@ -20,7 +20,7 @@ import json, sys, threading
 from pathlib import Path
 import numpy as np
 from lingbot_cli.control import Control
-from lingbot_cli.model.loading.load import load_model
+from lingbot_cli.model.loading.loader import load_model
 from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.model.session import Session
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lingbot_cli.checkpoints.checkpoint import read_checkpoint
-from lingbot_cli.model.loading.load import load_text_encoder
+from lingbot_cli.model.loading.load_text import load_text_encoder
 from lingbot_cli.model.loading.prompt_cache import CachedPromptEncoder
 from lingbot_cli.model.text_encoder import TextEncoder
 

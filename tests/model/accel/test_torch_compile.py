@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lingbot_cli.model.accel.compile import COMPILED_METHODS
-from lingbot_cli.model.accel.compiling import compile_or_warn, should_compile
+from lingbot_cli.model.accel.torch_compile import COMPILED_METHODS, compile_or_warn, should_compile
 from lingbot_cli.model.session import Session
 from tests.support.reference import sample_image, tiny_world, walk
 
@@ -49,7 +48,7 @@ def test_a_compiler_that_fails_is_a_warning_and_the_blocks_stay_eager(monkeypatc
     monkeypatch.setattr(torch, "compile", broken)
     world, warnings = own_world(), []
     assert not compile_or_warn(world, 48, 80, note=lambda _: None, warn=warnings.append)
-    assert warnings == ["the blocks cannot be compiled here (no compiler here); they run as they are"]
+    assert warnings == ["cannot compile the blocks: no compiler here; they stay eager"]
     assert torch.equal(film(world, 1), film(tiny_world(), 1))
 
 

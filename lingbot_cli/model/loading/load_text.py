@@ -1,0 +1,73 @@
+"""Loading of the text encoder and its tokenizer."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from lingbot_cli.checkpoints.cache_dir import prompts_folder
+from lingbot_cli.checkpoints.checkpoint import Checkpoint
+from lingbot_cli.checkpoints.headers import DOWNLOAD_AGAIN
+from lingbot_cli.checkpoints.tensor_names import text_name
+from lingbot_cli.errors import SetupError
+from lingbot_cli.model.loading.prompt_cache import CachedPromptEncoder
+from lingbot_cli.model.loading.tensor_io import OnLoadProgress, StoredTensor, fill_module, stored_tensors
+from lingbot_cli.model.text_encoder import TextEncoder, umt5_config, umt5_on_meta
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+def cached_prompt_encoder(
+    checkpoint: Checkpoint, device: torch.device, report: OnLoadProgress | None
+) -> CachedPromptEncoder:
+    """Return a prompt encoder that loads the checkpoint's text encoder to a device only for uncached prompts."""
+    return CachedPromptEncoder(
+        lambda: load_text_encoder(checkpoint, device, report),
+        identity=checkpoint.text_identity,
+        dim=checkpoint.preset.text_dim,
+        folder=prompts_folder(),
+    )
+
+
+def load_text_encoder(
+    checkpoint: Checkpoint, device: torch.device, report: OnLoadProgress | None = None
+) -> TextEncoder:
+    """Load the text encoder, in bfloat16 if stored so, else in float32 (it overflows in float16)."""
+    tensors = text_tensors(checkpoint)
+    model = umt5_on_meta(umt5_config({name: tensor.shape for name, tensor in tensors.items()}))
+    dtype = torch.bfloat16 if tensors["shared.weight"].dtype == torch.bfloat16 else torch.float32
+    fill_module(
+        model,
+        tensors,
+        part="text encoder",
+        device_of=lambda _: device,
+        dtype_of=lambda _: dtype,
+        report=report,
+    )
+    tokenizer = load_tokenizer(checkpoint.layout.tokenizer)
+    return TextEncoder(model, tokenizer, checkpoint.preset.text_len)
+
+
+def load_tokenizer(file: Path) -> "Tokenizer":
+    """Load a `tokenizer.json`. Errors: SetupError."""
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises nothing narrower
+        raise SetupError(f"{file} is not a tokenizer: {error}", hint=DOWNLOAD_AGAIN) from error
+
+
+def text_tensors(checkpoint: Checkpoint) -> dict[str, StoredTensor]:
+    """Return the text encoder's tensors under UMT5's names. Errors: SetupError if they are not a UMT5 encoder's."""
+    stored = stored_tensors(checkpoint.layout.text)
+    tensors = {text_name(name): tensor for name, tensor in stored.items()}
+    try:
+        umt5_config({name: tensor.shape for name, tensor in tensors.items()})
+    except (KeyError, ValueError, IndexError) as error:
+        raise SetupError(
+            f"{checkpoint.layout.text} holds no UMT5 encoder: {error} is missing or misshapen",
+            hint="download the text encoder again",
+        ) from error
+    return tensors

@@ -1,0 +1,98 @@
+"""Loading of the VAE and of the tiny decoder."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from lingbot_cli.checkpoints.checkpoint import Checkpoint
+from lingbot_cli.checkpoints.headers import read_json
+from lingbot_cli.checkpoints.tensor_names import vae_name
+from lingbot_cli.errors import SetupError, UsageError
+from lingbot_cli.model.loading.tensor_io import OnLoadProgress, StoredTensor, fill_module, stored_tensors
+from lingbot_cli.model.tiny_decoder import TinyDecoder
+from lingbot_cli.model.vae import VAE, VAEConfig
+
+DECODER_PREFIXES = ("decoder.", "conv2.")
+"""Names of the parameters that only decoding needs; the others encode and stay in float32 (model §9)."""
+
+
+def load_vae(
+    checkpoint: Checkpoint,
+    device: torch.device,
+    decoder_dtype: torch.dtype,
+    report: OnLoadProgress | None = None,
+    *,
+    decoder_on: torch.device | None = None,
+) -> VAE:
+    """Load the VAE: its encoder in float32, its decoder in `decoder_dtype` and, if given, on its own device."""
+    tensors = vae_tensors(checkpoint)
+    with torch.device("meta"):
+        vae = VAE(infer_vae_config(tensors, _latent_statistics(checkpoint)))
+    fill_module(
+        vae,
+        tensors,
+        part="VAE",
+        device_of=lambda name: (decoder_on or device) if name.startswith(DECODER_PREFIXES) else device,
+        dtype_of=lambda name: decoder_dtype if name.startswith(DECODER_PREFIXES) else torch.float32,
+        report=report,
+    )
+    return vae.eval()
+
+
+def infer_vae_config(
+    tensors: Mapping[str, StoredTensor], statistics: Mapping[str, tuple[float, ...]] | None = None
+) -> VAEConfig:
+    """Infer widths from tensors of the original names. Errors: SetupError if they are not a Wan VAE's."""
+    first = tensors.get("encoder.conv1.weight")
+    if first is None:
+        raise SetupError("VAE: encoder.conv1.weight is missing", hint="download the VAE again")
+    blocks = sum(
+        name.startswith("encoder.downsamples.") and name.endswith(".residual.2.weight") for name in tensors
+    )
+    config = VAEConfig(dim=first.shape[0], num_res_blocks=blocks // 4)
+    statistics = statistics or {}
+    return replace(
+        config,
+        latents_mean=statistics.get("latents_mean", config.latents_mean),
+        latents_std=statistics.get("latents_std", config.latents_std),
+    )
+
+
+def vae_tensors(checkpoint: Checkpoint) -> dict[str, StoredTensor]:
+    """Return the VAE's tensors under their original names, from either naming."""
+    tensors = stored_tensors(checkpoint.layout.vae)
+    last_blocks = [name for name in tensors if name.startswith("decoder.up_blocks.0.resnets.")]
+    blocks = max((int(name.split(".")[4]) for name in last_blocks), default=2)
+    return {vae_name(name, blocks): tensor for name, tensor in tensors.items()}
+
+
+def load_tiny_decoder(
+    file: str | Path | None, device: torch.device, dtype: torch.dtype
+) -> TinyDecoder | None:
+    """Load a tiny decoder from a safetensors or `.pth` file, which may hold its encoder too; None for no file.
+
+    Errors: UsageError for a missing file, SetupError for other tensors.
+    """
+    if file is None:
+        return None
+    path = Path(file)
+    if not path.is_file():
+        raise UsageError(
+            f"--tiny-decoder {path}: no such file", hint="name taew2_1.safetensors or taew2_1.pth"
+        )
+    tensors = {name: tensor for name, tensor in stored_tensors(path).items() if name.startswith("decoder.")}
+    with torch.device("meta"):
+        decoder = TinyDecoder()
+    fill_module(decoder, tensors, part="tiny decoder", device_of=lambda _: device, dtype_of=lambda _: dtype)
+    return decoder.eval()
+
+
+def _latent_statistics(checkpoint: Checkpoint) -> dict[str, tuple[float, ...]]:
+    """Return the latents' mean and standard deviation from the VAE's config, if it has them."""
+    file = checkpoint.layout.vae / "config.json"
+    if not file.is_file():
+        return {}
+    config = read_json(file)
+    return {key: tuple(config[key]) for key in ("latents_mean", "latents_std") if key in config}

@@ -1,0 +1,149 @@
+"""Loading of a checkpoint into a model on a device: text encoder first, then VAE and transformer."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from lingbot_cli.model.accel.fp8 import matmul_dequantised, pick_matmul, use_fp8
+from lingbot_cli.model.accel.int8_attention import int8_attention
+from lingbot_cli.model.accel.malloc import release_large_blocks
+from lingbot_cli.model.accel.offload import offload
+from lingbot_cli.model.attention import AttentionFunction, attend_all
+from lingbot_cli.model.device import compute_capability, pick_device, pick_dtype
+from lingbot_cli.model.loading.load_text import cached_prompt_encoder, load_tokenizer, text_tensors
+from lingbot_cli.model.loading.load_vae import infer_vae_config, load_tiny_decoder, load_vae, vae_tensors
+from lingbot_cli.model.loading.tensor_io import (
+    OnLoadProgress,
+    fill_module,
+    match_tensors,
+    quantise_stored,
+    stored_tensors,
+)
+from lingbot_cli.model.text_encoder import umt5_config, umt5_on_meta
+from lingbot_cli.model.transformer import Transformer, TransformerConfig
+from lingbot_cli.model.vae import VAE
+from lingbot_cli.model.world_model import WorldModel
+from lingbot_cli.presets import Preset
+from lingbot_cli.runtime.model_options import ModelOptions, pick_precision
+
+_DEFAULTS = ModelOptions()
+
+
+def load_model(
+    model: str | Path | Checkpoint | None = None,
+    options: ModelOptions = _DEFAULTS,
+    *,
+    prompts: Iterable[str] = (),
+    report: OnLoadProgress | None = None,
+) -> WorldModel:
+    """Load a model: a folder, a downloaded model's name, a checkpoint, or else the model of the options.
+
+    Default precisions are bfloat16 for the transformer and float16 for the decoder on CUDA, else float32.
+    `prompts` are encoded first, and the text encoder's memory is freed before the transformer is loaded.
+    Errors: SetupError, UsageError.
+    """
+    checkpoint = (
+        model if isinstance(model, Checkpoint) else read_checkpoint(model or options.model, options.assets)
+    )
+    device = pick_device(options.device)
+    if device.type == "cpu":
+        release_large_blocks()
+    precision = pick_precision(checkpoint.fp8, device.type, options.precision)
+    decoder_dtype = pick_dtype(options.decode or ("float16" if device.type == "cuda" else "float32"))
+    attend = pick_attention(options.attention, device, precision)
+    decoder_on = device if options.decode_on is None else pick_device(options.decode_on)
+    tiny_decoder = load_tiny_decoder(options.tiny_decoder, decoder_on, decoder_dtype)
+    text_encoder = cached_prompt_encoder(checkpoint, pick_device(options.text_on or "cpu"), report)
+    for prompt in prompts:
+        text_encoder.encode(prompt)
+    text_encoder.release()
+    vae = load_vae(checkpoint, device, decoder_dtype, report, decoder_on=decoder_on)
+    transformer = load_transformer(
+        checkpoint, device, precision, offloaded=options.offload, linears=options.linears, report=report
+    )
+    return WorldModel(
+        preset=checkpoint.preset,
+        transformer=transformer,
+        vae=vae,
+        text_encoder=text_encoder,
+        device=device,
+        identity=checkpoint.identity,
+        trained=checkpoint.trained,
+        attend=attend,
+        tiny_decoder=tiny_decoder,
+    )
+
+
+def pick_attention(attention: str | None, device: torch.device, precision: str) -> AttentionFunction:
+    """Return exact or int8 self-attention. Errors: SetupError if it is not available on the device."""
+    if attention is None:
+        return attend_all
+    return int8_attention(compute_capability(device), activation_dtype(precision))
+
+
+def load_transformer(
+    checkpoint: Checkpoint,
+    device: torch.device,
+    precision: str,
+    *,
+    offloaded: bool = False,
+    linears: str | None = None,
+    report: OnLoadProgress | None = None,
+) -> Transformer:
+    """Load the transformer to the device, or its blocks to host memory.
+
+    Precision fp8 stores the blocks' linear weights in fp8 and the rest in bfloat16; `linears` fp8 stores and
+    multiplies them in fp8 at any precision of the rest.
+    """
+    tensors = stored_tensors(checkpoint.layout.transformer)
+    transformer = transformer_on_meta(checkpoint.preset, precision, linears, device)
+    if "fp8" in (precision, linears) and not checkpoint.fp8:
+        tensors = quantise_stored(tensors)
+    dtypes = {name: parameter.dtype for name, parameter in transformer.state_dict().items()}
+    host = torch.device("cpu")
+    fill_module(
+        transformer,
+        tensors,
+        part="transformer",
+        device_of=lambda name: host if offloaded and name.startswith("blocks.") else device,
+        dtype_of=lambda name: dtypes[name],
+        report=report,
+    )
+    if offloaded:
+        offload(transformer, device)
+    return transformer.eval()
+
+
+def transformer_on_meta(
+    preset: Preset, precision: str, linears: str | None, device: torch.device
+) -> Transformer:
+    """Return a transformer on the meta device with the types and products that it will have on `device`."""
+    dtype = activation_dtype(precision)
+    with torch.device("meta"):
+        transformer = Transformer(TransformerConfig.of(preset)).to(dtype)
+    if linears is not None:
+        use_fp8(transformer, dtype, pick_matmul(compute_capability(device)))
+    elif precision == "fp8":
+        use_fp8(transformer, dtype, matmul_dequantised)
+    return transformer
+
+
+def activation_dtype(precision: str) -> torch.dtype:
+    """Return the transformer's type outside its fp8 products."""
+    return torch.bfloat16 if precision == "fp8" else pick_dtype(precision)
+
+
+def check_tensors(checkpoint: Checkpoint) -> None:
+    """Match every stored tensor with its module on the meta device, and read the tokenizer. Errors: SetupError."""
+    precision = "fp8" if checkpoint.fp8 else "float32"
+    transformer = transformer_on_meta(checkpoint.preset, precision, None, torch.device("cpu"))
+    match_tensors(transformer, stored_tensors(checkpoint.layout.transformer), "transformer")
+    vae = vae_tensors(checkpoint)
+    with torch.device("meta"):
+        match_tensors(VAE(infer_vae_config(vae)), vae, "VAE")
+    text = text_tensors(checkpoint)
+    text_encoder = umt5_on_meta(umt5_config({name: tensor.shape for name, tensor in text.items()}))
+    match_tensors(text_encoder, text, "text encoder")
+    load_tokenizer(checkpoint.layout.tokenizer)
