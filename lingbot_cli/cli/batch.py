@@ -24,7 +24,7 @@ app = App()
 
 
 @dataclass(frozen=True)
-class OutputFlags:
+class BatchOutputFlags:
     """Output folder and reports."""
 
     panel: ClassVar[str] = "Output"
@@ -32,11 +32,7 @@ class OutputFlags:
     output: Annotated[
         Path,
         option(
-            "-o",
-            "--output-dir",
-            metavar="FOLDER",
-            envvar="LINGBOT_OUTPUT_DIR",
-            help="Folder of the videos.",
+            "-o", "--output-dir", metavar="FOLDER", envvar="LINGBOT_OUTPUT_DIR", help="Folder of the videos."
         ),
     ] = Path(".")
     overwrite: Annotated[
@@ -121,8 +117,7 @@ class WorkerFlags:
         ),
     ] = None
     bring: Annotated[
-        bool,
-        option("--bring", help="With --on: copy the jobs' folder to the cluster, and the videos back."),
+        bool, option("--bring", help="With --on: copy the jobs' folder to the cluster, and the videos back.")
     ] = False
     engine: Engine = None
 
@@ -142,7 +137,7 @@ class WorkerFlags:
 def batch(
     ctx: typer.Context,
     jobs: Annotated[str, typer.Argument(help="A .yaml or .jsonl file of jobs, or - for JSONL on stdin.")],
-    output: OutputFlags,
+    output: BatchOutputFlags,
     job: JobFlags,
     worker: WorkerFlags,
     fast: Fast = False,

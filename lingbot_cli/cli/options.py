@@ -158,8 +158,7 @@ class TimelineFlags:
         str | None, option("--moves", metavar="MOVES", help="Keys and frames, such as w-10,iw-15,none-10.")
     ] = None
     poses: Annotated[
-        str | None,
-        option("--poses", metavar="FOLDER", help="Camera poses: poses.npy and intrinsics.npy."),
+        str | None, option("--poses", metavar="FOLDER", help="Camera poses: poses.npy and intrinsics.npy.")
     ] = None
     prompt: Annotated[str | None, option("--prompt", help="First prompt.", show_default="the timeline's")] = (
         None

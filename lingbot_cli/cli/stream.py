@@ -37,15 +37,12 @@ class StreamTimelineFlags(TimelineFlags):
     loop: Annotated[bool, option("--loop", help="Repeat the timeline until Ctrl-C.")] = False
     save_timeline: Annotated[
         Path | None,
-        option(
-            "--save-timeline",
-            help="Write the live events to a timeline that renders the same video.",
-        ),
+        option("--save-timeline", help="Write the live events to a timeline that renders the same video."),
     ] = None
 
     @property
     def live(self) -> bool:
-        """Whether events come from standard input."""
+        """True if events come from standard input."""
         return self.timeline == "-" and self.moves is None and self.poses is None
 
     def check(self) -> None:
@@ -125,8 +122,7 @@ class StreamOutputFlags:
             urls = [env.environ["LINGBOT_STREAM_URL"]]
         if not urls:
             raise UsageError(
-                "--to is required",
-                hint="use --to rtmp://HOST/APP/KEY, --to-file, or LINGBOT_STREAM_URL",
+                "--to is required", hint="use --to rtmp://HOST/APP/KEY, --to-file, or LINGBOT_STREAM_URL"
             )
         if len(set(urls)) < len(urls):
             raise UsageError("--to: a target is named twice")

@@ -1,0 +1,181 @@
+"""Groups of options of `lingbot render`: frames, outputs and resume."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from lingbot_cli.cli.option_groups import option
+from lingbot_cli.cli.options import Overwrite, Quality, TimelineFlags, time_value
+from lingbot_cli.env import Env
+from lingbot_cli.errors import UsageError
+from lingbot_cli.timeline.times import Time
+
+if TYPE_CHECKING:
+    from lingbot_cli.render.request import PreparedVideo
+    from lingbot_cli.render.resume import ResumeOptions
+    from lingbot_cli.sinks.base import Sink
+
+
+@dataclass(frozen=True)
+class RenderTimelineFlags(TimelineFlags):
+    """Camera and prompt of a rendered video, and the frames of it to render."""
+
+    frames: Annotated[
+        str | None,
+        option("--frames", metavar="A:B", help="Render only frames A to before B; either may be left out."),
+    ] = None
+    scale: Annotated[
+        Literal["fixed", "clip"] | None,
+        option(
+            "--scale",
+            rare=True,
+            help="Unit of the camera's path: fixed, or the largest step of the clip.",
+            show_default="clip for --poses, else fixed",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class OutputFlags:
+    """Files of a video and their encoding."""
+
+    panel: ClassVar[str] = "Output"
+
+    output: Annotated[
+        list[str] | None,
+        option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Video (.mp4 .mkv .webm .gif .webp .y4m), images (frames/%05d.png), - for standard output, or "
+            "null:. Repeatable.",
+            show_default="IMAGE.mp4",
+        ),
+    ] = None
+    quality: Quality = "web"
+    codec: Annotated[
+        str | None,
+        option(
+            "--codec",
+            metavar="NAME",
+            help="Video codec: h264, hevc, x264, x265, av1, vp9, ffv1, ….",
+            show_default="the format's",
+        ),
+    ] = None
+    crf: Annotated[
+        int | None,
+        option(
+            "--crf",
+            min=0,
+            max=100,
+            help="Quality number of the codec; lower is better.",
+            show_default="the codec's",
+        ),
+    ] = None
+    format: Annotated[
+        str | None,
+        option("--format", rare=True, metavar="NAME", help="Format of outputs whose name has none."),
+    ] = None
+    overlay: Annotated[
+        Literal["none", "keys", "burn"],
+        option(
+            "--overlay",
+            help="keys: also write a copy with keys and prompt on it; burn: draw them on the video.",
+        ),
+    ] = "none"
+    overwrite: Overwrite = False
+    no_metadata: Annotated[
+        bool, option("--no-metadata", rare=True, help="Leave out the metadata that `lingbot show` reads.")
+    ] = False
+    save_poses: Annotated[
+        Path | None,
+        option(
+            "--save-poses",
+            rare=True,
+            metavar="FOLDER",
+            help="Also write the camera of every frame, as --poses reads it.",
+        ),
+    ] = None
+
+    def targets(self, image: Path) -> list[str]:
+        """Return the names of all outputs."""
+        return self.output or [f"{image.stem}.mp4"]
+
+    def sink(self, targets: list[str], prepared: "PreparedVideo", env: Env, keep: Path | None) -> "Sink":
+        """Return the sink of all outputs, the overlay's among them; `keep`: folder of what a resume needs."""
+        from lingbot_cli.sinks.base import TeeSink
+        from lingbot_cli.sinks.factory import OutputOptions, choose_sinks
+        from lingbot_cli.sinks.output_paths import copy_name
+        from lingbot_cli.sinks.overlay import OverlaySink
+
+        options = OutputOptions(self.quality, self.codec, self.crf, self.format, self.overwrite, keep)
+        sink = choose_sinks(targets, options, env.environ, env.stdout_bytes if "-" in targets else None)
+        if self.overlay == "burn":
+            return OverlaySink(sink, prepared.captions(), enlarge=False)
+        if self.overlay == "none":
+            return sink
+        copies = [copy_name(target, "keys") for target in files_of(targets)]
+        if not copies:
+            raise UsageError(
+                "--overlay keys: no output is a file to make a copy of", hint="use --overlay burn"
+            )
+        copy = choose_sinks(copies, options, env.environ)
+        return TeeSink([sink, OverlaySink(copy, prepared.captions(), enlarge=True)])
+
+    def encoding(self, frames: str | None) -> dict[str, Any] | None:
+        """Return what the metadata says of the encoding, None to leave the metadata out."""
+        if self.no_metadata:
+            return None
+        return {"quality": self.quality, "codec": self.codec, "crf": self.crf, "frames": frames}
+
+
+@dataclass(frozen=True)
+class ResumeFlags:
+    """Continuation of earlier runs."""
+
+    panel: ClassVar[str] = "Resume"
+
+    resume: Annotated[
+        Literal["exact", "fast"] | None,
+        option(
+            "--resume",
+            metavar="[=exact|fast]",
+            help="Continue an interrupted run of this video; fast rebuilds the KV cache approximately.",
+        ),
+    ] = None
+    fork_at: Annotated[
+        Time | None,
+        option(
+            "--fork-at",
+            parser=time_value,
+            metavar="TIME",
+            help="Continue an earlier run from this time on, with a changed timeline.",
+        ),
+    ] = None
+    keep_latents: Annotated[
+        bool, option("--keep-latents", help="Keep the latents of the finished video, for --fork-at.")
+    ] = False
+
+    @property
+    def continues(self) -> bool:
+        """True to continue an earlier run."""
+        return self.resume is not None or self.fork_at is not None
+
+    def options(self, targets: list[str], *, overwrite: bool) -> "ResumeOptions | None":
+        """Return the resume options, None without a file. Errors: UsageError."""
+        from lingbot_cli.render.resume import ResumeOptions
+        from lingbot_cli.render.resume_store import ResumeStore
+
+        files = files_of(targets)
+        if files:
+            return ResumeOptions(
+                ResumeStore.for_output(files[0]), self.resume, self.fork_at, self.keep_latents, overwrite
+            )
+        if self.continues or self.keep_latents:
+            raise UsageError("nothing can be resumed without a file", hint="name one with -o")
+        return None
+
+
+def files_of(targets: list[str]) -> list[str]:
+    """Return the targets that are files."""
+    return [target for target in targets if target not in ("-", "null:")]
