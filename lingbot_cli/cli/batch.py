@@ -31,15 +31,13 @@ class BatchOutputFlags:
 
     output: Annotated[
         Path,
-        option(
-            "-o", "--output-dir", metavar="FOLDER", envvar="LINGBOT_OUTPUT_DIR", help="Folder of the videos."
-        ),
+        option("-o --output-dir", "Folder of the videos.", metavar="FOLDER", envvar="LINGBOT_OUTPUT_DIR"),
     ] = Path(".")
     overwrite: Annotated[
-        bool, option("--overwrite", help="Replace videos that were rendered with other settings.")
+        bool, option("--overwrite", "Replace videos that were rendered with other settings.")
     ] = False
-    report: Annotated[Path | None, option("--report", help="Write a JSON report.")] = None
-    junit: Annotated[Path | None, option("--junit", help="Write JUnit XML, a test per video.")] = None
+    report: Annotated[Path | None, option("--report", "Write a JSON report.")] = None
+    junit: Annotated[Path | None, option("--junit", "Write JUnit XML, a test per video.")] = None
 
     def write_reports(self, states: "list[TaskState]") -> None:
         """Write the reports that were asked for."""
@@ -60,25 +58,22 @@ class JobFlags:
     shard: Annotated[
         str,
         option(
-            "--shard",
-            metavar="I/N",
-            envvar="LINGBOT_SHARD",
-            help="Render only the I-th of N equal parts, from 1.",
+            "--shard", "Render only the I-th of N equal parts, from 1.", metavar="I/N", envvar="LINGBOT_SHARD"
         ),
     ] = "1/1"
-    retry: Annotated[int, option("--retry", min=0, max=100, help="Retries of a failed video.")] = 0
+    retry: Annotated[int, option("--retry", "Retries of a failed video.", min=0, max=100)] = 0
     timeout: Annotated[
         str | None,
         option(
             "--timeout",
+            "Longest time that a video may take: 90s, 30:00, 1:30:00.",
             metavar="TIME",
-            help="Longest time that a video may take: 90s, 30:00, 1:30:00.",
-            show_default="no limit",
+            default="no limit",
         ),
     ] = None
-    fail_fast: Annotated[bool, option("--fail-fast", help="Start no video after a failure.")] = False
+    fail_fast: Annotated[bool, option("--fail-fast", "Start no video after a failure.")] = False
     allow_outside: Annotated[
-        bool, option("--allow-outside", help="Let jobs name files outside the jobs file's folder.")
+        bool, option("--allow-outside", "Let jobs name files outside the jobs file's folder.")
     ] = False
 
     def rules(self) -> "SchedulerOptions":
@@ -95,29 +90,22 @@ class WorkerFlags:
     panel: ClassVar[str] = "Workers"
 
     workers: Annotated[
-        int | None,
-        option("--jobs", "-j", min=1, max=256, help="Videos at a time.", show_default="one per device"),
+        int | None, option("-j --jobs", "Videos at a time.", min=1, max=256, default="one per device")
     ] = None
     device: Annotated[
         list[str] | None,
         option(
-            "--device",
-            metavar="DEVICE",
-            help="Such as cuda:0. Repeatable.",
-            show_default="every GPU, else the CPU",
+            "--device", "Such as cuda:0. Repeatable.", metavar="DEVICE", default="every GPU, else the CPU"
         ),
     ] = None
     on: Annotated[
         str | None,
         option(
-            "--on",
-            metavar="CLUSTER",
-            envvar="LINGBOT_ON",
-            help="Render on a cluster: ray, or ray://HOST:PORT.",
+            "--on", "Render on a cluster: ray, or ray://HOST:PORT.", metavar="CLUSTER", envvar="LINGBOT_ON"
         ),
     ] = None
     bring: Annotated[
-        bool, option("--bring", help="With --on: copy the jobs' folder to the cluster, and the videos back.")
+        bool, option("--bring", "With --on: copy the jobs' folder to the cluster, and the videos back.")
     ] = False
     engine: Engine = None
 
@@ -142,11 +130,10 @@ def batch(
     worker: WorkerFlags,
     fast: Fast = False,
     dry_run: Annotated[
-        bool,
-        option("--dry-run", panel="Display", help="Check everything and print the plan; render nothing."),
+        bool, option("--dry-run", "Check everything and print the plan; render nothing.", panel="Display")
     ] = False,
-    quiet: Annotated[bool, option("--quiet", "-q", panel="Display", help="Print only the summary.")] = False,
-    as_json: Annotated[bool, option("--json", panel="Display", help="Print JSON lines.")] = False,
+    quiet: Annotated[bool, option("-q --quiet", "Print only the summary.", panel="Display")] = False,
+    as_json: Annotated[bool, option("--json", "Print JSON lines.", panel="Display")] = False,
 ) -> None:
     """Render every video of a jobs file once: finished ones are skipped, interrupted ones are continued.
 

@@ -26,12 +26,10 @@ def diff(
     other: Annotated[Path, typer.Argument(help="The video to compare it with.")],
     psnr: Annotated[
         float | None,
-        option(
-            "--min-psnr", metavar="DB", help="Least PSNR of every frame, in dB.", show_default="equal frames"
-        ),
+        option("--min-psnr", "Least PSNR of every frame, in dB.", metavar="DB", default="equal frames"),
     ] = None,
     ssim: Annotated[
-        float | None, option("--min-ssim", help="Least SSIM of every frame.", show_default="equal frames")
+        float | None, option("--min-ssim", "Least SSIM of every frame.", default="equal frames")
     ] = None,
     as_json: PrintJson = False,
 ) -> None:

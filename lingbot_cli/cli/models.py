@@ -29,7 +29,7 @@ ModelArgument = Annotated[
 ]
 AssetsOption = Annotated[
     Path | None,
-    option(metavar="FOLDER", help="Folder of the VAE, text encoder and tokenizer that a model lacks."),
+    option("--assets", "Folder of the VAE, text encoder and tokenizer that a model lacks.", metavar="FOLDER"),
 ]
 
 
@@ -68,10 +68,10 @@ def pull_model(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="The model to download.", autocompletion=lambda: [*PUBLISHED])],
     accept_license: Annotated[
-        bool, option("--accept-license", help="Accept the licence, which you have read.")
+        bool, option("--accept-license", "Accept the licence, which you have read.")
     ] = False,
     revision: Annotated[
-        str | None, option(metavar="COMMIT", help="Commit of the model's repository.")
+        str | None, option("--revision", "Commit of the model's repository.", metavar="COMMIT")
     ] = None,
 ) -> None:
     """Download a model; an interrupted download continues.
@@ -147,7 +147,7 @@ def convert(
     folder: Annotated[Path, typer.Argument(help="Folder to write.")],
     precision: Annotated[
         Literal["bfloat16", "float16", "float32", "fp8"],
-        option(metavar="TYPE", help="Precision of the weights: bfloat16, float16, float32 or fp8."),
+        option("--precision", "Precision of the weights: bfloat16, float16, float32 or fp8.", metavar="TYPE"),
     ] = "bfloat16",
     assets: AssetsOption = None,
 ) -> None:
@@ -167,7 +167,7 @@ def convert(
 def rm(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="An installed model.", autocompletion=model_names)],
-    yes: Annotated[bool, option("--yes", "-y", help="Remove without a question.")] = False,
+    yes: Annotated[bool, option("-y --yes", "Remove without a question.")] = False,
 ) -> None:
     """Remove a downloaded model and what an interrupted download left.
 

@@ -16,12 +16,20 @@ Flags = Mapping[str, Any]
 """Flags for some fields of a dataclass that has none of its own: `Annotated[type, option(…)]` by field name."""
 
 
-def option(*names: str, help: str, panel: str | None = None, rare: bool = False, **how: Any) -> OptionInfo:
-    """Return a Typer option in a help panel; --help lists no `rare` ones, --help-all does.
+def option(
+    names: str,
+    help: str,
+    *,
+    default: str | None = None,
+    panel: str | None = None,
+    rare: bool = False,
+    **how: Any,
+) -> OptionInfo:
+    """Return a Typer option with names such as "-o --output", in a panel of the help.
 
-    `show_default` may be the default in words, for an option whose default is None.
+    `default` in words, for an option whose default is None. A `rare` option is listed by --help-all only.
     """
-    info: OptionInfo = typer.Option(*names, help=help, **how)
+    info: OptionInfo = typer.Option(*names.split(), help=help, show_default=default or True, **how)
     info.rich_help_panel = f"{panel or ''}{RARE if rare else ''}"
     return info
 

@@ -83,58 +83,52 @@ TimelineOrMoves = Annotated[
 ]
 PresetName = Annotated[
     str,
-    option(
-        "--preset", metavar="NAME", help="Preset of the model to plan for.", autocompletion=lambda: [*PRESETS]
-    ),
+    option("--preset", "Preset of the model to plan for.", metavar="NAME", autocompletion=lambda: [*PRESETS]),
 ]
-AllowOutside = Annotated[
-    bool, option("--allow-outside", help="Let the timeline name files outside its folder.")
-]
+AllowOutside = Annotated[bool, option("--allow-outside", "Let the timeline name files outside its folder.")]
 Duration = Annotated[
     Time | None,
     option(
         "--duration",
+        "Length of the video, such as 10s or 160f (frames).",
         parser=time_value,
-        help="Length of the video, such as 10s or 160f (frames).",
-        show_default="the timeline's",
+        default="the timeline's",
     ),
 ]
 Fps = Annotated[
     int | None,
-    option(
-        "--fps", min=1, max=120, help="Frames per second, 1 to 120.", show_default="the timeline's, else 16"
-    ),
+    option("--fps", "Frames per second, 1 to 120.", min=1, max=120, default="the timeline's, else 16"),
 ]
 Size = Annotated[
     str | None,
     option(
         "--size",
+        "Frame size in pixels, multiples of 16.",
         metavar="WIDTHxHEIGHT",
-        help="Frame size in pixels, multiples of 16.",
-        show_default="the image's shape",
+        default="the image's shape",
     ),
 ]
-Overwrite = Annotated[bool, option("--overwrite", help="Replace existing files.")]
-PrintJson = Annotated[bool, option("--json", help="Print JSON.")]
+Overwrite = Annotated[bool, option("--overwrite", "Replace existing files.")]
+PrintJson = Annotated[bool, option("--json", "Print JSON.")]
 Fast = Annotated[
     bool,
     option(
         "--fast",
+        "Trade exactness for speed: fp8 linears, int8 attention and a smaller window, where they help.",
         panel="Speed",
-        help="Trade exactness for speed: fp8 linears, int8 attention and a smaller window, where they help.",
     ),
 ]
 Quality = Annotated[
     Literal["web", "master", "draft"],
-    option("--quality", panel="Output", help="Trade file size for fidelity; master is lossless."),
+    option("--quality", "Trade file size for fidelity; master is lossless.", panel="Output"),
 ]
 Engine = Annotated[
     str | None,
     option(
         "--engine",
+        "Render on a server, such as ws://HOST:PORT; LINGBOT_TOKEN holds its token.",
         panel="Model",
         metavar="URL",
-        help="Render on a server, such as ws://HOST:PORT; LINGBOT_TOKEN holds its token.",
     ),
 ]
 
@@ -148,30 +142,26 @@ class TimelineFlags:
     timeline: Annotated[
         str | None,
         option(
-            "--timeline",
-            "-t",
+            "-t --timeline",
+            "Events of camera and prompt: .yaml, .jsonl, or - for JSONL on standard input.",
             metavar="FILE",
-            help="Events of camera and prompt: .yaml, .jsonl, or - for JSONL on standard input.",
         ),
     ] = None
     moves: Annotated[
-        str | None, option("--moves", metavar="MOVES", help="Keys and frames, such as w-10,iw-15,none-10.")
+        str | None, option("--moves", "Keys and frames, such as w-10,iw-15,none-10.", metavar="MOVES")
     ] = None
     poses: Annotated[
-        str | None, option("--poses", metavar="FOLDER", help="Camera poses: poses.npy and intrinsics.npy.")
+        str | None, option("--poses", "Camera poses: poses.npy and intrinsics.npy.", metavar="FOLDER")
     ] = None
-    prompt: Annotated[str | None, option("--prompt", help="First prompt.", show_default="the timeline's")] = (
-        None
-    )
+    prompt: Annotated[str | None, option("--prompt", "First prompt.", default="the timeline's")] = None
     duration: Duration = None
     fps: Fps = None
     size: Size = None
     seed: Annotated[
-        int | None,
-        option("--seed", min=0, max=2**63 - 1, help="Random seed.", show_default="the timeline's, else 42"),
+        int | None, option("--seed", "Random seed.", min=0, max=2**63 - 1, default="the timeline's, else 42")
     ] = None
     allow_outside: Annotated[
-        bool, option("--allow-outside", rare=True, help="Let a timeline name files outside its folder.")
+        bool, option("--allow-outside", "Let a timeline name files outside its folder.", rare=True)
     ] = False
 
     def request(
@@ -199,12 +189,12 @@ class DisplayFlags:
         Literal["browser", "terminal"] | None,
         option(
             "--preview",
+            "Show the frames while they are made, in a browser or in this terminal.",
             metavar="[=browser|terminal]",
-            help="Show the frames while they are made, in a browser or in this terminal.",
         ),
     ] = None
-    quiet: Annotated[bool, option("--quiet", "-q", help="Print only warnings and errors.")] = False
-    as_json: Annotated[bool, option("--json", help="Print JSON lines.")] = False
+    quiet: Annotated[bool, option("-q --quiet", "Print only warnings and errors.")] = False
+    as_json: Annotated[bool, option("--json", "Print JSON lines.")] = False
 
     def open(self, env: Env, json_to: Console, *, typed: bool = False) -> "tuple[Display, Sink | None]":
         """Return the display, and the sink of the preview; `typed`: events come from the keyboard.

@@ -26,17 +26,12 @@ def parity(
     ],
     weights: Annotated[
         Path | None,
-        option(
-            "--weights",
-            metavar="FOLDER",
-            help="Folder of the weights.",
-            show_default="two folders above the case",
-        ),
+        option("--weights", "Folder of the weights.", metavar="FOLDER", default="two folders above the case"),
     ] = None,
-    device: Annotated[str, option("--device", metavar="DEVICE", help="Device, such as cpu or cuda.")] = "cpu",
+    device: Annotated[str, option("--device", "Device, such as cpu or cuda.", metavar="DEVICE")] = "cpu",
     precision: Annotated[
         Literal["float32", "bfloat16", "float16"],
-        option("--precision", help="Precision of the transformer; the tolerances are those of float32."),
+        option("--precision", "Precision of the transformer; the tolerances are those of float32."),
     ] = "float32",
     as_json: PrintJson = False,
 ) -> None:

@@ -27,11 +27,10 @@ if TYPE_CHECKING:
     from lingbot_cli.ui.display import Display
 
 Gpus = Annotated[
-    int, option("--gpus", panel="Speed", min=1, help="GPUs of this machine that render the video together.")
+    int, option("--gpus", "GPUs of this machine that render the video together.", panel="Speed", min=1)
 ]
 DryRun = Annotated[
-    bool,
-    option("--dry-run", panel="Display", help="Print the plan, the memory and the outputs; render nothing."),
+    bool, option("--dry-run", "Print the plan, the memory and the outputs; render nothing.", panel="Display")
 ]
 
 app = App()

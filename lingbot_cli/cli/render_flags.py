@@ -22,15 +22,15 @@ class RenderTimelineFlags(TimelineFlags):
 
     frames: Annotated[
         str | None,
-        option("--frames", metavar="A:B", help="Render only frames A to before B; either may be left out."),
+        option("--frames", "Render only frames A to before B; either may be left out.", metavar="A:B"),
     ] = None
     scale: Annotated[
         Literal["fixed", "clip"] | None,
         option(
             "--scale",
+            "Unit of the camera's path: fixed, or normalised over the clip.",
             rare=True,
-            help="Unit of the camera's path: fixed, or the largest step of the clip.",
-            show_default="clip for --poses, else fixed",
+            default="clip for --poses, else fixed",
         ),
     ] = None
 
@@ -44,12 +44,11 @@ class OutputFlags:
     output: Annotated[
         list[str] | None,
         option(
-            "-o",
-            "--output",
-            metavar="FILE",
-            help="Video (.mp4 .mkv .webm .gif .webp .y4m), images (frames/%05d.png), - for standard output, or "
+            "-o --output",
+            "Video (.mp4 .mkv .webm .gif .webp .y4m), images (frames/%05d.png), - for standard output, or "
             "null:. Repeatable.",
-            show_default="IMAGE.mp4",
+            metavar="FILE",
+            default="IMAGE.mp4",
         ),
     ] = None
     quality: Quality = "web"
@@ -57,43 +56,37 @@ class OutputFlags:
         str | None,
         option(
             "--codec",
+            "Video codec: h264, hevc, x264, x265, av1, vp9, ffv1, ….",
             metavar="NAME",
-            help="Video codec: h264, hevc, x264, x265, av1, vp9, ffv1, ….",
-            show_default="the format's",
+            default="the format's",
         ),
     ] = None
     crf: Annotated[
         int | None,
         option(
-            "--crf",
-            min=0,
-            max=100,
-            help="Quality number of the codec; lower is better.",
-            show_default="the codec's",
+            "--crf", "Quality number of the codec; lower is better.", min=0, max=100, default="the codec's"
         ),
     ] = None
     format: Annotated[
-        str | None,
-        option("--format", rare=True, metavar="NAME", help="Format of outputs whose name has none."),
+        str | None, option("--format", "Format of outputs whose name has none.", rare=True, metavar="NAME")
     ] = None
     overlay: Annotated[
         Literal["none", "keys", "burn"],
         option(
-            "--overlay",
-            help="keys: also write a copy with keys and prompt on it; burn: draw them on the video.",
+            "--overlay", "keys: also write a copy with keys and prompt on it; burn: draw them on the video."
         ),
     ] = "none"
     overwrite: Overwrite = False
     no_metadata: Annotated[
-        bool, option("--no-metadata", rare=True, help="Leave out the metadata that `lingbot show` reads.")
+        bool, option("--no-metadata", "Leave out the metadata that `lingbot show` reads.", rare=True)
     ] = False
     save_poses: Annotated[
         Path | None,
         option(
             "--save-poses",
+            "Also write the camera of every frame, as --poses reads it.",
             rare=True,
             metavar="FOLDER",
-            help="Also write the camera of every frame, as --poses reads it.",
         ),
     ] = None
 
@@ -139,21 +132,21 @@ class ResumeFlags:
         Literal["exact", "fast"] | None,
         option(
             "--resume",
+            "Continue an interrupted run of this video; fast rebuilds the KV cache approximately.",
             metavar="[=exact|fast]",
-            help="Continue an interrupted run of this video; fast rebuilds the KV cache approximately.",
         ),
     ] = None
     fork_at: Annotated[
         Time | None,
         option(
             "--fork-at",
+            "Continue an earlier run from this time on, with a changed timeline.",
             parser=time_value,
             metavar="TIME",
-            help="Continue an earlier run from this time on, with a changed timeline.",
         ),
     ] = None
     keep_latents: Annotated[
-        bool, option("--keep-latents", help="Keep the latents of the finished video, for --fork-at.")
+        bool, option("--keep-latents", "Keep the latents of the finished video, for --fork-at.")
     ] = False
 
     @property

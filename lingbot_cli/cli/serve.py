@@ -28,27 +28,27 @@ class AccessFlags:
 
     panel: ClassVar[str] = "Server"
 
-    host: Annotated[str, option("--host", metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1"
-    port: Annotated[int, option("--port", min=0, max=65535, help="Port; 0 takes any free one.")] = 30000
+    host: Annotated[str, option("--host", "Address to listen on.", metavar="ADDRESS")] = "127.0.0.1"
+    port: Annotated[int, option("--port", "Port; 0 takes any free one.", min=0, max=65535)] = 30000
     token: Annotated[
         str | None,
         option(
             "--token",
+            "Token of the clients.",
             envvar="LINGBOT_TOKEN",
-            help="Token of the clients.",
-            show_default="a random one, which is printed",
+            default="a random one, which is printed",
         ),
     ] = None
     allow_host: Annotated[
         list[str] | None,
-        option("--allow-host", metavar="NAME", help="Host name that clients may use. Repeatable."),
+        option("--allow-host", "Host name that clients may use. Repeatable.", metavar="NAME"),
     ] = None
     allow_origin: Annotated[
         list[str] | None,
         option(
             "--allow-origin",
+            "Origin of another page, such as http://127.0.0.1:18080. Repeatable.",
             metavar="URL",
-            help="Origin of another page, such as http://127.0.0.1:18080. Repeatable.",
         ),
     ] = None
 
@@ -66,40 +66,35 @@ class SessionFlags:
 
     panel: ClassVar[str] = "Sessions"
 
-    sessions: Annotated[int, option("--sessions", min=1, help="Sessions at a time; more clients wait.")] = 1
+    sessions: Annotated[int, option("--sessions", "Sessions at a time; more clients wait.", min=1)] = 1
     alive: Annotated[
         int | None,
         option(
             "--alive",
+            "Sessions in memory, those without a client among them.",
             min=1,
-            help="Sessions in memory, those without a client among them.",
-            show_default="--sessions and 3",
+            default="--sessions and 3",
         ),
     ] = None
     grace: Annotated[
         float,
-        option("--grace", min=0, metavar="SECONDS", help="Seconds that a session waits for its lost client."),
+        option("--grace", "Seconds that a session waits for its lost client.", min=0, metavar="SECONDS"),
     ] = 30
     idle: Annotated[
         float,
-        option(
-            "--idle", min=1, metavar="SECONDS", help="Seconds without input after which a client is closed."
-        ),
+        option("--idle", "Seconds without input after which a client is closed.", min=1, metavar="SECONDS"),
     ] = 600
     lifetime: Annotated[
-        float, option("--lifetime", min=1, metavar="SECONDS", help="Seconds that a session may last.")
+        float, option("--lifetime", "Seconds that a session may last.", min=1, metavar="SECONDS")
     ] = 14400
     max_pixels: Annotated[
         int | None,
         option(
-            "--max-pixels",
-            min=256,
-            help="Largest frame, in pixels.",
-            show_default="832x480 on a GPU, else the model's",
+            "--max-pixels", "Largest frame, in pixels.", min=256, default="832x480 on a GPU, else the model's"
         ),
     ] = None
     max_chunks: Annotated[
-        int | None, option("--max-chunks", min=1, help="Longest session, in chunks.", show_default="no limit")
+        int | None, option("--max-chunks", "Longest session, in chunks.", min=1, default="no limit")
     ] = None
 
     def pool_limits(self) -> "PoolLimits":
@@ -124,10 +119,10 @@ def serve(
     model: Annotated[ModelOptions, MODEL_FLAGS],
     image: Annotated[
         Path | None,
-        option("--image", "-i", panel="Camera and prompt", help="First frame for clients that send none."),
+        option("-i --image", "First frame for clients that send none.", panel="Camera and prompt"),
     ] = None,
     prompt: Annotated[
-        str, option("--prompt", panel="Camera and prompt", help="First prompt for clients that send none.")
+        str, option("--prompt", "First prompt for clients that send none.", panel="Camera and prompt")
     ] = "",
 ) -> None:
     """Serve the model over WebSockets, with a page to play it in, until Ctrl-C.

@@ -18,23 +18,17 @@ app = App()
 def sheet(
     ctx: typer.Context,
     videos: Annotated[list[Path], typer.Argument(help="Videos, or images such as frames/%05d.png.")],
-    output: Annotated[Path, option("-o", "--output", help="PNG file to write.")] = Path("sheet.png"),
+    output: Annotated[Path, option("-o --output", "PNG file to write.")] = Path("sheet.png"),
     frames: Annotated[
         int | None,
-        option("--frames", min=1, max=1000, help="Frames per video.", show_default="12 of one video, else 4"),
+        option("--frames", "Frames per video.", min=1, max=1000, default="12 of one video, else 4"),
     ] = None,
     columns: Annotated[
         int | None,
-        option(
-            "--columns",
-            min=1,
-            max=100,
-            help="Frames in a row.",
-            show_default="a video per row, else a square",
-        ),
+        option("--columns", "Frames in a row.", min=1, max=100, default="a video per row, else a square"),
     ] = None,
     width: Annotated[
-        int, option("--width", min=16, max=4096, metavar="PIXELS", help="Width of each frame in pixels.")
+        int, option("--width", "Width of each frame in pixels.", min=16, max=4096, metavar="PIXELS")
     ] = 240,
     overwrite: Overwrite = False,
 ) -> None:

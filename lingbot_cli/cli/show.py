@@ -25,9 +25,7 @@ def show(
     timeline: Annotated[
         str | None,
         option(
-            "--timeline",
-            metavar="FILE",
-            help="Write the video's timeline to a file, or - for standard output.",
+            "--timeline", "Write the video's timeline to a file, or - for standard output.", metavar="FILE"
         ),
     ] = None,
     overwrite: Overwrite = False,

@@ -34,10 +34,10 @@ app = App()
 class StreamTimelineFlags(TimelineFlags):
     """Camera and prompt of a stream; `--timeline -` reads live events."""
 
-    loop: Annotated[bool, option("--loop", help="Repeat the timeline until Ctrl-C.")] = False
+    loop: Annotated[bool, option("--loop", "Repeat the timeline until Ctrl-C.")] = False
     save_timeline: Annotated[
         Path | None,
-        option("--save-timeline", help="Write the live events to a timeline that renders the same video."),
+        option("--save-timeline", "Write the live events to a timeline that renders the same video."),
     ] = None
 
     @property
@@ -65,46 +65,39 @@ class StreamOutputFlags:
         list[str] | None,
         option(
             "--to",
+            "rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, a file or null:. Repeatable.",
             metavar="URL",
-            help="rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, a file or null:. Repeatable.",
-            show_default="LINGBOT_STREAM_URL",
+            default="LINGBOT_STREAM_URL",
         ),
     ] = None
     to_file: Annotated[
         Path | None,
-        option("--to-file", help="Read targets from a file, one per line: no key in the shell's history."),
+        option("--to-file", "Read targets from a file, one per line: no key in the shell's history."),
     ] = None
-    record: Annotated[Path | None, option("--record", help="Also write the frames to a file.")] = None
+    record: Annotated[Path | None, option("--record", "Also write the frames to a file.")] = None
     overwrite: Overwrite = False
     pace: Annotated[
         Literal["hold", "smooth", "drop"],
-        option(
-            "--pace", help="Late frames: hold repeats the last one, smooth spreads them, drop skips some."
-        ),
+        option("--pace", "Late frames: hold repeats the last one, smooth spreads them, drop skips some."),
     ] = "hold"
     lead: Annotated[
         float | None,
         option(
             "--lead",
+            "Seconds of video buffered ahead.",
             min=0,
             max=60,
             metavar="SECONDS",
-            help="Seconds of video buffered ahead.",
-            show_default="1, or 0.25 with --timeline -",
+            default="1, or 0.25 with --timeline -",
         ),
     ] = None
     bitrate: Annotated[
         int | None,
         option(
-            "--bitrate",
-            min=50,
-            max=100_000,
-            metavar="KBITS",
-            help="Bitrate in kbit/s.",
-            show_default="by the size",
+            "--bitrate", "Bitrate in kbit/s.", min=50, max=100_000, metavar="KBITS", default="by the size"
         ),
     ] = None
-    no_audio: Annotated[bool, option("--no-audio", help="Leave out the silent audio track.")] = False
+    no_audio: Annotated[bool, option("--no-audio", "Leave out the silent audio track.")] = False
 
     def targets(self, env: Env) -> "list[Target]":
         """Return the targets to send to. Errors: UsageError."""

@@ -163,9 +163,7 @@ def plan(
     preset: PresetName = "built-in",
     duration: Duration = None,
     fps: Fps = None,
-    prompt: Annotated[
-        str | None, option("--prompt", help="First prompt.", show_default="the timeline's")
-    ] = None,
+    prompt: Annotated[str | None, option("--prompt", "First prompt.", default="the timeline's")] = None,
     as_json: PrintJson = False,
     allow_outside: AllowOutside = False,
 ) -> None:
@@ -213,7 +211,7 @@ def _plan_facts(
 def export(
     ctx: typer.Context,
     file: TimelineArgument,
-    output: Annotated[Path, option("-o", "--output", metavar="FOLDER", help="Folder to write to.")],
+    output: Annotated[Path, option("-o --output", "Folder to write to.", metavar="FOLDER")],
     preset: PresetName = "built-in",
     duration: Duration = None,
     fps: Fps = None,
@@ -236,12 +234,8 @@ def export(
 def convert(
     ctx: typer.Context,
     file: TimelineOrMoves,
-    to: Annotated[
-        Form | None, option("--to", help="Form to write.", show_default="by the output's name")
-    ] = None,
-    output: Annotated[
-        Path | None, option("-o", "--output", help="File to write.", show_default="standard output")
-    ] = None,
+    to: Annotated[Form | None, option("--to", "Form to write.", default="by the output's name")] = None,
+    output: Annotated[Path | None, option("-o --output", "File to write.", default="standard output")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a timeline as YAML, as JSONL or, where it only holds keys, as a string of moves.

@@ -34,7 +34,7 @@ def show(
     ctx: typer.Context,
     file: TimelineOrMoves,
     output: Annotated[
-        Path | None, option("-o", "--output", help="The .svg file to draw.", show_default="this terminal")
+        Path | None, option("-o --output", "The .svg file to draw.", default="this terminal")
     ] = None,
     overwrite: Overwrite = False,
     preset: PresetName = "built-in",
@@ -65,10 +65,8 @@ def show(
 def animatic(
     ctx: typer.Context,
     file: TimelineOrMoves,
-    output: Annotated[
-        str, option("-o", "--output", metavar="FILE", help="Video to write, such as walk.mp4.")
-    ],
-    image: Annotated[Path | None, option("--image", help="First frame of the video.")] = None,
+    output: Annotated[str, option("-o --output", "Video to write, such as walk.mp4.", metavar="FILE")],
+    image: Annotated[Path | None, option("--image", "First frame of the video.")] = None,
     size: Size = None,
     overwrite: Overwrite = False,
     preset: PresetName = "built-in",
