@@ -15,7 +15,7 @@ MAX_PENDING_LINES = 200
 class StatusLineDisplay(PlainDisplay):
     """Shows progress in the status line; notes and warnings are printed once the terminal is restored."""
 
-    interval = 1.0
+    interval_s = 1.0
 
     def __init__(self, console: Console, preview: TerminalPreview, *, quiet: bool) -> None:
         super().__init__(console)
