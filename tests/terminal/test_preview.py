@@ -57,14 +57,14 @@ def test_frames_and_progress_are_shown_during_a_render(tmux, start, tmp_path):  
 def test_the_terminal_works_after_every_exit(tmux, start, end):  # noqa: F811
     if end == "end":
         start("stream first.png --moves w-30 --size 48x32 --to null:")
-        tmux.until(r"chunk \d+ · made")
-        tmux.until("30 made")
+        tmux.until(r"chunk \d+ · rendered")
+        tmux.until("30 rendered")
     elif end == "crash":
         start(f"render first.png {ENDLESS} --size 48x32 -o null:", "CRASH=1")
         tmux.until("a picture that cannot be drawn")
     elif end == "SIGTERM":
         start(f"stream first.png {ENDLESS} --size 48x32 --to null:")
-        tmux.until(r"chunk \d+ · made")
+        tmux.until(r"chunk \d+ · rendered")
         os.kill(child(tmux), signal.SIGTERM)
         tmux.until("interrupted by SIGTERM")
     else:
