@@ -1,4 +1,4 @@
-"""What each lever of fast mode needs of a device, and the smaller window; no torch here."""
+"""Device capabilities that speed options need, and the window of fast mode."""
 
 import re
 from importlib.util import find_spec
@@ -15,18 +15,18 @@ INT8_PACKAGE = "sageattention"
 
 
 def check_device(name: str) -> None:
-    """Raise UsageError for what names no kind of device; whether it is there, torch knows."""
+    """Raise UsageError for a device name of no known kind; whether the device exists, only torch knows."""
     if not re.fullmatch(r"(cpu|cuda|mps|xpu|hip)(:[0-9]{1,3})?", name):
-        raise UsageError(f"device '{name}' is no kind of device", hint="write cpu, cuda, cuda:1, mps or xpu")
+        raise UsageError(f"unknown device {name}", hint="use cpu, cuda, cuda:1, mps or xpu")
 
 
 def has_fp8_units(capability: Capability) -> bool:
-    """Whether a device has matrix units for eight-bit floats."""
+    """Return whether a device has matrix units for eight-bit floats."""
     return capability is not None and capability >= FP8_CAPABILITY
 
 
 def int8_attention_problem(capability: Capability) -> str | None:
-    """What a device lacks for eight-bit attention, in words; None when nothing."""
+    """Return the reason why a device cannot run eight-bit attention; None if it can."""
     if capability is None:
         return "its kernels need a CUDA device"
     if capability < INT8_CAPABILITY:
@@ -37,6 +37,6 @@ def int8_attention_problem(capability: Capability) -> str | None:
 
 
 def fast_window(preset: Preset) -> int:
-    """The window of fast mode in latent frames: the sink, the chunk before and the chunk in work."""
+    """Return the window of fast mode in latent frames: sink, previous chunk and current chunk."""
     small = preset.sink + 2 * preset.chunk
     return small if preset.window < 0 else min(preset.window, small)

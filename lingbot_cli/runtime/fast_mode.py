@@ -1,4 +1,4 @@
-"""What `--fast` takes on this machine, as settings that can be said by name again."""
+"""Fast mode: the speed options that `--fast` selects on a device."""
 
 from dataclasses import replace
 
@@ -27,45 +27,45 @@ def resolve_model(
     return options, apply_options(checkpoint, options)
 
 
-def resolve_fast(settings: ModelOptions, preset: Preset, device: str | None) -> ModelOptions:
-    """The settings with `--fast` taken apart for a device by name, None for the best there is."""
-    if not (settings.fast or settings.linears or settings.attention):
-        return settings
-    return select_fast(settings, preset, cuda_capability(device))
+def resolve_fast(options: ModelOptions, preset: Preset, device: str | None) -> ModelOptions:
+    """Return the options with `--fast` resolved for a device by name, None for the best there is."""
+    if not (options.fast or options.linears or options.attention):
+        return options
+    return select_fast(options, preset, cuda_capability(device))
 
 
-def select_fast(settings: ModelOptions, preset: Preset, able: Capability) -> ModelOptions:
-    """The settings with `--fast` taken apart: each lever where it helps; what is said by name stays.
+def select_fast(options: ModelOptions, preset: Preset, capability: Capability) -> ModelOptions:
+    """Return the options with `--fast` replaced by each speed option that helps; options given by name stay.
 
-    `said` tells in words what was taken and left, and what was asked for and helps nothing here.
+    The result's `notes` name the speed options selected, those left out, and those that bring no speed here.
     """
-    said: list[str] = []
-    linears, attention, window = settings.linears, settings.attention, settings.window
-    lack = int8_attention_problem(able)
-    if settings.fast:
-        left = []
-        if linears is None and has_fp8_units(able):
+    notes: list[str] = []
+    linears, attention, window = options.linears, options.attention, options.window
+    problem = int8_attention_problem(capability)
+    if options.fast:
+        omitted = []
+        if linears is None and has_fp8_units(capability):
             linears = "fp8"
         elif linears is None:
-            left.append("without fp8 linears, which need compute capability {}.{}".format(*FP8_CAPABILITY))
-        if attention is None and lack is None:
+            omitted.append("without fp8 linears, which need compute capability {}.{}".format(*FP8_CAPABILITY))
+        if attention is None and problem is None:
             attention = "int8"
         elif attention is None:
-            left.append(f"without int8 attention: {lack}")
+            omitted.append(f"without int8 attention: {problem}")
         replaced = {
-            name: value for name in ("chunk", "sink") if (value := getattr(settings, name)) is not None
+            name: value for name in ("chunk", "sink") if (value := getattr(options, name)) is not None
         }
         window = fast_window(replace(preset, **replaced)) if window is None else window
-        levers = {"linears": linears, "attention": attention, "window": window}
-        used = [f"{name} {value}" for name, value in levers.items() if value not in (None, "exact")]
-        said = ["; ".join([f"fast: {', '.join(used)}", *left])]
-    if linears == "fp8" and not has_fp8_units(able):
-        said.append("fp8 linears are only emulated on this device: the error of eight bits, and no speed")
+        selected = {"linears": linears, "attention": attention, "window": window}
+        used = [f"{name} {value}" for name, value in selected.items() if value not in (None, "exact")]
+        notes = ["; ".join([f"fast: {', '.join(used)}", *omitted])]
+    if linears == "fp8" and not has_fp8_units(capability):
+        notes.append("fp8 linears are only emulated on this device: eight-bit error and no speed-up")
     return replace(
-        settings,
+        options,
         fast=False,
         window=window,
         linears=None if linears == "exact" else linears,
         attention=None if attention == "exact" else attention,
-        notes=tuple(dict.fromkeys((*settings.notes, *said))),
+        notes=tuple(dict.fromkeys((*options.notes, *notes))),
     )

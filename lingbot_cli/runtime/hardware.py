@@ -1,4 +1,4 @@
-"""What memory this machine has free, asked without torch."""
+"""Free memory and GPUs of this machine, found without torch."""
 
 import contextlib
 import os
@@ -10,9 +10,11 @@ from lingbot_cli.presets import Preset
 from lingbot_cli.runtime.capabilities import Capability
 from lingbot_cli.runtime.memory import MemorySetup
 
+QUERY_TIMEOUT_S = 20
+
 
 def free_ram() -> int:
-    """Bytes of RAM a process may still take: the kernel's estimate, and no more than its control group allows."""
+    """Return the available RAM in bytes: the kernel's estimate, limited by the control group."""
     free = 0
     with contextlib.suppress(OSError, ValueError, IndexError):
         for line in Path("/proc/meminfo").read_text().splitlines():
@@ -29,13 +31,13 @@ def free_ram() -> int:
 
 
 def shows_gpu() -> bool:
-    """Whether this machine shows any sign of a GPU that torch may know; torch takes a second to be asked."""
+    """Return whether this machine may have a GPU that torch knows; importing torch would take a second."""
     signs = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd", "/dev/dri/renderD128")
     return shutil.which("nvidia-smi") is not None or any(Path(sign).exists() for sign in signs)
 
 
 def free_gpus() -> list[tuple[str, int, int]]:
-    """Name, total and free bytes of each NVIDIA GPU, as its own tool tells; empty where there is none."""
+    """Return name, total and free bytes of each NVIDIA GPU, from nvidia-smi."""
     with contextlib.suppress(ValueError):
         rows = [line.rsplit(",", 2) for line in _query_nvidia("name,memory.total,memory.free")]
         return [(name, int(total) * 2**20, int(free) * 2**20) for name, total, free in rows]
@@ -43,7 +45,7 @@ def free_gpus() -> list[tuple[str, int, int]]:
 
 
 def cuda_capability(device: str | None) -> Capability:
-    """Compute capability of a CUDA device by name, or of the first where none is named, told without torch."""
+    """Return the compute capability of a CUDA device, the first by default; None for other devices."""
     kind, _, place = (device or "cuda").partition(":")
     if kind != "cuda":
         return None
@@ -53,20 +55,20 @@ def cuda_capability(device: str | None) -> Capability:
     return None
 
 
-def _query_nvidia(what: str) -> list[str]:
-    """A line of values for each NVIDIA GPU, as its own tool tells; none where there is no GPU."""
+def _query_nvidia(fields: str) -> list[str]:
+    """Return a line of values for each NVIDIA GPU; none without nvidia-smi."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []
-    query = [tool, f"--query-gpu={what}", "--format=csv,noheader,nounits"]
+    query = [tool, f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
     with contextlib.suppress(OSError, subprocess.SubprocessError):
-        said = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
-        return said.strip().splitlines()
+        run = subprocess.run(query, capture_output=True, text=True, timeout=QUERY_TIMEOUT_S, check=True)
+        return run.stdout.strip().splitlines()
     return []
 
 
 def default_setup(preset: Preset) -> MemorySetup:
-    """How this machine would run a preset at its own size when nothing else is said."""
+    """Return the memory setup of a preset on this machine, with default options and size."""
     height, width = default_size(preset)
     if free_gpus():
         return MemorySetup(height, width, device="cuda", precision="bfloat16", decode="float16")
@@ -74,13 +76,13 @@ def default_setup(preset: Preset) -> MemorySetup:
 
 
 def default_size(preset: Preset) -> tuple[int, int]:
-    """Height and width of a picture of the preset's area and 832×480's shape, in cells of 16 pixels."""
+    """Return height and width of the preset's area and the shape of 832×480, in multiples of 16 pixels."""
     height = round((preset.area * 480 / 832) ** 0.5 / 16) * 16
     return height, round(preset.area / height / 16) * 16
 
 
 def free_memory(device: str) -> tuple[int, int]:
-    """Free bytes of a device and of the RAM beside it; the CPU's memory is the RAM."""
+    """Return the free bytes of a device and of the RAM; for the CPU both are the RAM."""
     ram = free_ram()
     gpus = free_gpus() if device != "cpu" else []
     if not gpus:

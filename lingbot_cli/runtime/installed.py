@@ -1,4 +1,4 @@
-"""The models this program knows and what of them is on this machine."""
+"""Known models: files on this machine, size and memory."""
 
 import shutil
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class ModelStatus:
 
 
 def model_statuses(environ: Mapping[str, str]) -> list[ModelStatus]:
-    """Every preset, the built-in world first."""
+    """Return the status of every preset, the built-in one first."""
     models = []
     for name, preset in PRESETS.items():
         folder = find_layout(None).root if name == "built-in" else model_folder(name, environ)
@@ -53,14 +53,14 @@ def model_statuses(environ: Mapping[str, str]) -> list[ModelStatus]:
 
 
 def folder_bytes(folder: Path) -> int:
-    """What the files under a folder take."""
+    """Return the total bytes of the files under a folder."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def remove_model(name: str, environ: Mapping[str, str]) -> int | None:
-    """Remove a fetched model and the leavings of its fetch; the bytes that freed, None where nothing was.
+    """Remove a fetched model and its partial downloads; return the bytes freed, None without files.
 
-    A link is removed and what it names stays. Errors: OutputError.
+    Of a link only the link is removed. Errors: OutputError.
     """
     folder = model_folder(name, environ)
     places = [
@@ -74,5 +74,5 @@ def remove_model(name: str, environ: Mapping[str, str]) -> int | None:
             else:
                 shutil.rmtree(place)
     except OSError as failure:
-        raise OutputError(f"{name} cannot be removed: {failure}") from failure
+        raise OutputError(f"cannot remove {name}: {failure}") from failure
     return freed if places else None

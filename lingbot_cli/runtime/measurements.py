@@ -1,20 +1,21 @@
-"""What was measured on this machine, kept in the user's cache from run to run."""
+"""Measurements of this machine, cached between runs."""
 
+import contextlib
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lingbot_cli.checkpoints.cache_dir import cache_folder
+from lingbot_cli.errors import OutputError
+from lingbot_cli.files import write_file
 
 MAX_ENTRIES = 200
 
 
 def read_measurements(name: str, wanted: str) -> dict[str, dict[str, Any]]:
-    """The entries of a cache file that have a `wanted` field; none of one that is unreadable or not ours."""
+    """Return the entries of a cache file that have a `wanted` field; none of an unreadable file."""
     try:
         known = json.loads((cache_folder() / name).read_text())
     except (OSError, ValueError):
@@ -25,7 +26,7 @@ def read_measurements(name: str, wanted: str) -> dict[str, dict[str, Any]]:
 
 
 def measure_once(name: str, wanted: str, key: str, measure: Callable[[], dict[str, Any]]) -> Any:
-    """The `wanted` field of the entry of a key that says all it depends on; measured where there is none."""
+    """Return the `wanted` field of an entry, measured if missing; `key` names everything it depends on."""
     known = read_measurements(name, wanted)
     if key not in known:
         known[key] = measure()
@@ -34,20 +35,16 @@ def measure_once(name: str, wanted: str, key: str, measure: Callable[[], dict[st
 
 
 def write_measurements(name: str, known: Mapping[str, Any]) -> None:
-    """Replace the file whole, with its latest entries; where it cannot be written, it is measured again."""
+    """Write the latest entries; a file that cannot be written is measured again next time."""
     folder = cache_folder()
     latest = dict(list(known.items())[-MAX_ENTRIES:])
-    try:
+    with contextlib.suppress(OSError, OutputError):
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=folder, prefix=name, delete=False) as new:
-            json.dump(latest, new, indent=1)
-        os.replace(new.name, folder / name)
-    except OSError:
-        return
+        write_file(folder / name, json.dumps(latest, indent=1))
 
 
 def processor_id() -> str:
-    """Which kind of processor this is; a folder may be shared by several machines."""
+    """Return an id of the processor model; several machines may share a cache folder."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""How much memory a run takes, from a preset, a size and torch's build. Torch itself is not imported here."""
+"""Memory estimate of a run, from its preset, size and the build of torch, which is not imported."""
 
 from dataclasses import dataclass, fields
 from functools import cache
@@ -10,31 +10,31 @@ from lingbot_cli.presets import Preset
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "fp8": 1}
 MAX_BATCH_PIXELS = 1_000_000
-"""The VAE's limit of a picture's size times frames, as in `world.vae`."""
+"""The VAE's limit of image size times frames, as in `lingbot_cli.model.vae`."""
 RUNTIME = {"cpu": 292_000_000, "cuda": 700_000_000}
-"""What the interpreter with its libraries, or a GPU's context with its workspaces, takes before anything."""
+"""Bytes of the interpreter with its libraries, or of a GPU context with its workspaces."""
 CUDA_LIBRARIES = 375_000_000
-"""What a build of torch for GPUs takes more, with or without one."""
+"""Additional bytes of a torch build for GPUs, with or without one."""
 TEXT_RUNTIME = 130_000_000
-"""What the library that reads prompts takes, and never gives back; kept prompts do without it."""
+"""Bytes of the tokenizer library, which are never freed; cached prompts do not need it."""
 FEATURE_MAPS = {"cpu": 7.0, "cuda": 5.0}
-"""How many of its largest feature maps the VAE holds at once, in a residual block's second convolution: the
-block's input, what the first one made, its activation, that joined to the past, the output; on the CPU the output
-is a sum, so its summand too, and the copy with the channels last that it is made from."""
-HEAP_KEEPS = 14
-"""How many of the largest maps that never leave the process it was measured to hold beside those in use;
-half as many in a film of one chunk, whose stages do not overlap."""
+"""Number of its largest feature maps that the VAE holds at once, in a residual block's second convolution: the
+block's input, the first convolution's output, its activation, the same joined to the past, the output; on the CPU
+also a summand of the output and a channels-last copy."""
+HEAP_MAPS = 14
+"""Number of freed maps, of the largest that the heap keeps, measured beside those in use; half as many in a video
+of one chunk, whose stages do not overlap."""
 UMT5_XXL = 5_680_910_336
-"""Parameters of the published text encoder; kept in bfloat16."""
+"""Parameters of the published text encoder, stored in bfloat16."""
 
 
 @dataclass(frozen=True)
 class MemorySetup:
-    """The choices that decide memory.
+    """The choices that determine memory.
 
-    `latents` is the length of a film, where it is known; `read_prompts` whether it has prompts to read that are
-    not kept from an earlier run, so that the text encoder is loaded. `together`: how many latents are decoded
-    in one call, None for as many as any device takes at that size; `decode_on`: another device that decodes.
+    `latents`: latent frames of the video, 0 if unknown. `read_prompts`: the text encoder is loaded, because a prompt
+    is not cached. `decode_batch`: latents decoded in one call, None for as many as any device takes at that size.
+    `decode_on`: another device that decodes.
     """
 
     height: int
@@ -53,10 +53,9 @@ class MemorySetup:
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes of this process by what they are for; `transformer` to `work` are on the device, `host` is beside it.
+    """Bytes of this process by part; `transformer` to `work` are on the device, `host` in RAM beside it.
 
-    `decoder` is on the device that decodes, where that is another. The text encoder is there before the rest
-    and gone when the rest comes.
+    `decoder` is on another device that decodes. The text encoder is released before the rest is loaded.
     """
 
     transformer: int
@@ -71,59 +70,59 @@ class MemoryEstimate:
 
     @property
     def peak(self) -> int:
-        """The most the device holds at once."""
+        """The most bytes that the device holds at once."""
         rest = self.transformer + self.vae + self.keys_values + self.state + self.work
         return self.runtime + max(rest, self.text)
 
     def rows(self) -> list[tuple[str, int]]:
-        """Each item with its bytes, for people."""
+        """Return the name and the bytes of each part."""
         return [(field.name.replace("_", " "), getattr(self, field.name)) for field in fields(self)]
 
 
 def estimate_memory(preset: Preset, setup: MemorySetup) -> MemoryEstimate:
-    """The memory of a run with this preset and setup."""
+    """Return the memory of a run with a preset and a setup."""
     size = BYTES[setup.precision]
     size_of_activations = max(size, 2)
     weights, resident = _transformer_bytes(preset, size, 1 if setup.linears else size, setup.offload)
     on_cpu = setup.device == "cpu"
     text = _text_parameters(preset) * (2 if preset.text_dim == 4096 else 4) * setup.read_prompts
     on_device = setup.text_on != "cpu" or on_cpu
-    elsewhere = setup.decode_on not in (None, setup.device)
+    decodes_apart = setup.decode_on not in (None, setup.device)
     encoder, decoder = _vae_bytes(preset, BYTES[setup.decode])
-    told, seen, shown = _state(preset, setup, size_of_activations)
+    prompt, encoder_state, decoder_state = _state(preset, setup, size_of_activations)
     forward = _transformer_work(preset, setup, size_of_activations)
     encoding, decoding = _vae_work(preset, setup, None, 4), _decode_work(preset, setup)
-    aside = decoder + shown + decoding if elsewhere else 0
-    if elsewhere:
-        decoder = shown = decoding = 0
-    # A chunk is decoded while the next one is denoised, on a GPU on streams that do not lend each other memory.
+    apart = decoder + decoder_state + decoding if decodes_apart else 0
+    if decodes_apart:
+        decoder = decoder_state = decoding = 0
+    # A chunk is decoded while the next one is denoised, on a GPU on streams that do not share freed memory.
     if not on_cpu:
         work = max(forward + decoding, encoding)
     elif _chunks(preset, setup) > 1:
         work = forward + max(decoding, encoding)
     else:
         work = max(forward, decoding, encoding)
-    host = aside if setup.decode_on == "cpu" else 0
+    host = apart if setup.decode_on == "cpu" else 0
     return MemoryEstimate(
         transformer=resident,
         vae=encoder + decoder,
         keys_values=_keys_values(preset, setup, size_of_activations),
-        state=told + seen + shown,
+        state=prompt + encoder_state + decoder_state,
         work=work,
         runtime=_host_runtime() + TEXT_RUNTIME * setup.read_prompts if on_cpu else RUNTIME["cuda"],
         text=text if on_device else 0,
-        decoder=aside - host,
+        decoder=apart - host,
         host=host + (0 if on_device else text) + (weights - resident),
     )
 
 
 def parameters(preset: Preset) -> int:
-    """The transformer's parameters."""
+    """Return the number of the transformer's parameters."""
     return _outer_parameters(preset) + preset.layers * _block_parameters(preset)
 
 
 def gigabytes(count: float) -> str:
-    """Bytes for people."""
+    """Return bytes as text in GB."""
     return f"{count / 1e9:.2f} GB" if count < 10e9 else f"{count / 1e9:.1f} GB"
 
 
@@ -145,14 +144,14 @@ def _block_parameters(preset: Preset) -> int:
 
 
 def _transformer_bytes(preset: Preset, size: int, in_blocks: int, offload: bool) -> tuple[int, int]:
-    """All of the transformer's weights, and those that stay on the device: two blocks of an offloaded one."""
+    """Return the bytes of all weights, and of those on the device: of an offloaded transformer two blocks."""
     outer, block = _outer_parameters(preset) * max(size, 2), _block_parameters(preset) * in_blocks
-    kept = min(2, preset.layers) if offload else preset.layers
-    return outer + preset.layers * block, outer + kept * block
+    resident = min(2, preset.layers) if offload else preset.layers
+    return outer + preset.layers * block, outer + resident * block
 
 
 def _vae_bytes(preset: Preset, decode: int) -> tuple[int, int]:
-    """To encode and to decode: the published VAE has 126.9 M parameters, 42 % of them to encode in float32."""
+    """Return the bytes of encoder and decoder: the published VAE has 126.9 M parameters, 42 % in the encoder."""
     count = 126_892_531 * (preset.vae_dim / 96) ** 2 * (0.46 + 0.27 * preset.vae_blocks)
     return int(count * 0.42 * 4), int(count * 0.58 * decode)
 
@@ -164,19 +163,19 @@ def _text_parameters(preset: Preset) -> int:
 
 
 def _tokens(setup: MemorySetup) -> int:
-    """Tokens of one latent frame."""
+    """Return the tokens of one latent frame."""
     return setup.height * setup.width // 256
 
 
 def _chunks(preset: Preset, setup: MemorySetup) -> float:
-    """How many chunks the film has; as many as you like where that is not known."""
+    """Return the chunks of the video, infinitely many if unknown."""
     return setup.latents / preset.chunk if setup.latents else float("inf")
 
 
 def _keys_values(preset: Preset, setup: MemorySetup, size: int) -> int:
-    """K and V of every layer; without a window the buffers double as they fill.
+    """Return the bytes of the KV cache of every layer; without a window its buffers double as they fill.
 
-    Main memory that is asked for is taken only when it is written to: a short film leaves some of a window free.
+    Main memory is taken only when it is written to: a short video leaves a part of the window free.
     """
     slots = preset.window
     if slots < 0:
@@ -187,8 +186,7 @@ def _keys_values(preset: Preset, setup: MemorySetup, size: int) -> int:
 
 
 def _state(preset: Preset, setup: MemorySetup, size: int) -> tuple[int, int, int]:
-    """What a session keeps besides: the prompt's K and V, and the last two frames of every causal convolution
-    of the encoder and of the decoder."""
+    """Return the bytes of the prompt's K and V, and of past frames of the convolutions in encoder and decoder."""
     pixels, n, blocks = setup.height * setup.width, preset.vae_dim, preset.vae_blocks
     convolutions = 2 * (blocks + 1)
     decoder = (
@@ -207,16 +205,14 @@ def _state(preset: Preset, setup: MemorySetup, size: int) -> tuple[int, int, int
 
 
 def _transformer_work(preset: Preset, setup: MemorySetup, size: int) -> int:
-    """One forward: the residual stream twice in float32, then the feed-forward or the rotation of the keys."""
+    """Return the bytes of a forward: the residual stream twice in float32, then feed-forward or rotated keys."""
     tokens, d = preset.chunk * _tokens(setup), preset.dim
     camera = 2 * preset.layers * tokens * d * size
     feed_forward = tokens * (d * (8 + size) + 2 * preset.ffn * size)
     attention = tokens * d * (4 + 5 * size + (12 if size < 4 else 8))
     modulation = 4 * tokens * d + (7 * d * d * 4 if size < 4 else 0)
     dequantised = preset.ffn * d * 2 if setup.precision == "fp8" and not setup.linears else 0
-    if (
-        setup.linears
-    ):  # the tokens raised to the whole range and their eight bits, and both widened to emulate
+    if setup.linears:  # scaled tokens and their eight bits, and both widened where eight bits are emulated
         dequantised = tokens * preset.ffn * (size + 1)
         dequantised += (tokens * preset.ffn + preset.ffn * d) * size if setup.device == "cpu" else 0
     return camera + max(feed_forward, attention, modulation) + dequantised
@@ -226,28 +222,28 @@ def _decode_work(preset: Preset, setup: MemorySetup) -> int:
     return _vae_work(preset, setup, setup.decode_batch, BYTES[setup.decode])
 
 
-def _vae_work(preset: Preset, setup: MemorySetup, together: int | None, size: int) -> int:
-    """The full-size feature maps of the latents that pass at once, in the encoder or the decoder."""
+def _vae_work(preset: Preset, setup: MemorySetup, batch: int | None, size: int) -> int:
+    """Return the bytes of the feature maps of a batch of latents, in the encoder or the decoder."""
     pixels, on_cpu = setup.height * setup.width, setup.device == "cpu"
-    latents = together or min(preset.chunk, max(1, MAX_BATCH_PIXELS // (4 * pixels)))
+    latents = batch or min(preset.chunk, max(1, MAX_BATCH_PIXELS // (4 * pixels)))
     maps = FEATURE_MAPS["cpu" if on_cpu else "cuda"]
     feature_map = preset.vae_dim * pixels * size
     joined_past = 2 * preset.vae_dim * pixels * size
     alone = _chunks(preset, setup) <= 1 and latents == preset.chunk
-    whole = feature_map * (4 * latents - 3 * alone)  # a film's first latent is one frame
+    whole = feature_map * (4 * latents - 3 * alone)  # a video's first latent is one frame
     frames = (3 * 4 * 3 * 4 * latents + 3 * 4 * preset.chunk) * pixels
     levels = (whole, whole // 2, whole // 8, whole // 64)
-    kept = (
-        HEAP_KEEPS
+    heap = (
+        HEAP_MAPS
         // (1 + alone)
         * max((level for level in levels if level <= MMAP_THRESHOLD_BYTES), default=0)
     )
-    return int(maps * whole + joined_past) + frames + kept * on_cpu
+    return int(maps * whole + joined_past) + frames + heap * on_cpu
 
 
 @cache
 def _host_runtime() -> int:
-    """What the interpreter takes with this machine's torch."""
+    """Return the bytes of the interpreter with this machine's torch."""
     spec = find_spec("torch")
     folders = spec.submodule_search_locations if spec is not None else None
     for_gpus = any(Path(folder, "lib", "libtorch_cuda.so").exists() for folder in folders or ())

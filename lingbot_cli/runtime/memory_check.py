@@ -1,4 +1,4 @@
-"""Whether a run fits a device's free memory, and what would make it fit. No torch here."""
+"""Memory check: whether a run fits the free memory, and the options with which it would."""
 
 from dataclasses import fields, replace
 
@@ -8,7 +8,7 @@ from lingbot_cli.runtime.memory import MemoryEstimate, MemorySetup, estimate_mem
 
 
 def check_fits(preset: Preset, setup: MemorySetup, free: int, free_host: int) -> MemoryEstimate:
-    """The estimate, if it fits. Errors: MemoryShortError with the flags that would make it fit."""
+    """Return the estimate if it fits. Errors: InsufficientMemoryError with the options that would fit."""
     needed = estimate_memory(preset, setup)
     if needed.peak <= free and needed.host <= free_host:
         return needed
@@ -23,21 +23,20 @@ def check_fits(preset: Preset, setup: MemorySetup, free: int, free_host: int) ->
         + (f" and {gigabytes(needed.host)} of RAM beside it" if needed.host else "")
         + f"; free: {gigabytes(free)}"
         + (f" and {gigabytes(free_host)}" if needed.host else "")
-        + "."
     )
     if enough:
-        raise InsufficientMemoryError(short, hint="Any of these fits: " + "; ".join(enough[:5]) + ".")
+        raise InsufficientMemoryError(short, hint="any of these fits: " + "; ".join(enough[:5]))
     less = min(ways, key=lambda way: way[1].peak, default=None)
     raise InsufficientMemoryError(
         short,
-        hint=f"Not even {less[0]} fits ({gigabytes(less[1].peak)}): a smaller model or a larger device is needed."
+        hint=f"not even {less[0]} fits ({gigabytes(less[1].peak)}): use a smaller model or a larger device"
         if less
-        else "A smaller model or a larger device is needed.",
+        else "use a smaller model or a larger device",
     )
 
 
 def largest_decode_batch(preset: Preset, setup: MemorySetup, free: int) -> MemorySetup:
-    """A GPU's setup with as many latents of a chunk decoded in one call as its free bytes allow."""
+    """Return a GPU's setup with the most latents decoded in one call that its free bytes allow."""
     if setup.device == "cpu" or setup.decode_on is not None:
         return setup
     ways = (replace(setup, decode_batch=count) for count in range(preset.chunk, 1, -1))
@@ -45,7 +44,7 @@ def largest_decode_batch(preset: Preset, setup: MemorySetup, free: int) -> Memor
 
 
 def _smaller_setups(preset: Preset, setup: MemorySetup) -> list[tuple[str, MemoryEstimate]]:
-    """Changes that make a run smaller here, the mildest first, then their sums."""
+    """Return options that reduce memory, the mildest first, then combined, with their estimates."""
     steps: list[tuple[str, Preset, MemorySetup]] = []
     smallest = preset.sink + preset.chunk
     if setup.text_on != "cpu":

@@ -58,13 +58,6 @@ class ModelOptions:
         options = {"linears": self.linears, "attention": self.attention, "tiny-decoder": self.tiny_decoder}
         return {name: value for name, value in options.items() if value is not None}
 
-    def words(self) -> list[str]:
-        """Return the speed options as text, a smaller window among them."""
-        window = {} if self.window is None else {"window": self.window}
-        return [
-            f"{name.replace('-', ' ')} {value}" for name, value in (self.speed_options() | window).items()
-        ]
-
     def flags(self) -> dict[str, Any]:
         """Return the run settings that were given, as flags without their dashes."""
         names = [field.name for field in fields(self) if field.name not in (*_LOCATION, "notes")]
@@ -75,26 +68,26 @@ class ModelOptions:
 
 
 def parse_steps(text: str | None) -> tuple[int, ...] | None:
-    """Indices such as 0,250,500,750. Errors: UsageError."""
+    """Return schedule indices such as 0,250,500,750. Errors: UsageError."""
     if text is None:
         return None
     try:
         steps = tuple(int(part) for part in text.split(","))
     except ValueError as wrong:
-        raise UsageError(f"--steps {text}: write indices such as 0,250,500,750.") from wrong
+        raise UsageError(f"--steps {text}: not a list of indices", hint="write 0,250,500,750") from wrong
     if list(steps) != sorted(set(steps)) or steps[0] < 0 or steps[-1] >= LAST_STEP:
-        raise UsageError(f"--steps {text}: indices rise and lie from 0 to {LAST_STEP - 1}.")
+        raise UsageError(f"--steps {text}: indices must rise, from 0 to at most {LAST_STEP - 1}")
     return steps
 
 
 def pick_precision(fp8: bool, device: str, asked: str | None) -> str:
-    """What the transformer is kept in on a device; `fp8` says that its files are.
+    """Return the transformer's precision on a device; `fp8`: the checkpoint's weights have eight bits.
 
-    Errors: UsageError for more bits than they have.
+    Errors: UsageError for more bits than the weights have.
     """
     if fp8:
         if asked not in (None, "fp8"):
-            raise UsageError(f"The model is kept in fp8 and cannot be loaded as {asked}.")
+            raise UsageError(f"--precision {asked}: the model's weights are fp8", hint="leave it out")
         return "fp8"
     return asked or ("bfloat16" if device.startswith("cuda") else "float32")
 
@@ -109,13 +102,16 @@ def apply_options(checkpoint: Checkpoint, options: ModelOptions) -> Checkpoint:
         for name, value in given.items()
         if getattr(checkpoint.preset, name) != value
     )
-    kept = tuple(difference for difference in checkpoint.differences if difference.name not in given)
-    return replace(checkpoint, preset=preset, differences=kept + replaced)
+    others = tuple(difference for difference in checkpoint.differences if difference.name not in given)
+    return replace(checkpoint, preset=preset, differences=others + replaced)
 
 
 def _check(preset: Preset, given: Mapping[str, Any]) -> None:
     if preset.chunk < 1 or preset.sink < 0 or preset.shift <= 0:
-        raise UsageError(f"chunk {preset.chunk}, sink {preset.sink} and shift {preset.shift} cannot be.")
+        raise UsageError(
+            f"chunk {preset.chunk}, sink {preset.sink}, shift {preset.shift}: out of range",
+            hint="chunk and shift are positive, sink is not negative",
+        )
     if given:
         check_window(preset.window, preset.sink, preset.chunk)
 
@@ -128,6 +124,6 @@ def describe_run(preset: Preset, differences: Sequence[Difference], options: Mod
         f"sink {preset.sink}",
         f"steps {','.join(map(str, preset.steps))}",
         f"shift {preset.shift:g}",
-        *replace(options, window=None).words(),
+        *(f"{name.replace('-', ' ')} {value}" for name, value in options.speed_options().items()),
     ]
     return [" · ".join(run), *map(str, differences), *options.notes]
