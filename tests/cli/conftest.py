@@ -1,4 +1,4 @@
-"""What the tests of `lingbot stream` share."""
+"""Fixtures of the tests of `lingbot stream`."""
 
 import pytest
 from PIL import Image

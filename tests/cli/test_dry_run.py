@@ -1,4 +1,4 @@
-"""`render --dry-run` and `--save-poses`: what a film will be, and where its camera was."""
+"""`render --dry-run` and `--save-poses`: the plan of a video, and its camera."""
 
 import json
 import re

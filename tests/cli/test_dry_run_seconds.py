@@ -1,4 +1,4 @@
-"""How long a film will take is told by the last such film on this machine, and by nothing else."""
+"""The duration that a dry run predicts comes from the last such video on this machine."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`--fast` and its levers on the command line: told in the plan, carried by the film, the same film again."""
+"""`--fast` and its speed options: in the plan, in the metadata, and repeatable."""
 
 import json
 import shlex
@@ -38,7 +38,7 @@ def tiny(tmp_path_factory):
     return path
 
 
-def test_the_plan_tells_what_fast_takes():
+def test_the_plan_lists_the_options_of_fast():
     said = lingbot(*FILM, "--fast", "--linears", "fp8", "--dry-run", "-o", "null:").stdout
     assert "window 9 · sink 3 · steps 0,250,500,750 · shift 5 · linears fp8" in said
     assert "fast: linears fp8, window 9; without int8 attention: its kernels need a CUDA device" in said
@@ -47,10 +47,10 @@ def test_the_plan_tells_what_fast_takes():
     assert facts["speed_options"] == {"linears": "fp8"}
 
 
-def test_a_film_carries_its_levers_and_is_made_again_by_them(tmp_path, tiny):
+def test_metadata_holds_the_speed_options_and_renders_the_same_video(tmp_path, tiny):
     film, again = tmp_path / "a.mp4", tmp_path / "b.mp4"
-    levers = ("--fast", "--linears", "fp8", "--tiny-decoder", str(tiny))
-    done = lingbot(*FILM, *levers, "--json", "-o", str(film))
+    speed_options = ("--fast", "--linears", "fp8", "--tiny-decoder", str(tiny))
+    done = lingbot(*FILM, *speed_options, "--json", "-o", str(film))
     first = json.loads(done.stdout.splitlines()[-1])
     recipe = json.loads(lingbot("show", str(film), "--json").stdout)
     kept = {name: recipe["flags"].get(name) for name in ("linears", "window", "tiny-decoder", "fast")}
@@ -65,7 +65,7 @@ def test_a_film_carries_its_levers_and_is_made_again_by_them(tmp_path, tiny):
     assert lingbot("diff", str(film), str(again)).code == 0
 
 
-def test_some_frames_are_those_of_the_whole_film(tmp_path, tiny):
+def test_some_frames_are_those_of_the_whole_video(tmp_path, tiny):
     long = tuple(word if word != "w-12" else "w-150" for word in FILM)
     for name, frames in (("whole", "0:"), ("some", "140:")):
         done = lingbot(
@@ -77,7 +77,7 @@ def test_some_frames_are_those_of_the_whole_film(tmp_path, tiny):
     assert whole.endswith(some)
 
 
-def test_int8_attention_that_is_not_here_is_missed_by_name(tmp_path):
+def test_missing_int8_attention_is_an_error(tmp_path):
     refused = lingbot(*FILM, "--attention", "int8", "-o", str(tmp_path / "a.mp4"))
     assert refused.code == 3
     assert "--attention int8: its kernels need a CUDA device" in refused.stderr
@@ -89,7 +89,7 @@ def test_a_tiny_decoder_must_be_there():
 
 
 @pytest.mark.parametrize("command", ["render", "stream", "play", "serve", "bench"])
-def test_every_command_has_the_levers(command, capsys):
+def test_every_command_has_the_speed_options(command, capsys):
     lingbot(command, "--help")
     said = capsys.readouterr().out
     for flag in ("--fast", "--linears", "--attention", "--window", "--tiny-decoder", "--kernel", "--threads"):

@@ -1,4 +1,4 @@
-"""The whole program, killed, interrupted and starved in the middle of a film."""
+"""The whole program, killed, interrupted and starved in the middle of a video."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""`--frames A:B`: the very frames of the whole film."""
+"""`--frames A:B`: the same frames as in the whole video."""
 
 import numpy as np
 import pytest
@@ -30,21 +30,21 @@ def whole(render):
 
 
 @pytest.mark.parametrize(
-    ("said", "first", "end"), [("0:9", 0, 9), ("30:41", 30, 41), ("50:", 50, 60), (":1", 0, 1)]
+    ("message", "first", "end"), [("0:9", 0, 9), ("30:41", 30, 41), ("50:", 50, 60), (":1", 0, 1)]
 )
-def test_a_range_shows_what_the_whole_film_shows(render, whole, said, first, end):
-    assert np.array_equal(render(said.replace(":", "-"), "--frames", said), whole[first:end])
+def test_a_range_shows_the_frames_of_the_whole_video(render, whole, message, first, end):
+    assert np.array_equal(render(message.replace(":", "-"), "--frames", message), whole[first:end])
 
 
-@pytest.mark.parametrize("said", ["5", "9:9", "8:3", "0:61", "-1:4", "a:b", "60:"])
-def test_what_is_no_range_is_refused(tmp_path, said):
+@pytest.mark.parametrize("message", ["5", "9:9", "8:3", "0:61", "-1:4", "a:b", "60:"])
+def test_a_wrong_range_is_refused(tmp_path, message):
     Image.fromarray(sample_image(40, 48)).save(tmp_path / "a.png")
     done = lingbot(
         "render",
         str(tmp_path / "a.png"),
         "--moves",
         "w-60",
-        f"--frames={said}",
+        f"--frames={message}",
         "-o",
         str(tmp_path / "a.mp4"),
     )

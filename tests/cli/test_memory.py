@@ -1,4 +1,4 @@
-"""A long film takes no more memory than a short one."""
+"""A long video takes no more memory than a short one."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""`lingbot parity` holds on every recorded case, and says so when it does not."""
+"""`lingbot parity` on every recorded case, and its failures."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""`lingbot play` as a program: the address it prints, and a walk that renders to the film that was shown."""
+"""`lingbot play` as a program: its address, and a walk that renders to the same video."""
 
 import re
 import signal
@@ -76,14 +76,14 @@ def test_what_was_played_renders_to_the_same_film(tmp_path, image):
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "said"),
+    ("options", "code", "message"),
     [
         (("--size", "33x32"), 2, "multiples of 16"),
         (("--record", "nowhere/walk.jsonl"), 4, "does not exist"),
         (("--record", "walk.txt"), 4, ".jsonl"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_loaded(image, options, code, said):
+def test_mistakes_are_refused_before_anything_is_loaded(image, options, code, message):
     done = lingbot("play", str(image), *options)
     assert done.code == code
-    assert said in done.stderr
+    assert message in done.stderr

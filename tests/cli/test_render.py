@@ -1,4 +1,4 @@
-"""`lingbot render`, from the command line to the file, on the built-in world."""
+"""`lingbot render`, from the command line to the file, with the built-in model."""
 
 import json
 from pathlib import Path
@@ -73,7 +73,7 @@ def test_a_timeline_becomes_a_film_of_exactly_its_length(tmp_path, image, timeli
         (("first.png", "--moves", "w-5", "--duration", "fast"), 2, "--duration: 'fast' is not a time"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_loaded(tmp_path, monkeypatch, arguments, code, said):
+def test_mistakes_are_refused_before_anything_is_loaded(tmp_path, monkeypatch, arguments, code, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.png").write_text("not a picture")
     (tmp_path / "first.mp4").write_text("mine")

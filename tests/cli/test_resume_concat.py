@@ -1,4 +1,4 @@
-"""A film that goes on decodes and encodes only what is missing, however long it is already."""
+"""A resumed video decodes and encodes only the missing frames, at any length."""
 
 import json
 import os

@@ -59,14 +59,14 @@ def test_the_page_and_any_client_play_on_it_and_sigterm_ends_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "said"),
+    ("options", "code", "message"),
     [
         (("--image", "nowhere.png"), 2, "no such file"),
         (("--host", "192.0.2.1"), 3, "cannot listen on"),
         (("--host", "a..b"), 2, "--host a..b: not a name or an address"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_loaded(options, code, said):
+def test_mistakes_are_refused_before_anything_is_loaded(options, code, message):
     done = lingbot("serve", *options)
     assert done.code == code
-    assert said in done.stderr
+    assert message in done.stderr

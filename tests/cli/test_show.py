@@ -1,4 +1,4 @@
-"""A film says how it was made, and that makes it again."""
+"""`lingbot show`: metadata, and the command that renders the video again."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""`lingbot stream`, a real process on the built-in world, with a real server on the other side."""
+"""`lingbot stream` as a process, with the built-in model and a real server."""
 
 import json
 import re

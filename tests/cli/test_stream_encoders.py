@@ -1,4 +1,4 @@
-"""An encoder of `lingbot stream` that is killed: the show goes on, a file that was asked for does not."""
+"""A killed encoder of `lingbot stream`: the stream continues, a file that was asked for does not."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""`lingbot stream --timeline -`: events as they come."""
+"""`lingbot stream --timeline -`: live events."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What `lingbot stream` refuses before it begins, and in which words."""
+"""Errors of `lingbot stream` before it begins."""
 
 import json
 
@@ -30,7 +30,7 @@ def test_a_wrong_key_ends_it_before_anything_is_loaded(tmp_path, small_picture):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--moves", "w-5"), "--to is required"),
         (("--moves", "w-5", "--to", "null:", "--to", "null:"), "named twice"),
@@ -41,14 +41,14 @@ def test_a_wrong_key_ends_it_before_anything_is_loaded(tmp_path, small_picture):
             "--save-timeline needs --timeline -",
         ),
         (("--moves", "x-5", "--to", "null:"), "unknown key letter"),
-        (("--poses", ".", "--loop", "--to", "null:"), "--loop goes with"),
+        (("--poses", ".", "--loop", "--to", "null:"), "--loop cannot be used with"),
         (("--to", "null:"), "no camera given"),
     ],
 )
-def test_what_is_wrong_is_said(small_picture, arguments, said):
+def test_mistakes_are_refused(small_picture, arguments, message):
     done = lingbot("stream", str(small_picture), *arguments)
     assert done.code == 2
-    assert said in done.stderr
+    assert message in done.stderr
 
 
 URL = "rtmp://host/live/a-secret"
@@ -70,10 +70,10 @@ def test_an_address_in_the_wrong_place_keeps_its_key(small_picture, monkeypatch,
     monkeypatch.chdir(small_picture.parent)
     done = lingbot("stream", *arguments)
     printed = capsys.readouterr()
-    said = done.stdout + done.stderr + printed.out + printed.err
+    message = done.stdout + done.stderr + printed.out + printed.err
     assert done.code in (2, 4)
-    assert "rtmp:/" in said
-    assert "secret" not in said
+    assert "rtmp:/" in message
+    assert "secret" not in message
 
 
 def test_a_command_that_is_an_address_keeps_its_key(capsys):

@@ -1,4 +1,4 @@
-"""What is seen of a run, on a terminal of fixed width, in a log and by a program."""
+"""Displays on a terminal of fixed width, in a log and as JSON."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The first signal says what it does, whatever the program is in the middle of."""
+"""The first signal prints its effect, at any moment of the program."""
 
 import io
 import signal
