@@ -5,6 +5,7 @@ import torch
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.runtime.capabilities import Capability, check_device
 
+TORCH_VERSION = torch.__version__
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -41,6 +42,16 @@ def compute_capability(device: torch.device) -> Capability:
     if device.type != "cuda" or torch.version.cuda is None:
         return None
     return torch.cuda.get_device_capability(device)
+
+
+def device_name(device: torch.device) -> str | None:
+    """Return a GPU's product name; None for any other device."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else None
+
+
+def free_gpu_memory(name: str) -> int:
+    """Return the free bytes of a GPU."""
+    return torch.cuda.mem_get_info(torch.device(name))[0]
 
 
 def pick_dtype(name: str) -> torch.dtype:

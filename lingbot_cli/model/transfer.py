@@ -46,6 +46,12 @@ def download(x: Tensor) -> AsyncCopy:
     return AsyncCopy(x, host, ready)
 
 
+def from_host(values: np.ndarray) -> AsyncCopy:
+    """Return host values as a finished copy."""
+    host = torch.as_tensor(values)
+    return AsyncCopy(host, host, None)
+
+
 def use_own_streams(*devices: torch.device) -> None:
     """Give this thread its own stream on each GPU, so that its work runs beside that of other threads."""
     for device in devices:

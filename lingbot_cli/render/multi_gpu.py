@@ -40,32 +40,21 @@ class ProcessGroup:
 
     def device(self, asked: str | None) -> str | None:
         """Return this process's GPU, or the device asked for."""
-        import torch
+        from lingbot_cli.model.process_group import device_of_rank
 
-        if asked in (None, "cuda") and torch.cuda.is_available():
-            return f"cuda:{self.local_rank}"
-        return asked
+        return device_of_rank(asked, self.local_rank)
 
     def connect(self, device: str | None) -> None:
         """Wait for the other processes."""
-        import torch
-        import torch.distributed as dist
+        from lingbot_cli.model.process_group import connect
 
-        from lingbot_cli.model.device import pick_device
-
-        where = pick_device(device)
-        if where.type == "cuda":
-            torch.cuda.set_device(where)
-        dist.init_process_group("cpu:gloo,cuda:nccl" if where.type == "cuda" else "gloo")
+        connect(device)
 
     def broadcast(self, choose: Callable[[], T]) -> T:
         """Return the leader's choice to every process; only the leader calls `choose`, which may measure."""
-        import torch
-        import torch.distributed as dist
+        from lingbot_cli.model.process_group import broadcast_object
 
-        chosen = [choose() if self.is_leader else None]
-        dist.broadcast_object_list(chosen, 0, device=torch.device("cpu"))
-        return cast(T, chosen[0])
+        return cast(T, broadcast_object(choose() if self.is_leader else None))
 
     def shard(self, model: "WorldModel") -> "WorldModel":
         """Return the model with sequence-parallel attention, once connected. Errors: UsageError for its heads."""
@@ -75,15 +64,9 @@ class ProcessGroup:
 
     def shared_stop(self, stopped: Callable[[], bool]) -> Callable[[], bool]:
         """Return the leader's `stopped` for every process; call it once per chunk, so that all end after the same."""
-        import torch
-        import torch.distributed as dist
+        from lingbot_cli.model.process_group import broadcast_flag
 
-        def decide() -> bool:
-            answer = torch.tensor([self.is_leader and stopped()])
-            dist.broadcast(answer, 0)
-            return bool(answer.item())
-
-        return decide
+        return lambda: broadcast_flag(self.is_leader and stopped())
 
     def follow(self, tasks: Iterable[ChunkTask], start_session: StartSession) -> None:
         """Denoise this process's share of every chunk until the leader ends; nothing is decoded or written."""
@@ -93,9 +76,9 @@ class ProcessGroup:
 
     def disconnect(self) -> None:
         """Leave the group: its threads must not outlive the interpreter."""
-        import torch.distributed as dist
+        from lingbot_cli.model.process_group import disconnect
 
-        dist.destroy_process_group()
+        disconnect()
 
 
 def exit_follower() -> NoReturn:

@@ -107,9 +107,9 @@ def _latents(task: ChunkTask, session: "Session") -> "np.ndarray | AsyncCopy":
         session.replay(task.control, latents)
     elif task.action == "skip":
         session.skip(task.control)
-    import torch
+    from lingbot_cli.model.transfer import from_host
 
-    return _start_download(torch.as_tensor(latents))
+    return from_host(latents)
 
 
 def _decode(denoised: Generator[RenderedChunk, None, None]) -> Iterator[RenderedChunk]:

@@ -73,7 +73,11 @@ def model_setup(
 def fit_memory(checkpoint: Checkpoint, setup: MemorySetup) -> MemorySetup:
     """Return the setup with the largest decode batch that fits. Errors: MemoryShortError when none fits."""
     ram = free_ram()
-    free = ram if not setup.device.startswith("cuda") else _free_gpu_memory(setup.device)
+    free = ram
+    if setup.device.startswith("cuda"):
+        from lingbot_cli.model.device import free_gpu_memory
+
+        free = free_gpu_memory(setup.device)
     check_fits(checkpoint.preset, setup, free, ram)
     return largest_decode_batch(checkpoint.preset, setup, free)
 
@@ -94,9 +98,3 @@ def check_backends(prepared: PreparedVideo) -> None:
     pick_attention(options.attention, device, precision)
     if options.kernel is not None:
         get_backend(options.kernel, device, activation_dtype(precision))
-
-
-def _free_gpu_memory(device: str) -> int:
-    import torch
-
-    return torch.cuda.mem_get_info(torch.device(device))[0]

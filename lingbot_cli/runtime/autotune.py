@@ -119,9 +119,8 @@ def pick_kernel(shape: "AttentionShape", device: "torch.device", dtype: "torch.d
 
 def pick_threads(preset: "Preset", height: int, width: int, dtype: "torch.dtype") -> int:
     """Return the fastest number of CPU threads for a model and size; measuring it takes half a second."""
-    import torch
-
     from lingbot_cli.model.accel.cpu_threads import default_threads, fastest_threads, is_large, time_threads
+    from lingbot_cli.model.device import TORCH_VERSION
 
     if default_threads() == 1 or is_large(preset, height, width):
         return default_threads()
@@ -133,20 +132,17 @@ def pick_threads(preset: "Preset", height: int, width: int, dtype: "torch.dtype"
     shape = f"{preset.chunk} of {preset.window} latents, {preset.dim}/{preset.heads}/{preset.ffn}/{preset.vae_dim}"
     wait_policy = os.environ.get("OMP_WAIT_POLICY", "usual").lower()
     threads = f"{default_threads()} threads, {wait_policy} waiting"
-    key = f"{processor_id()}, {threads}, torch {torch.__version__}, {dtype}, {shape}"
+    key = f"{processor_id()}, {threads}, torch {TORCH_VERSION}, {dtype}, {shape}"
     return int(measure_once(THREADS_FILE, "threads", f"{key}, {width}x{height}", measure))
 
 
 def _kernel_key(shape: "AttentionShape", device: "torch.device", dtype: "torch.dtype") -> str:
     """Return everything that the measurement depends on, as text."""
-    import torch
-
     from lingbot_cli.model.accel.attention_backends import list_backends
+    from lingbot_cli.model.accel.cpu_threads import current_threads
+    from lingbot_cli.model.device import TORCH_VERSION, device_name
 
-    if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-    else:
-        name = f"{processor_id()}, {torch.get_num_threads()} threads"
-    versions = f"{name}, torch {torch.__version__}, {dtype}".replace("torch.", "")
+    name = device_name(device) or f"{processor_id()}, {current_threads()} threads"
+    versions = f"{name}, torch {TORCH_VERSION}, {dtype}".replace("torch.", "")
     count = f"{shape.queries}×{shape.keys} tokens, {shape.heads} heads of {shape.head_dim}"
     return f"{versions}, {count}, of {' '.join(list_backends(device))}"

@@ -29,6 +29,11 @@ def default_threads() -> int:
     return torch.get_num_threads()
 
 
+def current_threads() -> int:
+    """Return the number of threads in use."""
+    return torch.get_num_threads()
+
+
 def set_threads(count: int) -> None:
     """Set the number of threads for this thread and for those that start to compute later."""
     default_threads()
