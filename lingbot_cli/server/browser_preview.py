@@ -37,16 +37,16 @@ class BrowserPreview:
         self._clients: PreviewClients | None = None
         self._server: HttpServer | None = None
 
-    def resumable_frames(self, film: VideoInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
+    def resumable_frames(self, video: VideoInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
         return {}
 
-    def preflight(self, film: VideoInfo) -> None:  # noqa: ARG002
+    def preflight(self, video: VideoInfo) -> None:  # noqa: ARG002
         return None
 
-    def open(self, film: VideoInfo) -> None:
+    def open(self, video: VideoInfo) -> None:
         rules = AccessRules(new_token())
         bound = ListenAddress().bind()
-        self._clients = PreviewClients(film.fps)
+        self._clients = PreviewClients(video.fps)
         self._server = HttpServer(
             preview_app(self._clients, rules), bound, max_message_bytes=MAX_MESSAGE_BYTES
         )

@@ -33,15 +33,15 @@ class TerminalPreview:
         self._thread: threading.Thread | None = None
         self.shown = False
 
-    def resumable_frames(self, film: VideoInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
+    def resumable_frames(self, video: VideoInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
         return {}
 
-    def preflight(self, film: VideoInfo) -> None:  # noqa: ARG002
+    def preflight(self, video: VideoInfo) -> None:  # noqa: ARG002
         return None
 
-    def open(self, film: VideoInfo) -> None:
-        self._frames = collections.deque(maxlen=max(1, round(MAX_QUEUED_S * film.fps)))
-        self._period = 1 / float(film.fps)
+    def open(self, video: VideoInfo) -> None:
+        self._frames = collections.deque(maxlen=max(1, round(MAX_QUEUED_S * video.fps)))
+        self._period = 1 / float(video.fps)
         with contextlib.ExitStack() as cleanup:
             cleanup.enter_context(self._screen)
             kind = self._screen.graphics() if self._graphics == "auto" else self._graphics

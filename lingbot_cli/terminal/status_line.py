@@ -45,10 +45,10 @@ class StatusLineDisplay(PlainDisplay):
     def warning(self, text: str) -> None:
         self._report("warning", text)
 
-    def done(self, film: Report) -> None:
+    def done(self, video: Report) -> None:
         self.close()
         if not self._quiet:
-            super().done(film)
+            super().done(video)
 
     def close(self) -> None:
         while self._pending and not self._preview.shown:
