@@ -62,7 +62,13 @@ def test_what_was_played_renders_to_the_same_film(tmp_path, image):
             assert child.wait(60) == 143
         finally:
             child.kill()
-        assert "Traceback" not in child.stdout.read()
+        rest = child.stdout.read()
+        assert "Traceback" not in rest
+        assert "error" not in rest
+        assert (
+            f"stopped by SIGTERM\nrecorded {walk}; render it with:\n  lingbot render {image} -t {walk} -o "
+            in rest
+        )
     film = np.concatenate(shown)
     done = lingbot(
         *("render", str(image), "-t", str(walk), "--quality", "master", "-o", f"{tmp_path}/film/%03d.png")
