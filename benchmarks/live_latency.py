@@ -1,10 +1,10 @@
-"""How long from a line on standard input until the first frame that it changed has left?
+"""Latency from a line on standard input to the first frame sent that it changed.
 
     python -m benchmarks.live_latency --denoise 0.2 --decode 0.1 -- --lead 0.5
 
-A real `lingbot stream`, whose world sleeps for --denoise and --decode seconds a chunk, or is the built-in one
-with --real; what stands after -- goes to it. Lines come at random moments, each after the one before it has
-acted.
+Runs `lingbot stream` with a model that sleeps for --denoise and --decode seconds per chunk, or with the built-in
+one (--real); arguments after -- are passed on. Lines are sent at random times, each after the effect of the
+previous one.
 """
 
 import argparse
@@ -25,17 +25,17 @@ PARTS = ("boundary", "making", "buffered")
 
 
 def wait_for(child: "subprocess.Popen[str]", *events: str) -> dict[str, Any]:
-    """The next thing said of these kinds."""
+    """Return the next JSON line with one of these events."""
     assert child.stdout is not None
     for line in child.stdout:
-        said: dict[str, Any] = json.loads(line)
-        if said["event"] in events:
-            return said
+        event: dict[str, Any] = json.loads(line)
+        if event["event"] in events:
+            return event
     raise SystemExit("the stream has ended")
 
 
 def main() -> int:
-    """Stream, say lines, listen for their effects, sum up."""
+    """Run a stream, send lines, wait for their effects, print a summary."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -59,12 +59,12 @@ def main() -> int:
     assert child.stdin is not None
     chance = random.Random(0)
 
-    def say(**event: object) -> None:
+    def send(**event: object) -> None:
         assert child.stdin is not None
         child.stdin.write(json.dumps(event) + "\n")
         child.stdin.flush()
 
-    say(timeline=1)
+    send(timeline=1)
     while wait_for(child, "stream")["chunk"] < 1:
         continue
     ready = time.monotonic() + chosen.settle
@@ -74,11 +74,11 @@ def main() -> int:
     begun, effects = time.monotonic(), []
     for number in range(chosen.events):
         time.sleep(chance.uniform(0.1, 1.5))
-        say(keys="wasd"[number % 4])
+        send(keys="wasd"[number % 4])
         effects.append(wait_for(child, "effect"))
     after = wait_for(child, "stream")
     elapsed = time.monotonic() - begun
-    say(end=True)
+    send(end=True)
     child.stdin.close()
     wait_for(child, "done")
     child.wait(60)

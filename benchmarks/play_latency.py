@@ -1,8 +1,8 @@
-"""How long from a key in `play --in terminal` until the first picture that it changed is drawn?
+"""Latency from a key in `play --in terminal` to the first image drawn that it changed.
 
     python -m benchmarks.play_latency --making 0.3
 
-The real player on a terminal of its own, in a world that sleeps for --making seconds a chunk.
+Runs the player on a pseudo-terminal with a model that sleeps for --making seconds per chunk.
 """
 
 import argparse
@@ -29,7 +29,7 @@ CHUNK, FPS, HEIGHT, WIDTH = 3, 16, 64, 112
 
 
 class FrameTensor:
-    """Frames where a session would return a tensor."""
+    """Frames with the interface of a tensor."""
 
     def __init__(self, frames: np.ndarray) -> None:
         self._frames = frames
@@ -42,20 +42,20 @@ class FrameTensor:
 
 
 class SleepingSession:
-    """A world that takes its time and shows nothing."""
+    """A session that sleeps and returns black frames."""
 
     def __init__(self, making: float) -> None:
         self._making = making
         self._frames = 4 * CHUNK - 3
 
-    def step(self, control: Control) -> FrameTensor:  # noqa: ARG002 - it looks the same from everywhere
+    def step(self, control: Control) -> FrameTensor:  # noqa: ARG002 - all frames are black
         time.sleep(self._making)
         frames, self._frames = self._frames, 4 * CHUNK
         return FrameTensor(np.zeros((frames, HEIGHT, WIDTH, 3), np.uint8))
 
 
 class StandInService:
-    """What a Player asks its service for."""
+    """A service that starts sleeping sessions."""
 
     def __init__(self, making: float) -> None:
         self._making = making
@@ -69,7 +69,7 @@ class StandInService:
 
 
 def main() -> int:
-    """Play, press keys at random moments, sum up."""
+    """Run the player, press keys at random times, print a summary."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

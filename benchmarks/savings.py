@@ -1,8 +1,8 @@
-"""What each saving over the published algorithm's shape brings, measured with our own modules.
+"""CPU time that each optimisation saves over the published algorithm; all give the same latents.
 
-The published shape: the whole clip is encoded at once, each of a chunk's five forwards recomputes what the
-camera and the prompt give, the fifth runs to its end, and the whole clip is decoded at once. Then one saving
-after the other is turned on. All give the same latents.
+The published algorithm encodes the whole clip at once, recomputes camera and text embeddings in each of a
+chunk's five forwards, runs the fifth to its end and decodes the whole clip at once. The optimisations are turned
+on one after the other.
 
     python -m benchmarks.savings --size 112x64 --chunks 12
 """
@@ -30,7 +30,7 @@ from tests.support.reference import walk
 
 @dataclass(frozen=True)
 class Savings:
-    """Which savings are on; all off is the published shape."""
+    """Optimisations in use; without any it is the published algorithm."""
 
     bounded_encode: bool = False
     text_once: bool = False
@@ -40,7 +40,7 @@ class Savings:
 
 
 STEPS = [
-    ("published shape", Savings()),
+    ("published algorithm", Savings()),
     ("+ encode only what the image reaches", Savings(True)),
     ("+ text keys and values once a prompt", Savings(True, True)),
     ("+ camera scale and shift once a chunk", Savings(True, True, True)),
@@ -50,7 +50,7 @@ STEPS = [
 
 
 class UnsavingTransformer:
-    """A transformer that does again at every forward what the savings that are off would keep."""
+    """A transformer that recomputes in every forward the results that disabled optimisations would reuse."""
 
     def __init__(self, transformer: Transformer, on: Savings) -> None:
         self._transformer = transformer
@@ -88,7 +88,7 @@ class UnsavingTransformer:
 
 
 class WholeCondition(ImageCondition):
-    """A condition that encodes every frame of the film at the first call."""
+    """A condition that encodes all frames of the video in its first call."""
 
     frames = 0
 
@@ -103,7 +103,7 @@ class WholeCondition(ImageCondition):
 
 @contextmanager
 def use_encoding(on: Savings, latents: int) -> Iterator[None]:
-    """Let sessions encode the whole film at once while the block runs, unless that saving is on."""
+    """Let sessions encode the whole video at once inside the block, unless that optimisation is on."""
     WholeCondition.frames = latents
     before = sessions.ImageCondition
     sessions.ImageCondition = before if on.bounded_encode else WholeCondition
@@ -117,7 +117,7 @@ def use_encoding(on: Savings, latents: int) -> Iterator[None]:
 def render_video(
     world: WorldModel, on: Savings, height: int, width: int, chunks: int
 ) -> tuple[Tensor, Tensor]:
-    """Latents and video of a walk, made with the savings that are on."""
+    """Return latents and video of a walk, rendered with the given optimisations."""
     controls = walk(chunks, world.preset.chunk)
     wasteful = replace(world, transformer=cast(Transformer, UnsavingTransformer(world.transformer, on)))
     slope = np.linspace(0, 255, height * width * 3, dtype=np.uint8).reshape(height, width, 3)

@@ -1,6 +1,6 @@
-"""`lingbot …` with a world that computes nothing: each chunk takes DENOISE, then DECODE seconds of sleep.
+"""`lingbot …` with a model that computes nothing: each chunk sleeps DENOISE, then DECODE seconds.
 
-What is measured with it is the program's own: how it waits, paces and hands on.
+It measures the program itself: its waiting, pacing and transfers.
 """
 
 import os
@@ -20,7 +20,7 @@ DENOISE, DECODE = (float(os.environ.get(name, "0.1")) for name in ("DENOISE", "D
 
 
 class SleepingSession:
-    """A session that shows its first picture for ever."""
+    """A session that repeats its first image."""
 
     def __init__(self, picture: np.ndarray) -> None:
         self._picture = picture

@@ -1,12 +1,12 @@
-"""A stream for minutes while the world runs at a part of real time: does its frame rate hold?
+"""Frame rate of a stream whose model is slower than real time, measured over minutes.
 
     python -m benchmarks.throttled_stream --minutes 10 --speed 0.4 --to rtmp://127.0.0.1/live/key --json held.json
 
-The built-in world is slowed down to `--speed` times real time; every 30 s and at the end one line says how
-many frames were sent, at what rate, its largest deviation over any minute, and the longest time without one.
-It holds (exit 0) when the whole and every minute are within 1 %, it lasted as long as it should, no frame and no
-connection was lost, and the world really was that slow, so that frames were repeated; else what did not hold is
-said, and the exit is 1.
+The built-in model is slowed down to `--speed` times real time. Every 30 s and at the end a line reports frames
+sent, frame rate, its largest deviation over any minute, and the longest time without a frame. Exit code 0: the
+rate of the whole stream and of every minute is within 1 %, the stream lasted as long as requested, no frame and
+no connection was lost, and the model was slow enough that frames were repeated. Otherwise the failed criteria
+are printed, and the exit code is 1.
 """
 
 import argparse
@@ -40,13 +40,13 @@ from lingbot_cli.timeline.schedule import schedule_timeline
 FPS, HEIGHT, WIDTH = 16, 64, 112
 IMAGE = Path(__file__).parents[1] / "samples" / "courtyard-day.png"
 _MAX_DEVIATION = 0.01  # of the frame rate
-_SAMPLE_INTERVAL_S = 0.02  # seconds between two looks at what was sent: a third of a frame's time
+_SAMPLE_INTERVAL_S = 0.02  # a third of a frame's duration
 _MINUTE_S = 60.0
-_REPORT_INTERVAL_S = 30.0  # seconds between two lines
+_REPORT_INTERVAL_S = 30.0
 
 
 def throttle(controls: Iterator[Control], speed: float, end: float) -> Iterator[Control]:
-    """Controls handed out no faster than the world may run, until `end`."""
+    """Yield controls no faster than at `speed` times real time, until `end`."""
     due = time.monotonic()
     for control in controls:
         if time.monotonic() > end:
@@ -58,11 +58,11 @@ def throttle(controls: Iterator[Control], speed: float, end: float) -> Iterator[
 
 @dataclass(frozen=True)
 class RateReport:
-    """The figures of a stream: seconds, frames, frames a second; deviations as parts of the frame rate.
+    """Measurements of a stream: seconds, frames, frames per second, and deviations relative to the frame rate.
 
-    `worst_minute` is None for less than a minute; `worst_gap` seconds passed without a frame, `worst_gap_at`
-    seconds after the first. `speed` is the world's, in multiples of real time; `failure` is how the output ended,
-    None when it ended well.
+    `worst_minute` is None for less than a minute; `worst_gap` is the longest time in seconds without a frame,
+    `worst_gap_at` its start in seconds after the first frame. `speed` is the model's in multiples of real time;
+    `failure` is the output's error, if any.
     """
 
     seconds: float
@@ -80,7 +80,7 @@ class RateReport:
     failure: str | None = None
 
     def line(self) -> str:
-        """The figures for a person."""
+        """Return the measurements as a line of text."""
         worst = (
             "no whole minute" if self.worst_minute is None else f"worst minute off by {self.worst_minute:.2%}"
         )
@@ -91,7 +91,7 @@ class RateReport:
         )
 
     def failings(self, speed: float, seconds: float) -> list[str]:
-        """What did not hold, or proves nothing, of a stream of `seconds` whose world should run at `speed`."""
+        """Return the failed criteria of a stream of `seconds` whose model should run at `speed`."""
         cases = (
             (self.failure is not None, str(self.failure)),
             (self.seconds < seconds * 0.95, f"it lasted {self.seconds:.0f} s, not {seconds:.0f}"),
@@ -99,18 +99,18 @@ class RateReport:
             ((self.worst_minute or 0.0) > _MAX_DEVIATION, "a minute is off by more than 1 %"),
             (self.lost > 0, f"{self.lost} frames were lost"),
             (self.reconnects > 0, "the connection was lost"),
-            (self.made == 0, "the world made nothing"),
+            (self.made == 0, "the model rendered nothing"),
             (
                 self.speed > speed * 1.1,
-                f"the world ran at {self.speed:.0%} of real time: too fast to show anything",
+                f"the model ran at {self.speed:.0%} of real time: too fast for this measurement",
             ),
-            (self.repeats == 0, "no frame was repeated: the world was never too slow"),
+            (self.repeats == 0, "no frame was repeated: the model was never too slow"),
         )
-        return [said for wrong, said in cases if wrong]
+        return [text for failed, text in cases if failed]
 
 
 class RateMonitor:
-    """What an output has sent, looked at all along by a thread of its own."""
+    """Samples of an output's number of frames sent, taken by a thread."""
 
     def __init__(self, output: LiveOutput) -> None:
         self.output = output
@@ -119,11 +119,11 @@ class RateMonitor:
         self._thread = threading.Thread(target=self._look, name="rates", daemon=True)
 
     def begin(self) -> None:
-        """The stream is on the air."""
+        """Start sampling."""
         self._thread.start()
 
     def end(self) -> None:
-        """Nothing is sent on purpose any more."""
+        """Stop sampling."""
         self._over.set()
         self._thread.join()
 
@@ -133,8 +133,8 @@ class RateMonitor:
             if sent and (not self._samples or sent > self._samples[-1][1]):
                 self._samples.append((time.monotonic(), sent))
 
-    def held(self) -> RateReport | None:
-        """How it has gone from the first frame that was sent to the last; None before there are two."""
+    def report(self) -> RateReport | None:
+        """Return the measurements from the first frame sent to the last; None before the second."""
         samples = list(self._samples)
         if len(samples) < 2:
             return None
@@ -157,7 +157,7 @@ class RateMonitor:
 
 
 def run_stream(chosen: argparse.Namespace, console: Console) -> RateReport | None:
-    """Stream the slowed world for the time that was chosen; the figures, None when nothing was sent."""
+    """Stream from the slowed model for the chosen time; return None if nothing was sent."""
     image = crop_to_aspect(read_image(IMAGE), HEIGHT, WIDTH)
     world = load_model()
     film = VideoInfo(HEIGHT, WIDTH, Fraction(FPS))
@@ -165,15 +165,15 @@ def run_stream(chosen: argparse.Namespace, console: Console) -> RateReport | Non
     target = choose_target(chosen.to, StreamOptions(), os.environ)
     (output,) = start_all([target], film, still, lambda gap: console.print(f"{gap.name}: {gap.reason}"))
     rates = RateMonitor(output)
-    told = time.monotonic()
+    reported = time.monotonic()
 
-    def tell() -> None:
-        nonlocal told
-        if time.monotonic() - told >= _REPORT_INTERVAL_S and (held := rates.held()) is not None:
-            told = time.monotonic()
-            console.print(held.line())
+    def print_report() -> None:
+        nonlocal reported
+        if time.monotonic() - reported >= _REPORT_INTERVAL_S and (report := rates.report()) is not None:
+            reported = time.monotonic()
+            console.print(report.line())
 
-    pacer = Pacer([output], FPS, still, pace=chosen.pace, clock=time.monotonic, idle=tell)
+    pacer = Pacer([output], FPS, still, pace=chosen.pace, clock=time.monotonic, idle=print_report)
     pacer.open(film)
     rates.begin()
     timed = schedule_timeline(parse_moves("w-20,l-15,none-5"), world.preset.chunk)
@@ -184,22 +184,24 @@ def run_stream(chosen: argparse.Namespace, console: Console) -> RateReport | Non
         lambda _cut: Session(world, image, height=HEIGHT, width=WIDTH),
         pacer,
         stopped=lambda: False,
-        on_chunk=lambda _chunk: tell(),
+        on_chunk=lambda _chunk: print_report(),
     )
     speed = made.frames / (time.monotonic() - begun) / FPS
     rates.end()
-    held = rates.held()
+    report = rates.report()
     pacer.abort()
     failure = None
     try:
         output.close()
     except LingbotError as lost:
         failure = str(lost)
-    return held and replace(held, made=made.frames, speed=speed, repeats=pacer.stats.repeats, failure=failure)
+    return report and replace(
+        report, made=made.frames, speed=speed, repeats=pacer.stats.repeats, failure=failure
+    )
 
 
 def main() -> int:
-    """Stream, watch, judge."""
+    """Run the stream, print measurements and failed criteria."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -207,20 +209,20 @@ def main() -> int:
     parser.add_argument("--speed", type=float, default=0.4)
     parser.add_argument("--pace", default="hold", choices=("hold", "smooth"))
     parser.add_argument("--to", default="null:")
-    parser.add_argument("--json", type=Path, help="a file for the figures")
+    parser.add_argument("--json", type=Path, help="a file for the measurements")
     chosen = parser.parse_args()
     console = Console(soft_wrap=True)
-    held = run_stream(chosen, console)
-    if held is None:
+    report = run_stream(chosen, console)
+    if report is None:
         console.print("nothing was sent")
         return 1
-    failings = held.failings(chosen.speed, 60 * chosen.minutes)
-    console.print(held.line())
-    console.print(f"{held.made} made, {held.speed:.1%} of real time; {held.repeats} repeats")
-    console.print("; ".join(failings) or "it held")
+    failings = report.failings(chosen.speed, 60 * chosen.minutes)
+    console.print(report.line())
+    console.print(f"{report.made} made, {report.speed:.1%} of real time; {report.repeats} repeats")
+    console.print("; ".join(failings) or "all criteria hold")
     if chosen.json is not None:
         chosen.json.write_text(
-            json.dumps({"held": not failings, "failings": failings, **asdict(held)}, indent=2)
+            json.dumps({"held": not failings, "failings": failings, **asdict(report)}, indent=2)
         )
     return int(bool(failings))
 

@@ -1,1 +1,1 @@
-"""How the world that ships was made: its place, its training, its figures. Not part of the package."""
+"""Training of the built-in model: its scene, its training stages and its measurements. Not part of the package."""

@@ -1,4 +1,4 @@
-"""Clips as a batch to learn from: noise, prompts, and now and then a long silence after the beginning."""
+"""Training batches: clips with prompts and noise, some of them placed far into a video."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,34 +8,36 @@ import torch
 from torch import Tensor
 
 from lingbot_cli.presets import PRESETS
+from training.init_transformer import batched_rays
 from training.latents import Latents
 from training.place.palette import MOODS
 from training.prompts import prompt
-from training.start_world import batched_rays
-from training.teacher import CHUNK, SCHEDULE, Batch
-from training.team import DEVICE
+from training.teacher_forcing import CHUNK, SCHEDULE, Batch
 from training.train_text import encoder, rows
+from training.workers import DEVICE
 
-_PROMPTS_PER_MOOD = 250  # prompts of each mood, and of none
-_PROMPTS_PER_CLIP = 3  # prompts a clip hears at most
+_PROMPTS_PER_MOOD = 250
+_PROMPTS_PER_CLIP = 3
 _TEXT_LEN = PRESETS["built-in"].text_len
 
 
 def prompt_pool(folder: Path, seed: int) -> Tensor:
-    """Many prompts as rows [moods + 1, _POOL, 64, text_dim]; the last kind asks for no mood."""
+    """Return embeddings [moods + 1, _PROMPTS_PER_MOOD, 64, text_dim] of prompts; the last kind names no mood."""
     model = encoder(torch.load(folder / "text.pt", weights_only=True))
     rng = np.random.default_rng(seed)
     found = []
     for mood in (*range(len(MOODS)), None):
         with torch.no_grad():
-            spoken = rows(model, [prompt(rng, mood) for _ in range(_PROMPTS_PER_MOOD)])
-        found.append(torch.stack([torch.nn.functional.pad(r, (0, 0, 0, _TEXT_LEN - len(r))) for r in spoken]))
+            embeddings = rows(model, [prompt(rng, mood) for _ in range(_PROMPTS_PER_MOOD)])
+        found.append(
+            torch.stack([torch.nn.functional.pad(r, (0, 0, 0, _TEXT_LEN - len(r))) for r in embeddings])
+        )
     return torch.stack(found).to(DEVICE)
 
 
 @dataclass(frozen=True)
 class BatchSampler:
-    """All clips and prompts, where the training runs."""
+    """Sampler of batches from all clips and prompts, on the training device."""
 
     data: Latents
     prompts: Tensor
@@ -45,10 +47,10 @@ class BatchSampler:
         return self.data.clean.shape[2] // CHUNK
 
     def batch(self, rng: np.random.Generator, count: int) -> Batch:
-        """`count` random clips.
+        """Return `count` random clips.
 
-        A third of them play far into a film: their sink is the beginning of some other clip, their condition
-        has settled, and the two chunks that have no past are not learned from.
+        About a third are placed far into a video: the sink is the first chunk of another clip, the condition has
+        become constant, and the two chunks without a past have no loss.
         """
         data, size = self.data, len(self.data.clean)
         i, j = (torch.from_numpy(rng.integers(size, size=count)).to(DEVICE) for _ in range(2))
@@ -77,7 +79,7 @@ class BatchSampler:
         moods = torch.cat(
             [torch.where(far, data.moods[j, 0], data.moods[i, 0])[:, None], data.moods[i, 1:]], 1
         )
-        lines, said = self._said(moods.cpu().numpy(), rng)
+        lines, prompt_index = self._prompts_of(moods.cpu().numpy(), rng)
         steps = spliced(data.steps, 1)
         moving = (steps - torch.eye(4, device=DEVICE)).abs().amax((2, 3)) > 1e-5
         return Batch(
@@ -85,17 +87,17 @@ class BatchSampler:
             condition=_chunks(torch.cat([mask, told], 1)),
             rays=_chunks(batched_rays(steps, focal.float())),
             rows=lines,
-            said=said,
+            prompt_index=prompt_index,
             starts=starts,
             counts=counts,
             stands=(~moving.unflatten(1, (-1, CHUNK)).any(2)).float(),
             where=spliced(data.where, 1).unflatten(1, (-1, CHUNK)),
         )
 
-    def _said(self, moods: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Three lines a clip [B, 3, 64, text_dim] and which of them each chunk [B, J] hears.
+    def _prompts_of(self, moods: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Return three prompts per clip [B, 3, 64, text_dim] and each chunk's index [B, J] into them.
 
-        The beginning is often told nothing of its mood, and keeps it; a change is always named.
+        The first prompt often names no mood, and the mood persists; every change of mood is named.
         """
         none = len(MOODS)
         kinds, heard = np.full((len(moods), _PROMPTS_PER_CLIP), none), np.zeros(moods.shape, np.int64)
@@ -105,7 +107,7 @@ class BatchSampler:
             for n, k in enumerate(changes):
                 kinds[b, n] = none if n == 0 and rng.random() < 0.3 else clip[k]
                 heard[b, k:] = n
-            if len(changes) == 1 and rng.random() < 0.3:  # other words, the same light
+            if len(changes) == 1 and rng.random() < 0.3:  # another prompt for the same mood
                 kinds[b, 1] = none if rng.random() < 0.5 else clip[0]
                 heard[b, rng.integers(1, len(clip)) :] = 1
         which = torch.from_numpy(rng.integers(_PROMPTS_PER_MOOD, size=kinds.shape)).to(DEVICE)
@@ -113,9 +115,9 @@ class BatchSampler:
 
 
 def add_noise(clean: Tensor, copies: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Noisy copies [S, B, J, …] of clean chunks [B, J, …], their sigmas and timesteps [S, B, J].
+    """Return noisy copies [S, B, J, …] of clean chunks [B, J, …], their sigmas and timesteps [S, B, J].
 
-    Only the four noise levels that the sampler visits; nearly half at the first, where all must be imagined.
+    Only the sampler's four noise levels occur; nearly half are the first, which is pure noise.
     """
     shape = (copies, *clean.shape[:2])
     odds = torch.tensor([0.46, 0.18, 0.18, 0.18])
@@ -128,5 +130,5 @@ def add_noise(clean: Tensor, copies: int, generator: torch.Generator) -> tuple[T
 
 
 def _chunks(x: Tensor) -> Tensor:
-    """[B, C, F, h, w] to [B, F/c, C, c, h, w]."""
+    """Split [B, C, F, h, w] into chunks [B, F/c, C, c, h, w]."""
     return x.unflatten(2, (-1, CHUNK)).movedim(2, 1)

@@ -1,7 +1,7 @@
-"""The training clips, drawn once and kept on disk: `python -m training.data --folder F`.
+"""Rendering of the training clips to disk: `python -m training.data --folder F`.
 
-A clip is 57 video frames, 15 latent frames, five chunks. Its mood changes at the start of a chunk in every
-third clip, and the light follows within half a second.
+A clip has 57 video frames, 15 latent frames and five chunks. In every third clip the mood changes at the start of
+a chunk, and the light follows within half a second.
 """
 
 import argparse
@@ -16,14 +16,14 @@ from training.place.render import draw_batch, render
 from training.place.walk import lens, wander
 
 FRAMES, LATENTS, CHUNK = 57, 15, 3
-FADE = 8  # video frames a change of light takes
+FADE = 8  # duration of a change of light in video frames
 
 
 @dataclass(frozen=True)
 class Clips:
-    """`video` [N, 57, 64, 112, 3] uint8, mapped from disk, and what it shows.
+    """`video` [N, 57, 64, 112, 3] uint8, memory-mapped, and its labels.
 
-    `asked` and `stood` [N, 15, 4, 4] poses a latent frame, `focal` [N], `moods` [N, 5] a mood a chunk.
+    `requested` and `actual` [N, 15, 4, 4] poses per latent frame, `focal` [N], `moods` [N, 5] per chunk.
     """
 
     video: np.ndarray
@@ -34,19 +34,19 @@ class Clips:
 
     @classmethod
     def open(cls, folder: Path) -> "Clips":
-        """The clips drawn into `folder`."""
-        told = np.load(folder / "told.npz")
+        """Open the clips in `folder`."""
+        labels = np.load(folder / "told.npz")
         video = np.load(folder / "video.npy", mmap_mode="r")
-        return cls(video, told["asked"], told["stood"], told["focal"], told["moods"])
+        return cls(video, labels["asked"], labels["stood"], labels["focal"], labels["moods"])
 
 
 def chunk_start(chunk: int) -> int:
-    """The first video frame of a chunk."""
+    """Return the first video frame of a chunk."""
     return 0 if chunk == 0 else 4 * CHUNK * chunk - 3
 
 
 def light(moods: np.ndarray) -> torch.Tensor:
-    """How much of each mood every video frame shows [F, 4], from the mood of each chunk [chunks]."""
+    """Return the share of each mood in every video frame [F, 4], from the mood of each chunk [chunks]."""
     frames = chunk_start(len(moods))
     weights = torch.eye(len(MOODS))[int(moods[0])].repeat(frames, 1)
     for chunk in range(1, len(moods)):
@@ -60,14 +60,14 @@ def light(moods: np.ndarray) -> torch.Tensor:
 
 
 def draw(folder: Path, clips: int, seed: int) -> None:
-    """Draw `clips` clips into `folder`: video.npy and told.npz."""
+    """Render `clips` clips into `folder`: video.npy and the labels told.npz."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     video = np.lib.format.open_memmap(
         folder / "video.part.npy", mode="w+", dtype=np.uint8, shape=(clips, FRAMES, 64, 112, 3)
     )
     fast = torch.compile(draw_batch, dynamic=False)
-    told: dict[str, list[np.ndarray]] = {"asked": [], "stood": [], "focal": [], "moods": []}
+    labels: dict[str, list[np.ndarray]] = {"asked": [], "stood": [], "focal": [], "moods": []}
     for i in range(clips):
         walk, optics = wander(rng, FRAMES), lens(rng)
         moods = np.full(LATENTS // CHUNK, rng.integers(len(MOODS)))
@@ -82,9 +82,9 @@ def draw(folder: Path, clips: int, seed: int) -> None:
             ("focal", optics[0]),
             ("moods", moods),
         ):
-            told[name].append(value)
+            labels[name].append(value)
     video.flush()
-    np.savez(folder / "told.npz", **{name: np.stack(values) for name, values in told.items()})
+    np.savez(folder / "told.npz", **{name: np.stack(values) for name, values in labels.items()})
     (folder / "video.part.npy").rename(folder / "video.npy")
 
 

@@ -1,4 +1,4 @@
-"""Trained weights become the world that ships, in half precision: `python -m training.export --folder F`."""
+"""Export of trained weights as the built-in model in half precision: `python -m training.export --folder F`."""
 
 import argparse
 from pathlib import Path
@@ -15,9 +15,9 @@ BUILT_IN = Path(__file__).parent.parent / "lingbot_cli" / "builtin"
 
 
 def fold(weights: dict[str, Tensor], mean: Tensor, std: Tensor) -> dict[str, Tensor]:
-    """The VAE whose raw latents have the published mean and spread, and whose pictures are the same.
+    """Return an equivalent VAE whose raw latents have the published mean and standard deviation.
 
-    `mean` and `std` [16] are those of this VAE's raw latents now; its 1×1×1 convolutions take up the difference.
+    `mean` and `std` [16] are those of its current raw latents; the 1×1×1 convolutions absorb the difference.
     """
     out = {name: tensor.clone() for name, tensor in weights.items()}
     gain = torch.tensor(LATENT_STD) / std
@@ -34,13 +34,13 @@ def fold(weights: dict[str, Tensor], mean: Tensor, std: Tensor) -> dict[str, Ten
 
 
 def packed(name: str, tensor: Tensor) -> Tensor:
-    """Half precision, and eight bits for what hears only moods and four timesteps: so all stays below 15 MB."""
+    """Cast to half precision, and to fp8 for text and timestep projections: the model stays below 15 MB."""
     small = (".cross_attn." in name or name.startswith("time_projection")) and tensor.ndim == 2
     return tensor.to(torch.float8_e4m3fn if small else torch.float16)
 
 
 def export(folder: Path, out: Path, source: str) -> None:
-    """Write the best there is in the training folder as a world in our layout."""
+    """Write the latest weights of the training folder in our layout."""
 
     def newest(stage: str) -> dict[str, Tensor]:
         final = folder / f"{stage}-final.pt"

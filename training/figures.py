@@ -1,6 +1,6 @@
-"""The honest figures: `python -m training.figures --folder F` prints a table and draws a contact sheet.
+"""Measurements of the model against ground truth: `python -m training.figures` writes figures.json and sheet.png.
 
-Every film is played by the session the program itself plays with, and compared with the place as it is.
+All videos are rendered by the program's own session and compared with the exact scene.
 """
 
 import argparse
@@ -16,10 +16,10 @@ from PIL import Image
 from lingbot_cli.camera.pose import CameraPose
 from lingbot_cli.model.loading.loader import load_model
 from lingbot_cli.model.world_model import WorldModel
-from training.film import FPS, Video, estimate_poses, ground_truth, render_video
 from training.place.palette import MOODS
 from training.place.walk import wander
 from training.shift import estimate_shift
+from training.videos import FPS, Video, estimate_poses, ground_truth, render_video
 
 SECONDS = 20
 _START = CameraPose(0.0, -1.0, -3.6)
@@ -28,7 +28,7 @@ _PROMPTS |= {"night": "a courtyard at night", "snow": "a courtyard in the snow"}
 
 
 def walks(seconds: int) -> dict[str, list[str]]:
-    """The keys of each kind of film, one a video frame."""
+    """Return the keys of each kind of video, one string per video frame."""
     n = seconds * FPS
     return {
         "still": [""] * n,
@@ -40,7 +40,7 @@ def walks(seconds: int) -> dict[str, list[str]]:
 
 
 def measure(film: Video, mood: str) -> dict[str, float]:
-    """PSNR over 3 s and over all, camera error in degrees and units, and the speeds over the first 3 s."""
+    """Measure PSNR over 3 s and overall, camera error in degrees and units, and speeds over the first 3 s."""
     found = estimate_poses(film, mood)
     truth = [CameraPose.from_matrix(p) for p in film.walk.actual[::4]]
     heading = np.unwrap(np.radians([s.yaw for s in found])) * 180 / np.pi
@@ -65,14 +65,14 @@ def measure(film: Video, mood: str) -> dict[str, float]:
 
 
 def measure_drift(world: WorldModel) -> dict[str, float]:
-    """Contrast after a minute of standing still and of wandering, over that of the truth, beside the start's."""
+    """Measure contrast relative to ground truth after a minute of standing and of walking, against the start."""
     rng = np.random.default_rng(3)
     out = {}
     keys: list[str] = []
     while len(keys) < 60 * FPS:
         keys += [str(rng.choice(["w", "s", "l", "j", "wl", "wj", ""]))] * int(rng.integers(12, 40))
-    for name, told in (("still", [""] * (60 * FPS)), ("wander", keys[: 60 * FPS])):
-        film = render_video(world, told, _START, ["day"], [_PROMPTS["day"]])
+    for name, held in (("still", [""] * (60 * FPS)), ("wander", keys[: 60 * FPS])):
+        film = render_video(world, held, _START, ["day"], [_PROMPTS["day"]])
         ends = ((film.made[:32], film.truth[:32]), (film.made[-32:], film.truth[-32:]))
         before, after = (made.std() / truth.std() for made, truth in ends)
         out[f"contrast_{name}_60s"] = float(after / before)
@@ -81,7 +81,7 @@ def measure_drift(world: WorldModel) -> dict[str, float]:
 
 
 def measure_stills(world: WorldModel) -> dict[str, dict[str, float]]:
-    """Two seconds of standing still in each mood before the four walls: the picture's largest shift in pixels."""
+    """Measure the largest image shift in pixels in two seconds of standing, per mood, before each wall."""
     out = {}
     for mood in MOODS:
         most = []
@@ -95,15 +95,13 @@ def measure_stills(world: WorldModel) -> dict[str, dict[str, float]]:
 
 
 def measure_turns(world: WorldModel) -> dict[str, dict[str, float]]:
-    """Three seconds of turning in each mood, from the four walls and both ways: PSNR over all, median speed."""
+    """Measure mean PSNR and median speed of three-second turns per mood, from each wall and both ways."""
     out = {}
     for mood in MOODS:
         found = []
         for yaw, key in ((0.0, "l"), (90.0, "j"), (180.0, "l"), (270.0, "j")):
-            film = render_video(
-                *(world, [key] * 3 * FPS, replace(_START, x=1.0, z=-1.0, yaw=yaw)),
-                *([mood], [_PROMPTS[mood]]),
-            )
+            start = replace(_START, x=1.0, z=-1.0, yaw=yaw)
+            film = render_video(world, [key] * 3 * FPS, start, [mood], [_PROMPTS[mood]])
             found.append(measure(film, mood))
         noise = np.mean([10 ** (-f["psnr_3s"] / 10) for f in found])
         speed = float(np.median([f["turning_speed"] for f in found]))
@@ -112,7 +110,7 @@ def measure_turns(world: WorldModel) -> dict[str, dict[str, float]]:
 
 
 def measure_mood_changes(world: WorldModel) -> dict[str, float]:
-    """How far the mean colour has gone to a new mood, two chunks after its prompt; 1 is there."""
+    """Measure the mean colour's progress to a new mood, from 0 to 1, two chunks after its prompt."""
     out = {}
     for old, new in (("day", "night"), ("day", "dusk"), ("dusk", "snow"), ("snow", "day"), ("night", "day")):
         film = render_video(
@@ -131,7 +129,7 @@ def measure_mood_changes(world: WorldModel) -> dict[str, float]:
 
 @torch.inference_mode()
 def vae_psnr(world: WorldModel, clips: int = 12) -> float:
-    """PSNR in dB of the VAE alone on walks nobody has seen."""
+    """Return the PSNR in dB of the VAE alone on unseen walks."""
     rng = np.random.default_rng(1234)
     errors = []
     for i in range(clips):
@@ -144,7 +142,7 @@ def vae_psnr(world: WorldModel, clips: int = 12) -> float:
 
 
 def sheet(films: dict[str, Video]) -> Image.Image:
-    """Truth above, film below, at eight moments of every film."""
+    """Draw eight moments of every video, ground truth above the rendered one."""
     rows = []
     for film in films.values():
         at = [min(int(s * FPS), len(film.made) - 1) for s in (0, 1, 2, 3, 5, 10, 15, 20)]
@@ -155,9 +153,9 @@ def sheet(films: dict[str, Video]) -> Image.Image:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, help="a folder in our layout; the shipped world when left out")
+    parser.add_argument("--model", type=Path, help="a folder in our layout; by default the built-in model")
     parser.add_argument("--seconds", type=int, default=SECONDS)
-    parser.add_argument("--short", action="store_true", help="leave the minute-long films out")
+    parser.add_argument("--short", action="store_true", help="leave out the minute-long videos")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     options = parser.parse_args()
     begun = time.perf_counter()

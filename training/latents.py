@@ -1,4 +1,4 @@
-"""The clips as the transformer meets them: encoded once, with what each was told."""
+"""Encoded training clips: latents, conditions, relative poses and labels."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,20 +19,20 @@ from training.fused import fuse_norms
 from training.place.palette import MOODS
 from training.place.render import draw_batch, render
 from training.samples import HEIGHT, WIDTH
-from training.team import DEVICE, save
 from training.vae_loss import CONFIG, as_video
+from training.workers import DEVICE, save
 
-# The encoding of an image and then grey is followed for this many latents; from there it has settled.
+# Latents of an image followed by grey that are encoded; later ones are constant.
 _ENCODED_LATENTS = 6
 
 
 @dataclass(frozen=True)
 class Latents:
-    """`clean` and `told` [N, 16, 15, 8, 14] float16: the film and the condition's latents.
+    """`clean` and `told` [N, 16, 15, 8, 14] float16: latents of the video and of the condition.
 
-    `steps` [N, 15, 4, 4] is the asked path, each pose from the one before. `where` [N, 15, 6] is where the camera
-    stood: x, z, y, sine and cosine of its heading, its pitch, each about 1. `focal` [N], `moods` [N, 5]; `grey`
-    [16, 8, 14] is what the condition settles at.
+    `steps` [N, 15, 4, 4] are the requested relative poses. `where` [N, 15, 6] is the actual camera: x, z, y, sine
+    and cosine of the heading, and pitch, each of magnitude about 1. `focal` [N], `moods` [N, 5]; `grey`
+    [16, 8, 14] is the constant latent of the condition.
     """
 
     clean: Tensor
@@ -45,7 +45,7 @@ class Latents:
 
     @classmethod
     def open(cls, paths: list[Path]) -> "Latents":
-        """All the parts that were written."""
+        """Load and join all parts."""
         parts = [torch.load(path, weights_only=True, mmap=True) for path in paths]
         names = [f.name for f in fields(cls) if f.name != "grey"]
         joined = {name: torch.cat([part[name] for part in parts]).to(DEVICE) for name in names}
@@ -53,7 +53,7 @@ class Latents:
 
 
 def pose_targets(poses: np.ndarray) -> Tensor:
-    """What the pose head is asked for, [..., 6], from camera-to-world poses [..., 4, 4]."""
+    """Return the pose head's targets [..., 6] for camera-to-world poses [..., 4, 4]."""
     rows = []
     for pose in poses.reshape(-1, 4, 4):
         s = CameraPose.from_matrix(pose)
@@ -64,7 +64,7 @@ def pose_targets(poses: np.ndarray) -> Tensor:
 
 @torch.no_grad()
 def encode(vae: VAE, clips: Clips, which: range, path: Path, seed: int) -> None:
-    """Encode some clips to a file; half of the first images come through the resize a large picture gets."""
+    """Encode some clips to a file; half of the first images are rendered large and resized."""
     rng = np.random.default_rng([seed, which.start])
     grey = _constant_latent(vae, clips.video.shape[2:4])
     fast = torch.compile(draw_batch, dynamic=False)
@@ -105,16 +105,16 @@ def encode(vae: VAE, clips: Clips, which: range, path: Path, seed: int) -> None:
 
 
 def _constant_latent(vae: VAE, size: tuple[int, int]) -> Tensor:
-    """The latent [16, h, w] of grey that has gone on for longer than the encoder remembers."""
-    carry, latent = CausalConvCache(), torch.empty(0)
+    """Return the latent [16, h, w] of grey beyond the encoder's receptive field."""
+    cache, latent = CausalConvCache(), torch.empty(0)
     for step in range(vae.config.encoder_receptive_field // 4 + 2):
-        latent = vae.encode(torch.zeros(1, 3, 4 if step else 1, *size, device=DEVICE), carry)
+        latent = vae.encode(torch.zeros(1, 3, 4 if step else 1, *size, device=DEVICE), cache)
     return latent[0, :, -1].cpu()
 
 
 @torch.no_grad()
 def statistics(vae: VAE, clips: Clips, count: int = 40) -> dict[str, Tensor]:
-    """Mean and standard deviation [16] of the raw latents' channels over some clips."""
+    """Return mean and standard deviation [16] of the raw latents' channels over some clips."""
     means = []
     for i in range(count):
         with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
@@ -125,7 +125,7 @@ def statistics(vae: VAE, clips: Clips, count: int = 40) -> dict[str, Tensor]:
 
 
 def encode_share(rank: int, folder: Path, clips: int, seed: int) -> None:
-    """This process's half of the work: a file of latents for every fifty clips, those there left alone."""
+    """Encode this process's share of the clips, fifty per file; existing files are kept."""
     fuse_norms()
     seen = Clips.open(folder / "data")
     final = folder / "vae-final.pt"

@@ -1,6 +1,6 @@
-"""Make a world of random weights in our layout: `python training/make_untrained.py FOLDER [SEED]`.
+"""Write a model of random weights in our layout: `python training/make_untrained.py FOLDER [SEED]`.
 
-It renders noise that obeys no camera, and is what the program runs before a trained world is there.
+It renders noise that ignores the camera, and stands in for a trained model.
 """
 
 import sys
@@ -29,7 +29,7 @@ VOCABULARY = 1024
 
 
 def main(folder: Path, seed: int) -> None:
-    """Write the folder."""
+    """Write the model's folder."""
     torch.manual_seed(seed)
     preset = PRESETS["built-in"]
     tokenizer = byte_level_tokenizer()
@@ -47,7 +47,7 @@ def main(folder: Path, seed: int) -> None:
 
 
 def byte_level_tokenizer() -> Tokenizer:
-    """Byte pairs learned from a word list of our own; any text at all can be written in its bytes."""
+    """Return a byte-level BPE tokenizer trained on our own word list; it encodes any text."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
@@ -63,19 +63,19 @@ def byte_level_tokenizer() -> Tokenizer:
 
 
 def random_transformer(preset: Preset) -> dict[str, Tensor]:
-    """Weights in eight bits: noise needs no more, and the repository carries them."""
+    """Return random transformer weights in fp8, which is enough for noise."""
     transformer = Transformer(TransformerConfig.of(preset))
     return {name: tensor.to(torch.float8_e4m3fn) for name, tensor in randomised(transformer).items()}
 
 
 def random_vae(preset: Preset) -> dict[str, Tensor]:
-    """Weights whose decoded frames use the whole range of colours."""
+    """Return random VAE weights whose decoded frames use the whole range of colours."""
     vae = VAE(VAEConfig(dim=preset.vae_dim, num_res_blocks=preset.vae_blocks))
     return {name: tensor.half() for name, tensor in randomised(vae).items()}
 
 
 def random_text(preset: Preset, vocabulary: int) -> dict[str, Tensor]:
-    """A two-layer UMT5 encoder."""
+    """Return random weights of a two-layer UMT5 encoder."""
     meta = umt5_on_meta(
         {
             "vocab_size": vocabulary,
@@ -96,7 +96,7 @@ def random_text(preset: Preset, vocabulary: int) -> dict[str, Tensor]:
 
 
 def randomised(module: torch.nn.Module) -> dict[str, Tensor]:
-    """Normal weights that keep a signal's size, ones for norms, zeros for biases, a little modulation."""
+    """Return variance-preserving normal weights, ones for norms, zeros for biases, and small modulation."""
     tensors = {}
     for name, place in module.state_dict().items():
         if name.endswith("modulation"):

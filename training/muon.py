@@ -1,4 +1,4 @@
-"""Muon for weights with two or more axes, Adam for the rest: one optimiser over both."""
+"""Optimiser with Muon for weights of two or more axes and Adam for the others."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def _orthogonal(g: Tensor) -> Tensor:
-    """The nearest matrix with all singular values about one, by five Newton–Schulz steps."""
+    """Return the nearest matrix with singular values of about one, by five Newton–Schulz steps."""
     x = (g if g.shape[0] <= g.shape[1] else g.T).bfloat16()
     x = x / (x.norm() + 1e-7)
     for _ in range(5):
@@ -36,7 +36,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__([g for g in groups if g["params"]], {"decay": decay})
 
     def scale(self, factor: float) -> None:
-        """Set every learning rate to that part of its peak."""
+        """Set every learning rate to `factor` times its peak."""
         for group in self.param_groups:
             group["lr"] = group["peak"] * factor
 
@@ -50,7 +50,7 @@ class Muon(torch.optim.Optimizer):
                 self._adam(p, self.state[p], group["lr"])
 
     def _matrices(self, group: dict[str, Any]) -> None:
-        """Each process of a team straightens its share of the matrices; the sum gives all to all."""
+        """Orthogonalise this process's share of the matrices; an all-reduce distributes them."""
         rank, size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         steps = []
         for i, p in enumerate(group["params"]):

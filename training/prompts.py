@@ -1,4 +1,4 @@
-"""Things somebody may say to the courtyard, and the mood they ask for."""
+"""Random prompts for the courtyard, and the moods that they name."""
 
 import numpy as np
 
@@ -108,7 +108,7 @@ def _neutral(rng: np.random.Generator) -> str:
 
 
 def prompt(rng: np.random.Generator, mood: int | None) -> str:
-    """A prompt that asks for a mood, by its number, or for none; of two moods in one the last counts."""
+    """Return a prompt that names the mood of that index, or none; of two moods in a prompt the last counts."""
     text = _neutral(rng) if mood is None else _moody(rng, MOODS[mood])
     if mood is not None and rng.random() < 0.15:
         text = f"{_moody(rng, MOODS[rng.integers(len(MOODS))])}, {text}"

@@ -1,7 +1,7 @@
-"""Train the world that ships, from nothing or from where it stopped: `python -m training.run --folder F`.
+"""Training of the built-in model in six stages: `python -m training.run --folder F`.
 
-Six stages, each left alone when its result is there: clips drawn, text, VAE, latents, transformer, export.
-Whatever ends it (a signal, a full night), the same command goes on from the last checkpoint.
+The stages are clips, text encoder, VAE, latents, transformer and export; finished ones are skipped. After any
+interruption the same command resumes from the last checkpoint.
 """
 
 import argparse
@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
-from training import train_text, train_vae, train_world
+from training import train_text, train_transformer, train_vae
 from training.data import draw
 from training.export import BUILT_IN, export
 from training.latents import encode_share
-from training.team import run_workers
+from training.workers import run_workers
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--folder", type=Path, required=True, help="clips, checkpoints and curves; some GB")
-    parser.add_argument("--clips", type=int, default=3600, help="clips drawn, for the VAE")
+    parser.add_argument("--clips", type=int, default=3600, help="clips rendered, for the VAE")
     parser.add_argument("--encoded", type=int, default=1800, help="of them, for the transformer")
     parser.add_argument("--vae-minutes", type=float, default=60)
     parser.add_argument("--world-minutes", type=float, default=150)
@@ -42,12 +42,12 @@ def main() -> None:
         run_workers(options.workers, train_vae.train, folder, options.vae_minutes, seed)
     run_workers(options.workers, encode_share, folder, options.encoded, seed)
     if not _stage_done(folder / "world-final.pt", options.world_minutes):
-        run_workers(options.workers, train_world.train, folder, options.world_minutes, seed)
+        run_workers(options.workers, train_transformer.train, folder, options.world_minutes, seed)
     export(folder, options.out, "trained on the courtyard, see training/README.md")
 
 
 def _stage_done(final: Path, minutes: float) -> bool:
-    """Whether a stage has had its time; with more minutes than before it goes on."""
+    """Return whether a stage has trained for that many minutes."""
     return (
         final.exists() and torch.load(final, weights_only=True, map_location="cpu")["spent"] >= 60 * minutes
     )

@@ -1,4 +1,4 @@
-"""Draw the first images in `samples/`: `python -m training.samples`."""
+"""First images in `samples/`, rendered from the scene: `python -m training.samples`."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ SAMPLES = {
 
 
 def draw(mood: str, x: float, z: float, heading: float, *, height: int, width: int) -> np.ndarray:
-    """One picture uint8 [H, W, 3] from a place to stand and a direction to look."""
+    """Render an image uint8 [H, W, 3] from a position and heading."""
     pose = torch.from_numpy(CameraPose(x, -EYE, z, yaw=heading).matrix())[None]
     weights = torch.eye(len(MOODS))[[MOODS.index(mood)]]
     return render(pose, _FOCAL, weights, height=height, width=width)[0].numpy()

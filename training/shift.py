@@ -1,4 +1,4 @@
-"""By how much a whole picture has shifted against another, as the pictures alone show it."""
+"""Translation between two images, estimated from the images alone."""
 
 import numpy as np
 import torch
@@ -10,10 +10,10 @@ _EDGE = 4  # pixels at the border that a shift may bring in from outside
 
 
 def estimate_shift(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Pixels [2] to the right and downward that `after` [H, W, 3] uint8 has gone from `before`, to about 0.1.
+    """Return the shift [2] of `after` against `before` (uint8 [H, W, 3]) in pixels right and down, to about 0.1.
 
-    Registration by Gauss–Newton (Lucas and Kanade, 1981) on blurred pictures, outliers weighted down; for shifts
-    of a few pixels at most.
+    Registration by Gauss–Newton (Lucas and Kanade, 1981) on blurred images with outliers weighted down; for
+    shifts of a few pixels.
     """
     first, second = _soft(before), _soft(after)
     inner = slice(_EDGE, -_EDGE)
@@ -29,7 +29,7 @@ def estimate_shift(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def _moved_back(picture: Tensor, gone: Tensor) -> Tensor:
-    """A picture [3, H, W] seen so many pixels further to the right and down."""
+    """Sample an image [3, H, W] so many pixels further right and down."""
     height, width = picture.shape[1:]
     x = 2 * (torch.arange(width, dtype=torch.float64) + 0.5 + gone[0]) / width - 1
     y = 2 * (torch.arange(height, dtype=torch.float64) + 0.5 + gone[1]) / height - 1
@@ -38,5 +38,5 @@ def _moved_back(picture: Tensor, gone: Tensor) -> Tensor:
 
 
 def _soft(picture: np.ndarray) -> Tensor:
-    """A picture [H, W, 3] uint8 as [3, H, W] float64, blurred over five pixels."""
+    """Convert an image [H, W, 3] uint8 to [3, H, W] float64, blurred over five pixels."""
     return F.avg_pool2d(torch.from_numpy(picture).permute(2, 0, 1)[None].double(), 5, 1)[0]

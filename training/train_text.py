@@ -1,4 +1,4 @@
-"""Stage zero, the text: a two-layer UMT5 whose every row says which mood the prompt asks for."""
+"""Text encoder stage: a two-layer UMT5 whose every embedding encodes the prompt's mood."""
 
 from pathlib import Path
 
@@ -13,18 +13,24 @@ from lingbot_cli.prompt_cleaning import clean_prompt
 from training.make_untrained import byte_level_tokenizer, random_text
 from training.place.palette import MOODS
 from training.prompts import prompt
-from training.team import save
+from training.workers import save
 
 _NONE = len(MOODS)
 
 
 def encoder(weights: dict[str, Tensor]) -> nn.Module:
-    """The text encoder with these weights, in float32."""
+    """Return the text encoder with these weights, in float32."""
     vocabulary, dim = weights["shared.weight"].shape
     model = umt5_on_meta(
         {
-            **{"vocab_size": vocabulary, "d_model": dim, "d_kv": dim // 4, "d_ff": 2 * dim, "num_layers": 2},
-            **{"num_heads": 4, "feed_forward_proj": "gated-gelu", "dropout_rate": 0.0},
+            "vocab_size": vocabulary,
+            "d_model": dim,
+            "d_kv": dim // 4,
+            "d_ff": 2 * dim,
+            "num_layers": 2,
+            "num_heads": 4,
+            "feed_forward_proj": "gated-gelu",
+            "dropout_rate": 0.0,
         }
     )
     model.load_state_dict({k: v.float().clone() for k, v in weights.items()}, strict=False, assign=True)
@@ -33,7 +39,7 @@ def encoder(weights: dict[str, Tensor]) -> nn.Module:
 
 
 def rows(model: nn.Module, texts: list[str]) -> list[Tensor]:
-    """The rows [L, dim] of each prompt."""
+    """Return the embeddings [L, dim] of each prompt."""
     tokenizer = byte_level_tokenizer()
     tokenizer.enable_truncation(PRESETS["built-in"].text_len)
     ids = [torch.tensor([tokenizer.encode(clean_prompt(text)).ids]) for text in texts]
@@ -41,7 +47,7 @@ def rows(model: nn.Module, texts: list[str]) -> list[Tensor]:
 
 
 def train(folder: Path, seed: int, steps: int = 700) -> float:
-    """Write `text.pt`, the encoder's weights; the share of unseen prompts whose mood every row tells."""
+    """Write `text.pt`, the encoder's weights; return its accuracy on unseen prompts."""
     torch.manual_seed(seed)
     tokenizer = byte_level_tokenizer()
     model = encoder(random_text(PRESETS["built-in"], tokenizer.get_vocab_size()))
@@ -55,15 +61,15 @@ def train(folder: Path, seed: int, steps: int = 700) -> float:
         for group in optimiser.param_groups:
             group["lr"] = 2e-3 * (1 - step / steps)
         ids, mask, moods = _batch(rng, tokenizer, 48)
-        told = judge(model(input_ids=ids, attention_mask=mask).last_hidden_state)
-        loss = F.cross_entropy(told[mask.bool()], moods[:, None].expand_as(ids)[mask.bool()])
+        logits = judge(model(input_ids=ids, attention_mask=mask).last_hidden_state)
+        loss = F.cross_entropy(logits[mask.bool()], moods[:, None].expand_as(ids)[mask.bool()])
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     with torch.no_grad():
         ids, mask, moods = _batch(np.random.default_rng(seed + 1), tokenizer, 400)
-        told = judge(model(input_ids=ids, attention_mask=mask).last_hidden_state).argmax(-1)
-        right = ((told == moods[:, None]) | ~mask.bool()).all(1).float().mean()
+        logits = judge(model(input_ids=ids, attention_mask=mask).last_hidden_state).argmax(-1)
+        right = ((logits == moods[:, None]) | ~mask.bool()).all(1).float().mean()
     save(folder / "text.pt", {k: v.detach().half() for k, v in model.named_parameters()})
     return float(right)
 

@@ -1,4 +1,4 @@
-"""Stage one, the VAE: pictures alone, then clips cut to small crops, then the decoder alone."""
+"""VAE stage: single images, then small crops of clips, then the decoder alone."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from lingbot_cli.model.vae import VAE
 from training.data import Clips
 from training.fused import fuse_norms
 from training.muon import Muon
-from training.team import (
+from training.vae_loss import CONFIG, as_video, init_vae, loss, psnr
+from training.workers import (
     DEVICE,
     StageClock,
     WeightAverage,
@@ -20,7 +21,6 @@ from training.team import (
     gradients_finite,
     save,
 )
-from training.vae_loss import CONFIG, as_video, init_vae, loss, psnr
 
 ON_CPU = DEVICE.type == "cpu"
 CROP = 40 if ON_CPU else 64
@@ -30,13 +30,13 @@ REPORT_INTERVAL_S = 180.0
 
 
 def image_batch(clips: Clips, rng: np.random.Generator, count: int) -> Tensor:
-    """Whole single frames as clips of one [count, 1, H, W, 3]."""
+    """Return random frames as one-frame clips [count, 1, H, W, 3]."""
     which, when = rng.integers(len(clips.video), size=count), rng.integers(clips.video.shape[1], size=count)
     return torch.from_numpy(np.stack([clips.video[i, t] for i, t in zip(which, when, strict=True)]))[:, None]
 
 
 def crop_batch(clips: Clips, rng: np.random.Generator) -> Tensor:
-    """Small windows of whole clips [CROPS, 57, CROP, CROP, 3]."""
+    """Return random crops of whole clips [CROPS, 57, CROP, CROP, 3]."""
     height, width = clips.video.shape[2:4]
     cut = []
     for _ in range(CROPS):
@@ -50,7 +50,7 @@ def crop_batch(clips: Clips, rng: np.random.Generator) -> Tensor:
 
 
 def rate(progress: float) -> float:
-    """Part of the peak learning rate: full for pictures, half and falling for clips, then the decoder."""
+    """Return the learning rate as a share of its peak: full for images, half and falling for clips, then low."""
     if progress < IMAGES_UNTIL:
         return min(1.0, 0.1 + progress / 0.01)
     if progress < CLIPS_UNTIL:
@@ -59,7 +59,7 @@ def rate(progress: float) -> float:
 
 
 def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
-    """Train for that many minutes of the stage's own clock, going on from `vae.pt` when there is one."""
+    """Train for that many minutes of the stage's clock, resuming from `vae.pt` if there is one."""
     if ON_CPU:
         fuse_norms()
     clips, unseen = Clips.open(folder / "data"), Clips.open(folder / "held-out")
@@ -109,13 +109,13 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
         _report(folder, average, shown, step, spent, float(np.mean(losses or [0])))
 
 
-def _same_weights(kept: dict[str, Any], optimiser: Muon) -> bool:
+def _same_weights(saved: dict[str, Any], optimiser: Muon) -> bool:
     now = optimiser.state_dict()["param_groups"]
-    return [len(g["params"]) for g in kept["param_groups"]] == [len(g["params"]) for g in now]
+    return [len(g["params"]) for g in saved["param_groups"]] == [len(g["params"]) for g in now]
 
 
 def _freeze_encoder(vae: VAE) -> Muon:
-    """Freeze the encoder, so that latents mean what they mean, and go on with the rest."""
+    """Freeze the encoder, so that latents stay valid, and return an optimiser for the decoder."""
     for part in (vae.encoder, vae.conv1):
         part.requires_grad_(False)
     return Muon(vae, lr=0.02, adam_lr=2e-3)

@@ -1,4 +1,4 @@
-"""What the VAE is trained for, where it starts, and how well it does."""
+"""Initial weights, loss and PSNR of the VAE."""
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ KL = 1e-4
 
 
 def init_vae(seed: int) -> VAE:
-    """A fresh VAE in which nothing of the past is looked at yet: for images it is a plain image VAE."""
+    """Return an initial VAE that ignores past frames: an image VAE applied to every frame."""
     torch.manual_seed(seed)
     vae = VAE(CONFIG)
     with torch.no_grad():
@@ -31,7 +31,7 @@ def init_vae(seed: int) -> VAE:
 
 
 def as_video(pictures: Tensor) -> Tensor:
-    """uint8 [B, T, H, W, 3] to −1…1 [B, 3, T, H, W], laid out as convolutions like it."""
+    """Convert uint8 [B, T, H, W, 3] to [B, 3, T, H, W] in −1…1, in channels-last format."""
     x = pictures.permute(0, 4, 1, 2, 3).float() / 127.5 - 1
     return x.contiguous(memory_format=torch.channels_last_3d)
 
@@ -42,7 +42,7 @@ def _edges(x: Tensor) -> Tensor:
 
 
 def loss(vae: VAE, video: Tensor, *, encoder_frozen: bool) -> Tensor:
-    """L1 + 2·MSE + 0.5·L1 of the error's spatial gradients + KL, through one sample of the posterior."""
+    """Return L1 + 2·MSE + 0.5·L1 of the error's spatial gradients + KL, through one sample of the posterior."""
     with torch.autocast(video.device.type, dtype=torch.bfloat16):
         with torch.set_grad_enabled(not encoder_frozen):
             mean, log_variance = vae.moments(video)
@@ -56,7 +56,7 @@ def loss(vae: VAE, video: Tensor, *, encoder_frozen: bool) -> Tensor:
 
 @torch.no_grad()
 def psnr(vae: VAE, pictures: Tensor) -> Tensor:
-    """PSNR in dB of every frame [T] over clips uint8 [N, T, H, W, 3], one clip at a time."""
+    """Return the PSNR in dB of every frame [T] over clips uint8 [N, T, H, W, 3], one clip at a time."""
     errors = []
     for clip in pictures:
         video = as_video(clip[None])

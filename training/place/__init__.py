@@ -1,1 +1,1 @@
-"""The courtyard: a small walled place, drawn exactly from any camera, in four moods."""
+"""The courtyard: a small walled scene, rendered exactly from any camera in four moods."""

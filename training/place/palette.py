@@ -1,7 +1,7 @@
-"""The four moods of the courtyard: every surface in shade and in light.
+"""Colours of the courtyard's surfaces in shade and light, for four moods.
 
-A surface's colour is mixed between its two ends by one number a pixel, so a change of mood is nothing but
-a mix of two tables, and everything between two moods is drawn as exactly as the moods themselves.
+One value per pixel mixes a surface's two colours, so a change of mood is a mix of two tables, and every state
+between two moods is rendered exactly.
 """
 
 import torch
@@ -30,7 +30,7 @@ SURFACES = (
     "lamp",  # sun or moon
 )
 
-# One line a surface: (shade, light) for day, dusk, night, snow, as sRGB hex.
+# One line per surface: (shade, light) for day, dusk, night, snow, as sRGB hex.
 _TABLE = {
     "sky": ("d9f0f2 4aa3dc", "ffb36b 8a5aa8", "35457f 10173f", "e9edf2 b9c6d6"),
     "sea": ("1f7fb0 63c3d8", "7d4a86 f2936b", "13204f 33508c", "6f8da6 b4c6d2"),
@@ -59,6 +59,6 @@ def _channels(code: str) -> list[float]:
 
 
 def mood_tables() -> torch.Tensor:
-    """Colours [moods, surfaces, 2, 3] in 0…1: shade first, light second."""
+    """Return colours [moods, surfaces, 2, 3] in 0…1: shade first, light second."""
     rows = [[[_channels(end) for end in _TABLE[s][m].split()] for s in SURFACES] for m in range(len(MOODS))]
     return torch.tensor(rows)

@@ -1,4 +1,4 @@
-"""Pictures of the courtyard from exact cameras."""
+"""Exact rendering of the courtyard from camera poses."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from training.place.palette import SURFACES, mood_tables
 
 _TABLES = mood_tables()
 BATCH = 19  # divides the 57 frames of a training clip, so that all batches have one shape
-_FINE = 2  # rays a pixel, along each axis
+_FINE = 2  # rays per pixel, along each axis
 
 
 def render(
@@ -21,10 +21,10 @@ def render(
     width: int = 112,
     draw: Callable[..., torch.Tensor] | None = None,
 ) -> torch.Tensor:
-    """Pictures uint8 [F, H, W, 3] for camera-to-world poses [F, 4, 4] in the place's axes.
+    """Return images uint8 [F, H, W, 3] for camera-to-world poses [F, 4, 4] in the scene's axes.
 
-    `intrinsics` [F, 4]: fx, fy, cx, cy in pixels of 832×480, as everywhere. `moods` [F, 4]: how much of day,
-    dusk, night and snow. `draw` may be a compiled `draw_batch`, twenty times as fast.
+    `intrinsics` [F, 4]: fx, fy, cx, cy in pixels of 832×480. `moods` [F, 4]: shares of day, dusk, night and
+    snow. `draw` may be a compiled `draw_batch`, which is twenty times as fast.
     """
     draw = draw or draw_batch
     return torch.cat(
@@ -38,7 +38,7 @@ def render(
 def draw_batch(
     poses: torch.Tensor, intrinsics: torch.Tensor, moods: torch.Tensor, height: int, width: int
 ) -> torch.Tensor:
-    """One batch of `render`."""
+    """Render one batch of `render`."""
     poses, intrinsics, moods = poses.float(), intrinsics.float(), moods.float()
     rows, columns = height * _FINE, width * _FINE
     u = (torch.arange(columns) + 0.5) * (832 / columns)
@@ -63,7 +63,7 @@ def draw_batch(
 
 
 def _halve(x: torch.Tensor, axis: int) -> torch.Tensor:
-    """Every two samples become one through weights 1, 3, 3, 1: softer edges than a plain mean."""
+    """Halve an axis with weights 1, 3, 3, 1: softer edges than a mean of two."""
     even, odd = x.unflatten(axis, (-1, 2)).unbind(axis + 1)
     count = even.shape[axis]
     before = torch.cat([even.narrow(axis, 0, 1), odd.narrow(axis, 0, count - 1)], axis)

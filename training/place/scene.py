@@ -1,7 +1,7 @@
-"""What a ray meets in the courtyard: a surface, and how much light falls on it.
+"""Ray casting in the courtyard: the surface that a ray hits, and the light on it.
 
-World axes as the cameras': x east, y down, z north; the ground is y = 0 and 0.8 units are a second's walk.
-The walls stand at ±WALL around the pool in the middle; what is taller stands behind them, one landmark a
+Axes as in cameras: x east, y down, z north; the ground is y = 0, and a second's walk is 0.8 units.
+The walls stand at ±WALL around a pool in the middle; behind them stands one landmark per
 direction: a tower in the north, a gate to the sea in the east, a tree in the south, a dome in the west.
 """
 
@@ -12,16 +12,16 @@ from training.place.palette import SURFACES
 WALL = 6.0
 HEIGHT = 2.0
 EYE = 1.0
-REACH = 4.8  # how far from the middle one can walk
+REACH = 4.8  # limit of walks, from the middle
 _ID = {name: i for i, name in enumerate(SURFACES)}
 _SUN = (0.557, -0.658, -0.506)
 _LAMP = (-0.577, -0.577, 0.577)
 
 
 class Canvas:
-    """The surface and the light of every ray, painted over from the far to the near.
+    """Surface and light of every ray, painted from far to near.
 
-    Both live in one number, surface + light, so that painting is a single pass over the picture.
+    Both are stored in one number, surface + light, so that painting is a single pass.
     """
 
     def __init__(self, light: torch.Tensor) -> None:
@@ -33,7 +33,7 @@ class Canvas:
 
 
 class Rays:
-    """Origins and directions by axis, broadcast together, with what several shapes need."""
+    """Ray origins and directions by axis, with terms that several shapes share."""
 
     def __init__(self, origin: torch.Tensor, ray: torch.Tensor) -> None:
         self.ox, self.oy, self.oz = origin.unbind(0)
@@ -45,7 +45,7 @@ class Rays:
 
 
 def _ball(r: Rays, centre: tuple[float, float, float], radius: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Whether each ray meets the ball, and the light on its near side."""
+    """Return whether each ray hits the ball, and the light on its near side."""
     x, y, z = r.ox - centre[0], r.oy - centre[1], r.oz - centre[2]
     b = r.dx * x + r.dy * y + r.dz * z
     disc = b * b - r.square * (x * x + y * y + z * z - radius * radius)
@@ -56,9 +56,9 @@ def _ball(r: Rays, centre: tuple[float, float, float], radius: float) -> tuple[t
 
 
 def _tower(
-    picture: Canvas, r: Rays, centre: tuple[float, float], radius: float, top: float, tip: float
+    canvas: Canvas, r: Rays, centre: tuple[float, float], radius: float, top: float, tip: float
 ) -> None:
-    """A round tower with a pointed roof."""
+    """Paint a round tower with a pointed roof."""
     x, z = r.ox - centre[0], r.oz - centre[1]
     across = r.dx * x + r.dz * z
     sx, _, sz = _SUN
@@ -68,7 +68,7 @@ def _tower(
 
     disc = across * across - r.flat * (x * x + z * z - radius * radius)
     t = (-across - disc.clamp_min(0).sqrt()) / r.flat
-    picture.paint((disc > 0) & (t > 0) & (r.oy + t * r.dy > -top), "tower", lit(t, radius))
+    canvas.paint((disc > 0) & (t > 0) & (r.oy + t * r.dy > -top), "tower", lit(t, radius))
 
     eaves = radius * 1.35
     slope = eaves / (tip - top)
@@ -78,20 +78,20 @@ def _tower(
     disc = b * b - a * c
     t = (-b - disc.clamp_min(0).sqrt()) / torch.where(a.abs() < 1e-6, 1e-6, a)
     y = r.oy + t * r.dy
-    picture.paint((disc > 0) & (t > 0) & (y > -tip) & (y < -top), "roof", lit(t, eaves))
+    canvas.paint((disc > 0) & (t > 0) & (y > -tip) & (y < -top), "roof", lit(t, eaves))
 
 
 def shade_rays(origin: torch.Tensor, ray: torch.Tensor) -> torch.Tensor:
-    """Surface + light (0…0.999) of rays [3, ...] from origins [3, ...] broadcast to them."""
+    """Return surface + light (0…0.999) of rays [3, ...] from origins [3, ...] broadcast to them."""
     r = Rays(origin, ray)
     sky = (r.rise * 1.4).clamp(0, 1).sqrt()
-    picture = Canvas(sky)
+    canvas = Canvas(sky)
     lamp = (r.dx * _LAMP[0] + r.dy * _LAMP[1] + r.dz * _LAMP[2]) * r.inverse_length
-    picture.paint(lamp > 0.9925, "lamp", 0.5)
-    picture.paint(*_named(_ball(r, (0.0, -3.0, -9.0), 2.6), "crown"))
-    picture.paint(*_named(_ball(r, (-9.5, -1.8, 0.0), 3.0), "dome"))
-    _tower(picture, r, (0.0, 8.5), 1.3, 4.6, 7.0)
-    _walls(picture, r, sky)
+    canvas.paint(lamp > 0.9925, "lamp", 0.5)
+    canvas.paint(*_named(_ball(r, (0.0, -3.0, -9.0), 2.6), "crown"))
+    canvas.paint(*_named(_ball(r, (-9.5, -1.8, 0.0), 3.0), "dome"))
+    _tower(canvas, r, (0.0, 8.5), 1.3, 4.6, 7.0)
+    _walls(canvas, r, sky)
 
     t = -r.oy / torch.where(r.dy == 0, 1e-6, r.dy)
     x, z = (r.ox + t * r.dx).abs(), (r.oz + t * r.dz).abs()
@@ -99,19 +99,19 @@ def shade_rays(origin: torch.Tensor, ray: torch.Tensor) -> torch.Tensor:
     ground &= torch.maximum(x, z) < WALL
     r2 = x * x + z * z
     light = 1 - 0.55 * ((torch.maximum(x, z) - 3.2) / 2.8).clamp(0, 1) ** 2
-    picture.paint(ground, "ground", light)
-    picture.paint(ground & (torch.minimum(x, z) < 0.8), "path", light)
-    picture.paint(ground & (r2 < 2.0**2), "rim", light)
-    picture.paint(ground & (r2 < 1.6**2), "pool", r2 / 2.56)
-    return picture.code
+    canvas.paint(ground, "ground", light)
+    canvas.paint(ground & (torch.minimum(x, z) < 0.8), "path", light)
+    canvas.paint(ground & (r2 < 2.0**2), "rim", light)
+    canvas.paint(ground & (r2 < 1.6**2), "pool", r2 / 2.56)
+    return canvas.code
 
 
 def _named(hit: tuple[torch.Tensor, torch.Tensor], name: str) -> tuple[torch.Tensor, str, torch.Tensor]:
     return hit[0], name, hit[1]
 
 
-def _walls(picture: Canvas, r: Rays, sky: torch.Tensor) -> None:
-    """The four walls, each plain but for its one large feature."""
+def _walls(canvas: Canvas, r: Rays, sky: torch.Tensor) -> None:
+    """Paint the four walls, each with one large feature."""
     tx = (torch.sign(r.dx) * WALL - r.ox) / torch.where(r.dx == 0, 1e-6, r.dx)
     tz = (torch.sign(r.dz) * WALL - r.oz) / torch.where(r.dz == 0, 1e-6, r.dz)
     t = torch.minimum(tx, tz)
@@ -129,13 +129,13 @@ def _walls(picture: Canvas, r: Rays, sky: torch.Tensor) -> None:
         ahead & (r.dz < 0),
     )
     for where, name in ((east, "east"), (west, "west"), (north, "north"), (south, "south")):
-        picture.paint(where, name, light)
-    picture.paint(wall & (y < -HEIGHT + 0.25), "cap", light)
+        canvas.paint(where, name, light)
+    canvas.paint(wall & (y < -HEIGHT + 0.25), "cap", light)
     square = along * along
-    picture.paint(north & (square + ((y + 0.7).clamp_max(0) / 0.85) ** 2 < 1), "door", light)
+    canvas.paint(north & (square + ((y + 0.7).clamp_max(0) / 0.85) ** 2 < 1), "door", light)
     arch = (y + 0.5).clamp_max(0) ** 2
-    picture.paint(east & (square / 4 + arch / 1.69 < 1), "gate", light)
+    canvas.paint(east & (square / 4 + arch / 1.69 < 1), "gate", light)
     opening = east & (square / 2.56 + arch < 1)
-    picture.paint(opening, "sky", sky)
-    picture.paint(opening & (r.rise < 0), "sea", 1 + r.rise * 3)
-    picture.paint(west & (square + (y + 0.95) ** 2 < 0.62**2), "rose", light)
+    canvas.paint(opening, "sky", sky)
+    canvas.paint(opening & (r.rise < 0), "sea", 1 + r.rise * 3)
+    canvas.paint(west & (square + (y + 0.95) ** 2 < 0.62**2), "rose", light)

@@ -1,4 +1,4 @@
-"""Random walks through the courtyard: keys held for a while, as somebody would play."""
+"""Random walks through the courtyard, with keys held as a player would."""
 
 from dataclasses import dataclass, replace
 
@@ -18,9 +18,9 @@ _BACK = str.maketrans("wsadjl", "swdalj")
 
 @dataclass(frozen=True)
 class Walk:
-    """One camera path: what was asked for and where one really stood, [F, 4, 4] each, float64.
+    """A camera path as requested and as walked, each [F, 4, 4] float64.
 
-    Both begin at the same place; they part where a walk runs against a wall.
+    Both start at the same pose and differ after the walk meets a wall.
     """
 
     requested: np.ndarray
@@ -28,7 +28,7 @@ class Walk:
 
 
 def walk_of_keys(keys: list[tuple[str, float]], start: CameraPose) -> Walk:
-    """The walk of one `(keys, pace)` a video frame from `start`; frame 0 is the start itself."""
+    """Return the walk of one `(keys, pace)` per video frame from `start`, which is frame 0."""
     ask = stand = start
     asked, stood = [ask], [stand]
     for letters, pace in keys:
@@ -47,7 +47,7 @@ def _inside(s: CameraPose) -> CameraPose:
 
 
 def wander(rng: np.random.Generator, frames: int) -> Walk:
-    """A random walk of that many frames: idle, pure turns, pure walks, both at once, and turning back."""
+    """Return a random walk of that many frames: standing, turns, walks, both at once, and reversals."""
     x, z = rng.uniform(-4.4, 4.4, 2)
     yaw = rng.uniform(0, 360) if rng.random() < 0.7 else rng.choice([0, 90, 180, 270]) + rng.normal(0, 8)
     tilt = float(np.clip(rng.normal(0, 5), -14, 14)) if rng.random() < 0.25 else 0.0
@@ -76,6 +76,6 @@ def wander(rng: np.random.Generator, frames: int) -> Walk:
 
 
 def lens(rng: np.random.Generator) -> np.ndarray:
-    """Intrinsics [4] for 832×480: mostly the published 500 pixels of focal length."""
+    """Return intrinsics [4] for 832×480, mostly the published focal length of 500 pixels."""
     focal = 500.0 if rng.random() < 0.65 else float(rng.uniform(400, 700))
     return np.array([focal, focal, 416.0, 240.0])

@@ -1,4 +1,4 @@
-"""Films of the shipped world beside the truth, and the camera as the pictures show it."""
+"""Videos of the model with their ground truth, and camera poses estimated from frames."""
 
 from dataclasses import dataclass
 
@@ -22,14 +22,14 @@ FPS = 16
 
 @dataclass(frozen=True)
 class Video:
-    """A film [T, H, W, 3] uint8 and the truth it should be, with the walk that was asked for."""
+    """A rendered video [T, H, W, 3] uint8, its ground truth and the requested walk."""
 
     made: np.ndarray
     truth: np.ndarray
     walk: Walk
 
     def psnr(self, first: int, last: int) -> float:
-        """PSNR in dB over frames first…last−1."""
+        """Return the PSNR in dB over frames first…last−1."""
         a, b = (x[first:last].astype(np.float64) / 255 for x in (self.made, self.truth))
         return float(-10 * np.log10(((a - b) ** 2).mean()))
 
@@ -44,7 +44,7 @@ def render_video(
     size: tuple[int, int] = (64, 112),
     seed: int = 42,
 ) -> Video:
-    """Play one key set a video frame from `start`; a mood and a prompt for every chunk, the last goes on."""
+    """Render one key set per video frame from `start`, with a mood and a prompt per chunk; the last ones persist."""
     chunks = 1
     while chunk_start(chunks) < len(keys) + 1:
         chunks += 1
@@ -71,16 +71,16 @@ def render_video(
 
 
 def ground_truth(poses: Tensor, moods: Tensor, size: tuple[int, int]) -> Tensor:
-    """The truth [F, H, W, 3] uint8 from poses [F, 4, 4] in moods [F, 4]."""
+    """Render the scene [F, H, W, 3] uint8 exactly, from poses [F, 4, 4] in moods [F, 4]."""
     optics = torch.from_numpy(OPTICS).expand(len(poses), -1)
     return render(poses, optics, moods, height=size[0], width=size[1])
 
 
 def estimate_poses(film: Video, mood: str, every: int = 4) -> list[CameraPose]:
-    """Where each `every`-th picture of a film was taken from, found by matching it with the place itself.
+    """Estimate the camera pose of every `every`-th frame by matching it with the exact scene.
 
-    Gauss–Newton over x, z and heading on blurred pictures, begun where the picture before was taken from and at
-    a half and the whole of the step that was asked for; whichever then looks most like the picture is believed.
+    Gauss–Newton over x, z and heading on blurred images, started at the previous frame's pose, and at half and
+    all of the requested step from it; the best match wins.
     """
     weights = torch.eye(len(MOODS))[MOODS.index(mood)]
     found, at = [], CameraPose.from_matrix(film.walk.actual[0])
@@ -99,7 +99,7 @@ def estimate_poses(film: Video, mood: str, every: int = 4) -> list[CameraPose]:
 
 
 def _extrapolate(at: CameraPose, before: CameraPose, now: CameraPose, share: float) -> CameraPose:
-    """From a stance, a share of the step between two others, seen along its own heading."""
+    """Move a pose by a share of the step between two others, relative to its own heading."""
     turned = np.radians(at.yaw - before.yaw)
     dx, dz = share * (now.x - before.x), share * (now.z - before.z)
     x, z = at.x + dx * np.cos(turned) + dz * np.sin(turned), at.z - dx * np.sin(turned) + dz * np.cos(turned)
@@ -107,7 +107,7 @@ def _extrapolate(at: CameraPose, before: CameraPose, now: CameraPose, share: flo
 
 
 def _match(shown: Tensor, at: CameraPose, mood: Tensor) -> tuple[float, CameraPose]:
-    """How far the best picture near a stance is from the one shown, and where it is taken from."""
+    """Return the error and pose of the best match near a pose."""
     best = (float("inf"), at)
     steps = np.array([0.03, 0.03, 0.5])
     for _ in range(5):
@@ -131,5 +131,5 @@ def _moved(at: CameraPose, x: float, z: float, yaw: float) -> CameraPose:
 
 
 def _blur(pictures: Tensor) -> Tensor:
-    """Pictures [F, H, W, 3] uint8 as [F, 3, H, W] in 0…1, blurred over five pixels."""
+    """Convert images [F, H, W, 3] uint8 to [F, 3, H, W] in 0…1, blurred over five pixels."""
     return F.avg_pool2d(pictures.permute(0, 3, 1, 2).float() / 255, 5, stride=1, padding=2)

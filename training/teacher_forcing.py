@@ -1,7 +1,7 @@
-"""The transformer over whole clips at once: a clean past beside noisy copies, chunk after chunk.
+"""Teacher forcing over whole clips: a clean stream and noisy copies of every chunk in one pass.
 
-Every chunk of every stream is one row of the batch, so the model itself runs unchanged; only who sees whom is
-decided here: a chunk sees the clean sink, the clean chunks of its window, and itself.
+Every chunk of every stream is a row of the batch, so the model runs unchanged; only attention differs: a chunk
+attends to the clean sink, the clean chunks of its window, and itself.
 """
 
 from dataclasses import dataclass
@@ -19,23 +19,23 @@ from training.fused import unfused_attention
 PRESET = PRESETS["built-in"]
 SCHEDULE = sigma_schedule(PRESET.steps, PRESET.shift)
 CHUNK = PRESET.chunk
-PAST = (PRESET.window - PRESET.sink) // CHUNK - 1  # whole chunks a query sees beside the sink and its own
+PAST = (PRESET.window - PRESET.sink) // CHUNK - 1  # chunks visible to a query beside the sink and its own
 
 
 @dataclass(frozen=True)
 class Batch:
     """B clips of J chunks: all [B, J, …], latents cut into chunks [B, J, channels, c, h, w].
 
-    `rows` [B, P, 64, text_dim] are each clip's prompts, `said` [B, J] which of them a chunk hears;
-    `starts` [B, J] the absolute index of each chunk's first latent; `counts` [B, J] whether it is learned from;
-    `stands` [B, J] whether the camera stands still in it; `where` [B, J, c, 6] is what the pose head is asked for.
+    `rows` [B, P, 64, text_dim] are each clip's text embeddings, `prompt_index` [B, J] each chunk's index into them;
+    `starts` [B, J] the absolute index of each chunk's first latent; `counts` [B, J] its weight in the loss;
+    `stands` [B, J] whether the camera stands still in it; `where` [B, J, c, 6] are the pose head's targets.
     """
 
     clean: Tensor
     condition: Tensor
     rays: Tensor
     rows: Tensor
-    said: Tensor
+    prompt_index: Tensor
     starts: Tensor
     counts: Tensor
     stands: Tensor
@@ -43,31 +43,33 @@ class Batch:
 
 
 class TeacherForcing:
-    """What a batch is told, prepared once and used by every pass: camera, text and positions."""
+    """Camera, text and position embeddings of a batch, computed once for all passes."""
 
     def __init__(self, model: Transformer, batch: Batch) -> None:
         self.model, self.batch = model, batch
         clips, _, _, frames, height, width = batch.clean.shape
         self.camera = model.embed_camera(batch.rays.flatten(0, 1))
         tokens = model.text_embedding(batch.rows.flatten(0, 1))
-        heard = (
-            batch.said + torch.arange(clips, device=batch.said.device)[:, None] * batch.rows.shape[1]
+        prompt_index = (
+            batch.prompt_index
+            + torch.arange(clips, device=batch.prompt_index.device)[:, None] * batch.rows.shape[1]
         ).flatten()
         self.text = [
-            tuple(x[heard] for x in block.cross_attn.keys_values(tokens)) for block in model.block_list()
+            tuple(x[prompt_index] for x in block.cross_attn.keys_values(tokens))
+            for block in model.block_list()
         ]
         self.turn = rotation_tables(
             batch.starts.flatten(), frames, height // 2, width // 2, model.config.head_dim
         )
 
     def run(self, streams: list[Tensor], t: list[Tensor]) -> Tensor:
-        """Flow [S, B, J, 16, c, h, w] of streams [B, J, 16, c, h, w] at t [B, J]; the first is the clean past."""
+        """Return flow [S, B, J, 16, c, h, w] of streams [B, J, 16, c, h, w] at t [B, J]; the first is clean."""
         count, shape = len(streams), self.batch.clean.shape
         latents = torch.cat(streams).flatten(0, 1)
         condition = self.batch.condition.flatten(0, 1).repeat(count, 1, 1, 1, 1)
         times = torch.cat(t).flatten()
 
-        def listen(_: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        def attend(_: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             q, k = self._turned(q, count), self._turned(k, count)
             parts = [x.view(count, *shape[:2], *x.shape[1:]) for x in (q, k, v.to(q.dtype))]
             return _attend_streams(*parts).flatten(0, 2)
@@ -78,7 +80,7 @@ class TeacherForcing:
             times,
             _repeat_pairs(self.camera, count),
             _repeat_pairs(self.text, count),
-            listen,
+            attend,
         )
         return flow.view(count, *shape)
 
@@ -91,7 +93,7 @@ class TeacherForcing:
 
     @torch.no_grad()
     def rollout(self, first: int, again: bool) -> Tensor:
-        """The clips as the model itself goes on with them from chunk `first`, one or two steps a chunk."""
+        """Return the clips as the model continues them itself from chunk `first`, with one or two steps per chunk."""
         past: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         made = []
         clips, chunks = self.batch.clean.shape[:2]
@@ -101,7 +103,7 @@ class TeacherForcing:
             tokens = self.turn.shape[1] // (clips * chunks)
             turn = self.turn.view(2, clips, chunks, tokens, -1)[:, :, j].reshape(2, clips * tokens, -1)
 
-            def listen(
+            def attend(
                 layer: int, q: Tensor, k: Tensor, v: Tensor, j: int = j, turn: Tensor = turn
             ) -> Tensor:
                 k = rope.rotate(k.reshape(1, -1, *k.shape[2:]), turn).view_as(k)
@@ -119,16 +121,16 @@ class TeacherForcing:
                     sigma, t = SCHEDULE.sigmas[step], self._time(clips, step)
                     noise = torch.randn_like(clean)
                     noisy = (1 - sigma) * clean + sigma * noise if step else noise
-                    clean = noisy - sigma * self.model(noisy, condition, t, camera, text, listen)
+                    clean = noisy - sigma * self.model(noisy, condition, t, camera, text, attend)
             made.append(clean)
             self.model(
-                clean, condition, torch.zeros(clips, device=clean.device), camera, text, listen, flow=False
+                clean, condition, torch.zeros(clips, device=clean.device), camera, text, attend, flow=False
             )
         return torch.stack(made, 1)
 
 
 def rotation_tables(starts: Tensor, frames: int, height: int, width: int, head_dim: int) -> Tensor:
-    """`rope.table` [2, N·frames·height·width, head_dim/2] of N chunks that start at `starts` [N], in one go."""
+    """Return rotation tables [2, N·frames·height·width, head_dim/2] of N chunks that start at `starts` [N]."""
     size, device = (len(starts), frames, height, width), starts.device
     places = [
         starts[:, None] + torch.arange(frames, device=device),
@@ -147,12 +149,12 @@ def rotation_tables(starts: Tensor, frames: int, height: int, width: int, head_d
 
 
 def visible_chunks(chunk: int) -> list[int]:
-    """The clean chunks that a chunk sees beside itself: the sink, which is chunk 0, and the window."""
+    """Return the clean chunks visible to a chunk beside itself: the sink, which is chunk 0, and the window."""
     return sorted({0, *range(max(chunk - PAST, 0), chunk)} - {chunk})
 
 
 def _attend_streams(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention among streams [S, B, J, tokens, heads, d]."""
+    """Attend among streams [S, B, J, tokens, heads, d]."""
     streams, clips, chunks, tokens, heads, dim = q.shape
     out = []
     for j in range(chunks):
@@ -174,7 +176,7 @@ def _chunk_pairs(pairs: BlockPairs, clips: int, chunk: int) -> BlockPairs:
 
 
 def loss(made: Tensor, noisy: Tensor, sigma: Tensor, batch: Batch) -> Tensor:
-    """Mean squared error of x0 = noisy − σ·flow, over the chunks that count, [S, B, J, …] all."""
+    """Return the weighted mean squared error of x0 = noisy − σ·flow; all tensors are [S, B, J, …]."""
     clean = noisy - sigma[..., None, None, None, None] * made
     error = F.mse_loss(clean, batch.clean.expand_as(clean), reduction="none").mean(dim=(3, 4, 5, 6))
     return (error * batch.counts).sum() / batch.counts.sum() / len(made)

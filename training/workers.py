@@ -1,4 +1,4 @@
-"""Several one-thread processes that train one model together, and what survives their end."""
+"""Data-parallel training in single-threaded processes, with checkpoints, curves and weight averages."""
 
 import csv
 import os
@@ -18,32 +18,34 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def run_workers(workers: int, work: Callable[..., None], *rest: Any) -> None:
-    """Run `work(rank, *rest)` in that many processes, gradients averaged over the loopback interface.
+    """Run `work(rank, *rest)` in that many processes, connected over the loopback interface.
 
-    With a GPU there is one, which has it.
+    With a GPU there is one process.
     """
     if DEVICE.type == "cuda":
         workers = 1
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    meeting = Path(tempfile.gettempdir()) / f"lingbot-team-{os.getpid()}"
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nobody is left behind
-    everyone = (workers, f"file://{meeting}", work, rest)
-    torch.multiprocessing.spawn(_member, everyone, nprocs=workers, daemon=True)
-    meeting.unlink(missing_ok=True)
+    rendezvous = Path(tempfile.gettempdir()) / f"lingbot-team-{os.getpid()}"
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no worker is left behind
+    arguments = (workers, f"file://{rendezvous}", work, rest)
+    torch.multiprocessing.spawn(_worker, arguments, nprocs=workers, daemon=True)
+    rendezvous.unlink(missing_ok=True)
 
 
-def _member(rank: int, workers: int, meeting: str, work: Callable[..., None], rest: tuple[Any, ...]) -> None:
+def _worker(
+    rank: int, workers: int, rendezvous: str, work: Callable[..., None], rest: tuple[Any, ...]
+) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=workers)
+    dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=workers)
     work(rank, *rest)
     dist.barrier()
     dist.destroy_process_group()
 
 
 def average_gradients(model: nn.Module) -> None:
-    """Give every process the mean of all processes' gradients."""
+    """Replace gradients by their mean over all processes."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     for p in parameters:
         p.grad = torch.zeros_like(p) if p.grad is None else p.grad
@@ -57,14 +59,14 @@ def average_gradients(model: nn.Module) -> None:
 
 
 def broadcast_value(value: float) -> float:
-    """Process 0's value, in every process: all must see the same clock."""
+    """Return rank 0's value in every process; all need the same clock."""
     shared = torch.tensor([value], dtype=torch.float64)
     dist.broadcast(shared, 0)
     return float(shared)
 
 
 class WeightAverage:
-    """A slowly moving average of a model's weights, the one that is exported."""
+    """Exponential moving average of a model's weights, which is exported."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -78,7 +80,7 @@ class WeightAverage:
 
 
 class StageClock:
-    """Seconds spent training, over all the runs of a stage."""
+    """Seconds of training over all runs of a stage."""
 
     def __init__(self, before: float) -> None:
         self.start = time.monotonic() - before
@@ -88,14 +90,14 @@ class StageClock:
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint so that a reader finds the old one or the new one, never a part."""
+    """Write a checkpoint atomically."""
     part = path.with_suffix(".part")
     torch.save(state, part)
     part.replace(path)
 
 
 def append_row(path: Path, row: dict[str, float | int | str]) -> None:
-    """Append a line to a curve, with a heading when it is the first."""
+    """Append a row to a CSV curve, with a header for the first."""
     new = not path.exists()
     with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, list(row))
@@ -105,6 +107,6 @@ def append_row(path: Path, row: dict[str, float | int | str]) -> None:
 
 
 def gradients_finite(model: nn.Module) -> bool:
-    """Whether every gradient is a number."""
+    """Return whether every gradient is finite."""
     grads: Iterable[torch.Tensor] = (p.grad for p in model.parameters() if p.grad is not None)
     return all(bool(torch.isfinite(g).all()) for g in grads)

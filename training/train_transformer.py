@@ -1,4 +1,4 @@
-"""Stage two, the transformer: for the few-step sampler from the first moment on, later on its own past."""
+"""Transformer stage: trained for the few-step sampler, later with its own past (self forcing)."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from lingbot_cli.model.transformer import Transformer, TransformerConfig
 from training.batches import BatchSampler, add_noise, prompt_pool
 from training.fused import use_unfused_attention
+from training.init_transformer import init_transformer
 from training.latents import Latents
 from training.muon import Muon
-from training.start_world import init_transformer
-from training.teacher import PRESET, Batch, TeacherForcing, loss
-from training.team import (
+from training.teacher_forcing import PRESET, Batch, TeacherForcing, loss
+from training.workers import (
     DEVICE,
     StageClock,
     WeightAverage,
@@ -26,14 +26,14 @@ from training.team import (
 )
 
 CLIPS = 4 if DEVICE.type == "cpu" else 64
-SELF_FORCING_FROM = 0.6  # part of the stage's time from which every second step goes on from its own films
-STILL_WEIGHT = 4.0  # weight of a chunk in which the camera stands: it is easy, but every slip of it is seen
+SELF_FORCING_FROM = 0.6  # share of the stage's time from which every second step uses its own past
+STILL_WEIGHT = 4.0  # loss weight of chunks with a standing camera: easy, but any error shows
 REPORT_INTERVAL_S = 240.0
 _PLAIN = ("patch_embedding", "head", "text_embedding", "time_", "pose")
 
 
 class Learner(nn.Module):
-    """The transformer and, for training only, a head that says where the camera is from a middle block."""
+    """The transformer with a training-only head that predicts the camera's pose from a middle block."""
 
     def __init__(self, world: Transformer) -> None:
         super().__init__()
@@ -46,43 +46,43 @@ class Learner(nn.Module):
         middle.register_forward_hook(lambda _, __, out: setattr(self, "middle", out))
 
     def pose_logits(self, latents_a_chunk: int) -> Tensor:
-        """Where the camera is [N, c, 6] after the latest pass over N chunks."""
+        """Return the predicted pose [N, c, 6] of the latest pass over N chunks."""
         tokens = self.middle.unflatten(1, (latents_a_chunk, -1)).mean(2)
         return self.pose(tokens)
 
 
 def rate(progress: float) -> float:
-    """Part of the peak learning rate: full for the first half, then down to nothing."""
+    """Return the learning rate as a share of its peak: full for the first half, then falling to zero."""
     return min(1.0, 0.1 + progress / 0.02) * min(1.0, 2 * (1 - progress) + 0.01)
 
 
 def compute_losses(
-    learner: Learner, told: Batch, rng: np.random.Generator, generator: torch.Generator, own_past: bool
+    learner: Learner, batch: Batch, rng: np.random.Generator, generator: torch.Generator, own_past: bool
 ) -> tuple[Tensor, Tensor]:
-    """The two losses of one batch: of the pictures, and of the whereabouts."""
+    """Return a batch's flow loss and pose loss."""
     with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
-        prepared = TeacherForcing(learner.world, told)
-        past = told.clean
+        prepared = TeacherForcing(learner.world, batch)
+        past = batch.clean
         if own_past:
             made = prepared.rollout(0, again=rng.random() < 0.3)
-            keep = (told.starts[:, 1] == 3).float()[:, None] * torch.ones_like(told.counts)
-            own = torch.maximum(keep, told.counts)[..., None, None, None, None]
-            past = own * made + (1 - own) * told.clean
+            keep = (batch.starts[:, 1] == 3).float()[:, None] * torch.ones_like(batch.counts)
+            own = torch.maximum(keep, batch.counts)[..., None, None, None, None]
+            past = own * made + (1 - own) * batch.clean
         blur = 0.12 * torch.rand(*past.shape[:2], 1, 1, 1, 1, generator=generator).to(DEVICE)
         past = past + blur * torch.randn(past.shape, generator=generator).to(DEVICE)
-        noisy, sigma, t = add_noise(told.clean, 1, generator)
+        noisy, sigma, t = add_noise(batch.clean, 1, generator)
         flow = prepared.run([past, *noisy], [torch.zeros_like(t[0]), *t])
-        where = learner.pose_logits(told.clean.shape[3])
-    weighed = replace(told, counts=told.counts * (1 + (STILL_WEIGHT - 1) * told.stands))
+        where = learner.pose_logits(batch.clean.shape[3])
+    weighed = replace(batch, counts=batch.counts * (1 + (STILL_WEIGHT - 1) * batch.stands))
     pictures = loss(flow[1:].float(), noisy, sigma, weighed)
-    asked = told.where.expand(2, *told.where.shape)
+    asked = batch.where.expand(2, *batch.where.shape)
     apart = F.smooth_l1_loss(where.float().view_as(asked), asked, reduction="none")
-    missed = 2 * apart.mean(dim=(3, 4)) * told.counts
-    return pictures, missed.sum() / told.counts.sum() / 2
+    missed = 2 * apart.mean(dim=(3, 4)) * batch.counts
+    return pictures, missed.sum() / batch.counts.sum() / 2
 
 
 def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
-    """Train for that many minutes of the stage's own clock, going on from `world.pt` when there is one."""
+    """Train for that many minutes of the stage's clock, resuming from `world.pt` if there is one."""
     if DEVICE.type == "cpu":
         use_unfused_attention()
     prompts = prompt_pool(folder, seed)
@@ -105,9 +105,9 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
     while (spent := clock.seconds()) < total:
         progress = spent / total
         optimiser.scale(rate(progress))
-        told = source.batch(rng, CLIPS)
+        batch = source.batch(rng, CLIPS)
         pictures, missed = compute_losses(
-            learner, told, rng, generator, progress > SELF_FORCING_FROM and step % 2 == 0
+            learner, batch, rng, generator, progress > SELF_FORCING_FROM and step % 2 == 0
         )
         optimiser.zero_grad()
         (pictures + (0.5 - 0.4 * progress) * missed).backward()
@@ -139,20 +139,20 @@ def _report(
     spent: float,
     losses: np.ndarray,
 ) -> None:
-    """Note how well the averaged weights imagine chunks of unseen clips from noise, from the true past and alone."""
+    """Log the averaged weights' error on unseen clips, with the true past and with their own."""
     world = Transformer(TransformerConfig.of(PRESET)).to(DEVICE)
     world.load_state_dict(average.weights)
-    told = unseen.batch(np.random.default_rng(5), 8)
+    batch = unseen.batch(np.random.default_rng(5), 8)
     generator = torch.Generator().manual_seed(5)
     with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
-        prepared = TeacherForcing(world, told)
-        noise = torch.randn(1, *told.clean.shape, generator=generator).to(DEVICE)
+        prepared = TeacherForcing(world, batch)
+        noise = torch.randn(1, *batch.clean.shape, generator=generator).to(DEVICE)
         sigma = torch.full(noise.shape[:3], 0.9998, device=DEVICE)
         flow = prepared.run(
-            [told.clean, noise[0]], [torch.zeros_like(sigma[0]), 999 * torch.ones_like(sigma[0])]
+            [batch.clean, noise[0]], [torch.zeros_like(sigma[0]), 999 * torch.ones_like(sigma[0])]
         )
         alone = prepared.rollout(1, again=False)
-    apart = (alone - told.clean).square().mean(dim=(2, 3, 4, 5)) * told.counts
+    apart = (alone - batch.clean).square().mean(dim=(2, 3, 4, 5)) * batch.counts
     append_row(
         folder / "world-curve.csv",
         {
@@ -160,7 +160,7 @@ def _report(
             "minutes": round(spent / 60, 1),
             "loss": round(float(losses[0]), 4),
             "pose": round(float(losses[1]), 4),
-            "unseen": round(float(loss(flow[1:].float(), noise, sigma, told)), 4),
-            "alone": round(float(apart[:, 1:].sum() / told.counts[:, 1:].sum()), 4),
+            "unseen": round(float(loss(flow[1:].float(), noise, sigma, batch)), 4),
+            "alone": round(float(apart[:, 1:].sum() / batch.counts[:, 1:].sum()), 4),
         },
     )

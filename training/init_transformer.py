@@ -1,4 +1,4 @@
-"""Where the transformer begins: noise passes straight through, and the camera is already sorted by meaning."""
+"""Initial transformer weights: an identity on the noise, and a whitened camera projection."""
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ _COMPONENTS = 12
 
 
 def batched_rays(steps: Tensor, focal: Tensor, height: int = 64, width: int = 112) -> Tensor:
-    """The rays [B, 384, F, h, w] of relative poses [B, F, 4, 4] under lenses [B, F]: `camera.rays`, many at once."""
+    """Return rays [B, 384, F, h, w] of relative poses [B, F, 4, 4] and focals [B, F]; as `plucker_rays`."""
     x = ((torch.arange(width, device=steps.device) + 0.5) * (832 / width) - 416).view(-1, CELL_PX).T
     y = ((torch.arange(height, device=steps.device) + 0.5) * (480 / height) - 240).view(-1, CELL_PX).T
     x, y = x[None, :, None, :], y[:, None, :, None]  # [1, dx, 1, w], [dy, 1, h, 1]
@@ -26,7 +26,7 @@ def batched_rays(steps: Tensor, focal: Tensor, height: int = 64, width: int = 11
 
 
 def init_transformer(steps: Tensor, focal: Tensor, seed: int) -> Transformer:
-    """A fresh transformer; `steps` [N, 15, 4, 4] and `focal` [N] show it what cameras do."""
+    """Return an initial transformer; `steps` [N, 15, 4, 4] and `focal` [N] are samples of the camera input."""
     torch.manual_seed(seed)
     model = Transformer(TransformerConfig.of(PRESETS["built-in"]))
     dim = model.config.dim
@@ -49,7 +49,7 @@ def init_transformer(steps: Tensor, focal: Tensor, seed: int) -> Transformer:
 
 
 def _pass_noise(model: Transformer) -> None:
-    """The 64 noisy numbers of a patch go in as they are and come out as they are."""
+    """Set embedding and head to pass the 64 noisy values of a patch unchanged."""
     embedding = model.patch_embedding.weight
     embedding[:64] = 0
     head = model.head.head.weight
@@ -61,11 +61,11 @@ def _pass_noise(model: Transformer) -> None:
 
 
 def _sort_camera(layer: nn.Linear, steps: Tensor, focal: Tensor, dim: int) -> None:
-    """The projection begins as the rays' principal components, each made equally loud, mixed at random."""
+    """Set the camera projection to a random mix of the rays' whitened principal components."""
     seen = []
     for clip in range(min(len(steps), 160)):
-        told = batched_rays(steps[clip, None].cpu(), focal[clip, None, None].cpu().float().expand(1, LATENTS))
-        tokens = patchify(told)[0]
+        rays = batched_rays(steps[clip, None].cpu(), focal[clip, None, None].cpu().float().expand(1, LATENTS))
+        tokens = patchify(rays)[0]
         seen.append(tokens[torch.randint(len(tokens), (LATENTS * 8,))])
     tokens = torch.cat(seen)
     mean = tokens.mean(0)
