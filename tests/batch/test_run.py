@@ -124,10 +124,10 @@ def test_a_signal_ends_the_batch_and_the_videos_can_be_resumed(batch_folder):
 def test_the_resume_folder_of_a_finished_video_is_removed_by_the_next_run(batch_folder):
     jobs = batch_folder.jobs({"seeds": "1..2", "moves": "w-9"})
     batch_folder.batch(jobs)
-    store = ResumeStore.beside(str(batch_folder.folder / "out" / "a-1.mp4"))
-    with store.alone():  # the state after a kill between the manifest entry and the cleanup
-        store.begin({"seed": "1"}, 0)
-        store.keep(0, np.zeros((16, 3, 4, 4), np.float32), {"prompt": ""})
+    store = ResumeStore.for_output(str(batch_folder.folder / "out" / "a-1.mp4"))
+    with store.locked():  # the state after a kill between the manifest entry and the cleanup
+        store.start({"seed": "1"}, 0)
+        store.save_chunk(0, np.zeros((16, 3, 4, 4), np.float32), {"prompt": ""})
     _, videos = batch_folder.batch(jobs)
     assert [video["status"] for video in videos.values()] == ["skipped", "skipped"]
     assert not store.folder.exists()
