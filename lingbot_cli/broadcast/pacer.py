@@ -167,7 +167,7 @@ class Pacer:
 
     @property
     def stopped(self) -> bool:
-        """Whether no more frames are sent."""
+        """True once no more frames are sent."""
         return self._stopped
 
     @property

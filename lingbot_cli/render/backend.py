@@ -24,7 +24,7 @@ class Backend(Protocol):
 
     @property
     def measures_speed(self) -> bool:
-        """Whether the run's speed predicts the next one's on this machine."""
+        """True when the run's speed predicts the next one's on this machine."""
 
     def preflight(self) -> None:
         """Raise every error that can be known before loading."""

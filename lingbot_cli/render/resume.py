@@ -34,7 +34,7 @@ class ResumeOptions:
 
     @property
     def resuming(self) -> bool:
-        """Whether saved chunks are to be reused."""
+        """True when saved chunks are to be reused."""
         return self.resume is not None or self.fork_at is not None
 
     def preflight(self, prepared: PreparedVideo) -> None:
