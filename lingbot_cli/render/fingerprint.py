@@ -5,11 +5,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 
 from lingbot_cli import __version__
+from lingbot_cli.checkpoints.checkpoint import RENAMED_SETTINGS
 from lingbot_cli.control import Control
+from lingbot_cli.presets import Preset
 from lingbot_cli.render.request import PreparedVideo
 
 Fingerprint = Mapping[str, str]
@@ -24,7 +27,7 @@ def render_fingerprint(prepared: PreparedVideo) -> dict[str, str]:
         "torch": version("torch"),
         "model": checkpoint.identity,
         "text encoder": checkpoint.text_identity,
-        "settings": short_hash(json.dumps(asdict(checkpoint.preset)).encode()),
+        "settings": short_hash(json.dumps(preset_json(checkpoint.preset)).encode()),
         "size": f"{plan.width}x{plan.height}",
         "seed": str(plan.seed),
         "scale": repr(plan.scale),
@@ -72,6 +75,12 @@ def _chunk_fingerprint(control: Control, prepared: PreparedVideo) -> Fingerprint
     if control.recache:
         fingerprint["recache"] = "true"
     return fingerprint
+
+
+def preset_json(preset: Preset) -> dict[str, Any]:
+    """Return a preset as videos and resume folders save it, renamed settings under their first names."""
+    first_names = {new: old for old, new in RENAMED_SETTINGS.items()}
+    return {first_names.get(name, name): value for name, value in asdict(preset).items()}
 
 
 def hash_image(image: np.ndarray) -> str:

@@ -5,7 +5,6 @@ import json
 import platform
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from lingbot_cli import __version__
 from lingbot_cli.errors import UsageError
 from lingbot_cli.redact import redact
+from lingbot_cli.render.fingerprint import preset_json
 from lingbot_cli.render.request import PreparedVideo
 from lingbot_cli.runtime.autotune import Tuning
 
@@ -58,7 +58,7 @@ def make_recipe(
         "flags": {name: value for name, value in flags.items() if value is not None and value is not False},
         "timeline": prepared.timeline,
         "files": {str(path): sha256_file(path) for path in files},
-        "model": {"preset": asdict(model.preset), "identity": model.identity, "trained": model.trained},
+        "model": {"preset": preset_json(model.preset), "identity": model.identity, "trained": model.trained},
         "versions": {
             "lingbot": __version__,
             "torch": version("torch"),
