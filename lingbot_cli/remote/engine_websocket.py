@@ -42,8 +42,8 @@ class EngineWebSocket:
     def receive(self) -> dict[str, Any]:
         """Return the next message; frames that follow in a binary message become its `payload`."""
         message = self._unpack(self._receive_bytes())
-        if message.get("type") == "frame_batch" and "payload" not in message:
-            message["payload"] = self._receive_bytes()
+        if message.get("type") == "frame_batch_header":
+            message |= {"type": "frame_batch", "payload": self._receive_bytes()}
         return message
 
     def close(self) -> None:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from lingbot_cli.control import FRAMES_PER_LATENT, Control
 from lingbot_cli.server.client_messages import (
     ActionScript,
     ActionStates,
     FrameEncoding,
-    WholeNumber,
+    Seed,
     check_prompt,
     parse_actions,
     validation_summary,
@@ -21,11 +21,12 @@ from lingbot_cli.server.protocol import ClientLimits, ProtocolError
 from lingbot_cli.timeline.input_files import validate_intrinsics, validate_poses
 from lingbot_cli.timeline.schema import TurnAngles
 
+_EVENT_ID: TypeAdapter[int | None] = TypeAdapter(Annotated[int, Field(ge=-(2**63), lt=2**63)] | None)
 CommandKind = Literal["pause", "resume", "stop", "heartbeat"]
 
 
 class _Fields(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
 
 class OutputChange(_Fields):
@@ -39,7 +40,7 @@ class OutputChange(_Fields):
 class Reset(_Fields):
     """Restart from the first frame, with another seed or prompt where given."""
 
-    seed: WholeNumber | None = None
+    seed: Seed | None = None
     prompt: str | None = None
 
 
@@ -98,9 +99,10 @@ def parse_client_event(message: dict[str, Any], limits: ClientLimits) -> ClientE
     """Validate an `event` message. Errors: ProtocolError."""
     if message.get("type") != "event":
         raise ProtocolError("event_expected", "expected a message of type 'event' after init")
-    number = message.get("event_id")
-    if number is not None and (type(number) is not int or not 0 <= number < 2**63):
-        raise ProtocolError("bad_event", "event_id must be a whole number")
+    try:
+        number = _EVENT_ID.validate_python(message.get("event_id"))
+    except ValidationError as error:
+        raise ProtocolError("bad_event", "event_id must be a whole number") from error
     kind = message.get("kind")
     if not isinstance(kind, str) or kind not in _PARSERS:
         shown = kind[:40] if isinstance(kind, str) else type(kind).__name__

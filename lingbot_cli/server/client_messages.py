@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from lingbot_cli.camera.keys import LETTERS
 from lingbot_cli.server.protocol import ClientLimits, ProtocolError
 from lingbot_cli.timeline.schema import CameraSettings
 
 WholeNumber = Annotated[int, Field(ge=0, lt=2**63)]
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63), AfterValidator(lambda seed: seed % 2**63)]
 FrameEncoding = Literal["raw", "webp", "jpeg"]
 Keys = str
 """Keys held during a latent frame, each once, in the order of `LETTERS`."""
@@ -20,13 +21,14 @@ _EXPECTED = f"expected any of {' '.join(LETTERS)}"
 class Init(BaseModel):
     """Settings of a session. Published fields that this server does not use are accepted and ignored.
 
-    Additions to the published protocol: `camera` moves keys as a timeline does, per video frame, instead of by
-    published steps per latent frame; `controls` announces exact poses, one `control` event a chunk; `scale`
-    divides their translations; `resume` is the key of a session to resume, `have` the number of its chunks
-    that the client has.
+    Values are converted as the published server does: "1" and 1.0 are whole numbers, 1 is true.
+    Additions to the published protocol: `extensions` asks for our messages and fields, as the other additions
+    do; `camera` moves keys as a timeline does, per video frame, instead of by published steps per latent frame;
+    `controls` announces exact poses, one `control` event a chunk; `scale` divides their translations; `resume`
+    is the key of a session to resume, `have` the number of its chunks that the client has.
     """
 
-    model_config = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False, frozen=True)
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False, frozen=True)
 
     type: Literal["init"]
     prompt: str = ""
@@ -34,25 +36,31 @@ class Init(BaseModel):
     size: str | None = None
     fps: Annotated[float, Field(ge=1, le=120)] | None = None
     num_frames: Any = None
-    seed: WholeNumber | None = 42
+    seed: Seed | None = 42
     num_inference_steps: WholeNumber | None = None
     guidance_scale: float | None = 1.0
     negative_prompt: str | None = None
     max_chunks: Annotated[int, Field(ge=1)] | None = None
     condition_inputs: dict[str, Any] | None = None
     realtime_output_format: FrameEncoding | None = None
-    realtime_preview_max_width: Annotated[int, Field(ge=0, le=8192)] | None = None
+    realtime_preview_max_width: Annotated[int, Field(ge=-(2**63), le=8192)] | None = None
     realtime_output_pacing: bool | None = False
     output_compression: Annotated[int, Field(ge=1, le=100)] | None = None
     realtime_causal_sink_size: WholeNumber | None = None
     realtime_causal_kv_cache_num_frames: WholeNumber | None = None
     enable_upscaling: bool | None = None
     enable_frame_interpolation: bool | None = None
+    extensions: bool = False
     camera: CameraSettings | None = None
     controls: bool = False
     scale: Annotated[float, Field(gt=0, le=1e6)] | None = None
     resume: Annotated[str, Field(max_length=100)] | None = None
     have: WholeNumber | None = None
+
+    @property
+    def extended(self) -> bool:
+        """True when a client asked for our additions, which published clients do not understand."""
+        return self.extensions or self.controls or self.camera is not None or self.resume is not None
 
     @property
     def image(self) -> bytes | None:

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from time import perf_counter
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from lingbot_cli.endpoints import SUBPROTOCOL
 from lingbot_cli.server.metrics import Metrics
 from lingbot_cli.server.protocol import ClientLimits, ProtocolError, error_message, pack, unpack
 
@@ -25,10 +27,15 @@ class CloseConnection(Exception):
 
 
 class ClientWebSocket:
-    """One message at a time in each direction; closed after too many rejected messages."""
+    """One message at a time in each direction; closed after too many rejected messages.
+
+    `extended`: the client asked for our additions to the published protocol, by subprotocol or in its init.
+    Published clients take a message of an unknown type for an error.
+    """
 
     def __init__(self, socket: WebSocket, limits: ClientLimits, metrics: Metrics) -> None:
         self._socket = socket
+        self.extended = SUBPROTOCOL in socket.scope.get("subprotocols", ())
         self._limits = limits
         self._metrics = metrics
         self._rejected = 0
@@ -55,7 +62,7 @@ class ClientWebSocket:
         """Answer a message with an error. Errors: CloseConnection after too many."""
         self._metrics.rejected.labels(error.code).inc()
         self._rejected += 1
-        await self.send(error_message(error))
+        await self.send(error_message(error, extended=self.extended))
         if self._rejected >= self._limits.max_rejected:
             raise CloseConnection(1008, "too many rejected messages")
 
@@ -63,19 +70,26 @@ class ClientWebSocket:
         """Send one message."""
         await self.send_group((pack(message),))
 
-    async def send_group(self, messages: Sequence[bytes]) -> None:
-        """Send packed messages without another one between them. Errors: those of `DISCONNECTED`."""
+    async def send_group(self, messages: Sequence[bytes]) -> list[float]:
+        """Send packed messages without another one between them; returns the seconds of each.
+
+        Errors: those of `DISCONNECTED`.
+        """
+        seconds = []
         async with self._send_lock, asyncio.timeout(self._limits.send_timeout_s):
             for message in messages:
+                start = perf_counter()
                 try:
                     await self._socket.send_bytes(message)
                 except RuntimeError as error:  # an earlier send found the connection closed
                     raise WebSocketDisconnect(1006) from error
+                seconds.append(perf_counter() - start)
+        return seconds
 
     async def fail(self, error: ProtocolError) -> None:
         """Send an error and close the connection."""
         try:
-            await self.send(error_message(error))
+            await self.send(error_message(error, extended=self.extended))
         except DISCONNECTED:
             return
         await self.close(1011, error.code)

@@ -18,7 +18,13 @@ from lingbot_cli.server.client_events import (
 )
 from lingbot_cli.server.client_messages import Init, parse_init
 from lingbot_cli.server.client_websocket import DISCONNECTED, ClientWebSocket, CloseConnection
-from lingbot_cli.server.frames import FrameFormat, SendTimes, chunk_stats, frame_messages
+from lingbot_cli.server.frames import (
+    FrameFormat,
+    SendTimes,
+    chunk_stats,
+    chunk_stats_extension,
+    frame_messages,
+)
 from lingbot_cli.server.pacing import ChunkPacer
 from lingbot_cli.server.play_session import ChunkOutput, PlaySession
 from lingbot_cli.server.protocol import ProtocolError, RateLimiter
@@ -80,6 +86,7 @@ class Connection:
             except ProtocolError as error:
                 await self._socket.reject(error)
                 continue
+            self._socket.extended |= init.extended
             self._paced = bool(init.realtime_output_pacing)
             self._frame_format = FrameFormat(
                 init.realtime_output_format or "raw",
@@ -194,27 +201,29 @@ class Connection:
     async def _send_chunk(self, session: PlaySession, chunk: ChunkOutput, pacer: ChunkPacer) -> None:
         start = perf_counter()
         event_ids = chunk.input.event_ids
-        request_id = f"{session.resume_key[:8]}-{chunk.index}"
+        request_id = f"{session.id}-{chunk.index}"
         messages = await asyncio.to_thread(
             frame_messages,
             chunk.frames,
             self._frame_format,
             request_id=request_id,
             chunk_index=chunk.index,
-            event_id=event_ids[-1] if event_ids else None,
+            event_id=chunk.input.event_id,
         )
-        packed = perf_counter()
-        paced_s = pacer.send_delay(monotonic()) if self._paced else 0.0
-        await asyncio.sleep(paced_s)
-        for group in messages.groups:
-            await self._socket.send_group(group)
-        times = SendTimes(start, packed, paced_s, perf_counter())
+        pack_s = perf_counter() - start
+        pace_s = pacer.send_delay(monotonic()) if self._paced else 0.0
+        await asyncio.sleep(pace_s)
+        sent = [await self._socket.send_group(group) for group in messages.groups]
+        times = SendTimes(
+            pack_s, pace_s, sum(sum(each[:-1]) for each in sent), sum(each[-1] for each in sent)
+        )
         pacer.chunk_sent(len(chunk.frames) / session.settings.fps, chunk.render_s, monotonic())
         self._pool.metrics.sent.inc(messages.payload_bytes)
         for event_id in event_ids:
             if event_id in self._received_at:
                 self._pool.metrics.latency.observe(monotonic() - self._received_at.pop(event_id))
-        await self._socket.send(chunk_stats(request_id, chunk, messages, times))
+        stats = chunk_stats(session.id, request_id, chunk, messages, times)
+        await self._socket.send(stats | chunk_stats_extension(chunk) if self._socket.extended else stats)
 
     async def _send_position(self, position: int) -> None:
         await self._send_addition({"type": "queue", "position": position})
@@ -239,8 +248,9 @@ class Connection:
         )
 
     async def _send_addition(self, message: dict[str, Any]) -> None:
-        """Send a message of a type that the published protocol does not have."""
-        await self._socket.send(message)
+        """Send a message of a type that the published protocol does not have, if the client asked for it."""
+        if self._socket.extended:
+            await self._socket.send(message)
 
 
 def _closes(task: "asyncio.Task[None]") -> bool:

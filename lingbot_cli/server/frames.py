@@ -14,6 +14,7 @@ from lingbot_cli.server.play_session import ChunkOutput
 from lingbot_cli.server.protocol import pack
 
 RAW_FRAMES_PER_MESSAGE = 16
+SPLIT_BYTES = 65_536  # payloads of this size and more follow their header as a message of their own
 ENCODED_FRAMES_PER_MESSAGE = 6
 DEFAULT_QUALITY: dict[str, int] = {"jpeg": 95, "webp": 90}
 CONTENT_TYPES: dict[str, str] = {"raw": "application/x-raw-rgb", "jpeg": "image/jpeg", "webp": "image/webp"}
@@ -38,7 +39,10 @@ class FrameFormat:
 
 @dataclass(frozen=True)
 class FrameMessages:
-    """WebSocket messages of one chunk, in order; each group is sent without a break. Sizes in bytes."""
+    """WebSocket messages of one chunk, in order; each group is sent without a break. Sizes in bytes.
+
+    `raw_bytes` counts the frames before encoding, `payload_bytes` all messages.
+    """
 
     groups: tuple[tuple[bytes, ...], ...]
     batches: int
@@ -61,12 +65,9 @@ def frame_messages(
     size = RAW_FRAMES_PER_MESSAGE if encoding == "raw" else ENCODED_FRAMES_PER_MESSAGE
     batches = [frames[start : start + size] for start in range(0, len(frames), size)]
     groups: list[tuple[bytes, ...]] = []
-    payload_bytes = 0
     for index, batch in enumerate(batches):
         payload, fields = _encode_batch(batch, frame_format)
-        payload_bytes += len(payload)
         header: dict[str, Any] = {
-            "type": "frame_batch",
             "request_id": request_id,
             "chunk_index": chunk_index,
             "content_type": CONTENT_TYPES[encoding],
@@ -74,21 +75,22 @@ def frame_messages(
             "total_size": len(payload),
             "channels": 3,
             **fields,
-            "event_id": event_id,
+            **({} if event_id is None else {"event_id": event_id}),
             "frame_batch_index": index,
             "num_frame_batches": len(batches),
             "is_final_frame_batch": index == len(batches) - 1,
             **extra,
         }
         groups.append(_batch_messages(header, payload))
+    payload_bytes = sum(len(message) for group in groups for message in group)
     return FrameMessages(tuple(groups), len(batches), frames.nbytes, payload_bytes, CONTENT_TYPES[encoding])
 
 
 def _batch_messages(header: dict[str, Any], payload: bytes) -> tuple[bytes, ...]:
-    """Pack a batch: raw payloads as a header and a bare binary message, encoded ones in one map."""
-    if header["encoding"] == "raw":
-        return pack(header), payload
-    return (pack({**header, "payload": payload}),)
+    """Pack a batch: small payloads in one map, larger ones as a header and a bare binary message."""
+    if len(payload) >= SPLIT_BYTES:
+        return pack({"type": "frame_batch_header", **header}), payload
+    return (pack({"type": "frame_batch", **header, "payload": payload}),)
 
 
 def _encode_batch(frames: np.ndarray, frame_format: FrameFormat) -> tuple[bytes, dict[str, Any]]:
@@ -140,48 +142,53 @@ def preview_size(height: int, width: int, max_width: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class SendTimes:
-    """Times in seconds: start of packing, start of sending, pause for pacing, end of sending."""
+    """Seconds that sending a chunk took: packing, pause for pacing, headers, payloads."""
 
-    start: float
-    packed: float
-    paced_s: float
-    sent: float
+    pack_s: float
+    pace_s: float
+    header_s: float
+    payload_s: float
+
+    @property
+    def total_s(self) -> float:
+        return self.pack_s + self.pace_s + self.header_s + self.payload_s
 
 
 def chunk_stats(
-    request_id: str, chunk: ChunkOutput, messages: FrameMessages, times: SendTimes
+    session_id: str, request_id: str, chunk: ChunkOutput, messages: FrameMessages, times: SendTimes
 ) -> dict[str, Any]:
-    """Return the `chunk_stats` message.
+    """Return the published `chunk_stats` message; times are whole milliseconds."""
 
-    Additions to the published protocol: `event_ids`, all events applied to the chunk, its last `pose` and
-    its `prompt`.
-    """
-    write_s = times.sent - times.packed - times.paced_s
-    raw = messages.content_type == CONTENT_TYPES["raw"]
-    event_ids, control = chunk.input.event_ids, chunk.input.control
-
-    def ms(seconds: float) -> float:
-        return round(1000 * seconds, 3)
+    def ms(seconds: float) -> int:
+        return max(0, int(1000 * seconds + 0.5))
 
     return {
         "type": "chunk_stats",
+        "session_id": session_id,
         "request_id": request_id,
         "chunk_index": chunk.index,
-        "event_id": event_ids[-1] if event_ids else None,
-        "event_ids": list(event_ids),
-        "pose": control.poses[-1].ravel().tolist(),
-        "prompt": control.prompt,
-        "request_prepare_ms": 0.0,
+        "event_id": chunk.input.event_id,
+        "request_prepare_ms": ms(chunk.prepare_s),
         "scheduler_forward_ms": ms(chunk.render_s),
-        "pace_wait_ms": ms(times.paced_s),
-        "header_write_ms": 0.0,
-        "raw_payload_build_ms": ms(times.packed - times.start),
-        "raw_write_ms": ms(write_s) if raw else 0.0,
-        "ws_write_ms": ms(write_s),
-        "chunk_total_ms": ms(chunk.render_s + times.sent - times.start),
+        "pace_wait_ms": ms(times.pace_s),
+        "header_write_ms": ms(times.header_s),
+        "raw_payload_build_ms": ms(times.pack_s),
+        "raw_write_ms": ms(times.payload_s),
+        "ws_write_ms": ms(times.header_s + times.payload_s),
+        "chunk_total_ms": ms(chunk.prepare_s + chunk.render_s + times.total_s),
         "num_batches": messages.batches,
         "num_frames": len(chunk.frames),
         "raw_bytes": messages.raw_bytes,
         "ws_payload_bytes": messages.payload_bytes,
         "content_type": messages.content_type,
+    }
+
+
+def chunk_stats_extension(chunk: ChunkOutput) -> dict[str, Any]:
+    """Return our additions to `chunk_stats`: all events applied to the chunk, its last pose and its prompt."""
+    control = chunk.input.control
+    return {
+        "event_ids": list(chunk.input.event_ids),
+        "pose": control.poses[-1].ravel().tolist(),
+        "prompt": control.prompt,
     }

@@ -61,20 +61,22 @@ SessionFactory = Callable[[SessionSettings, float], "Session"]
 
 @dataclass(frozen=True, eq=False)
 class ChunkInput:
-    """Control of one chunk and the ids of the events applied to it."""
+    """Control of one chunk, the ids of the events applied to it and the newest event in force."""
 
     control: Control
     event_ids: tuple[int, ...]
+    event_id: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class ChunkOutput:
-    """Rendered chunk: `frames` [T, H, W, 3] uint8, rendered in `render_s` seconds."""
+    """Rendered chunk: `frames` [T, H, W, 3] uint8; its input took `prepare_s` seconds, its render `render_s`."""
 
     index: int
     frames: np.ndarray
     input: ChunkInput
     render_s: float
+    prepare_s: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +94,7 @@ class PlaySession:
     def __init__(
         self, settings: SessionSettings, chunk_latents: int, factory: SessionFactory, limits: ClientLimits
     ) -> None:
+        self.id = secrets.token_hex(8)
         self.resume_key = secrets.token_urlsafe(18)
         self.unsent: deque[ChunkOutput] = deque()
         self._sent: deque[ChunkOutput] = deque(maxlen=MAX_RESENT_CHUNKS)
@@ -136,9 +139,9 @@ class PlaySession:
                 self.inputs.push_actions(payload, event_id)
             case CompositeInput():
                 if payload.actions is not None:
-                    self.inputs.push_actions(payload.actions)  # first, as only this may fail: both or neither
+                    self.inputs.push_actions(payload.actions, event_id)
                 if payload.prompt is not None:
-                    self.inputs.set_prompt(payload.prompt.text)
+                    self.inputs.set_prompt(payload.prompt.text, event_id)
                 self.inputs.add_event(event_id)
             case CameraTurn():
                 self._turns.append(payload)
@@ -182,12 +185,13 @@ class PlaySession:
         """Take the next chunk's input from the events so far."""
         if self.settings.exact:
             control, event_id = self._controls.popleft()
-            return ChunkInput(control, () if event_id is None else (event_id,))
+            return ChunkInput(control, () if event_id is None else (event_id,), event_id)
         sampled = self.inputs.sample(self._chunk_latents)
         turns, self._turns = self._turns, []
-        return ChunkInput(self.controller.control(sampled, turns), sampled.event_ids)
+        control = self.controller.control(sampled, turns)
+        return ChunkInput(control, sampled.event_ids, sampled.event_id)
 
-    def render_task(self, chunk_input: ChunkInput) -> Callable[[], RenderTaskResult]:
+    def render_task(self, chunk_input: ChunkInput, prepare_s: float = 0.0) -> Callable[[], RenderTaskResult]:
         """Return the function that renders a chunk; one thread at a time may call it."""
         generation, index = self._generation, self.chunk_index
         session, settings = self._session, self.settings
@@ -197,7 +201,7 @@ class PlaySession:
             start = perf_counter()
             model_session = session if session is not None else self._factory(settings, scale)
             frames = model_session.step(chunk_input.control).cpu().numpy()
-            chunk = ChunkOutput(index, frames, chunk_input, perf_counter() - start)
+            chunk = ChunkOutput(index, frames, chunk_input, perf_counter() - start, prepare_s)
             return RenderTaskResult(generation, model_session, chunk)
 
         return render

@@ -58,10 +58,11 @@ def unpack(data: bytes) -> dict[str, Any]:
     return message
 
 
-def error_message(error: ProtocolError) -> dict[str, Any]:
-    """Return the `error` message: one line, secrets removed."""
+def error_message(error: ProtocolError, *, extended: bool) -> dict[str, Any]:
+    """Return the `error` message: one line, secrets removed; `extended` adds `code` and `retry`."""
     content = " ".join(redact(str(error)).split())[:500]
-    return {"type": "error", "content": content, "code": error.code, "retry": error.retry}
+    message = {"type": "error", "content": content}
+    return {**message, "code": error.code, "retry": error.retry} if extended else message
 
 
 class RateLimiter:

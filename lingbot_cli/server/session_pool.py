@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from time import perf_counter
 
 from lingbot_cli.server.metrics import Metrics
 from lingbot_cli.server.play_session import ChunkInput, PlaySession
@@ -150,6 +151,7 @@ class SessionPool:
         rendering = self._rendering.get(session.resume_key)
         if rendering is None:
             await self._render_lock.acquire()
+            start = perf_counter()
             try:
                 chunk_input = session.next_input() if session.ready else None
             except BaseException:
@@ -158,14 +160,14 @@ class SessionPool:
             if chunk_input is None:
                 self._render_lock.release()
                 return
-            rendering = asyncio.ensure_future(self._render(session, chunk_input))
+            rendering = asyncio.ensure_future(self._render(session, chunk_input, perf_counter() - start))
             self._rendering[session.resume_key] = rendering
             rendering.add_done_callback(partial(self._rendered, session.resume_key))
         await asyncio.shield(rendering)
 
-    async def _render(self, session: PlaySession, chunk_input: ChunkInput) -> None:
+    async def _render(self, session: PlaySession, chunk_input: ChunkInput, prepare_s: float) -> None:
         loop = asyncio.get_running_loop()
-        task = session.render_task(chunk_input)
+        task = session.render_task(chunk_input, prepare_s)
         chunk = session.accept(await loop.run_in_executor(self._executor, task))
         if chunk is not None:
             self.metrics.chunks.inc()

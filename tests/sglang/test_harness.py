@@ -8,8 +8,8 @@ import pytest
 
 from tests.support.realtime_client import png
 from tests.support.reference import tiny_world
-from tests.support.sglang_modules import HARNESS, load, published
 from tests.support.serving import TOKEN, serving
+from tests.support.sglang_modules import HARNESS, load, published
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.chromium import chromium, needs_chromium
-from tests.support.reference import tiny_world
 from tests.support.realtime_client import png
+from tests.support.reference import tiny_world
 from tests.support.serving import TOKEN, serving
 from tests.support.sglang_modules import webui
 from tests.support.static_server import static_server
@@ -72,9 +72,9 @@ class Studio:
 
 @pytest.fixture
 def served(page):
-    from lingbot_cli.server.auth import Rules
+    from lingbot_cli.server.auth import AccessRules
 
-    with serving(world=tiny_world(), rules=Rules(TOKEN, origins=(page,))) as found:
+    with serving(world=tiny_world(), rules=AccessRules(TOKEN, origins=(page,))) as found:
         yield found
 
 

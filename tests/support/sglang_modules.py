@@ -53,7 +53,7 @@ class _Finder(MetaPathFinder, Loader):
     def __init__(self) -> None:
         self._root = root()
 
-    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
         if name.split(".")[0] not in ("sglang", "openai"):
             return None
         if any(name == real or name.startswith(f"{real}.") for real in REAL):

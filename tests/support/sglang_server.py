@@ -67,7 +67,9 @@ def _sampling_params(request_id: str, **given: Any) -> SimpleNamespace:
 
 def _request(server_args: object, sampling_params: SimpleNamespace) -> SimpleNamespace:
     del server_args
-    return SimpleNamespace(**{**vars(sampling_params), "condition_inputs": sampling_params.condition_inputs or {}})
+    return SimpleNamespace(
+        **{**vars(sampling_params), "condition_inputs": sampling_params.condition_inputs or {}}
+    )
 
 
 async def _save_image(image: bytes, target_path: str, uploads_root: str) -> str:
@@ -84,7 +86,9 @@ def _app(generator: Generator) -> Any:
 
     runtime = REALTIME.split(".entrypoints")[0]
     arguments = SimpleNamespace(
-        pipeline_config=load("sglang.multimodal_gen.configs.pipeline_configs.lingbot_world").LingBotWorldCausalDMDConfig(),
+        pipeline_config=load(
+            "sglang.multimodal_gen.configs.pipeline_configs.lingbot_world"
+        ).LingBotWorldCausalDMDConfig(),
         input_save_path=None,
     )
     arguments.pipeline_config.dit_config = SimpleNamespace(

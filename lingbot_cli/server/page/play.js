@@ -62,8 +62,9 @@ function connect() {
   address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
   socket = new WebSocket(address, ["lingbot", `token.${encodeToken(token)}`]);
   socket.binaryType = "arraybuffer";
+  pendingHeader = null;
   socket.onopen = () => { if (!watchOnly) socket.send(pack(initMessage())); };
-  socket.onmessage = (event) => receive(unpack(event.data));
+  socket.onmessage = (event) => receive(event.data);
   socket.onclose = (event) => handleClose(event);
 }
 
@@ -130,7 +131,17 @@ const handlers = {
   },
 };
 
-function receive(message) {
+let pendingHeader = null; // of a frame batch whose payload is the next message
+
+function receive(data) {
+  let message;
+  if (pendingHeader) {
+    message = { ...pendingHeader, type: "frame_batch", payload: new Uint8Array(data) };
+    pendingHeader = null;
+  } else {
+    message = unpack(data);
+    if (message.type === "frame_batch_header") { pendingHeader = message; return; }
+  }
   attempts = 0;
   disconnectedAt = null;
   const handler = handlers[message.type];
