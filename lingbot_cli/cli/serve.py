@@ -12,7 +12,7 @@ from lingbot_cli.cli.model_flags import MODEL_FLAGS
 from lingbot_cli.cli.option_groups import option
 from lingbot_cli.cli.options import exit_after_stop
 from lingbot_cli.env import Env
-from lingbot_cli.errors import RunInterrupted
+from lingbot_cli.errors import RunInterrupted, UsageError
 from lingbot_cli.runtime.model_options import ModelOptions
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ class AccessFlags:
             default="a random one, which is printed",
         ),
     ] = None
+    no_token: Annotated[
+        bool, option("--no-token", help="Admit everybody on this machine; loopback addresses only.")
+    ] = False
     allow_host: Annotated[
         list[str] | None,
         option("--allow-host", "Host name that clients may use. Repeatable.", metavar="NAME"),
@@ -53,10 +56,15 @@ class AccessFlags:
     ] = None
 
     def rules(self) -> "AccessRules":
-        """Return who is admitted."""
-        from lingbot_cli.server.auth import AccessRules, new_token
+        """Return who is admitted. Errors: UsageError for --no-token on an address that others reach."""
+        from lingbot_cli.server.auth import AccessRules, is_loopback, new_token
 
-        token = self.token or new_token()
+        if self.no_token and not is_loopback(self.host):
+            raise UsageError(
+                f"--no-token: {self.host} can be reached by other machines",
+                hint="leave --host out, or leave --no-token out and give clients the token",
+            )
+        token = None if self.no_token else self.token or new_token()
         return AccessRules(token, tuple(self.allow_host or ()), tuple(self.allow_origin or ()))
 
 
@@ -152,7 +160,8 @@ def serve(
 
     def print_addresses(page: str) -> None:
         report(f"page:   {page}")
-        report(f"engine: {page.replace('http://', 'ws://').replace('/?', f'{GENERATE_PATH}?')}")
+        address, _, query = page.replace("http://", "ws://").partition("?")
+        report(f"engine: {address.rstrip('/')}{GENERATE_PATH}{'?' if query else ''}{query}")
 
     address, rules = ListenAddress(access.host, access.port), access.rules()
     try:

@@ -5,13 +5,20 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from lingbot_cli.endpoints import GENERATE_PATH, MODELS_PATH
-from lingbot_cli.server.auth import AccessMiddleware, AccessRules, accepted_subprotocol
+from lingbot_cli.server.auth import (
+    PUBLIC_PATHS,
+    AccessMiddleware,
+    AccessRules,
+    accepted_subprotocol,
+    printable,
+)
 from lingbot_cli.server.connection import Connection
 from lingbot_cli.server.metrics import Metrics
 from lingbot_cli.server.page import page_document
@@ -42,6 +49,22 @@ def server_app(service: ModelService, rules: AccessRules, pool_limits: PoolLimit
     async def models(_request: Request) -> Response:
         return JSONResponse({"object": "list", "data": [service.model_info()]}, headers=RESPONSE_HEADERS)
 
+    async def model_by_id(request: Request) -> Response:
+        info = service.model_info()
+        if request.path_params["model"] == info["id"]:
+            return JSONResponse(info, headers=RESPONSE_HEADERS)
+        error = {
+            "message": f"the model '{printable(request.path_params['model'])}' is not served here",
+            "type": "invalid_request_error",
+            "param": "model",
+            "code": "model_not_found",
+        }
+        return JSONResponse({"error": error}, 404, headers=RESPONSE_HEADERS)
+
+    async def server_info(_request: Request) -> Response:
+        name = service.model_info()["id"]
+        return JSONResponse({"model_path": name, "served_model_name": name}, headers=RESPONSE_HEADERS)
+
     async def health(_request: Request) -> Response:
         return JSONResponse({"status": "ok"}, headers=RESPONSE_HEADERS)
 
@@ -60,8 +83,16 @@ def server_app(service: ModelService, rules: AccessRules, pool_limits: PoolLimit
     routes = [
         Route("/", page),
         Route(MODELS_PATH, models),
-        Route("/healthz", health),
+        Route("/models", models),
+        Route(f"{MODELS_PATH}/{{model:path}}", model_by_id),
+        Route("/server_info", server_info),
+        *[Route(path, health) for path in PUBLIC_PATHS],
         Route("/metrics", prometheus),
         WebSocketRoute(GENERATE_PATH, generate),
     ]
-    return Starlette(routes=routes, middleware=[Middleware(AccessMiddleware, rules=rules)], lifespan=lifespan)
+    # The first is the outermost: also a denied request tells the browser that its origin is allowed.
+    middleware = [
+        Middleware(CORSMiddleware, allow_origins=rules.origins, allow_methods=["GET"], allow_headers=["*"]),
+        Middleware(AccessMiddleware, rules=rules),
+    ]
+    return Starlette(routes=routes, middleware=middleware, lifespan=lifespan)

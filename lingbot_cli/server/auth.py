@@ -1,6 +1,10 @@
 """Access control of the server: token, Host and Origin of every request."""
 
+import base64
+import binascii
+import contextlib
 import ipaddress
+import logging
 import secrets
 import socket
 from collections.abc import Iterable, Mapping
@@ -13,6 +17,23 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from lingbot_cli.endpoints import SUBPROTOCOL, TOKEN_PREFIX
 
+log = logging.getLogger("lingbot.server")
+
+PUBLIC_PATHS = ("/health", "/healthz", "/liveness")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches an address to listen on."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def printable(text: str) -> str:
+    """Return at most 100 characters of a client's text, without control characters."""
+    return "".join(sign if sign.isprintable() else "?" for sign in text[:100])
+
 
 def new_token() -> str:
     """Return a random token."""
@@ -21,22 +42,29 @@ def new_token() -> str:
 
 @dataclass(frozen=True)
 class AccessRules:
-    """Token and the `hosts` and `origins` that are allowed besides this machine's own."""
+    """Token, None where everybody on this machine is admitted, and `hosts` and `origins` besides its own."""
 
-    token: str = field(repr=False)
+    token: str | None = field(repr=False)
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
 
-    def denial(self, headers: Mapping[str, str], query: str) -> tuple[int, str] | None:
-        """Return the HTTP status and the reason to deny a request with; None to allow it."""
+    def denial(
+        self, headers: Mapping[str, str], query: str, *, public: bool = False
+    ) -> tuple[int, str] | None:
+        """Return the HTTP status and the reason to deny a request with; None to allow it.
+
+        A `public` path needs no token.
+        """
         host = headers.get("host", "")
         if not self._is_allowed_host(host):
             return 421, "this Host is not served here; name it with --allow-host"
         origin = headers.get("origin")
         if origin is not None and origin not in self.origins and urlsplit(origin).netloc != host:
             return 403, "this Origin is not allowed here; name it with --allow-origin"
-        tokens = _tokens(headers, query)
-        if not any(secrets.compare_digest(token.encode(), self.token.encode()) for token in tokens):
+        if public or self.token is None:
+            return None
+        expected = self.token.encode()
+        if not any(secrets.compare_digest(token.encode(), expected) for token in _tokens(headers, query)):
             return 401, "the token is missing or wrong; use the whole address that the server printed"
         return None
 
@@ -60,6 +88,9 @@ def _tokens(headers: Mapping[str, str], query: str) -> Iterable[str]:
     scheme, _, credential = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         yield credential.strip()
+    elif scheme.lower() == "basic":  # of an address such as ws://x:TOKEN@host
+        with contextlib.suppress(binascii.Error, UnicodeDecodeError):
+            yield base64.b64decode(credential.strip(), validate=True).decode().partition(":")[2]
     for protocol in headers.get("sec-websocket-protocol", "").split(","):
         if protocol.strip().startswith(TOKEN_PREFIX):
             token = protocol.strip().removeprefix(TOKEN_PREFIX)
@@ -73,7 +104,10 @@ def accepted_subprotocol(offered: Iterable[str]) -> str | None:
 
 
 class AccessMiddleware:
-    """ASGI middleware that denies requests with an HTTP status, before a WebSocket is accepted."""
+    """ASGI middleware that denies requests with an HTTP status, before a WebSocket is accepted.
+
+    Paths of `PUBLIC_PATHS` need no token; what they answer tells nothing of the model or its clients.
+    """
 
     def __init__(self, app: ASGIApp, rules: AccessRules) -> None:
         self._app = app
@@ -85,12 +119,15 @@ class AccessMiddleware:
             return
         try:
             query = scope["query_string"].decode("latin-1")
-            denial = self._rules.denial(Headers(scope=scope), query)
+            public = scope["type"] == "http" and scope["path"] in PUBLIC_PATHS
+            denial = self._rules.denial(Headers(scope=scope), query, public=public)
         except ValueError:
             denial = 400, "the address cannot be read"
         if denial is None:
             await self._app(scope, receive, send)
             return
         status, reason = denial
+        client = (scope.get("client") or ("unknown",))[0]
+        log.warning("denied %s %s with %d: %s", client, printable(scope["path"]), status, reason)
         headers = {"www-authenticate": "Bearer"} if status == 401 else {}
         await PlainTextResponse(reason + "\n", status, headers)(scope, receive, send)

@@ -1,6 +1,7 @@
 """Service of one loaded model: its limits and defaults, and new play sessions for clients."""
 
 import io
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from lingbot_cli.video_size import fit_size, parse_size
 if TYPE_CHECKING:
     from lingbot_cli.model.session import Session
     from lingbot_cli.model.world_model import WorldModel
+
+log = logging.getLogger("lingbot.server")
 
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP")
 
@@ -160,21 +163,27 @@ class ModelService:
         return create
 
     def _model_for(self, init: Init) -> "WorldModel":
-        """Return the model with the attention window and sink of a client; its modules are shared."""
+        """Return the model with the attention window and sink of a client; its modules are shared.
+
+        A window beyond the server's limit is that limit, a sink that it cannot hold the largest that it can:
+        pages ask for those of the largest models. Errors: ProtocolError for a window without room for a chunk.
+        """
         preset = self.model.preset
-        window, sink = init.realtime_causal_kv_cache_num_frames, init.realtime_causal_sink_size
+        asked = init.realtime_causal_kv_cache_num_frames, init.realtime_causal_sink_size
         limit = self.limits.max_window if self.limits.max_window is not None else preset.window
-        if window is not None and (window == 0 or (limit >= 0 and window > limit)):
-            raise ProtocolError(
-                "too_large", f"realtime_causal_kv_cache_num_frames must be 1 to {limit}, not {window}"
-            )
-        window = preset.window if window is None else window
-        sink = min(preset.sink, window) if sink is None else sink
-        if window >= 0 and window < sink + preset.chunk:
+        window = preset.window if asked[0] is None else asked[0]
+        if limit >= 0:
+            window = min(window, limit) if window >= 0 else limit
+        if 0 <= window < preset.chunk:
             raise ProtocolError(
                 "bad_init",
-                f"a window of {window} latent frames is too small for a sink of {sink} and a chunk of {preset.chunk}",
+                f"a window of {window} latent frames is too small for a chunk of {preset.chunk}",
             )
+        sink = preset.sink if asked[1] is None else asked[1]
+        if window >= 0:
+            sink = min(sink, window - preset.chunk)
+        if (window, sink) != (asked[0] or window, asked[1] or sink):
+            log.info("a client asked for window %s, sink %s; it gets %d, %d", *asked, window, sink)
         if (window, sink) == (preset.window, preset.sink):
             return self.model
         return replace(self.model, preset=replace(preset, window=window, sink=sink))
