@@ -5,22 +5,42 @@ import pytest
 from lingbot_cli.server.client_messages import ActionScript, ActionStates
 from lingbot_cli.server.input_queue import InputQueue
 from lingbot_cli.server.pacing import ChunkPacer
-from lingbot_cli.server.protocol import ClientLimits, ProtocolError, RateLimiter
+from lingbot_cli.server.protocol import ClientLimits, RateLimiter
 
 
 def queue(script=()):
     return InputQueue(list(script), ClientLimits(max_script_frames=8))
 
 
-def test_scripts_are_first_in_first_out_and_padded():
+def test_a_script_is_played_in_order_and_padded():
     inputs = queue(["w"])
-    inputs.push_actions(ActionScript(("l", "")), 1)
-    inputs.push_actions(ActionScript(("k", "i")), 2)
-    assert inputs.sample(3).keys == ("w", "l", "")
+    inputs.push_actions(ActionScript(("l", "", "k", "i")), 1)
+    assert inputs.sample(3).keys == ("l", "", "k")
     second = inputs.sample(3)
-    assert second.keys == ("k", "i", "")
+    assert second.keys == ("i", "", "")
     assert second.event_ids == ()
     assert inputs.sample(2).keys == ("", "")
+
+
+def test_a_second_script_replaces_the_rest_of_the_first():
+    inputs = queue()
+    inputs.push_actions(ActionScript(("w",) * 9), 1)
+    assert inputs.sample(3).keys == ("w",) * 3
+    inputs.push_actions(ActionScript(("l", "k")), 2)
+    assert inputs.sample(4).keys == ("l", "k", "", "")
+
+
+def test_an_event_is_named_as_long_as_its_effect_holds():
+    inputs = queue()
+    assert inputs.sample(3).event_id is None
+    inputs.push_actions(ActionStates(("w",)), 4)
+    assert [inputs.sample(3).event_id for _ in range(2)] == [4, 4]
+    inputs.set_prompt("it rains", 5)
+    assert [inputs.sample(3).event_id for _ in range(2)] == [5, 5]
+    inputs.push_actions(ActionScript(("l",) * 4), 6)
+    assert [inputs.sample(3).event_id for _ in range(3)] == [6, 6, 5]  # the script is over, the prompt is not
+    inputs.add_event(7)
+    assert [inputs.sample(3).event_id for _ in range(2)] == [7, 5]
 
 
 def test_a_key_state_lasts_until_it_changes_and_replaces_a_script():
@@ -77,16 +97,6 @@ def test_the_newest_prompt_wins_and_is_sampled_once():
     sampled = inputs.sample(1)
     assert (sampled.prompt, sampled.event_ids) == ("second", (1, 2))
     assert inputs.sample(1).prompt is None
-
-
-def test_a_script_that_is_too_long_changes_nothing():
-    inputs = queue()
-    inputs.push_actions(ActionScript(("w",) * 6))
-    with pytest.raises(ProtocolError):
-        inputs.push_actions(ActionScript(("s",) * 3), 5)
-    sampled = inputs.sample(8)
-    assert sampled.keys == ("w",) * 6 + ("", "")
-    assert sampled.event_ids == ()
 
 
 def test_a_chunk_is_rendered_as_late_as_possible():

@@ -19,7 +19,7 @@ STATS = {
 }
 BATCH = {
     *("type", "request_id", "chunk_index", "content_type", "num_frames", "total_size", "format", "width"),
-    *("height", "channels", "bytes_per_frame", "raw_size", "encoding", "payload_lengths", "event_id"),
+    *("height", "channels", "bytes_per_frame", "raw_size", "encoding", "payload_lengths"),
     *("frame_batch_index", "num_frame_batches", "is_final_frame_batch", "payload"),
 }
 
@@ -117,7 +117,8 @@ def test_a_bad_init_is_rejected_and_a_valid_one_may_follow(served):
             ({"guidance_scale": 5.0}, "unsupported"),
             ({"num_inference_steps": 50}, "unsupported"),
             ({"enable_upscaling": True}, "unsupported"),
-            ({"realtime_causal_kv_cache_num_frames": 10**6}, "too_large"),
+            ({"realtime_causal_kv_cache_num_frames": 2}, "bad_init"),
+            ({"max_chunks": 1.5}, "bad_init"),
             ({"prompt": "a" * 10_001}, "prompt_too_long"),
             ({"condition_inputs": {"camera_actions": [["z"]]}}, "unknown_action"),
         ):

@@ -56,8 +56,8 @@ class Client:
     def receive(self) -> dict[str, Any]:
         """Return the next message; the binary message after a raw batch becomes its payload."""
         message = msgpack.unpackb(self.socket.recv(WAIT))
-        if message["type"] == "frame_batch" and "payload" not in message:
-            message["payload"] = self.socket.recv(WAIT)
+        if message["type"] == "frame_batch_header":
+            message |= {"type": "frame_batch", "payload": self.socket.recv(WAIT)}
         self.messages.append(message)
         return message
 
@@ -107,8 +107,10 @@ def decoded(batch: dict[str, Any]) -> list[np.ndarray]:
 
 
 @contextmanager
-def client(port: int, token: str, **options: Any):
-    """Connect a client."""
+def client(port: int, token: str, *, extended: bool = True, **options: Any):
+    """Connect a client; an `extended` one asks for the additions to the published protocol."""
+    if extended:
+        options.setdefault("subprotocols", ["lingbot"])
     with connect(
         f"ws://127.0.0.1:{port}{ROUTE}?token={token}", max_size=None, open_timeout=30, **options
     ) as socket:
