@@ -60,6 +60,7 @@ def broadcast(
     video = VideoInfo(stream.height, stream.width, Fraction(stream.fps))
     aborts: list[Abort] = []
     with StopRequest(display.warning).handling() as stop:
+        _check_remote(stream)
         display.plan(Report(stream.plan_json(), stream.summary()))
         with _aborting_on_failure(aborts, display):
             outputs = _open_outputs(stream, options, video, display, stop, aborts)
@@ -80,6 +81,16 @@ def broadcast(
         display.done(Report(monitor.facts() | {"latents": result.latents}, monitor.summary(stream.fps)))
         stop.check(whole=False)
     return result
+
+
+def _check_remote(stream: PreparedStream) -> None:
+    """Refuse a server that cannot stream, before any output is opened. Errors: UsageError."""
+    remote = stream.request.remote
+    if remote is not None and not remote.exact:
+        raise UsageError(
+            "--engine: this server takes no exact poses",
+            hint="use lingbot serve, or render a video first and stream that",
+        )
 
 
 @contextmanager
@@ -223,16 +234,12 @@ def _local_sessions(stream: PreparedStream, display: Display) -> StartSession:
 
 
 def _remote_sessions(stream: PreparedStream, display: Display, stopped: Callable[[], bool]) -> StartSession:
-    """Return a function that starts the session of a scene on a server. Errors: UsageError for one without poses."""
+    """Return a function that starts the session of a scene on a server."""
     from lingbot_cli.remote.messages import RemoteScene
     from lingbot_cli.remote.pose_session import PoseSession
 
     remote = stream.request.remote
-    if remote is None or not remote.exact:
-        raise UsageError(
-            "--engine: this server takes no exact poses", hint="use lingbot serve, or render a video first"
-        )
-
+    assert remote is not None
     engine = remote.engine
 
     def idle() -> None:

@@ -59,8 +59,11 @@ class EngineAddress:
                 entries = json.loads(response.read(MAX_RESPONSE_BYTES))["data"]
             return ServerInfo(**_model_fields(entries[0]))
         except urllib.error.HTTPError as error:
+            answer = f"{self.address} answers {error.code} {error.reason}"
+            if error.code >= 500:
+                raise StreamLostError(answer) from error
             hint = "set LINGBOT_TOKEN to the token that the server printed" if error.code == 401 else None
-            raise UsageError(f"{self.address} answers {error.code} {error.reason}", hint=hint) from error
+            raise UsageError(answer, hint=hint) from error
         except OSError as error:
             reason = getattr(error, "reason", error)
             raise StreamLostError(f"{self.address} does not answer: {reason}") from error

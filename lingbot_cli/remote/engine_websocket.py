@@ -9,7 +9,7 @@ import numpy as np
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import ClientConnection, connect
 
-from lingbot_cli.errors import StreamLostError, UsageError
+from lingbot_cli.errors import LingbotError, StreamLostError, UsageError
 from lingbot_cli.redact import redact
 from lingbot_cli.remote.client import EngineAddress
 
@@ -78,9 +78,15 @@ def raw_frames(batch: dict[str, Any], height: int, width: int) -> np.ndarray:
     return np.frombuffer(payload, np.uint8).reshape(-1, height, width, 3)
 
 
-def engine_error(message: dict[str, Any]) -> UsageError:
-    """Convert an engine's `error` message."""
-    return UsageError(f"the engine refuses: {str(message.get('content'))[:300]}")
+def engine_error(message: dict[str, Any]) -> LingbotError:
+    """Convert an engine's `error` message: UsageError where the user can mend it, else StreamLostError.
+
+    `retry` of lingbot's own server tells them apart; a published server names only an invalid request.
+    """
+    content = " ".join(str(message.get("content")).split())[:300]
+    if message.get("retry") is True or content.startswith("invalid generate request"):
+        return UsageError(f"the engine rejects the request: {content}")
+    return StreamLostError(f"the engine fails: {content}", hint="wait until it is free, or look at its log")
 
 
 def queue_position(message: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from lingbot_cli.control import Control
 from lingbot_cli.errors import StreamLostError
 from lingbot_cli.remote.client import EngineAddress, RemoteTarget
-from lingbot_cli.remote.key_session import render_with_keys
+from lingbot_cli.remote.key_session import check_script_length, render_with_keys
 from lingbot_cli.remote.messages import RemoteScene
 from lingbot_cli.remote.pose_session import PoseSession
 from lingbot_cli.render.backend import OnTask, SaveChunk
@@ -36,7 +36,10 @@ class RemoteBackend:
         self._warn = warn
 
     def preflight(self) -> None:
-        return None
+        """Refuse scenes that a server without exact poses cannot hold. Errors: UsageError."""
+        if not self._target.exact:
+            for scene in split_scenes(self._prepared):
+                check_script_length(scene)
 
     def choose_tuning(self, previous: Tuning | None) -> Tuning | None:  # noqa: ARG002
         return None

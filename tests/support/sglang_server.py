@@ -130,6 +130,7 @@ def main() -> None:
     fail_at = os.environ.get("SGLANG_STUB_FAIL_AT")
     bound = socket.socket()
     bound.bind(("127.0.0.1", 0))
+    bound.listen(16)
     with published():
         app = _app(Generator(log, pause_s, None if fail_at is None else int(fail_at)))
         print(bound.getsockname()[1], flush=True)
