@@ -10,6 +10,11 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 
+# Published programs that the tests run lingbot against; they need none of their own dependencies.
+$(VENV)/.peers: $(VENV)/.ready tests/peers.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r tests/peers.txt
+	touch $@
+
 setup: $(VENV)/.ready
 
 demo: setup
@@ -28,7 +33,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint
+test: lint $(VENV)/.peers
 	$(BIN)/pytest
 
 clean:
