@@ -1,4 +1,4 @@
-"""Each lever of fast mode changes the flow, and little; without levers nothing changes."""
+"""Each speed option changes the flow a little; without them nothing changes."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""A cache folder of their own for these tests."""
+"""A separate cache folder for these tests."""
 
 from tests.support.cache import cache
 

@@ -1,4 +1,4 @@
-"""A damaged checkpoint ends in a sentence and exit code 3; nothing in it is ever run."""
+"""Damaged checkpoints: a clear error, exit code 3, and no code executed."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The real hub library against a small hub on the loopback interface."""
+"""Downloads with the real hub library from a small hub on the loopback interface."""
 
 import io
 import json
@@ -41,7 +41,7 @@ def hub() -> Iterator[Hub]:
 
 
 def pull(hub: Hub, cache: Path, *options: str, largest: int = -1) -> subprocess.Popen[str]:
-    """Begin to fetch; `largest` is the size in bytes at which the system refuses a file."""
+    """Start a download; `largest` is the file size limit in bytes."""
     environment = os.environ | {
         "HF_ENDPOINT": hub.url,
         "HF_HUB_DISABLE_XET": "1",

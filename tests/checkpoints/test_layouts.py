@@ -1,4 +1,4 @@
-"""Both tiny checkpoints are recognised and load to the same tensors; what is no checkpoint is told so."""
+"""Layout detection, equal tensors from both layouts, errors for other folders."""
 
 from pathlib import Path
 

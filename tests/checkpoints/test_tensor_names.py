@@ -1,4 +1,4 @@
-"""Every tensor of the full-size models finds its place, and none is left over."""
+"""Tensor names of the full-size models match our modules one to one."""
 
 import json
 

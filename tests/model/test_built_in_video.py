@@ -1,4 +1,4 @@
-"""The world that ships does what it is told: judged by its pictures alone."""
+"""Videos of the built-in model follow the camera and the prompt."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def world() -> WorldModel:
 def film(
     world: WorldModel, keys: str, prompts: tuple[str, ...] = ("a courtyard at day",), chunks: int = CHUNKS
 ):
-    """Frames [T, H, W, 3] float of one key set held from the first sample on; the last prompt stays."""
+    """Return frames [T, H, W, 3] float with one key set held throughout; the last prompt persists."""
     image = np.array(Image.open(SAMPLES / "courtyard-day.png").convert("RGB"))
     session = Session(world, image, height=64, width=112)
     poses = integrate_steps(np.tile(key_motion(keys), (12 * chunks, 1)))[::4]

@@ -1,4 +1,4 @@
-"""What a stream carries is joined with what is new in one space, as if joined anew."""
+"""The VAE's cache joins past and new frames in one buffer, equal to a concatenation."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""A condition made chunk by chunk, with a bounded encode, equals the encode of the whole film."""
+"""A condition encoded chunk by chunk equals the encode of the whole video."""
 
 import pytest
 import torch

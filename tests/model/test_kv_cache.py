@@ -1,4 +1,4 @@
-"""The ring holds what a plain list of frames with a sink would, whatever the sizes."""
+"""The ring KV cache equals a list of frames with an attention sink."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ TOKENS, HEADS, DIM = 3, 2, 4
 
 
 class PlainList:
-    """The published rule, told plainly: keep the first frames, drop the oldest of the others."""
+    """The published eviction rule: keep the sink, drop the oldest of the other frames."""
 
     def __init__(self, window: int, sink: int, limit: int | None) -> None:
         self.window, self.sink, self.limit = window, sink, limit

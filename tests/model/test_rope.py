@@ -1,4 +1,4 @@
-"""Positions are as exact far away as near, and only their differences matter."""
+"""Rotary positions: exact at any distance, and only differences matter."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""The schedule's two sigmas, and noise that depends on seed, chunk and step alone."""
+"""Sigma schedule, and noise that depends only on seed, chunk and step."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Several processes make the film that one makes, whatever the number of tokens."""
+"""Several processes render the same video as one, for any number of tokens."""
 
 import pickle
 import socket
@@ -31,8 +31,8 @@ try:
 except UsageError as refused:
     print(refused)
     sys.exit(2)
-living = Session(world, sample_image(), height=height, width=width, seed=1)
-made = [living.denoise(control) for control in walk(4)]
+video = Session(world, sample_image(), height=height, width=width, seed=1)
+made = [video.denoise(control) for control in walk(4)]
 pickle.dump(torch.cat(made, 1).numpy(), open(sys.argv[6], "wb"))
 dist.destroy_process_group()
 """

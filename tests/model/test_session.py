@@ -1,4 +1,4 @@
-"""Sessions on one world: apart, repeatable, bounded, and the same from the start at any length."""
+"""Sessions on one model: independent, reproducible, of bounded memory."""
 
 from dataclasses import replace
 
@@ -17,8 +17,8 @@ def session(seed: int = 1, image_seed: int = 0, world=None, **more) -> Session:
 
 
 def test_frames_of_first_and_later_chunks():
-    living = session()
-    first, second = (living.step(control) for control in walk(2))
+    video = session()
+    first, second = (video.step(control) for control in walk(2))
     assert first.shape == (9, 48, 80, 3)
     assert second.shape == (12, 48, 80, 3)
     assert first.dtype == torch.uint8
@@ -30,16 +30,16 @@ def test_two_sessions_in_turn_give_what_each_gives_alone():
     turns = [(first.step(control), second.step(control)) for control in walk(4)]
     alone = session(1, 0), session(2, 9)
     for index, made in enumerate(turns):
-        for living, frames in zip(alone, made, strict=True):
-            assert torch.equal(living.step(walk(4)[index]), frames)
+        for video, frames in zip(alone, made, strict=True):
+            assert torch.equal(video.step(walk(4)[index]), frames)
     for name, value in tiny_world().transformer.state_dict().items():
         assert torch.equal(value, weights[name])
 
 
 def test_the_first_chunks_are_equal_at_any_length_and_other_seeds_differ():
     short = [session().denoise(control) for control in walk(1)]
-    living = session()
-    long = [living.denoise(control) for control in walk(5)]
+    video = session()
+    long = [video.denoise(control) for control in walk(5)]
     assert torch.equal(short[0], long[0])
     assert not torch.equal(session(seed=2).denoise(walk(1)[0]), short[0])
 
@@ -59,19 +59,19 @@ def test_a_standing_prompt_is_encoded_once():
             asked.append(prompt)
             return tiny_world().text_encoder.encode(prompt)
 
-    living = session(world=replace(tiny_world(), text_encoder=Counting()))
+    video = session(world=replace(tiny_world(), text_encoder=Counting()))
     for control, prompt in zip(walk(4), ["day", "day", "night", "night"], strict=True):
-        living.denoise(replace(control, prompt=prompt))
+        video.denoise(replace(control, prompt=prompt))
     assert asked == ["day", "night"]
 
 
 def test_recache_rewrites_the_memory_under_the_new_prompt():
     def last(recache: bool) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        living = session()
+        video = session()
         for control in walk(4):
-            living.denoise(control)
-        living._set_prompt(replace(walk(1)[0], prompt="night", recache=recache))
-        return living._cache.slot_frames, [buffer.clone() for buffer in living._cache._buffers]
+            video.denoise(control)
+        video._set_prompt(replace(walk(1)[0], prompt="night", recache=recache))
+        return video._cache.slot_frames, [buffer.clone() for buffer in video._cache._buffers]
 
     held, kept = last(recache=False)
     held_anew, anew = last(recache=True)
@@ -82,12 +82,12 @@ def test_recache_rewrites_the_memory_under_the_new_prompt():
 
 
 def test_recache_under_the_same_words_changes_nothing_while_all_is_held():
-    living = session()
+    video = session()
     for control in walk(2):
-        living.denoise(control)
-    kept = [buffer.clone() for buffer in living._cache._buffers]
-    living._rebuild_cache()
-    for before, after in zip(kept, living._cache._buffers, strict=True):
+        video.denoise(control)
+    kept = [buffer.clone() for buffer in video._cache._buffers]
+    video._rebuild_cache()
+    for before, after in zip(kept, video._cache._buffers, strict=True):
         torch.testing.assert_close(after, before, atol=1e-4, rtol=0)
 
 
@@ -109,23 +109,23 @@ def test_recalled_chunks_leave_the_memory_that_making_them_left(known):
 
 
 def test_skipped_chunks_move_time_and_camera_on_but_are_not_remembered():
-    living, told = session(), walk(4)
+    video, told = session(), walk(4)
     for control in told[:2]:
-        living.skip(control)
-    assert (living.latent, living.chunk) == (6, 2)
-    assert not living._cache.slot_frames
-    latents = living.denoise(told[2])
-    assert sorted(living._cache.slot_frames.values()) == [6, 7, 8]
+        video.skip(control)
+    assert (video.latent, video.chunk) == (6, 2)
+    assert not video._cache.slot_frames
+    latents = video.denoise(told[2])
+    assert sorted(video._cache.slot_frames.values()) == [6, 7, 8]
     assert not torch.equal(latents, session().denoise(told[0]))
 
 
 def test_a_long_film_holds_no_more_than_its_window():
-    living = session()
+    video = session()
     for control in walk(12):
-        living.denoise(control)
-    assert len(living._past_chunks) <= 4
-    assert living._past_chunks[0].start == 0
-    assert living.latent == 36
+        video.denoise(control)
+    assert len(video._past_chunks) <= 4
+    assert video._past_chunks[0].start == 0
+    assert video.latent == 36
 
 
 @pytest.mark.parametrize(("height", "width"), [(50, 80), (48, 8), (0, 16)])

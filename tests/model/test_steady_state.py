@@ -1,4 +1,4 @@
-"""Once the window is full every chunk does the same work, and none asks the device for a number."""
+"""With a full window every chunk costs the same, and none synchronises with the device."""
 
 from collections import Counter
 from copy import deepcopy
@@ -16,7 +16,7 @@ READS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::item", "aten::equa
 
 
 class Operations(TorchDispatchMode):
-    """Counts every operation by name, and the elements of what each makes."""
+    """Counter of operations by name and of the elements of their results."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,11 +31,11 @@ class Operations(TorchDispatchMode):
 
 
 def test_the_steady_loop_reads_nothing_and_every_chunk_costs_the_same():
-    living = Session(tiny_world(), sample_image(), height=48, width=80)
+    video = Session(tiny_world(), sample_image(), height=48, width=80)
     costs = []
     for control in walk(22):
         with Operations() as seen:
-            living.step(control)
+            video.step(control)
         costs.append(seen)
     # The image leaves the encoder's memory at chunk 10, and the cache is full long before.
     steady = costs[11:]
@@ -48,7 +48,7 @@ def test_the_steady_loop_reads_nothing_and_every_chunk_costs_the_same():
 
 
 class Copies(TorchDispatchMode):
-    """Every copy from the host to a device, and whether the host goes on meanwhile."""
+    """Record of copies from host to device, and of whether each blocks the host."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,17 +64,17 @@ class Copies(TorchDispatchMode):
 
 
 def on_meta():
-    """The tiny world on a device that computes nothing: reading a value from it is an error."""
+    """Return the tiny model on the meta device, where reading a value is an error."""
     world, meta = tiny_world(), torch.device("meta")
     transformer, vae = (deepcopy(module).to(meta) for module in (world.transformer, world.vae))
     return replace(world, transformer=transformer, vae=vae, device=meta)
 
 
 def test_the_host_waits_for_no_copy_to_the_device():
-    living = Session(on_meta(), sample_image(), height=48, width=80)
+    video = Session(on_meta(), sample_image(), height=48, width=80)
     for index, control in enumerate(walk(4)):
         with Copies() as seen:
-            frames = living.step(control)
+            frames = video.step(control)
         assert frames.shape == (9 if index == 0 else 12, 48, 80, 3)
         # Each chunk's rays, three axes of positions and four draws of noise; once, the latents' mean and spread.
         assert len(seen.waits) >= 8
@@ -94,10 +94,10 @@ def test_latents_are_sent_to_where_they_are_decoded():
     vae = deepcopy(world.vae)
     vae.decoder.to("meta")
     vae.conv2.to("meta")
-    living = Session(replace(world, vae=vae), sample_image(), height=48, width=80)
-    latents = living.denoise(walk(1)[0])
+    video = Session(replace(world, vae=vae), sample_image(), height=48, width=80)
+    latents = video.denoise(walk(1)[0])
     assert latents.device.type == "cpu"
-    frames = living.decode(latents)
+    frames = video.decode(latents)
     assert (frames.device.type, frames.shape) == ("meta", (9, 48, 80, 3))
 
 

@@ -1,4 +1,4 @@
-"""A prompt's rows are those of the published text encoder, from either layout."""
+"""Text embeddings equal the recorded ones, from both layouts."""
 
 import json
 import subprocess

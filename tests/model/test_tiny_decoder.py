@@ -1,4 +1,4 @@
-"""The tiny decoder with weights of the published names and shapes: streamed as whole, and shown by a session."""
+"""The tiny decoder with the published names and shapes: streaming, loading, use in a session."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 
 def published() -> dict[str, torch.Tensor]:
-    """Random tensors with the names and shapes of the published file's decoder, and one of its encoder."""
+    """Return random tensors named and shaped as in the published file, one of its encoder included."""
     shapes: dict[str, tuple[int, ...]] = {
         "encoder.0.weight": (64, 3, 3, 3),
         "decoder.1.weight": (256, 16, 3, 3),

@@ -1,4 +1,4 @@
-"""The VAE reproduces recorded tensors, whole and as a stream, and remembers nothing itself."""
+"""The VAE reproduces recorded tensors, in one pass and as a stream."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""A convolution taken apart gives what the whole one gives."""
+"""A 3D convolution by frames equals PyTorch's."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Each kernel that runs computes the same attention; a wrong one is never taken, and only a faster one is."""
+"""Attention backends: equal results, rejection of wrong ones, choice of a faster one."""
 
 import pytest
 import torch

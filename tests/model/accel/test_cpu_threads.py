@@ -1,4 +1,4 @@
-"""The number of CPU threads is taken by measurement, and PyTorch's own stays where nothing is won."""
+"""Choice of the number of CPU threads by measurement."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from lingbot_cli.presets import PRESETS
 
 @pytest.fixture
 def two(monkeypatch):
-    """A machine on which PyTorch computes by two threads."""
+    """Simulate a machine with two threads by default."""
     before = torch.get_num_threads()
     monkeypatch.setattr(threads, "default_threads", lambda: 2)
     yield

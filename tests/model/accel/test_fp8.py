@@ -1,4 +1,4 @@
-"""Eight-bit blocks stay near the exact ones, and loading them costs half of bfloat16."""
+"""Error and size of fp8 weights, and products in fp8."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Eight-bit attention is taken only where its kernels are, and says what is missing."""
+"""Int8 attention: its calling convention, and errors where it is not available."""
 
 import sys
 
@@ -20,7 +20,7 @@ def sageattn(q, k, v, tensor_layout="HND", is_causal=False):
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A stand-in for the package, which installs on machines with a GPU only, with its calling convention."""
+    """A stand-in for the package, which installs only with a GPU, with the same calling convention."""
 
     def install(text):
         (tmp_path / "sageattention.py").write_text(text)

@@ -1,4 +1,4 @@
-"""A film through offloaded blocks is bit for bit the film without."""
+"""Offloaded blocks render bit-equal videos."""
 
 from dataclasses import replace
 

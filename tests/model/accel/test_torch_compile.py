@@ -1,4 +1,4 @@
-"""Compiled blocks make the same film as eager ones, once for all layers; a compiler that fails leaves them eager."""
+"""Compiled blocks: equal results, one compilation for all layers, eager fallback."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -12,13 +12,13 @@ from tests.support.reference import sample_image, tiny_world, walk
 
 
 def own_world():
-    """The tiny world with blocks of its own, which a test may compile."""
+    """Return the tiny model with its own copy of the blocks."""
     return replace(tiny_world(), transformer=deepcopy(tiny_world().transformer))
 
 
 def film(world, chunks=3):
-    living = Session(world, sample_image(), height=48, width=80)
-    return torch.cat([living.denoise(control) for control in walk(chunks)], dim=1)
+    video = Session(world, sample_image(), height=48, width=80)
+    return torch.cat([video.denoise(control) for control in walk(chunks)], dim=1)
 
 
 def test_compiled_blocks_give_the_same_latents_and_are_compiled_once(monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""The world that ships with the program loads, is honest about itself and gives pictures."""
+"""Loading of the built-in model."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Any layout becomes our own folder, and the same film comes out of it."""
+"""Conversion of other layouts to our own, with equal tensors."""
 
 from pathlib import Path
 

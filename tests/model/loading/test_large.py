@@ -1,4 +1,4 @@
-"""A model of the 1.3B one's full shape, as six float32 shards: it loads within its bound and renders."""
+"""Memory of loading a model of the 1.3B one's full shape from six float32 shards."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assets(tmp_path: Path, text_rows: int = 4096) -> Path:
-    """A small VAE, and a text encoder whose rows are as wide as this transformer reads."""
+    """Write a small VAE, and a text encoder with embeddings of this transformer's width."""
     import torch
     from safetensors.torch import save_file
 

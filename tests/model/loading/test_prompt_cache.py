@@ -1,4 +1,4 @@
-"""A prompt seen before costs no encoder, and a spoilt entry is made again."""
+"""Disk cache of text embeddings: hits, damaged entries, unwritable folders."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from lingbot_cli.model.text_encoder import TextEncoder
 
 
 class Counted:
-    """Loads the built-in text encoder and counts how often."""
+    """Loader of the built-in text encoder that counts its calls."""
 
     def __init__(self) -> None:
         self.loads = 0
