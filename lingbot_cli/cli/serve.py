@@ -1,9 +1,10 @@
 """`lingbot serve`: the model as a service, with a page and the realtime protocol."""
 
+import logging
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import IO, TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from lingbot_cli.server.session_pool import PoolLimits
 
 app = App()
+ANY_SIZE_PIXELS = 1920 * 1088
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,18 @@ class SessionFlags:
             "--max-pixels", "Largest frame, in pixels.", min=256, default="832x480 on a GPU, else the model's"
         ),
     ] = None
+    any_size: Annotated[
+        bool, option("--any-size", "Render every size up to 1920x1088, whatever the model was made for.")
+    ] = False
     max_chunks: Annotated[
         int | None, option("--max-chunks", "Longest session, in chunks.", min=1, default="no limit")
     ] = None
+
+    def pixels(self, usual: int) -> int:
+        """Return the largest frame in pixels for a model of `usual` ones. Errors: UsageError for both flags."""
+        if self.any_size and self.max_pixels is not None:
+            raise UsageError("--any-size and --max-pixels exclude each other", hint="use one of them")
+        return ANY_SIZE_PIXELS if self.any_size else self.max_pixels or usual
 
     def pool_limits(self) -> "PoolLimits":
         """Return the limits of the session pool."""
@@ -119,6 +130,15 @@ class SessionFlags:
         )
 
 
+def _log_chunks(file: IO[str]) -> None:
+    """Write one line a chunk to `file`."""
+    handler = logging.StreamHandler(file)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logger = logging.getLogger("lingbot.server.chunks")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+
+
 @app.command()
 def serve(
     ctx: typer.Context,
@@ -132,6 +152,9 @@ def serve(
     prompt: Annotated[
         str, option("--prompt", "First prompt for clients that send none.", panel="Camera and prompt")
     ] = "",
+    log_chunks: Annotated[
+        bool, option("--log-chunks", "Log the times of every chunk to standard error.", panel="Display")
+    ] = False,
 ) -> None:
     """Serve the model over WebSockets, with a page to play it in, until Ctrl-C.
 
@@ -149,13 +172,16 @@ def serve(
     offer = SessionDefaults(None if image is None else read_image(image), prompt)
     note = partial(env.err.print, markup=False, soft_wrap=True)
     report = partial(env.out.print, markup=False, soft_wrap=True)
+    sessions.pixels(0)
+    if log_chunks:
+        _log_chunks(env.err.file)
     for line in run_notes(model):
         report(line)
 
     def load_service() -> ModelService:
         world = load_served_model(model, offer, note)
         least = ClientLimits().max_pixels if world.device.type == "cuda" else 0
-        pixels = sessions.max_pixels or max(least, world.preset.area)
+        pixels = sessions.pixels(max(least, world.preset.area))
         return ModelService(world, replace(limits, max_pixels=pixels), offer)
 
     def print_addresses(page: str) -> None:

@@ -21,6 +21,7 @@ from lingbot_cli.server.client_websocket import DISCONNECTED, ClientWebSocket, C
 from lingbot_cli.server.frames import (
     FrameFormat,
     SendTimes,
+    chunk_log_line,
     chunk_stats,
     chunk_stats_extension,
     frame_messages,
@@ -32,6 +33,7 @@ from lingbot_cli.server.service import ModelService
 from lingbot_cli.server.session_pool import QueueFull, SessionPool
 
 log = logging.getLogger("lingbot.server")
+chunk_log = logging.getLogger("lingbot.server.chunks")
 
 MAX_TIMED_EVENTS = 1000  # events waiting for their latency to be measured
 
@@ -223,6 +225,7 @@ class Connection:
             if event_id in self._received_at:
                 self._pool.metrics.latency.observe(monotonic() - self._received_at.pop(event_id))
         stats = chunk_stats(session.id, request_id, chunk, messages, times)
+        chunk_log.info("%s", chunk_log_line(stats))
         await self._socket.send(stats | chunk_stats_extension(chunk) if self._socket.extended else stats)
 
     async def _send_position(self, position: int) -> None:

@@ -192,3 +192,12 @@ def chunk_stats_extension(chunk: ChunkOutput) -> dict[str, Any]:
         "pose": control.poses[-1].ravel().tolist(),
         "prompt": control.prompt,
     }
+
+
+def chunk_log_line(stats: dict[str, Any]) -> str:
+    """Return the line that `serve --log-chunks` writes: ids, milliseconds by step, frames and bytes."""
+    keys = (
+        "session_id chunk_index event_id request_prepare_ms scheduler_forward_ms pace_wait_ms raw_payload_build_ms "
+        "header_write_ms raw_write_ms ws_write_ms chunk_total_ms num_batches num_frames raw_bytes ws_payload_bytes"
+    )
+    return "chunk: " + " ".join(f"{key}={stats[key]}" for key in [*keys.split(), "content_type"])

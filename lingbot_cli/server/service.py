@@ -131,17 +131,20 @@ class ModelService:
             raise ProtocolError("bad_first_frame", str(error)) from error
 
     def _size(self, init: Init, image: np.ndarray) -> tuple[int, int]:
+        usual = self.defaults.size(self.model.preset.area, image)
+        assert usual is not None
         if init.size is None:
-            found = self.defaults.size(self.model.preset.area, image)
-            assert found is not None
-            return found
-        try:
-            height, width = parse_size(init.size[:40])
-        except UsageError as error:
-            raise ProtocolError("bad_size", f"size {str(error).removeprefix('--size ')}") from error
+            height, width = usual
+        else:
+            try:
+                height, width = parse_size(init.size[:40])
+            except UsageError as error:
+                raise ProtocolError("bad_size", f"size {str(error).removeprefix('--size ')}") from error
         if height * width > self.limits.max_pixels:
             raise ProtocolError(
-                "too_large", f"size {width}x{height} is more than {self.limits.max_pixels} pixels"
+                "too_large",
+                f"size {width}x{height} is more than {self.limits.max_pixels} pixels; "
+                f"use {usual[1]}x{usual[0]}, the size of this model, or serve with --any-size",
             )
         return height, width
 

@@ -28,6 +28,7 @@ def test_the_page_and_any_client_play_on_it_and_sigterm_ends_it(tmp_path):
         "sekrit",
         "--sessions",
         "2",
+        "--log-chunks",
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
         try:
@@ -39,6 +40,17 @@ def test_the_page_and_any_client_play_on_it_and_sigterm_ends_it(tmp_path):
             with client(port, "sekrit") as player:
                 player.send(**init(max_chunks=1))
                 assert len(player.chunk()[0]) == 9
+            line = child.stdout.readline()
+            assert re.search(
+                r"chunk: session_id=\w{16} chunk_index=0 event_id=None request_prepare_ms=\d+ ", line
+            )
+            with client(port, "sekrit", extended=False) as player:
+                player.send(**init(size="832x480"))
+                answer = player.receive()["content"]
+                # The image's shape at the model's own area.
+                assert answer.startswith(
+                    "size 832x480 is more than 7168 pixels; use 96x64, the size of this model"
+                )
             with chromium(tmp_path / "profile") as browser:
                 tab = browser.open(page.split()[1])
                 tab.until("document.body.dataset.state === 'choosing'")
@@ -63,6 +75,8 @@ def test_the_page_and_any_client_play_on_it_and_sigterm_ends_it(tmp_path):
     [
         (("--image", "nowhere.png"), 2, "no such file"),
         (("--host", "192.0.2.1"), 3, "cannot listen on"),
+        (("--host", "0.0.0.0", "--no-token"), 2, "--no-token: 0.0.0.0 can be reached by other machines"),
+        (("--any-size", "--max-pixels", "4096"), 2, "--any-size and --max-pixels exclude each other"),
         (("--host", "a..b"), 2, "--host a..b: not a name or an address"),
     ],
 )
@@ -70,3 +84,19 @@ def test_mistakes_are_refused_before_anything_is_loaded(options, code, message):
     done = lingbot("serve", *options)
     assert done.code == code
     assert message in done.stderr
+
+
+def test_any_size_serves_what_a_published_client_asks_for():
+    command = [sys.executable, "-m", "lingbot_cli", "serve", "--port", "0", "--no-token", "--any-size"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
+        try:
+            child.stdout.readline()
+            page, engine = child.stdout.readline(), child.stdout.readline()
+            port = int(re.fullmatch(r"page:   http://127\.0\.0\.1:(\d+)/\n", page)[1])
+            assert engine == f"engine: ws://127.0.0.1:{port}/v1/realtime_video/generate\n"
+            with client(port, "", extended=False) as player:
+                player.send(**init(size="256x144", max_chunks=1))
+                frames, _ = player.chunk()
+                assert frames.shape == (9, 144, 256, 3)
+        finally:
+            child.kill()
