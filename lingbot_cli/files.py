@@ -1,16 +1,86 @@
 """Atomic file writes, and checks of output names, folders and disk space."""
 
+import hashlib
 import os
 import shutil
+import stat
 from pathlib import Path
 
 from lingbot_cli.errors import OutputError, UsageError, write_errors
+from lingbot_cli.stream_files import find_stream
+
+_NAME_LIMIT, _PATH_LIMIT = 255, 4095  # bytes, where the file system tells no other
 
 
 def check_new(path: Path, *, overwrite: bool) -> None:
-    """Refuse a path that exists, unless it may be replaced. Errors: UsageError."""
-    if path.exists() and not overwrite:
+    """Refuse a path that exists, unless it may be replaced or is written into. Errors: UsageError."""
+    check_name(path)
+    with write_errors(path):
+        if not path.exists() or find_stream(path) is not None:
+            return
+        mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise UsageError(f"{path} is a folder", hint="choose another name")
+    if not stat.S_ISREG(mode):
+        raise UsageError(f"{path} is neither a file nor a pipe", hint="choose another name")
+    if not overwrite:
         raise UsageError(f"{path} exists already", hint="choose another name, or use --overwrite")
+
+
+def check_name(path: Path) -> None:
+    """Refuse a path with a name longer than the file system allows. Errors: UsageError."""
+    limit = name_limit(path.parent)
+    for name in path.parts:
+        size = len(os.fsencode(name))
+        if size > limit:
+            raise UsageError(
+                f"{name[:20]}…{name[-20:]}: the name has {size} bytes, the file system allows {limit}",
+                hint="choose a shorter name",
+            )
+    size = len(os.fsencode(path.absolute()))
+    if size > _PATH_LIMIT:
+        raise UsageError(
+            f"{path.name[-40:]}: the path has {size} bytes, the system allows {_PATH_LIMIT}",
+            hint="choose a shorter path",
+        )
+
+
+def name_limit(folder: Path) -> int:
+    """Return the largest number of bytes of a file name in a folder."""
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except OSError:
+        return _NAME_LIMIT
+
+
+def derived_path(path: Path, ending: str, *, stem: str | None = None) -> Path:
+    """Return a path beside `path`: its name, or `stem`, and a short ending.
+
+    A name that would be too long is shortened; a hash keeps those of different files apart. Errors: UsageError for
+    a path without a name.
+    """
+    if not path.name:
+        raise UsageError(f"'{path}' is no file name", hint="use a name such as walk.mp4")
+    stem = path.name if stem is None else stem
+    size = name_limit(path.parent)
+    if len(os.fsencode(stem + ending)) > size:
+        ending = f"~{hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]}{ending}"
+        stem = os.fsencode(stem)[: size - len(os.fsencode(ending))].decode("utf-8", "ignore")
+    return path.with_name(stem + ending)
+
+
+def follow_link(path: Path) -> Path:
+    """Return the file, or the free name, to which a symbolic link leads; another path as it is.
+
+    Errors: UsageError for a link that leads to itself.
+    """
+    check_name(path)
+    if not path.is_symlink():
+        return path
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise UsageError(f"{path} is a symbolic link that leads to itself", hint="choose another name")
+    return target
 
 
 def check_folder(folder: Path) -> None:
@@ -37,17 +107,19 @@ def check_disk_space(folder: Path, needed: int, purpose: str) -> None:
 def write_file(path: Path, content: str | bytes, *, overwrite: bool = True, durable: bool = False) -> None:
     """Write a file by replacing it: readers find the old content or the new, never a part.
 
-    Text is written as UTF-8; a `durable` file is on the disk when this returns. Errors: UsageError for a path that
-    exists, OutputError.
+    A pipe, a device or an open descriptor is written into; of a symbolic link the target is replaced. Text is
+    written as UTF-8; a `durable` file is on the disk when this returns. Errors: UsageError for a path that exists,
+    OutputError.
     """
     check_new(path, overwrite=overwrite)
     data = content.encode() if isinstance(content, str) else content
     with write_errors(path):
-        if path.exists() and not path.is_file():  # a pipe or a device cannot be replaced
-            path.write_bytes(data)
+        if (stream := find_stream(path)) is not None:
+            with stream.open() as opened:
+                opened.write(data)
             return
-        target = path.resolve()
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        target = follow_link(path)
+        part = derived_path(target, f".{os.getpid()}.part", stem=f".{target.name}")
         try:
             with part.open("wb") as out:
                 out.write(data)

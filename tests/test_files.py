@@ -31,7 +31,7 @@ def test_a_failure_leaves_the_old_file_and_no_part(tmp_path, monkeypatch):
 
 
 def test_a_folder_and_a_missing_folder_are_errors_and_a_link_stays_one(tmp_path):
-    with pytest.raises(OutputError, match="cannot be written"):
+    with pytest.raises(UsageError, match="is a folder"):
         write_file(tmp_path, "x")
     with pytest.raises(OutputError, match="cannot be written"):
         write_file(tmp_path / "no" / "x", "x")

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from lingbot_cli.timeline.diagnostics import Problem, Problems, SourceItem, SourceLocation, SourceText
 from lingbot_cli.timeline.jsonl_reader import JsonLine, parse_json_line
+from lingbot_cli.timeline.load import is_yaml
 from lingbot_cli.timeline.schema import NonEmptyText, StrictModel, TimeField
 from lingbot_cli.timeline.validate import validate_model
 from lingbot_cli.timeline.yaml_reader import YamlReader
@@ -67,8 +68,7 @@ EXCLUSIVE_KEYS = (("timeline", "moves", "poses"), ("prompt", "prompts"), ("seed"
 
 def read_jobs(source: SourceText, problems: Problems) -> list[tuple[Job, SourceItem]]:
     """Return the jobs of a YAML or JSONL text with the defaults applied; add every error to `problems`."""
-    yaml = source.name.lower().endswith((".yaml", ".yml"))
-    defaults, items = (_read_yaml if yaml else _read_jsonl)(source, problems)
+    defaults, items = (_read_yaml if is_yaml(source) else _read_jsonl)(source, problems)
     jobs = []
     for raw, item in items:
         if not isinstance(raw, dict):

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from lingbot_cli.errors import OutputError, write_errors
-from lingbot_cli.files import write_file
+from lingbot_cli.files import derived_path, write_file
+from lingbot_cli.sinks.formats import is_sequence
+from lingbot_cli.sinks.frame_pattern import FramePattern
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Manifest:
     def make_folder(self, name: str) -> None:
         """Create the folder that a video is written to. Errors: OutputError."""
         path = self.path(name)
-        folder = path.parent.parent if "%" in path.name else path.parent
+        folder = path.parent.parent if is_sequence(name) else path.parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as failure:
@@ -52,16 +54,18 @@ class Manifest:
 
     def files(self, name: str) -> list[Path]:
         """Return every file of a video, its entry last."""
-        path = self.path(name)
-        frames = sorted(path.parent.glob(f"*{path.suffix}")) if "%" in path.name else [path]
-        return [*frames, self._entry_path(name)]
+        return [*_video_files(self.path(name)), self._entry_path(name)]
 
     def _entry_path(self, name: str) -> Path:
-        return self.folder / ".lingbot" / f"{name}.json"
+        return derived_path(self.folder / ".lingbot" / name, ".json")
+
+
+def _video_files(path: Path) -> list[Path]:
+    """Return a video's file, or the images of a sequence."""
+    pattern = FramePattern.parse(path.name) if is_sequence(path.name) else None
+    return [path] if pattern is None else list(pattern.find(path.parent).values())
 
 
 def _size(path: Path) -> int:
-    """Return the bytes of a video, or of all images of a sequence."""
-    if "%" not in path.name:
-        return path.stat().st_size
-    return sum(image.stat().st_size for image in path.parent.glob(f"*{path.suffix}")) or -1
+    """Return the bytes of a video, -1 for a sequence without images."""
+    return sum(file.stat().st_size for file in _video_files(path)) or -1

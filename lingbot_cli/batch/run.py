@@ -10,6 +10,8 @@ from lingbot_cli.batch.task_runner import TaskResult
 from lingbot_cli.batch.tasks import Task
 from lingbot_cli.errors import UsageError
 from lingbot_cli.render.resume_store import ResumeStore
+from lingbot_cli.sinks.output_conflicts import check_distinct
+from lingbot_cli.stream_files import find_stream
 from lingbot_cli.ui.signals import StopRequest
 
 
@@ -21,6 +23,15 @@ def select_shard(tasks: Sequence[Task], shard: str) -> list[Task]:
         if 1 <= index <= count:
             return list(tasks[index - 1 :: count])
     raise UsageError(f"--shard {shard}: not a shard", hint="write I/N with I from 1 to N, for example 2/8")
+
+
+def check_outputs(tasks: Sequence[Task], manifest: Manifest) -> None:
+    """Refuse videos that are one file by a link, or no file at all. Errors: UsageError."""
+    paths = [manifest.path(task.name) for task in tasks]
+    check_distinct(map(str, paths), option="output")
+    for path in paths:
+        if find_stream(path) is not None:
+            raise UsageError(f"{path} is a pipe or a device, not a file", hint="choose another output")
 
 
 def initial_states(planned: Sequence[PlannedTask], manifest: Manifest) -> list[TaskState]:

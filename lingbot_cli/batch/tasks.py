@@ -1,6 +1,7 @@
 """Expansion of jobs into tasks, one a video, each with its own name in the output folder."""
 
 import contextlib
+import os
 import re
 import string
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from lingbot_cli.render.request import Request
 from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.sinks.factory import OutputOptions
 from lingbot_cli.sinks.formats import choose_codec, choose_format
+from lingbot_cli.sinks.output_paths import is_partial_name
 from lingbot_cli.timeline.diagnostics import (
     Problem,
     Problems,
@@ -27,6 +29,7 @@ from lingbot_cli.timeline.resolve import TimelineOverrides
 from lingbot_cli.video_size import parse_size
 
 MAX_VIDEOS = 10_000
+_MAX_NAME_BYTES = 255
 NAME_FIELDS = ("image", "timeline", "prompt", "seed", "job")
 
 
@@ -100,7 +103,7 @@ def _expand_job(
                 fast=job.fast,
             ),
         )
-        yield Task(_output_name(job, number, prompt, seed), request, options)
+        yield Task(str(PurePosixPath(_output_name(job, number, prompt, seed))), request, options)
 
 
 _PATH_CHECKS = {
@@ -171,10 +174,15 @@ def _name_problem(name: str, job: Job, named: dict[str, int]) -> str | None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or path.parts[:1] == (".lingbot",) or name == "null:":
         return f"{name} would lie outside the output folder; expected a name below it"
+    if is_partial_name(name):
+        return f"{name} is a name for videos that are not complete yet; expected one without .partial"
+    if any(len(os.fsencode(part)) > _MAX_NAME_BYTES or "\0" in part for part in path.parts):
+        return f"{name[:20]!r}… is no file name; expected at most {_MAX_NAME_BYTES} bytes, none of them 0"
     if name in named:
         several = [key for key in ("prompt", "seed") if getattr(job, f"{key}s")]
-        fields = " and ".join(f"{{{key}}}" for key in several) or "another name"
-        return f"{name} is the output of line {named[name]} too; expected {fields} in it"
+        fields = " and ".join(f"{{{key}}}" for key in several)
+        expected = f"{fields} in it" if fields else "another name"
+        return f"{name} is the output of line {named[name]} too; expected {expected}"
     return None
 
 

@@ -15,6 +15,7 @@ from lingbot_cli.image import crop_to_aspect, read_image
 from lingbot_cli.remote.client import RemoteModel
 from lingbot_cli.render.request import (
     UNTRAINED_NOTE,
+    PreparedVideo,
     Request,
     choose_seed,
     choose_size,
@@ -25,8 +26,6 @@ from lingbot_cli.render.request import (
 from lingbot_cli.runtime.model_options import describe_run
 from lingbot_cli.timeline.chunks import nearest_frame
 from lingbot_cli.timeline.live import LiveTimeline, loop_timeline
-from lingbot_cli.timeline.load import load_timeline
-from lingbot_cli.timeline.moves import parse_moves
 from lingbot_cli.timeline.schedule import schedule_timeline
 
 
@@ -85,7 +84,10 @@ class PreparedStream:
 
 def prepare_video_stream(request: Request) -> PreparedStream:
     """Return the stream of a timeline played once. Errors: UsageError with all errors of the timeline."""
-    video = prepare(request)
+    return _play_once(prepare(request))
+
+
+def _play_once(video: PreparedVideo) -> PreparedStream:
     plan = video.plan
     return PreparedStream(
         video.request,
@@ -111,9 +113,9 @@ def prepare_loop(request: Request) -> PreparedStream:
             "--loop cannot be used with --poses or --scale clip", hint="use --timeline or --moves"
         )
     duration = overrides.duration
-    once = prepare_video_stream(replace(request, overrides=replace(overrides, duration=None)))
-    moves, file = request.moves, request.timeline or "-"
-    timeline = parse_moves(moves) if moves is not None else load_timeline(file)
+    video = prepare(replace(request, overrides=replace(overrides, duration=None)))
+    timeline, once = video.resolved.timeline, _play_once(video)
+    assert timeline is not None, "a folder of poses cannot repeat"
     scheduled = schedule_timeline(
         timeline, once.model.preset.chunk, fps=overrides.fps, allow_outside=overrides.allow_outside
     )

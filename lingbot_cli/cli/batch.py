@@ -145,7 +145,13 @@ def batch(
     from lingbot_cli.batch.batch_display import choose_batch_display
     from lingbot_cli.batch.manifest import Manifest
     from lingbot_cli.batch.planner import plan_tasks
-    from lingbot_cli.batch.run import initial_states, remove_stale_resume, run_batch, select_shard
+    from lingbot_cli.batch.run import (
+        check_outputs,
+        initial_states,
+        remove_stale_resume,
+        run_batch,
+        select_shard,
+    )
     from lingbot_cli.batch.tasks import read_tasks
     from lingbot_cli.remote.client import RemoteTarget
     from lingbot_cli.timeline.load import read_source
@@ -157,6 +163,7 @@ def batch(
     remote = RemoteTarget.connect(worker.engine, None, env.environ)
     tasks = [task.configured(remote, fast=fast) for task in tasks]
     manifest = Manifest(output.output)
+    check_outputs(tasks, manifest)
     states = initial_states(plan_tasks(select_shard(tasks, job.shard)), manifest)
     if dry_run:
         env.out.print(reports.plan_table(states, manifest), width=_width(env))

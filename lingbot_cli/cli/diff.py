@@ -60,8 +60,9 @@ def _metadata(ffmpeg: str, video: Path) -> dict[str, Any]:
     """Read the metadata of a video, empty where it has none."""
     from lingbot_cli.render.metadata import METADATA_KEY
     from lingbot_cli.sinks.ffmetadata import read_tags
+    from lingbot_cli.sinks.formats import is_sequence
 
-    if "%" in video.name or METADATA_KEY not in (tags := read_tags(ffmpeg, video)):
+    if is_sequence(video.name) or METADATA_KEY not in (tags := read_tags(ffmpeg, video)):
         return {}
     from lingbot_cli.render.metadata import read_recipe
 

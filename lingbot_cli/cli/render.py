@@ -15,7 +15,7 @@ from lingbot_cli.cli.options import (
     Engine,
     FirstImage,
 )
-from lingbot_cli.cli.render_flags import OutputFlags, RenderTimelineFlags, ResumeFlags
+from lingbot_cli.cli.render_flags import OutputFlags, RenderTimelineFlags, ResumeFlags, uses_stdout
 from lingbot_cli.env import Env
 from lingbot_cli.errors import LingbotError, UsageError
 from lingbot_cli.runtime.model_options import ModelOptions
@@ -61,7 +61,7 @@ def render(
 
     env: Env = ctx.obj
     targets = output.targets(image)
-    shown, preview = display.open(env, env.err if "-" in targets else env.out)
+    shown, preview = display.open(env, env.err if uses_stdout(targets) else env.out)
     options = resume.options(targets, overwrite=output.overwrite)
     group = ProcessGroup.of(env.environ)
     if engine is not None:

@@ -98,6 +98,7 @@ class OutputFlags:
         """Return the sink of all outputs, the overlay's among them; `keep`: folder of what a resume needs."""
         from lingbot_cli.sinks.base import TeeSink
         from lingbot_cli.sinks.factory import OutputOptions, choose_sinks
+        from lingbot_cli.sinks.output_conflicts import check_distinct
         from lingbot_cli.sinks.output_paths import copy_name
         from lingbot_cli.sinks.overlay import OverlaySink
 
@@ -108,6 +109,7 @@ class OutputFlags:
         if self.overlay == "none":
             return sink
         copies = [copy_name(target, "keys") for target in files_of(targets)]
+        check_distinct([*targets, *copies])
         if not copies:
             raise UsageError(
                 "--overlay keys: no output is a file to make a copy of", hint="use --overlay burn"
@@ -169,6 +171,18 @@ class ResumeFlags:
         return None
 
 
+def uses_stdout(targets: list[str]) -> bool:
+    """Return whether a target is standard output, by any name."""
+    from lingbot_cli.stream_files import find_stream
+
+    streams = [find_stream(Path(target)) for target in targets if target not in ("-", "null:")]
+    return "-" in targets or any(stream is not None and stream.descriptor == 1 for stream in streams)
+
+
 def files_of(targets: list[str]) -> list[str]:
-    """Return the targets that are files."""
-    return [target for target in targets if target not in ("-", "null:")]
+    """Return the targets that are files, not streams."""
+    from lingbot_cli.stream_files import find_stream
+
+    return [
+        target for target in targets if target not in ("-", "null:") and find_stream(Path(target)) is None
+    ]

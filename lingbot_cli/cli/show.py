@@ -61,6 +61,8 @@ def _write_timeline(env: Env, metadata: dict[str, Any], video: Path, target: str
 def _print(out: Console, metadata: dict[str, Any], video: Path) -> None:
     """Print the metadata as text."""
     from lingbot_cli.render.metadata import recipe_command
+    from lingbot_cli.timeline.diagnostics import SourceText
+    from lingbot_cli.timeline.load import is_yaml
 
     model, versions = metadata["model"], metadata["versions"]
     rows = {"model": f"{model['preset']['name']} ({model['identity']})"}
@@ -76,7 +78,8 @@ def _print(out: Console, metadata: dict[str, Any], video: Path) -> None:
     again = video.with_name(f"{video.stem}-again{video.suffix}")
     out.print("\nTo render it again:")
     if timeline is not None and not _has_text(Path(timeline), metadata["timeline"]):
-        saved = video.with_suffix(".jsonl" if timeline == "-" else Path(timeline).suffix)
+        text = SourceText("<stdin>" if timeline == "-" else timeline, metadata["timeline"])
+        saved = video.with_suffix(".yaml" if is_yaml(text) else ".jsonl")
         out.print(escape(f"  lingbot show {video} --timeline {saved}"))
         timeline = str(saved)
     out.print(escape(f"  {recipe_command(metadata, str(again), timeline)}"))
@@ -91,4 +94,6 @@ def _state(path: Path, digest: str) -> str:
 
 
 def _has_text(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_bytes() == text.encode()
+    return (
+        path.is_file() and path.read_bytes().decode("utf-8-sig", "replace").splitlines() == text.splitlines()
+    )

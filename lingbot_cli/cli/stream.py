@@ -108,7 +108,9 @@ class StreamOutputFlags:
 
     def _urls(self, env: Env) -> list[str]:
         """Return the targets' URLs, which hold secrets."""
+        from lingbot_cli.sinks.formats import format_of_suffix
         from lingbot_cli.sinks.live.targets import read_urls
+        from lingbot_cli.sinks.output_conflicts import check_distinct
 
         urls = [*(self.to or ()), *(read_urls(self.to_file) if self.to_file is not None else ())]
         if not urls and env.environ.get("LINGBOT_STREAM_URL"):
@@ -119,6 +121,8 @@ class StreamOutputFlags:
             )
         if len(set(urls)) < len(urls):
             raise UsageError("--to: a target is named twice")
+        files = [url for url in urls if "://" not in url and format_of_suffix(url) is not None]
+        check_distinct([*files, *([str(self.record)] if self.record is not None else [])], option="--to")
         return urls
 
     def recording(self, env: Env) -> "Sink | None":

@@ -57,7 +57,7 @@ def make_recipe(
         "image": str(request.image),
         "flags": {name: value for name, value in flags.items() if value is not None and value is not False},
         "timeline": prepared.timeline,
-        "files": {str(path): sha256_file(path) for path in files},
+        "files": {str(path): sha256_file(path) for path in files if path.is_file()},  # a pipe is read once
         "model": {"preset": preset_json(model.preset), "identity": model.identity, "trained": model.trained},
         "versions": {
             "lingbot": __version__,

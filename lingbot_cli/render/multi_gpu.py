@@ -4,11 +4,13 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.render.chunk_plan import ChunkTask
 from lingbot_cli.render.pipeline import StartSession, denoise_chunks
+from lingbot_cli.stream_files import is_descriptor
 
 if TYPE_CHECKING:
     from lingbot_cli.model.world_model import WorldModel
@@ -90,9 +92,12 @@ def exit_follower() -> NoReturn:
 
 def check_multi_gpu(timeline: str | None, *, resuming: bool) -> None:
     """Refuse options that several processes cannot share."""
-    if timeline == "-":
+    if timeline is not None and (
+        timeline == "-" or Path(timeline).is_fifo() or is_descriptor(Path(timeline))
+    ):
         raise UsageError(
-            "several devices cannot share a timeline from standard input", hint="write it to a file"
+            f"--timeline {timeline}: several devices cannot share standard input or a pipe",
+            hint="write the timeline to a file",
         )
     if resuming:
         raise UsageError("--resume runs on one device only", hint="leave out --gpus; the video is the same")

@@ -19,7 +19,6 @@ from lingbot_cli.runtime.model_options import ModelOptions, describe_run
 from lingbot_cli.sinks.base import Chapter, VideoInfo
 from lingbot_cli.sinks.overlay import Caption
 from lingbot_cli.timeline.compile import iter_controls
-from lingbot_cli.timeline.load import MAX_BYTES
 from lingbot_cli.timeline.resolve import ResolvedTimeline, TimelineOverrides, resolve_timeline
 from lingbot_cli.timeline.schema import TimelineHeader
 from lingbot_cli.video_size import fit_size, parse_size
@@ -158,14 +157,13 @@ def prepare(
     Errors: UsageError with all errors of a timeline at once, SetupError for a model that is not on this machine.
     """
     request, model = resolve_request(request, checkpoint)
-    piped = stdin(MAX_BYTES + 1) if request.timeline == "-" and stdin is not None else b""
     resolved = resolve_timeline(
         model.preset.chunk,
         timeline=request.timeline,
         moves=request.moves,
         poses=request.poses,
         overrides=request.overrides,
-        stdin=lambda most: piped[:most],
+        stdin=stdin,
     )
     compiled = resolved.compiled
     cuts = [path for _, path in compiled.cuts]
@@ -175,9 +173,8 @@ def prepare(
     images = {path: crop_to_aspect(image, height, width) for path, image in images.items()}
     seed = choose_seed(request.seed, resolved.header)
     plan = make_plan(compiled, model.preset, height=height, width=width, seed=seed)
-    text = None
-    if request.timeline is not None:
-        text = (piped if request.timeline == "-" else Path(request.timeline).read_bytes()).decode()
+    source = resolved.timeline.source if request.timeline is not None and resolved.timeline else None
+    text = source.text if source is not None else None
     return PreparedVideo(request, model, resolved, plan, tuple(iter_controls(compiled)), images, text)
 
 

@@ -17,10 +17,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from lingbot_cli.errors import LingbotError, UsageError, write_errors
-from lingbot_cli.files import check_disk_space, check_folder, write_file
+from lingbot_cli.files import check_disk_space, check_folder, derived_path, follow_link, write_file
 from lingbot_cli.render.chunk_plan import SavedChunks
 from lingbot_cli.render.fingerprint import Fingerprint, fingerprint_difference
 from lingbot_cli.runtime.autotune import Tuning
+from lingbot_cli.sinks.formats import is_sequence
+from lingbot_cli.sinks.output_paths import sequence_folder
 
 LOCK_TIMEOUT_S = 10.0
 LOCK_POLL_INTERVAL_S = 0.1
@@ -40,8 +42,9 @@ class ResumeStore:
     def for_output(cls, output: str) -> "ResumeStore":
         """Return the store of an output: `walk.mp4.resume`; of an image sequence, beside its folder."""
         path = Path(output)
-        path = path.absolute().parent if "%" in path.name else path
-        return cls(path.with_name(f"{path.name}.resume"))
+        if is_sequence(output):
+            return cls(sequence_folder(path.absolute(), "resume"))
+        return cls(derived_path(follow_link(path), ".resume"))
 
     @property
     def outputs(self) -> Path:

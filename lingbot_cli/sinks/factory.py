@@ -1,8 +1,8 @@
 """Sink of an -o option: a file, an image sequence, standard output or null:."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,9 +12,12 @@ from lingbot_cli.sinks.codecs import CODECS
 from lingbot_cli.sinks.encoding import Encoding
 from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg, resolve_codec
 from lingbot_cli.sinks.ffmpeg_sink import FfmpegSink
-from lingbot_cli.sinks.formats import choose_codec, choose_format, format_of_suffix
-from lingbot_cli.sinks.output_paths import ImageSequence, OutputFile
-from lingbot_cli.sinks.resumable import PipeOutput, ResumableFile, ResumableOutput, ResumableSequence
+from lingbot_cli.sinks.formats import FORMATS, choose_codec, choose_format, format_of_suffix
+from lingbot_cli.sinks.output_conflicts import check_distinct
+from lingbot_cli.sinks.output_paths import ImageSequence, OutputFile, is_partial_name
+from lingbot_cli.sinks.resumable import ResumableFile, ResumableOutput, ResumableSequence, StreamOutput
+from lingbot_cli.stream_files import StreamFile, find_stream
+from lingbot_cli.ui.signals import check_stop
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,7 @@ def choose_sinks(
     targets: Sequence[str], options: OutputOptions, environ: Mapping[str, str], stdout: BinaryIO | None = None
 ) -> Sink:
     """Return one sink for all `targets`. Errors: UsageError."""
-    repeated = {target for target in targets if targets.count(target) > 1}
-    if repeated:
-        raise UsageError(f"-o {repeated.pop()}: given twice")
+    check_distinct(targets)
     if options.format is not None and all(
         target == "null:" or format_of_suffix(target) for target in targets
     ):
@@ -63,16 +64,32 @@ def choose_sink(
         raise UsageError(f"--crf {options.crf}: not supported by {codec.encoder}", hint="leave out --crf")
     encoding = Encoding(ffmpeg, container, codec, options.quality, options.crf)
     path = Path(target)
-    if target == "-":
-        if container.piped_args is None or stdout is None:
-            raise UsageError(
-                f"-o -: {container.muxer} cannot be written to standard output", hint="use --format y4m"
-            )
-        return FfmpegSink("standard output", PipeOutput(encoding, stdout), metadata=container.metadata)
+    if target == "-" and stdout is None:
+        raise UsageError("-o -: standard output is in use", hint="name a file")
+    stream = StreamFile(path, stdout.fileno()) if target == "-" and stdout is not None else find_stream(path)
+    if stream is not None:
+        name = "standard output" if target == "-" else target
+        return FfmpegSink(name, _stream_output(name, stream, encoding), metadata=container.metadata)
+    if is_partial_name(target):
+        raise UsageError(
+            f"-o {target}: such names are for videos that are not complete yet",
+            hint=f"leave out .partial: {target.replace('.partial', '')}",
+        )
     output: ResumableOutput
     if container.sequence:
         sequence = ImageSequence(path, overwrite=options.overwrite)
         output = ResumableSequence(sequence, encoding, options.resume_dir)
     else:
         output = ResumableFile(OutputFile(path, overwrite=options.overwrite), encoding, options.resume_dir)
-    return FfmpegSink(os.fspath(target), output, metadata=container.metadata)
+    return FfmpegSink(target, output, metadata=container.metadata)
+
+
+def _stream_output(name: str, stream: StreamFile, encoding: Encoding) -> StreamOutput:
+    """Return the output of a stream. Errors: UsageError for a format that needs a file."""
+    if encoding.container.piped_args is None:
+        names = [name for name, each in FORMATS.items() if each.piped_args is not None]
+        raise UsageError(
+            f"-o {name}: {encoding.container.muxer} cannot be written to a pipe, a device or standard output",
+            hint=f"use --format {names[0]}, {', '.join(names[1:-1])} or {names[-1]}, or name a file",
+        )
+    return StreamOutput(name, encoding, partial(stream.open, check_stop))

@@ -1,9 +1,11 @@
 """Table of file formats, and the choice of format and codec from a file name and options."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.sinks.codecs import CODECS, split_args
+from lingbot_cli.sinks.frame_pattern import FramePattern
 
 QUALITIES = ("web", "master", "draft")
 
@@ -84,6 +86,12 @@ FORMATS = {
 def format_of_suffix(target: str) -> Format | None:
     """Return the format that the target's file extension names, if any."""
     return next((each for each in FORMATS.values() if target.lower().endswith(each.suffixes)), None)
+
+
+def is_sequence(target: str) -> bool:
+    """Return whether a name is that of an image sequence; without a known extension its frame number decides."""
+    found = format_of_suffix(target)
+    return found.sequence if found is not None else FramePattern.parse(Path(target).name) is not None
 
 
 def choose_format(target: str, name: str | None = None) -> Format:

@@ -1,53 +1,60 @@
 """Output file and image sequence: written under a partial name, renamed when complete."""
 
 import os
-import re
 from itertools import count
 from pathlib import Path
 
 from lingbot_cli.errors import OutputError, UsageError, write_errors
-from lingbot_cli.files import check_folder, check_new
+from lingbot_cli.files import check_folder, check_name, check_new, derived_path, follow_link
+from lingbot_cli.sinks.formats import is_sequence
+from lingbot_cli.sinks.frame_pattern import FramePattern
 from lingbot_cli.sinks.resume_link import ResumeLink
-
-FRAME_NUMBER = re.compile(r"%0?\d*d")
 
 
 def partial_name(path: Path) -> Path:
     """Return the name of an incomplete video: film.mp4 → film.partial.mp4."""
-    return path.with_name(f"{path.stem}.partial{path.suffix}")
+    return derived_path(path, f".partial{path.suffix}", stem=path.stem)
 
 
 def copy_name(target: str, suffix: str) -> str:
     """Return the name of another version of an output: a.mp4 → a.SUFFIX.mp4, a/%05d.png → a.SUFFIX/%05d.png."""
     path = Path(target)
-    if FRAME_NUMBER.search(path.name):
-        return str(sibling_folder(path.parent, suffix) / path.name)
-    return str(path.with_name(f"{path.stem}.{suffix}{path.suffix}"))
+    if is_sequence(target):
+        return str(_sibling_folder(path.parent, "", suffix) / path.name)
+    return str(derived_path(path, f".{suffix}{path.suffix}", stem=path.stem))
 
 
-def sibling_folder(folder: Path, suffix: str) -> Path:
-    """Return frames.SUFFIX for frames/, also for a sequence in the working directory."""
-    return folder.with_name(f"{folder.name}.{suffix}") if folder.name else Path(f"frames.{suffix}")
+def _sibling_folder(folder: Path, text: str, suffix: str) -> Path:
+    """Return frames.TEXT.SUFFIX for frames/, also for a sequence in the working directory."""
+    folder = folder if folder.name else Path("frames")
+    return derived_path(folder, f".{suffix}", stem=f"{folder.name}.{text}" if text else folder.name)
 
 
-def numbered_files(folder: Path, pattern: str) -> dict[int, Path]:
-    """Return the files in `folder` that match a pattern such as %05d.png, by number, in order."""
-    before, after = FRAME_NUMBER.split(pattern)
-    name = re.compile(rf"{re.escape(before)}(\d+){re.escape(after)}")
-    matches = ((name.fullmatch(path.name), path) for path in folder.glob("*"))
-    return dict(sorted((int(match[1]), path) for match, path in matches if match))
+def sequence_folder(target: Path, suffix: str) -> Path:
+    """Return a folder for an image sequence's own use: a/%05d.png → a.SUFFIX, a/left-%05d.png → a.left.SUFFIX."""
+    names = FramePattern.parse(target.name)
+    text = names.before.strip(" .-_") if names is not None else ""
+    return _sibling_folder(follow_link(target.parent), text, suffix)
+
+
+def is_partial_name(target: str) -> bool:
+    """Return whether a name is one that `partial_name` or `sequence_folder` gives to an incomplete output."""
+    path = Path(target)
+    stem = path.absolute().parent.name if is_sequence(target) else path.stem
+    return stem.lower().endswith(".partial")
 
 
 class OutputFile:
-    """File written as `partial` until it is complete.
+    """File written as `partial` until it is complete; of a symbolic link, its target.
 
     `link` finds it again in a later run; `growing` is the file that the encoder writes.
     """
 
     def __init__(self, path: Path, *, overwrite: bool) -> None:
-        self.path = path
+        self.name = path
+        self.path = follow_link(path)
         self.overwrite = overwrite
-        self.partial = partial_name(path)
+        self.partial = partial_name(self.path)
         self.link: ResumeLink | None = None
         self.growing = self.partial
 
@@ -58,8 +65,8 @@ class OutputFile:
 
     def check(self) -> None:
         """Raise unless the file can be created and its name is free."""
+        check_new(self.name, overwrite=self.overwrite)
         check_folder(self.path.parent)
-        check_new(self.path, overwrite=self.overwrite)
 
     def start_over(self) -> None:
         """Replace an earlier partial file by an empty one."""
@@ -110,38 +117,48 @@ class ImageSequence:
     """
 
     def __init__(self, pattern: Path, *, overwrite: bool) -> None:
-        if len(FRAME_NUMBER.findall(pattern.name)) != 1:
+        names = FramePattern.parse(pattern.name)
+        if names is None:
             raise UsageError(
                 f"-o {pattern}: an image sequence needs one number in its file name",
                 hint=f"use a name such as {pattern.parent / ('%05d' + pattern.suffix)}",
             )
         self.pattern = pattern
-        self.folder = pattern.parent
+        self.folder = follow_link(pattern.parent)
         self.overwrite = overwrite
-        self.partial = sibling_folder(self.folder, "partial")
-        self.url = f"{str(self.partial.absolute()).replace('%', '%%')}/{pattern.name}"
+        self.partial = sequence_folder(pattern, "partial")
         self.link: ResumeLink | None = None
         self.marker = self.partial / ".film"
+        self._names = names
+        self._partial_names = names.for_writing(self.folder.absolute().parent)
+
+    @property
+    def url(self) -> str:
+        """URL of the growing sequence for ffmpeg."""
+        return self._partial_names.ffmpeg_url(self.partial)
 
     def count_images(self, limit: int) -> int:
         """Return the number of images that an earlier run left, up to `limit` or the first gap."""
         found = self.link.find() if self.link is not None else None
         if found is None or not (self.marker.exists() and self.marker.samefile(found[0])):
             return 0
-        existing = numbered_files(self.partial, self.pattern.name)
+        existing = self._partial_names.find(self.partial)
         return min(limit, next(number for number in count() if number not in existing))
 
-    def check(self) -> None:
-        """Raise unless images can be created and their names are free."""
+    def check(self, frames: int | None) -> None:
+        """Raise unless `frames` images can be created and their names are free."""
+        check_name(self.folder / self._names.name(max(0, (frames or 1) - 1)))
         check_folder(self.folder.absolute().parent)
-        for image in numbered_files(self.folder, self.pattern.name).values():
+        if self.folder.exists():
+            check_folder(self.folder)
+        for image in self._names.find(self.folder).values():
             check_new(image, overwrite=self.overwrite)
 
     def prepare(self, first: int) -> None:
         """Prepare to write images from number `first` on; remove later ones."""
         with write_errors(self.partial):
             self.partial.mkdir(exist_ok=True)
-            for number, image in numbered_files(self.partial, self.pattern.name).items():
+            for number, image in self._partial_names.find(self.partial).items():
                 if number >= first:
                     image.unlink()
             if not first:
@@ -156,13 +173,14 @@ class ImageSequence:
         """Move the complete sequence to its final folder, by a rename if that does not exist yet."""
         try:
             self.marker.unlink(missing_ok=True)
-            if not self.folder.exists():
+            if not self.folder.exists() and self._partial_names == self._names:
                 self.partial.replace(self.folder)
                 return
-            for image in numbered_files(self.folder, self.pattern.name).values():
+            self.folder.mkdir(exist_ok=True)
+            for image in self._names.find(self.folder).values():
                 image.unlink()
-            for image in numbered_files(self.partial, self.pattern.name).values():
-                image.replace(self.folder / image.name)
+            for number, image in self._partial_names.find(self.partial).items():
+                image.replace(self.folder / self._names.name(number))
             self.partial.rmdir()
         except OSError as failure:
             raise OutputError(f"{self.pattern} could not be finished: {failure.strerror}") from failure

@@ -1,12 +1,14 @@
-"""Resumable output of a video: a file, an image sequence or a pipe, started over or appended to."""
+"""Resumable output of a video: a file, an image sequence or a stream, started over or appended to."""
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from lingbot_cli.errors import OutputError, UsageError
 from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.concat import ConcatEncoder, CutPoint, concat_args
 from lingbot_cli.sinks.encoding import Encoding
@@ -22,7 +24,7 @@ class ResumableOutput(Protocol):
 
     @property
     def partial(self) -> Path | None:
-        """Path of the unfinished video, None for a pipe."""
+        """Path of the unfinished video, None for a stream."""
 
     def find_existing(self, video: VideoInfo, limit: int) -> None:
         """Set `existing` to the frames of an earlier run, at most `limit`; without this call it is 0."""
@@ -122,7 +124,7 @@ class ResumableSequence:
         self.existing = self._sequence.count_images(limit)
 
     def check(self, video: VideoInfo) -> None:
-        self._sequence.check()
+        self._sequence.check(video.frames)
         self._encoding.check(video, self._sequence.folder.absolute().parent)
 
     def prepare(self, video: VideoInfo) -> None:
@@ -145,15 +147,20 @@ class ResumableSequence:
         self._sequence.link = _resume_link(self._resume_dir, self._sequence.pattern, self._encoding, video)
 
 
-class PipeOutput:
-    """Standard output: without a name, never resumed."""
+class StreamOutput:
+    """Standard output, a pipe, a device or an open descriptor: written into in order, never resumed.
+
+    `open_stream` opens it when the encoder is about to start; `name` is for errors.
+    """
 
     existing = 0
     partial: Path | None = None
 
-    def __init__(self, encoding: Encoding, stdout: BinaryIO) -> None:
+    def __init__(self, name: str, encoding: Encoding, open_stream: Callable[[], BinaryIO]) -> None:
+        self._name = name
         self._encoding = encoding
-        self._stdout = stdout
+        self._open_stream = open_stream
+        self._stream: BinaryIO | None = None
 
     def find_existing(self, video: VideoInfo, limit: int) -> None:  # noqa: ARG002
         return None
@@ -162,20 +169,33 @@ class PipeOutput:
         self._encoding.check(video, None)
 
     def prepare(self, video: VideoInfo) -> None:  # noqa: ARG002
-        return None
+        try:
+            self._stream = self._open_stream()
+        except OSError as failure:
+            raise OutputError(f"{self._name} cannot be written: {failure.strerror}") from failure
+        if self._stream.isatty():
+            raise UsageError(
+                f"-o {self._name}: a terminal shows no video",
+                hint="write to a file, or pipe it into a player",
+            )
 
     def start(self, video: VideoInfo, metadata: str | None) -> FfmpegProcess | ConcatEncoder:
+        assert self._stream is not None, "the stream is not open"
         command = partial(self._encoding.args, video, "pipe:1")
-        return StdoutFfmpegProcess(command, metadata=metadata, output=self._stdout)
+        return StdoutFfmpegProcess(command, metadata=metadata, output=self._stream)
 
     def update(self) -> None:
         return None
 
     def commit(self) -> None:
-        return None
+        self._close()
 
     def abandon(self, *, empty: bool) -> None:  # noqa: ARG002
-        return None
+        self._close()
+
+    def _close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
 
 
 def _resume_link(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lingbot_cli.errors import UsageError
+from lingbot_cli.stream_files import is_descriptor
 from lingbot_cli.timeline.diagnostics import (
     UNLOCATED,
     Problem,
@@ -25,6 +26,7 @@ from lingbot_cli.timeline.yaml_reader import YamlReader
 
 MAX_BYTES = 4 * 1024 * 1024
 MAX_LINES = 50_000
+_YAML_SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,15 @@ class Timeline:
 
 
 def read_source(path: str, stdin: Callable[[int], bytes] | None = None) -> SourceText:
-    """Read a text file, or standard input for `-`; `stdin` returns at most a number of bytes.
+    """Read a text file or a pipe, or standard input for `-`; `stdin` returns at most a number of bytes.
 
-    Errors: UsageError for a file that cannot be read or is too large.
+    Files that a pipe's text names are relative to the working directory. Errors: UsageError for a file that cannot
+    be read or is too large.
     """
     if path == "-" and stdin is not None:
         name, folder, data = "<stdin>", Path.cwd(), stdin(MAX_BYTES + 1)
     else:
-        name, folder = path, Path(path).parent
+        name, folder = path, Path(path).parent if Path(path).is_file() else Path.cwd()
         try:
             with Path(path).open("rb") as stream:
                 data = stream.read(MAX_BYTES + 1)
@@ -89,22 +92,27 @@ def load_timeline(path: str, stdin: Callable[[int], bytes] | None = None) -> Tim
 
 def parse_timeline(source: SourceText) -> Timeline:
     """Parse a source into its valid events and the problems of the others."""
-    suffix = Path(source.name).suffix.lower()
-    if suffix in (".yaml", ".yml"):
-        parse = _parse_yaml
-    elif suffix == ".jsonl" or source.name == "<stdin>":
-        parse = _parse_jsonl
-    else:
+    path = Path(source.name)
+    if path.suffix.lower() not in (*_YAML_SUFFIXES, ".jsonl") and path.is_file() and not is_descriptor(path):
         raise UsageError(
-            f"{source.name}: unknown kind of timeline '{suffix}'",
+            f"{source.name}: unknown kind of timeline '{path.suffix}'",
             hint="use .yaml, .yml, .jsonl, or - for standard input",
         )
+    parse = _parse_yaml if is_yaml(source) else _parse_jsonl
     problems = Problems()
     try:
         with _paused_gc():
             return parse(source, problems)
     except TooManyProblems:
         return Timeline(TimelineHeader(), (), source, problems=tuple(problems))
+
+
+def is_yaml(source: SourceText) -> bool:
+    """Return whether a source is YAML, not JSON Lines: by its suffix or, without one, by its first character."""
+    suffix = Path(source.name).suffix.lower()
+    if suffix in _YAML_SUFFIXES:
+        return True
+    return suffix != ".jsonl" and source.name != "<stdin>" and not source.text.lstrip().startswith("{")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.compile import CompiledTimeline, compile_timeline
-from lingbot_cli.timeline.load import load_timeline
+from lingbot_cli.timeline.load import Timeline, load_timeline
 from lingbot_cli.timeline.moves import parse_moves
 from lingbot_cli.timeline.poses_dir import read_poses_dir
 from lingbot_cli.timeline.schedule import schedule_timeline
@@ -16,11 +16,15 @@ from lingbot_cli.timeline.warnings import find_warnings
 
 @dataclass(frozen=True)
 class ResolvedTimeline:
-    """The header's settings and the compiled video; `warnings` are about events without effect."""
+    """The header's settings and the compiled video; `warnings` are about events without effect.
+
+    `timeline` is the parsed source, None for a folder of poses: a pipe can be read only once.
+    """
 
     header: TimelineHeader
     compiled: CompiledTimeline
     warnings: tuple[str, ...] = ()
+    timeline: Timeline | None = None
 
 
 @dataclass(frozen=True)
@@ -65,4 +69,4 @@ def resolve_timeline(
     )
     warnings = [f"{parsed.source.name}:{w.location.line}: {w.message}" for w in find_warnings(schedule)]
     compiled = compile_timeline(schedule, prompt=overrides.prompt, scale=overrides.scale or "fixed")
-    return ResolvedTimeline(parsed.header, compiled, tuple(warnings))
+    return ResolvedTimeline(parsed.header, compiled, tuple(warnings), parsed)

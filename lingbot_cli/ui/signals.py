@@ -16,6 +16,7 @@ _SIGNALS = [
     number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None
 ]
 _exit_hooks: list[Callable[[], None]] = []
+_active: list["StopRequest"] = []  # those that handle the signals, the innermost last
 
 
 class StopRequest:
@@ -60,10 +61,12 @@ class StopRequest:
         use_single_heap()  # a heap of the next thread would be filled by the model's threads too
         notifier = threading.Thread(target=self._run_notifier, daemon=True)
         notifier.start()
+        _active.append(self)
         try:
             with _handled_by(self._on_signal):
                 yield self
         finally:
+            _active.remove(self)
             self._messages.put(None)
             notifier.join(NOTIFIER_JOIN_TIMEOUT_S)
 
@@ -84,6 +87,17 @@ class StopRequest:
         while (text := self._messages.get()) is not None:
             with contextlib.suppress(LingbotError, OSError):  # a closed stream fails at the next line again
                 self._notify(text)
+
+
+def stop_requested() -> bool:
+    """Return whether a signal has asked the run to end; for waits that must not outlast it."""
+    return bool(_active) and _active[-1]()
+
+
+def check_stop() -> None:
+    """Raise RunInterrupted if a signal has asked the run to end."""
+    if _active:
+        _active[-1].check(whole=False)
 
 
 @contextlib.contextmanager

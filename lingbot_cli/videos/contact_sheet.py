@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.fonts import choose_font
+from lingbot_cli.sinks.formats import is_sequence
 from lingbot_cli.videos.read import count_frames, read_frames
 
 _GAP, _LABEL, _INK, _PAPER = 6, 16, (235, 235, 235), (24, 24, 24)
@@ -32,7 +33,7 @@ def sample_tiles(ffmpeg: str, video: Path, count: int, width: int) -> list[Tile]
     picked = {
         i: frame for i, frame in enumerate(read_frames(ffmpeg, video, filters=small)) if i in set(wanted)
     }
-    name = video.parent.name if "%" in video.name else video.stem
+    name = video.parent.name if is_sequence(video.name) else video.stem
     return [Tile(picked[index], f"{name} · {index}") for index in wanted]
 
 

@@ -9,6 +9,7 @@ from typing import IO
 import numpy as np
 
 from lingbot_cli.errors import UsageError
+from lingbot_cli.sinks.frame_pattern import FramePattern
 
 
 def read_frames(ffmpeg: str, video: Path, *, filters: str | None = None) -> Iterator[np.ndarray]:
@@ -16,10 +17,7 @@ def read_frames(ffmpeg: str, video: Path, *, filters: str | None = None) -> Iter
 
     `filters` is an ffmpeg filter chain. Errors: UsageError for a file that is not a video, or is damaged.
     """
-    sequence = "%" in video.name
-    if not sequence and not video.is_file():
-        raise UsageError(f"{video}: no such file")
-    argv = [ffmpeg, "-v", "error", "-i", str(video) if sequence else f"file:{video.absolute()}"]
+    argv = [ffmpeg, "-v", "error", "-i", _url(video)]
     argv += ["-map", "0:v:0", "-fps_mode", "passthrough", *(("-vf", filters) if filters else ())]
     argv += ["-sws_flags", "accurate_rnd+full_chroma_int", "-c:v", "ppm", "-f", "image2pipe", "-"]
     # stderr goes to a file, as a full pipe would block ffmpeg.
@@ -37,6 +35,16 @@ def read_frames(ffmpeg: str, video: Path, *, filters: str | None = None) -> Iter
         message = stderr.read().decode(errors="replace").strip()
         if status or message:
             raise UsageError(f"{video} cannot be read: {(message.splitlines() or ['not a video'])[0]}")
+
+
+def _url(video: Path) -> str:
+    """Return ffmpeg's URL of a video. Errors: UsageError for one that does not exist."""
+    if video.is_file():
+        return f"file:{video.absolute()}"
+    pattern = FramePattern.parse(video.name)
+    if pattern is None or not pattern.find(video.parent):
+        raise UsageError(f"{video}: no such file")
+    return pattern.ffmpeg_url(video.parent)
 
 
 def count_frames(ffmpeg: str, video: Path) -> int:

@@ -1,11 +1,14 @@
 """Jobs files: tasks, and every error at once with its line."""
 
+import json
+import os
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from lingbot_cli.batch.run import select_shard
+from lingbot_cli.batch.manifest import Manifest
+from lingbot_cli.batch.run import check_outputs, select_shard
 from lingbot_cli.batch.tasks import read_tasks, slug
 from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.diagnostics import TimelineError
@@ -118,3 +121,32 @@ def test_slug():
     assert slug("At NIGHT, it rains…") == "at-night-it-rains"
     assert slug("…") == "none"
     assert len(slug("word " * 40)) <= 40
+
+
+@pytest.mark.parametrize(
+    ("names", "error"),
+    [
+        (("x.mp4", "./x.mp4"), "x.mp4 is the output of line 1 too; expected another name"),
+        (("a/x.mp4", "a//x.mp4"), "a/x.mp4 is the output of line 1 too"),
+        (("x.mp4", "x.partial.mp4"), "a name for videos that are not complete yet"),
+        (("n" * 300 + ".mp4",), "no file name; expected at most 255 bytes"),
+        (("a\0b.mp4",), "no file name"),
+    ],
+)
+def test_outputs_that_are_one_file_or_none_are_errors(write, names, error):
+    lines = [json.dumps({"image": "a.png", "moves": "w-5", "output": name}) for name in names]
+    with pytest.raises(TimelineError, match=error):
+        read_tasks(write("\n".join(lines), "jobs.jsonl"))
+
+
+def test_outputs_that_are_one_file_by_a_link_or_a_pipe_are_refused(write, tmp_path):
+    lines = [f'{{"image": "a.png", "moves": "w-5", "output": "{name}.mp4"}}' for name in "xy"]
+    tasks = read_tasks(write("\n".join(lines), "jobs.jsonl"))
+    check_outputs(tasks, Manifest(tmp_path))
+    (tmp_path / "y.mp4").symlink_to("x.mp4")
+    with pytest.raises(UsageError, match="the same place"):
+        check_outputs(tasks, Manifest(tmp_path))
+    (tmp_path / "y.mp4").unlink()
+    os.mkfifo(tmp_path / "y.mp4")
+    with pytest.raises(UsageError, match="a pipe or a device"):
+        check_outputs(tasks, Manifest(tmp_path))

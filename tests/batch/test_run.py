@@ -146,3 +146,15 @@ def test_ctrl_c_in_the_terminal_stops_the_videos_without_a_traceback(batch_folde
     assert "Traceback" not in rest
     ends = [json.loads(line)["status"] for line in rest.splitlines() if '"event": "video"' in line]
     assert ends == ["stopped", "stopped"]
+
+
+def test_names_with_percent_signs_are_rendered_once_each(batch_folder):
+    names = ["50%.mp4", "50%_%03d.png", "left-%d.png", "100%d%%.png"]
+    jobs = batch_folder.jobs(*({"output": name} for name in names), moves="w-5")
+    done, videos = batch_folder.batch(jobs)
+    assert done.code == 0, done.stderr
+    assert {video["status"] for video in videos.values()} == {"rendered"}
+    written = set(os.listdir(batch_folder.folder / "out"))
+    assert {"50%.mp4", "50%_004.png", "left-4.png", "1004%.png"} <= written
+    assert len(written) == 1 + 3 * 5 + 1  # and the manifest
+    assert {video["status"] for video in batch_folder.batch(jobs)[1].values()} == {"skipped"}

@@ -1,6 +1,10 @@
 """`lingbot render`, from the command line to the file, with the built-in model."""
 
 import json
+import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +152,31 @@ def test_markers_become_chapters(tmp_path, image, timeline, probe):
     assert chapter["tags"]["title"] == "end"
     assert float(before["start_time"]) == 0
     assert before["end_time"] == chapter["start_time"]
+
+
+def test_a_piped_timeline_is_rendered_and_recorded(image, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("- {keys: w, for: 4f}\n",))
+    writer.start()
+    done = lingbot(
+        "render", str(image), "-t", str(pipe), "--size", "32x32", "-o", str(tmp_path / "a.mp4"), "-q"
+    )
+    writer.join(30)
+    assert done.code == 0, done.stderr
+    shown = lingbot("show", str(tmp_path / "a.mp4"), "--timeline", str(tmp_path / "again.yaml"))
+    assert shown.code == 0, shown.stderr
+    assert (tmp_path / "again.yaml").read_text() == "- {keys: w, for: 4f}\n"
+
+
+def test_standard_output_by_another_name_leaves_the_json_on_standard_error(image):
+    command = [sys.executable, "-m", "lingbot_cli", "render", str(image), "--moves", "w-4", "--size", "32x32"]
+    done = subprocess.run(
+        [*command, "-o", "/dev/stdout", "--format", "y4m", "--json"],
+        capture_output=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b"YUV4MPEG2")
+    assert json.loads(done.stderr.splitlines()[-1])["event"] == "done"

@@ -1,5 +1,8 @@
 """Loading: events with their locations, and all problems at once."""
 
+import os
+import threading
+
 import pytest
 
 from lingbot_cli.errors import UsageError
@@ -185,3 +188,19 @@ def test_standard_input_is_jsonl():
 @pytest.mark.parametrize("form", ["wait: 2s", "{wait: , for: 2s}", "{wait: true, until: 2s}", "{wait: 2}"])
 def test_forms_of_wait(form):
     assert find_problems(f"events:\n  - {form}\n") == []
+
+
+@pytest.mark.parametrize(
+    "text", ["events:\n  - {keys: w, for: 1s}\n", '{"timeline": 1}\n{"keys": "w", "for": 1}\n']
+)
+def test_a_pipe_is_read_once_whichever_form_it_holds(tmp_path, text):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(text,))
+    writer.start()
+    assert len(load_timeline(str(pipe)).events) == 1
+    writer.join(30)
+    with (tmp_path / "t.txt").open("w+") as file:
+        file.write(text)
+        file.seek(0)
+        assert len(load_timeline(f"/dev/fd/{file.fileno()}").events) == 1
