@@ -14,10 +14,7 @@ from lingbot_cli.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
-    path
-    for folder in ("", "docs", "recipes", "tests", "training")
-    for path in (ROOT / folder).glob("*.md")
-    if path.name != "CLAUDE.md"
+    path for folder in ("", "docs", "recipes", "tests", "training") for path in (ROOT / folder).glob("*.md")
 )
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 SOURCES = ("lingbot_cli", "tests", "training", "benchmarks")

@@ -17,6 +17,8 @@ from lingbot_cli.errors import RunInterrupted, UsageError
 from lingbot_cli.runtime.model_options import ModelOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lingbot_cli.server.auth import AccessRules
     from lingbot_cli.server.session_pool import PoolLimits
 
@@ -139,6 +141,15 @@ def _log_chunks(file: IO[str]) -> None:
     logger.setLevel(logging.INFO)
 
 
+def _print_addresses(report: "Callable[[str], None]", page: str) -> None:
+    """Report the addresses of the page and of the realtime endpoint."""
+    from lingbot_cli.endpoints import GENERATE_PATH
+
+    report(f"page:   {page}")
+    address, _, query = page.replace("http://", "ws://").partition("?")
+    report(f"engine: {address.rstrip('/')}{GENERATE_PATH}{'?' if query else ''}{query}")
+
+
 @app.command()
 def serve(
     ctx: typer.Context,
@@ -160,7 +171,6 @@ def serve(
 
     Example: lingbot serve --image samples/courtyard-day.png --port 30000
     """
-    from lingbot_cli.endpoints import GENERATE_PATH
     from lingbot_cli.image import read_image
     from lingbot_cli.server.http_server import ListenAddress
     from lingbot_cli.server.protocol import ClientLimits
@@ -184,11 +194,6 @@ def serve(
         pixels = sessions.pixels(max(least, world.preset.area))
         return ModelService(world, replace(limits, max_pixels=pixels), offer)
 
-    def print_addresses(page: str) -> None:
-        report(f"page:   {page}")
-        address, _, query = page.replace("http://", "ws://").partition("?")
-        report(f"engine: {address.rstrip('/')}{GENERATE_PATH}{'?' if query else ''}{query}")
-
     address, rules = ListenAddress(access.host, access.port), access.rules()
     try:
         run_server(
@@ -196,7 +201,7 @@ def serve(
             address,
             rules,
             sessions.pool_limits(),
-            announce=print_addresses,
+            announce=partial(_print_addresses, report),
             max_message_bytes=limits.max_message_bytes,
         )
     except RunInterrupted as stop:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from lingbot_cli.errors import LingbotError, RunInterrupted
-from lingbot_cli.model.accel.malloc import use_single_heap
+from lingbot_cli.runtime.malloc import use_single_heap
 
 NOTIFIER_JOIN_TIMEOUT_S = 1.0
 _SIGNALS = [

@@ -8,7 +8,6 @@ import torch
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from lingbot_cli.model.accel.fp8 import matmul_dequantised, pick_matmul, use_fp8
 from lingbot_cli.model.accel.int8_attention import int8_attention
-from lingbot_cli.model.accel.malloc import release_large_blocks
 from lingbot_cli.model.accel.offload import offload
 from lingbot_cli.model.attention import AttentionFunction, attend_all
 from lingbot_cli.model.device import compute_capability, pick_device, pick_dtype
@@ -26,6 +25,7 @@ from lingbot_cli.model.transformer import Transformer, TransformerConfig
 from lingbot_cli.model.vae import VAE
 from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.presets import Preset
+from lingbot_cli.runtime.malloc import release_large_blocks
 from lingbot_cli.runtime.model_options import ModelOptions, pick_precision
 
 _DEFAULTS = ModelOptions()
