@@ -1,0 +1,163 @@
+"""Values of quantised blocks: GGUF's, NVFP4's and scaled fp8's.
+
+Layouts of the GGUF blocks: ggml's block structures. A function takes blocks [N, bytes] uint8 and returns values
+[N, values] float32, on the device of the blocks.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from lingbot_cli.checkpoints.gguf import TYPES
+
+WIDTHS = {name: (values, width) for name, values, width in TYPES.values()}
+_FP4 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)  # magnitudes of e2m1 by its three lower bits
+NVFP4_BLOCK = 16
+
+
+def dequantize(type_name: str, data: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return the values float32 of a GGUF tensor's bytes [M] uint8, in `shape`."""
+    if type_name in ("F32", "F16", "BF16"):
+        dtype = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}[type_name]
+        return data.contiguous().view(dtype).float().view(shape)
+    _, width = WIDTHS[type_name]
+    return _BLOCKS[type_name](data.view(-1, width)).reshape(shape)
+
+
+def nvfp4(weight: Tensor, block_scale: Tensor, scale: Tensor) -> Tensor:
+    """Return weights [out, in] float32 of NVFP4: bytes [out, in/2], block scales [out, in/16] e4m3, one scale.
+
+    The lower four bits of a byte are the value of the even column.
+    """
+    table = torch.tensor([*_FP4, *(-value for value in _FP4)], device=weight.device)
+    pairs = torch.stack([weight & 0xF, weight >> 4], dim=-1).long()
+    values = table[pairs].flatten(-2)
+    blocks = values.unflatten(-1, (-1, NVFP4_BLOCK)) * block_scale.float()[..., None]
+    return blocks.flatten(-2) * scale.float()
+
+
+def scaled_fp8(weight: Tensor, scale: Tensor) -> Tensor:
+    """Return weights [out, in] float32 of an fp8 matrix and its scale, one for all or one a row [out, 1]."""
+    return weight.float() * scale.float()
+
+
+def _half(block: Tensor, at: int) -> Tensor:
+    """Return the float16 at a byte offset of each block, [N, 1] float32."""
+    return block[:, at : at + 2].contiguous().view(torch.float16).float()
+
+
+def _bits(block: Tensor, shifts: tuple[int, ...], mask: int) -> Tensor:
+    """Return [N, len(shifts), bytes]: each byte shifted and masked."""
+    shift = torch.tensor(shifts, dtype=torch.uint8, device=block.device)[None, :, None]
+    return (block[:, None] >> shift) & mask
+
+
+def _q8_0(block: Tensor) -> Tensor:
+    return _half(block, 0) * block[:, 2:].view(torch.int8).float()
+
+
+def _nibbles(block: Tensor) -> Tensor:
+    """Return the low nibbles of all bytes, then the high ones."""
+    return _bits(block, (0, 4), 0xF).flatten(1)
+
+
+def _fifth_bits(block: Tensor) -> Tensor:
+    """Return the 32 bits of four bytes, lowest first, [N, 32]."""
+    return ((block[:, :, None] >> torch.arange(8, dtype=torch.uint8, device=block.device)) & 1).flatten(1)
+
+
+def _q4_0(block: Tensor) -> Tensor:
+    return _half(block, 0) * (_nibbles(block[:, 2:]).float() - 8)
+
+
+def _q4_1(block: Tensor) -> Tensor:
+    return _half(block, 0) * _nibbles(block[:, 4:]).float() + _half(block, 2)
+
+
+def _q5_0(block: Tensor) -> Tensor:
+    values = _nibbles(block[:, 6:]) | (_fifth_bits(block[:, 2:6]) << 4)
+    return _half(block, 0) * (values.float() - 16)
+
+
+def _q5_1(block: Tensor) -> Tensor:
+    values = _nibbles(block[:, 8:]) | (_fifth_bits(block[:, 4:8]) << 4)
+    return _half(block, 0) * values.float() + _half(block, 2)
+
+
+def _scales_and_mins(packed: Tensor) -> tuple[Tensor, Tensor]:
+    """Return eight 6-bit scales and minima [N, 8, 1] float32 of twelve bytes (Q4_K, Q5_K)."""
+    low, high, rest = packed[:, :4], packed[:, 4:8], packed[:, 8:]
+    scales = torch.cat([low & 63, (rest & 0xF) | ((low >> 6) << 4)], dim=1)
+    mins = torch.cat([high & 63, (rest >> 4) | ((high >> 6) << 4)], dim=1)
+    return scales.float()[..., None], mins.float()[..., None]
+
+
+def _groups(block: Tensor) -> Tensor:
+    """Return the nibbles of 128 bytes as eight groups [N, 8, 32]: of each 32 bytes the low ones, then the high."""
+    return _bits(block.reshape(-1, 32), (0, 4), 0xF).view(len(block), 8, 32)
+
+
+def _q4_k(block: Tensor) -> Tensor:
+    scales, mins = _scales_and_mins(block[:, 4:16])
+    values = _groups(block[:, 16:]).float()
+    return (_half(block, 0)[..., None] * scales * values - _half(block, 2)[..., None] * mins).flatten(1)
+
+
+def _q5_k(block: Tensor) -> Tensor:
+    scales, mins = _scales_and_mins(block[:, 4:16])
+    fifth = _bits(block[:, 16:48], tuple(range(8)), 1)
+    values = (_groups(block[:, 48:]) | (fifth << 4)).float()
+    return (_half(block, 0)[..., None] * scales * values - _half(block, 2)[..., None] * mins).flatten(1)
+
+
+def _q6_k(block: Tensor) -> Tensor:
+    low = _bits(block[:, :128].reshape(-1, 64), (0, 4), 0xF).view(-1, 8, 32)
+    high = _bits(block[:, 128:192].reshape(-1, 32), (0, 2, 4, 6), 3).view(-1, 8, 32)
+    values = ((low | (high << 4)).to(torch.int16) - 32).float().view(-1, 16, 16)
+    scales = block[:, 192:208].view(torch.int8).float()[..., None]
+    return (_half(block, 208)[..., None] * scales * values).flatten(1)
+
+
+def _two_bits(block: Tensor) -> Tensor:
+    """Return the 2-bit values of 64 bytes as sixteen groups [N, 16, 16]."""
+    return _bits(block.reshape(-1, 32), (0, 2, 4, 6), 3).view(len(block), 16, 16)
+
+
+def _q2_k(block: Tensor) -> Tensor:
+    scales, values = block[:, :16], _two_bits(block[:, 16:80]).float()
+    d, least = _half(block, 80)[..., None], _half(block, 82)[..., None]
+    return (
+        d * (scales & 0xF).float()[..., None] * values - least * (scales >> 4).float()[..., None]
+    ).flatten(1)
+
+
+def _q3_k(block: Tensor) -> Tensor:
+    packed = block[:, 96:108]
+    low = _bits(packed[:, :8], (0, 4), 0xF).flatten(1)
+    high = _bits(packed[:, 8:], (0, 2, 4, 6), 3).flatten(1)
+    scales = ((low | (high << 4)).to(torch.int16) - 32).float()[..., None]
+    third = _bits(block[:, :32], tuple(range(8)), 1).view(-1, 16, 16)
+    values = _two_bits(block[:, 32:96]).to(torch.int16) - ((third ^ 1) << 2).to(torch.int16)
+    return (_half(block, 108)[..., None] * scales * values.float()).flatten(1)
+
+
+_BLOCKS: dict[str, Callable[[Tensor], Tensor]] = {
+    "Q4_0": _q4_0,
+    "Q4_1": _q4_1,
+    "Q5_0": _q5_0,
+    "Q5_1": _q5_1,
+    "Q8_0": _q8_0,
+    "Q2_K": _q2_k,
+    "Q3_K": _q3_k,
+    "Q4_K": _q4_k,
+    "Q5_K": _q5_k,
+    "Q6_K": _q6_k,
+}
+
+
+def packed_bytes(type_name: str, shape: tuple[int, ...]) -> int:
+    """Return the bytes that a tensor of a type and shape takes."""
+    values, width = WIDTHS[type_name]
+    return math.prod(shape) // values * width
