@@ -84,7 +84,7 @@ SETTINGS = {
     "codec": SettingSpec("the format's", _one_of(*CODECS, *CODEC_FAMILIES)),
     "crf": SettingSpec("the codec's", _integer(0, 100)),
     "overlay": SettingSpec("none", _one_of("none", "keys", "burn")),
-    "preset": SettingSpec("built-in", _one_of(*PRESETS)),
+    "preset": SettingSpec("the model's", _one_of(*PRESETS)),
 }
 """Settings by the name of the flag that each stands for, in every command that has it."""
 

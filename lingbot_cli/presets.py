@@ -89,6 +89,20 @@ PRESETS: dict[str, Preset] = {
             shift=10.0,
             licence="CC BY-NC-SA 4.0",
         ),
+        # The same weights in the diffusers layout, as SGLang and vLLM-Omni run them.
+        Preset(
+            name="lingbot-world-v2-14b-causal-fast-diffusers",
+            dim=5120,
+            heads=40,
+            layers=40,
+            ffn=13824,
+            chunk=3,
+            window=18,
+            sink=9,
+            steps=V2_STEPS,
+            shift=5.0,
+            licence="CC BY-NC-SA 4.0",
+        ),
         Preset(
             name="lingbot-world-v2-1.3b-causal-fast",
             dim=1536,

@@ -50,6 +50,7 @@ class Job(StrictModel):
     scale: Literal["fixed", "clip"] | None = None
     model: NonEmptyText | None = None
     assets: NonEmptyText | None = None
+    preset: NonEmptyText | None = None
     precision: Literal["float32", "bfloat16", "float16"] | None = None
     window: int | None = None
     fast: bool = False

@@ -45,7 +45,9 @@ class TaskPreparer:
     def _prepare(self, request: Request) -> PreparedVideo:
         if request.remote is not None:
             return prepare(request)
-        return prepare(request, checkpoint=self._checkpoint(request.options.model, request.options.assets))
+        options = request.options
+        checkpoint = self._checkpoint(options.model, options.assets, options.preset)
+        return prepare(request, checkpoint=checkpoint)
 
     def prepare(self, request: Request) -> PreparedVideo:
         """Prepare a request, as `render.request.prepare` does."""

@@ -95,6 +95,7 @@ def _expand_job(
             options=ModelOptions(
                 model=job.model,
                 assets=None if job.assets is None else Path(job.assets),
+                preset=job.preset,
                 precision=job.precision,
                 window=job.window,
                 linears=job.linears,

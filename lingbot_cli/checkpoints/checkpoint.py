@@ -10,6 +10,7 @@ from typing import Any
 from lingbot_cli.checkpoints.cache_dir import model_folder
 from lingbot_cli.checkpoints.headers import TensorEntry, read_json, read_shards
 from lingbot_cli.checkpoints.layouts import Layout, detect_layout, shards
+from lingbot_cli.checkpoints.preset_choice import PresetEvidence, choose_preset
 from lingbot_cli.checkpoints.tensor_names import vae_name
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.presets import PRESETS, Preset
@@ -74,7 +75,7 @@ class Checkpoint:
     `preset` holds the weights' architecture and the published preset's run settings.
     `identity` is the weights' fingerprint, `text_identity` that of everything a text embedding depends on.
     `stored` is the safetensors type of most of the transformer's weights; `fp8` says that its blocks are eight
-    bits with scales.
+    bits with scales. `preset_source` says what decided for the preset.
     """
 
     layout: Layout
@@ -85,6 +86,7 @@ class Checkpoint:
     fp8: bool
     identity: str
     text_identity: str
+    preset_source: str = ""
 
 
 def find_layout(model: str | Path | None, assets: Path | None = None) -> Layout:
@@ -114,17 +116,23 @@ def check_name(model: str | Path) -> None:
         )
 
 
-def read_checkpoint(model: str | Path | None, assets: Path | None = None) -> Checkpoint:
-    """Read a model's settings and fingerprints without loading it.
+def read_checkpoint(
+    model: str | Path | None, assets: Path | None = None, preset: str | None = None
+) -> Checkpoint:
+    """Read a model's settings and fingerprints without loading it; `preset` is the one asked for by name.
 
-    Errors: those of `find_layout`; SetupError for damaged files or a config that contradicts its own tensors.
+    Errors: those of `find_layout` and `choose_preset`; SetupError for damaged files or a config that contradicts
+    its own tensors.
     """
     layout = find_layout(model, assets)
     config = read_json(layout.config) if layout.config is not None else {}
     tensors = read_shards(*shards(layout.transformer))
-    base = _base_preset(layout, config)
-    configured = _config_values(config)
+    configured = _config_values(config) | _scheduler_values(layout)
     stored = _tensor_values(tensors, layout) | _control_kind(tensors)
+    choice = choose_preset(_preset_evidence(model, layout, config, configured, stored), preset)
+    base = choice.preset
+    if preset is not None and layout.kind == "lingbot" and config.get("preset") != preset:
+        configured = {name: value for name, value in configured.items() if name in ARCHITECTURE}
     _check_config(layout, configured, stored, configured.get("heads", base.heads))
     actual = replace(base, **_used_values(layout, configured, stored))
     differences = tuple(
@@ -143,6 +151,7 @@ def read_checkpoint(model: str | Path | None, assets: Path | None = None) -> Che
         fp8=any(name.endswith(".weight_scale") for name in tensors),
         identity=fingerprint(parts),
         text_identity=f"{text}-{actual.text_len}",
+        preset_source=choice.source,
     )
 
 
@@ -191,17 +200,57 @@ def _used_values(layout: Layout, configured: dict[str, Any], stored: dict[str, A
     return configured | architecture if layout.kind == "lingbot" else architecture
 
 
-def _base_preset(layout: Layout, config: dict[str, Any]) -> Preset:
-    """Return the preset of the layout, else the one its config names, else the nearest by shape."""
-    name = layout.preset or config.get("preset")
-    if name is not None:
-        if name not in PRESETS:
-            raise SetupError(f"{layout.config} names an unknown preset: {name}")
-        return PRESETS[name]
-    configured = _config_values(config)
-    published = [preset for preset in PRESETS.values() if preset.name != "built-in"]
-    keys = ("chunk", "dim", "layers", "sink")
-    return max(published, key=lambda preset: [getattr(preset, key) == configured.get(key) for key in keys])
+def _preset_evidence(
+    model: str | Path | None,
+    layout: Layout,
+    config: dict[str, Any],
+    configured: dict[str, Any],
+    stored: dict[str, Any],
+) -> PresetEvidence:
+    """Return what names the preset: a download's own name, the layout, the config; else its settings."""
+    settings = dict(configured)
+    if config.get("sliding_window_num_frames") is None:
+        settings.pop("window", None)  # the originals leave the window to the program that runs them
+    if config.get("num_frames_per_block") is None:
+        settings.pop("sink", None)
+    downloaded = (
+        str(model) if str(model) in PRESETS and not Path(os.path.expanduser(str(model))).is_dir() else None
+    )
+    by_config = config.get("preset")
+    named_by = (
+        f"downloaded as {downloaded}"
+        if downloaded
+        else f"layout {layout.kind}"
+        if layout.preset
+        else str(layout.config)
+    )
+    return PresetEvidence(
+        place=str(layout.root),
+        named=by_config or downloaded or layout.preset,
+        named_by=str(layout.config) if by_config else named_by,
+        class_name=config.get("_class_name"),
+        settings=settings,
+        stored=stored,
+    )
+
+
+def _scheduler_values(layout: Layout) -> dict[str, Any]:
+    """Return shift and steps of a diffusers layout's scheduler, under the names of the preset's fields.
+
+    Steps are published as indices from the schedule's start or as timesteps that fall from 1000.
+    """
+    file = layout.root / "scheduler" / "scheduler_config.json"
+    if layout.kind != "diffusers" or not file.is_file():
+        return {}
+    config = read_json(file)
+    values: dict[str, Any] = {}
+    shift = config.get("flow_shift", config.get("shift"))
+    if isinstance(shift, int | float) and not isinstance(shift, bool):
+        values["shift"] = float(shift)
+    steps = config.get("dmd_denoising_steps")
+    if isinstance(steps, list) and steps and all(type(step) is int for step in steps):
+        values["steps"] = tuple(steps if steps == sorted(steps) else [1000 - step for step in steps])
+    return values
 
 
 def _config_values(config: dict[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def download_model(
 
 
 def verify_checkpoint(
-    folder: Path, assets: Path | None, progress: Callable[[int], None]
+    folder: Path, assets: Path | None, progress: Callable[[int], None], preset: str | None = None
 ) -> tuple[Checkpoint, int]:
     """Return a folder's checkpoint and the number of files that match their publisher's hash.
 
@@ -63,7 +63,7 @@ def verify_checkpoint(
             f"{folder}: {'; '.join(wrong)}",
             hint="remove those files and download them again (`lingbot models rm`, then `lingbot models pull`)",
         )
-    return read_checkpoint(folder, assets), len(expected)
+    return read_checkpoint(folder, assets, preset), len(expected)
 
 
 def _download_all(
@@ -98,7 +98,7 @@ def _download_all(
             )
         part.replace(path)
         mark.touch()
-    read_checkpoint(partial, partial / "assets" if (partial / "assets").is_dir() else None)
+    read_checkpoint(partial, partial / "assets" if (partial / "assets").is_dir() else None, partial.name)
     for file in files:
         _verified_mark(partial / file.path).unlink()
 

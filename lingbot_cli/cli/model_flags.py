@@ -7,6 +7,7 @@ import typer
 
 from lingbot_cli.cli.option_groups import Flags, option
 from lingbot_cli.cli.options import Fast, model_names
+from lingbot_cli.presets import PRESETS
 from lingbot_cli.runtime.model_options import parse_steps
 
 DEVICES = ("cpu", "cuda", "cuda:1", "mps", "xpu")
@@ -40,6 +41,10 @@ MODEL: Flags = {
     "assets": _model(
         Path | None, "--assets", "Folder of the text encoder and VAE that a model lacks.",
         rare=True, metavar="FOLDER"
+    ),
+    "preset": _model(
+        str | None, "--preset", "Preset of run settings, where the model's own configs do not decide.",
+        default=BY_MODEL, rare=True, autocompletion=lambda: [*PRESETS], **_name
     ),
     "device": _model(
         str | None, "--device", "Such as cpu, cuda, cuda:1 or mps.", default="the fastest here", **_device

@@ -1,6 +1,7 @@
 """`lingbot models`: list, download, verify, convert and remove models."""
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
@@ -30,6 +31,15 @@ ModelArgument = Annotated[
 AssetsOption = Annotated[
     Path | None,
     option("--assets", "Folder of the VAE, text encoder and tokenizer that a model lacks.", metavar="FOLDER"),
+]
+PresetOption = Annotated[
+    str | None,
+    option(
+        "--preset",
+        "Preset of run settings, where the model's own configs do not decide.",
+        metavar="NAME",
+        autocompletion=lambda: [*PRESETS],
+    ),
 ]
 
 
@@ -100,7 +110,11 @@ def pull_model(
 
 @app.command()
 def show(
-    ctx: typer.Context, model: ModelArgument, assets: AssetsOption = None, as_json: PrintJson = False
+    ctx: typer.Context,
+    model: ModelArgument,
+    assets: AssetsOption = None,
+    preset: PresetOption = None,
+    as_json: PrintJson = False,
 ) -> None:
     """Show a model: layout, settings, differences from its preset, files and memory.
 
@@ -110,7 +124,7 @@ def show(
     if model in PUBLISHED and not model_folder(model, env.environ).is_dir():
         facts = _available(next(known for known in model_statuses(env.environ) if known.name == model))
     else:
-        facts = _describe(read_checkpoint(model, assets))
+        facts = _describe(read_checkpoint(model, assets, preset))
     if as_json:
         env.out.print_json(json.dumps(facts))
         return
@@ -123,7 +137,9 @@ def show(
 
 
 @app.command("verify")
-def verify_model(ctx: typer.Context, model: ModelArgument, assets: AssetsOption = None) -> None:
+def verify_model(
+    ctx: typer.Context, model: ModelArgument, assets: AssetsOption = None, preset: PresetOption = None
+) -> None:
     """Check the files against the publisher's hashes and the tensors against the layout; nothing is loaded.
 
     Example: lingbot models verify lingbot-world-v2-14b-causal-fast
@@ -131,8 +147,10 @@ def verify_model(ctx: typer.Context, model: ModelArgument, assets: AssetsOption 
     env: Env = ctx.obj
     from lingbot_cli.model.loading.loader import check_tensors  # torch
 
-    folder = read_checkpoint(model, assets).layout.root
-    checkpoint, count = verify_checkpoint(folder, assets, lambda _: None)
+    if preset is None and model in PRESETS and not Path(os.path.expanduser(model)).is_dir():
+        preset = model
+    folder = read_checkpoint(model, assets, preset).layout.root
+    checkpoint, count = verify_checkpoint(folder, assets, lambda _: None, preset)
     check_tensors(checkpoint)
     hashes = (
         f"{count} files have their publisher's content" if count else "no publisher's hashes are known here"
@@ -150,6 +168,7 @@ def convert(
         option("--precision", "Precision of the weights: bfloat16, float16, float32 or fp8.", metavar="TYPE"),
     ] = "bfloat16",
     assets: AssetsOption = None,
+    preset: PresetOption = None,
 ) -> None:
     """Convert a model to one folder of lingbot's layout, which loads without conversion.
 
@@ -158,7 +177,7 @@ def convert(
     env: Env = ctx.obj
     from lingbot_cli.model.loading.convert import convert as convert_world  # torch
 
-    checkpoint = read_checkpoint(model, assets)
+    checkpoint = read_checkpoint(model, assets, preset)
     convert_world(checkpoint, folder, precision, lambda done: env.err.print(f"written: {done}", markup=False))
     env.out.print(f"{folder}", markup=False)
 
@@ -230,6 +249,7 @@ def _describe(checkpoint: Checkpoint) -> dict[str, object]:
         "identity": checkpoint.identity,
         "stored as": checkpoint.stored,
         "preset": asdict(preset),
+        "preset from": checkpoint.preset_source,
         "differences": [str(difference) for difference in checkpoint.differences],
         "files": {part: str(place) for part, place in layout.parts.items()},
         "bytes": sum(file.stat().st_size for part in layout.parts.values() for file in part_files(part)),

@@ -173,7 +173,7 @@ class TimelineFlags:
         from lingbot_cli.timeline.resolve import TimelineOverrides
 
         overrides = TimelineOverrides(self.prompt, self.fps, self.duration, scale, self.allow_outside)
-        remote = RemoteTarget.connect(engine, model.model, env.environ)
+        remote = RemoteTarget.connect(engine, model.preset or model.model, env.environ)
         return Request(
             image, self.timeline, self.moves, self.poses, overrides, self.size, self.seed, model, remote
         )

@@ -86,7 +86,8 @@ def bench_scene(
     request: Request, chunks: int, checkpoint: Checkpoint | None = None
 ) -> Iterator[PreparedVideo]:
     """Prepare a straight walk of `chunks` chunks after the warm-up, from a generated image."""
-    checkpoint = checkpoint or read_checkpoint(request.options.model, request.options.assets)
+    options = request.options
+    checkpoint = checkpoint or read_checkpoint(options.model, options.assets, options.preset)
     preset = resolve_model(request.options, checkpoint)[1].preset
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "slope.png"

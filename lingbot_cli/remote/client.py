@@ -91,7 +91,9 @@ class ServerInfo:
 
     def resolve_model(self, model: str | None) -> "RemoteModel":
         """Return the model to plan with; `model` names a preset like it where the server's name is unknown."""
-        name = model if model is not None else self.name.split("/")[-1].removesuffix("-diffusers")
+        served = self.name.split("/")[-1]
+        served = served if served in PRESETS else served.removesuffix("-diffusers")
+        name = model if model is not None else served
         if name not in PRESETS:
             raise UsageError(
                 f"the engine serves '{self.name[:80]}', which is not a known preset",

@@ -22,7 +22,7 @@ def resolve_model(
 
     `checkpoint` is given where it was read before. Errors: those of reading one, UsageError.
     """
-    checkpoint = checkpoint or read_checkpoint(options.model, options.assets)
+    checkpoint = checkpoint or read_checkpoint(options.model, options.assets, options.preset)
     options = resolve_fast(options, checkpoint.preset, options.device)
     return options, apply_options(checkpoint, options)
 

@@ -31,9 +31,10 @@ class ModelStatus:
 
 
 def model_statuses(environ: Mapping[str, str]) -> list[ModelStatus]:
-    """Return the status of every preset, the built-in one first."""
+    """Return the status of every model that has a name, the built-in one first."""
     models = []
-    for name, preset in PRESETS.items():
+    for name in ("built-in", *PUBLISHED):
+        preset = PRESETS[name]
         folder = find_layout(None).root if name == "built-in" else model_folder(name, environ)
         setup = default_setup(preset)
         needed = estimate_memory(preset, setup)

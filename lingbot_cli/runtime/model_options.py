@@ -19,7 +19,8 @@ _PRESET = ("chunk", "window", "sink", "shift", "steps")
 class ModelOptions:
     """One field per flag; None leaves a choice to the preset, the device or the fastest there is.
 
-    `model`: name or folder; `assets`: folder of its text encoder and VAE. `precision` of the transformer,
+    `model`: name or folder; `assets`: folder of its text encoder and VAE; `preset`: name of its run settings where
+    its own configs do not decide. `precision` of the transformer,
     `decode` of the VAE's decoder. `chunk` to `steps` replace those of the preset. `text_on` and `decode_on`:
     devices of the text encoder and the decoder; `offload` streams the transformer from main memory.
     `kernel`: name of the self-attention backend. `threads` of the CPU.
@@ -29,6 +30,7 @@ class ModelOptions:
 
     model: str | None = None
     assets: Path | None = None
+    preset: str | None = None
     device: str | None = None
     precision: str | None = None
     chunk: int | None = None

@@ -45,7 +45,9 @@ def load_model(
     Errors: SetupError, UsageError.
     """
     checkpoint = (
-        model if isinstance(model, Checkpoint) else read_checkpoint(model or options.model, options.assets)
+        model
+        if isinstance(model, Checkpoint)
+        else read_checkpoint(model or options.model, options.assets, options.preset)
     )
     device = pick_device(options.device)
     if device.type == "cpu":
