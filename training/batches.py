@@ -52,9 +52,13 @@ class BatchSampler:
         About a third are placed far into a video: the sink is the first chunk of another clip, the condition has
         become constant, and the two chunks without a past have no loss.
         """
-        data, size = self.data, len(self.data.clean)
+        size = len(self.data.clean)
         i, j = (torch.from_numpy(rng.integers(size, size=count)).to(DEVICE) for _ in range(2))
-        far = torch.from_numpy(rng.random(count) < 0.35).to(DEVICE)
+        return self.gather(i, j, torch.from_numpy(rng.random(count) < 0.35).to(DEVICE), rng)
+
+    def gather(self, i: Tensor, j: Tensor, far: Tensor, rng: np.random.Generator) -> Batch:
+        """Return clips `i`; where `far`, long after the first chunk of clips `j`."""
+        data, count = self.data, len(i)
 
         def spliced(x: Tensor, axis: int) -> Tensor:
             own, sink = x[i].float(), x[j].float().narrow(axis, 0, CHUNK)

@@ -18,13 +18,12 @@ from lingbot_cli.model.loading.loader import load_model
 from lingbot_cli.model.world_model import WorldModel
 from training.place.palette import MOODS
 from training.place.walk import wander
+from training.sharpness import PROMPTS, measure_samples, measure_sharpness
 from training.shift import estimate_shift
 from training.videos import FPS, Video, estimate_poses, ground_truth, render_video
 
 SECONDS = 20
 _START = CameraPose(0.0, -1.0, -3.6)
-_PROMPTS = {"day": "a courtyard at day", "dusk": "a courtyard at dusk"}
-_PROMPTS |= {"night": "a courtyard at night", "snow": "a courtyard in the snow"}
 
 
 def walks(seconds: int) -> dict[str, list[str]]:
@@ -72,7 +71,7 @@ def measure_drift(world: WorldModel) -> dict[str, float]:
     while len(keys) < 60 * FPS:
         keys += [str(rng.choice(["w", "s", "l", "j", "wl", "wj", ""]))] * int(rng.integers(12, 40))
     for name, held in (("still", [""] * (60 * FPS)), ("wander", keys[: 60 * FPS])):
-        film = render_video(world, held, _START, ["day"], [_PROMPTS["day"]])
+        film = render_video(world, held, _START, ["day"], [PROMPTS["day"]])
         ends = ((film.made[:32], film.truth[:32]), (film.made[-32:], film.truth[-32:]))
         before, after = (made.std() / truth.std() for made, truth in ends)
         out[f"contrast_{name}_60s"] = float(after / before)
@@ -87,7 +86,7 @@ def measure_stills(world: WorldModel) -> dict[str, dict[str, float]]:
         most = []
         for yaw in (0.0, 90.0, 180.0, 270.0):
             film = render_video(
-                world, [""] * 2 * FPS, replace(_START, x=1.0, z=-1.0, yaw=yaw), [mood], [_PROMPTS[mood]]
+                world, [""] * 2 * FPS, replace(_START, x=1.0, z=-1.0, yaw=yaw), [mood], [PROMPTS[mood]]
             )
             most.append(max(float(np.hypot(*estimate_shift(film.made[0], frame))) for frame in film.made[1:]))
         out[mood] = {"median": float(np.median(most)), "worst": max(most)}
@@ -101,7 +100,7 @@ def measure_turns(world: WorldModel) -> dict[str, dict[str, float]]:
         found = []
         for yaw, key in ((0.0, "l"), (90.0, "j"), (180.0, "l"), (270.0, "j")):
             start = replace(_START, x=1.0, z=-1.0, yaw=yaw)
-            film = render_video(world, [key] * 3 * FPS, start, [mood], [_PROMPTS[mood]])
+            film = render_video(world, [key] * 3 * FPS, start, [mood], [PROMPTS[mood]])
             found.append(measure(film, mood))
         noise = np.mean([10 ** (-f["psnr_3s"] / 10) for f in found])
         speed = float(np.median([f["turning_speed"] for f in found]))
@@ -114,7 +113,7 @@ def measure_mood_changes(world: WorldModel) -> dict[str, float]:
     out = {}
     for old, new in (("day", "night"), ("day", "dusk"), ("dusk", "snow"), ("snow", "day"), ("night", "day")):
         film = render_video(
-            world, [""] * 80, _START, [old, old, new], [_PROMPTS[old], _PROMPTS[old], _PROMPTS[new]]
+            world, [""] * 80, _START, [old, old, new], [PROMPTS[old], PROMPTS[old], PROMPTS[new]]
         )
         aim = ground_truth(
             torch.from_numpy(film.walk.actual[:1]), torch.eye(4)[[MOODS.index(new)]], (64, 112)
@@ -164,21 +163,23 @@ def main() -> None:
     folder = options.model or Path(__file__).parent.parent / "lingbot_cli" / "builtin"
     figures["megabytes"] = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
     figures["vae_psnr"] = vae_psnr(world)
+    figures["samples"] = measure_samples(world.vae)
     films = {}
     begun, frames = time.perf_counter(), 0
     for name, keys in walks(options.seconds).items():
-        films[name] = render_video(world, keys, _START, ["day"], [_PROMPTS["day"]])
+        films[name] = render_video(world, keys, _START, ["day"], [PROMPTS["day"]])
         frames += len(keys)
     figures["frames_a_second"] = frames / (time.perf_counter() - begun)
     for mood, yaw in (("dusk", 250.0), ("night", 20.0), ("snow", 170.0)):
         start = replace(_START, yaw=yaw, z=-1.0, x=1.0)
-        films[f"turn, {mood}"] = render_video(world, ["l"] * 48, start, [mood], [_PROMPTS[mood]])
+        films[f"turn, {mood}"] = render_video(world, ["l"] * 48, start, [mood], [PROMPTS[mood]])
     for name, film in films.items():
         mood = name.split(", ")[1] if "," in name else "day"
         figures[name] = measure(film, mood)
     figures["moods"] = measure_mood_changes(world)
     figures["stands"] = measure_stills(world)
     figures["turns"] = measure_turns(world)
+    figures["edges"] = measure_sharpness(world, options.seconds)
     if not options.short:
         figures["drift"] = measure_drift(world)
     text = json.dumps(_rounded(figures), indent=1, ensure_ascii=False)

@@ -14,13 +14,12 @@ from lingbot_cli.model.image_conditioning import resize_image
 from lingbot_cli.model.vae import VAE
 from lingbot_cli.model.vae_layers import CausalConvCache
 from training.data import LATENTS, Clips
-from training.export import fold
 from training.fused import fuse_norms
 from training.place.palette import MOODS
 from training.place.render import draw_batch, render
 from training.samples import HEIGHT, WIDTH
-from training.vae_loss import CONFIG, as_video
-from training.workers import DEVICE, save
+from training.vae_loss import WIDE_CONFIG, as_video, fold
+from training.workers import DEVICE, load_average, save
 
 # Latents of an image followed by grey that are encoded; later ones are constant.
 _ENCODED_LATENTS = 6
@@ -124,25 +123,35 @@ def statistics(vae: VAE, clips: Clips, count: int = 40) -> dict[str, Tensor]:
     return {"mean": values.mean(1), "std": values.std(1)}
 
 
+def latents_folder(folder: Path) -> Path:
+    """Return the folder of the wide VAE's latents, named by its step: further training changes them."""
+    step = torch.load(folder / "wide.pt", weights_only=True, map_location="cpu", mmap=True)["step"]
+    return folder / f"latents-{step}"
+
+
+def normalised_vae(folder: Path) -> VAE:
+    """Load the wide VAE with latents of the published mean and standard deviation."""
+    measured = torch.load(latents_folder(folder) / "statistics.pt", weights_only=True)
+    vae = VAE(WIDE_CONFIG)
+    vae.load_state_dict(fold(load_average(folder, "wide"), measured["mean"], measured["std"]))
+    return vae.to(DEVICE)
+
+
 def encode_share(rank: int, folder: Path, clips: int, seed: int) -> None:
     """Encode this process's share of the clips, fifty per file; existing files are kept."""
     fuse_norms()
-    seen = Clips.open(folder / "data")
-    final = folder / "vae-final.pt"
-    trained = final if final.exists() else folder / "vae.pt"
-    state = torch.load(trained, weights_only=True, map_location="cpu")["average"]
-    vae = VAE(CONFIG).to(DEVICE)
-    vae.load_state_dict(state)
-    place = folder / "statistics.pt"
+    seen, out = Clips.open(folder / "data"), latents_folder(folder)
+    out.mkdir(exist_ok=True)
+    place = out / "statistics.pt"
     if rank == 0 and not place.exists():
+        vae = VAE(WIDE_CONFIG).to(DEVICE)
+        vae.load_state_dict(load_average(folder, "wide"))
         save(place, statistics(vae, seen))
     dist.barrier()
-    measured = torch.load(place, weights_only=True)
-    vae.load_state_dict(fold(state, measured["mean"], measured["std"]))
-    (folder / "latents").mkdir(exist_ok=True)
-    if rank == 0 and not (folder / "held-out.pt").exists():
-        encode(vae, Clips.open(folder / "held-out"), range(16), folder / "held-out.pt", seed)
+    vae = normalised_vae(folder)
+    if rank == 0 and not (out / "held-out.pt").exists():
+        encode(vae, Clips.open(folder / "held-out"), range(16), out / "held-out.pt", seed)
     for part in range(rank, clips // 50, dist.get_world_size()):
-        path = folder / "latents" / f"{part:03d}.pt"
+        path = out / f"{part:03d}.pt"
         if not path.exists():
             encode(vae, seen, range(50 * part, 50 * part + 50), path, seed)

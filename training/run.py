@@ -1,7 +1,8 @@
-"""Training of the built-in model in six stages: `python -m training.run --folder F`.
+"""Training of the built-in model in stages: `python -m training.run --folder F`.
 
-The stages are clips, text encoder, VAE, latents, transformer and export; finished ones are skipped. After any
-interruption the same command resumes from the last checkpoint.
+The stages are text encoder, clips, VAE, wide VAE, latents, transformer, its latents, decoder and export; finished
+ones are skipped. After any interruption the same command resumes from the last checkpoint. After
+`python -m training.init_folder --folder F` training starts from the built-in model.
 """
 
 import argparse
@@ -10,11 +11,15 @@ from pathlib import Path
 
 import torch
 
-from training import train_text, train_transformer, train_vae
+from training import train_decoder, train_text, train_transformer, train_vae, train_wide_vae
 from training.data import draw
 from training.export import BUILT_IN, export
+from training.generated_latents import generate_share
 from training.latents import encode_share
 from training.workers import run_workers
+
+STAGES = ("wide", "world", "decoder")
+_GENERATED_CLIPS = 400  # for the decoder
 
 
 def main() -> None:
@@ -25,7 +30,10 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=3600, help="clips rendered, for the VAE")
     parser.add_argument("--encoded", type=int, default=1800, help="of them, for the transformer")
     parser.add_argument("--vae-minutes", type=float, default=60)
-    parser.add_argument("--world-minutes", type=float, default=150)
+    parser.add_argument("--wide-minutes", type=float, default=240)
+    parser.add_argument("--world-minutes", type=float, default=300)
+    parser.add_argument("--decoder-minutes", type=float, default=60)
+    parser.add_argument("--until", choices=STAGES, help="stop after this stage, without an export")
     parser.add_argument("--workers", type=int, default=2, help="one-thread processes")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=BUILT_IN)
@@ -33,17 +41,34 @@ def main() -> None:
     folder, seed = options.folder, options.seed
     cores = os.cpu_count() or 1
     torch.set_num_threads(1 if cores <= 2 else cores)
-    for name, clips, unlike in (("data", options.clips, 0), ("held-out", 64, 98)):
-        if not (folder / name / "video.npy").exists():
-            draw(folder / name, clips, seed + unlike)
     if not (folder / "text.pt").exists():
         train_text.train(folder, seed)
     if not _stage_done(folder / "vae-final.pt", options.vae_minutes):
+        _draw_clips(folder, options.clips, seed)
         run_workers(options.workers, train_vae.train, folder, options.vae_minutes, seed)
+    if not _stage_done(folder / "wide.pt", options.wide_minutes):
+        run_workers(options.workers, train_wide_vae.train, folder, options.wide_minutes, seed)
+    if options.until == "wide":
+        return
+    _draw_clips(folder, options.clips, seed)
     run_workers(options.workers, encode_share, folder, options.encoded, seed)
     if not _stage_done(folder / "world-final.pt", options.world_minutes):
         run_workers(options.workers, train_transformer.train, folder, options.world_minutes, seed)
+    if options.until == "world":
+        return
+    generated = min(options.encoded, _GENERATED_CLIPS)
+    run_workers(options.workers, generate_share, folder, generated, seed)
+    if not _stage_done(folder / "decoder.pt", options.decoder_minutes):
+        run_workers(options.workers, train_decoder.train, folder, options.decoder_minutes, seed)
+    if options.until == "decoder":
+        return
     export(folder, options.out, "trained on the courtyard, see training/README.md")
+
+
+def _draw_clips(folder: Path, clips: int, seed: int) -> None:
+    for name, count, seed_offset in (("data", clips, 0), ("held-out", 64, 98)):
+        if not (folder / name / "video.npy").exists():
+            draw(folder / name, count, seed + seed_offset)
 
 
 def _stage_done(final: Path, minutes: float) -> bool:

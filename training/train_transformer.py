@@ -12,7 +12,7 @@ from lingbot_cli.model.transformer import Transformer, TransformerConfig
 from training.batches import BatchSampler, add_noise, prompt_pool
 from training.fused import use_unfused_attention
 from training.init_transformer import init_transformer
-from training.latents import Latents
+from training.latents import Latents, latents_folder
 from training.muon import Muon
 from training.teacher_forcing import PRESET, Batch, TeacherForcing, loss
 from training.workers import (
@@ -86,9 +86,12 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
     if DEVICE.type == "cpu":
         use_unfused_attention()
     prompts = prompt_pool(folder, seed)
-    source = BatchSampler(Latents.open(sorted((folder / "latents").glob("*.pt"))), prompts)
-    unseen = BatchSampler(Latents.open([folder / "held-out.pt"]), prompts)
+    encoded = latents_folder(folder)
+    source = BatchSampler(Latents.open(sorted(encoded.glob("[0-9]*.pt"))), prompts)
+    unseen = BatchSampler(Latents.open([encoded / "held-out.pt"]), prompts)
     world = init_transformer(source.data.steps, source.data.focal, seed)
+    if (folder / "world-start.pt").exists():
+        world.load_state_dict(torch.load(folder / "world-start.pt", weights_only=True)["average"])
     learner = Learner(world).to(DEVICE)
     checkpoint = folder / "world.pt"
     optimiser = Muon(learner, lr=0.013, adam_lr=1e-3, plain=[f"world.{p}" for p in _PLAIN] + ["pose"])

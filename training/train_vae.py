@@ -11,7 +11,7 @@ from lingbot_cli.model.vae import VAE
 from training.data import Clips
 from training.fused import fuse_norms
 from training.muon import Muon
-from training.vae_loss import CONFIG, as_video, init_vae, loss, psnr
+from training.vae_loss import CONFIG, as_video, init_vae, loss, psnr, reconstruct
 from training.workers import (
     DEVICE,
     StageClock,
@@ -126,7 +126,8 @@ def _report(
 ) -> None:
     vae = VAE(CONFIG).to(DEVICE)
     vae.load_state_dict(average.weights)
-    still, clip = psnr(vae, unseen[:, ::14].flatten(0, 1)[:, None]), psnr(vae, unseen[:3])
+    stills, clips = unseen[:, ::14].flatten(0, 1)[:, None], unseen[:3]
+    still, clip = psnr(reconstruct(vae, stills), stills), psnr(reconstruct(vae, clips), clips)
     append_row(
         folder / "vae-curve.csv",
         {

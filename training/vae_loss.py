@@ -1,14 +1,16 @@
 """Initial weights, loss and PSNR of the VAE."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lingbot_cli.model.vae import VAE, VAEConfig
+from lingbot_cli.model.vae import LATENT_MEAN, LATENT_STD, VAE, VAEConfig
 from lingbot_cli.model.vae_layers import CausalConv3d, Downsample, Upsample
+from training.edges import edge_loss
 
 CONFIG = VAEConfig(dim=16, num_res_blocks=1)
+WIDE_CONFIG = VAEConfig(dim=16, num_res_blocks=1, dim_mult=(1, 4, 8, 8))
 KL = 1e-4
+EDGE_WEIGHT = 0.5
 
 
 def init_vae(seed: int) -> VAE:
@@ -54,15 +56,56 @@ def loss(vae: VAE, video: Tensor, *, encoder_frozen: bool) -> Tensor:
     return error.abs().mean() + 2 * error.square().mean() + 0.5 * _edges(error) + KL * kl
 
 
+def sample_reconstruction(vae: VAE, video: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a video decoded from one sample of the posterior, and the posterior's KL."""
+    with torch.autocast(video.device.type, dtype=torch.bfloat16):
+        mean, log_variance = vae.moments(video)
+        mean, log_variance = mean.float(), log_variance.float().clamp(-20, 6)
+        z = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+        made = vae.decoder(vae.conv2(z, None), None).float()
+    return made, 0.5 * (mean * mean + log_variance.exp() - 1 - log_variance).mean()
+
+
+def reconstruction_loss(made: Tensor, video: Tensor) -> Tensor:
+    """Return L1 + 2·MSE + 0.5·L1 of the error's spatial gradients + 0.5·`edge_loss`."""
+    error = made - video
+    pixels = error.abs().mean() + 2 * error.square().mean()
+    return pixels + 0.5 * _edges(error) + EDGE_WEIGHT * edge_loss(made, video)
+
+
+def fold(weights: dict[str, Tensor], mean: Tensor, std: Tensor) -> dict[str, Tensor]:
+    """Return an equivalent VAE whose raw latents have the published mean and standard deviation.
+
+    `mean` and `std` [16] are those of its current raw latents; the 1×1×1 convolutions absorb the difference.
+    """
+    out = {name: tensor.clone() for name, tensor in weights.items()}
+    gain = torch.tensor(LATENT_STD) / std
+    shift = torch.tensor(LATENT_MEAN) - gain * mean
+    channels = len(gain)
+    wide = gain[:, None, None, None, None]
+    out["conv1.weight"][:channels] *= wide
+    out["conv1.bias"][:channels] = out["conv1.bias"][:channels] * gain + shift
+    out["conv1.bias"][channels:] += 2 * gain.log()
+    back = weights["conv2.weight"][:, :, 0, 0, 0] / gain
+    out["conv2.weight"] = back[:, :, None, None, None]
+    out["conv2.bias"] = weights["conv2.bias"] - back @ shift
+    return out
+
+
 @torch.no_grad()
-def psnr(vae: VAE, pictures: Tensor) -> Tensor:
-    """Return the PSNR in dB of every frame [T] over clips uint8 [N, T, H, W, 3], one clip at a time."""
-    errors = []
+def reconstruct(vae: VAE, pictures: Tensor) -> Tensor:
+    """Encode and decode clips uint8 [N, T, H, W, 3], one at a time."""
+    decoded = []
     for clip in pictures:
         video = as_video(clip[None])
         with torch.autocast(video.device.type, dtype=torch.bfloat16):
             mean, _ = vae.moments(video)
-            shown = vae.decoder(vae.conv2(mean, None), None)
-        shown = ((shown.float().clamp(-1, 1) + 1) * 127.5).round() / 255
-        errors.append(F.mse_loss(shown, (video + 1) / 2, reduction="none").mean(dim=(0, 1, 3, 4)))
-    return -10 * torch.log10(torch.stack(errors).mean(0)).cpu()
+            made = vae.decoder(vae.conv2(mean, None), None)
+        decoded.append(((made[0].float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 3, 0))
+    return torch.stack(decoded)
+
+
+def psnr(made: Tensor, truth: Tensor) -> Tensor:
+    """Return the PSNR in dB of every frame [T] over clips uint8 [N, T, H, W, 3]."""
+    error = (made.float() - truth.float()) / 255
+    return -10 * torch.log10(error.square().mean(dim=(0, 2, 3, 4))).cpu()

@@ -80,13 +80,16 @@ class WeightAverage:
 
 
 class StageClock:
-    """Seconds of training over all runs of a stage."""
+    """Seconds of training over all runs of a stage; a step counts at most `longest_step_s`, a pause no more."""
 
-    def __init__(self, before: float) -> None:
-        self.start = time.monotonic() - before
+    def __init__(self, before: float, longest_step_s: float = float("inf")) -> None:
+        self.total, self.longest_step_s, self.last = before, longest_step_s, time.monotonic()
 
     def seconds(self) -> float:
-        return broadcast_value(time.monotonic() - self.start)
+        now = time.monotonic()
+        self.total += min(now - self.last, self.longest_step_s)
+        self.last = now
+        return broadcast_value(self.total)
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -94,6 +97,13 @@ def save(path: Path, state: dict[str, Any]) -> None:
     part = path.with_suffix(".part")
     torch.save(state, part)
     part.replace(path)
+
+
+def load_average(folder: Path, stage: str) -> dict[str, torch.Tensor]:
+    """Load the averaged weights of a finished stage, or of its last checkpoint."""
+    final = folder / f"{stage}-final.pt"
+    path = final if final.exists() else folder / f"{stage}.pt"
+    return torch.load(path, weights_only=True, map_location="cpu")["average"]
 
 
 def append_row(path: Path, row: dict[str, float | int | str]) -> None:

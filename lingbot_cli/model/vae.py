@@ -44,6 +44,7 @@ class VAEConfig:
     dim: int = 96
     z_dim: int = 16
     dim_mult: tuple[int, ...] = (1, 2, 4, 4)
+    decoder_mult: tuple[int, ...] | None = None  # None: the encoder's
     num_res_blocks: int = 2
     temporal_downsample: tuple[bool, ...] = (False, True, True)
     latents_mean: tuple[float, ...] = LATENT_MEAN
@@ -105,7 +106,7 @@ class Decoder(nn.Module):
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
-        mult = config.dim_mult[::-1]
+        mult = (config.decoder_mult or config.dim_mult)[::-1]
         widths = [config.dim * m for m in (mult[0], *mult)]
         temporal = config.temporal_downsample[::-1]
         self.conv1 = CausalConv3d(config.z_dim, widths[0], 3)

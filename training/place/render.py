@@ -36,11 +36,18 @@ def render(
 
 
 def draw_batch(
-    poses: torch.Tensor, intrinsics: torch.Tensor, moods: torch.Tensor, height: int, width: int
+    poses: torch.Tensor,
+    intrinsics: torch.Tensor,
+    moods: torch.Tensor,
+    height: int,
+    width: int,
+    *,
+    antialias: bool = True,
 ) -> torch.Tensor:
-    """Render one batch of `render`."""
+    """Render one batch of `render`; without antialiasing, as the published resizing leaves a large image."""
     poses, intrinsics, moods = poses.float(), intrinsics.float(), moods.float()
-    rows, columns = height * _FINE, width * _FINE
+    fine = _FINE if antialias else 1
+    rows, columns = height * fine, width * fine
     u = (torch.arange(columns) + 0.5) * (832 / columns)
     v = (torch.arange(rows) + 0.5) * (480 / rows)
     fx, fy, cx, cy = (intrinsics[:, i, None, None] for i in range(4))
@@ -58,7 +65,8 @@ def draw_batch(
     found = table.index_select(0, (surface + first).reshape(-1))
     colour = torch.addcmul(found[:, :3], found[:, 3:], light)
     colour = colour.reshape(len(poses), rows, columns, 3)
-    colour = _halve(_halve(colour, 1), 2)
+    if antialias:
+        colour = _halve(_halve(colour, 1), 2)
     return (colour * 255).round().clamp(0, 255).to(torch.uint8)
 
 

@@ -52,12 +52,28 @@ def infer_vae_config(
         name.startswith("encoder.downsamples.") and name.endswith(".residual.2.weight") for name in tensors
     )
     config = VAEConfig(dim=first.shape[0], num_res_blocks=blocks // 4)
+    encoder = _multipliers(tensors, "encoder.downsamples", config.dim, config.num_res_blocks)
+    decoder = _multipliers(tensors, "decoder.upsamples", config.dim, config.num_res_blocks + 1)[::-1]
+    if (
+        len(encoder) == len(decoder) == len(config.dim_mult)
+    ):  # else tensors are missing, which loading reports
+        config = replace(config, dim_mult=encoder, decoder_mult=decoder)
     statistics = statistics or {}
     return replace(
         config,
         latents_mean=statistics.get("latents_mean", config.latents_mean),
         latents_std=statistics.get("latents_std", config.latents_std),
     )
+
+
+def _multipliers(tensors: Mapping[str, StoredTensor], part: str, dim: int, blocks: int) -> tuple[int, ...]:
+    """Return the channel multiplier of each level of the encoder or decoder, in the order of its layers."""
+    widths = sorted(
+        (int(name.split(".")[2]), tensor.shape[0])
+        for name, tensor in tensors.items()
+        if name.startswith(f"{part}.") and name.endswith(".residual.2.weight")
+    )
+    return tuple(width // dim for _, width in widths[:: max(blocks, 1)])
 
 
 def vae_tensors(checkpoint: Checkpoint) -> dict[str, StoredTensor]:

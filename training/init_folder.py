@@ -1,0 +1,41 @@
+"""A training folder that starts from an exported model: `python -m training.init_folder --folder F`.
+
+The text encoder and the narrow VAE count as trained; the wide VAE and the transformer start from these weights.
+"""
+
+import argparse
+import math
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from training.export import BUILT_IN
+from training.workers import save
+
+
+def init_folder(model: Path, folder: Path) -> None:
+    """Write the weights of a model in our layout into a training folder; existing files are kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = {"text.pt": "text_encoder", "vae-final.pt": "vae", "world-start.pt": "transformer"}
+    for name, part in parts.items():
+        if not (folder / name).exists():
+            weights = load_file(model / f"{part}.safetensors")
+            if part == "text_encoder":
+                save(folder / name, weights)
+                continue
+            wide = {key: tensor.float() for key, tensor in weights.items()}
+            save(folder / name, {"average": wide, "step": 0, "spent": math.inf})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--model", type=Path, default=BUILT_IN, help="a folder in our layout")
+    options = parser.parse_args()
+    init_folder(options.model, options.folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Validation of the wide VAE: PSNR and edge retention of unseen images and walks."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lingbot_cli.model.vae import VAE
+from training.edges import edge_retention
+from training.vae_loss import WIDE_CONFIG, psnr, reconstruct
+from training.views import ViewSampler
+from training.workers import DEVICE, append_row
+
+
+def validation_views() -> dict[str, Tensor]:
+    """Return antialiased images, images of one ray per pixel, and walks as uint8 [N, T, H, W, 3]."""
+    views = ViewSampler(np.random.default_rng(98))
+    images = {
+        name: torch.stack(views.draw_images(1, antialias=name == "smooth")[:12])[:, None]
+        for name in ("smooth", "sharp")
+    }
+    return images | {"clip": torch.cat([views.clip() for _ in range(2)])}
+
+
+def report(
+    path: Path,
+    weights: dict[str, Tensor],
+    unseen: dict[str, Tensor],
+    step: int,
+    spent: float,
+    losses: list[float],
+) -> None:
+    """Append a row to the curve at `path`."""
+    vae = VAE(WIDE_CONFIG).to(DEVICE)
+    vae.load_state_dict(weights)
+    row: dict[str, float | int | str] = {"step": step, "minutes": round(spent / 60, 1)}
+    row["loss"] = round(float(np.mean(losses or [0])), 4)
+    for name, truth in unseen.items():
+        made = reconstruct(vae, truth)
+        row[f"{name}_db"] = round(float(psnr(made, truth).mean()), 2)
+        for axis, share in edge_retention(made.numpy(), truth.numpy()).items():
+            row[f"{name}_{axis}"] = round(share, 3)
+    append_row(path, row)
