@@ -140,22 +140,23 @@ def show(
 def verify_model(
     ctx: typer.Context, model: ModelArgument, assets: AssetsOption = None, preset: PresetOption = None
 ) -> None:
-    """Check the files against the publisher's hashes and the tensors against the layout; nothing is loaded.
+    """Check the files against the publisher's hashes, and every tensor's name, shape and values.
 
     Example: lingbot models verify lingbot-world-v2-14b-causal-fast
     """
     env: Env = ctx.obj
-    from lingbot_cli.model.loading.loader import check_tensors  # torch
+    from lingbot_cli.model.loading.loader import check_finite, check_tensors  # torch
 
     if preset is None and model in PRESETS and not Path(os.path.expanduser(model)).is_dir():
         preset = model
     folder = read_checkpoint(model, assets, preset).layout.root
     checkpoint, count = verify_checkpoint(folder, assets, lambda _: None, preset)
     check_tensors(checkpoint)
+    check_finite(checkpoint)
     hashes = (
         f"{count} files have their publisher's content" if count else "no publisher's hashes are known here"
     )
-    env.out.print(f"{folder}: {hashes}; every tensor has its place", markup=False)
+    env.out.print(f"{folder}: {hashes}; every tensor has its place and is finite", markup=False)
 
 
 @app.command()

@@ -11,6 +11,7 @@ import numpy as np
 
 from lingbot_cli.render.chunk_plan import ChunkTask
 from lingbot_cli.render.prefetch import prefetch
+from lingbot_cli.runtime.finite_check import check_latents
 from lingbot_cli.sinks.base import Sink
 
 if TYPE_CHECKING:
@@ -147,9 +148,14 @@ def _start_download(values: Any) -> "np.ndarray | AsyncCopy":
 
 
 def _to_host(chunk: RenderedChunk) -> RenderedChunk:
-    """Wait until the chunk is on the host, and drop the frames that are not shown."""
+    """Wait until the chunk is on the host, and drop the frames that are not shown.
+
+    Errors: SetupError for a generated chunk whose latents are not finite.
+    """
     task = chunk.task
     latents, frames = _wait(chunk.latents), _wait(chunk.frames)
+    if latents is not None and task.action == "generate":
+        check_latents(latents, chunk.session, task.index)
     if frames is not None:
         if task.shown and len(frames) < task.control.frames:
             raise ValueError(f"chunk {task.index} has {len(frames)} frames, not {task.control.frames}")

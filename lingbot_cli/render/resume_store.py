@@ -21,6 +21,7 @@ from lingbot_cli.files import check_disk_space, check_folder, derived_path, foll
 from lingbot_cli.render.chunk_plan import SavedChunks
 from lingbot_cli.render.fingerprint import Fingerprint, fingerprint_difference
 from lingbot_cli.runtime.autotune import Tuning
+from lingbot_cli.runtime.finite_check import all_finite
 from lingbot_cli.sinks.formats import is_sequence
 from lingbot_cli.sinks.output_paths import sequence_folder
 
@@ -67,9 +68,15 @@ class ResumeStore:
             return None
 
     def latents(self, index: int) -> np.ndarray:
-        """Load a chunk's latents [16, c, h, w] float32."""
+        """Load a chunk's latents [16, c, h, w] float32. Errors: UsageError for NaN or infinite ones."""
         with safe_open(self._file(index), framework="numpy") as file:
-            return file.get_tensor("latents")
+            latents = file.get_tensor("latents")
+        if not all_finite(latents):
+            raise UsageError(
+                f"cannot resume from {self.folder}: chunk {index + 1} has NaN or infinite latents",
+                hint="use --overwrite without --resume to start over",
+            )
+        return latents
 
     def fingerprint(self) -> Fingerprint | None:
         """Return the fingerprint of the saved render; None without one."""
@@ -97,6 +104,8 @@ class ResumeStore:
                     f"cannot resume from {self.folder}: chunk {index + 1} had other inputs ({changed})",
                     hint="use --fork-at with an earlier time to render again from there",
                 )
+        if count:
+            self.latents(count - 1)  # a chunk that is not finite spoils every later one through the KV cache
         return SavedChunks(count, self.latents) if count else None
 
     def check_space(self, needed: int) -> None:

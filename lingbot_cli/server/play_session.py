@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lingbot_cli.control import Control
+from lingbot_cli.runtime.finite_check import check_latents
 from lingbot_cli.server.client_events import (
     CameraTurn,
     ClientEvent,
@@ -200,7 +201,9 @@ class PlaySession:
         def render() -> RenderTaskResult:
             start = perf_counter()
             model_session = session if session is not None else self._factory(settings, scale)
-            frames = model_session.step(chunk_input.control).cpu().numpy()
+            latents = model_session.denoise(chunk_input.control)
+            frames = model_session.decode(latents).cpu().numpy()
+            check_latents(latents.cpu().numpy(), model_session, index)
             chunk = ChunkOutput(index, frames, chunk_input, perf_counter() - start, prepare_s)
             return RenderTaskResult(generation, model_session, chunk)
 

@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from lingbot_cli.errors import SetupError
 from lingbot_cli.model.accel.fp8 import matmul_dequantised, pick_matmul, use_fp8
 from lingbot_cli.model.accel.int8_attention import int8_attention
 from lingbot_cli.model.accel.offload import offload
@@ -135,6 +137,29 @@ def transformer_on_meta(
 def activation_dtype(precision: str) -> torch.dtype:
     """Return the transformer's type outside its fp8 products."""
     return torch.bfloat16 if precision == "fp8" else pick_dtype(precision)
+
+
+def check_finite(checkpoint: Checkpoint) -> None:
+    """Read every stored value. Errors: SetupError that names the tensors with NaN or infinite ones."""
+    bad = [
+        f"{name} in the {part} ({count:,} values)"
+        for part, file in checkpoint.layout.parts.items()
+        for name, tensor in stored_tensors(file).items()
+        if (count := sum(_count_not_finite(piece) for piece in tensor.pieces()))
+    ]
+    if bad:
+        more = f" and {len(bad) - 4} more tensors" if len(bad) > 4 else ""
+        raise SetupError(
+            f"{checkpoint.layout.root}: NaN or infinite weights: {', '.join(bad[:4])}{more}",
+            hint="download these files again; if they stay so, the publisher's files are damaged",
+        )
+
+
+def _count_not_finite(piece: Tensor) -> int:
+    if not piece.is_floating_point():
+        return 0
+    values = piece.float() if piece.itemsize == 1 else piece  # eight-bit types have no test of their own
+    return values.numel() - int(torch.isfinite(values).sum())
 
 
 def check_tensors(checkpoint: Checkpoint) -> None:

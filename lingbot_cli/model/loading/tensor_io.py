@@ -4,7 +4,7 @@ No second copy of the model is held in memory.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -59,6 +59,9 @@ class StoredTensor(Protocol):
     def write_to(self, target: Tensor) -> None:
         """Copy the values to `target`, which has the same shape, with a cast to its type."""
 
+    def pieces(self) -> Iterator[Tensor]:
+        """Yield all values in order, a flat piece at a time; a piece is valid until the next one."""
+
 
 @dataclass(frozen=True)
 class SafetensorsTensor:
@@ -79,7 +82,12 @@ class SafetensorsTensor:
         return self.entry.end - self.entry.start
 
     def write_to(self, target: Tensor) -> None:
-        flat = target.view(-1)
+        flat, first = target.view(-1), 0
+        for piece in self.pieces():
+            flat[first : first + len(piece)].copy_(piece)
+            first += len(piece)
+
+    def pieces(self) -> Iterator[Tensor]:
         width = ELEMENT_BYTES[self.entry.dtype]
         buffer = bytearray(min(READ_BYTES, self.bytes))
         with self.entry.file.open("rb", buffering=0) as source:
@@ -87,8 +95,7 @@ class SafetensorsTensor:
             for first in range(0, self.entry.elements, READ_BYTES // width):
                 count = min(READ_BYTES // width, self.entry.elements - first)
                 _read_exactly(source, memoryview(buffer)[: count * width], self.entry)
-                piece = torch.frombuffer(buffer, dtype=self.dtype, count=count)
-                flat[first : first + count].copy_(piece)
+                yield torch.frombuffer(buffer, dtype=self.dtype, count=count)
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,9 @@ class PickledTensor:
 
     def write_to(self, target: Tensor) -> None:
         target.copy_(self.tensor)
+
+    def pieces(self) -> Iterator[Tensor]:
+        yield from self.tensor.reshape(-1).split(READ_BYTES // self.tensor.itemsize)
 
 
 def stored_tensors(part: Path) -> Mapping[str, StoredTensor]:
@@ -173,7 +183,7 @@ def match_tensors(module: nn.Module, tensors: Mapping[str, StoredTensor], part: 
         more = f"; and {len(problems) - 4} more" if len(problems) > 4 else ""
         raise SetupError(
             f"the {part}'s tensors do not match: {'; '.join(problems[:4])}{more}",
-            hint="run `lingbot models verify` to check the files",
+            hint="these files are of another model, or one is missing: check --model and --assets",
         )
     return own
 
@@ -218,6 +228,9 @@ class _QuantisedHalf:
 
     def write_to(self, target: Tensor) -> None:
         target.copy_(self.pair.take(self.index, target.device))
+
+    def pieces(self) -> Iterator[Tensor]:
+        yield self.pair.take(self.index, torch.device("cpu")).view(-1)
 
 
 def _untied_names(parameters: Mapping[str, Tensor]) -> dict[int, str]:
