@@ -1,13 +1,15 @@
 """Plan of a video before anything is loaded: sizes, frames, and each chunk's prompt, keys and motion."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from lingbot_cli.camera.pose import CameraPose
 from lingbot_cli.camera.relative_pose import invert_poses
+from lingbot_cli.camera.scale import StepSizes
 from lingbot_cli.presets import Preset
+from lingbot_cli.timeline.camera_path import PathReport
 from lingbot_cli.timeline.compile import CompiledTimeline, iter_controls
 from lingbot_cli.timeline.times import format_clock
 
@@ -32,7 +34,10 @@ class PlannedChunk:
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole video: sizes in pixels, `frames` video frames at `fps`, the chunks in order."""
+    """A whole video: sizes in pixels, `frames` video frames at `fps`, the chunks in order.
+
+    `scale` is the unit of translations, chosen by `scale_rule`; `paths` are the camera files followed.
+    """
 
     preset: str
     height: int
@@ -42,17 +47,46 @@ class Plan:
     seed: int
     scale: float
     chunks: tuple[PlannedChunk, ...]
+    scale_rule: str
+    steps: StepSizes
+    paths: tuple[PathReport, ...]
 
     @property
     def seconds(self) -> float:
         """Return the video's length in seconds."""
         return self.frames / self.fps
 
+    def camera_lines(self) -> list[str]:
+        """Return the scale and each camera file as lines."""
+        line = f"scale: {self.scale_rule}, one walking step = {self.scale:.4g}, {self.steps}"
+        return [line, *map(str, self.paths)]
+
+    def camera_json(self) -> dict[str, object]:
+        """Return the scale and each camera file as plain data."""
+        return {
+            "scale": self.scale,
+            "scale_rule": self.scale_rule,
+            "steps": asdict(self.steps),
+            "paths": [path.as_dict() for path in self.paths],
+        }
+
 
 def make_plan(compiled: CompiledTimeline, preset: Preset, *, height: int, width: int, seed: int) -> Plan:
     """Return the plan of a video; loads nothing."""
     chunks = plan_chunks(compiled)
-    return Plan(preset.name, height, width, compiled.grid.fps, compiled.frames, seed, compiled.scale, chunks)
+    return Plan(
+        preset.name,
+        height,
+        width,
+        compiled.grid.fps,
+        compiled.frames,
+        seed,
+        compiled.scale,
+        chunks,
+        str(compiled.scale_rule),
+        compiled.step_sizes(),
+        compiled.paths,
+    )
 
 
 def plan_chunks(compiled: CompiledTimeline) -> tuple[PlannedChunk, ...]:

@@ -17,6 +17,16 @@ def parse_size(text: str) -> tuple[int, int]:
     return height, width
 
 
+def parse_image_size(text: str) -> tuple[int, int]:
+    """Parse the size of images of another tool, such as 1920x1080 → width and height. Errors: ValueError."""
+    parts = text.lower().split("x")
+    if len(parts) == 2 and all(part.isascii() and part.isdigit() and 0 < len(part) < 6 for part in parts):
+        width, height = int(parts[0]), int(parts[1])
+        if width and height:
+            return width, height
+    raise ValueError(f"'{text[:40]}' is not a size; expected WIDTHxHEIGHT such as 1920x1080")
+
+
 def fit_size(height: int, width: int, area: int) -> tuple[int, int]:
     """Return the height and width of a video with an image's aspect ratio and about `area` pixels.
 

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
+from lingbot_cli.camera.convention import Convention, Matrix
 from lingbot_cli.timeline.diagnostics import Problem, Problems, SourceItem, SourceLocation, SourceText
 from lingbot_cli.timeline.jsonl_reader import JsonLine, parse_json_line
 from lingbot_cli.timeline.load import is_yaml
-from lingbot_cli.timeline.schema import NonEmptyText, StrictModel, TimeField
+from lingbot_cli.timeline.schema import ImageSize, NonEmptyText, ScaleField, StrictModel, TimeField
 from lingbot_cli.timeline.validate import validate_model
 from lingbot_cli.timeline.yaml_reader import YamlReader
 
@@ -47,7 +48,12 @@ class Job(StrictModel):
     size: NonEmptyText | None = None
     fps: Annotated[int, Field(ge=1, le=120)] | None = None
     duration: TimeField | None = None
-    scale: Literal["fixed", "clip"] | None = None
+    scale: ScaleField | None = None
+    intrinsics: NonEmptyText | None = None
+    intrinsics_size: ImageSize | None = None
+    convention: Convention | None = None
+    matrix: Matrix | None = None
+    poses_fps: Annotated[float, Field(gt=0, le=1000)] | None = None
     model: NonEmptyText | None = None
     assets: NonEmptyText | None = None
     preset: NonEmptyText | None = None

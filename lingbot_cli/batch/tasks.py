@@ -17,6 +17,7 @@ from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.sinks.factory import OutputOptions
 from lingbot_cli.sinks.formats import choose_codec, choose_format
 from lingbot_cli.sinks.output_paths import is_partial_name
+from lingbot_cli.timeline.camera_path import PathOptions
 from lingbot_cli.timeline.diagnostics import (
     Problem,
     Problems,
@@ -61,7 +62,7 @@ def read_tasks(source: SourceText, *, allow_outside: bool = False, overwrite: bo
             for problem in wrong:
                 problems.append(problem)
             if not wrong:
-                flags = TimelineOverrides(None, job.fps, job.duration, job.scale, allow_outside)
+                flags = _overrides(job, files, allow_outside=allow_outside)
                 for task in _expand_job(job, number, files, flags, overwrite=overwrite):
                     if message := _name_problem(task.name, job, lines):
                         problems.append(Problem(item.locate(("output",)), message))
@@ -76,6 +77,13 @@ def read_tasks(source: SourceText, *, allow_outside: bool = False, overwrite: bo
     if problems:
         raise TimelineError(source, problems)
     return tasks
+
+
+def _overrides(job: Job, files: dict[str, str | None], *, allow_outside: bool) -> TimelineOverrides:
+    """Return the values of a job that win over its timeline's header, and those for its camera files."""
+    path = PathOptions(files["intrinsics"], job.intrinsics_size, job.convention, job.matrix, job.poses_fps)
+    outside = allow_outside and job.timeline is not None
+    return TimelineOverrides(None, job.fps, job.duration, job.scale, outside, path)
 
 
 def _expand_job(
@@ -110,7 +118,8 @@ def _expand_job(
 _PATH_CHECKS = {
     "image": Path.is_file,
     "timeline": Path.is_file,
-    "poses": Path.is_dir,
+    "poses": Path.exists,
+    "intrinsics": Path.is_file,
     "tiny_decoder": Path.is_file,
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lingbot_cli.camera.relative_pose import FIXED_SCALE
+from lingbot_cli.camera.scale import FIXED
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
@@ -26,6 +26,7 @@ from lingbot_cli.render.request import (
 from lingbot_cli.runtime.model_options import describe_run
 from lingbot_cli.timeline.chunks import nearest_frame
 from lingbot_cli.timeline.live import LiveTimeline, loop_timeline
+from lingbot_cli.timeline.resolve import check_camera_flags
 from lingbot_cli.timeline.schedule import schedule_timeline
 
 
@@ -108,9 +109,9 @@ def _play_once(video: PreparedVideo) -> PreparedStream:
 def prepare_loop(request: Request) -> PreparedStream:
     """Return the stream of a timeline that repeats, until the request's duration if it has one."""
     overrides = request.overrides
-    if request.poses is not None or overrides.scale == "clip":
+    if request.poses is not None:
         raise UsageError(
-            "--loop cannot be used with --poses or --scale clip", hint="use --timeline or --moves"
+            "--loop cannot be used with --poses", hint="use --timeline with a `poses` event, or --moves"
         )
     duration = overrides.duration
     video = prepare(replace(request, overrides=replace(overrides, duration=None)))
@@ -119,6 +120,8 @@ def prepare_loop(request: Request) -> PreparedStream:
     scheduled = schedule_timeline(
         timeline, once.model.preset.chunk, fps=overrides.fps, allow_outside=overrides.allow_outside
     )
+    header = scheduled.header.fitted(once.height, once.width)
+    scheduled = replace(scheduled, header=header)
     frames = None if duration is None else nearest_frame(scheduled.grid.to_frames(duration))
     controls = loop_timeline(scheduled, prompt=overrides.prompt, duration=duration)
     return replace(once, controls=controls, frames=frames, chunks=None)
@@ -130,6 +133,12 @@ def prepare_live(
     """Return a stream of live events, and the timeline that takes them; `header` as plain values."""
     request, model = resolve_request(request)
     overrides = request.overrides
+    check_camera_flags(overrides, "--timeline")
+    rule = overrides.scale or FIXED
+    if rule.kind in ("clip", "fit"):
+        raise UsageError(
+            f"--scale {rule} needs a camera that is known to its end", hint="use --scale fixed or a number"
+        )
     live = LiveTimeline(
         model.preset.chunk,
         header,
@@ -142,6 +151,7 @@ def prepare_live(
     )
     image = read_image(request.image)
     height, width = choose_size(request.size, live.header, image, model.preset.area)
+    live.fit_lens(height, width)
     stream = PreparedStream(
         request,
         model,
@@ -150,7 +160,7 @@ def prepare_live(
         width,
         live.grid.fps,
         choose_seed(request.seed, live.header),
-        FIXED_SCALE,
+        rule.scale(np.zeros(0)),
         live,
         (overrides.prompt or live.header.prompt or "",),
     )

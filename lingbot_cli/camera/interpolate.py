@@ -52,15 +52,20 @@ def slerp(a: np.ndarray, b: np.ndarray, u: np.ndarray) -> np.ndarray:
     return q / np.linalg.norm(q, axis=-1, keepdims=True)
 
 
-def sample_path(poses: np.ndarray, positions: np.ndarray) -> np.ndarray:
+def sample_path(poses: np.ndarray, positions: np.ndarray, *, beyond: bool = False) -> np.ndarray:
     """Sample the path `poses` [N, 4, 4] at fractional rows `positions` [M] → [M, 4, 4] float64.
 
-    Whole rows are exact.
+    Whole rows are exact. Positions past the last row hold it, or go on as its last step did, if `beyond`.
     """
     poses = np.asarray(poses, np.float64)
-    positions = np.clip(np.asarray(positions, np.float64), 0, len(poses) - 1)
+    last = len(poses) - 1
+    positions = np.maximum(np.asarray(positions, np.float64), 0)
+    if not beyond or last == 0:
+        positions = np.minimum(positions, last)
     low = np.floor(positions).astype(int)
-    high = np.minimum(low + 1, len(poses) - 1)
+    inside = positions <= last
+    low = np.where(inside, low, last - 1)
+    high = np.minimum(low + 1, last)
     u = positions - low
     out = poses[low].copy()
     part = u > 0
@@ -70,6 +75,15 @@ def sample_path(poses: np.ndarray, positions: np.ndarray) -> np.ndarray:
         out[part, :3, :3] = to_rotations(turned)
         out[part, :3, 3] = (1 - u[:, None]) * poses[low, :3, 3] + u[:, None] * poses[high, :3, 3]
     return out
+
+
+def sample_rows(values: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Sample `values` [N, K] linearly at fractional rows `positions` [M], held at both ends → [M, K]."""
+    positions = np.clip(positions, 0, len(values) - 1)
+    low = np.floor(positions).astype(int)
+    high = np.minimum(low + 1, len(values) - 1)
+    u = (positions - low)[:, None]
+    return np.where(u > 0, (1 - u) * values[low] + u * values[high], values[low])
 
 
 def resample_path(poses: np.ndarray, count: int) -> np.ndarray:

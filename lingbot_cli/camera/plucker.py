@@ -4,8 +4,8 @@ from functools import lru_cache
 
 import numpy as np
 
-# The frame size of published intrinsics.
-REFERENCE_WIDTH, REFERENCE_HEIGHT = 832, 480
+from lingbot_cli.camera.lens import REFERENCE_HEIGHT, REFERENCE_WIDTH
+
 CELL_PX = 8
 
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-# One latent frame (four video frames) of standard walking.
-FIXED_SCALE = 4 * 0.05
+from lingbot_cli.camera.scale import FIXED_SCALE
 
 
 def invert_poses(poses: np.ndarray) -> np.ndarray:

@@ -11,7 +11,10 @@ from lingbot_cli.camera.relative_pose import invert_poses
 
 @dataclass(frozen=True, eq=False)
 class PathSegment:
-    """A camera-to-world path `poses` [N, 4, 4], followed from video frame `start` on, one row a frame."""
+    """A camera-to-world path `poses` [N + 1, 4, 4], followed from video frame `start` on.
+
+    One row a frame of its N, and one for the frame after them: the step into what comes next.
+    """
 
     start: int
     poses: np.ndarray
@@ -19,7 +22,7 @@ class PathSegment:
     @property
     def end(self) -> int:
         """The frame after its last."""
-        return self.start + len(self.poses)
+        return self.start + len(self.poses) - 1
 
     def step_from(self, frame: int) -> tuple[np.ndarray, np.ndarray] | None:
         """Return the path's poses at a frame and at the next, or None where it does not move."""

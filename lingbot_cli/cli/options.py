@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NoReturn
 import typer
 from rich.console import Console
 
+from lingbot_cli.camera.convention import Convention, Matrix
+from lingbot_cli.camera.scale import ScaleRule, parse_scale
 from lingbot_cli.checkpoints.cache_dir import cache_folder
 from lingbot_cli.cli.option_groups import option
 from lingbot_cli.env import Env
@@ -17,6 +19,7 @@ from lingbot_cli.presets import PRESETS, Preset
 from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.timeline.times import Time, parse_time
 from lingbot_cli.ui.display import Display, JsonDisplay, choose_display
+from lingbot_cli.video_size import parse_image_size
 
 if TYPE_CHECKING:
     from lingbot_cli.render.request import Request
@@ -61,6 +64,23 @@ def time_value(text: str) -> Time:
         return parse_time(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def scale_value(text: str) -> ScaleRule:
+    """Return an option's value as a scale. Errors: BadParameter."""
+    try:
+        return parse_scale(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def image_size_value(text: str) -> str:
+    """Return an option's value, a size of images. Errors: BadParameter."""
+    try:
+        parse_image_size(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return text
 
 
 def exit_after_stop(env: Env, stop: RunInterrupted, *lines: str) -> NoReturn:
@@ -151,7 +171,59 @@ class TimelineFlags:
         str | None, option("--moves", "Keys and frames, such as w-10,iw-15,none-10.", metavar="MOVES")
     ] = None
     poses: Annotated[
-        str | None, option("--poses", "Camera poses: poses.npy and intrinsics.npy.", metavar="FOLDER")
+        str | None,
+        option(
+            "--poses",
+            "Camera poses: a folder with poses.npy, .npy, .npz, ViPE, nerfstudio, COLMAP, RE10K, CameraCtrl, TUM.",
+            metavar="PATH",
+        ),
+    ] = None
+    scale: Annotated[
+        ScaleRule | None,
+        option(
+            "--scale",
+            "Length of a walking step: fixed, clip (the largest step), a number, or fit:1.0 (the median step).",
+            rare=True,
+            parser=scale_value,
+            metavar="SCALE",
+            default="clip for --poses, else fixed",
+        ),
+    ] = None
+    convention: Annotated[
+        Convention | None,
+        option("--convention", "Axes of --poses.", rare=True, default="the format's, else opencv"),
+    ] = None
+    matrix: Annotated[
+        Matrix | None,
+        option(
+            "--matrix", "Direction of the matrices of --poses.", rare=True, default="the format's, else c2w"
+        ),
+    ] = None
+    intrinsics: Annotated[
+        str | None,
+        option("--intrinsics", "Lenses for --poses: a .npy of fx, fy, cx, cy.", rare=True, metavar="FILE"),
+    ] = None
+    intrinsics_size: Annotated[
+        str | None,
+        option(
+            "--intrinsics-size",
+            "Size of the images that the lenses of --poses belong to.",
+            rare=True,
+            parser=image_size_value,
+            metavar="WIDTHxHEIGHT",
+            default="the format's",
+        ),
+    ] = None
+    poses_fps: Annotated[
+        float | None,
+        option(
+            "--poses-fps",
+            "Rows of --poses a second.",
+            rare=True,
+            min=0.01,
+            max=1000,
+            default="the format's, else a row a frame",
+        ),
     ] = None
     prompt: Annotated[str | None, option("--prompt", "First prompt.", default="the timeline's")] = None
     duration: Duration = None
@@ -164,15 +236,19 @@ class TimelineFlags:
         bool, option("--allow-outside", "Let a timeline name files outside its folder.", rare=True)
     ] = False
 
-    def request(
-        self, image: Path, model: ModelOptions, engine: str | None, env: Env, *, scale: str | None = None
-    ) -> "Request":
+    def request(self, image: Path, model: ModelOptions, engine: str | None, env: Env) -> "Request":
         """Return the request for a video; `engine`: the server that renders it. Errors: those of the server."""
         from lingbot_cli.remote.client import RemoteTarget
         from lingbot_cli.render.request import Request
+        from lingbot_cli.timeline.camera_path import PathOptions
         from lingbot_cli.timeline.resolve import TimelineOverrides
 
-        overrides = TimelineOverrides(self.prompt, self.fps, self.duration, scale, self.allow_outside)
+        path = PathOptions(
+            self.intrinsics, self.intrinsics_size, self.convention, self.matrix, self.poses_fps
+        )
+        overrides = TimelineOverrides(
+            self.prompt, self.fps, self.duration, self.scale, self.allow_outside, path
+        )
         remote = RemoteTarget.connect(engine, model.preset or model.model, env.environ)
         return Request(
             image, self.timeline, self.moves, self.poses, overrides, self.size, self.seed, model, remote

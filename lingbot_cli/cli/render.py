@@ -57,10 +57,10 @@ def render(
     from lingbot_cli.render.multi_gpu import ProcessGroup, check_multi_gpu, exit_follower
     from lingbot_cli.render.render import render_video
     from lingbot_cli.sinks.base import TeeSink
-    from lingbot_cli.timeline.poses_dir import write_poses_dir
 
     env: Env = ctx.obj
     targets = output.targets(image)
+    output.camera_format()
     shown, preview = display.open(env, env.err if uses_stdout(targets) else env.out)
     options = resume.options(targets, overwrite=output.overwrite)
     group = ProcessGroup.of(env.environ)
@@ -69,7 +69,7 @@ def render(
         options = None
     if group:
         model = replace(model, device=group.device(model.device))
-    request = timeline.request(image, model, engine, env, scale=timeline.scale)
+    request = timeline.request(image, model, engine, env)
     if group or gpus > 1:
         check_multi_gpu(timeline.timeline, resuming=resume.continues)
     try:
@@ -83,12 +83,11 @@ def render(
         overwrite_poses = output.overwrite or resume.resume is not None
         if dry_run:
             _print_plan(env, prepared, sink, output.save_poses, as_json=display.as_json)
-            _check_run(prepared, sink, options, output.save_poses, shown, overwrite=overwrite_poses)
+            _check_run(prepared, sink, options, output, shown, overwrite=overwrite_poses)
             return
         if preview is not None:
             sink = TeeSink([sink, preview])
-        if output.save_poses is not None:
-            write_poses_dir(prepared.resolved.compiled, output.save_poses, overwrite=overwrite_poses)
+        output.save_camera(prepared, targets, overwrite=overwrite_poses)
         encoding = output.encoding(timeline.frames)
         render_video(prepared, sink, shown, encoding=encoding, clock=env.clock, resume=options, group=group)
     except LingbotError as error:
@@ -144,18 +143,18 @@ def _check_run(
     prepared: "PreparedVideo",
     sink: "Sink",
     options: "ResumeOptions | None",
-    poses: Path | None,
+    output: OutputFlags,
     display: "Display",
     *,
     overwrite: bool,
 ) -> None:
-    """Raise what a run would raise before it renders; `poses`: the folder of --save-poses."""
+    """Raise what a run would raise before it renders."""
     from lingbot_cli.render.backend import choose_backend
     from lingbot_cli.render.preflight import preflight
     from lingbot_cli.timeline.poses_dir import check_overwrite
 
-    if poses is not None:
-        check_overwrite(poses, overwrite=overwrite)
+    if output.save_poses is not None:
+        check_overwrite(output.save_poses, output.camera_format(), overwrite=overwrite)
     preflight(prepared, sink, options, choose_backend(prepared, display))
     if options:
         options.load_saved(prepared, display)

@@ -11,6 +11,7 @@ from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.times import Time
 
 if TYPE_CHECKING:
+    from lingbot_cli.camera.formats.write import Format
     from lingbot_cli.render.request import PreparedVideo
     from lingbot_cli.render.resume import ResumeOptions
     from lingbot_cli.sinks.base import Sink
@@ -23,15 +24,6 @@ class RenderTimelineFlags(TimelineFlags):
     frames: Annotated[
         str | None,
         option("--frames", "Render only frames A to before B; either may be left out.", metavar="A:B"),
-    ] = None
-    scale: Annotated[
-        Literal["fixed", "clip"] | None,
-        option(
-            "--scale",
-            "Unit of the camera's path: fixed, or normalised over the clip.",
-            rare=True,
-            default="clip for --poses, else fixed",
-        ),
     ] = None
 
 
@@ -89,6 +81,34 @@ class OutputFlags:
             metavar="FOLDER",
         ),
     ] = None
+    poses_format: Annotated[
+        Literal["npy", "nerfstudio", "colmap", "re10k"] | None,
+        option("--poses-format", "Format of --save-poses.", rare=True, default="npy"),
+    ] = None
+
+    def camera_format(self) -> "Format":
+        """Return the format of --save-poses. Errors: UsageError for a format without a folder."""
+        if self.poses_format is not None and self.save_poses is None:
+            raise UsageError("--poses-format needs --save-poses", hint="add --save-poses FOLDER")
+        return self.poses_format or "npy"
+
+    def save_camera(self, prepared: "PreparedVideo", targets: list[str], *, overwrite: bool) -> None:
+        """Write the camera of every frame, with the names that an image sequence gives them."""
+        from lingbot_cli.sinks.output_paths import sequence_names
+        from lingbot_cli.timeline.poses_dir import write_poses_dir
+
+        if self.save_poses is None:
+            return
+        plan = prepared.plan
+        write_poses_dir(
+            prepared.resolved.compiled,
+            self.save_poses,
+            self.camera_format(),
+            size=(plan.height, plan.width),
+            frames=range(prepared.first_frame, plan.frames),
+            names=sequence_names(targets, self.save_poses, prepared.frames),
+            overwrite=overwrite,
+        )
 
     def targets(self, image: Path) -> list[str]:
         """Return the names of all outputs."""

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from lingbot_cli.camera.scale import StepSizes
 from lingbot_cli.cli.app import App
 from lingbot_cli.cli.option_groups import option
 from lingbot_cli.cli.options import Overwrite, PrintJson
@@ -69,6 +70,7 @@ def _print(out: Console, metadata: dict[str, Any], video: Path) -> None:
     rows |= {
         name: str(value) for name, value in metadata["flags"].items() if name not in ("timeline", "model")
     }
+    rows |= _camera_rows(metadata.get("camera"))
     rows |= {"versions": ", ".join(f"{name} {number}" for name, number in versions.items())}
     for name, value in rows.items():
         out.print(f"[bold]{name:>13}[/]  {escape(value)}")
@@ -83,6 +85,19 @@ def _print(out: Console, metadata: dict[str, Any], video: Path) -> None:
         out.print(escape(f"  lingbot show {video} --timeline {saved}"))
         timeline = str(saved)
     out.print(escape(f"  {recipe_command(metadata, str(again), timeline)}"))
+
+
+def _camera_rows(camera: dict[str, Any] | None) -> dict[str, str]:
+    """Return the scale and the camera files of a video as rows."""
+    if camera is None:  # written by an earlier version
+        return {}
+    steps = StepSizes(**camera["steps"])
+    rows = {"scale": f"{camera['scale_rule']}, one walking step = {camera['scale']:.4g}, {steps}"}
+    for number, path in enumerate(camera["paths"], 1):
+        reading = f"{path['format']}, {path['convention']} {path['matrix']}"
+        rule = f"scale {path['scale_rule']} = {path['scale']:.4g}"
+        rows[f"camera {number}"] = f"{path['file']}: {reading}, {rule}"
+    return rows
 
 
 def _state(path: Path, digest: str) -> str:

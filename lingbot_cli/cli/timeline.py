@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from lingbot_cli.camera.formats.write import Format as CameraFormat
+from lingbot_cli.camera.lens import REFERENCE_HEIGHT, REFERENCE_WIDTH
 from lingbot_cli.cli.app import App, SettingsGroup
 from lingbot_cli.cli.option_groups import option
 from lingbot_cli.cli.options import (
@@ -17,6 +19,7 @@ from lingbot_cli.cli.options import (
     Overwrite,
     PresetName,
     PrintJson,
+    Size,
     TimelineArgument,
     TimelineOrMoves,
     find_preset,
@@ -35,10 +38,11 @@ from lingbot_cli.timeline.moves import format_moves, parse_moves
 from lingbot_cli.timeline.poses_dir import write_poses_dir
 from lingbot_cli.timeline.resolve import TimelineOverrides, resolve_timeline
 from lingbot_cli.timeline.schedule import TimelineSchedule, schedule_timeline
-from lingbot_cli.timeline.schema import CutEvent, PosesEvent
+from lingbot_cli.timeline.schema import CutEvent, PosesEvent, TimelineHeader
 from lingbot_cli.timeline.times import format_clock
 from lingbot_cli.timeline.warnings import find_warnings
 from lingbot_cli.timeline.writer import to_jsonl, to_yaml
+from lingbot_cli.video_size import parse_size
 
 Form = Literal["yaml", "jsonl", "moves"]
 FORMS: dict[str, Form] = {".yaml": "yaml", ".yml": "yaml", ".jsonl": "jsonl", ".txt": "moves"}
@@ -183,7 +187,9 @@ def plan(
         env.out.print(json.dumps(facts, indent=2), markup=False, soft_wrap=True)
         return
     warnings = _warning_lines(find_warnings(schedule), timeline.source)
-    for line in [*format_chunk_table(chunks, compiled.grid.fps), _total(preset, compiled, chunks), *warnings]:
+    paths = [str(path) for path in compiled.paths]
+    total = _total(preset, compiled, chunks)
+    for line in [*format_chunk_table(chunks, compiled.grid.fps), total, *paths, *warnings]:
         env.out.print(line, markup=False, soft_wrap=True)
 
 
@@ -204,6 +210,9 @@ def _plan_facts(
         "fps": compiled.grid.fps,
         "frames": compiled.frames,
         "seconds": compiled.frames / compiled.grid.fps,
+        "scale": compiled.scale,
+        "steps": asdict(compiled.step_sizes()),
+        "paths": [path.as_dict() for path in compiled.paths],
         "chunks": [{**asdict(chunk), "cut": str(chunk.cut) if chunk.cut else None} for chunk in chunks],
     }
 
@@ -212,22 +221,37 @@ def export(
     ctx: typer.Context,
     file: TimelineArgument,
     output: Annotated[Path, option("-o --output", "Folder to write to.", metavar="FOLDER")],
+    form: Annotated[
+        CameraFormat,
+        option(
+            "--format",
+            "npy: poses.npy, intrinsics.npy and action.npy; nerfstudio: transforms.json; colmap: a text model; "
+            "re10k: RealEstate10K's text.",
+        ),
+    ] = "npy",
+    size: Size = None,
     preset: PresetName = "built-in",
     duration: Duration = None,
     fps: Fps = None,
     allow_outside: AllowOutside = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write poses.npy, intrinsics.npy and action.npy, one row per video frame; --poses reads them.
+    """Write the camera of every video frame, one row or entry each; --poses reads every format.
 
     Example: lingbot timeline export recipes/first-walk.yaml -o camera/
     """
     env: Env = ctx.obj
     overrides = TimelineOverrides(duration=duration, fps=fps, allow_outside=allow_outside)
+
+    def frame_size(header: TimelineHeader) -> tuple[int, int]:
+        asked = size or header.size
+        return (REFERENCE_HEIGHT, REFERENCE_WIDTH) if asked is None else parse_size(asked)
+
     resolved = resolve_timeline(
-        find_preset(preset).chunk, timeline=file, overrides=overrides, stdin=env.read_stdin
+        find_preset(preset).chunk, timeline=file, overrides=overrides, stdin=env.read_stdin, size=frame_size
     )
-    for path in write_poses_dir(resolved.compiled, output, overwrite=overwrite):
+    pixels = frame_size(resolved.header)
+    for path in write_poses_dir(resolved.compiled, output, form, size=pixels, overwrite=overwrite):
         env.out.print(f"{path}", markup=False, soft_wrap=True)
 
 

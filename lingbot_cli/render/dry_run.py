@@ -38,6 +38,7 @@ def dry_run_lines(prepared: PreparedVideo, outputs: Sequence[str]) -> list[str]:
         prepared.summary(),
         "",
         *format_chunk_table(prepared.plan.chunks, prepared.plan.fps),
+        *prepared.plan.camera_lines(),
         "",
         *_memory_lines(prepared),
         _time_line(prepared),
@@ -62,6 +63,7 @@ def dry_run_json(prepared: PreparedVideo, outputs: Sequence[str]) -> dict[str, o
         "memory": memory and {**asdict(memory), "peak": memory.peak},
         "seconds": round(speed.seconds(prepared.plan.frames), 1) if speed else None,
         "writes": list(outputs),
+        "notes": list(prepared.resolved.warnings),
     }
 
 

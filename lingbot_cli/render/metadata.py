@@ -36,7 +36,12 @@ def make_recipe(
         "prompt": overrides.prompt,
         "fps": plan.fps,
         "duration": None if overrides.duration is None else str(overrides.duration),
-        "scale": overrides.scale,
+        "scale": None if overrides.scale is None else str(overrides.scale),
+        "intrinsics": overrides.path.intrinsics,
+        "intrinsics-size": overrides.path.intrinsics_size,
+        "convention": overrides.path.convention,
+        "matrix": overrides.path.matrix,
+        "poses-fps": overrides.path.fps,
         "allow-outside": overrides.allow_outside,
         "size": f"{plan.width}x{plan.height}",
         "seed": plan.seed,
@@ -50,6 +55,8 @@ def make_recipe(
         **encoding,
     }
     files = [request.image, *(path for path in prepared.images if path is not None)]
+    if request.poses is not None and Path(request.poses).is_file():
+        files.append(Path(request.poses))
     if options.tiny_decoder is not None:
         files.append(Path(options.tiny_decoder))
     recipe = {
@@ -57,6 +64,7 @@ def make_recipe(
         "image": str(request.image),
         "flags": {name: value for name, value in flags.items() if value is not None and value is not False},
         "timeline": prepared.timeline,
+        "camera": plan.camera_json(),
         "files": {str(path): sha256_file(path) for path in files if path.is_file()},  # a pipe is read once
         "model": {"preset": preset_json(model.preset), "identity": model.identity, "trained": model.trained},
         "versions": {

@@ -157,6 +157,11 @@ def prepare(
     Errors: UsageError with all errors of a timeline at once, SetupError for a model that is not on this machine.
     """
     request, model = resolve_request(request, checkpoint)
+    first = read_image(request.image)
+
+    def frame_size(header: TimelineHeader) -> tuple[int, int]:
+        return choose_size(request.size, header, first, model.preset.area)
+
     resolved = resolve_timeline(
         model.preset.chunk,
         timeline=request.timeline,
@@ -164,12 +169,13 @@ def prepare(
         poses=request.poses,
         overrides=request.overrides,
         stdin=stdin,
+        size=frame_size,
     )
     compiled = resolved.compiled
     cuts = [path for _, path in compiled.cuts]
-    images: dict[Path | None, np.ndarray] = {None: read_image(request.image)}
+    images: dict[Path | None, np.ndarray] = {None: first}
     images |= {path: read_image(path) for path in dict.fromkeys(cuts)}
-    height, width = choose_size(request.size, resolved.header, images[None], model.preset.area)
+    height, width = frame_size(resolved.header)
     images = {path: crop_to_aspect(image, height, width) for path, image in images.items()}
     seed = choose_seed(request.seed, resolved.header)
     plan = make_plan(compiled, model.preset, height=height, width=width, seed=seed)

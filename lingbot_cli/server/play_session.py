@@ -243,7 +243,7 @@ class PlaySession:
             "seed": settings.seed,
             "size": f"{settings.width}x{settings.height}",
             "fps": round(settings.fps),
-            "camera": settings.camera.model_dump(exclude_none=True),
+            "camera": settings.camera.fitted(settings.height, settings.width).model_dump(exclude_none=True),
         }
         return TimelineController(
             self._chunk_latents, {key: value for key, value in header.items() if value is not None}

@@ -1,6 +1,7 @@
 """Output file and image sequence: written under a partial name, renamed when complete."""
 
 import os
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
@@ -42,6 +43,19 @@ def is_partial_name(target: str) -> bool:
     path = Path(target)
     stem = path.absolute().parent.name if is_sequence(target) else path.stem
     return stem.lower().endswith(".partial")
+
+
+def sequence_names(targets: Sequence[str], folder: Path, count: int) -> list[str] | None:
+    """Return the names, as seen from `folder`, of `count` frames in the first image sequence of `targets`.
+
+    None without a sequence. Images are numbered from 0.
+    """
+    for target in map(Path, targets):
+        pattern = FramePattern.parse(target.name)
+        if pattern is not None:
+            below = Path(os.path.relpath(target.parent, folder)).as_posix()
+            return [f"{below}/{pattern.name(frame)}" for frame in range(count)]
+    return None
 
 
 class OutputFile:

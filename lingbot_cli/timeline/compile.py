@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from lingbot_cli.camera.interpolate import sample_path
+from lingbot_cli.camera.interpolate import sample_path, sample_rows
 from lingbot_cli.camera.keys import AXIS_COUNT, PITCH, WASD, YAW, key_motion, wasd_held
-from lingbot_cli.camera.relative_pose import FIXED_SCALE, clip_scale
+from lingbot_cli.camera.relative_pose import relative_poses
+from lingbot_cli.camera.scale import FIXED, FIXED_SCALE, ScaleRule, StepSizes, latent_steps
 from lingbot_cli.camera.trajectory import FrameMotion, PathSegment, Trajectory
 from lingbot_cli.control import Control
+from lingbot_cli.timeline.camera_path import CameraPath, PathReport
 from lingbot_cli.timeline.chunks import FrameChunk, FrameGrid, split_into_chunks
 from lingbot_cli.timeline.schedule import ScheduledEvent, TimelineSchedule
 from lingbot_cli.timeline.schema import (
@@ -23,6 +25,7 @@ from lingbot_cli.timeline.schema import (
     MoveEvent,
     PosesEvent,
     PromptEvent,
+    SpannedEvent,
     TurnEvent,
 )
 
@@ -51,7 +54,8 @@ class CompiledTimeline:
 
     `poses` [N, 4, 4] float64 camera-to-world; `intrinsics` [N, 4] float64 for 832×480; `actions` [N, 4]
     float32, w a s d held; `keys`: the letters held, one text a frame. `frames` is the video's exact length.
-    Translations are divided by `scale`. Row 0 is frame `first_frame`: 0, or a live chunk's start.
+    Translations are divided by `scale`, chosen by `scale_rule`. Row 0 is frame `first_frame`: 0, or a live
+    chunk's start. `paths` are the camera files followed.
     """
 
     grid: FrameGrid
@@ -66,21 +70,34 @@ class CompiledTimeline:
     cuts: tuple[tuple[int, Path], ...]
     markers: tuple[TimedText, ...]
     scale: float = FIXED_SCALE
+    scale_rule: ScaleRule = FIXED
     first_frame: int = 0
+    paths: tuple[PathReport, ...] = ()
 
     def prompt_at(self, frame: int) -> str:
         """Return the prompt in force at a chunk's first frame, without actions."""
         return next((p.text for p in reversed(self.prompts) if p.start <= frame), "")
 
+    def latent_steps(self) -> np.ndarray:
+        """Return the lengths between the latent frames of every scene, one after the other."""
+        scenes = groupby(self.chunks, lambda chunk: chunk.scene_start)
+        latents = [[frame for chunk in chunks for frame in chunk.latent_frames] for _, chunks in scenes]
+        steps = [relative_poses(self.poses[rows], scale=1.0)[:, :3, 3] for rows in latents]
+        return np.linalg.norm(np.concatenate(steps), axis=-1)
+
+    def step_sizes(self) -> StepSizes:
+        """Return the median and the largest step in walking steps, as the model reads them."""
+        return StepSizes.of(self.latent_steps(), self.scale)
+
+    def scaled(self, rule: ScaleRule) -> "CompiledTimeline":
+        """Return the video with the scale that a rule chooses for all of it (model §7)."""
+        return replace(self, scale=rule.scale(self.latent_steps()), scale_rule=rule)
+
 
 def compile_timeline(
-    schedule: TimelineSchedule, *, prompt: str | None = None, scale: str = "fixed"
+    schedule: TimelineSchedule, *, prompt: str | None = None, scale: ScaleRule = FIXED
 ) -> CompiledTimeline:
-    """Compile a whole video; `prompt` wins over the header's.
-
-    `scale` is "fixed" (one unit = one latent frame of standard walking) or "clip" (the published rule,
-    over the whole video; model §7).
-    """
+    """Compile a whole video; `prompt` wins over the header's, `scale` counts for the whole video (model §7)."""
     events, header = schedule.events, schedule.header
     cuts = [(e.start, e.image) for e in events if isinstance(e.event, CutEvent) and e.image is not None]
     cuts.sort(key=lambda cut: cut[0])
@@ -101,11 +118,12 @@ def compile_timeline(
         frames=schedule.frames,
         chunks=tuple(chunks),
         trajectory=Trajectory(),
-        segments=[segment for event in events if (segment := path_segment(event))],
+        segments=[segment for event in events if (segment := path_segment(event, schedule.grid))],
         prompts=tuple(sorted(prompts, key=lambda text: text.start)),
         cuts=tuple(cuts),
     )
-    return replace(compiled, scale=published_scale(compiled)) if scale == "clip" else compiled
+    reports = tuple(report for event in events if (report := _report_path(event, schedule.grid)))
+    return replace(compiled, paths=reports).scaled(scale)
 
 
 def compile_frames(
@@ -139,7 +157,7 @@ def compile_frames(
         frames=frames,
         chunks=chunks,
         poses=trajectory.poses(motions),
-        intrinsics=_frame_intrinsics(events, camera, shown),
+        intrinsics=_frame_intrinsics(events, camera, grid, shown),
         actions=np.array([held[letters] for letters in keys], np.float32).reshape(-1, len(WASD)),
         keys=keys,
         prompts=prompts,
@@ -152,12 +170,46 @@ def compile_frames(
     )
 
 
-def path_segment(scheduled: ScheduledEvent) -> PathSegment | None:
-    """Return the path of a `poses` event, a row a frame of its span; None for any other event."""
-    if not isinstance(scheduled.event, PosesEvent) or scheduled.camera_path is None:
+def path_segment(scheduled: ScheduledEvent, grid: FrameGrid) -> PathSegment | None:
+    """Return the path of a `poses` event in walking units, a row a frame and one for the frame after its last.
+
+    None for any other event.
+    """
+    path = scheduled.camera_path
+    if not isinstance(scheduled.event, PosesEvent) or path is None:
         return None
-    poses = scheduled.camera_path.poses
-    return PathSegment(scheduled.start, sample_path(poses, _path_rows(scheduled, len(poses))))
+    poses, scale = _sample_segment(scheduled, path, grid)
+    if scale != FIXED_SCALE:
+        poses[:, :3, 3] *= FIXED_SCALE / scale
+    return PathSegment(scheduled.start, poses)
+
+
+def _sample_segment(scheduled: ScheduledEvent, path: CameraPath, grid: FrameGrid) -> tuple[np.ndarray, float]:
+    """Return a path's poses at the frames of its span and at the one after, in the file's units, and its scale."""
+    poses = sample_path(path.poses, _path_rows(scheduled, path, grid), beyond=True)
+    return poses, path.scale.scale(latent_steps(poses[:-1]))
+
+
+def _report_path(scheduled: ScheduledEvent, grid: FrameGrid) -> PathReport | None:
+    """Return the report of a `poses` event, None for any other event."""
+    path = scheduled.camera_path
+    if path is None or path.source is None:
+        return None
+    poses, scale = _sample_segment(scheduled, path, grid)
+    return PathReport(
+        file=path.name,
+        start=scheduled.start,
+        frames=scheduled.end - scheduled.start,
+        rows=len(path.poses),
+        format=path.source.format,
+        convention=path.source.convention,
+        matrix=path.source.matrix,
+        assumed=not path.source.certain,
+        fps=path.fps,
+        scale_rule=str(path.scale),
+        scale=scale,
+        steps=StepSizes.of(latent_steps(poses[:-1]), scale),
+    )
 
 
 def iter_controls(compiled: CompiledTimeline) -> Iterator[Control]:
@@ -191,13 +243,6 @@ def _prompt_with_actions(compiled: CompiledTimeline, chunk: FrameChunk, since: i
         if action.start <= chunk.start and (chunk.start < action.end or action.start > since):
             texts.append(action.text)
     return " ".join(t if t[-1] in ".!?…" or t is texts[-1] else t + "." for t in texts if t)
-
-
-def published_scale(compiled: CompiledTimeline) -> float:
-    """Return the largest step between latent frames of any scene."""
-    scenes = groupby(compiled.chunks, lambda chunk: chunk.scene_start)
-    latents = [[frame for chunk in chunks for frame in chunk.latent_frames] for _, chunks in scenes]
-    return max(clip_scale(compiled.poses[rows]) for rows in latents)
 
 
 def _motion_steps(
@@ -234,25 +279,38 @@ def _easing_speeds(ease: str, frames: int, part: range) -> np.ndarray:
     return np.diff(EASING_CURVES[ease](np.arange(part.start, part.stop + 1) / frames)) * frames
 
 
-def _path_rows(scheduled: ScheduledEvent, count: int) -> np.ndarray:
-    """Return the row of its file, fractional between two, that a path has at each frame of its span."""
+def _path_rows(scheduled: ScheduledEvent, path: CameraPath, grid: FrameGrid) -> np.ndarray:
+    """Return the row of its file, fractional between two, that a path has at each frame of its span.
+
+    And at the frame after its last, where the next event begins: the path goes on at the speed of its end.
+    """
+    event, frames, last = scheduled.event, scheduled.end - scheduled.start, len(path.poses) - 1
+    stretched = isinstance(event, SpannedEvent) and (event.span is not None or event.until is not None)
     # Multiplied before it is divided: a row a frame stays exactly that row.
-    frames = scheduled.end - scheduled.start
-    linear = np.arange(frames) * (count - 1) / max(1, frames - 1)
-    ease = scheduled.event.ease  # type: ignore[attr-defined]  # a path eases
-    return linear if ease == "linear" else EASING_CURVES[ease](linear / max(1, count - 1)) * (count - 1)
+    if path.fps is not None and not stretched:
+        rows = np.arange(frames + 1) * path.fps / grid.fps
+    else:
+        rows = np.arange(frames) * last / max(1, frames - 1)
+        rows = np.append(rows, 2 * rows[-1] - rows[-2] if frames > 1 else last)
+    ease = event.ease if isinstance(event, PosesEvent) else "linear"
+    if ease == "linear" or not last:
+        return rows
+    eased = EASING_CURVES[ease](np.minimum(rows[:-1] / last, 1)) * last
+    return np.append(eased, 2 * eased[-1] - eased[-2] if frames > 1 else last)
 
 
-def _frame_intrinsics(events: Iterable[ScheduledEvent], camera: CameraSettings, shown: range) -> np.ndarray:
+def _frame_intrinsics(
+    events: Iterable[ScheduledEvent], camera: CameraSettings, grid: FrameGrid, shown: range
+) -> np.ndarray:
     """Return the header's intrinsics, and from each path with its own those, until another comes → [N, 4]."""
     out = np.tile(np.array(camera.pixel_intrinsics), (len(shown), 1))
     for scheduled in sorted(events, key=lambda event: event.start):
         path = scheduled.camera_path
         if path is not None and path.intrinsics is not None and scheduled.start < shown.stop:
-            rows = np.round(_path_rows(scheduled, len(path.poses))).astype(int)
+            rows = _path_rows(scheduled, path, grid)[:-1]
             first = max(scheduled.start, shown.start)
             at = np.minimum(np.arange(first, shown.stop) - scheduled.start, len(rows) - 1)
-            out[first - shown.start :] = path.intrinsics[rows[at]]
+            out[first - shown.start :] = sample_rows(path.intrinsics, rows[at])
     return out
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from lingbot_cli.errors import UsageError
+from lingbot_cli.timeline.camera_path import CameraPath, PathOptions, load_camera_path
 from lingbot_cli.timeline.diagnostics import Problems
 from lingbot_cli.timeline.load import ParsedEvent, Timeline
 from lingbot_cli.timeline.schema import CutEvent, PosesEvent
@@ -21,14 +21,6 @@ Value = TypeVar("Value")
 # NumPy and Pillow are imported on use: checking a timeline without files is faster.
 
 
-@dataclass(frozen=True)
-class CameraPath:
-    """`poses` [N, 4, 4] camera-to-world and `intrinsics` [N, 4] or None, both float64."""
-
-    poses: np.ndarray
-    intrinsics: np.ndarray | None = None
-
-
 class TimelineFiles:
     """The files of one timeline, each read once; their problems are added to `problems`."""
 
@@ -36,50 +28,57 @@ class TimelineFiles:
         self._problems = problems
         self._folder = timeline.source.folder
         self._allow_outside = allow_outside
-        self._results: dict[tuple[str, str], object] = {}
+        self._results: dict[tuple[str, str, PathOptions | None], object] = {}
 
     def load_camera_path(self, parsed: ParsedEvent, event: PosesEvent) -> CameraPath | None:
         """Return the path that an event names, or None after adding a problem."""
-        poses = self._read(parsed, "poses", event.poses, load_poses)
-        intrinsics = None
+        options = PathOptions(
+            event.intrinsics, event.intrinsics_size, event.convention, event.matrix, event.fps, event.scale
+        )
+        lens_file = None
         if event.intrinsics is not None:
-            intrinsics = self._read(parsed, "intrinsics", event.intrinsics, load_intrinsics)
-        if poses is None:
-            return None
-        if intrinsics is not None and len(intrinsics) not in (1, len(poses)):
-            rows = f"{event.intrinsics} has {len(intrinsics)} rows"
-            message = f"{rows}; expected 1 or {len(poses)}, as many as poses"
-            self._problems.add(parsed.item.locate(("intrinsics",)), message)
-            return None
-        if intrinsics is not None and len(intrinsics) == 1:
-            intrinsics = intrinsics.repeat(len(poses), axis=0)
-        return CameraPath(poses, intrinsics)
+            lens_file = self._read(parsed, "intrinsics", event.intrinsics, lambda path, _: path)
+            if lens_file is None:
+                return None
+
+        def load(path: Path, name: str) -> CameraPath:
+            return load_camera_path(path, name, options, lens_file)
+
+        return self._read(parsed, "poses", event.poses, load, options)
 
     def find_image(self, parsed: ParsedEvent, event: CutEvent) -> Path | None:
         """Return the image that a cut names, or None after adding a problem."""
         return self._read(parsed, "cut", event.cut, _check_image)
 
     def _read(
-        self, parsed: ParsedEvent, key: str, name: str, read: Callable[[Path, str], Value]
+        self,
+        parsed: ParsedEvent,
+        key: str,
+        name: str,
+        read: Callable[[Path, str], Value],
+        options: PathOptions | None = None,
     ) -> Value | None:
-        """Return a file's value, read once, or None after adding its problem."""
-        if (key, name) not in self._results:
+        """Return a file's value, read once with the same options, or None after adding its problem."""
+        known = (key, name, options)
+        if known not in self._results:
             try:
-                self._results[key, name] = read(self._find(name), name)
+                self._results[known] = read(self._find(name, folders=key == "poses"), name)
+            except UsageError as error:
+                self._results[known] = ValueError(f"{error}; {error.hint}" if error.hint else str(error))
             except ValueError as error:
-                self._results[key, name] = error
-        result = self._results[key, name]
+                self._results[known] = error
+        result = self._results[known]
         if isinstance(result, ValueError):
             self._problems.add(parsed.item.locate((key,)), str(result))
             return None
         return cast("Value", result)
 
-    def _find(self, name: str) -> Path:
-        """Return a file by its name. Errors: ValueError."""
+    def _find(self, name: str, *, folders: bool = False) -> Path:
+        """Return a file, or a folder too, by its name. Errors: ValueError."""
         path = self._folder / name
         try:
             outside = not path.resolve().is_relative_to(self._folder.resolve())
-            exists = path.is_file()
+            exists = path.exists() if folders else path.is_file()
         except (OSError, ValueError, RuntimeError):
             raise ValueError(
                 f"'{name[:80]}' is not a file name; expected a file under the timeline's folder"

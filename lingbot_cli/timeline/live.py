@@ -99,6 +99,10 @@ class LiveTimeline:
         self._prompts = [TimedText(0, initial)] if initial else []
         self._trajectory = Trajectory()
 
+    def fit_lens(self, height: int, width: int) -> None:
+        """Set the lens for frames of a size; before the first Control."""
+        self.header = self.header.fitted(height, width)
+
     @property
     def frame(self) -> int:
         """The first video frame of the next chunk: new events act from it on."""
@@ -156,7 +160,7 @@ class LiveTimeline:
         scheduled, changed = end_replaced_events(scheduled, [live.scheduled for live in self._active])
         for live, now in zip(self._active, changed, strict=True):
             live.scheduled = now
-        added = LiveEvent(self._number, raw, scheduled, path_segment(scheduled))
+        added = LiveEvent(self._number, raw, scheduled, path_segment(scheduled, self.grid))
         self._active = [*(live for live in self._active if not is_empty(live.scheduled)), added]
         self._waiting.append(added)
         if self._keep_history and raw is not None:

@@ -1,57 +1,78 @@
-"""Published camera folder: poses.npy, intrinsics.npy and action.npy, a row a video frame."""
+"""Published camera folder (poses.npy, intrinsics.npy, action.npy, a row a video frame), and exports of cameras."""
 
-import json
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from lingbot_cli.camera.formats.read import INTRINSICS_FILE, POSES_FILE
+from lingbot_cli.camera.formats.settings import SETTINGS_FILE, read_settings, settings_text
+from lingbot_cli.camera.formats.write import FILES, Format, write_cameras
 from lingbot_cli.camera.keys import WASD
+from lingbot_cli.camera.lens import REFERENCE_HEIGHT, REFERENCE_WIDTH
+from lingbot_cli.camera.plucker import scale_intrinsics
+from lingbot_cli.camera.scale import StepSizes, latent_steps
 from lingbot_cli.errors import UsageError, write_errors
 from lingbot_cli.files import check_new, write_file
-from lingbot_cli.timeline.chunks import FrameGrid, split_into_chunks
-from lingbot_cli.timeline.compile import CompiledTimeline, TimedText, published_scale
-from lingbot_cli.timeline.input_files import load_array, load_intrinsics, load_poses
+from lingbot_cli.timeline.camera_path import NO_OPTIONS, CameraPath, PathOptions, PathReport, load_camera_path
+from lingbot_cli.timeline.chunks import FrameGrid, nearest_frame, split_into_chunks
+from lingbot_cli.timeline.compile import CompiledTimeline, TimedText
+from lingbot_cli.timeline.input_files import load_array
 from lingbot_cli.timeline.schema import CameraSettings
-from lingbot_cli.timeline.times import MAX_FRAMES
+from lingbot_cli.timeline.times import MAX_FRAMES, Time
 
-POSES_FILE, INTRINSICS_FILE, ACTION_FILE = "poses.npy", "intrinsics.npy", "action.npy"
-# Beside the published files: the settings that make the same video again.
-SETTINGS_FILE = "lingbot.json"
+ACTION_FILE = "action.npy"
+DEFAULT_CAMERA = CameraSettings()
+
+
+def is_published(folder: Path) -> bool:
+    """Return whether a path is a folder with poses.npy."""
+    return (folder / POSES_FILE).is_file()
 
 
 def read_poses_dir(
-    folder: str | Path, chunk: int, *, prompt: str = "", fps: int | None = None, scale: str | None = None
-) -> CompiledTimeline:
-    """Read a camera folder: poses [N, 4, 4], intrinsics [N, 4] or [4], action [N, 4].
+    folder: str | Path,
+    chunk: int,
+    *,
+    prompt: str = "",
+    fps: int | None = None,
+    duration: Time | None = None,
+    options: PathOptions = NO_OPTIONS,
+    camera: CameraSettings = DEFAULT_CAMERA,
+) -> tuple[CompiledTimeline, tuple[str, ...]]:
+    """Read a camera folder: poses [N, 4, 4], intrinsics [N, 4] or [4], action [N, 4]; and notes on it.
 
-    `scale` is "clip", "fixed" or None: as written by `write_poses_dir`, else "clip", the published rule.
+    A row is a frame; a `duration` cuts the video, or lets the camera stand at its end. The scale is that of
+    `options`, else of `lingbot.json`, else "clip", the published rule. `camera` has the lens where none is given.
     Errors: UsageError for a missing or invalid file.
     """
     root = Path(folder)
-    poses = _load(root / POSES_FILE, load_poses)
-    intrinsics, actions = np.array([CameraSettings().pixel_intrinsics]), np.zeros((1, len(WASD)))
-    if (root / INTRINSICS_FILE).exists():
-        intrinsics = _load(root / INTRINSICS_FILE, load_intrinsics)
+    loaded = load_camera_path(
+        root, str(root), options, Path(options.intrinsics) if options.intrinsics else None
+    )
+    poses = loaded.poses
+    intrinsics, actions = loaded.intrinsics, np.zeros((1, len(WASD)))
+    if intrinsics is None:
+        intrinsics = np.array([camera.pixel_intrinsics])
     if (root / ACTION_FILE).exists():
-        actions = _load(root / ACTION_FILE, _load_actions)
-    for name, array in ((INTRINSICS_FILE, intrinsics), (ACTION_FILE, actions)):
-        if len(array) not in (1, len(poses)):
-            raise UsageError(
-                f"{root / name} has {len(array)} rows; expected 1 or {len(poses)}, as {POSES_FILE}"
-            )
-    settings = _read_settings(root)
-    chunks = split_into_chunks(len(poses), chunk)
+        actions = _load_actions(root / ACTION_FILE, len(poses))
+    settings = read_settings(root)
+    grid = FrameGrid(fps or (settings.fps if settings else 16), chunk)
+    frames = len(poses) if duration is None else nearest_frame(grid.to_frames(duration))
+    if not 0 < frames <= MAX_FRAMES:
+        raise UsageError(f"--duration {duration} is {frames} frames; expected 1 to {MAX_FRAMES}")
+    chunks = split_into_chunks(frames, chunk)
     rows = np.minimum(np.arange(chunks[-1].end), len(poses) - 1)
     path = poses[rows]
-    after = np.array(settings.get("after", []), np.float64).reshape(-1, 4, 4)[: len(rows) - len(poses)]
-    path[len(poses) : len(poses) + len(after)] = after
-    path[len(poses) + len(after) :] = after[-1] if len(after) else poses[-1]
+    after = settings.after[: max(0, len(rows) - len(poses))] if settings else np.zeros((0, 4, 4))
+    if len(after):
+        path[len(poses) : len(poses) + len(after)] = after
+        path[len(poses) + len(after) :] = after[-1]
     states = actions[np.minimum(rows, len(actions) - 1)].astype(np.float32)
     compiled = CompiledTimeline(
-        grid=FrameGrid(fps or settings.get("fps", 16), chunk),
-        frames=len(poses),
+        grid=grid,
+        frames=frames,
         chunks=tuple(chunks),
         poses=path,
         intrinsics=intrinsics[np.minimum(rows, len(intrinsics) - 1)],
@@ -61,73 +82,103 @@ def read_poses_dir(
         action_texts=(),
         cuts=(),
         markers=(),
+    ).scaled(loaded.scale)
+    notes = loaded.notes
+    if settings is not None and fps is not None and fps != settings.fps:
+        notes = (
+            *notes,
+            f"written at {settings.fps} fps; --poses-fps {settings.fps} keeps its speed at {fps} fps",
+        )
+    return replace(compiled, paths=(_report(loaded, compiled),)), notes
+
+
+def _report(loaded: CameraPath, compiled: CompiledTimeline) -> PathReport:
+    """Return the report of a folder's path."""
+    source = loaded.source
+    assert source is not None
+    shown = compiled.poses[: min(compiled.frames, len(loaded.poses))]
+    return PathReport(
+        file=loaded.name,
+        start=0,
+        frames=len(shown),
+        rows=len(loaded.poses),
+        format=source.format,
+        convention=source.convention,
+        matrix=source.matrix,
+        assumed=not source.certain,
+        fps=None,
+        scale_rule=str(loaded.scale),
+        scale=compiled.scale,
+        steps=StepSizes.of(latent_steps(shown), compiled.scale),
     )
-    if (scale or settings.get("scale", "clip")) == "clip":
-        return replace(compiled, scale=published_scale(compiled))
-    return compiled
 
 
-def check_overwrite(folder: Path, *, overwrite: bool) -> list[Path]:
+def check_overwrite(folder: Path, form: Format = "npy", *, overwrite: bool) -> list[Path]:
     """Return the files of a camera folder. Errors: UsageError for one that exists, unless `overwrite`."""
-    files = [folder / name for name in (POSES_FILE, INTRINSICS_FILE, ACTION_FILE, SETTINGS_FILE)]
+    names = (POSES_FILE, INTRINSICS_FILE, ACTION_FILE) if form == "npy" else FILES[form]
+    files = [folder / name for name in (*names, SETTINGS_FILE)]
     for path in files:
         check_new(path, overwrite=overwrite)
     return files
 
 
-def write_poses_dir(compiled: CompiledTimeline, folder: str | Path, *, overwrite: bool = False) -> list[Path]:
+def write_poses_dir(
+    compiled: CompiledTimeline,
+    folder: str | Path,
+    form: Format = "npy",
+    *,
+    size: tuple[int, int] = (REFERENCE_HEIGHT, REFERENCE_WIDTH),
+    frames: range | None = None,
+    names: Sequence[str] | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
     """Write the camera of every video frame to a folder; return the files written, in order.
 
-    Errors: UsageError for a file that exists, unless `overwrite`; OutputError.
+    Formats other than npy have lenses for frames of `size` (height, width), the written `frames` alone and the
+    `names` of their images, from 00000.png on without any. Errors: UsageError for a file that exists, unless
+    `overwrite`; OutputError.
     """
     root = Path(folder)
-    count = compiled.frames
-    # The last chunk reads the poses of its surplus too, after the video's last frame.
-    settings = {"fps": compiled.grid.fps, "scale": "fixed", "after": compiled.poses[count:].tolist()}
-    files = check_overwrite(root, overwrite=overwrite)
+    shown = frames if frames is not None and form != "npy" else range(compiled.frames)
+    rows = slice(shown.start, shown.stop)
+    files = check_overwrite(root, form, overwrite=overwrite)
     with write_errors(root):
         root.mkdir(parents=True, exist_ok=True)
-        np.save(files[0], compiled.poses[:count])
-        np.save(files[1], compiled.intrinsics[:count])
-        np.save(files[2], compiled.actions[:count])
-    write_file(files[3], json.dumps(settings) + "\n")
+        if form == "npy":
+            np.save(files[0], compiled.poses[rows])
+            np.save(files[1], compiled.intrinsics[rows])
+            np.save(files[2], compiled.actions[rows])
+        else:
+            height, width = size
+            lenses = scale_intrinsics(compiled.intrinsics[rows], height, width)
+            numbered = [f"{number:05d}.png" for number in range(len(shown))]
+            write_cameras(
+                root,
+                form,
+                compiled.poses[rows],
+                lenses,
+                size=(width, height),
+                fps=compiled.grid.fps,
+                names=names or numbered,
+            )
+    # The last chunk reads the poses of its surplus too, after the video's last frame.
+    write_file(files[-1], settings_text(compiled.grid.fps, compiled.poses[shown.stop :]))
     return files
 
 
-def _read_settings(root: Path) -> dict:
-    path = root / SETTINGS_FILE
-    if not path.exists():
-        return {}
+def _load_actions(path: Path, count: int) -> np.ndarray:
+    """Return w, a, s, d held [N, 4]. Errors: UsageError."""
     try:
-        settings = json.loads(path.read_text())
-    except (OSError, ValueError):
-        settings = None
-    if not isinstance(settings, dict) or settings.get("scale") not in ("fixed", "clip"):
-        raise UsageError(f'{path} was not written by an export; expected {{"fps": 16, "scale": "fixed"}}')
-    if not isinstance(settings.get("fps"), int) or not 1 <= settings["fps"] <= 120:
-        raise UsageError(f"{path}: `fps` is not a whole number from 1 to 120")
-    try:
-        np.array(settings.get("after", []), np.float64).reshape(-1, 4, 4)
-    except (ValueError, TypeError):
-        raise UsageError(f"{path}: `after` is not a list of poses; leave it out") from None
-    return settings
-
-
-def _load(path: Path, load: Callable[[Path, str], np.ndarray]) -> np.ndarray:
-    try:
-        return load(path, str(path))
+        array = load_array(path, str(path))
     except ValueError as error:
-        hint = f"use a folder with {POSES_FILE} and, optionally, {INTRINSICS_FILE} and {ACTION_FILE}"
-        raise UsageError(str(error), hint=hint) from None
-
-
-def _load_actions(path: Path, name: str) -> np.ndarray:
-    array = load_array(path, name)
-    if array.ndim != 2 or array.shape[1] != len(WASD) or not 1 <= len(array) <= MAX_FRAMES:
-        raise ValueError(f"{name} has shape {list(array.shape)}; expected [N, 4]: w, a, s, d held")
+        raise UsageError(str(error)) from None
+    if array.ndim != 2 or array.shape[1] != len(WASD) or not len(array):
+        raise UsageError(f"{path} has shape {list(array.shape)}; expected [N, 4]: w, a, s, d held")
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"{name} holds {array.dtype}; expected numbers")
+        raise UsageError(f"{path} holds {array.dtype}; expected numbers")
+    if len(array) not in (1, count):
+        raise UsageError(f"{path} has {len(array)} rows; expected 1 or {count}, as {POSES_FILE}")
     actions = np.array(array, np.float64)
     if not np.isfinite(actions).all():
-        raise ValueError(f"{name} holds values that are not finite; expected 0 or 1")
+        raise UsageError(f"{path} holds values that are not finite; expected 0 or 1")
     return actions

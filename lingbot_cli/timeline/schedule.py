@@ -6,9 +6,10 @@ from fractions import Fraction
 from pathlib import Path
 
 from lingbot_cli.errors import UsageError
+from lingbot_cli.timeline.camera_path import CameraPath
 from lingbot_cli.timeline.chunks import FrameGrid, nearest_frame
 from lingbot_cli.timeline.diagnostics import UNLOCATED, Problems, SourceItem, TimelineError, TooManyProblems
-from lingbot_cli.timeline.input_files import CameraPath, TimelineFiles
+from lingbot_cli.timeline.input_files import TimelineFiles
 from lingbot_cli.timeline.load import ParsedEvent, Timeline
 from lingbot_cli.timeline.schema import (
     CutEvent,
@@ -145,7 +146,7 @@ def resolve_end(
     event, end, path, image = parsed.event, start, None, None
     if isinstance(event, PosesEvent):
         path = files.load_camera_path(parsed, event)
-        end = start + (len(path.poses) if path else 1)
+        end = start + (path_frames(path, grid) if path else 1)
     if isinstance(event, CutEvent):
         image = files.find_image(parsed, event)
     if isinstance(event, SpannedEvent):
@@ -154,6 +155,14 @@ def resolve_end(
         elif event.until is not None:
             end = grid.to_frames(event.until)
     return end, path, image
+
+
+def path_frames(path: CameraPath, grid: FrameGrid) -> Fraction:
+    """Return the length of a path in video frames: a row each, or at its rate the time from first to last row."""
+    rows = len(path.poses)
+    if path.fps is None or rows == 1:
+        return Fraction(rows)
+    return (rows - 1) * grid.fps / Fraction(path.fps).limit_denominator(10**6)
 
 
 def _format_frame(grid: FrameGrid, frame: int) -> str:

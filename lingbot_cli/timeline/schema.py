@@ -1,6 +1,5 @@
 """Schema of a timeline: the header, and a pydantic model for each event type."""
 
-import math
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
@@ -16,10 +15,13 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from lingbot_cli.camera.convention import Convention, Matrix
 from lingbot_cli.camera.keys import DEFAULT_FPS, LETTERS, TURN_DEGREES_PER_FRAME, WALK_UNITS_PER_FRAME
+from lingbot_cli.camera.lens import MAX_FOV_DEGREES, MIN_FOV_DEGREES, square_lens
+from lingbot_cli.camera.scale import ScaleRule, parse_scale
 from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.times import Time, parse_time
-from lingbot_cli.video_size import parse_size
+from lingbot_cli.video_size import parse_image_size, parse_size
 
 
 def _error(message: str) -> PydanticCustomError:
@@ -134,14 +136,45 @@ class TurnEvent(SpannedEvent):
     ease: Ease = "linear"
 
 
+def _validate_scale(value: object) -> ScaleRule:
+    try:
+        return parse_scale(value)
+    except ValueError as error:
+        raise _error(str(error)) from None
+
+
+def _validate_image_size(text: str) -> str:
+    try:
+        parse_image_size(text)
+    except ValueError as error:
+        raise _error(str(error)) from None
+    return text
+
+
+ScaleField = Annotated[ScaleRule, PlainValidator(_validate_scale)]
+ImageSize = Annotated[str, AfterValidator(_validate_image_size)]
+
+
 class PosesEvent(SpannedEvent):
-    """A camera-to-world path from a file: one pose a video frame, or stretched over the span."""
+    """A camera path from a file or folder of any format: at its rate, a row a frame, or stretched over the span."""
 
     span_optional = True
 
     poses: NonEmptyText
     intrinsics: NonEmptyText | None = None
+    intrinsics_size: ImageSize | None = None
+    convention: Convention | None = None
+    matrix: Matrix | None = None
+    fps: Annotated[float, Field(gt=0, le=1000)] | None = None
+    scale: ScaleField | None = None
     ease: Ease = "linear"
+
+    @field_validator("fps")
+    @classmethod
+    def _one_rate(cls, fps: float | None, info: ValidationInfo) -> float | None:
+        if fps is not None and (info.data.get("span") is not None or info.data.get("until") is not None):
+            raise _error("both `fps` and a span; expected one of them")
+        return fps
 
 
 class PromptEvent(TimelineEvent):
@@ -219,12 +252,12 @@ EVENT_TYPES: dict[str, type[TimelineEvent]] = {
 
 
 class CameraSettings(StrictModel):
-    """Lens and speeds: horizontal `fov` in degrees or `intrinsics` fx, fy, cx, cy for 832×480.
+    """Lens and speeds: `fov`, horizontal in degrees with square pixels, or `intrinsics` fx, fy, cx, cy for 832×480.
 
     `speed` is units and `turn_rate` degrees a video frame.
     """
 
-    fov: Annotated[float, Field(ge=1, le=170)] | None = None
+    fov: Annotated[float, Field(ge=MIN_FOV_DEGREES, le=MAX_FOV_DEGREES)] | None = None
     intrinsics: (
         Annotated[list[Annotated[float, Field(gt=0, le=1e5)]], Field(min_length=4, max_length=4)] | None
     ) = None
@@ -244,12 +277,16 @@ class CameraSettings(StrictModel):
         if self.intrinsics is not None:
             fx, fy, cx, cy = self.intrinsics
             return fx, fy, cx, cy
-        focal = 416 / math.tan(math.radians(self.fov) / 2) if self.fov else DEFAULT_FOCAL_PX
-        return focal, focal, 416.0, 240.0
+        return square_lens(self.fov)
+
+    def fitted(self, height: int, width: int) -> Self:
+        """Return the settings with a lens of square pixels on frames of a size; given intrinsics stay."""
+        if self.intrinsics is not None:
+            return self
+        lens = list(square_lens(self.fov, height, width))
+        return type(self)(intrinsics=lens, speed=self.speed, turn_rate=self.turn_rate)
 
 
-# Of the published servers and of the built-in model: 80 degrees from left to right.
-DEFAULT_FOCAL_PX = 500.0
 _MAX_SIDE = 9999
 
 
@@ -275,3 +312,7 @@ class TimelineHeader(StrictModel):
     size: Annotated[str, AfterValidator(_validate_size)] | None = None
     camera: CameraSettings = CameraSettings()
     note: str | None = None
+
+    def fitted(self, height: int, width: int) -> Self:
+        """Return the header with its lens for frames of a size."""
+        return self.model_copy(update={"camera": self.camera.fitted(height, width)})

@@ -1,13 +1,25 @@
-"""Warnings about events that have no effect on the video."""
+"""Warnings about events that have no effect on the video, and about what their camera files suggest."""
 
+from lingbot_cli.timeline.camera_path import CameraPath
 from lingbot_cli.timeline.chunks import split_into_chunks
 from lingbot_cli.timeline.diagnostics import Problem
 from lingbot_cli.timeline.schedule import TimelineSchedule
 from lingbot_cli.timeline.schema import ActionEvent, CutEvent, MarkerEvent, PromptEvent, SpannedEvent
 
 
+def path_notes(path: CameraPath, fps: int) -> tuple[str, ...]:
+    """Return the notes on a camera file in a video of a frame rate."""
+    written = path.source.frame_fps if path.source is not None else None
+    if written is None or written == fps or path.fps is not None:
+        return path.notes
+    note = (
+        f"written at {written} fps, a row a frame; `fps: {written}` keeps its speed in a video at {fps} fps"
+    )
+    return (*path.notes, note)
+
+
 def find_warnings(schedule: TimelineSchedule) -> list[Problem]:
-    """Return every event that begins after the video's end, or after its last chunk where it waits for one."""
+    """Return the notes on camera files, and on events that begin after the end, or after the last chunk's start."""
     cuts = [e for e in schedule.events if isinstance(e.event, CutEvent)]
     chunks = split_into_chunks(schedule.frames, schedule.grid.chunk, sorted(e.start for e in cuts))
     last = chunks[-1].start
@@ -26,4 +38,8 @@ def find_warnings(schedule: TimelineSchedule) -> list[Problem]:
         else:
             continue
         found.append(Problem(scheduled.item.locate(), message))
+    for scheduled in schedule.events:
+        path = scheduled.camera_path
+        notes = path_notes(path, schedule.grid.fps) if path is not None else ()
+        found += [Problem(scheduled.item.locate(("poses",)), note) for note in notes]
     return sorted(found)

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
+from lingbot_cli.camera.scale import ScaleRule
 from lingbot_cli.timeline.load import Timeline
 from lingbot_cli.timeline.schema import WaitEvent
 from lingbot_cli.timeline.times import Time
@@ -44,6 +45,9 @@ def to_plain(model: BaseModel) -> dict[str, Any]:
 def _plain_value(value: Any) -> Any:
     if isinstance(value, Time):
         return str(value)
+    if isinstance(value, ScaleRule):
+        plain = {"fit": {"fit": _plain_value(value.value)}, "length": _plain_value(value.value)}
+        return plain.get(value.kind, value.kind)
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return to_plain(value) if isinstance(value, BaseModel) else value

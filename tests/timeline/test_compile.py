@@ -56,16 +56,20 @@ def test_speed_and_lens_of_the_header():
 def test_a_path_is_exact_and_later_motion_continues_from_it(tmp_path):
     source = recorded()["traj_03_source_c2w"]
     np.save(tmp_path / "path.npy", source)
-    made = compile_text("events: [{poses: path.npy}, {keys: w, for: 1s}]", folder=tmp_path)
+    made = compile_text("events: [{poses: path.npy, scale: fixed}, {keys: w, for: 1s}]", folder=tmp_path)
     np.testing.assert_array_equal(made.poses[:57], source)
-    np.testing.assert_allclose(made.poses[57], source[-1])
+    # The joint goes on at the speed of the path's last step.
+    step = source[-1, :3, 3] - source[-2, :3, 3]
+    np.testing.assert_allclose(made.poses[57, :3, 3], source[-1, :3, 3] + step, atol=1e-9)
     assert np.linalg.norm(made.poses[58, :3, 3] - made.poses[57, :3, 3]) == pytest.approx(0.05, rel=1e-3)
 
 
 def test_a_path_later_on_continues_from_where_the_camera_is(tmp_path):
     source = recorded()[TRAJECTORIES[0] + "_source_c2w"]
     np.save(tmp_path / "path.npy", source)
-    made = compile_text("events: [{keys: wl, for: 1s}, {poses: path.npy, for: 2s}]", folder=tmp_path)
+    made = compile_text(
+        "events: [{keys: wl, for: 1s}, {poses: path.npy, for: 2s, scale: fixed}]", folder=tmp_path
+    )
     start, end = made.poses[16], made.poses[47]
     np.testing.assert_allclose(np.linalg.inv(start) @ end, np.linalg.inv(source[0]) @ source[-1], atol=1e-9)
 

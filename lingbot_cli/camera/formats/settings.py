@@ -1,0 +1,48 @@
+"""`lingbot.json`, written beside exported cameras: the settings by which they make the same video again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lingbot_cli.errors import UsageError
+
+SETTINGS_FILE = "lingbot.json"
+
+
+@dataclass(frozen=True, eq=False)
+class CameraSettingsFile:
+    """Frame rate and scale rule of a written video, and the poses `after` [M, 4, 4] its last frame."""
+
+    fps: int
+    scale: str
+    after: np.ndarray
+
+
+def read_settings(folder: Path) -> CameraSettingsFile | None:
+    """Return the settings in a folder, None without a file. Errors: UsageError."""
+    path = folder / SETTINGS_FILE
+    if not path.exists():
+        return None
+    try:
+        settings = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict) or settings.get("scale") not in ("fixed", "clip"):
+        raise UsageError(f'{path} was not written by an export; expected {{"fps": 16, "scale": "fixed"}}')
+    fps = settings.get("fps")
+    if not isinstance(fps, int) or isinstance(fps, bool) or not 1 <= fps <= 120:
+        raise UsageError(f"{path}: `fps` is not a whole number from 1 to 120")
+    try:
+        after = np.array(settings.get("after", []), np.float64).reshape(-1, 4, 4)
+    except (ValueError, TypeError):
+        raise UsageError(f"{path}: `after` is not a list of poses; leave it out") from None
+    return CameraSettingsFile(fps, settings["scale"], after)
+
+
+def settings_text(fps: int, after: np.ndarray) -> str:
+    """Return the content of a settings file for poses in walking units."""
+    return json.dumps({"fps": fps, "scale": "fixed", "after": after.tolist()}) + "\n"
