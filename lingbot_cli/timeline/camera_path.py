@@ -1,4 +1,4 @@
-"""Camera paths of other tools, ready for a timeline: poses, lenses for 832×480, rate, scale, and a report."""
+"""Camera paths of other tools, ready for a timeline: poses, lenses for 832×480, rate and scale."""
 
 from __future__ import annotations
 
