@@ -1,4 +1,4 @@
-"""Published camera folder (poses.npy, intrinsics.npy, action.npy, a row a video frame), and exports of cameras."""
+"""Published camera folder (poses.npy, intrinsics.npy, action.npy, a row a frame), and exports of cameras."""
 
 from collections.abc import Sequence
 from dataclasses import replace

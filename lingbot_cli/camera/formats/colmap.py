@@ -206,7 +206,7 @@ def _text_images(path: Path) -> list[_Image]:
     return found
 
 
-class _Reader:
+class _BinaryReader:
     """Little-endian numbers of a binary file, one after the other."""
 
     def __init__(self, path: Path) -> None:
@@ -247,7 +247,7 @@ class _Reader:
 
 def _binary_cameras(path: Path) -> dict[int, _Camera]:
     """Read camera id, model, width, height and parameters."""
-    reader, found = _Reader(path), {}
+    reader, found = _BinaryReader(path), {}
 
     def entry() -> None:
         identity, model, width, height = reader.take("IiQQ")
@@ -262,7 +262,7 @@ def _binary_cameras(path: Path) -> dict[int, _Camera]:
 
 def _binary_images(path: Path) -> list[_Image]:
     """Read image id, quaternion, translation, camera id, name and pass over the points."""
-    reader, found = _Reader(path), []
+    reader, found = _BinaryReader(path), []
 
     def entry() -> None:
         _, *values, camera = reader.take("I7dI")
