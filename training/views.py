@@ -11,9 +11,10 @@ from torch import Tensor
 from training.data import FRAMES, light
 from training.place.palette import MOODS
 from training.place.render import BATCH, draw_batch
-from training.place.walk import lens, wander
+from training.place.walk import lens, stand_or_strafe, wander
 
 SIZE = (64, 112)
+STAND_OR_STRAFE_SHARE = 0.2  # of clips: vertical edges that stay or move slowly
 
 
 class ViewSampler:
@@ -55,7 +56,8 @@ class ViewSampler:
     def clip(self) -> Tensor:
         """Render a walk [1, 57, 64, 112, 3]; in half of them the first frame is not antialiased."""
         rng = self._rng
-        poses, optics = torch.from_numpy(wander(rng, FRAMES).actual), torch.from_numpy(lens(rng))
+        walk = stand_or_strafe if rng.random() < STAND_OR_STRAFE_SHARE else wander
+        poses, optics = torch.from_numpy(walk(rng, FRAMES).actual), torch.from_numpy(lens(rng))
         moods = np.full(5, rng.integers(len(MOODS)))
         if rng.random() < 0.35:
             moods[rng.integers(1, 5) :] = rng.integers(len(MOODS))

@@ -46,12 +46,23 @@ def _inside(s: CameraPose) -> CameraPose:
     return replace(s, x=clip(s.x, -REACH, REACH), y=clip(s.y, -2.2, -0.5), z=clip(s.z, -REACH, REACH))
 
 
-def wander(rng: np.random.Generator, frames: int) -> Walk:
-    """Return a random walk of that many frames: standing, turns, walks, both at once, and reversals."""
+def _random_start(rng: np.random.Generator) -> CameraPose:
     x, z = rng.uniform(-4.4, 4.4, 2)
     yaw = rng.uniform(0, 360) if rng.random() < 0.7 else rng.choice([0, 90, 180, 270]) + rng.normal(0, 8)
     tilt = float(np.clip(rng.normal(0, 5), -14, 14)) if rng.random() < 0.25 else 0.0
-    start = CameraPose(float(x), -EYE, float(z), yaw=float(yaw), pitch=tilt)
+    return CameraPose(float(x), -EYE, float(z), yaw=float(yaw), pitch=tilt)
+
+
+def stand_or_strafe(rng: np.random.Generator, frames: int) -> Walk:
+    """Return a walk of that many frames that stands still or strafes to one side."""
+    keys = str(rng.choice(["", "a", "d"]))
+    return walk_of_keys([(keys, float(rng.uniform(0.3, 1.6)))] * (frames - 1), _random_start(rng))
+
+
+def wander(rng: np.random.Generator, frames: int) -> Walk:
+    """Return a random walk of that many frames: standing, turns, walks, both at once, and reversals."""
+    start = _random_start(rng)
+    tilt = start.pitch
     keys: list[tuple[str, float]] = []
     rise = 0.0
     while len(keys) < frames - 1:
