@@ -2,6 +2,11 @@
 
 from lingbot_cli.errors import UsageError
 
+MAX_FRAMES = 1_000_000
+"""Frames of the longest video, about 17 hours at 16 fps; a longer one is a stream."""
+MAX_ASPECT = 8
+"""Longest side of a video over its shortest, where an image decides its shape."""
+
 
 def parse_size(text: str) -> tuple[int, int]:
     """Return height and width of a size such as 832x480; UsageError unless both are multiples of 16."""
@@ -30,8 +35,14 @@ def parse_image_size(text: str) -> tuple[int, int]:
 def fit_size(height: int, width: int, area: int) -> tuple[int, int]:
     """Return the height and width of a video with an image's aspect ratio and about `area` pixels.
 
-    Multiples of 16 (model §8: the published rule, in whole pairs of latent cells).
+    Multiples of 16 (model §8: the published rule, in whole pairs of latent cells). Errors: UsageError for an image
+    more than `MAX_ASPECT` times as long as wide, which would become a strip of any length.
     """
+    if max(height, width) > MAX_ASPECT * min(height, width):
+        raise UsageError(
+            f"the image is {width}x{height}, more than {MAX_ASPECT} times as long as wide",
+            hint="crop it, or choose the part that is shown with --size, such as 832x480",
+        )
 
     def side(square: float) -> int:
         # The small term keeps √230400 from falling just short of 480.

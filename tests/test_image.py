@@ -10,7 +10,7 @@ from PIL import Image
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.image import crop_to_aspect, read_image
-from lingbot_cli.video_size import fit_size, parse_size
+from lingbot_cli.video_size import MAX_ASPECT, fit_size, parse_size
 
 
 def test_a_phone_image_is_turned_upright(tmp_path):
@@ -96,6 +96,10 @@ def test_a_huge_image_is_refused_unread(tmp_path):
 
 @given(st.integers(1, 6000), st.integers(1, 6000))
 def test_a_fitting_size_keeps_area_and_aspect(height, width):
+    if max(height, width) > MAX_ASPECT * min(height, width):
+        with pytest.raises(UsageError, match="8 times as long as wide"):
+            fit_size(height, width, 832 * 480)
+        return
     rows, columns = fit_size(height, width, 832 * 480)
     assert rows % 16 == columns % 16 == 0
     assert rows >= 16

@@ -25,7 +25,7 @@ class PresetChoice:
 
 @dataclass(frozen=True)
 class PresetEvidence:
-    """What a checkpoint says about its preset.
+    """Facts of a checkpoint that decide its preset.
 
     `place`: the checkpoint in messages. `named`: a preset's name from the layout or a config, with `named_by`.
     `class_name`: of the transformer's config. `settings`: values of the configs under the names of preset fields.

@@ -15,6 +15,7 @@ DISCONNECTED = (WebSocketDisconnect, ConnectionError, TimeoutError)
 """Errors of a client that has disconnected or does not read."""
 
 CLOSE_TIMEOUT_S = 5.0
+MAX_INLINE_BYTES = 64 * 2**10  # larger messages are decoded off the event loop
 
 
 class CloseConnection(Exception):
@@ -54,7 +55,9 @@ class ClientWebSocket:
                     raise ProtocolError("not_messagepack", "messages are binary MessagePack, not text")
                 if len(data) > self._limits.max_message_bytes:
                     raise CloseConnection(1009, "message too large")
-                return unpack(data)
+                if len(data) > MAX_INLINE_BYTES:
+                    return await asyncio.to_thread(unpack, data, self._limits)
+                return unpack(data, self._limits)
             except ProtocolError as error:
                 await self.reject(error)
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -156,14 +158,10 @@ class Connection:
     async def _play(self, init: Init, session: PlaySession | None) -> None:
         """Wait for a slot, then play a new session or resume a detached one."""
         resuming = session is None
-        if init.resume is not None:
-            await self._pool.disconnect_player(init.resume)
+        if session is None:
+            session = await self._resume(init)
         try:
-            async with self._pool.slot(self._send_position, reconnecting=resuming):
-                if session is None:
-                    session = self._pool.attach(init.resume or "")
-                if session is None or (resuming and init.have is not None and not session.rewind(init.have)):
-                    raise CloseConnection(4404, "that session has ended")
+            async with self._waiting(session, resuming):
                 self._pool.metrics.started.inc()
                 self._session = session
                 try:
@@ -179,6 +177,33 @@ class Connection:
                 raise CloseConnection(1000, "all chunks are rendered")
         except QueueFull:
             raise CloseConnection(1013, "the queue is full") from None
+
+    async def _resume(self, init: Init) -> PlaySession:
+        """Take over a session before waiting for a slot, so that its grace time cannot end meanwhile.
+
+        Errors: CloseConnection at once for an unknown key or chunks that are no longer held.
+        """
+        key = init.resume or ""
+        await self._pool.disconnect_player(key)
+        session = self._pool.attach(key)
+        if session is None:
+            raise CloseConnection(4404, "that session has ended")
+        if init.have is not None and not session.rewind(init.have):
+            self._pool.abandon(session)
+            raise CloseConnection(4404, "that session has ended")
+        return session
+
+    @asynccontextmanager
+    async def _waiting(self, session: PlaySession, resuming: bool) -> AsyncIterator[None]:
+        """Hold a slot; a resumed session whose client leaves while it waits is detached again."""
+        entered = False
+        try:
+            async with self._pool.slot(self._send_position, reconnecting=resuming):
+                entered = True
+                yield
+        finally:
+            if resuming and not entered:
+                self._pool.detach(session)
 
     async def _send_chunks(self, session: PlaySession) -> None:
         pacer = ChunkPacer()

@@ -9,6 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from lingbot_cli.errors import SetupError, UsageError
+from lingbot_cli.server.connection_limits import LimitedProtocol, limited_protocol
 
 SHUTDOWN_TIMEOUT_S = 3  # for open connections
 
@@ -50,9 +51,17 @@ def page_url(bound: socket.socket, token: str | None, path: str = "/") -> str:
 class HttpServer:
     """Serves one application on a bound socket; signals are left to the caller."""
 
-    def __init__(self, app: ASGIApp, bound: socket.socket, *, max_message_bytes: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        bound: socket.socket,
+        *,
+        max_message_bytes: int,
+        protocol: type[LimitedProtocol] | None = None,
+    ) -> None:
         config = uvicorn.Config(
             app,
+            http=protocol or limited_protocol(),
             log_config=None,
             access_log=False,  # it would print the token
             ws="websockets-sansio",

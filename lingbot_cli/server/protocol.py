@@ -25,11 +25,13 @@ class ProtocolError(LingbotError):
 class ClientLimits:
     """Limits of one client. Sizes in bytes and pixels, times in seconds.
 
+    `max_fields_bytes` limits a message without the first image of an init, the only field that may be larger.
     `max_pixels` limits the video's size, `picture_pixels` the first image's; `max_window` the attention window in
     latent frames, None to the model's own. `strikes` rejected messages close the connection.
     """
 
     max_message_bytes: int = 32 * 2**20
+    max_fields_bytes: int = 256 * 2**10
     max_image_pixels: int = 40_000_000
     max_pixels: int = 832 * 480
     max_prompt_characters: int = 10_000
@@ -42,20 +44,54 @@ class ClientLimits:
     send_timeout_s: float = 20.0
 
 
+MAX_TYPE_BYTES = 32
+_PACKED_TYPE, _PACKED_FIRST_FRAME = msgpack.packb("type"), msgpack.packb("first_frame")
+
+
 def pack(message: Mapping[str, Any]) -> bytes:
     """Encode a message as MessagePack."""
     return bytes(msgpack.packb(message))
 
 
-def unpack(data: bytes) -> dict[str, Any]:
-    """Decode a client's message. Errors: ProtocolError when it is no MessagePack map with text keys."""
+def unpack(data: bytes, limits: ClientLimits = ClientLimits()) -> dict[str, Any]:
+    """Decode a client's message.
+
+    Errors: ProtocolError when it is no MessagePack map with text keys, or too large for its kind.
+    """
     try:
+        if len(data) > limits.max_fields_bytes:
+            _check_large(data, limits.max_fields_bytes)
         message = msgpack.unpackb(data, strict_map_key=True)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, msgpack.exceptions.UnpackException) as error:
         raise ProtocolError("not_messagepack", "the message is not MessagePack") from error
     if not isinstance(message, dict) or not all(isinstance(key, str) for key in message):
         raise ProtocolError("not_a_map", "the message is not a map with text keys")
     return message
+
+
+def _check_large(data: bytes, max_fields_bytes: int) -> None:
+    """Measure the fields of a message without decoding them: a few bytes can become gigabytes of empty maps.
+
+    Errors: ProtocolError unless it is an init, small but for its first image; ValueError when it is no map.
+    """
+    reader = msgpack.Unpacker(max_buffer_size=len(data))
+    reader.feed(data)
+    fields_bytes, kind = 0, None
+    for _ in range(reader.read_map_header()):
+        start = reader.tell()
+        reader.skip()
+        key_end = reader.tell()
+        reader.skip()
+        key, value = data[start:key_end], data[key_end : reader.tell()]
+        if key == _PACKED_TYPE and len(value) < MAX_TYPE_BYTES:
+            kind = msgpack.unpackb(value)
+        fields_bytes += len(key) + (0 if key == _PACKED_FIRST_FRAME else len(value))
+        if fields_bytes > max_fields_bytes:
+            break
+    if fields_bytes > max_fields_bytes or kind != "init":
+        raise ProtocolError(
+            "too_large", f"a message may have {max_fields_bytes} bytes beside the first_frame of an init"
+        )
 
 
 def error_message(error: ProtocolError, *, extended: bool) -> dict[str, Any]:

@@ -131,22 +131,27 @@ class ModelService:
             raise ProtocolError("bad_first_frame", str(error)) from error
 
     def _size(self, init: Init, image: np.ndarray) -> tuple[int, int]:
-        usual = self.defaults.size(self.model.preset.area, image)
-        assert usual is not None
         if init.size is None:
-            height, width = usual
+            height, width = self._usual_size(image)
         else:
             try:
                 height, width = parse_size(init.size[:40])
             except UsageError as error:
                 raise ProtocolError("bad_size", f"size {str(error).removeprefix('--size ')}") from error
         if height * width > self.limits.max_pixels:
+            usual = self._usual_size(image)
             raise ProtocolError(
                 "too_large",
                 f"size {width}x{height} is more than {self.limits.max_pixels} pixels; "
                 f"use {usual[1]}x{usual[0]}, the size of this model, or serve with --any-size",
             )
         return height, width
+
+    def _usual_size(self, image: np.ndarray) -> tuple[int, int]:
+        """Return the default height and width, or the model's for an image. Errors: UsageError for a strip."""
+        found = self.defaults.size(self.model.preset.area, image)
+        assert found is not None
+        return found
 
     def _session_factory(self, init: Init) -> SessionFactory:
         model = self._model_for(init)

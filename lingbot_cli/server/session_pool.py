@@ -46,6 +46,7 @@ class SessionPool:
         self._queue: deque[_Waiter] = deque()
         self._playing = 0
         self._detached: OrderedDict[str, tuple[PlaySession, asyncio.TimerHandle]] = OrderedDict()
+        self._returning: set[str] = set()  # attached sessions whose clients wait for a slot
         self._players: dict[str, asyncio.Task[None]] = {}
         self._rendering: dict[str, asyncio.Future[None]] = {}
 
@@ -99,6 +100,7 @@ class SessionPool:
         task = asyncio.current_task()
         assert task is not None
         self._players[session.resume_key] = task
+        self._returning.discard(session.resume_key)
         self._evict()
         try:
             yield
@@ -116,25 +118,35 @@ class SessionPool:
     def detach(self, session: PlaySession) -> None:
         """Keep a session without its client for the grace time, or until its memory is needed."""
         key = session.resume_key
+        self._returning.discard(key)
         timer = asyncio.get_running_loop().call_later(self.limits.grace_s, self._drop, key)
         self._detached[key] = session, timer
         self._evict()
         self._update()
 
     def attach(self, key: str) -> PlaySession | None:
-        """Return the detached session of a key to its client; None when there is none."""
+        """Return the detached session of a key to its client, who plays it or detaches it again; None without one."""
         found = self._detached.pop(key, None)
         self._update()
         if found is None:
             return None
         found[1].cancel()
+        self._returning.add(key)
         return found[0]
+
+    def abandon(self, session: PlaySession) -> None:
+        """Drop an attached session."""
+        self._returning.discard(session.resume_key)
+        self._update()
 
     def _evict(self) -> None:
         """Drop the sessions detached first until no more are alive than allowed."""
-        while self._detached and len(self._players) + len(self._detached) > self.limits.alive:
+        while self._detached and self._alive() > self.limits.alive:
             self._drop(next(iter(self._detached)))
             self.metrics.evicted.inc()
+
+    def _alive(self) -> int:
+        return len(self._players) + len(self._returning) + len(self._detached)
 
     def _drop(self, key: str) -> None:
         found = self._detached.pop(key, None)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lingbot_cli.files import name_limit
-from lingbot_cli.timeline.times import MAX_FRAMES
+from lingbot_cli.video_size import MAX_FRAMES
 
 _TOKEN = re.compile(r"%%|%0?(\d{0,2})d", re.ASCII)
 _TEMPORARY_SUFFIX = ".tmp"  # of an image that ffmpeg is writing

@@ -11,7 +11,7 @@ from lingbot_cli.timeline.camera_path import CameraPath, PathOptions, load_camer
 from lingbot_cli.timeline.diagnostics import Problems
 from lingbot_cli.timeline.load import ParsedEvent, Timeline
 from lingbot_cli.timeline.schema import CutEvent, PosesEvent
-from lingbot_cli.timeline.times import MAX_FRAMES
+from lingbot_cli.video_size import MAX_FRAMES
 
 if TYPE_CHECKING:
     import numpy as np

@@ -24,7 +24,8 @@ from lingbot_cli.timeline.schema import (
     TurnEvent,
     WaitEvent,
 )
-from lingbot_cli.timeline.times import MAX_FRAMES, Time
+from lingbot_cli.timeline.times import Time
+from lingbot_cli.video_size import MAX_FRAMES
 
 OPEN_END = 2**62  # the end of an event that holds until it is replaced
 _TAP_FRAMES = 4  # one latent frame: the shortest press

@@ -6,7 +6,8 @@ from lingbot_cli.camera.keys import LETTERS
 from lingbot_cli.timeline.diagnostics import FixedItem, Problems, SourceLocation, SourceText, TimelineError
 from lingbot_cli.timeline.load import ParsedEvent, Timeline
 from lingbot_cli.timeline.schema import KeysEvent, TimelineHeader
-from lingbot_cli.timeline.times import MAX_FRAMES, Time
+from lingbot_cli.timeline.times import Time
+from lingbot_cli.video_size import MAX_FRAMES
 
 
 def parse_moves(text: str) -> Timeline:

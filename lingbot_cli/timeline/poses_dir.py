@@ -20,7 +20,8 @@ from lingbot_cli.timeline.chunks import FrameGrid, nearest_frame, split_into_chu
 from lingbot_cli.timeline.compile import CompiledTimeline, TimedText
 from lingbot_cli.timeline.input_files import load_array
 from lingbot_cli.timeline.schema import CameraSettings
-from lingbot_cli.timeline.times import MAX_FRAMES, Time
+from lingbot_cli.timeline.times import Time
+from lingbot_cli.video_size import MAX_FRAMES
 
 ACTION_FILE = "action.npy"
 DEFAULT_CAMERA = CameraSettings()

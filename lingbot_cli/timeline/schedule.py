@@ -19,7 +19,8 @@ from lingbot_cli.timeline.schema import (
     TimelineEvent,
     TimelineHeader,
 )
-from lingbot_cli.timeline.times import MAX_FRAMES, Time, format_clock
+from lingbot_cli.timeline.times import Time, format_clock
+from lingbot_cli.video_size import MAX_FRAMES
 
 
 @dataclass(frozen=True)

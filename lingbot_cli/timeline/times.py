@@ -6,9 +6,9 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
 
+from lingbot_cli.video_size import MAX_FRAMES
+
 TIME_FORMS = "seconds (2 or 2s), 500ms, 32f (frames), 3c (chunks), MM:SS.s or HH:MM:SS.s"
-# About 17 hours at 16 fps; a longer video is a stream.
-MAX_FRAMES = 1_000_000
 # Larger numbers are slips in any unit.
 _MAX_AMOUNT = 10**7
 

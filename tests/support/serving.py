@@ -29,7 +29,7 @@ class Served:
 
 
 @contextmanager
-def serving(pool_limits=None, limits=None, offer=None, world=None, rules=None):
+def serving(pool_limits=None, limits=None, offer=None, world=None, rules=None, protocol=None):
     limits = limits or ClientLimits()
     offer = offer or SessionDefaults(sample_image(), "a courtyard", height=32, width=32)
     service = ModelService(world or tiny_world(), limits, offer)
@@ -38,6 +38,7 @@ def serving(pool_limits=None, limits=None, offer=None, world=None, rules=None):
         server_app(service, rules or AccessRules(TOKEN), pool_limits or PoolLimits()),
         bound,
         max_message_bytes=limits.max_message_bytes,
+        protocol=protocol,
     )
     server.start()
     try:

@@ -1,0 +1,167 @@
+"""Attacks on the server: strips of images, messages that unfold, idle sockets, made-up keys."""
+
+import io
+import socket
+import time
+import urllib.request
+from contextlib import suppress
+
+import msgpack
+import pytest
+from PIL import Image
+
+from lingbot_cli.server.connection_limits import limited_protocol
+from lingbot_cli.server.protocol import ClientLimits, ProtocolError, unpack
+from lingbot_cli.server.service import SessionDefaults
+from lingbot_cli.server.session_pool import PoolLimits
+from tests.support.realtime_client import init
+from tests.support.reference import sample_image
+from tests.support.serving import serving
+
+
+def strip(width, height):
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), "red").save(buffer, "png")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("shape", [(1, 4_000_000), (4_000_000, 1), (100, 1), (90, 10)])
+def test_an_image_of_any_shape_takes_no_more_than_a_session_may(shape):
+    defaults = SessionDefaults(sample_image(), "a courtyard")
+    with serving(offer=defaults, limits=ClientLimits(max_pixels=2048)) as served, served.client() as client:
+        fields = init(first_frame=strip(*shape), max_chunks=1)
+        del fields["size"]
+        client.send(**fields)
+        answer = client.receive()
+        assert answer["code"] == "bad_init"
+        assert "more than 8 times as long as wide" in answer["content"]
+        client.send(**init(first_frame=strip(*shape), max_chunks=1))  # a size of its own crops it
+        assert client.chunk()[0].shape[1:3] == (32, 32)
+
+
+def test_the_size_that_an_image_implies_is_limited_too():
+    defaults, limits = SessionDefaults(sample_image(), ""), ClientLimits(max_pixels=256)
+    with serving(offer=defaults, limits=limits) as served, served.client() as client:
+        fields = init()
+        del fields["size"]
+        client.send(**fields)
+        assert client.receive()["code"] == "too_large"
+
+
+def bomb(count):
+    """Return a message of `count` empty maps, a byte each."""
+    return msgpack.packb({"type": "event", "kind": "prompt", "payload": None})[:-1] + msgpack.packb(
+        [{}] * count
+    )
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        bomb(300_000),
+        msgpack.packb({"type": "init", "condition_inputs": {"camera_actions": [[]] * 300_000}}),
+        msgpack.packb({"type": "event", "first_frame": b"x" * 300_000}),
+        msgpack.packb({"x" * 300_000: 1, "type": "init"}),
+        msgpack.packb([{}] * 300_000),
+    ],
+)
+def test_large_messages_are_measured_before_they_are_decoded(message):
+    with pytest.raises(ProtocolError) as refused:
+        unpack(message)
+    assert refused.value.code in ("too_large", "not_messagepack")
+
+
+def test_an_init_may_hold_a_large_image():
+    image = b"x" * 2_000_000
+    assert unpack(msgpack.packb({"type": "init", "first_frame": image}))["first_frame"] == image
+
+
+def test_a_bomb_is_refused_and_the_session_continues(served):
+    with served.client() as client:
+        client.send(**init())
+        client.chunk()
+        client.socket.send(bomb(2_000_000))
+        assert client.until("error")["code"] == "too_large"
+        client.chunk()
+
+
+def test_a_made_up_key_is_refused_at_once_and_takes_no_place(served):
+    with serving(PoolLimits(slots=1, queue_length=1)) as served, served.client() as player:
+        player.send(**init())
+        player.chunk()
+        with served.client() as waiting:
+            waiting.send(**init())
+            assert waiting.until("queue")["position"] == 1
+            with served.client() as intruder:
+                intruder.send(**init(resume="made-up"))
+                assert intruder.close_code() == 4404
+        player.chunk()
+
+
+def test_a_client_that_returns_in_time_keeps_its_session_while_others_wait():
+    with serving(PoolLimits(slots=1, grace_s=1.0)) as served:
+        with served.client() as first:
+            first.send(**init())
+            key = first.until("session")["resume"]
+            first.chunk()
+        with served.client() as second, served.client() as returning:
+            second.send(**init())
+            second.chunk()
+            returning.send(**init(resume=key))
+            returning.until("queue")
+            time.sleep(2.0)  # longer than the grace time
+            second.event("stop")
+            assert returning.until("session")["state"] == "resumed"
+            assert returning.chunk()[1]["chunk_index"] > 0
+
+
+def test_one_that_leaves_the_queue_may_return_again():
+    with serving(PoolLimits(slots=1, grace_s=30)) as served:
+        with served.client() as first:
+            first.send(**init())
+            key = first.until("session")["resume"]
+            first.chunk()
+        with served.client() as second:
+            second.send(**init())
+            second.chunk()
+            with served.client() as returning:
+                returning.send(**init(resume=key))
+                returning.until("queue")
+            second.event("stop")
+            with served.client() as returning:
+                returning.send(**init(resume=key))
+                assert returning.until("session")["state"] == "resumed"
+
+
+def test_the_server_answers_while_idle_sockets_take_every_place():
+    with serving(protocol=limited_protocol(max_connections=20)) as served:
+        idle = [socket.create_connection(("127.0.0.1", served.port), 10) for _ in range(60)]
+        try:
+            for slow in idle[:5]:
+                slow.sendall(b"GET / HT")
+            with served.client() as client:
+                client.send(**init(max_chunks=2))
+                client.chunk()
+                for _ in range(30):
+                    with urllib.request.urlopen(
+                        f"http://127.0.0.1:{served.port}/healthz", timeout=30
+                    ) as answer:
+                        assert answer.status == 200
+                client.chunk()
+            idle[0].settimeout(30)
+            with suppress(ConnectionResetError):
+                assert idle[0].recv(100) == b""  # the oldest had to go
+        finally:
+            for each in idle:
+                each.close()
+
+
+def test_a_header_that_never_ends_is_dropped():
+    with (
+        serving(protocol=limited_protocol(header_timeout_s=0.5)) as served,
+        socket.create_connection(("127.0.0.1", served.port), 10) as slow,
+    ):
+        slow.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-A: ")
+        slow.settimeout(30)
+        with suppress(ConnectionResetError):
+            assert slow.recv(100) == b""
