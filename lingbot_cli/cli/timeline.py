@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lingbot_cli.camera.formats.write import Format as CameraFormat
+from lingbot_cli.camera.formats.write_cameras import Format as CameraFormat
 from lingbot_cli.camera.lens import REFERENCE_HEIGHT, REFERENCE_WIDTH
 from lingbot_cli.cli.app import App, SettingsGroup
 from lingbot_cli.cli.option_groups import option

@@ -86,7 +86,7 @@ def load_camera_path(
 ) -> CameraPath:
     """Read the cameras of a file or folder. Errors: UsageError with the file and the row."""
     from lingbot_cli.camera.formats.numpy_files import read_lenses
-    from lingbot_cli.camera.formats.read import PUBLISHED_FOLDER, read_cameras
+    from lingbot_cli.camera.formats.read_cameras import PUBLISHED_FOLDER, read_cameras
     from lingbot_cli.camera.lens import to_reference
     from lingbot_cli.camera.path_check import path_notes
 

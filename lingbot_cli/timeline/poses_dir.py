@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lingbot_cli.camera.formats.read import INTRINSICS_FILE, POSES_FILE
+from lingbot_cli.camera.formats.read_cameras import INTRINSICS_FILE, POSES_FILE
 from lingbot_cli.camera.formats.settings import SETTINGS_FILE, read_settings, settings_text
-from lingbot_cli.camera.formats.write import FILES, Format, write_cameras
+from lingbot_cli.camera.formats.write_cameras import FILES, Format, write_cameras
 from lingbot_cli.camera.keys import WASD
 from lingbot_cli.camera.lens import REFERENCE_HEIGHT, REFERENCE_WIDTH
 from lingbot_cli.camera.plucker import scale_intrinsics

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from lingbot_cli.camera.formats.read import read_cameras
+from lingbot_cli.camera.formats.read_cameras import read_cameras
 from lingbot_cli.errors import UsageError
 
 IDENTITY = np.eye(4).tolist()
