@@ -62,9 +62,9 @@ def just_in_time(
     lead: float,
     clock: Callable[[], float],
 ) -> Iterator[Control]:
-    """Yield each Control when the earlier ones last only for its render time and `lead` seconds more.
+    """Yield each Control once the frames before it will be sent within its render time plus `lead` seconds.
 
-    `remaining(frames)`: seconds until the first so many frames of the video are sent. Ends once `stopped`.
+    `remaining(n)`: seconds until the first `n` frames of the video are sent. Ends once `stopped`.
     """
     frames, source = 0, iter(controls)
     while True:

@@ -1,4 +1,4 @@
-"""The model hub: listings of a repository at a revision, and resumable downloads of single files."""
+"""Hugging Face hub: listings of a repository at a revision, and resumable downloads of single files."""
 
 import io
 from collections.abc import Callable

@@ -96,7 +96,7 @@ def _undecided(evidence: PresetEvidence, fitting: list[Preset]) -> UsageError:
     facts = ", ".join(
         f"{name} {_text(evidence.settings[name])}" for name in DESCRIBED if name in evidence.settings
     )
-    found = f"its configs say {facts}" if facts else "it has no config that says"
+    found = f"its configs say {facts}" if facts else "its configs name none"
     names = " and ".join(preset.name for preset in candidates)
     problem = f"fits {names}" if fitting else f"fits no preset; nearest by shape: {names}"
     return UsageError(

@@ -114,7 +114,10 @@ class WorkerFlags:
         if self.on is None and not self.bring:
             return partial(_start_local, devices=tuple(self.device or ()))
         if self.on is None or (self.on != "ray" and not self.on.startswith("ray://")):
-            raise UsageError(f"--on {self.on or 'nothing'}: no such place", hint="use ray or ray://HOST:PORT")
+            raise UsageError(
+                "--bring needs --on" if self.on is None else f"--on {self.on}: not a cluster",
+                hint="use ray or ray://HOST:PORT",
+            )
         from lingbot_cli.batch.ray_workers import RayWorkerPool
 
         address = None if self.on == "ray" else self.on

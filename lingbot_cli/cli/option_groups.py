@@ -13,7 +13,7 @@ from typer.models import OptionInfo, ParameterInfo
 from lingbot_cli.cli.help import RARE, metavar_of
 
 Flags = Mapping[str, Any]
-"""Flags for some fields of a dataclass that has none of its own: `Annotated[type, option(…)]` by field name."""
+"""Options by field name, `Annotated[type, option(…)]`, for a dataclass whose fields are not annotated so."""
 
 
 def option(

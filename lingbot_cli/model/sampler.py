@@ -1,4 +1,4 @@
-"""Few-step sampler: sigma schedule, clean estimate, renoising and seeded noise (model §8)."""
+"""Few-step sampler and its flow-match scheduler: sigmas, clean estimate, renoising and seeded noise (model §8)."""
 
 import hashlib
 from collections.abc import Callable

@@ -39,7 +39,7 @@ def pick_device_name(asked: str | None) -> str:
 
 
 def check_memory(prepared: PreparedVideo) -> MemorySetup:
-    """Return the video's memory setup on this machine. Errors: MemoryShortError with the flags that would fit."""
+    """Return the memory setup on this machine. Errors: InsufficientMemoryError with the flags that would fit."""
     device = pick_device_name(prepared.request.options.device)
     return fit_memory(prepared.checkpoint, memory_setup(prepared, device))
 
@@ -71,7 +71,7 @@ def model_setup(
 
 
 def fit_memory(checkpoint: Checkpoint, setup: MemorySetup) -> MemorySetup:
-    """Return the setup with the largest decode batch that fits. Errors: MemoryShortError when none fits."""
+    """Return the setup with the largest decode batch that fits. Errors: InsufficientMemoryError when none fits."""
     ram = free_ram()
     free = ram
     if setup.device.startswith("cuda"):

@@ -11,6 +11,7 @@ from starlette.websockets import WebSocket
 
 from lingbot_cli.errors import LingbotError
 from lingbot_cli.redact import redact
+from lingbot_cli.server.chunk_pacing import ChunkPacer
 from lingbot_cli.server.client_events import (
     ClientEvent,
     OutputChange,
@@ -28,7 +29,6 @@ from lingbot_cli.server.frames import (
     chunk_stats_extension,
     frame_messages,
 )
-from lingbot_cli.server.pacing import ChunkPacer
 from lingbot_cli.server.play_session import ChunkOutput, PlaySession
 from lingbot_cli.server.protocol import ProtocolError, RateLimiter
 from lingbot_cli.server.service import ModelService

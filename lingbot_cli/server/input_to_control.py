@@ -1,4 +1,4 @@
-"""Camera controllers: convert the sampled inputs of a chunk into its Control."""
+"""Camera controllers of play and serve: sampled inputs become a chunk's Control (streams: timeline/live.py)."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol

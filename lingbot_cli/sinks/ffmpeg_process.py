@@ -1,4 +1,4 @@
-"""ffmpeg child process: fed with frames, its messages read in a thread, its exit and stalls detected."""
+"""ffmpeg child process: fed with frames, its messages read in a thread; a watchdog finds its exit and stalls."""
 
 import collections
 import contextlib

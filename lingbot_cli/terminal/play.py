@@ -11,8 +11,8 @@ import numpy as np
 from lingbot_cli.camera.keys import LETTERS
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
+from lingbot_cli.server.chunk_pacing import ChunkPacer
 from lingbot_cli.server.client_messages import ActionStates, Init
-from lingbot_cli.server.pacing import ChunkPacer
 from lingbot_cli.server.play_session import PlaySession, RenderTaskResult
 from lingbot_cli.server.protocol import ClientLimits
 from lingbot_cli.server.record import SessionRecorder

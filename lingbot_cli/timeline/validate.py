@@ -1,4 +1,4 @@
-"""Validation of plain values against the schema, with every problem as `problem; expected …`."""
+"""Validate plain values against the schema; every problem reads `problem; expected …`."""
 
 from difflib import get_close_matches
 from functools import lru_cache

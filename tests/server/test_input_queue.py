@@ -2,9 +2,9 @@
 
 import pytest
 
+from lingbot_cli.server.chunk_pacing import ChunkPacer
 from lingbot_cli.server.client_messages import ActionScript, ActionStates
 from lingbot_cli.server.input_queue import InputQueue
-from lingbot_cli.server.pacing import ChunkPacer
 from lingbot_cli.server.protocol import ClientLimits, RateLimiter
 
 

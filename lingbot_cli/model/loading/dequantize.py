@@ -1,7 +1,7 @@
 """Values of quantised blocks: GGUF's, NVFP4's and scaled fp8's.
 
-Layouts of the GGUF blocks: ggml's block structures. A function takes blocks [N, bytes] uint8 and returns values
-[N, values] float32, on the device of the blocks.
+Source of the GGUF layouts: the block structures of ggml. The private functions take blocks [N, bytes] uint8 and
+return values [N, values] float32, on the device of the blocks.
 """
 
 import math

@@ -8,6 +8,7 @@ import numpy as np
 from lingbot_cli.sinks.live.rtmp_protocol import FlvTag
 
 T = TypeVar("T")
+MAX_QUEUE_S = 4.0  # seconds of video that wait for a slow connection
 _POLL_INTERVAL_S = 0.5
 
 

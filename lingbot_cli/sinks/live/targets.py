@@ -21,10 +21,9 @@ from lingbot_cli.sinks.live.connections import FlvEncoder, RtmpConnection, SinkC
 from lingbot_cli.sinks.live.reconnecting_output import Outage, OutputStats, ReconnectingOutput
 from lingbot_cli.sinks.live.rtmp import RtmpAddress
 from lingbot_cli.sinks.live.rtmp_protocol import FlvTag
-from lingbot_cli.sinks.live.send_queue import FrameQueue, TagQueue
+from lingbot_cli.sinks.live.send_queue import MAX_QUEUE_S, FrameQueue, TagQueue
 
 _CONNECT_TIMEOUT_S = 4.5  # for the first connection of every output
-_MAX_QUEUE_S = 4.0  # of frames that wait for a slow connection
 _TARGETS_HINT = "use rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, a file such as a.mp4, or null:"
 _SUFFIXES = tuple(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
 _SRT_URL = re.compile(r"(srt://(?:[^/@?\s:]+|\[[^\]\s]+\]):\d{1,5})/?(\?\S*)?", re.I)
@@ -122,14 +121,14 @@ class RtmpOutput:
     ) -> None:
         self._command = command
         self._last_tag: tuple[int, float] | None = None  # its time in ms, and the clock's when it arrived
-        tags = TagQueue(round(_MAX_QUEUE_S * 1000))
+        tags = TagQueue(round(MAX_QUEUE_S * 1000))
         self._sender: ReconnectingOutput[FlvTag] = ReconnectingOutput(
             address.name, lambda: RtmpConnection(address, tags.headers), tags, on_outage
         )
         self._encoder: ReconnectingOutput[np.ndarray] = ReconnectingOutput(
             f"the encoder of {address.name}",
             self._start_encoder,
-            FrameQueue(round(_MAX_QUEUE_S * fps)),
+            FrameQueue(round(MAX_QUEUE_S * fps)),
             on_outage,
         )
 
@@ -227,7 +226,7 @@ def _start_sink(
 
 
 def _frame_queue(video: VideoInfo) -> FrameQueue:
-    return FrameQueue(max(2, round(_MAX_QUEUE_S * video.fps)))
+    return FrameQueue(max(2, round(MAX_QUEUE_S * video.fps)))
 
 
 def read_urls(path: Path) -> list[str]:
