@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from http.client import HTTPException
 from typing import Any
-from urllib.parse import SplitResult, parse_qs, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlencode, urlsplit
 
 from lingbot_cli.checkpoints.checkpoint import Difference
 from lingbot_cli.endpoints import GENERATE_PATH, MODELS_PATH
@@ -30,7 +30,7 @@ class EngineAddress:
 
     @classmethod
     def parse(cls, text: str, environ: Mapping[str, str]) -> "EngineAddress":
-        """Parse the value of `--engine`; the token is LINGBOT_TOKEN's, or that in the address."""
+        """Parse the value of `--engine`; the token is LINGBOT_TOKEN's, or the address's query or password."""
         try:
             parts = _split_address(text)
         except ValueError:
@@ -38,9 +38,12 @@ class EngineAddress:
                 f"--engine {text}: not an engine address", hint="use ws://HOST:PORT or wss://HOST:PORT"
             ) from None
         query = parse_qs(parts.query)
-        token = environ.get("LINGBOT_TOKEN", "") or "".join(query.pop("token", ()))
+        token = "".join(query.pop("token", ())) or unquote(parts.password or "")
+        token = environ.get("LINGBOT_TOKEN", "") or token
         path = "" if parts.path in ("", "/", GENERATE_PATH) else parts.path.removesuffix(GENERATE_PATH)
-        bare = parts._replace(path=path, query=urlencode(query, doseq=True), fragment="")
+        bare = parts._replace(
+            netloc=parts.netloc.rpartition("@")[2], path=path, query=urlencode(query, doseq=True), fragment=""
+        )
         return cls(bare.geturl(), token)
 
     @property

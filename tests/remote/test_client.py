@@ -29,6 +29,21 @@ def test_an_invalid_address_is_a_usage_error(text):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "ws://127.0.0.1:9?token=s%26k",
+        "ws://x:s%26k@127.0.0.1:9",
+        "ws://x:s%26k@127.0.0.1:9/v1/realtime_video/generate",
+    ],
+)
+def test_a_token_in_the_address_is_taken_out_of_it(text):
+    engine = EngineAddress.parse(text, {})
+    assert (engine.address, engine.token) == ("ws://127.0.0.1:9", "s&k")
+    assert "s&k" not in repr(engine)
+    assert EngineAddress.parse(text, {"LINGBOT_TOKEN": "other"}).token == "other"
+
+
+@pytest.mark.parametrize(
     "answer",
     [
         b"SSH-2.0-OpenSSH_9\r\n",
