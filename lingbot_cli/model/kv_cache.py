@@ -53,6 +53,10 @@ class KVCache:
         slots = max(shape.window, 0)
         self._buffers = [self._new_buffer(slots, device, dtype) for _ in range(2 * shape.layers)]
 
+    def clear(self) -> None:
+        """Forget all frames; the buffers stay."""
+        self.slot_frames.clear()
+
     def begin(self, start: int, frames: int) -> None:
         """Reserve slots for the chunk of latent frames [start, start+frames), evicting the oldest after the sink."""
         slots = [self._slot_of(frame) for frame in range(start, start + frames)]

@@ -92,7 +92,7 @@ class Session:
         self._schedule = sigma_schedule(model.preset.steps, model.preset.shift)
         self._pose: np.ndarray | None = None
         self._prompt: str | None = None
-        self._text: BlockPairs = []
+        self._text: BlockPairs
         self._decoder_cache = CausalConvCache()
         first_image = resize_image(torch.from_numpy(image), height, width).to(model.device)
         self._condition = ImageCondition(model.vae, first_image, model.vae_lock)
@@ -197,11 +197,11 @@ class Session:
             self._rebuild_cache()
 
     def _rebuild_cache(self) -> None:
-        cache = self._new_cache()
+        """Write the keys and values of all past chunks again, into the same buffers."""
+        self._cache.clear()
         for past in self._past_chunks:
-            inputs = self._prepare(cache, past.start, past.camera, past.condition)
+            inputs = self._prepare(self._cache, past.start, past.camera, past.condition)
             self._forward(inputs, past.latents, 0, flow=False)
-        self._cache = cache
 
     def _new_cache(self) -> KVCache:
         model = self.model

@@ -1,6 +1,6 @@
 """Causal video transformer: Wan blocks with camera modulation between self- and cross-attention (model §4)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -12,8 +12,6 @@ from lingbot_cli.model.attention import Attention, AttentionFunction
 from lingbot_cli.model.sequence_parallel import SINGLE_PROCESS, SequenceParallel
 from lingbot_cli.presets import Preset
 
-# A pair of tensors per block. Camera: scale and shift [B, N, dim]; text: keys and values [B, L, heads, d].
-BlockPairs = list[tuple[Tensor, Tensor]]
 LayerAttention = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
 
@@ -138,6 +136,23 @@ class Head(nn.Module):
         return linear_fp32(self.head, F.layer_norm(x, (self.dim,), eps=self.eps) * (1.0 + scale) + shift)
 
 
+class BlockPairs:
+    """A pair of tensors per block, computed when a forward first reaches the block, so that offloaded blocks move once.
+
+    Camera: scale and shift [B, N, dim]; text: keys and values [B, L, heads, d].
+    """
+
+    def __init__(self, compute: Callable[[Block], tuple[Tensor, Tensor]]) -> None:
+        self._compute = compute
+        self._pairs: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def of(self, layer: int, block: Block) -> tuple[Tensor, Tensor]:
+        """Return the pair of a block, which is on the device."""
+        if layer not in self._pairs:
+            self._pairs[layer] = self._compute(block)
+        return self._pairs[layer]
+
+
 class Transformer(nn.Module):
     """The transformer with the published parameter names; it keeps no state between calls."""
 
@@ -161,22 +176,22 @@ class Transformer(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.patch_embedding.weight.dtype
 
-    def block_list(self) -> list[Block]:
-        """Return the blocks in order, with their type."""
-        return [cast(Block, block) for block in self.blocks]
+    def iter_blocks(self) -> Iterator[Block]:
+        """Yield the blocks in order; an offloaded block is on the device until the next one is taken."""
+        return (cast(Block, block) for block in self.blocks)
 
     def embed_text(self, context: Tensor) -> BlockPairs:
         """Return every block's cross-attention keys and values for text embeddings [L ≤ text_len, text_dim]."""
         missing = self.config.text_len - context.shape[0]
         rows = F.pad(context, (0, 0, 0, missing))[None].to(self.dtype)
         tokens = self.text_embedding(rows)
-        return [block.cross_attn.keys_values(tokens) for block in self.block_list()]
+        return BlockPairs(lambda block: block.cross_attn.keys_values(tokens))
 
     def embed_camera(self, rays: Tensor, parallel: SequenceParallel = SINGLE_PROCESS) -> BlockPairs:
         """Return every block's scale and shift for rays [B, control_dim, c, h, w]; they depend on neither t nor x."""
         p = self.patch_embedding_wancamctrl(parallel.shard(patchify(rays.to(self.dtype))))
         p = p + self.c2ws_hidden_states_layer2(F.silu(self.c2ws_hidden_states_layer1(p)))
-        return [block.camera_modulation(p) for block in self.block_list()]
+        return BlockPairs(lambda block: block.camera_modulation(p))
 
     def embed_time(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Return the embedding [B, dim] and its six rows [B, 6, dim] for timesteps t [B], in float32."""
@@ -212,12 +227,13 @@ class Transformer(nn.Module):
         ).float()
         embedding, rows = self.embed_time(t)
         last = len(self.blocks) - 1
-        for layer, block in enumerate(self.block_list()):
+        for layer, block in enumerate(self.iter_blocks()):
             if layer == last and not flow:
                 k, v = block.self_keys_values(x, rows)
                 attend(layer, k[:, :0], k, v)
                 return None
-            x = block(x, rows, camera[layer], text[layer], lambda q, k, v, i=layer: attend(i, q, k, v))
+            pairs = camera.of(layer, block), text.of(layer, block)
+            x = block(x, rows, *pairs, lambda q, k, v, i=layer: attend(i, q, k, v))
         return unpatchify(parallel.gather(self.head(x, embedding), tokens.shape[1]), latents.shape)
 
 

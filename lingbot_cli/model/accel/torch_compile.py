@@ -70,7 +70,7 @@ def compile_blocks(model: "WorldModel", tokens: int) -> None:
 
     Errors: any of the compiler's; the blocks are eager again then.
     """
-    blocks, config = model.transformer.block_list(), model.transformer.config
+    blocks, config = list(model.transformer.iter_blocks()), model.transformer.config
     try:
         for block in blocks:
             for name in COMPILED_METHODS:
@@ -96,7 +96,7 @@ def compile_blocks(model: "WorldModel", tokens: int) -> None:
 
 def restore_eager(model: "WorldModel") -> None:
     """Undo `compile_blocks`."""
-    for block in model.transformer.block_list():
+    for block in model.transformer.iter_blocks():
         for name in COMPILED_METHODS:
             vars(block).pop(name, None)
 

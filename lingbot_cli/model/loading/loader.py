@@ -10,7 +10,7 @@ from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from lingbot_cli.errors import SetupError
 from lingbot_cli.model.accel.fp8 import matmul_dequantised, pick_matmul, use_fp8
 from lingbot_cli.model.accel.int8_attention import int8_attention
-from lingbot_cli.model.accel.offload import offload
+from lingbot_cli.model.accel.offload import HostBlocks, offload
 from lingbot_cli.model.attention import AttentionFunction, attend_all
 from lingbot_cli.model.device import compute_capability, pick_device, pick_dtype
 from lingbot_cli.model.loading.load_text import cached_prompt_encoder, load_tokenizer, text_tensors
@@ -106,17 +106,18 @@ def load_transformer(
     if "fp8" in (precision, linears) and not checkpoint.fp8:
         tensors = quantise_stored(tensors)
     dtypes = {name: parameter.dtype for name, parameter in transformer.state_dict().items()}
-    host = torch.device("cpu")
+    host = HostBlocks(transformer, device) if offloaded else None
     fill_module(
         transformer,
         tensors,
         part="transformer",
-        device_of=lambda name: host if offloaded and name.startswith("blocks.") else device,
+        device_of=lambda _: device,
         dtype_of=lambda name: dtypes[name],
+        target_of=lambda name: host.tensor(name) if host is not None else None,
         report=report,
     )
-    if offloaded:
-        offload(transformer, device)
+    if host is not None:
+        offload(transformer, host, device)
     return transformer.eval()
 
 

@@ -142,9 +142,11 @@ def fill_module(
     device_of: Callable[[str], torch.device],
     dtype_of: Callable[[str], torch.dtype],
     report: OnLoadProgress | None = None,
+    target_of: Callable[[str], Tensor | None] = lambda _: None,
 ) -> None:
     """Load the stored tensors into a module on the meta device; both must have the same names and shapes.
 
+    `target_of` returns memory to fill in place of a new tensor, None for a new one.
     Errors: SetupError that lists missing, unexpected and misshapen tensors.
     """
     parameters = module.state_dict(keep_vars=True)
@@ -153,7 +155,9 @@ def fill_module(
     total, done, started = sum(tensor.bytes for tensor in tensors.values()), 0, time.monotonic()
     filled: dict[str, Tensor] = {}
     for name in wanted:
-        target = torch.empty(wanted[name].shape, dtype=dtype_of(name), device=device_of(name))
+        target = target_of(name)
+        if target is None:
+            target = torch.empty(wanted[name].shape, dtype=dtype_of(name), device=device_of(name))
         tensors[name].write_to(target)
         filled[name] = target
         done += tensors[name].bytes
