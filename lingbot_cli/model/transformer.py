@@ -137,7 +137,7 @@ class Head(nn.Module):
 
 
 class BlockPairs:
-    """A pair of tensors per block, computed when a forward first reaches the block, so that offloaded blocks move once.
+    """A pair of tensors per block, computed when a forward first reaches the block: an offloaded block moves once.
 
     Camera: scale and shift [B, N, dim]; text: keys and values [B, L, heads, d].
     """

@@ -55,7 +55,8 @@ class MemorySetup:
 class MemoryEstimate:
     """Bytes of this process by part; `transformer` to `work` are on the device, `host` in RAM beside it.
 
-    `decoder` is on another device that decodes. The text encoder is released before the rest is loaded.
+    `decoder` is on another device that decodes. The text encoder is released before the rest is loaded; `host` is
+    the peak of both times.
     """
 
     transformer: int
@@ -83,8 +84,10 @@ def estimate_memory(preset: Preset, setup: MemorySetup) -> MemoryEstimate:
     """Return the memory of a run with a preset and a setup."""
     size = BYTES[setup.precision]
     size_of_activations = max(size, 2)
-    weights, resident = _transformer_bytes(preset, size, 1 if setup.linears else size, setup.offload)
     on_cpu = setup.device == "cpu"
+    resident, streamed = _transformer_bytes(preset, size, 1 if setup.linears else size, setup.offload)
+    if on_cpu:  # the slots that blocks stream through are in the same memory as the blocks
+        resident, streamed = resident + streamed, 0
     text = _text_parameters(preset) * (2 if preset.text_dim == 4096 else 4) * setup.read_prompts
     on_device = setup.text_on != "cpu" or on_cpu
     decodes_apart = setup.decode_on not in (None, setup.device)
@@ -102,7 +105,10 @@ def estimate_memory(preset: Preset, setup: MemorySetup) -> MemoryEstimate:
         work = forward + max(decoding, encoding)
     else:
         work = max(forward, decoding, encoding)
-    host = apart if setup.decode_on == "cpu" else 0
+    decoder_host = apart if setup.decode_on == "cpu" else 0
+    host = max(decoder_host + streamed, 0 if on_device else text)
+    if not on_cpu:
+        host += _host_runtime() + (0 if on_device else TEXT_RUNTIME * setup.read_prompts)
     return MemoryEstimate(
         transformer=resident,
         vae=encoder + decoder,
@@ -111,8 +117,8 @@ def estimate_memory(preset: Preset, setup: MemorySetup) -> MemoryEstimate:
         work=work,
         runtime=_host_runtime() + TEXT_RUNTIME * setup.read_prompts if on_cpu else RUNTIME["cuda"],
         text=text if on_device else 0,
-        decoder=apart - host,
-        host=host + (0 if on_device else text) + (weights - resident),
+        decoder=apart - decoder_host,
+        host=host,
     )
 
 
@@ -144,10 +150,11 @@ def _block_parameters(preset: Preset) -> int:
 
 
 def _transformer_bytes(preset: Preset, size: int, in_blocks: int, offload: bool) -> tuple[int, int]:
-    """Return the bytes of all weights, and of those on the device: of an offloaded transformer two blocks."""
+    """Return the bytes on the device, and those in host memory: every block, if two at a time are on the device."""
     outer, block = _outer_parameters(preset) * max(size, 2), _block_parameters(preset) * in_blocks
-    resident = min(2, preset.layers) if offload else preset.layers
-    return outer + preset.layers * block, outer + resident * block
+    if offload:
+        return outer + min(2, preset.layers) * block, preset.layers * block
+    return outer + preset.layers * block, 0
 
 
 def _vae_bytes(preset: Preset, decode: int) -> tuple[int, int]:
@@ -207,7 +214,7 @@ def _state(preset: Preset, setup: MemorySetup, size: int) -> tuple[int, int, int
 def _transformer_work(preset: Preset, setup: MemorySetup, size: int) -> int:
     """Return the bytes of a forward: the residual stream twice in float32, then feed-forward or rotated keys."""
     tokens, d = preset.chunk * _tokens(setup), preset.dim
-    camera = 2 * preset.layers * tokens * d * size
+    camera = (2 * preset.layers + 1) * tokens * d * size
     feed_forward = tokens * (d * (8 + size) + 2 * preset.ffn * size)
     attention = tokens * d * (4 + 5 * size + (12 if size < 4 else 8))
     modulation = 4 * tokens * d + (7 * d * d * 4 if size < 4 else 0)

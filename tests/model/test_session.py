@@ -91,6 +91,24 @@ def test_recache_under_the_same_words_changes_nothing_while_all_is_held():
         torch.testing.assert_close(after, before, atol=1e-4, rtol=0)
 
 
+def test_recache_refills_the_buffers_bit_equal_to_new_ones():
+    caches = []
+    for anew in (False, True):
+        video = session()
+        for control in walk(5):
+            video.denoise(control)
+        addresses = [buffer.data_ptr() for buffer in video._cache._buffers]
+        if anew:
+            video._cache = video._new_cache()
+        video._set_prompt(replace(walk(1)[0], prompt="night", recache=True))
+        assert anew or [buffer.data_ptr() for buffer in video._cache._buffers] == addresses
+        caches.append(video._cache)
+    refilled, new = caches
+    assert refilled.slot_frames == new.slot_frames
+    for before, after in zip(refilled._buffers, new._buffers, strict=True):
+        assert torch.equal(refilled._read(before), new._read(after))
+
+
 @pytest.mark.parametrize("known", [1, 3, 5])
 def test_recalled_chunks_leave_the_memory_that_making_them_left(known):
     controls = [

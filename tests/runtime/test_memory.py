@@ -11,7 +11,7 @@ from lingbot_cli.cli import run
 from lingbot_cli.env import Env
 from lingbot_cli.errors import InsufficientMemoryError
 from lingbot_cli.presets import PRESETS
-from lingbot_cli.runtime.memory import MemorySetup, estimate_memory, parameters
+from lingbot_cli.runtime.memory import UMT5_XXL, MemorySetup, estimate_memory, parameters
 from lingbot_cli.runtime.memory_check import check_fits, largest_decode_batch
 from tests.support.peak_memory import peaks
 from tests.support.reference import REFERENCE
@@ -39,10 +39,12 @@ def test_every_flag_saves_what_it_names() -> None:
     assert estimate_memory(replace(LARGE, window=10), ON_GPU).keys_values == whole.keys_values * 10 // 18
     assert estimate_memory(LARGE, replace(ON_GPU, precision="fp8")).transformer < 0.55 * whole.transformer
     offloaded = estimate_memory(LARGE, replace(ON_GPU, offload=True))
-    assert offloaded.transformer + offloaded.host == whole.transformer + whole.host
     assert offloaded.transformer < 0.1 * whole.transformer
+    # All blocks; the text encoder, which is smaller, is released before they are loaded.
+    assert 36.5e9 < offloaded.host < 38e9
     on_gpu = estimate_memory(LARGE, replace(ON_GPU, text_on="cuda"))
-    assert (on_gpu.text, on_gpu.host) == (whole.host, 0)
+    assert on_gpu.text == 2 * UMT5_XXL
+    assert whole.host - on_gpu.host > on_gpu.text
 
 
 def test_a_gpu_with_memory_to_spare_decodes_a_whole_chunk_in_one_call() -> None:
@@ -58,9 +60,9 @@ def test_a_decoder_elsewhere_leaves_its_memory_to_the_rest() -> None:
     whole, apart = estimate_memory(SMALL, ON_GPU), estimate_memory(SMALL, replace(ON_GPU, decode_on="cuda:1"))
     assert apart.peak < whole.peak
     assert apart.decoder > 0
-    on_host = estimate_memory(SMALL, replace(ON_GPU, decode_on="cpu"))
+    on_host = estimate_memory(SMALL, replace(ON_GPU, decode_on="cpu", read_prompts=False))
     assert (on_host.peak, on_host.decoder) == (apart.peak, 0)
-    assert on_host.host > whole.host
+    assert on_host.host > estimate_memory(SMALL, replace(ON_GPU, read_prompts=False)).host
 
 
 def test_what_does_not_fit_is_told_what_would() -> None:

@@ -29,6 +29,13 @@ def test_each_precision_takes_what_is_planned_and_saves_what_is_promised(tmp_pat
         assert abs(promised - saved) <= 0.15 * promised
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux alone")
+def test_offloaded_blocks_are_in_memory_once_while_they_load_and_run(tmp_path: Path) -> None:
+    video = ("--model", str(write_wide(tmp_path / "wide")), *SMALL)
+    planned, took = peaks(tmp_path / "offloaded", *video, "--offload")
+    assert abs(planned - took) <= 0.1 * took
+
+
 def test_on_the_cpu_only_what_saves_there_is_offered() -> None:
     preset = PRESETS["lingbot-world-v2-1.3b-causal-fast"]
     setup = MemorySetup(480, 832, latents=24)

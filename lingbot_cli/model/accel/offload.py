@@ -51,7 +51,7 @@ class HostBlocks:
     """
 
     def __init__(self, transformer: Transformer, device: torch.device) -> None:
-        """`transformer` is on the meta device; nothing is filled yet. Errors: SetupError if memory cannot be locked."""
+        """`transformer` is on the meta device. Errors: SetupError if memory cannot be locked."""
         self.layout = BlockLayout.of(transformer.blocks[0])
         count = len(transformer.blocks)
         self.buffers = [torch.empty(self.layout.size, dtype=torch.uint8) for _ in range(count)]
@@ -74,7 +74,8 @@ class HostBlocks:
             code = int(runtime.cudaHostRegister(buffer.data_ptr(), buffer.nbytes, _REGISTER_DEFAULT))
         if code:
             raise SetupError(
-                f"--offload: cannot lock {buffer.nbytes / 1e9:.2f} GB of RAM for copies to {device} (CUDA error {code})",
+                f"--offload: cannot lock {buffer.nbytes / 1e9:.2f} GB of RAM for copies to {device}: "
+                f"CUDA error {code}",
                 hint="free some RAM, or use --precision fp8, which needs half as much",
             )
         weakref.finalize(buffer, runtime.cudaHostUnregister, buffer.data_ptr()).atexit = False
@@ -92,10 +93,11 @@ class StreamedBlocks(nn.ModuleList):
         super().__init__(blocks)
         self._device, self._cuda = device, device.type == "cuda"
         self._host = host
-        self._buffers = [
-            torch.empty(host.layout.size, dtype=torch.uint8, device=device) for _ in range(min(2, len(blocks)))
+        self._slot_buffers = [
+            torch.empty(host.layout.size, dtype=torch.uint8, device=device)
+            for _ in range(min(2, len(blocks)))
         ]
-        self._slots = [host.layout.views(buffer) for buffer in self._buffers]
+        self._slots = [host.layout.views(buffer) for buffer in self._slot_buffers]
         self._slot_block: list[int | None] = [None] * len(self._slots)
         self.copies = 0
         self._stream = torch.cuda.Stream(device) if self._cuda else None
@@ -126,7 +128,7 @@ class StreamedBlocks(nn.ModuleList):
         with torch.cuda.stream(self._stream) if self._cuda else nullcontext():
             if self._stream is not None and (released := self._released[slot]) is not None:
                 self._stream.wait_event(released)  # until the computation with the old weights is done
-            self._buffers[slot].copy_(self._host.buffers[index], non_blocking=True)
+            self._slot_buffers[slot].copy_(self._host.buffers[index], non_blocking=True)
             if self._stream is not None and (copied := self._copied[slot]) is not None:
                 copied.record(self._stream)
         self._slot_block[slot] = index

@@ -85,7 +85,9 @@ def test_a_block_moves_once_a_forward() -> None:
     blocks, session = world.transformer.blocks, new_session(world)
     for forwards in (5, 10):  # four steps and the commit pass; text and camera need no pass of their own
         session.denoise(still("a gate" if forwards == 5 else "a tower"))
-        assert blocks.copies == forwards * len(blocks) + 1  # the first block of the next forward is on its way
+        assert (
+            blocks.copies == forwards * len(blocks) + 1
+        )  # the first block of the next forward is on its way
 
 
 def test_at_rest_the_blocks_are_in_host_memory() -> None:
@@ -168,6 +170,6 @@ def test_each_block_is_locked_in_place_in_one_piece_and_the_plan_says_so(
 
 def test_memory_that_cannot_be_locked_is_an_error_with_a_way_out(runtime: FakeRuntime) -> None:
     runtime.code = 2
-    with pytest.raises(SetupError, match=r"--offload: cannot lock .* of RAM .*CUDA error 2") as error:
+    with pytest.raises(SetupError, match=r"--offload: cannot lock .* of RAM .*: CUDA error 2") as error:
         HostBlocks(streamed_on_meta("float32"), torch.device("cuda"))
     assert "--precision fp8" in str(error.value.hint)
