@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from lingbot_cli.sinks.base import Sink
 
 
+TIMELINE_SUFFIXES = (".yaml", ".yml", ".jsonl")
+
+
 def find_preset(name: str) -> Preset:
     """Return the preset of a name. Errors: UsageError."""
     if name not in PRESETS:
@@ -35,7 +38,14 @@ def find_preset(name: str) -> Preset:
 
 def is_timeline_file(text: str) -> bool:
     """Return whether an argument is a timeline file or standard input rather than moves such as w-10,iw-15."""
-    return text == "-" or Path(text).suffix in (".yaml", ".yml", ".jsonl") or Path(text).exists()
+    return text == "-" or Path(text).suffix in TIMELINE_SUFFIXES or Path(text).exists()
+
+
+def camera_source(text: str) -> dict[str, str]:
+    """Return an argument as a timeline, as camera files or as moves, under the name of its option."""
+    if text == "-" or Path(text).suffix in TIMELINE_SUFFIXES:
+        return {"timeline": text}
+    return {"poses": text} if Path(text).exists() else {"moves": text}
 
 
 def model_names() -> list[str]:
@@ -98,7 +108,15 @@ TimelineArgument = Annotated[
 TimelineOrMoves = Annotated[
     str,
     typer.Argument(
-        metavar="FILE", help="A timeline, - for JSONL from standard input, or moves such as w-10,iw-15."
+        metavar="FILE",
+        help="A timeline, - for JSONL from standard input, or moves such as w-10,iw-15.",
+    ),
+]
+CameraArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE",
+        help="A timeline, - for JSONL from standard input, camera files, or moves such as w-10,iw-15.",
     ),
 ]
 PresetName = Annotated[

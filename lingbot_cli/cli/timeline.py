@@ -14,6 +14,7 @@ from lingbot_cli.cli.app import App, SettingsGroup
 from lingbot_cli.cli.option_groups import option
 from lingbot_cli.cli.options import (
     AllowOutside,
+    CameraArgument,
     Duration,
     Fps,
     Overwrite,
@@ -25,7 +26,7 @@ from lingbot_cli.cli.options import (
     find_preset,
     is_timeline_file,
 )
-from lingbot_cli.cli.timeline_draw import animatic, show
+from lingbot_cli.cli.timeline_draw import animatic, resolve_camera, show
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.files import write_file
@@ -36,7 +37,7 @@ from lingbot_cli.timeline.diagnostics import Problem, SourceText, TimelineError
 from lingbot_cli.timeline.load import Timeline, load_timeline
 from lingbot_cli.timeline.moves import format_moves, parse_moves
 from lingbot_cli.timeline.poses_dir import write_poses_dir
-from lingbot_cli.timeline.resolve import TimelineOverrides, resolve_timeline
+from lingbot_cli.timeline.resolve import TimelineOverrides
 from lingbot_cli.timeline.schedule import TimelineSchedule, schedule_timeline
 from lingbot_cli.timeline.schema import CutEvent, PosesEvent, TimelineHeader
 from lingbot_cli.timeline.times import format_clock
@@ -219,7 +220,7 @@ def _plan_facts(
 
 def export(
     ctx: typer.Context,
-    file: TimelineArgument,
+    file: CameraArgument,
     output: Annotated[Path, option("-o --output", "Folder to write to.", metavar="FOLDER")],
     form: Annotated[
         CameraFormat,
@@ -247,9 +248,7 @@ def export(
         asked = size or header.size
         return (REFERENCE_HEIGHT, REFERENCE_WIDTH) if asked is None else parse_size(asked)
 
-    resolved = resolve_timeline(
-        find_preset(preset).chunk, timeline=file, overrides=overrides, stdin=env.read_stdin, size=frame_size
-    )
+    resolved = resolve_camera(env, file, preset, overrides, frame_size)
     pixels = frame_size(resolved.header)
     for path in write_poses_dir(resolved.compiled, output, form, size=pixels, overwrite=overwrite):
         env.out.print(f"{path}", markup=False, soft_wrap=True)

@@ -9,19 +9,26 @@ import typer
 from lingbot_cli.cli.option_groups import option
 from lingbot_cli.cli.options import (
     AllowOutside,
+    CameraArgument,
     Duration,
     Fps,
     Overwrite,
     PresetName,
     Size,
-    TimelineOrMoves,
+    camera_source,
     find_preset,
-    is_timeline_file,
 )
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.files import write_file
-from lingbot_cli.timeline.resolve import ResolvedTimeline, TimelineOverrides, resolve_timeline
+from lingbot_cli.timeline.resolve import (
+    FrameSize,
+    ResolvedTimeline,
+    TimelineOverrides,
+    resolve_timeline,
+)
+from lingbot_cli.timeline.schema import TimelineHeader
+from lingbot_cli.video_size import fit_size, parse_size
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +39,7 @@ DEFAULT_SIZE = (480, 832)
 
 def show(
     ctx: typer.Context,
-    file: TimelineOrMoves,
+    file: CameraArgument,
     output: Annotated[
         Path | None, option("-o --output", "The .svg file to draw.", default="this terminal")
     ] = None,
@@ -49,7 +56,7 @@ def show(
     env: Env = ctx.obj
     if output is not None and output.suffix != ".svg":
         raise UsageError(f"{output} is not a .svg name", hint="use a name such as walk.svg")
-    resolved = _resolve(env, file, preset, TimelineOverrides(allow_outside=allow_outside))
+    resolved = resolve_camera(env, file, preset, TimelineOverrides(allow_outside=allow_outside))
     maps, fps = scene_maps(resolved.compiled), resolved.compiled.grid.fps
     if output is not None:
         write_file(output, svg_map(maps, fps, file), overwrite=overwrite)
@@ -64,7 +71,7 @@ def show(
 
 def animatic(
     ctx: typer.Context,
-    file: TimelineOrMoves,
+    file: CameraArgument,
     output: Annotated[str, option("-o --output", "Video to write, such as walk.mp4.", metavar="FILE")],
     image: Annotated[Path | None, option("--image", "First frame of the video.")] = None,
     size: Size = None,
@@ -81,14 +88,22 @@ def animatic(
     Example: lingbot timeline animatic recipes/first-walk.yaml -o walk.mp4
     """
     from lingbot_cli.drawing.animatic import animatic_frames
+    from lingbot_cli.image import read_image
     from lingbot_cli.sinks.base import Chapter, VideoInfo
     from lingbot_cli.sinks.factory import OutputOptions, choose_sink
 
     env: Env = ctx.obj
     overrides = TimelineOverrides(fps=fps, duration=duration, allow_outside=allow_outside)
-    resolved = _resolve(env, file, preset, overrides)
+    first = read_image(image) if image is not None else None
+
+    def frame_size(header: TimelineHeader) -> tuple[int, int]:
+        asked = size or header.size
+        rows, columns = first.shape[:2] if first is not None else DEFAULT_SIZE
+        return parse_size(asked) if asked is not None else fit_size(rows, columns, 832 * 480)
+
+    resolved = resolve_camera(env, file, preset, overrides, frame_size)
     compiled = resolved.compiled
-    images = _images(resolved, image, size or resolved.header.size, Path(file).stem)
+    images = _images(resolved, first, frame_size(resolved.header), Path(file).stem)
     height, width = images[None].shape[:2]
     chapters = tuple(Chapter(marker.start, marker.text) for marker in compiled.markers)
     sink = choose_sink(output, OutputOptions(quality="draft", overwrite=overwrite), env.environ)
@@ -104,30 +119,31 @@ def animatic(
     env.out.print(f"{output}: {compiled.frames} frames, {length:.1f} s", markup=False, soft_wrap=True)
 
 
-def _resolve(env: Env, file: str, preset: str, overrides: TimelineOverrides) -> ResolvedTimeline:
-    is_file = is_timeline_file(file)
-    return resolve_timeline(
+def resolve_camera(
+    env: Env, file: str, preset: str, overrides: TimelineOverrides, size: FrameSize | None = None
+) -> ResolvedTimeline:
+    """Return the camera of an argument, printing the notes on it; `size` chooses the frames' size."""
+    resolved = resolve_timeline(
         find_preset(preset).chunk,
-        timeline=file if is_file else None,
-        moves=None if is_file else file,
+        **camera_source(file),
         overrides=overrides,
         stdin=env.read_stdin,
+        size=size,
     )
+    for warning in resolved.warnings:
+        env.err.print(f"note: {warning}", markup=False, soft_wrap=True)
+    return resolved
 
 
 def _images(
-    resolved: ResolvedTimeline, image: Path | None, size: str | None, title: str
+    resolved: ResolvedTimeline, first: "np.ndarray | None", size: tuple[int, int], title: str
 ) -> "dict[Path | None, np.ndarray]":
     """Return the first image of each scene at the video's size, [H, W, 3] uint8, the first under None."""
     from lingbot_cli.drawing.animatic import fit_image, placeholder_image
     from lingbot_cli.image import read_image
-    from lingbot_cli.video_size import fit_size, parse_size
 
-    first = read_image(image) if image is not None else None
-    rows, columns = first.shape[:2] if first is not None else DEFAULT_SIZE
-    height, width = parse_size(size) if size is not None else fit_size(rows, columns, 832 * 480)
-    start = placeholder_image(height, width, title) if first is None else fit_image(first, height, width)
+    start = placeholder_image(*size, title) if first is None else fit_image(first, *size)
     cuts: dict[Path | None, np.ndarray] = {
-        path: fit_image(read_image(path), height, width) for _, path in resolved.compiled.cuts
+        path: fit_image(read_image(path), *size) for _, path in resolved.compiled.cuts
     }
     return {None: start} | cuts

@@ -61,13 +61,14 @@ def scene_maps(compiled: CompiledTimeline) -> list[SceneMap]:
 
 
 def _labelled_frames(compiled: CompiledTimeline) -> list[tuple[int, str]]:
-    """Return the frame and the text of each prompt, action, marker and cut, sorted by frame."""
+    """Return the frame and the text of each prompt, action, marker, named move and cut, sorted by frame."""
     seconds = compiled.grid.seconds
     events = [(t.start, f"prompt “{t.text}”") for t in compiled.prompts]
     events += [
         (t.start, f"action “{t.text}” until {format_clock(seconds(t.end))}") for t in compiled.action_texts
     ]
     events += [(t.start, f"marker “{t.text}”") for t in compiled.markers]
+    events += [(t.start, f"{t.text} until {format_clock(seconds(t.end))}") for t in compiled.named_moves]
     events += [
         (chunk.start, f"cut to {compiled.cuts[chunk.cut][1].name}")
         for chunk in compiled.chunks

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -9,12 +10,27 @@ import numpy as np
 
 from lingbot_cli.camera.interpolate import sample_path, sample_rows
 from lingbot_cli.camera.keys import AXIS_COUNT, PITCH, WASD, YAW, key_motion, wasd_held
+from lingbot_cli.camera.named_paths import curve_path, orbit_path
 from lingbot_cli.camera.relative_pose import relative_poses
 from lingbot_cli.camera.scale import FIXED, FIXED_SCALE, ScaleRule, StepSizes, latent_steps
-from lingbot_cli.camera.trajectory import FrameMotion, PathSegment, Trajectory
+from lingbot_cli.camera.trajectory import (
+    AimSegment,
+    FrameMotion,
+    MoveSegment,
+    PathSegment,
+    Segment,
+    Trajectory,
+)
 from lingbot_cli.control import Control
 from lingbot_cli.timeline.camera_path import CameraPath, PathReport
 from lingbot_cli.timeline.chunks import FrameChunk, FrameGrid, split_into_chunks
+from lingbot_cli.timeline.named_moves import (
+    AxisMove,
+    FollowEvent,
+    LookAtEvent,
+    NamedMove,
+    OrbitEvent,
+)
 from lingbot_cli.timeline.schedule import ScheduledEvent, TimelineSchedule
 from lingbot_cli.timeline.schema import (
     ActionEvent,
@@ -69,6 +85,7 @@ class CompiledTimeline:
     action_texts: tuple[TimedText, ...]
     cuts: tuple[tuple[int, Path], ...]
     markers: tuple[TimedText, ...]
+    named_moves: tuple[TimedText, ...] = ()
     scale: float = FIXED_SCALE
     scale_rule: ScaleRule = FIXED
     first_frame: int = 0
@@ -118,7 +135,9 @@ def compile_timeline(
         frames=schedule.frames,
         chunks=tuple(chunks),
         trajectory=Trajectory(),
-        segments=[segment for event in events if (segment := path_segment(event, schedule.grid))],
+        segments=[
+            segment for event in events if (segment := motion_segment(event, schedule.grid, header.camera))
+        ],
         prompts=tuple(sorted(prompts, key=lambda text: text.start)),
         cuts=tuple(cuts),
     )
@@ -135,12 +154,12 @@ def compile_frames(
     frames: int,
     chunks: tuple[FrameChunk, ...],
     trajectory: Trajectory,
-    segments: Sequence[PathSegment],
+    segments: Sequence[Segment],
     prompts: tuple[TimedText, ...],
     cuts: tuple[tuple[int, Path], ...],
 ) -> CompiledTimeline:
     """Compile the frames `shown`, which `chunks` cover; `trajectory` has passed all frames before them."""
-    active: dict[int, tuple[PathSegment, ...]] = {}
+    active: dict[int, tuple[Segment, ...]] = {}
     for segment in segments:
         for frame in range(max(segment.start, shown.start), min(segment.end, shown.stop)):
             active[frame] = (*active.get(frame, ()), segment)
@@ -166,11 +185,50 @@ def compile_frames(
         ),
         cuts=cuts,
         markers=tuple(TimedText(e.start, e.event.marker) for e in events if isinstance(e.event, MarkerEvent)),
+        named_moves=tuple(
+            TimedText(e.start, e.event.label(), e.end) for e in events if isinstance(e.event, NamedMove)
+        ),
         first_frame=shown.start,
     )
 
 
-def path_segment(scheduled: ScheduledEvent, grid: FrameGrid) -> PathSegment | None:
+def motion_segment(scheduled: ScheduledEvent, grid: FrameGrid, camera: CameraSettings) -> Segment | None:
+    """Return the segment of an event with a path of its own, None for any other event."""
+    event, frames = scheduled.event, scheduled.end - scheduled.start
+    unit = camera.speed * grid.fps  # a second of walking
+    if not isinstance(event, NamedMove) or isinstance(event, AxisMove):
+        return _path_segment(scheduled, grid)
+    shares = EASING_CURVES[event.ease](np.arange(frames + 1) / max(1, frames))
+    if isinstance(event, LookAtEvent):
+        point = event.look_at
+        return AimSegment(
+            scheduled.start,
+            (point.forward * unit, point.right * unit, point.up * unit),
+            tuple(shares.tolist()),
+        )
+    if isinstance(event, OrbitEvent):
+        orbit = event.orbit
+        return MoveSegment(
+            scheduled.start,
+            frames,
+            partial(
+                orbit_path,
+                shares=shares,
+                angle=orbit.angle,
+                radius=orbit.radius * unit,
+                up=orbit.up * unit,
+            ),
+        )
+    if isinstance(event, FollowEvent):
+        keys = [
+            (key.forward * unit, key.right * unit, key.up * unit, key.yaw, key.pitch, key.roll)
+            for key in event.follow
+        ]
+        return MoveSegment(scheduled.start, frames, partial(curve_path, shares=shares, keys=keys))
+    return None
+
+
+def _path_segment(scheduled: ScheduledEvent, grid: FrameGrid) -> PathSegment | None:
     """Return the path of a `poses` event in walking units, a row a frame and one for the frame after its last.
 
     None for any other event.
@@ -258,6 +316,8 @@ def _motion_steps(
         event = scheduled.event
         if isinstance(event, KeysEvent):
             step = np.array(key_motion(event.keys, camera.speed, camera.turn_rate))
+        elif isinstance(event, AxisMove):
+            step = np.array(event.steps(camera.speed * grid.fps)) / span
         elif isinstance(event, MoveEvent):
             distance = np.array([event.move.forward, event.move.right, event.move.up])
             step = np.concatenate([distance * (camera.speed * grid.fps / span), np.zeros(AXIS_COUNT - 3)])

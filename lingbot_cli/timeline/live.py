@@ -15,7 +15,7 @@ from lingbot_cli.timeline.compile import (
     TimedText,
     chunk_control,
     compile_frames,
-    path_segment,
+    motion_segment,
 )
 from lingbot_cli.timeline.diagnostics import UNLOCATED, Problems, SourceItem, SourceText, TimelineError
 from lingbot_cli.timeline.input_files import TimelineFiles
@@ -160,7 +160,9 @@ class LiveTimeline:
         scheduled, changed = end_replaced_events(scheduled, [live.scheduled for live in self._active])
         for live, now in zip(self._active, changed, strict=True):
             live.scheduled = now
-        added = LiveEvent(self._number, raw, scheduled, path_segment(scheduled, self.grid))
+        added = LiveEvent(
+            self._number, raw, scheduled, motion_segment(scheduled, self.grid, self.header.camera)
+        )
         self._active = [*(live for live in self._active if not is_empty(live.scheduled)), added]
         self._waiting.append(added)
         if self._keep_history and raw is not None:

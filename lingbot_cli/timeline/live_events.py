@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from lingbot_cli.camera.trajectory import PathSegment
+from lingbot_cli.camera.keys import PITCH, YAW
+from lingbot_cli.camera.trajectory import Segment
 from lingbot_cli.timeline.chunks import FrameChunk, FrameGrid, nearest_frame
 from lingbot_cli.timeline.diagnostics import Problems
 from lingbot_cli.timeline.input_files import TimelineFiles
 from lingbot_cli.timeline.load import ParsedEvent
+from lingbot_cli.timeline.named_moves import AxisMove
 from lingbot_cli.timeline.schedule import ScheduledEvent, resolve_end
 from lingbot_cli.timeline.schema import (
     ActionEvent,
@@ -38,7 +40,7 @@ class LiveEvent:
     number: int
     raw: dict[str, Any] | None
     scheduled: ScheduledEvent
-    segment: PathSegment | None = None
+    segment: Segment | None = None
 
 
 def schedule_live_event(
@@ -64,7 +66,7 @@ def schedule_live_event(
                 message = "an ease without a span; expected `for: 2s` or the like"
                 problems.add(parsed.item.locate(("ease",)), message)
             return ScheduledEvent(event, first, OPEN_END)
-        if isinstance(event, MoveEvent | TurnEvent):
+        if isinstance(event, MoveEvent | TurnEvent | AxisMove):
             span = Time(Fraction(_default_frames(event, grid, camera)), "f")
             event = event.model_copy(update={"span": span})
     end, path, image = resolve_end(ParsedEvent(event, parsed.item), start, grid, files)
@@ -75,9 +77,12 @@ def schedule_live_event(
     return ScheduledEvent(event, first, last, path, image)
 
 
-def _default_frames(event: MoveEvent | TurnEvent, grid: FrameGrid, camera: CameraSettings) -> int:
+def _default_frames(event: MoveEvent | TurnEvent | AxisMove, grid: FrameGrid, camera: CameraSettings) -> int:
     """Return the frames of a move at walking pace, or of a turn at looking pace."""
-    if isinstance(event, MoveEvent):
+    if isinstance(event, AxisMove):
+        axis, amount = event.motion()
+        frames = abs(amount) / camera.turn_rate if axis in (YAW, PITCH) else abs(amount) * grid.fps
+    elif isinstance(event, MoveEvent):
         frames = math.hypot(event.move.forward, event.move.right, event.move.up) * grid.fps
     else:
         turn = event.turn

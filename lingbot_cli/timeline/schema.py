@@ -1,92 +1,56 @@
 """Schema of a timeline: the header, and a pydantic model for each event type."""
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     PlainValidator,
-    StringConstraints,
     ValidationInfo,
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from lingbot_cli.camera.convention import Convention, Matrix
 from lingbot_cli.camera.keys import DEFAULT_FPS, LETTERS, TURN_DEGREES_PER_FRAME, WALK_UNITS_PER_FRAME
 from lingbot_cli.camera.lens import MAX_FOV_DEGREES, MIN_FOV_DEGREES, square_lens
 from lingbot_cli.camera.scale import ScaleRule, parse_scale
 from lingbot_cli.errors import UsageError
+from lingbot_cli.timeline.event_fields import (
+    Displacement,
+    Ease,
+    NonEmptyText,
+    SpannedEvent,
+    StrictModel,
+    TimeField,
+    TimelineEvent,
+    TurnAngles,
+    field_error,
+    validate_time,
+)
+from lingbot_cli.timeline.named_moves import (
+    CraneEvent,
+    DollyEvent,
+    FollowEvent,
+    LookAtEvent,
+    OrbitEvent,
+    PanEvent,
+    TiltEvent,
+    TruckEvent,
+)
 from lingbot_cli.timeline.times import Time, parse_time
 from lingbot_cli.video_size import parse_image_size, parse_size
-
-
-def _error(message: str) -> PydanticCustomError:
-    # The message is data, not a template: braces in a user's text must survive.
-    return PydanticCustomError("timeline", "{message}", {"message": message})
-
-
-def _validate_time(value: object) -> Time:
-    try:
-        return parse_time(value)
-    except ValueError as error:
-        raise _error(str(error)) from None
 
 
 def _validate_letters(keys: str) -> str:
     unknown = sorted(set(keys) - set(LETTERS))
     if unknown:
         plural = "s" if len(unknown) > 1 else ""
-        raise _error(
+        raise field_error(
             f"unknown key letter{plural} {', '.join(map(repr, unknown))}; expected any of "
             f"{' '.join(LETTERS)}, or an empty text to release"
         )
     return keys
-
-
-TimeField = Annotated[Time, PlainValidator(_validate_time)]
-NonEmptyText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000)]
-FiniteAmount = Annotated[float, Field(ge=-1e5, le=1e5, allow_inf_nan=False)]
-Ease = Literal["linear", "in", "out", "in-out"]
-
-
-class StrictModel(BaseModel):
-    """Base of all models: no unknown keys, no conversions."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class TimelineEvent(StrictModel):
-    """An event at a time: `at`, or the end of the event before it."""
-
-    at: TimeField | None = None
-    note: str | None = None
-
-
-class SpannedEvent(TimelineEvent):
-    """An event that lasts `for` a span or `until` a time (live: until it is replaced)."""
-
-    span_optional: ClassVar[bool] = False
-
-    span: TimeField | None = Field(None, alias="for")
-    until: TimeField | None = None
-
-    @field_validator("until")
-    @classmethod
-    def _one_end(cls, until: Time | None, info: ValidationInfo) -> Time | None:
-        if until is not None and info.data.get("span") is not None:
-            raise _error("both `for` and `until`; expected one of them")
-        return until
-
-    @model_validator(mode="after")
-    def _has_an_end(self, info: ValidationInfo) -> Self:
-        live = bool(info.context and info.context.get("live"))
-        if self.span is None and self.until is None and not self.span_optional and not live:
-            raise _error("no span; expected `for: 2s` or `until: 4s`")
-        return self
 
 
 class KeysEvent(SpannedEvent):
@@ -94,32 +58,6 @@ class KeysEvent(SpannedEvent):
 
     keys: Annotated[str, AfterValidator(_validate_letters)]
     ease: Ease = "linear"
-
-
-class NonEmptyModel(StrictModel):
-    """Base of models with at least one field set."""
-
-    @model_validator(mode="after")
-    def _has_a_field(self) -> Self:
-        if not self.model_fields_set:
-            raise _error(f"empty; expected {', '.join(type(self).model_fields)}")
-        return self
-
-
-class Displacement(NonEmptyModel):
-    """Distances; 1 is one second of walking."""
-
-    forward: FiniteAmount = 0.0
-    right: FiniteAmount = 0.0
-    up: FiniteAmount = 0.0
-
-
-class TurnAngles(NonEmptyModel):
-    """Angles in degrees; yaw right and pitch up are positive."""
-
-    yaw: FiniteAmount = 0.0
-    pitch: Annotated[float, Field(ge=-170, le=170, allow_inf_nan=False)] = 0.0  # from limit to limit
-    roll: FiniteAmount = 0.0
 
 
 class MoveEvent(SpannedEvent):
@@ -140,14 +78,14 @@ def _validate_scale(value: object) -> ScaleRule:
     try:
         return parse_scale(value)
     except ValueError as error:
-        raise _error(str(error)) from None
+        raise field_error(str(error)) from None
 
 
 def _validate_image_size(text: str) -> str:
     try:
         parse_image_size(text)
     except ValueError as error:
-        raise _error(str(error)) from None
+        raise field_error(str(error)) from None
     return text
 
 
@@ -173,7 +111,7 @@ class PosesEvent(SpannedEvent):
     @classmethod
     def _one_rate(cls, fps: float | None, info: ValidationInfo) -> float | None:
         if fps is not None and (info.data.get("span") is not None or info.data.get("until") is not None):
-            raise _error("both `fps` and a span; expected one of them")
+            raise field_error("both `fps` and a span; expected one of them")
         return fps
 
 
@@ -209,7 +147,7 @@ def _is_bare_wait(value: Any) -> bool:
 class WaitEvent(SpannedEvent):
     """A span without motion: `{wait: 2s}`, or `wait` with `for` or `until`."""
 
-    wait: Annotated[Time | None, PlainValidator(lambda v: None if _is_bare_wait(v) else _validate_time(v))]
+    wait: Annotated[Time | None, PlainValidator(lambda v: None if _is_bare_wait(v) else validate_time(v))]
 
     @model_validator(mode="before")
     @classmethod
@@ -217,7 +155,7 @@ class WaitEvent(SpannedEvent):
         if not isinstance(data, dict) or _is_bare_wait(data.get("wait")):
             return data
         if "for" in data or "until" in data:
-            raise _error("two spans; expected `wait: 2s`, or `wait` with `for` or `until`")
+            raise field_error("two spans; expected `wait: 2s`, or `wait` with `for` or `until`")
         try:
             parse_time(data["wait"])
         except ValueError:
@@ -233,7 +171,9 @@ class EndEvent(TimelineEvent):
     @model_validator(mode="after")
     def _has_a_time(self, info: ValidationInfo) -> Self:
         if self.at is None and not (info.context and info.context.get("live")):
-            raise _error("no time; expected `at`, or `duration` in the header (only live, `end` means now)")
+            raise field_error(
+                "no time; expected `at`, or `duration` in the header (only live, `end` means now)"
+            )
         return self
 
 
@@ -241,6 +181,14 @@ EVENT_TYPES: dict[str, type[TimelineEvent]] = {
     "keys": KeysEvent,
     "move": MoveEvent,
     "turn": TurnEvent,
+    "dolly": DollyEvent,
+    "truck": TruckEvent,
+    "crane": CraneEvent,
+    "pan": PanEvent,
+    "tilt": TiltEvent,
+    "orbit": OrbitEvent,
+    "look_at": LookAtEvent,
+    "follow": FollowEvent,
     "poses": PosesEvent,
     "prompt": PromptEvent,
     "action": ActionEvent,
@@ -268,7 +216,7 @@ class CameraSettings(StrictModel):
     @classmethod
     def _not_with_fov(cls, value: list[float] | None, info: ValidationInfo) -> list[float] | None:
         if value is not None and info.data.get("fov") is not None:
-            raise _error("both `fov` and `intrinsics`; expected one of them")
+            raise field_error("both `fov` and `intrinsics`; expected one of them")
         return value
 
     @property
@@ -295,9 +243,9 @@ def _validate_size(text: str) -> str:
         sides = parse_size(text)
     except UsageError as wrong:
         message = str(wrong).removeprefix("--size ")
-        raise _error(f"{message}; expected WIDTHxHEIGHT such as 832x480") from None
+        raise field_error(f"{message}; expected WIDTHxHEIGHT such as 832x480") from None
     if max(sides) > _MAX_SIDE:
-        raise _error(f"{text}: too large; expected at most {_MAX_SIDE} pixels a side")
+        raise field_error(f"{text}: too large; expected at most {_MAX_SIDE} pixels a side")
     return text
 
 

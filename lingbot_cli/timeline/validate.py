@@ -2,7 +2,7 @@
 
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -102,7 +102,8 @@ def _error_message(model: type[BaseModel], path: KeyPath, wrong: Any) -> str:
         return f"unknown key '{name[:40]}'; expected {_suggest(name, names)}"
     if wrong["type"] == "timeline":
         return str(wrong["msg"]) if not path else f"`{path[-1]}`: {wrong['msg']}"
-    facts = {"expected": "a list of four numbers", "fields": ", ".join(_field_names(inner))}
+    listed = "a list of key poses" if path[:1] == ("follow",) else "a list of four numbers"
+    facts = {"expected": listed, "fields": ", ".join(_field_names(inner))}
     facts |= wrong.get("ctx", {})
     name = ".".join(map(str, path))
     message = _ERROR_MESSAGES.get(wrong["type"], f"{wrong['msg'].lower()}; expected another value")
@@ -112,8 +113,12 @@ def _error_message(model: type[BaseModel], path: KeyPath, wrong: Any) -> str:
 def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel]:
     """Return the model of the value at `path`, or of the nearest mapping around it."""
     for step in path:
+        if isinstance(step, int):
+            continue
         found = (f.annotation for n, f in model.model_fields.items() if step in (n, f.alias))
         inner = next(found, None)
+        if get_origin(inner) is list:
+            inner = get_args(inner)[0]
         if not isinstance(inner, type) or not issubclass(inner, BaseModel):
             break
         model = inner

@@ -50,6 +50,8 @@ def _plain_value(value: Any) -> Any:
         return plain.get(value.kind, value.kind)
     if isinstance(value, float) and value.is_integer():
         return int(value)
+    if isinstance(value, list):
+        return [_plain_value(each) for each in value]
     return to_plain(value) if isinstance(value, BaseModel) else value
 
 
