@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -121,7 +121,7 @@ def _open_outputs(
     if options.record is not None:
         aborts.append(options.record.abort)
         with stop.deferring():  # an encoder that is just starting cannot be ended
-            options.record.open(video)
+            options.record.open(replace(video, frames=stream.frames, chapters=stream.chapters))
     outputs = start_all(options.targets, video, _still(stream), lambda outage: report_outage(display, outage))
     aborts += [output.abort for output in outputs]
     return outputs

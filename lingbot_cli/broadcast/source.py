@@ -24,6 +24,7 @@ from lingbot_cli.render.request import (
     resolve_request,
 )
 from lingbot_cli.runtime.model_options import describe_run
+from lingbot_cli.sinks.base import Chapter
 from lingbot_cli.timeline.chunks import nearest_frame
 from lingbot_cli.timeline.live import LiveTimeline, loop_timeline
 from lingbot_cli.timeline.resolve import check_camera_flags
@@ -32,7 +33,10 @@ from lingbot_cli.timeline.schedule import schedule_timeline
 
 @dataclass(frozen=True)
 class PreparedStream:
-    """A stream ready to be rendered; `frames` and `chunks` are None where its length is unknown."""
+    """A stream ready to be rendered; `frames` and `chunks` are None where its length is unknown.
+
+    `chapters`: those of a recording, of a timeline that is played once.
+    """
 
     request: Request
     model: Checkpoint | RemoteModel
@@ -46,6 +50,7 @@ class PreparedStream:
     prompts: tuple[str, ...] = ()
     frames: int | None = None
     chunks: int | None = None
+    chapters: tuple[Chapter, ...] = ()
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -103,6 +108,7 @@ def _play_once(video: PreparedVideo) -> PreparedStream:
         video.prompts,
         plan.frames,
         len(video.controls),
+        video.video_info().chapters,
     )
 
 
@@ -124,7 +130,7 @@ def prepare_loop(request: Request) -> PreparedStream:
     scheduled = replace(scheduled, header=header)
     frames = None if duration is None else nearest_frame(scheduled.grid.to_frames(duration))
     controls = loop_timeline(scheduled, prompt=overrides.prompt, duration=duration)
-    return replace(once, controls=controls, frames=frames, chunks=None)
+    return replace(once, controls=controls, frames=frames, chunks=None, chapters=())
 
 
 def prepare_live(

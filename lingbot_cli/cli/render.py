@@ -57,6 +57,7 @@ def render(
     from lingbot_cli.render.multi_gpu import ProcessGroup, check_multi_gpu, exit_follower
     from lingbot_cli.render.render import render_video
     from lingbot_cli.sinks.base import TeeSink
+    from lingbot_cli.sinks.resample import rate_notes
 
     env: Env = ctx.obj
     targets = output.targets(image)
@@ -80,6 +81,8 @@ def render(
         if gpus > 1 and not group:
             _launch(prepared, gpus, env, shown, dry_run=dry_run)
         sink = output.sink(targets, prepared, env, options.store.outputs if options else None)
+        for note in rate_notes(targets, prepared.plan.fps):
+            shown.warning(note)
         overwrite_poses = output.overwrite or resume.resume is not None
         if dry_run:
             _print_plan(env, prepared, sink, output.save_poses, as_json=display.as_json)

@@ -20,7 +20,8 @@ class Codec:
 
     `filters` convert RGB to `pixels`, an ffmpeg pix_fmt. `args` are always passed, `draft_args` for draft quality.
     `quality_flag` takes the number of --crf, or else `web_quality` or `draft_quality`. `even`: width and height
-    must be even. `lossless`: decoded frames equal the input.
+    must be even. `lossless`: decoded frames equal the input. `hd_filters`: those of HD video, in a format without
+    colour tags, of which players assume BT.709.
     """
 
     encoder: str
@@ -33,6 +34,7 @@ class Codec:
     draft_quality: int = 0
     even: bool = False
     lossless: bool = False
+    hd_filters: str = ""
 
 
 def split_args(args: str) -> tuple[str, ...]:
@@ -111,7 +113,7 @@ CODECS = {
         web_quality=2,
         draft_quality=6,
     ),
-    "yuv": Codec("rawvideo", "yuv420p", _TO_YUV420_BT601, even=True),
+    "yuv": Codec("rawvideo", "yuv420p", _TO_YUV420_BT601, even=True, hd_filters=_TO_YUV420_BT709),
     "rgb": Codec("rawvideo", "rgb24", "format=rgb24", lossless=True),
 }
 

@@ -12,9 +12,10 @@ from lingbot_cli.sinks.codecs import CODECS
 from lingbot_cli.sinks.encoding import Encoding
 from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg, resolve_codec
 from lingbot_cli.sinks.ffmpeg_sink import FfmpegSink
-from lingbot_cli.sinks.formats import FORMATS, choose_codec, choose_format, format_of_suffix
+from lingbot_cli.sinks.formats import FORMATS, Format, choose_codec, choose_format, format_of_suffix
 from lingbot_cli.sinks.output_conflicts import check_distinct
 from lingbot_cli.sinks.output_paths import ImageSequence, OutputFile, is_partial_name
+from lingbot_cli.sinks.resample import MaxRateSink
 from lingbot_cli.sinks.resumable import ResumableFile, ResumableOutput, ResumableSequence, StreamOutput
 from lingbot_cli.stream_files import StreamFile, find_stream
 from lingbot_cli.ui.signals import check_stop
@@ -57,6 +58,18 @@ def choose_sink(
     if target == "null:":
         return NullSink()
     container = choose_format(target, options.format)
+    sink = _choose_encoder(target, container, options, environ, stdout)
+    return sink if container.max_fps is None else MaxRateSink(sink, container.max_fps)
+
+
+def _choose_encoder(
+    target: str,
+    container: Format,
+    options: OutputOptions,
+    environ: Mapping[str, str],
+    stdout: BinaryIO | None,
+) -> Sink:
+    """Return the sink of a file, a sequence or a stream in a format."""
     codec_name = choose_codec(container, options.quality, options.codec)
     ffmpeg = find_ffmpeg(environ)
     codec = CODECS[resolve_codec(ffmpeg, codec_name)]

@@ -8,6 +8,7 @@ from lingbot_cli.sinks.codecs import CODECS, Codec
 from lingbot_cli.sinks.formats import Format
 
 _KEYFRAME_INTERVAL_S = 2
+_HD_WIDTH, _SD_HEIGHT = 1280, 576  # players take wider or higher video without colour tags as BT.709
 _BITS_PER_PIXEL = 0.35
 _MIN_KBITS, _MAX_KBITS = 300, 12_000  # accepted by streaming services
 
@@ -97,11 +98,13 @@ def _raw_frames(video: VideoInfo) -> list[str]:
 
 def _filters(video: VideoInfo, codec: Codec) -> str:
     """Return the colour conversion; where a codec needs even sides, the last row or column is repeated."""
+    hd = video.width >= _HD_WIDTH or video.height > _SD_HEIGHT
+    filters = codec.hd_filters if hd and codec.hd_filters else codec.filters
     right, bottom = (video.width % 2, video.height % 2) if codec.even else (0, 0)
     if not (right or bottom):
-        return codec.filters
+        return filters
     pad = f"pad={video.width + right}:{video.height + bottom}"
-    return f"{pad},fillborders=right={right}:bottom={bottom}:mode=smear,{codec.filters}"
+    return f"{pad},fillborders=right={right}:bottom={bottom}:mode=smear,{filters}"
 
 
 def _quality_args(codec: Codec, quality: str, crf: int | None) -> Sequence[str]:

@@ -9,6 +9,7 @@ from lingbot_cli.sinks.frame_pattern import FramePattern
 
 QUALITIES = ("web", "master", "draft")
 
+# Without delay_moov there is no edit list, and the first frame of a file with B-frames is shown late.
 _FLUSH = split_args("-flush_packets 1")
 _ATOMIC_FILES = split_args("-atomic_writing 1")
 _CLUSTERS = ("-cluster_time_limit", "250", *_FLUSH)
@@ -23,7 +24,7 @@ class Format:
     `codecs`: names in CODECS or CODEC_FAMILIES, the default first. `master_codec`: the lossless one. `args` keep a
     partial file playable; `piped_args` replace them where the output cannot seek. `metadata`: whether the file has
     metadata and chapters. `sequence`: one file per frame. `segment_args` send each packet at once, to append to a
-    video; None where frames cannot be appended.
+    video; None where frames cannot be appended. `max_fps`: the most frames a second that players show.
     """
 
     muxer: str
@@ -35,6 +36,7 @@ class Format:
     metadata: bool = False
     sequence: bool = False
     segment_args: tuple[str, ...] | None = None
+    max_fps: int | None = None
 
 
 FORMATS = {
@@ -44,9 +46,11 @@ FORMATS = {
         _MP4_CODECS,
         "x264rgb",
         args=split_args(
-            "-movflags +hybrid_fragmented+use_metadata_tags -frag_duration 250000 -flush_packets 1"
+            "-movflags +delay_moov+default_base_moof+use_metadata_tags -frag_duration 250000 -flush_packets 1"
         ),
-        piped_args=split_args("-movflags +frag_keyframe+empty_moov+default_base_moof -frag_duration 250000"),
+        piped_args=split_args(
+            "-movflags +frag_keyframe+delay_moov+default_base_moof+use_metadata_tags -frag_duration 250000"
+        ),
         metadata=True,
         segment_args=split_args("-movflags +frag_every_frame+empty_moov+default_base_moof -flush_packets 1"),
     ),
@@ -70,7 +74,8 @@ FORMATS = {
         metadata=True,
         segment_args=_CLUSTER_PER_FRAME,
     ),
-    "gif": Format("gif", (".gif",), ("gif",), None, args=_FLUSH, piped_args=_FLUSH),
+    # Its times are hundredths of a second, and players show shorter ones than two for ten.
+    "gif": Format("gif", (".gif",), ("gif",), None, args=_FLUSH, piped_args=_FLUSH, max_fps=50),
     "webp": Format(
         "webp", (".webp",), ("webp", "webp-lossless"), "webp-lossless", args=("-loop", "0", *_FLUSH)
     ),

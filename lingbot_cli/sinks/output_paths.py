@@ -1,5 +1,6 @@
 """Output file and image sequence: written under a partial name, renamed when complete."""
 
+import contextlib
 import os
 from collections.abc import Sequence
 from itertools import count
@@ -9,6 +10,7 @@ from lingbot_cli.errors import OutputError, UsageError, write_errors
 from lingbot_cli.files import check_folder, check_name, check_new, derived_path, follow_link
 from lingbot_cli.sinks.formats import is_sequence
 from lingbot_cli.sinks.frame_pattern import FramePattern
+from lingbot_cli.sinks.remux import write_index_first
 from lingbot_cli.sinks.resume_link import ResumeLink
 
 
@@ -112,6 +114,14 @@ class OutputFile:
         with write_errors(self.partial):
             self.link.link(self.link.next_file)
             self.link.next_file.replace(self.partial)
+
+    def put_index_first(self, ffmpeg: str) -> None:
+        """Move the index of a complete MP4 file to its start; leave the file as it is where that cannot be done."""
+        copy = derived_path(self.partial, ".index", stem=f".{self.partial.name}")
+        with contextlib.suppress(OSError):
+            if write_index_first(ffmpeg, self.partial, copy):
+                copy.replace(self.partial)
+            copy.unlink(missing_ok=True)
 
     def commit(self) -> None:
         """Flush the complete file to the disk and give it its final name."""

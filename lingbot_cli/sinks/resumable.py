@@ -53,7 +53,6 @@ class ResumableFile:
 
     def __init__(self, file: OutputFile, encoding: Encoding, resume_dir: Path | None) -> None:
         self.existing = 0
-        self.commit = file.commit
         self._file = file
         self._encoding = encoding
         self._resume_dir = resume_dir
@@ -102,6 +101,11 @@ class ResumableFile:
         if self._concat is not None and self._concat.encoded > 0:
             self._file.replace_partial()
             self._concat = None
+
+    def commit(self) -> None:
+        if self._encoding.container.muxer == "mp4":
+            self._file.put_index_first(self._encoding.ffmpeg)
+        self._file.commit()
 
     def abandon(self, *, empty: bool) -> None:
         if self._concat is not None or empty:

@@ -147,3 +147,17 @@ def test_a_file_whose_name_is_taken_meanwhile_is_kept_under_another(
     assert film.read_text() == "somebody else's"
     assert (tmp_path / "film.partial.mkv").stat().st_size > 0
     assert other.exists() == (option == "--to")
+
+
+def test_a_recording_begins_at_zero_and_has_the_chapters(tmp_path, small_picture, probe):
+    timeline, made = tmp_path / "walk.yaml", tmp_path / "made.mp4"
+    timeline.write_text("- marker: gate\n- {keys: w, for: 7f}\n- marker: tower\n- {keys: s, for: 9f}\n")
+    done = lingbot(
+        *("stream", str(small_picture), "-t", str(timeline), *SMALL, "--to", "null:", "--record", str(made))
+    )
+    assert done.code == 0, done.stderr
+    found = probe(made)
+    assert float(found["format"]["start_time"]) == 0
+    chapters = [(each["tags"]["title"], float(each["start_time"])) for each in found["chapters"]]
+    assert chapters == [("gate", 0), ("tower", pytest.approx(7 / 16, abs=1e-3))]
+    assert int(found["video"]["nb_read_frames"]) == 16

@@ -32,7 +32,7 @@ def test_a_video_of_web_quality():
         + "-map 1:v -map_metadata 0 -map_chapters 0 "
         + f"-vf {SCALE_709} -c:v libx264 -pix_fmt yuv420p -g 32 -fps_mode passthrough "
         + "-bf 2 -x264-params rc-lookahead=4:sync-lookahead=0:sliced-threads=1 -crf 18 "
-        + "-movflags +hybrid_fragmented+use_metadata_tags -frag_duration 250000 -flush_packets 1 "
+        + "-movflags +delay_moov+default_base_moof+use_metadata_tags -frag_duration 250000 -flush_packets 1 "
         + "-f mp4 file:/a.mp4"
     )
 
@@ -51,7 +51,7 @@ def test_a_draft_of_odd_size_into_a_pipe():
 
 def test_a_pipe_cannot_seek_so_an_mp4_stays_fragmented():
     command = argv(VIDEO, "mp4", "x264", url="pipe:1", quality="draft", crf=33)
-    assert "+frag_keyframe+empty_moov+default_base_moof" in command
+    assert "+frag_keyframe+delay_moov+default_base_moof" in command
     assert "hybrid" not in command
     assert "-crf 33 -preset ultrafast" in command
 

@@ -1,0 +1,68 @@
+"""Sink that drops frames evenly, for formats that cannot show as many a second."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+
+from lingbot_cli.sinks.base import Sink, VideoInfo
+from lingbot_cli.sinks.formats import format_of_suffix
+
+
+class MaxRateSink:
+    """Sink that passes a video on, at no more than `max_fps` frames per second."""
+
+    def __init__(self, sink: Sink, max_fps: int) -> None:
+        self.name = sink.name
+        self._sink = sink
+        self._max_fps = max_fps
+        self._ratio = Fraction(1)  # of the frames that are passed on
+        self._frame = 0
+
+    def resumable_frames(self, video: VideoInfo, limit: int) -> dict[str, int]:
+        if video.fps > self._max_fps:
+            return {self.name: 0}
+        return self._sink.resumable_frames(video, limit)
+
+    def preflight(self, video: VideoInfo) -> None:
+        self._sink.preflight(self._resampled(video))
+
+    def open(self, video: VideoInfo) -> None:
+        self._frame = video.start_frame
+        self._sink.open(self._resampled(video))
+
+    def _resampled(self, video: VideoInfo) -> VideoInfo:
+        self._ratio = min(Fraction(1), self._max_fps / video.fps)
+        frames = None if video.frames is None else math.ceil(video.frames * self._ratio)
+        return replace(video, fps=video.fps * self._ratio, frames=frames)
+
+    def write(self, frames: np.ndarray) -> None:
+        shown = [i for i in range(len(frames)) if self._is_shown(self._frame + i)]
+        self._frame += len(frames)
+        if shown:
+            self._sink.write(frames[shown])
+
+    def _is_shown(self, frame: int) -> bool:
+        """Return whether a frame is the newest one when an output frame is shown."""
+        return math.ceil(frame * self._ratio) < math.ceil((frame + 1) * self._ratio)
+
+    def check(self) -> None:
+        self._sink.check()
+
+    def close(self) -> None:
+        self._sink.close()
+
+    def abort(self) -> str | None:
+        return self._sink.abort()
+
+
+def rate_notes(targets: Iterable[str], fps: int) -> list[str]:
+    """Return a note for each output whose format shows fewer frames per second."""
+    limits = ((target, format_of_suffix(target)) for target in targets)
+    return [
+        f"{target}: {limit.max_fps} of {fps} frames per second, the most that {limit.muxer} players show"
+        for target, limit in limits
+        if limit is not None and limit.max_fps is not None and fps > limit.max_fps
+    ]
