@@ -1,6 +1,7 @@
 """Sink protocol: a consumer of video frames, and the sinks that write no file themselves."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Protocol
@@ -144,7 +145,8 @@ class TeeSink:
             raise failures[0]
 
     def abort(self) -> str | None:
-        paths = [path for sink in self.sinks if (path := sink.abort())]
+        with ThreadPoolExecutor(len(self.sinks)) as pool:  # each may have to wait for an encoder
+            paths = [path for path in pool.map(lambda sink: sink.abort(), self.sinks) if path]
         return ", ".join(paths) or None
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess
 from lingbot_cli.sinks.formats import Format
 
 _CORRUPT_FLAG = 2  # AV_PKT_FLAG_CORRUPT: a packet cut short by the end of the file
-_EXIT_TIMEOUT_S = 2.0  # for one ffmpeg to exit after the other
+_EXIT_TIMEOUT_S = 1.0  # for one ffmpeg to exit after the other
 _CONCAT_DELAY_FRAMES = 2  # held back by the concatenating ffmpeg, in addition to the encoder's delay
 
 
@@ -144,6 +145,7 @@ class ConcatEncoder:
     ) -> None:
         self._existing = existing
         self._concat = FfmpegProcess(concat, metadata=metadata, lock=lock)
+        os.set_blocking(self._concat.input.fileno(), True)  # the encoder writes to it
         try:
             self._encode = FfmpegProcess(lambda _: list(encode), output=self._concat.input)
         except BaseException:

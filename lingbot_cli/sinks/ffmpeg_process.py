@@ -9,29 +9,35 @@ import subprocess
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
 
 from lingbot_cli.errors import OutputError
 from lingbot_cli.redact import redact
+from lingbot_cli.ui.signals import add_exit_hook, check_stop, stop_requested
 
 _PROGRESS = re.compile(
     rb"^(frame|fps|stream_\d+_\d+_\w+|bitrate|total_size|out_time\w*|(?:dup|drop)_frames|speed|progress)="
 )
 _MAX_LINES = 20
 _MAX_LINE_BYTES = 4096
-_POLL_INTERVAL_MS = 100
+_POLL_INTERVAL_S = 0.1
+STALL_TIMEOUT_S = 8.0
+"""How long an encoder may accept and encode nothing: many times what a slow one needs for a frame."""
+_STOP_TIMEOUT_S = 1.0  # the same, once a signal has asked the run to end
 
 
 class FfmpegProcess:
     """Running ffmpeg, in a session of its own so that Ctrl-C in the terminal does not reach it.
 
     `command` returns the arguments, given the file descriptor from which ffmpeg reads `metadata`. `output`: its
-    standard output, None to discard it. `lock`: an open file that stays locked while ffmpeg runs.
-    `stall_timeout_s`: how long a write waits while ffmpeg accepts and encodes nothing, None for ever. `secrets` are
-    removed from its messages.
+    standard output, None to discard it. `lock`: an open file that stays locked while ffmpeg runs. A write or the end
+    fails when ffmpeg stalls: it accepts and encodes nothing for STALL_TIMEOUT_S, nor, if `may_be_slow`, uses the CPU.
+    `secrets` are removed from its messages.
     """
 
     def __init__(
@@ -41,12 +47,12 @@ class FfmpegProcess:
         metadata: str | None = None,
         output: BinaryIO | None = None,
         lock: BinaryIO | None = None,
-        stall_timeout_s: float | None = None,
+        may_be_slow: bool = True,
         secrets: Sequence[str] = (),
     ) -> None:
         self.encoded = 0
         self._secrets = secrets
-        self._stall_timeout_s = stall_timeout_s
+        self._may_be_slow = may_be_slow
         self._changed = threading.Condition()
         self._stderr_closed = False
         self._last_lines: collections.deque[str] = collections.deque(maxlen=_MAX_LINES)
@@ -71,8 +77,8 @@ class FfmpegProcess:
                 )
             except (OSError, subprocess.SubprocessError) as failure:
                 raise OutputError(f"ffmpeg could not be started: {failure}") from failure
-        if stall_timeout_s is not None:
-            os.set_blocking(self.input.fileno(), False)
+        os.set_blocking(self.input.fileno(), False)
+        _running.add(self)
         self._reader = threading.Thread(target=self._read_stderr, name="ffmpeg stderr", daemon=True)
         self._reader.start()
 
@@ -105,7 +111,10 @@ class FfmpegProcess:
             self._last_lines.append(redact(line.decode(errors="replace").strip(), self._secrets))
 
     def write(self, frames: np.ndarray) -> None:
-        """Write raw frames, uint8 [T, H, W, 3]. Errors: OutputError when ffmpeg has exited or stalls."""
+        """Write raw frames, uint8 [T, H, W, 3].
+
+        Errors: OutputError when ffmpeg has exited or stalls; RunInterrupted when it stalls after a signal.
+        """
         view = np.ascontiguousarray(frames).reshape(-1).data
         try:
             while view:
@@ -118,24 +127,31 @@ class FfmpegProcess:
             raise self.exit_error() from closed
 
     def _wait_writable(self) -> None:
-        """Wait until ffmpeg reads its input; each encoded frame restarts the stall timeout."""
-        assert self._stall_timeout_s is not None
+        """Wait until ffmpeg reads its input."""
         writable = select.poll()
         writable.register(self.input, select.POLLOUT)
-        encoded, since = self.encoded, time.monotonic()
-        while not writable.poll(_POLL_INTERVAL_MS):
-            if self.encoded != encoded:
-                encoded, since = self.encoded, time.monotonic()
-            elif time.monotonic() - since > self._stall_timeout_s:
-                self.stop()
-                raise OutputError(
-                    f"ffmpeg stalled: it accepted and encoded nothing for {self._stall_timeout_s:g} s"
-                )
+        watch = StallWatch(self)
+        while not writable.poll(_POLL_INTERVAL_S * 1000):
+            watch.check()
+
+    def progress(self) -> tuple[int, int]:
+        """Return values that change while ffmpeg works: frames encoded, and CPU time used."""
+        return self.encoded, _cpu_ticks(self._child.pid) if self._may_be_slow else 0
+
+    def waits_for_reader(self) -> bool:
+        """Return whether the reader of its output is behind, so that a pause is no stall."""
+        return False
 
     def wait_encoded(self, frames: int, timeout_s: float) -> bool:
-        """Wait until `frames` are encoded or ffmpeg has exited; return False after the timeout."""
+        """Wait until `frames` are encoded, ffmpeg has exited or the run is to end; return False after the timeout."""
+        deadline = time.monotonic() + timeout_s
         with self._changed:
-            return self._changed.wait_for(lambda: self.encoded >= frames or self._stderr_closed, timeout_s)
+            while not (self.encoded >= frames or self._stderr_closed or stop_requested()):
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    return False
+                self._changed.wait(min(remaining, _POLL_INTERVAL_S))
+        return True
 
     def check(self) -> None:
         """Raise OutputError if ffmpeg has exited early."""
@@ -143,15 +159,20 @@ class FfmpegProcess:
             raise self.exit_error()
 
     def finish(self, timeout_s: float | None) -> None:
-        """Close the input and wait until ffmpeg has written everything. Errors: OutputError."""
+        """Close the input and wait until ffmpeg has written everything, as long as it does not stall.
+
+        Errors: OutputError; RunInterrupted when it stalls after a signal.
+        """
         self._close_input()
-        try:
-            code = self._child.wait(timeout_s)
-        except subprocess.TimeoutExpired as late:
-            self.stop()
-            raise OutputError(f"ffmpeg did not finish within {timeout_s} s") from late
+        watch, deadline = StallWatch(self), None if timeout_s is None else time.monotonic() + timeout_s
+        while not self.wait_exit(_POLL_INTERVAL_S):
+            if deadline is None:
+                watch.check()
+            elif time.monotonic() > deadline:
+                self.stop()
+                raise OutputError(f"ffmpeg did not finish within {timeout_s} s")
         self._reader.join(timeout=5)
-        if code != 0:
+        if self._child.returncode != 0:
             raise self.exit_error()
 
     def wait_exit(self, timeout_s: float) -> bool:
@@ -169,6 +190,11 @@ class FfmpegProcess:
                 self._child.wait(0.5)
                 break
         self._reader.join(timeout=1)
+
+    def kill_if_suspended(self) -> None:
+        """Kill ffmpeg if it is stopped by a signal."""
+        if self._child.returncode is None and _is_suspended(self._child.pid):
+            self._child.kill()
 
     def _close_input(self) -> None:
         assert self._child.stdin is not None
@@ -188,6 +214,30 @@ class FfmpegProcess:
         return OutputError(f"ffmpeg {how}" + (f": {messages}" if messages else ""))
 
 
+class StallWatch:
+    """Watch over a wait for ffmpeg: stops it when nothing changes for too long."""
+
+    def __init__(self, process: FfmpegProcess) -> None:
+        self._process = process
+        self._progress = process.progress()
+        self._since = time.monotonic()
+        self._since_seen = self._since  # the same, with a slow reader
+
+    def check(self) -> None:
+        """Stop ffmpeg if it stalls. Errors: OutputError; RunInterrupted after a signal."""
+        now, progress = time.monotonic(), self._process.progress()
+        if progress != self._progress:
+            self._progress, self._since, self._since_seen = progress, now, now
+        elif self._process.waits_for_reader():
+            self._since = now
+        if stop_requested() and now - self._since_seen > _STOP_TIMEOUT_S:
+            self._process.stop()
+            check_stop()
+        if now - self._since > STALL_TIMEOUT_S:
+            self._process.stop()
+            raise OutputError(f"ffmpeg stalled: it accepted and encoded nothing for {STALL_TIMEOUT_S:g} s")
+
+
 class StdoutFfmpegProcess(FfmpegProcess):
     """ffmpeg that writes to a pipe, whose reader may close it before the end."""
 
@@ -196,6 +246,11 @@ class StdoutFfmpegProcess(FfmpegProcess):
     ) -> None:
         self._output = output
         super().__init__(command, metadata=metadata, output=output)
+
+    def waits_for_reader(self) -> bool:
+        poll = select.poll()
+        poll.register(self._output, select.POLLOUT)
+        return not poll.poll(0)
 
     def exit_error(self) -> OutputError:
         error = super().exit_error()
@@ -207,3 +262,30 @@ def reader_closed(output: BinaryIO) -> bool:
     poll = select.poll()
     poll.register(output, 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _cpu_ticks(pid: int) -> int:
+    """Return the CPU time that a process has used, 0 where it cannot be known."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _is_suspended(pid: int) -> bool:
+    """Return whether a process is stopped and would not see the end of its input."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("T", "t")
+    except (OSError, IndexError):
+        return False
+
+
+def _kill_suspended() -> None:
+    """Kill the encoders that would be left behind; others finish at the end of their input."""
+    for process in list(_running):
+        process.kill_if_suspended()
+
+
+_running: "weakref.WeakSet[FfmpegProcess]" = weakref.WeakSet()
+add_exit_hook(_kill_suspended)

@@ -15,7 +15,7 @@ from lingbot_cli.sinks.resumable import ResumableOutput
 ENCODER_DELAY_FRAMES = 9  # x265 holds back most: with an unwritten fragment, less than a second
 _ENCODE_TIMEOUT_S = 2.0  # for the frames written; long enough for an encoder that gets little CPU
 _SHORT_ENCODE_TIMEOUT_S = 0.25  # after the first timeout: the encoder may hold back more frames for good
-_ABORT_TIMEOUT_S = 1.5  # to finish the partial file after an interruption
+_ABORT_TIMEOUT_S = 1.0  # to finish the partial file after an interruption
 
 
 class FfmpegSink:

@@ -100,6 +100,11 @@ def check_stop() -> None:
         _active[-1].check(whole=False)
 
 
+def add_exit_hook(hook: Callable[[], None]) -> None:
+    """Call `hook` if a second signal ends the program."""
+    _exit_hooks.append(hook)
+
+
 @contextlib.contextmanager
 def on_forced_exit(hook: Callable[[], None]) -> Iterator[None]:
     """Call `hook` if a second signal ends the program while the block runs."""

@@ -18,8 +18,6 @@ from lingbot_cli.sinks.live.rtmp_protocol import FlvTag, read_flv_tags
 
 T = TypeVar("T", contravariant=True)
 _CLOSE_TIMEOUT_S = 2.0  # for what is still on its way when the stream ends
-# A slow encoder accepts or encodes many frames in this time; services hang up after a much longer silence.
-_STALL_TIMEOUT_S = 8.0
 
 
 class OutputConnection(Protocol[T]):
@@ -108,9 +106,7 @@ class FlvEncoder(_EncoderConnection):
         with contextlib.ExitStack() as unread, self._connection_errors():
             unread.callback(os.close, read)
             with open(write, "wb") as output:
-                self._encoder = FfmpegProcess(
-                    lambda _: command, output=output, stall_timeout_s=_STALL_TIMEOUT_S
-                )
+                self._encoder = FfmpegProcess(lambda _: command, output=output, may_be_slow=False)
             unread.pop_all()
         self._thread = threading.Thread(target=self._read, args=(read,), name="flv", daemon=True)
         self._thread.start()
@@ -140,9 +136,7 @@ class SrtConnection(_EncoderConnection):
         self.name = name
         deadline = time.monotonic() + CONNECT_TIMEOUT_S
         with self._connection_errors():
-            self._encoder = FfmpegProcess(
-                lambda _: command, stall_timeout_s=_STALL_TIMEOUT_S, secrets=secrets
-            )
+            self._encoder = FfmpegProcess(lambda _: command, may_be_slow=False, secrets=secrets)
             while not self._encoder.encoded:
                 if time.monotonic() > deadline:
                     self._encoder.stop()
