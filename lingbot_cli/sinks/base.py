@@ -96,6 +96,23 @@ class NullSink:
         return None
 
 
+class FilterSink:
+    """Base of a sink that changes the frames of a video and passes them to another sink."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.name = sink.name
+        self._sink = sink
+
+    def check(self) -> None:
+        self._sink.check()
+
+    def close(self) -> None:
+        self._sink.close()
+
+    def abort(self) -> str | None:
+        return self._sink.abort()
+
+
 class TeeSink:
     """Sink that passes every frame to each of `sinks` and fails with the first of them."""
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from lingbot_cli.fonts import choose_font
-from lingbot_cli.sinks.base import Sink, VideoInfo
+from lingbot_cli.sinks.base import FilterSink, Sink, VideoInfo
 
 # Position of each key, in key widths from the left or (negative) from the right, and from the bottom.
 _KEYS = {
@@ -36,12 +36,11 @@ class Caption:
     prompt: str
 
 
-class OverlaySink:
+class OverlaySink(FilterSink):
     """Sink that passes frames with captions to `sink`; `enlarge` makes small videos large enough to read."""
 
     def __init__(self, sink: Sink, captions: Sequence[Caption], *, enlarge: bool) -> None:
-        self.name = sink.name
-        self._sink = sink
+        super().__init__(sink)
         self._captions = captions
         self._enlarge = enlarge
         self._scale = 1
@@ -70,15 +69,6 @@ class OverlaySink:
             frame[:] = (frame * (255 - alpha) + colour * alpha) // 255
             self._frame += 1
         self._sink.write(large)
-
-    def check(self) -> None:
-        self._sink.check()
-
-    def close(self) -> None:
-        self._sink.close()
-
-    def abort(self) -> str | None:
-        return self._sink.abort()
 
 
 @lru_cache(_CACHED_LAYERS)

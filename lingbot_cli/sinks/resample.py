@@ -7,16 +7,15 @@ from fractions import Fraction
 
 import numpy as np
 
-from lingbot_cli.sinks.base import Sink, VideoInfo
+from lingbot_cli.sinks.base import FilterSink, Sink, VideoInfo
 from lingbot_cli.sinks.formats import format_of_suffix
 
 
-class MaxRateSink:
+class MaxRateSink(FilterSink):
     """Sink that passes a video on, at no more than `max_fps` frames per second."""
 
     def __init__(self, sink: Sink, max_fps: int) -> None:
-        self.name = sink.name
-        self._sink = sink
+        super().__init__(sink)
         self._max_fps = max_fps
         self._ratio = Fraction(1)  # of the frames that are passed on
         self._frame = 0
@@ -47,15 +46,6 @@ class MaxRateSink:
     def _is_shown(self, frame: int) -> bool:
         """Return whether a frame is the newest one when an output frame is shown."""
         return math.ceil(frame * self._ratio) < math.ceil((frame + 1) * self._ratio)
-
-    def check(self) -> None:
-        self._sink.check()
-
-    def close(self) -> None:
-        self._sink.close()
-
-    def abort(self) -> str | None:
-        return self._sink.abort()
 
 
 def rate_notes(targets: Iterable[str], fps: int) -> list[str]:

@@ -11,23 +11,11 @@ import pytest
 
 from lingbot_cli.errors import OutputError, SetupError, UsageError
 from lingbot_cli.sinks.base import Chapter, VideoInfo
-from lingbot_cli.sinks.factory import OutputOptions, choose_sink, choose_sinks
+from lingbot_cli.sinks.factory import OutputOptions, choose_sinks
 from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg, resolve_codec
 from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess
+from tests.support.encoding_sink import VIDEO, open_sink, write_often
 from tests.support.processes import wait_until
-
-VIDEO = VideoInfo(96, 128, Fraction(16), 40)
-
-
-def open_sink(target, video=VIDEO, **options):
-    sink = choose_sink(str(target), OutputOptions(**options), os.environ)
-    sink.open(video)
-    return sink
-
-
-def write_often(sink, frames):
-    for _ in range(200):
-        sink.write(frames)
 
 
 def test_a_killed_encoder_is_reported_and_leaves_a_partial_file(tmp_path, bars, decode):

@@ -4,35 +4,21 @@ import os
 import signal
 import subprocess
 import threading
-from fractions import Fraction
 
 import pytest
 
 from lingbot_cli.errors import OutputError, RunInterrupted
 from lingbot_cli.sinks import ffmpeg_process
-from lingbot_cli.sinks.base import VideoInfo
-from lingbot_cli.sinks.factory import OutputOptions, choose_sink, choose_sinks
+from lingbot_cli.sinks.factory import OutputOptions, choose_sinks
 from lingbot_cli.ui.signals import StopRequest
+from tests.support.encoding_sink import VIDEO, open_sink, write_often
 from tests.support.processes import has_exited, wait_until
-
-VIDEO = VideoInfo(96, 128, Fraction(16), 200)
 
 
 @pytest.fixture
 def short_stalls(monkeypatch):
     monkeypatch.setattr(ffmpeg_process, "STALL_TIMEOUT_S", 0.6)
     monkeypatch.setattr("lingbot_cli.sinks.ffmpeg_sink._ENCODE_TIMEOUT_S", 0.1)
-
-
-def open_sink(target, **options):
-    sink = choose_sink(str(target), OutputOptions(**options), os.environ)
-    sink.open(VIDEO)
-    return sink
-
-
-def write_often(sink, frames):
-    for _ in range(50):
-        sink.write(frames)
 
 
 def suspend(sink):
