@@ -57,7 +57,6 @@ def render(
     from lingbot_cli.render.multi_gpu import ProcessGroup, check_multi_gpu, exit_follower
     from lingbot_cli.render.render import render_video
     from lingbot_cli.sinks.base import TeeSink
-    from lingbot_cli.sinks.resample import rate_notes
 
     env: Env = ctx.obj
     targets = output.targets(image)
@@ -74,15 +73,13 @@ def render(
     if group or gpus > 1:
         check_multi_gpu(timeline.timeline, resuming=resume.continues)
     try:
-        prepared = _prepare(request, timeline.frames, env)
+        prepared = _prepare(request, timeline.frames, targets, env)
         if group and not group.is_leader:
             render_as_follower(prepared, group)
             exit_follower()
         if gpus > 1 and not group:
             _launch(prepared, gpus, env, shown, dry_run=dry_run)
         sink = output.sink(targets, prepared, env, options.store.outputs if options else None)
-        for note in rate_notes(targets, prepared.plan.fps):
-            shown.warning(note)
         overwrite_poses = output.overwrite or resume.resume is not None
         if dry_run:
             _print_plan(env, prepared, sink, output.save_poses, as_json=display.as_json)
@@ -111,10 +108,13 @@ def _check_remote(timeline: RenderTimelineFlags, resume: ResumeFlags, *, shared:
         )
 
 
-def _prepare(request: "Request", frames: str | None, env: Env) -> "PreparedVideo":
+def _prepare(request: "Request", frames: str | None, targets: list[str], env: Env) -> "PreparedVideo":
     from lingbot_cli.render.request import prepare, select_frames
+    from lingbot_cli.sinks.resample import rate_notes
 
     prepared = prepare(request, env.read_stdin)
+    warnings = (*prepared.resolved.warnings, *rate_notes(targets, prepared.plan.fps))
+    prepared = replace(prepared, resolved=replace(prepared.resolved, warnings=warnings))
     return prepared if frames is None else select_frames(prepared, frames)
 
 
