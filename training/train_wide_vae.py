@@ -23,7 +23,7 @@ from training.workers import (
     save,
 )
 
-IMAGES = 12
+IMAGES, CLIPS = (12, 1) if DEVICE.type == "cpu" else (96, 6)  # per step and process
 SHORT_FRAMES = 13
 FULL_CLIP_INTERVAL = 8  # steps
 REPORT_INTERVAL_S = 240.0
@@ -37,8 +37,8 @@ def rate(progress: float) -> float:
 
 def batches(views: ViewSampler, step: int) -> list[Tensor]:
     """Return the views of a step: single images, and the first frames of a walk or all of it."""
-    clip = views.clip()
-    return [views.images(IMAGES), clip[:, :SHORT_FRAMES] if step % FULL_CLIP_INTERVAL else clip]
+    clips = torch.cat([views.clip() for _ in range(CLIPS)])
+    return [views.images(IMAGES), clips[:, :SHORT_FRAMES] if step % FULL_CLIP_INTERVAL else clips]
 
 
 def train(rank: int, folder: Path, minutes: float, seed: int) -> None:

@@ -37,7 +37,7 @@ def report(
     row: dict[str, float | int | str] = {"step": step, "minutes": round(spent / 60, 1)}
     row["loss"] = round(float(np.mean(losses or [0])), 4)
     for name, truth in unseen.items():
-        made = reconstruct(vae, truth)
+        made, truth = reconstruct(vae, truth.to(DEVICE)).cpu(), truth.cpu()
         row[f"{name}_db"] = round(float(psnr(made, truth).mean()), 2)
         for axis, share in edge_retention(made.numpy(), truth.numpy()).items():
             row[f"{name}_{axis}"] = round(share, 3)

@@ -12,6 +12,7 @@ from training.data import FRAMES, light
 from training.place.palette import MOODS
 from training.place.render import BATCH, draw_batch
 from training.place.walk import lens, stand_or_strafe, wander
+from training.workers import DEVICE
 
 SIZE = (64, 112)
 STAND_OR_STRAFE_SHARE = 0.2  # of clips: vertical edges that stay or move slowly
@@ -22,7 +23,8 @@ class ViewSampler:
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
-        self._draw: Callable[..., Tensor] = torch.compile(draw_batch, dynamic=False)
+        compiled = torch.compile(draw_batch, dynamic=False) if DEVICE.type == "cpu" else draw_batch
+        self._draw: Callable[..., Tensor] = compiled
         self._ready: dict[tuple[int, bool], list[Tensor]] = defaultdict(list)
 
     def images(self, count: int) -> Tensor:
@@ -41,9 +43,9 @@ class ViewSampler:
         optics = np.stack([lens(rng) for _ in range(BATCH)])
         moods = torch.eye(len(MOODS))[torch.from_numpy(rng.integers(len(MOODS), size=BATCH))]
         drawn = self._draw(
-            torch.from_numpy(poses),
-            torch.from_numpy(optics),
-            moods,
+            torch.from_numpy(poses).to(DEVICE),
+            torch.from_numpy(optics).to(DEVICE),
+            moods.to(DEVICE),
             scale * height,
             scale * width,
             antialias=antialias,
@@ -57,18 +59,16 @@ class ViewSampler:
         """Render a walk [1, 57, 64, 112, 3]; in half of them the first frame is not antialiased."""
         rng = self._rng
         walk = stand_or_strafe if rng.random() < STAND_OR_STRAFE_SHARE else wander
-        poses, optics = torch.from_numpy(walk(rng, FRAMES).actual), torch.from_numpy(lens(rng))
+        poses = torch.from_numpy(walk(rng, FRAMES).actual).to(DEVICE)
+        optics = torch.from_numpy(lens(rng)).to(DEVICE).expand(BATCH, -1)
         moods = np.full(5, rng.integers(len(MOODS)))
         if rng.random() < 0.35:
             moods[rng.integers(1, 5) :] = rng.integers(len(MOODS))
-        shown = light(moods)
+        shown = light(moods).to(DEVICE)
         draw = partial(self._draw, height=SIZE[0], width=SIZE[1])
-        parts = [
-            draw(poses[i : i + BATCH], optics.expand(BATCH, -1), shown[i : i + BATCH])
-            for i in range(0, FRAMES, BATCH)
-        ]
+        parts = [draw(poses[i : i + BATCH], optics, shown[i : i + BATCH]) for i in range(0, FRAMES, BATCH)]
         video = torch.cat(parts)
         if rng.random() < 0.5:
             first = slice(0, BATCH)
-            video[0] = draw(poses[first], optics.expand(BATCH, -1), shown[first], antialias=False)[0]
+            video[0] = draw(poses[first], optics, shown[first], antialias=False)[0]
         return video[None]

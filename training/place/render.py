@@ -48,8 +48,9 @@ def draw_batch(
     poses, intrinsics, moods = poses.float(), intrinsics.float(), moods.float()
     fine = _FINE if antialias else 1
     rows, columns = height * fine, width * fine
-    u = (torch.arange(columns) + 0.5) * (832 / columns)
-    v = (torch.arange(rows) + 0.5) * (480 / rows)
+    device = poses.device
+    u = (torch.arange(columns, device=device) + 0.5) * (832 / columns)
+    v = (torch.arange(rows, device=device) + 0.5) * (480 / rows)
     fx, fy, cx, cy = (intrinsics[:, i, None, None] for i in range(4))
     a = ((u[None, None] - cx) / fx).expand(-1, rows, -1)
     b = ((v[None, :, None] - cy) / fy).expand(-1, -1, columns)
@@ -58,10 +59,10 @@ def draw_batch(
     code = scene.shade_rays(poses[:, :3, 3].T[:, :, None, None], ray)
     surface = code.to(torch.int32)
     light = (code - surface).reshape(-1, 1)
-    ends = torch.einsum("fm,mspc->fspc", moods, _TABLES)
+    ends = torch.einsum("fm,mspc->fspc", moods, _TABLES.to(device))
     base, slope = ends[:, :, 0], (ends[:, :, 1] - ends[:, :, 0]) / 0.999
     table = torch.cat([base, slope], dim=2).reshape(-1, 6)
-    first = torch.arange(len(poses), dtype=torch.int32)[:, None, None] * len(SURFACES)
+    first = torch.arange(len(poses), dtype=torch.int32, device=device)[:, None, None] * len(SURFACES)
     found = table.index_select(0, (surface + first).reshape(-1))
     colour = torch.addcmul(found[:, :3], found[:, 3:], light)
     colour = colour.reshape(len(poses), rows, columns, 3)
