@@ -61,6 +61,7 @@ class Job(StrictModel):
     window: int | None = None
     fast: bool = False
     linears: Literal["exact", "fp8"] | None = None
+    kv_cache: Literal["exact", "int8", "fp8"] | None = None
     attention: Literal["exact", "int8"] | None = None
     tiny_decoder: NonEmptyText | None = None
     quality: Literal["web", "master", "draft"] = "web"

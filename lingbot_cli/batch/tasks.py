@@ -108,6 +108,7 @@ def _expand_job(
                 window=job.window,
                 linears=job.linears,
                 attention=job.attention,
+                kv_cache=job.kv_cache,
                 tiny_decoder=files["tiny_decoder"],
                 fast=job.fast,
             ),

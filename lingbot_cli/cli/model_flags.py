@@ -69,6 +69,10 @@ SPEED: Flags = {
         Literal["exact", "int8"] | None, "--attention",
         "Precision of attention; int8 needs a GPU and the package sageattention.", default="exact"
     ),
+    "kv_cache": _speed(
+        Literal["exact", "int8", "fp8"] | None, "--kv-cache",
+        "Precision of the KV cache; 8 bits take half the memory.", default="exact"
+    ),
     "tiny_decoder": _speed(
         str | None, "--tiny-decoder", "Decode with a taew2_1 file: faster, less detail.",
         parser=existing_file, metavar="FILE"

@@ -1,7 +1,7 @@
 """Replay of a recorded case, with the largest error of each tensor against the recording."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -87,16 +87,27 @@ class RecordedTextEncoder:
         return self.context
 
 
-@torch.inference_mode()
 def replay(case: Path, weights: Path, device: torch.device, dtype: torch.dtype) -> list[Deviation]:
     """Run the case in `case`/case.json with weights from `weights` and compare every recorded tensor."""
+    tensors = replay_tensors(case, weights, device, dtype)
+    settings, expected = _read_settings(case), _read_tensors(case / "expected.safetensors")
+    try:
+        expected["renoise_sigmas"] = torch.tensor(settings["renoise_sigmas"], dtype=torch.float64)
+        return [_deviation(name, tensors[name], expected) for name in TOLERANCES]
+    except KeyError as missing:
+        raise UsageError(f"{case}: {missing} is missing from the case") from missing
+
+
+@torch.inference_mode()
+def replay_tensors(
+    case: Path, weights: Path, device: torch.device, dtype: torch.dtype, *, kv_cache: str | None = None
+) -> dict[str, Tensor]:
+    """Run the case in `case`/case.json and return its tensors by name; `kv_cache`: int8 or fp8, None for exact."""
     settings = _read_settings(case)
     expected = _read_tensors(case / "expected.safetensors")
     try:
-        expected["renoise_sigmas"] = torch.tensor(settings["renoise_sigmas"], dtype=torch.float64)
         world = _world(settings, weights, expected["context"], device, dtype)
-        tensors = _run(settings, expected, world)
-        return [_deviation(name, tensors[name], expected) for name in TOLERANCES]
+        return _run(settings, expected, replace(world, kv_cache=kv_cache))
     except KeyError as missing:
         raise UsageError(f"{case}: {missing} is missing from the case") from missing
 
@@ -115,7 +126,7 @@ def _run(settings: dict[str, Any], expected: dict[str, Tensor], world: WorldMode
         return expected["noise_renoise"][index * (len(settings["timestep_indices"]) - 1) + step - 1]
 
     session = Session(
-        WorldModel(world.preset, cast(Transformer, recorder), world.vae, world.text_encoder, world.device),
+        replace(world, transformer=cast(Transformer, recorder)),
         expected["image_rgb"].numpy(),
         height=settings["height"],
         width=settings["width"],

@@ -30,6 +30,10 @@ class KVCacheShape:
         check_window(self.window, self.sink, chunk)
 
 
+Planes = tuple[Tensor, ...]
+"""Tensors that store one layer's keys or values, each with a row per token in dimension 1."""
+
+
 class KVCache:
     """K and V per layer, [1, slots·tokens, heads, d]: the sink's slots, then a ring of the newest frames.
 
@@ -46,12 +50,13 @@ class KVCache:
     ) -> None:
         """`attend` computes the attention of rotated queries to all visible keys and values."""
         self.shape = shape
+        self._device, self._dtype = device, dtype
         self._attend_to = attend
         self.slot_frames: dict[int, int] = {}  # slot → absolute latent frame
         self._chunk_rows: list[slice] = []
         self._visible_rows: list[slice] = []
         slots = max(shape.window, 0)
-        self._buffers = [self._new_buffer(slots, device, dtype) for _ in range(2 * shape.layers)]
+        self._buffers = [self._new_planes(slots * shape.tokens) for _ in range(2 * shape.layers)]
 
     def clear(self) -> None:
         """Forget all frames; the buffers stay."""
@@ -68,22 +73,23 @@ class KVCache:
     def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Write this chunk's rotated k and v [1, N, heads, d], then attend from q to all visible ones."""
         self.write(layer, k, v)
-        keys, values = (self._read(self._buffers[2 * layer + i]) for i in range(2))
+        keys, values = (self._read(self._buffers[2 * layer + i][0]) for i in range(2))
         return self._attend_to(q, keys, values)
 
     def write(self, layer: int, k: Tensor, v: Tensor) -> None:
         """Write this chunk's rotated k and v; a later pass over the same chunk overwrites them."""
-        for buffer, new in ((self._buffers[2 * layer], k), (self._buffers[2 * layer + 1], v)):
-            done = 0
-            for rows in self._chunk_rows:
-                count = rows.stop - rows.start
-                buffer[:, rows] = new[:, done : done + count]
-                done += count
+        for planes, new in ((self._buffers[2 * layer], k), (self._buffers[2 * layer + 1], v)):
+            for plane, stored in zip(planes, self._encode(new), strict=True):
+                done = 0
+                for rows in self._chunk_rows:
+                    count = rows.stop - rows.start
+                    plane[:, rows] = stored[:, done : done + count]
+                    done += count
 
     @property
     def nbytes(self) -> int:
         """Bytes of the buffers."""
-        return sum(buffer.nbytes for buffer in self._buffers)
+        return sum(plane.nbytes for planes in self._buffers for plane in planes)
 
     def _slot_of(self, frame: int) -> int:
         window, sink = self.shape.window, self.shape.sink
@@ -121,14 +127,20 @@ class KVCache:
 
     def _grow(self, slots: int) -> None:
         """Double the buffers of an unbounded cache when they are full."""
-        have = self._buffers[0].shape[1] // self.shape.tokens
+        have = self._buffers[0][0].shape[1] // self.shape.tokens
         if slots <= have:
             return
-        for index, old in enumerate(self._buffers):
-            new = self._new_buffer(max(slots, 2 * have), old.device, old.dtype)
-            new[:, : old.shape[1]] = old
-            self._buffers[index] = new
+        for index, planes in enumerate(self._buffers):
+            larger = self._new_planes(max(slots, 2 * have) * self.shape.tokens)
+            for new, old in zip(larger, planes, strict=True):
+                new[:, : old.shape[1]] = old
+            self._buffers[index] = larger
 
-    def _new_buffer(self, slots: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-        shape = self.shape
-        return torch.empty(1, slots * shape.tokens, shape.heads, shape.head_dim, device=device, dtype=dtype)
+    def _new_planes(self, rows: int) -> Planes:
+        """Return unfilled storage for the keys or the values of one layer."""
+        shape = 1, rows, self.shape.heads, self.shape.head_dim
+        return (torch.empty(shape, device=self._device, dtype=self._dtype),)
+
+    def _encode(self, x: Tensor) -> Planes:
+        """Return keys or values [1, N, heads, d] as they are stored."""
+        return (x,)

@@ -14,6 +14,7 @@ from lingbot_cli.camera.relative_pose import FIXED_SCALE, relative_poses
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
 from lingbot_cli.model import rope
+from lingbot_cli.model.accel.quantised_kv_cache import new_kv_cache
 from lingbot_cli.model.image_conditioning import ImageCondition, resize_image
 from lingbot_cli.model.kv_cache import KVCache, KVCacheShape
 from lingbot_cli.model.sampler import NoiseSource, seeded_noise, sigma_schedule
@@ -205,7 +206,9 @@ class Session:
 
     def _new_cache(self) -> KVCache:
         model = self.model
-        return KVCache(self._cache_shape, model.device, model.transformer.dtype, model.attend)
+        return new_kv_cache(
+            model.kv_cache, self._cache_shape, model.device, model.transformer.dtype, model.attend
+        )
 
     def _prepare(self, cache: KVCache, start: int, camera: CameraInput, condition: Tensor) -> ChunkInputs:
         modulation = self._embed_camera(camera)

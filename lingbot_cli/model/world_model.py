@@ -27,8 +27,9 @@ class WorldModel:
     """Weights and settings; `identity` is the weights' fingerprint, the same on every device.
 
     `parallel` is this process's share if several devices render one video; `attend` computes self-attention over
-    the KV cache; `tiny_decoder` replaces the VAE's decoder. Every encode and decode holds `vae_lock`: a VAE pass
-    is the peak of memory use, and two at once would double it.
+    the KV cache, which holds 8-bit numbers where `kv_cache` is int8 or fp8; `tiny_decoder` replaces the VAE's
+    decoder. Every encode and decode holds `vae_lock`: a VAE pass is the peak of memory use, and two at once would
+    double it.
     """
 
     preset: Preset
@@ -41,6 +42,7 @@ class WorldModel:
     parallel: SequenceParallel = SINGLE_PROCESS
     attend: AttentionFunction = attend_all
     tiny_decoder: TinyDecoder | None = None
+    kv_cache: str | None = None
     vae_lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     @property

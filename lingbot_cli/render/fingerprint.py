@@ -35,6 +35,7 @@ def render_fingerprint(prepared: PreparedVideo) -> dict[str, str]:
         "precision": options.precision or "the device's",
         "linears": options.linears or "exact",
         "attention": options.attention or "exact",
+        "kv cache": options.kv_cache or "exact",
         "kernel": options.kernel or "the fastest there is",
         "threads": str(options.threads or "as many as are fastest"),
         "compile": {None: "as the device does", True: "yes", False: "no"}[options.compile],

@@ -67,6 +67,7 @@ def model_setup(
         decode_on=options.decode_on,
         latents=latents,
         linears=options.linears,
+        kv_cache=options.kv_cache,
     )
 
 
@@ -87,14 +88,16 @@ def check_backends(prepared: PreparedVideo) -> None:
     options = prepared.request.options
     for name in (options.text_on, options.decode_on):
         pick_device_name(name or "cpu")
-    if options.kernel is None and options.attention is None:
+    if options.kernel is None and options.attention is None and options.kv_cache is None:
         return
     from lingbot_cli.model.accel.attention_backends import get_backend
+    from lingbot_cli.model.accel.quantised_kv_cache import check_kv_cache
     from lingbot_cli.model.device import pick_device
     from lingbot_cli.model.loading.loader import activation_dtype, pick_attention
 
     device = pick_device(options.device)
     precision = pick_precision(prepared.checkpoint.fp8, device.type, options.precision)
     pick_attention(options.attention, device, precision)
+    check_kv_cache(options.kv_cache, device)
     if options.kernel is not None:
         get_backend(options.kernel, device, activation_dtype(precision))

@@ -29,7 +29,7 @@ def resolve_model(
 
 def resolve_fast(options: ModelOptions, preset: Preset, device: str | None) -> ModelOptions:
     """Return the options with `--fast` resolved for a device by name, None for the best there is."""
-    if not (options.fast or options.linears or options.attention):
+    if not (options.fast or options.linears or options.attention or options.kv_cache):
         return options
     return select_fast(options, preset, cuda_capability(device))
 
@@ -67,5 +67,6 @@ def select_fast(options: ModelOptions, preset: Preset, capability: Capability) -
         window=window,
         linears=None if linears == "exact" else linears,
         attention=None if attention == "exact" else attention,
+        kv_cache=None if options.kv_cache == "exact" else options.kv_cache,
         notes=tuple(dict.fromkeys((*options.notes, *notes))),
     )

@@ -24,6 +24,8 @@ also a summand of the output and a channels-last copy."""
 HEAP_MAPS = 14
 """Number of freed maps, of the largest that the heap keeps, measured beside those in use; half as many in a video
 of one chunk, whose stages do not overlap."""
+KV_BLOCK_BYTES = 64 << 20
+"""Bytes of keys and values of an 8-bit KV cache that are dequantised at a time: at least one head's."""
 UMT5_XXL = 5_680_910_336
 """Parameters of the published text encoder, stored in bfloat16."""
 
@@ -46,6 +48,7 @@ class MemorySetup:
     offload: bool = False
     latents: int = 0
     linears: str | None = None
+    kv_cache: str | None = None
     decode_batch: int | None = None
     decode_on: str | None = None
     read_prompts: bool = True
@@ -189,7 +192,19 @@ def _keys_values(preset: Preset, setup: MemorySetup, size: int) -> int:
         slots = max(preset.chunk, 2 * setup.latents)
     elif setup.device == "cpu" and setup.latents:
         slots = min(slots, setup.latents)
-    return 2 * preset.layers * slots * _tokens(setup) * preset.dim * size
+    token = preset.dim * size
+    if setup.kv_cache:  # with a scale of two bytes a head
+        token = preset.dim + 2 * preset.heads
+    return 2 * preset.layers * slots * _tokens(setup) * token
+
+
+def _dequantised_block(preset: Preset, setup: MemorySetup, size: int) -> int:
+    """Return the bytes of the keys and values that are dequantised at a time, from an 8-bit cache."""
+    if not setup.kv_cache:
+        return 0
+    frames = preset.window if preset.window >= 0 else max(preset.chunk, setup.latents)
+    whole = 2 * frames * _tokens(setup) * preset.dim * size
+    return min(whole, max(KV_BLOCK_BYTES, whole // preset.heads))
 
 
 def _state(preset: Preset, setup: MemorySetup, size: int) -> tuple[int, int, int]:
@@ -216,7 +231,9 @@ def _transformer_work(preset: Preset, setup: MemorySetup, size: int) -> int:
     tokens, d = preset.chunk * _tokens(setup), preset.dim
     camera = (2 * preset.layers + 1) * tokens * d * size
     feed_forward = tokens * (d * (8 + size) + 2 * preset.ffn * size)
-    attention = tokens * d * (4 + 5 * size + (12 if size < 4 else 8))
+    attention = tokens * d * (4 + 5 * size + (12 if size < 4 else 8)) + _dequantised_block(
+        preset, setup, size
+    )
     modulation = 4 * tokens * d + (7 * d * d * 4 if size < 4 else 0)
     dequantised = preset.ffn * d * 2 if setup.precision == "fp8" and not setup.linears else 0
     if setup.linears:  # scaled tokens and their eight bits, and both widened where eight bits are emulated

@@ -55,6 +55,8 @@ def _smaller_setups(preset: Preset, setup: MemorySetup) -> list[tuple[str, Memor
         steps.append(("--precision bfloat16", preset, replace(setup, precision="bfloat16")))
     if setup.precision in ("float32", "bfloat16") and not setup.linears:
         steps.append(("--precision fp8", preset, replace(setup, precision="fp8")))
+    if not setup.kv_cache:
+        steps.append(("--kv-cache int8", preset, replace(setup, kv_cache="int8")))
     if preset.window < 0 or preset.window > smallest:
         window = max(smallest, 12) if preset.window < 0 or preset.window > 12 else smallest
         steps.append((f"--window {window}", replace(preset, window=window), setup))

@@ -24,8 +24,8 @@ class ModelOptions:
     `decode` of the VAE's decoder. `chunk` to `steps` replace those of the preset. `text_on` and `decode_on`:
     devices of the text encoder and the decoder; `offload` streams the transformer from main memory.
     `kernel`: name of the self-attention backend. `threads` of the CPU.
-    `linears`, `attention` and `tiny_decoder` (a file) trade exactness for speed; `fast` asks for those that help
-    on this device, and `notes`, which is no flag, names them.
+    `linears`, `attention` and `tiny_decoder` (a file) trade exactness for speed, `kv_cache` for memory; `fast` asks
+    for those of speed that help on this device, and `notes`, which is no flag, names them.
     """
 
     model: str | None = None
@@ -47,6 +47,7 @@ class ModelOptions:
     threads: int | None = None
     linears: str | None = None
     attention: str | None = None
+    kv_cache: str | None = None
     tiny_decoder: str | None = None
     fast: bool = False
     notes: tuple[str, ...] = ()
@@ -56,8 +57,13 @@ class ModelOptions:
         return replace(self, **dict.fromkeys(_LOCATION))  # type: ignore[arg-type]
 
     def speed_options(self) -> dict[str, str]:
-        """Return the options in use that trade exactness for speed, as flags without their dashes."""
-        options = {"linears": self.linears, "attention": self.attention, "tiny-decoder": self.tiny_decoder}
+        """Return the options in use that trade exactness for speed or memory, as flags without their dashes."""
+        options = {
+            "linears": self.linears,
+            "attention": self.attention,
+            "kv-cache": self.kv_cache,
+            "tiny-decoder": self.tiny_decoder,
+        }
         return {name: value for name, value in options.items() if value is not None}
 
     def flags(self) -> dict[str, Any]:

@@ -65,6 +65,17 @@ def test_metadata_holds_the_speed_options_and_renders_the_same_video(tmp_path, t
     assert lingbot("diff", str(film), str(again)).code == 0
 
 
+def test_an_eight_bit_kv_cache_is_printed_and_repeatable(tmp_path):
+    said = json.loads(lingbot(*FILM, "--kv-cache", "int8", "--dry-run", "--json", "-o", "null:").stdout)
+    assert said["speed_options"] == {"kv-cache": "int8"}
+    videos = tmp_path / "exact.mp4", tmp_path / "int8.mp4"
+    for path, options in zip(videos, ([], ["--kv-cache", "int8"]), strict=True):
+        assert lingbot(*FILM, "--moves", "w-40", *options, "-o", str(path)).code == 0
+    assert lingbot("diff", *map(str, videos)).code == 1
+    assert lingbot("diff", *map(str, videos), "--min-psnr", "30").code == 0
+    assert " --kv-cache int8 " in lingbot("show", str(videos[1])).stdout
+
+
 def test_some_frames_are_those_of_the_whole_video(tmp_path, tiny):
     long = tuple(word if word != "w-12" else "w-150" for word in FILM)
     for name, frames in (("whole", "0:"), ("some", "140:")):
@@ -92,7 +103,16 @@ def test_a_tiny_decoder_must_be_there():
 def test_every_command_has_the_speed_options(command, capsys):
     lingbot(command, "--help")
     said = capsys.readouterr().out
-    for flag in ("--fast", "--linears", "--attention", "--window", "--tiny-decoder", "--kernel", "--threads"):
+    for flag in (
+        "--fast",
+        "--linears",
+        "--attention",
+        "--kv-cache",
+        "--window",
+        "--tiny-decoder",
+        "--kernel",
+        "--threads",
+    ):
         assert flag in said
 
 

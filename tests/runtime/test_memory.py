@@ -81,6 +81,8 @@ def _needs(flags: str) -> int:
             setup = replace(setup, offload=True)
         elif word == "--precision":
             setup = replace(setup, precision=next(words))
+        elif word == "--kv-cache":
+            setup = replace(setup, kv_cache=next(words))
         elif word == "--window":
             preset = replace(preset, window=int(next(words)))
         else:
@@ -126,6 +128,13 @@ def test_settings_replace_the_presets_and_are_printed() -> None:
         assert line in said
     for bad in (["--window", "2"], ["--steps", "5,1"], ["--steps", "x"], ["--chunk", "0"], ["--shift", "0"]):
         assert run([*command, *bad], env) == 2
+
+
+def test_an_eight_bit_kv_cache_takes_half_the_memory() -> None:
+    for setup in (ON_GPU, replace(ON_GPU, device="cpu", precision="bfloat16")):
+        exact, quantised = (estimate_memory(LARGE, replace(setup, kv_cache=kind)) for kind in (None, "int8"))
+        assert 0.5 < quantised.keys_values / exact.keys_values < 0.51
+        assert quantised.peak < exact.peak - 0.45 * exact.keys_values
 
 
 def test_fp8_linears_keep_the_blocks_in_eight_bits() -> None:

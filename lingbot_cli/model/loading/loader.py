@@ -11,6 +11,7 @@ from lingbot_cli.errors import SetupError
 from lingbot_cli.model.accel.fp8 import matmul_dequantised, pick_matmul, use_fp8
 from lingbot_cli.model.accel.int8_attention import int8_attention
 from lingbot_cli.model.accel.offload import HostBlocks, offload
+from lingbot_cli.model.accel.quantised_kv_cache import check_kv_cache
 from lingbot_cli.model.attention import AttentionFunction, attend_all
 from lingbot_cli.model.device import compute_capability, pick_device, pick_dtype
 from lingbot_cli.model.loading.load_text import cached_prompt_encoder, load_tokenizer, text_tensors
@@ -57,6 +58,7 @@ def load_model(
     precision = pick_precision(checkpoint.fp8, device.type, options.precision)
     decoder_dtype = pick_dtype(options.decode or ("float16" if device.type == "cuda" else "float32"))
     attend = pick_attention(options.attention, device, precision)
+    check_kv_cache(options.kv_cache, device)
     decoder_on = device if options.decode_on is None else pick_device(options.decode_on)
     tiny_decoder = load_tiny_decoder(options.tiny_decoder, decoder_on, decoder_dtype)
     text_encoder = cached_prompt_encoder(checkpoint, pick_device(options.text_on or "cpu"), report)
@@ -77,6 +79,7 @@ def load_model(
         trained=checkpoint.trained,
         attend=attend,
         tiny_decoder=tiny_decoder,
+        kv_cache=options.kv_cache,
     )
 
 

@@ -73,6 +73,7 @@ def random_model(checkpoint: Checkpoint, options: ModelOptions, _prompts: Iterab
         trained=False,
         attend=attend,
         tiny_decoder=tiny,
+        kv_cache=options.kv_cache,
     )
 
 
