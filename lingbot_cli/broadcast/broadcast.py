@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -18,6 +19,7 @@ from lingbot_cli.broadcast.source import PreparedStream
 from lingbot_cli.broadcast.stats import StreamMonitor, report_outage
 from lingbot_cli.errors import UsageError
 from lingbot_cli.render.chunk_plan import new_tasks
+from lingbot_cli.render.multi_gpu import ProcessGroup
 from lingbot_cli.render.pipeline import RenderResult, StartSession, StopRequested, run_pipeline
 from lingbot_cli.sinks.base import Sink, TeeSink, VideoInfo
 from lingbot_cli.sinks.live.targets import LiveOutput, Target, start_all
@@ -51,8 +53,9 @@ def broadcast(
     *,
     tracker: LatencyTracker | None,
     clock: Callable[[], float],
+    group: ProcessGroup | None = None,
 ) -> RenderResult:
-    """Send a stream until it ends or a signal comes.
+    """Send a stream until it ends or a signal comes; `group`: the processes that render with this one.
 
     Errors: StreamLostError for a target that cannot be reached within 5 s of the start, or is lost at the end; those
     of any stage; RunInterrupted after a signal, though the recording is complete then too.
@@ -69,7 +72,7 @@ def broadcast(
             pacer = _start_pacer(stream, options, outputs, monitor, tracker, stop, clock)
             aborts.insert(0, pacer.abort)
             if stream.request.remote is None:
-                start_session = _local_sessions(stream, display)
+                start_session = _local_sessions(stream, display, group)
             else:
                 start_session = _remote_sessions(stream, display, stop)
             stop.graceful = True
@@ -206,9 +209,10 @@ def _close(outputs: Sequence[LiveOutput], record: Sink | None, display: Display)
         raise failures[0]
 
 
-def _local_sessions(stream: PreparedStream, display: Display) -> StartSession:
+def _local_sessions(stream: PreparedStream, display: Display, group: ProcessGroup | None) -> StartSession:
     """Load the model; return a function that starts the session of a scene."""
-    from lingbot_cli.model.session import Session
+    from lingbot_cli.model.group_session import open_session
+    from lingbot_cli.render.group_model import load_leader_model
     from lingbot_cli.render.preflight import fit_memory, model_setup, pick_device_name
     from lingbot_cli.runtime.load_model import load_tuned
 
@@ -217,10 +221,11 @@ def _local_sessions(stream: PreparedStream, display: Display) -> StartSession:
     latents = max(preset.window, (stream.chunks or 1) * preset.chunk)  # a stream fills the window
     setup = fit_memory(checkpoint, model_setup(checkpoint, options, height, width, device, latents))
     note, warn = display.note, display.warning
-    model = load_tuned(checkpoint, options, stream.prompts, height, width, note=note, warn=warn)
+    load = load_tuned if group is None else partial(load_leader_model, group)
+    model = load(checkpoint, options, stream.prompts, height, width, note=note, warn=warn)
 
     def start_session(cut: Path | None) -> "Session":
-        return Session(
+        return open_session(
             model,
             stream.scene_image(cut),
             height=height,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import typer
 
 from lingbot_cli.cli.app import App
+from lingbot_cli.cli.gpus import Gpus, shared_by_gpus
 from lingbot_cli.cli.model_flags import MODEL_FLAGS
 from lingbot_cli.cli.option_groups import option
 from lingbot_cli.cli.options import FirstImage, Size, exit_after_stop
@@ -65,6 +66,7 @@ def play(
     record: Annotated[
         Path | None, option("--record", "Write the walk as a timeline, such as walk.jsonl.", panel="Output")
     ] = None,
+    gpus: Gpus = 1,
 ) -> None:
     """Play in a browser on this machine, or in the terminal.
 
@@ -78,26 +80,29 @@ def play(
 
     env: Env = ctx.obj
     offer = start.offer(image)
-    recorder = SessionRecorder(record) if record is not None else None
-    load = partial(load_served_model, model, note=partial(env.err.print, markup=False, soft_wrap=True))
-    for line in run_notes(model):
-        env.out.print(line, markup=False, soft_wrap=True)
-    stop = None
-    try:
-        if where == "terminal":
-            play_in_terminal(env, load, offer, recorder, graphics)
-        else:
-            _play_in_browser(env, load, offer, recorder, port)
-    except RunInterrupted as interrupted:
-        stop = interrupted
-    finally:
-        if recorder is not None:
-            recorder.write()
-    lines = _recording_lines(recorder, image, model)
-    if stop is not None:
-        exit_after_stop(env, stop, *lines)
-    for line in lines:
-        env.err.print(line, markup=False, soft_wrap=True)
+    with shared_by_gpus(env, model, gpus) as (options, group):
+        recorder = SessionRecorder(record) if record is not None else None
+        load = partial(
+            load_served_model, options, note=partial(env.err.print, markup=False, soft_wrap=True), group=group
+        )
+        for line in run_notes(options):
+            env.out.print(line, markup=False, soft_wrap=True)
+        stop = None
+        try:
+            if where == "terminal":
+                play_in_terminal(env, load, offer, recorder, graphics)
+            else:
+                _play_in_browser(env, load, offer, recorder, port)
+        except RunInterrupted as interrupted:
+            stop = interrupted
+        finally:
+            if recorder is not None:
+                recorder.write()
+        lines = _recording_lines(recorder, image, model)
+        if stop is not None:
+            exit_after_stop(env, stop, *lines)
+        for line in lines:
+            env.err.print(line, markup=False, soft_wrap=True)
 
 
 def _recording_lines(recorder: "SessionRecorder | None", image: Path, model: ModelOptions) -> list[str]:

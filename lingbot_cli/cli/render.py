@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lingbot_cli.cli.app import App
+from lingbot_cli.cli.gpus import Gpus
 from lingbot_cli.cli.model_flags import RENDER_FLAGS
 from lingbot_cli.cli.option_groups import option
 from lingbot_cli.cli.options import (
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from lingbot_cli.sinks.base import Sink
     from lingbot_cli.ui.display import Display
 
-Gpus = Annotated[
-    int, option("--gpus", "GPUs of this machine that render the video together.", panel="Speed", min=1)
-]
 DryRun = Annotated[
     bool, option("--dry-run", "Print the plan, the memory and the outputs; render nothing.", panel="Display")
 ]
@@ -53,6 +51,7 @@ def render(
 
     Example: lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml -o walk.mp4
     """
+    from lingbot_cli.render.launcher import end_with_launcher
     from lingbot_cli.render.local import render_as_follower
     from lingbot_cli.render.multi_gpu import ProcessGroup, check_multi_gpu, exit_follower
     from lingbot_cli.render.render import render_video
@@ -68,6 +67,7 @@ def render(
         _check_remote(timeline, resume, shared=gpus > 1 or group is not None)
         options = None
     if group:
+        end_with_launcher(env.environ)
         model = replace(model, device=group.device(model.device))
     request = timeline.request(image, model, engine, env)
     if group or gpus > 1:

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from lingbot_cli.cli.app import App
+from lingbot_cli.cli.gpus import Gpus, shared_by_gpus
 from lingbot_cli.cli.model_flags import MODEL_FLAGS
 from lingbot_cli.cli.option_groups import option
 from lingbot_cli.cli.options import exit_after_stop
@@ -163,6 +164,7 @@ def serve(
     prompt: Annotated[
         str, option("--prompt", "First prompt for clients that send none.", panel="Camera and prompt")
     ] = "",
+    gpus: Gpus = 1,
     log_chunks: Annotated[
         bool, option("--log-chunks", "Log the times of every chunk to standard error.", panel="Display")
     ] = False,
@@ -183,26 +185,27 @@ def serve(
     note = partial(env.err.print, markup=False, soft_wrap=True)
     report = partial(env.out.print, markup=False, soft_wrap=True)
     sessions.pixels(0)
-    if log_chunks:
-        _log_chunks(env.err.file)
-    for line in run_notes(model):
-        report(line)
-
-    def load_service() -> ModelService:
-        world = load_served_model(model, offer, note)
-        least = ClientLimits().max_pixels if world.device.type == "cuda" else 0
-        pixels = sessions.pixels(max(least, world.preset.area))
-        return ModelService(world, replace(limits, max_pixels=pixels), offer)
-
     address, rules = ListenAddress(access.host, access.port), access.rules()
-    try:
-        run_server(
-            load_service,
-            address,
-            rules,
-            sessions.pool_limits(),
-            announce=partial(_print_addresses, report),
-            max_message_bytes=limits.max_message_bytes,
-        )
-    except RunInterrupted as stop:
-        exit_after_stop(env, stop)
+    with shared_by_gpus(env, model, gpus) as (options, group):
+        if log_chunks:
+            _log_chunks(env.err.file)
+        for line in run_notes(options):
+            report(line)
+
+        def load_service() -> ModelService:
+            world = load_served_model(options, offer, note, group)
+            least = ClientLimits().max_pixels if world.device.type == "cuda" else 0
+            pixels = sessions.pixels(max(least, world.preset.area))
+            return ModelService(world, replace(limits, max_pixels=pixels), offer)
+
+        try:
+            run_server(
+                load_service,
+                address,
+                rules,
+                sessions.pool_limits(),
+                announce=partial(_print_addresses, report),
+                max_message_bytes=limits.max_message_bytes,
+            )
+        except RunInterrupted as stop:
+            exit_after_stop(env, stop)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import typer
 
 from lingbot_cli.cli.app import App
+from lingbot_cli.cli.gpus import Gpus, shared_by_gpus
 from lingbot_cli.cli.model_flags import MODEL_FLAGS
 from lingbot_cli.cli.option_groups import option
 from lingbot_cli.cli.options import DisplayFlags, Engine, FirstImage, Overwrite, TimelineFlags
@@ -21,6 +22,7 @@ from lingbot_cli.ui.signals import StopRequest
 
 if TYPE_CHECKING:
     from lingbot_cli.broadcast.broadcast import BroadcastOptions
+    from lingbot_cli.render.multi_gpu import ProcessGroup
     from lingbot_cli.render.request import Request
     from lingbot_cli.sinks.base import Sink
     from lingbot_cli.sinks.live.targets import Target
@@ -143,6 +145,7 @@ def stream(
     model: Annotated[ModelOptions, MODEL_FLAGS],
     display: DisplayFlags,
     engine: Engine = None,
+    gpus: Gpus = 1,
 ) -> None:
     """Stream a video to RTMP, RTMPS, SRT or a file at a steady rate, until its timeline ends or Ctrl-C.
 
@@ -155,23 +158,26 @@ def stream(
     env: Env = ctx.obj
     timeline.check()
     targets, sink = output.targets(env), output.recording(env)
-    request = timeline.request(image, model, engine, env)
-    shown, preview = display.open(env, env.out, typed=timeline.live)
-    if preview is not None:
-        sink = preview if sink is None else TeeSink([sink, preview])
-    lead = output.lead if output.lead is not None else LIVE_LEAD_S if timeline.live else LEAD_S
-    options = BroadcastOptions(targets, output.pace, lead, sink)
-    try:
-        if timeline.live:
-            _stream_live(env, request, options, shown, timeline.save_timeline, overwrite=output.overwrite)
-        else:
-            prepared = prepare_loop(request) if timeline.loop else prepare_video_stream(request)
-            broadcast(prepared, options, shown, tracker=None, clock=env.clock)
-    except LingbotError as error:
-        shown.error(error)
-        raise
-    finally:
-        shown.close()
+    with shared_by_gpus(env, model, gpus, engine) as (options, group):
+        request = timeline.request(image, options, engine, env)
+        shown, preview = display.open(env, env.out, typed=timeline.live)
+        if preview is not None:
+            sink = preview if sink is None else TeeSink([sink, preview])
+        lead = output.lead if output.lead is not None else LIVE_LEAD_S if timeline.live else LEAD_S
+        sending = BroadcastOptions(targets, output.pace, lead, sink)
+        try:
+            if timeline.live:
+                _stream_live(
+                    env, request, sending, shown, timeline.save_timeline, group, overwrite=output.overwrite
+                )
+            else:
+                prepared = prepare_loop(request) if timeline.loop else prepare_video_stream(request)
+                broadcast(prepared, sending, shown, tracker=None, clock=env.clock, group=group)
+        except LingbotError as error:
+            shown.error(error)
+            raise
+        finally:
+            shown.close()
 
 
 def _stream_live(
@@ -180,6 +186,7 @@ def _stream_live(
     options: "BroadcastOptions",
     display: "Display",
     save: Path | None,
+    group: "ProcessGroup | None",
     *,
     overwrite: bool,
 ) -> None:
@@ -205,7 +212,7 @@ def _stream_live(
     tracker = LatencyTracker(live, env.clock)
     apply_events(lines, live, tracker.received, env.clock)
     try:
-        broadcast(prepared, options, display, tracker=tracker, clock=env.clock)
+        broadcast(prepared, options, display, tracker=tracker, clock=env.clock, group=group)
     except BaseException:
         try:
             _save_events(live, save)

@@ -1,6 +1,6 @@
 """Ring KV cache with attention sink and sliding window (model §5)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -85,6 +85,29 @@ class KVCache:
                     count = rows.stop - rows.start
                     plane[:, rows] = stored[:, done : done + count]
                     done += count
+
+    def resize(self, window: int) -> None:
+        """Change the window, keeping the sink and the newest frames."""
+        sources = {frame: slot for slot, frame in self.slot_frames.items()}
+        self.shape = replace(self.shape, window=window)
+        frames = sorted(sources)
+        if window >= 0:
+            sink = [frame for frame in frames if frame < self.shape.sink]
+            frames = sink + frames[len(sink) :][self.shape.sink - window :]
+        self.slot_frames = {self._slot_of(frame): frame for frame in frames}
+        rows = max(window, 1 + max(self.slot_frames, default=-1)) * self.shape.tokens
+        moves = [
+            (self._rows([sources[frame]])[0], self._rows([slot])[0])
+            for slot, frame in self.slot_frames.items()
+        ]
+        for index, planes in enumerate(
+            self._buffers
+        ):  # one after the other, so that two caches never coexist
+            moved = self._new_planes(rows)
+            for new, old in zip(moved, planes, strict=True):
+                for source, target in moves:
+                    new[:, target] = old[:, source]
+            self._buffers[index] = moved
 
     @property
     def nbytes(self) -> int:

@@ -1,9 +1,16 @@
 """torch.distributed process group: device of a rank, connection, broadcasts from rank 0."""
 
+from collections.abc import Callable
+from datetime import timedelta
+
 import torch
 import torch.distributed as dist
 
 from lingbot_cli.model.device import pick_device
+
+IDLE_TIMEOUT_S = 3600.0
+"""Longest time between two messages of a group that waits for its users."""
+_before_disconnect: list[Callable[[], None]] = []
 
 
 def device_of_rank(requested: str | None, local_rank: int) -> str | None:
@@ -13,12 +20,18 @@ def device_of_rank(requested: str | None, local_rank: int) -> str | None:
     return requested
 
 
-def connect(device: str | None) -> None:
-    """Join the default process group with this process's device; wait for all others."""
+def connect(device: str | None, *, idle: bool = False) -> None:
+    """Join the default process group with this process's device; wait for all others.
+
+    An `idle` group may go without a message for an hour.
+    """
     picked = pick_device(device)
     if picked.type == "cuda":
         torch.cuda.set_device(picked)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if picked.type == "cuda" else "gloo")
+    dist.init_process_group(
+        "cpu:gloo,cuda:nccl" if picked.type == "cuda" else "gloo",
+        timeout=timedelta(seconds=IDLE_TIMEOUT_S) if idle else None,
+    )
 
 
 def broadcast_object(value: object) -> object:
@@ -35,6 +48,14 @@ def broadcast_flag(flag: bool) -> bool:
     return bool(tensor.item())
 
 
+def before_disconnect(call: Callable[[], None]) -> None:
+    """Call `call` before this process leaves the group."""
+    _before_disconnect.append(call)
+
+
 def disconnect() -> None:
-    """Leave the default process group."""
-    dist.destroy_process_group()
+    """Leave the default process group, if it was joined."""
+    while _before_disconnect:
+        _before_disconnect.pop()()
+    if dist.is_initialized():
+        dist.destroy_process_group()

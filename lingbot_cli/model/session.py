@@ -147,6 +147,18 @@ class Session:
         self._advance(control)
 
     @torch.inference_mode()
+    def set_window(self, frames: int) -> None:
+        """Change the attention window from the next chunk on; the KV cache keeps its sink and newest frames.
+
+        A larger window fills with the chunks to come. Errors: UsageError for one without room for a chunk.
+        """
+        shape = replace(self._cache_shape, window=frames)
+        shape.check(self.model.preset.chunk)
+        self._cache_shape = shape
+        self._cache.resize(frames)
+        self._forget_evicted()
+
+    @torch.inference_mode()
     def decode(self, latents: np.ndarray | Tensor) -> Tensor:
         """Decode the next chunk's latents [16, c, h, w] to frames [T, H, W, 3] uint8 RGB, on the decoder's device."""
         with self._phase("decode"), self.model.vae_lock:
@@ -259,6 +271,10 @@ class Session:
     def _remember(self, chunk: PastChunk) -> None:
         """Keep a chunk's inputs for as long as one of its frames is in the KV cache."""
         self._past_chunks.append(chunk)
+        self._forget_evicted()
+
+    def _forget_evicted(self) -> None:
+        """Drop the inputs of chunks that have no frame in the KV cache."""
         cached = set(self._cache.slot_frames.values())
         self._past_chunks = deque(
             past

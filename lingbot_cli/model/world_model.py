@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
@@ -13,6 +13,9 @@ from lingbot_cli.model.tiny_decoder import TinyDecoder
 from lingbot_cli.model.transformer import Transformer
 from lingbot_cli.model.vae import VAE
 from lingbot_cli.presets import Preset
+
+if TYPE_CHECKING:
+    from lingbot_cli.model.group_session import GroupLeader
 
 
 class PromptEncoder(Protocol):
@@ -29,7 +32,7 @@ class WorldModel:
     `parallel` is this process's share if several devices render one video; `attend` computes self-attention over
     the KV cache, which holds 8-bit numbers where `kv_cache` is int8 or fp8; `tiny_decoder` replaces the VAE's
     decoder. Every encode and decode holds `vae_lock`: a VAE pass is the peak of memory use, and two at once would
-    double it.
+    double it. `leader` sends live sessions to the other processes of a group.
     """
 
     preset: Preset
@@ -43,6 +46,7 @@ class WorldModel:
     attend: AttentionFunction = attend_all
     tiny_decoder: TinyDecoder | None = None
     kv_cache: str | None = None
+    leader: "GroupLeader | None" = None
     vae_lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     @property

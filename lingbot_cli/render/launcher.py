@@ -1,10 +1,12 @@
 """Launcher of a process group on this machine: one process per device, watched until the leader ends."""
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
@@ -13,6 +15,8 @@ from lingbot_cli.errors import SetupError
 
 TERMINATE_TIMEOUT_S = 10.0
 POLL_INTERVAL_S = 0.05
+LAUNCHER_FD = "LINGBOT_LAUNCHER_FD"
+"""Environment variable with the descriptor of a pipe that the launcher holds open."""
 
 Process = subprocess.Popen[bytes]
 
@@ -27,6 +31,7 @@ def launch_processes(
     """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
+    alive, held = os.pipe()
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "lingbot_cli", *argv],
@@ -37,18 +42,38 @@ def launch_processes(
                 "LOCAL_RANK": str(rank),
                 "MASTER_ADDR": "127.0.0.1",
                 "MASTER_PORT": str(port),
+                LAUNCHER_FD: str(alive),
             },
+            pass_fds=(alive,),
             # Ctrl-C reaches the whole terminal; followers must be stopped by the leader alone.
             start_new_session=True,
             stdin=None if rank == 0 else subprocess.DEVNULL,
         )
         for rank in range(count)
     ]
+    os.close(alive)
     try:
         with _forward_signals(processes[0]):
             return _watch(processes, warn)
     finally:
         _terminate(processes)
+        os.close(held)
+
+
+def end_with_launcher(environ: Mapping[str, str]) -> None:
+    """Terminate this process when its launcher is gone, however that ended; does nothing under torchrun."""
+    if LAUNCHER_FD not in environ:
+        return
+    alive = int(environ[LAUNCHER_FD])
+
+    def wait() -> None:
+        with contextlib.suppress(OSError):
+            os.read(alive, 1)  # returns when the launcher's end of the pipe is closed
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(TERMINATE_TIMEOUT_S)
+        os._exit(128 + signal.SIGTERM)
+
+    threading.Thread(target=wait, name="launcher", daemon=True).start()
 
 
 def _watch(processes: Sequence[Process], warn: Callable[[str], None]) -> int:
@@ -60,7 +85,7 @@ def _watch(processes: Sequence[Process], warn: Callable[[str], None]) -> int:
             code = process.poll()
             if code:
                 reason = f"signal {-code}" if code < 0 else f"exit code {code}"
-                warn(f"process {rank} of {len(processes)} ended with {reason}; stopping the render")
+                warn(f"process {rank} of {len(processes)} ended with {reason}; stopping all")
                 _terminate(processes)
                 raise SetupError(
                     f"process {rank} of {len(processes)} (device {rank}) died: {reason}",

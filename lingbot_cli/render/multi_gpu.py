@@ -46,11 +46,11 @@ class ProcessGroup:
 
         return device_of_rank(asked, self.local_rank)
 
-    def connect(self, device: str | None) -> None:
-        """Wait for the other processes."""
+    def connect(self, device: str | None, *, idle: bool = False) -> None:
+        """Wait for the other processes; an `idle` group may wait for its users between messages."""
         from lingbot_cli.model.process_group import connect
 
-        connect(device)
+        connect(device, idle=idle)
 
     def broadcast(self, choose: Callable[[], T]) -> T:
         """Return the leader's choice to every process; only the leader calls `choose`, which may measure."""

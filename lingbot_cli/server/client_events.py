@@ -44,6 +44,12 @@ class Reset(_Fields):
     prompt: str | None = None
 
 
+class WindowChange(_Fields):
+    """Attention window in latent frames, from the next chunk on."""
+
+    frames: Annotated[int, Field(ge=1, lt=2**31)]
+
+
 @dataclass(frozen=True)
 class PromptChange:
     """Prompt from the next chunk on."""
@@ -83,6 +89,7 @@ EventPayload = (
     | Control
     | OutputChange
     | Reset
+    | WindowChange
     | SessionCommand
 )
 
@@ -185,6 +192,7 @@ _PARSERS: dict[str, Callable[[Any, ClientLimits], EventPayload]] = {
     "control": _parse_control,
     "output": lambda payload, _: OutputChange.model_validate(payload),
     "reset": lambda payload, _: Reset.model_validate({} if payload is None else payload),
+    "window": lambda payload, _: WindowChange.model_validate(payload),
     "pause": _command_parser("pause"),
     "resume": _command_parser("resume"),
     "stop": _command_parser("stop"),

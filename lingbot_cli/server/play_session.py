@@ -18,6 +18,7 @@ from lingbot_cli.server.client_events import (
     PromptChange,
     Reset,
     SessionCommand,
+    WindowChange,
 )
 from lingbot_cli.server.client_messages import ActionScript, ActionStates, Keys, check_prompt
 from lingbot_cli.server.input_queue import InputQueue
@@ -40,7 +41,8 @@ MAX_RESENT_CHUNKS = 4  # sent chunks to send again to a client that reconnects w
 class SessionSettings:
     """Initial settings. `image` [H, W, 3] uint8; sizes in pixels.
 
-    `camera` moves it as a timeline does, None by published steps; `exact` takes poses from `control` events.
+    `camera` moves it as a timeline does, None by published steps; `exact` takes poses from `control` events;
+    `windows` are the attention windows in latent frames that `window` events may set.
     """
 
     image: np.ndarray
@@ -51,6 +53,7 @@ class SessionSettings:
     seed: int
     camera: CameraSettings | None = None
     exact: bool = False
+    windows: range = range(0)
     scale: float | None = None
     script: tuple[Keys, ...] = ()
     max_chunks: int | None = None
@@ -62,11 +65,15 @@ SessionFactory = Callable[[SessionSettings, float], "Session"]
 
 @dataclass(frozen=True, eq=False)
 class ChunkInput:
-    """Control of one chunk, the ids of the events applied to it and the newest event in force."""
+    """Control of one chunk, the ids of the events applied to it and the newest event in force.
+
+    `window`: the attention window from this chunk on, None to leave it.
+    """
 
     control: Control
     event_ids: tuple[int, ...]
     event_id: int | None = None
+    window: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +125,7 @@ class PlaySession:
         self.inputs = InputQueue(list(settings.script), self._limits)
         self.controller = self._camera_controller(settings)
         self._turns: list[CameraTurn] = []
+        self._window: int | None = None
         self._controls: deque[tuple[Control, int | None]] = deque()
         self._session: Session | None = None
 
@@ -147,6 +155,9 @@ class PlaySession:
             case CameraTurn():
                 self._turns.append(payload)
                 self.inputs.add_event(event_id)
+            case WindowChange():
+                self._change_window(payload.frames)
+                self.inputs.add_event(event_id)
             case Control():
                 self._push_control(payload, event_id)
             case Reset():
@@ -159,6 +170,16 @@ class PlaySession:
                 self.inputs.add_event(event_id)
             case _:
                 self.inputs.add_event(event_id)
+
+    def _change_window(self, frames: int) -> None:
+        windows = self.settings.windows
+        if not windows:
+            raise ProtocolError("unsupported", "this model's window cannot be changed")
+        if frames not in windows:
+            raise ProtocolError(
+                "bad_event", f"window: frames must be {windows[0]} to {windows[-1]} here, not {frames}"
+            )
+        self._window = frames
 
     def _push_control(self, control: Control, event_id: int | None) -> None:
         if not self.settings.exact:
@@ -184,13 +205,14 @@ class PlaySession:
 
     def next_input(self) -> ChunkInput:
         """Take the next chunk's input from the events so far."""
+        window, self._window = self._window, None
         if self.settings.exact:
             control, event_id = self._controls.popleft()
-            return ChunkInput(control, () if event_id is None else (event_id,), event_id)
+            return ChunkInput(control, () if event_id is None else (event_id,), event_id, window)
         sampled = self.inputs.sample(self._chunk_latents)
         turns, self._turns = self._turns, []
         control = self.controller.control(sampled, turns)
-        return ChunkInput(control, sampled.event_ids, sampled.event_id)
+        return ChunkInput(control, sampled.event_ids, sampled.event_id, window)
 
     def render_task(self, chunk_input: ChunkInput, prepare_s: float = 0.0) -> Callable[[], RenderTaskResult]:
         """Return the function that renders a chunk; one thread at a time may call it."""
@@ -201,6 +223,8 @@ class PlaySession:
         def render() -> RenderTaskResult:
             start = perf_counter()
             model_session = session if session is not None else self._factory(settings, scale)
+            if chunk_input.window is not None:
+                model_session.set_window(chunk_input.window)
             latents = model_session.denoise(chunk_input.control)
             frames = model_session.decode(latents).cpu().numpy()
             check_latents(latents.cpu().numpy(), model_session, index)

@@ -2,8 +2,10 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
+from lingbot_cli.render.multi_gpu import ProcessGroup
 from lingbot_cli.runtime.fast_mode import resolve_model
 from lingbot_cli.runtime.model_options import ModelOptions, describe_run
 from lingbot_cli.server.asgi_app import server_app
@@ -30,15 +32,23 @@ def run_notes(options: ModelOptions) -> list[str]:
 
 
 def load_served_model(
-    options: ModelOptions, defaults: SessionDefaults, note: Callable[[str], None]
+    options: ModelOptions,
+    defaults: SessionDefaults,
+    note: Callable[[str], None],
+    group: ProcessGroup | None = None,
 ) -> "WorldModel":
-    """Load the model, tuned for the size of the default image, its prompt encoded; progress lines go to `note`."""
+    """Load the model, tuned for the size of the default image, its prompt encoded; progress lines go to `note`.
+
+    `group`: the processes that render with this one, which leads.
+    """
+    from lingbot_cli.render.group_model import load_leader_model
     from lingbot_cli.runtime.load_model import load_tuned
 
     options, checkpoint = resolve_model(options)
     area = checkpoint.preset.area
     height, width = defaults.size(area) or fit_size(*ASSUMED_IMAGE_SIZE, area)
-    return load_tuned(checkpoint, options, (defaults.prompt,), height, width, note=note, warn=note)
+    load = load_tuned if group is None else partial(load_leader_model, group)
+    return load(checkpoint, options, (defaults.prompt,), height, width, note=note, warn=note)
 
 
 def run_server(
@@ -66,7 +76,7 @@ def run_server(
             try:
                 announce(page_url(bound, rules.token))
                 while server.running and not wait.wait(POLL_INTERVAL_S):
-                    pass
+                    served.check()
             finally:
                 server.stop()
             stopped.check(whole=False)

@@ -80,10 +80,16 @@ class ModelService:
             seed=init.seed if init.seed is not None else self.defaults.seed,
             camera=init.camera or self.defaults.camera,
             exact=init.controls,
+            windows=self._allowed_windows(init),
             scale=init.scale,
             script=tuple(init.script(self.limits)),
             max_chunks=chunks,
         )
+
+    def check(self) -> None:
+        """Raise SetupError if the model's process group cannot render any more."""
+        if self.model.leader is not None:
+            self.model.leader.check()
 
     def warm_up(self) -> None:
         """Render one chunk with the defaults, so that the first client does not wait for it."""
@@ -109,7 +115,7 @@ class ModelService:
             "size": None if size is None else f"{size[1]}x{size[0]}",
             "max_pixels": self.limits.max_pixels,
             "identity": self.model.identity,
-            "offers": ["controls", "camera", "pause", "reset", "resume", "output", "turn"],
+            "offers": ["controls", "camera", "pause", "reset", "resume", "output", "turn", "window"],
             "picture": self.defaults.image is not None,
             "prompt": self.defaults.prompt,
             "seed": self.defaults.seed,
@@ -157,9 +163,9 @@ class ModelService:
         model = self._model_for(init)
 
         def create(settings: SessionSettings, scale: float) -> "Session":
-            from lingbot_cli.model.session import Session
+            from lingbot_cli.model.group_session import open_session
 
-            return Session(
+            return open_session(
                 model,
                 settings.image,
                 height=settings.height,
@@ -170,6 +176,16 @@ class ModelService:
 
         return create
 
+    def _allowed_windows(self, init: Init) -> range:
+        """Return the windows that a client may set later: up to the server's limit, none for one without a limit."""
+        preset, limit = self._model_for(init).preset, self._window_limit
+        return range(preset.sink + preset.chunk, limit + 1) if limit >= 0 else range(0)
+
+    @property
+    def _window_limit(self) -> int:
+        """The largest window that a client may set, in latent frames; −1 for no limit."""
+        return self.limits.max_window if self.limits.max_window is not None else self.model.preset.window
+
     def _model_for(self, init: Init) -> "WorldModel":
         """Return the model with the attention window and sink of a client; its modules are shared.
 
@@ -178,7 +194,7 @@ class ModelService:
         """
         preset = self.model.preset
         asked = init.realtime_causal_kv_cache_num_frames, init.realtime_causal_sink_size
-        limit = self.limits.max_window if self.limits.max_window is not None else preset.window
+        limit = self._window_limit
         window = preset.window if asked[0] is None else asked[0]
         if limit >= 0:
             window = min(window, limit) if window >= 0 else limit

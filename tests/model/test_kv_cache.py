@@ -60,6 +60,36 @@ def test_the_ring_equals_a_plain_list(window, sink, chunk, limit):
                     plain[layer].past = kept
 
 
+@pytest.mark.parametrize(("before", "after"), [(9, 6), (6, 9), (9, 4), (-1, 6), (7, 7)])
+def test_a_resized_cache_equals_one_that_had_its_contents(before, after):
+    generator = torch.Generator().manual_seed(1)
+
+    def fill(cache, chunks):
+        for index, (k, v) in chunks:
+            cache.begin(3 * index, 3)
+            cache.write(0, k, v)
+
+    def new(window):
+        return KVCache(KVCacheShape(1, TOKENS, HEADS, DIM, window, 1), torch.device("cpu"), torch.float32)
+
+    chunks = list(enumerate(torch.randn(8, 2, 1, 3 * TOKENS, HEADS, DIM, generator=generator)))
+    resized, other = new(before), new(after)
+    fill(resized, chunks[:5])
+    fill(other, chunks[:5])
+    resized.resize(after)
+    assert resized.nbytes == other.nbytes
+    if before >= 0:
+        held = min(before, after)
+        assert sorted(resized.slot_frames.values()) == [0, *range(16 - held, 15)]
+    for index, (k, v) in chunks[5:]:
+        fill(resized, [(index, (k, v))])
+        fill(other, [(index, (k, v))])
+    q, k, v = torch.randn(3, 1, 3 * TOKENS, HEADS, DIM, generator=generator)
+    for cache in (resized, other):
+        cache.begin(24, 3)
+    assert torch.equal(resized.attend(0, q, k, v), other.attend(0, q, k, v))
+
+
 def test_a_window_takes_the_same_memory_for_ever():
     cache = KVCache(KVCacheShape(1, TOKENS, HEADS, DIM, 6, 1), torch.device("cpu"), torch.float32)
     before = cache.nbytes
