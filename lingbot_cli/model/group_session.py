@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lingbot_cli.control import Control
 from lingbot_cli.errors import LingbotError, SetupError
-from lingbot_cli.model.process_group import before_disconnect, broadcast_object
+from lingbot_cli.model.process_group import PeerLostError, before_disconnect, broadcast_object
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import PromptEncoder, WorldModel
 
@@ -53,10 +53,9 @@ class GroupLeader:
             try:
                 broadcast_object((self._take_released(), session, method, args))
                 yield
-            except LingbotError:  # raised alike in every process, before anything was exchanged
-                raise
-            except BaseException:
-                self.failed = True
+            except BaseException as error:
+                # Our errors are raised alike in every process, before anything was exchanged.
+                self.failed = isinstance(error, PeerLostError) or not isinstance(error, LingbotError)
                 raise
 
     def check(self) -> None:
@@ -182,5 +181,5 @@ def _receive() -> Any:
     """Return the leader's next message; None if the leader is gone."""
     try:
         return broadcast_object(None)
-    except RuntimeError:
+    except PeerLostError:
         return None

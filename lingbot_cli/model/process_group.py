@@ -1,11 +1,13 @@
 """torch.distributed process group: device of a rank, connection, broadcasts from rank 0."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
+from lingbot_cli.errors import SetupError
 from lingbot_cli.model.device import pick_device
 
 IDLE_TIMEOUT_S = 3600.0
@@ -34,10 +36,26 @@ def connect(device: str | None, *, idle: bool = False) -> None:
     )
 
 
+class PeerLostError(SetupError):
+    """Another process of the group is gone, in the middle of an exchange."""
+
+
+@contextmanager
+def exchanging() -> Iterator[None]:
+    """Turn the failure of an exchange into a PeerLostError."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise PeerLostError(
+            "another process of the group is gone", hint="see its output, and start again"
+        ) from error
+
+
 def broadcast_object(value: object) -> object:
-    """Return rank 0's value in every process."""
+    """Return rank 0's value in every process. Errors: PeerLostError."""
     values = [value]
-    dist.broadcast_object_list(values, 0, device=torch.device("cpu"))
+    with exchanging():
+        dist.broadcast_object_list(values, 0, device=torch.device("cpu"))
     return values[0]
 
 

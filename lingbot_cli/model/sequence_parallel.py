@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from lingbot_cli.model.process_group import exchanging
 from lingbot_cli.presets import check_heads
 
 
@@ -70,7 +71,8 @@ class Ulysses:
 
     def gather(self, own: Tensor, count: int) -> Tensor:
         gathered = own.new_empty(self.size, *own.shape)
-        dist.all_gather(list(gathered), own.contiguous())
+        with exchanging():
+            dist.all_gather(list(gathered), own.contiguous())
         return gathered.movedim(0, 1).flatten(1, 2)[:, :count]
 
     def to_heads(self, parts: list[Tensor], count: int) -> list[Tensor]:
@@ -91,7 +93,8 @@ class Ulysses:
         """Send x[i] to process i; the result is ordered by sender."""
         x = x.contiguous()
         received = torch.empty_like(x)
-        dist.all_to_all_single(received, x)
+        with exchanging():
+            dist.all_to_all_single(received, x)
         return received
 
 

@@ -58,3 +58,21 @@ def test_events_as_they_come(tmp_path, small_picture, streaming):
     assert again.code == 0, again.stderr
     rendered = json.loads(again.stdout.splitlines()[-1])
     assert (rendered["frames"], rendered["latents"]) == (done["made"], done["latents"])
+
+
+def test_two_processes_stream_the_video_of_one(tmp_path, small_picture, streaming):
+    two, one, saved = (tmp_path / name for name in ("two.mkv", "one.mkv", "walk.jsonl"))
+    common = (small_picture, *SMALL, "--device", "cpu", "--to", "null:")
+    on_air = streaming(
+        *(*common, "-t", "-", "--gpus", "2", "--json", "--record", two, "--save-timeline", saved),
+        stdin=subprocess.PIPE,
+    )
+    on_air.say({"timeline": 1, "prompt": "a gate"})
+    until(lambda: any(said["chunk"] > 0 for said in on_air.said("stream")), 120)
+    on_air.say({"keys": "wl"})
+    until(lambda: on_air.said("effect"), 60)
+    on_air.say({"end": True})
+    assert on_air.end() == 0, on_air.err
+    again = lingbot("stream", *map(str, common), "-t", str(saved), "--record", str(one))
+    assert again.code == 0, again.stderr
+    assert lingbot("diff", str(one), str(two), "--min-psnr", "50").code == 0
