@@ -64,6 +64,15 @@ def _check_size(value: str) -> None:
     parse_size(value)
 
 
+def _check_scale(value: str) -> None:
+    from lingbot_cli.camera.scale import parse_scale
+
+    try:
+        parse_scale(value)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
 def _check_folder(value: str) -> None:
     if Path(os.path.expanduser(value)).is_file():
         raise UsageError(f"{value} is a file, not a folder")
@@ -79,7 +88,7 @@ SETTINGS = {
     "size": SettingSpec("the image's shape in the model's area", _check_size),
     "fps": SettingSpec("the timeline's, else 16", _integer(1, 120)),
     "seed": SettingSpec("the timeline's, else 42", _integer(0, 2**63 - 1)),
-    "scale": SettingSpec("clip for a folder of poses, else fixed", _one_of("fixed", "clip")),
+    "scale": SettingSpec("clip for --poses, else fixed", _check_scale),
     "quality": SettingSpec("web", _one_of("web", "master", "draft")),
     "codec": SettingSpec("the format's", _one_of(*CODECS, *CODEC_FAMILIES)),
     "crf": SettingSpec("the codec's", _integer(0, 100)),

@@ -70,6 +70,7 @@ class Job(StrictModel):
     note: str | None = None
 
 
+_POSES_KEYS = ("intrinsics", "intrinsics_size", "convention", "matrix", "poses_fps")
 # A job has at most one key of each group; it replaces the defaults of the whole group.
 EXCLUSIVE_KEYS = (("timeline", "moves", "poses"), ("prompt", "prompts"), ("seed", "seeds"))
 
@@ -107,6 +108,9 @@ def _check_job(job: Job, item: SourceItem) -> Iterator[Problem]:
                 item.locate((given[1],), key=True),
                 f"both `{given[0]}` and `{given[1]}`; expected one of them",
             )
+    for name in _POSES_KEYS:
+        if getattr(job, name) is not None and job.poses is None:
+            yield Problem(item.locate((name,), key=True), f"`{name}` needs `poses`; expected both or none")
     if not any(getattr(job, name) for name in EXCLUSIVE_KEYS[0]):
         yield Problem(item.locate(), "no camera; expected one of timeline, moves, poses")
 

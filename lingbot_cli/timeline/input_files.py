@@ -102,16 +102,6 @@ def _check_image(path: Path, name: str) -> Path:
     return path
 
 
-def load_poses(path: Path, name: str) -> np.ndarray:
-    """Return the poses [N, 4, 4] float64 in a .npy file. Errors: ValueError, a message about `name`."""
-    return validate_poses(name, load_array(path, name))
-
-
-def load_intrinsics(path: Path, name: str) -> np.ndarray:
-    """Return the intrinsics [N, 4] float64 in a .npy file. Errors: ValueError, a message about `name`."""
-    return validate_intrinsics(name, load_array(path, name))
-
-
 def load_array(path: Path, name: str) -> np.ndarray:
     """Return the array in a .npy file, memory-mapped: a huge file costs nothing before its shape is known.
 

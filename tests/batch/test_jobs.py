@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -13,6 +14,7 @@ from lingbot_cli.batch.tasks import read_tasks, slug
 from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.diagnostics import TimelineError
 from lingbot_cli.timeline.load import read_source
+from lingbot_cli.timeline.resolve import resolve_timeline
 
 
 @pytest.fixture
@@ -52,6 +54,20 @@ jobs:
 def test_jsonl_gives_the_same(write):
     text = '{"defaults": {"image": "a.png", "moves": "w-5"}}\n\n{"seeds": "3..4"}\n{"output": "b.gif"}\n'
     assert [task.name for task in read_tasks(write(text, "jobs.jsonl"))] == ["a-3.mp4", "a-4.mp4", "b.gif"]
+
+
+def test_cameras_of_other_tools(write, tmp_path):
+    poses = np.tile(np.eye(4), (31, 1, 1))
+    poses[:, 2, 3] = np.arange(31) * -0.05
+    np.save(tmp_path / "gl.npy", poses)
+    job = "{image: a.png, poses: gl.npy, convention: opengl, poses_fps: 30, scale: {fit: 1}}"
+    (task,) = read_tasks(write(f"- {job}"))
+    made = resolve_timeline(4, poses=task.request.poses, overrides=task.request.overrides).compiled
+    assert (made.frames, made.paths[0].scale_rule) == (16, "fit:1")
+    assert made.poses[15, 2, 3] > 0
+    with pytest.raises(TimelineError) as wrong:
+        read_tasks(write("- {image: a.png, timeline: walk.yaml, matrix: w2c}"))
+    assert "`matrix` needs `poses`" in wrong.value.problems[0].message
 
 
 def test_a_list_alone_is_a_jobs_file(write):

@@ -86,6 +86,16 @@ def test_intrinsics_of_other_images(tmp_path):
         resolve(tmp_path / "walk.npy", intrinsics_size="640x360")
 
 
+def test_the_size_of_vipe_images_is_twice_their_centre(tmp_path):
+    lens = np.tile([900.0, 900, 640, 360], (9, 1))
+    for part, data in (("pose", walk(9)), ("intrinsics", lens)):
+        (tmp_path / part).mkdir()
+        np.savez(tmp_path / part / "walk.npz", data=data, inds=np.arange(9))
+    made = resolve(tmp_path)
+    np.testing.assert_allclose(made.compiled.intrinsics[0], [900 * 832 / 1280, 600, 416, 240])
+    assert "taken for images of 1280x720" in made.warnings[0]
+
+
 @pytest.mark.parametrize(
     ("lens", "message"),
     [

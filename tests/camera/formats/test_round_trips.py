@@ -105,6 +105,35 @@ def test_tum(path, tmp_path):
     assert found.fps == pytest.approx(25)
 
 
+def test_frames_are_ordered_by_the_numbers_in_their_names(path, tmp_path):
+    poses, lenses = path
+    names = [f"frame_{number}.png" for number in range(2, 12)]
+    nerfstudio.write_transforms(tmp_path, poses, lenses, SIZE, names)
+    content = json.loads((tmp_path / "transforms.json").read_text())
+    content["frames"].sort(key=lambda frame: frame["file_path"])  # frame_10, frame_11, frame_2, …
+    (tmp_path / "transforms.json").write_text(json.dumps(content))
+    found = read_cameras(tmp_path)
+    np.testing.assert_allclose(found.poses, poses, **EXACT)
+    assert found.notes == ("frames are ordered by file_path",)
+    model = tmp_path / "model"
+    model.mkdir()
+    colmap.write_model(model, poses[::-1], lenses[::-1], SIZE, names[::-1])
+    found = read_cameras(model)
+    np.testing.assert_allclose(found.poses, poses, **EXACT)
+    assert found.notes == ("images are ordered by name",)
+
+
+def test_uneven_times_are_interpolated(tmp_path):
+    seconds = [0, 0.1, 0.2, 0.3, 0.5, 0.6]  # one frame was dropped
+    positions = np.array([[0, 0, second] for second in seconds])
+    turns = np.tile([1.0, 0, 0, 0], (6, 1))
+    text_files.write_tum(tmp_path / "walk.txt", seconds, positions, turns)
+    found = read_cameras(tmp_path / "walk.txt")
+    np.testing.assert_allclose(found.poses[:, 2, 3], np.arange(7) / 10, atol=1e-9)
+    assert found.fps == pytest.approx(10)
+    assert "uneven at row 4" in found.notes[0]
+
+
 def test_numpy_and_json_lists(path, tmp_path):
     poses, lenses = path
     np.save(tmp_path / "a.npy", poses[:, :3])
