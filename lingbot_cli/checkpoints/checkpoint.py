@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from lingbot_cli.checkpoints.cache_dir import model_folder
-from lingbot_cli.checkpoints.headers import TensorEntry, read_json, read_shards
+from lingbot_cli.checkpoints.headers import read_json, read_shards
 from lingbot_cli.checkpoints.layouts import Layout, detect_layout, shards
+from lingbot_cli.checkpoints.packed import Entry, entry_bytes, packing_of, read_entries
 from lingbot_cli.checkpoints.preset_choice import PresetEvidence, choose_preset
-from lingbot_cli.checkpoints.tensor_names import vae_name
+from lingbot_cli.checkpoints.tensor_names import text_name, vae_name
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.presets import PRESETS, Preset
 
@@ -75,7 +76,8 @@ class Checkpoint:
     `preset` holds the weights' architecture and the published preset's run settings.
     `identity` is the weights' fingerprint, `text_identity` that of everything a text embedding depends on.
     `stored` is the safetensors type of most of the transformer's weights; `fp8` says that its blocks are eight
-    bits with scales. `preset_source` says what decided for the preset.
+    bits with scales, `packing` names any other scheme in which they stay packed. `block_bytes` are those of packed
+    blocks, `text_bytes` those of a packed text encoder. `preset_source` says what decided for the preset.
     """
 
     layout: Layout
@@ -87,6 +89,9 @@ class Checkpoint:
     identity: str
     text_identity: str
     preset_source: str = ""
+    packing: str | None = None
+    block_bytes: int | None = None
+    text_bytes: int | None = None
 
 
 def find_layout(model: str | Path | None, assets: Path | None = None) -> Layout:
@@ -98,8 +103,10 @@ def find_layout(model: str | Path | None, assets: Path | None = None) -> Layout:
         return detect_layout(Path(str(files("lingbot_cli.builtin"))), assets)
     check_name(model)
     folder = Path(os.path.expanduser(model))
-    if folder.is_dir():
+    if folder.is_dir() or folder.is_file():
         return detect_layout(folder, assets)
+    if folder.exists():
+        raise SetupError(f"--model {model}: neither a file nor a folder", hint="name the folder of a model")
     downloaded = model_folder(str(model))
     if not downloaded.is_dir():
         raise SetupError(f"{model} is not on this machine", hint=f"run: lingbot models pull {model}")
@@ -109,10 +116,11 @@ def find_layout(model: str | Path | None, assets: Path | None = None) -> Layout:
 
 
 def check_name(model: str | Path) -> None:
-    """Raise UsageError unless `model` is a folder or a known model's name."""
-    if not Path(os.path.expanduser(model)).is_dir() and str(model) not in PRESETS:
+    """Raise UsageError unless `model` is a folder, a file or a known model's name."""
+    if not Path(os.path.expanduser(model)).exists() and str(model) not in PRESETS:
         raise UsageError(
-            f"--model {model}: neither a folder nor a known model", hint=f"known models: {', '.join(PRESETS)}"
+            f"--model {model}: neither a folder, a file nor a known model",
+            hint=f"known models: {', '.join(PRESETS)}",
         )
 
 
@@ -126,7 +134,7 @@ def read_checkpoint(
     """
     layout = find_layout(model, assets)
     config = read_json(layout.config) if layout.config is not None else {}
-    tensors = read_shards(*shards(layout.transformer))
+    tensors = read_entries(layout.transformer)
     configured = _config_values(config) | _scheduler_values(layout)
     stored = _tensor_values(tensors, layout) | _control_kind(tensors)
     choice = choose_preset(_preset_evidence(model, layout, config, configured, stored), preset)
@@ -140,6 +148,7 @@ def read_checkpoint(
         for name, value in (configured | stored).items()
         if getattr(base, name) != value
     )
+    packing = packing_of(entry for name, entry in tensors.items() if name.startswith("blocks."))
     parts = [file for part in (layout.transformer, layout.vae) for file in part_files(part)]
     text = fingerprint([*part_files(layout.text), layout.tokenizer])
     return Checkpoint(
@@ -147,8 +156,11 @@ def read_checkpoint(
         preset=actual,
         differences=differences,
         trained=bool(config.get("trained", True)),
-        stored=max(tensors.values(), key=lambda entry: entry.elements).dtype,
-        fp8=any(name.endswith(".weight_scale") for name in tensors),
+        stored=packing or max(tensors.values(), key=lambda entry: entry.elements).dtype,
+        fp8=packing == "fp8",
+        packing=None if packing == "fp8" else packing,
+        block_bytes=None if packing is None else _block_bytes(tensors),
+        text_bytes=_packed_text_bytes(layout.text),
         identity=fingerprint(parts),
         text_identity=f"{text}-{actual.text_len}",
         preset_source=choice.source,
@@ -228,7 +240,6 @@ def _preset_evidence(
         place=str(layout.root),
         named=by_config or downloaded or layout.preset,
         named_by=str(layout.config) if by_config else named_by,
-        class_name=config.get("_class_name"),
         settings=settings,
         stored=stored,
     )
@@ -266,7 +277,7 @@ def _config_values(config: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _tensor_values(tensors: dict[str, TensorEntry], layout: Layout) -> dict[str, Any]:
+def _tensor_values(tensors: dict[str, Entry], layout: Layout) -> dict[str, Any]:
     """Return the architecture that tensor shapes imply, of the VAE too unless it is a `.pth` file."""
     try:
         values: dict[str, Any] = {
@@ -292,7 +303,26 @@ def _tensor_values(tensors: dict[str, TensorEntry], layout: Layout) -> dict[str,
     return values | {"vae_dim": vae["encoder.conv1.weight"].shape[0], "vae_blocks": blocks // 4}
 
 
-def _control_kind(tensors: dict[str, TensorEntry]) -> dict[str, Any]:
+def _block_bytes(tensors: dict[str, Entry]) -> int:
+    return sum(entry_bytes(entry) for name, entry in tensors.items() if name.startswith("blocks."))
+
+
+def _packed_text_bytes(part: Path) -> int | None:
+    """Return the bytes of a packed text encoder, its embeddings as bfloat16; None for a plain one."""
+    if part.suffix == ".pth":
+        return None
+    try:
+        entries = read_entries(part)
+    except SetupError:
+        return None  # reported when it is loaded; cached prompts do not need it
+    if packing_of(entries.values()) is None:
+        return None
+    vocabulary = [entry for name, entry in entries.items() if text_name(name) == "shared.weight"]
+    unpacked = sum(2 * entry.elements - entry_bytes(entry) for entry in vocabulary)
+    return sum(map(entry_bytes, entries.values())) + unpacked
+
+
+def _control_kind(tensors: dict[str, Entry]) -> dict[str, Any]:
     projection = tensors.get("patch_embedding_wancamctrl.weight")
     channels = projection.shape[-1] if projection else 0
     kinds = {4 * 384: "cam", 4 * 448: "act"}

@@ -6,6 +6,11 @@ from pathlib import Path
 from lingbot_cli.errors import SetupError, UsageError
 
 INDEX_SUFFIX = ".safetensors.index.json"
+V1_PRESET = "lingbot-world-fast"
+ONE_FILE_SUFFIXES = (".safetensors", ".gguf")
+TEXT_PATTERNS = ("*umt5*.safetensors", "*umt5*.gguf")
+VAE_PATTERNS = ("*wan*vae*.safetensors", "*Wan*VAE*.safetensors")
+"""Names under which the text encoder and the VAE are published as one file beside others."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ LAYOUTS = (
     ),
     LayoutSpec(
         kind="v1 original",
-        preset="lingbot-world-fast",
+        preset=V1_PRESET,
         marker="lingbot_world_fast",
         transformer="lingbot_world_fast",
         config="lingbot_world_fast/config.json",
@@ -79,6 +84,14 @@ LAYOUTS = (
         marker="transformers",
         transformer="transformers",
         config="transformers/config.json",
+    ),
+    LayoutSpec(
+        kind="v1 flat",
+        preset=None,
+        marker="diffusion_pytorch_model.safetensors.index.json",
+        transformer=".",
+        config="config.json",
+        needs_assets=True,
     ),
     LayoutSpec(
         kind="v2 1.3B original",
@@ -96,6 +109,8 @@ def detect_layout(root: Path, assets: Path | None = None) -> Layout:
 
     Errors: SetupError that lists found and missing files, UsageError for unneeded assets.
     """
+    if root.is_file():
+        return _one_file(root, assets)
     if not root.is_dir():
         raise SetupError(
             f"{root}: no such folder", hint="run `lingbot models list` for the models on this machine"
@@ -104,7 +119,11 @@ def detect_layout(root: Path, assets: Path | None = None) -> Layout:
         check_assets(assets)
     spec = next((spec for spec in LAYOUTS if (root / spec.marker).exists()), None)
     if spec is None:
-        raise _unknown_layout(root)
+        weights = [file for file in sorted(root.iterdir()) if file.suffix in ONE_FILE_SUFFIXES]
+        if len(weights) != 1:
+            raise _unknown_layout(root)
+        _check_inside(weights[0], root)
+        return _one_file(weights[0], assets)
     wanted = {
         "transformer": spec.transformer,
         "config": spec.config,
@@ -129,12 +148,48 @@ def detect_layout(root: Path, assets: Path | None = None) -> Layout:
     return Layout(
         kind=spec.kind,
         root=root,
-        preset=spec.preset,
+        preset=V1_PRESET if spec.kind == "v1 flat" and _is_flat_v1(root) else spec.preset,
         transformer=found["transformer"],
         config=found.get("config"),
         vae=found["vae"],
         text=found["text"],
         tokenizer=found["tokenizer"],
+    )
+
+
+def _is_flat_v1(root: Path) -> bool:
+    """Return whether a flat folder has v1's sixteen shards; `transformers` is a part of the v2 14B."""
+    shards_of_v1 = list(root.glob("diffusion_pytorch_model-*-of-00016.safetensors"))
+    return len(shards_of_v1) == 16 and root.resolve().name != "transformers"
+
+
+def _one_file(file: Path, assets: Path | None) -> Layout:
+    """Return the layout of a transformer in one file, its config beside it if there is one, the rest in `assets`."""
+    if file.suffix not in ONE_FILE_SUFFIXES:
+        raise SetupError(
+            f"{file}: not a model's file", hint="name a folder, or a transformer's .safetensors or .gguf file"
+        )
+    found = {
+        part: None if assets is None else _find_part_in_any_layout(part, assets)
+        for part in ("vae", "text", "tokenizer")
+    }
+    missing = [part for part, path in found.items() if path is None]
+    if missing:
+        where = "--assets is not given" if assets is None else f"{assets} has {_list_names(assets)}"
+        raise SetupError(
+            f"{file} holds the transformer alone; missing: {', '.join(missing)}; {where}",
+            hint="name the folder of VAE, text encoder and tokenizer.json with --assets DIR",
+        )
+    config = file.parent / "config.json"
+    return Layout(
+        kind="one file",
+        root=file,
+        preset=None,
+        transformer=file,
+        config=config if config.is_file() else None,
+        vae=found["vae"] or file,
+        text=found["text"] or file,
+        tokenizer=found["tokenizer"] or file,
     )
 
 
@@ -189,12 +244,26 @@ def _find_part_in_any_layout(part: str, folder: Path) -> Path | None:
         if path.exists():
             _check_inside(path, folder)
             return path
-    return None
+    patterns = {"vae": VAE_PATTERNS, "text": TEXT_PATTERNS, "tokenizer": ()}[part]
+    files = sorted({file for pattern in patterns for file in folder.rglob(pattern) if file.is_file()})
+    if len(files) > 1:
+        names = ", ".join(str(file.relative_to(folder)) for file in files)
+        raise SetupError(
+            f"{folder} has several files for the {part}: {names}", hint="leave one of them there"
+        )
+    return files[0] if files else None
 
 
 def _check_inside(path: Path, root: Path) -> None:
-    """Refuse a link out of the folder; the hub's own cache may link into its blobs."""
-    real, home = path.resolve(), root.resolve()
+    """Refuse a link out of the folder, except into the hub's own cache, and what is neither file nor folder."""
+    try:
+        real, home = path.resolve(), root.resolve()
+    except (OSError, RuntimeError) as error:
+        raise SetupError(
+            f"{path} is a link that leads to itself", hint="replace the link by the file"
+        ) from error
+    if real.exists() and not real.is_file() and not real.is_dir():
+        raise SetupError(f"{path} is neither a file nor a folder", hint="replace it by the model's file")
     if real.is_relative_to(home):
         return
     snapshots = next((parent for parent in home.parents if parent.name == "snapshots"), None)

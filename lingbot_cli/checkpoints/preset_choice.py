@@ -11,8 +11,6 @@ SHAPE = ("dim", "layers", "ffn", "text_dim")
 """Preset fields that tensor shapes show; together they tell the published architectures apart."""
 DESCRIBED = ("chunk", "window", "sink", "shift", "steps")
 """Preset fields on which the published presets of one architecture differ."""
-CLASS_PRESETS = {"WanModelFast": "lingbot-world-fast"}
-"""Class name in a transformer's config → the only preset whose publisher uses it."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +26,13 @@ class PresetEvidence:
     """Facts of a checkpoint that decide its preset.
 
     `place`: the checkpoint in messages. `named`: a preset's name from the layout or a config, with `named_by`.
-    `class_name`: of the transformer's config. `settings`: values of the configs under the names of preset fields.
+    `settings`: values of the configs under the names of preset fields.
     `stored`: the architecture that the tensors have.
     """
 
     place: str
     named: str | None
     named_by: str
-    class_name: str | None
     settings: Mapping[str, Any]
     stored: Mapping[str, Any]
 
@@ -52,9 +49,6 @@ def choose_preset(evidence: PresetEvidence, asked: str | None) -> PresetChoice:
         if evidence.named not in PRESETS:
             raise SetupError(f"{evidence.named_by} names an unknown preset: {evidence.named}")
         return PresetChoice(PRESETS[evidence.named], evidence.named_by)
-    if evidence.class_name in CLASS_PRESETS:
-        name = CLASS_PRESETS[evidence.class_name]
-        return PresetChoice(PRESETS[name], f"class {evidence.class_name} in its config")
     fitting = [preset for preset in _of_architecture(evidence.stored) if _fits(preset, evidence.settings)]
     if len(fitting) == 1:
         settings = [name for name in DESCRIBED if name in evidence.settings]

@@ -41,6 +41,22 @@ _TEXT_BLOCK = {
     "ffn.fc1": "layer.1.DenseReluDense.wi_1",
     "ffn.fc2": "layer.1.DenseReluDense.wo",
 }
+_GGUF_TEXT_ENDS = {
+    "token_embd.weight": "shared.weight",
+    "enc.output_norm.weight": "encoder.final_layer_norm.weight",
+}
+_GGUF_TEXT_BLOCK = {
+    "attn_norm": "layer.0.layer_norm",
+    "attn_q": "layer.0.SelfAttention.q",
+    "attn_k": "layer.0.SelfAttention.k",
+    "attn_v": "layer.0.SelfAttention.v",
+    "attn_o": "layer.0.SelfAttention.o",
+    "attn_rel_b": "layer.0.SelfAttention.relative_attention_bias",
+    "ffn_norm": "layer.1.layer_norm",
+    "ffn_gate": "layer.1.DenseReluDense.wi_0",
+    "ffn_up": "layer.1.DenseReluDense.wi_1",
+    "ffn_down": "layer.1.DenseReluDense.wo",
+}
 
 
 def vae_name(name: str, decoder_blocks: int = 2) -> str:
@@ -68,9 +84,12 @@ def vae_name(name: str, decoder_blocks: int = 2) -> str:
 
 
 def text_name(name: str) -> str:
-    """Return the UMT5 name of a text encoder tensor in the original naming; UMT5 names stay unchanged."""
-    if name in _TEXT_ENDS:
-        return _TEXT_ENDS[name]
+    """Return the UMT5 name of a text encoder tensor in the original naming or GGUF's; UMT5 names stay unchanged."""
+    if name in _TEXT_ENDS or name in _GGUF_TEXT_ENDS:
+        return (_TEXT_ENDS | _GGUF_TEXT_ENDS)[name]
+    if found := re.fullmatch(r"enc\.blk\.(\d+)\.(\w+)\.weight", name):
+        block, layer = found.groups()
+        return f"encoder.block.{block}.{_GGUF_TEXT_BLOCK.get(layer, layer)}.weight"
     if found := re.fullmatch(r"blocks\.(\d+)\.(.+)\.weight", name):
         block, layer = found.groups()
         return f"encoder.block.{block}.{_TEXT_BLOCK.get(layer, layer)}.weight"

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -242,7 +242,9 @@ def _available(model: ModelStatus) -> dict[str, object]:
 
 def _describe(checkpoint: Checkpoint) -> dict[str, object]:
     layout, preset = checkpoint.layout, checkpoint.preset
-    setup = default_setup(preset)
+    setup = replace(
+        default_setup(preset), block_bytes=checkpoint.block_bytes, text_bytes=checkpoint.text_bytes
+    )
     return {
         "folder": str(layout.root),
         "layout": layout.kind,

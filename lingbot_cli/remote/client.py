@@ -123,6 +123,8 @@ class RemoteModel:
     text_identity: str = ""
     fp8: bool = False
     differences: tuple[Difference, ...] = ()
+    block_bytes: int | None = None
+    text_bytes: int | None = None
 
 
 @dataclass(frozen=True)

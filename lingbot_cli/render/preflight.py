@@ -68,6 +68,8 @@ def model_setup(
         latents=latents,
         linears=options.linears,
         kv_cache=options.kv_cache,
+        block_bytes=model.block_bytes,
+        text_bytes=model.text_bytes,
     )
 
 

@@ -23,6 +23,9 @@ def resolve_model(
     `checkpoint` is given where it was read before. Errors: those of reading one, UsageError.
     """
     checkpoint = checkpoint or read_checkpoint(options.model, options.assets, options.preset)
+    if checkpoint.packing is not None and options.fast and options.linears is None:
+        note = f"fast: without fp8 linears, as the weights stay packed as {checkpoint.packing}"
+        options = replace(options, linears="exact", notes=(*options.notes, note))
     options = resolve_fast(options, checkpoint.preset, options.device)
     return options, apply_options(checkpoint, options)
 

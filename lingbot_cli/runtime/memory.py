@@ -26,6 +26,8 @@ HEAP_MAPS = 14
 of one chunk, whose stages do not overlap."""
 KV_BLOCK_BYTES = 64 << 20
 """Bytes of keys and values of an 8-bit KV cache that are dequantised at a time: at least one head's."""
+PACKED_WORK = 300_000_000
+"""Most bytes of the piece of a packed weight that is unpacked at once, in float32 with its intermediate values."""
 UMT5_XXL = 5_680_910_336
 """Parameters of the published text encoder, stored in bfloat16."""
 
@@ -36,7 +38,8 @@ class MemorySetup:
 
     `latents`: latent frames of the video, 0 if unknown. `read_prompts`: the text encoder is loaded, because a prompt
     is not cached. `decode_batch`: latents decoded in one call, None for as many as any device takes at that size.
-    `decode_on`: another device that decodes.
+    `decode_on`: another device that decodes. `block_bytes`: of the transformer's packed blocks, `text_bytes` of a
+    packed text encoder; None for plain ones.
     """
 
     height: int
@@ -52,6 +55,8 @@ class MemorySetup:
     decode_batch: int | None = None
     decode_on: str | None = None
     read_prompts: bool = True
+    block_bytes: int | None = None
+    text_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -88,10 +93,11 @@ def estimate_memory(preset: Preset, setup: MemorySetup) -> MemoryEstimate:
     size = BYTES[setup.precision]
     size_of_activations = max(size, 2)
     on_cpu = setup.device == "cpu"
-    resident, streamed = _transformer_bytes(preset, size, 1 if setup.linears else size, setup.offload)
+    resident, streamed = _transformer_bytes(preset, setup, size)
     if on_cpu:  # the slots that blocks stream through are in the same memory as the blocks
         resident, streamed = resident + streamed, 0
-    text = _text_parameters(preset) * (2 if preset.text_dim == 4096 else 4) * setup.read_prompts
+    plain_text = _text_parameters(preset) * (2 if preset.text_dim == 4096 else 4)
+    text = (plain_text if setup.text_bytes is None else setup.text_bytes + PACKED_WORK) * setup.read_prompts
     on_device = setup.text_on != "cpu" or on_cpu
     decodes_apart = setup.decode_on not in (None, setup.device)
     encoder, decoder = _vae_bytes(preset, BYTES[setup.decode])
@@ -152,10 +158,13 @@ def _block_parameters(preset: Preset) -> int:
     return 12 * (d * d + d) + 4 * d + 2 * d + 2 * d * f + f + d + 6 * d
 
 
-def _transformer_bytes(preset: Preset, size: int, in_blocks: int, offload: bool) -> tuple[int, int]:
+def _transformer_bytes(preset: Preset, setup: MemorySetup, size: int) -> tuple[int, int]:
     """Return the bytes on the device, and those in host memory: every block, if two at a time are on the device."""
-    outer, block = _outer_parameters(preset) * max(size, 2), _block_parameters(preset) * in_blocks
-    if offload:
+    outer = _outer_parameters(preset) * max(size, 2)
+    block = _block_parameters(preset) * (1 if setup.linears else size)
+    if setup.block_bytes is not None:
+        block = setup.block_bytes // preset.layers
+    if setup.offload:
         return outer + min(2, preset.layers) * block, preset.layers * block
     return outer + preset.layers * block, 0
 
@@ -236,6 +245,8 @@ def _transformer_work(preset: Preset, setup: MemorySetup, size: int) -> int:
     )
     modulation = 4 * tokens * d + (7 * d * d * 4 if size < 4 else 0)
     dequantised = preset.ffn * d * 2 if setup.precision == "fp8" and not setup.linears else 0
+    if setup.block_bytes is not None and setup.precision != "fp8":
+        dequantised = preset.ffn * d * size + PACKED_WORK
     if setup.linears:  # scaled tokens and their eight bits, and both widened where eight bits are emulated
         dequantised = tokens * preset.ffn * (size + 1)
         dequantised += (tokens * preset.ffn + preset.ffn * d) * size if setup.device == "cpu" else 0

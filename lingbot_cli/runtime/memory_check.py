@@ -53,7 +53,7 @@ def _smaller_setups(preset: Preset, setup: MemorySetup) -> list[tuple[str, Memor
         steps.append(("--offload", preset, replace(setup, offload=True)))
     if setup.precision == "float32":
         steps.append(("--precision bfloat16", preset, replace(setup, precision="bfloat16")))
-    if setup.precision in ("float32", "bfloat16") and not setup.linears:
+    if setup.precision in ("float32", "bfloat16") and not setup.linears and setup.block_bytes is None:
         steps.append(("--precision fp8", preset, replace(setup, precision="fp8")))
     if not setup.kv_cache:
         steps.append(("--kv-cache int8", preset, replace(setup, kv_cache="int8")))

@@ -102,6 +102,11 @@ def pick_precision(fp8: bool, device: str, asked: str | None) -> str:
 
 def apply_options(checkpoint: Checkpoint, options: ModelOptions) -> Checkpoint:
     """Return the checkpoint as it will run, each replaced value among its differences. Errors: UsageError."""
+    if checkpoint.packing is not None and "fp8" in (options.precision, options.linears):
+        flag = "--precision" if options.precision == "fp8" else "--linears"
+        raise UsageError(
+            f"{flag} fp8: the model's weights are packed as {checkpoint.packing}", hint="leave it out"
+        )
     given = {name: getattr(options, name) for name in _PRESET if getattr(options, name) is not None}
     preset = replace(checkpoint.preset, **given)
     _check(preset, given)

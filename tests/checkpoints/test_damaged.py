@@ -159,6 +159,24 @@ def vae_linked_out_of_the_folder(root: Path) -> None:
     (root / VAE).symlink_to("../outside.pth")
 
 
+def tokenizer_without_vocabulary(root: Path) -> None:
+    (root / TOKENIZER).write_text(json.dumps({"model": {"type": "WordLevel", "vocab": {}, "unk_token": "x"}}))
+
+
+def tokenizer_of_a_larger_model(root: Path) -> None:
+    tensors = torch.load(root / TEXT, weights_only=True)
+    tensors["token_embedding.weight"] = tensors["token_embedding.weight"][:5].clone()
+    torch.save(tensors, root / TEXT)
+
+
+def fifo_among_the_shards(root: Path) -> None:
+    os.mkfifo(root / FAST / "diffusion_pytorch_model-00003-of-00003.safetensors")
+
+
+def link_to_itself(root: Path) -> None:
+    (root / FAST / "loop.safetensors").symlink_to("loop.safetensors")
+
+
 def patch(file: Path, position: int, content: bytes) -> None:
     with file.open("r+b") as target:
         target.seek(position)
@@ -195,6 +213,10 @@ DAMAGES = {
     broken_tokenizer: "is not a tokenizer",
     shard_linked_out_of_the_folder: "leads out of the folder",
     vae_linked_out_of_the_folder: "leads out of the folder",
+    tokenizer_without_vocabulary: "a tokenizer without a vocabulary",
+    tokenizer_of_a_larger_model: "the text encoder rows for 5",
+    fifo_among_the_shards: "is neither a file nor a folder",
+    link_to_itself: "leads to itself",
 }
 
 

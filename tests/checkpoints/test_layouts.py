@@ -1,10 +1,13 @@
 """Layout detection, equal tensors from both layouts, errors for other folders."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from lingbot_cli.checkpoints.checkpoint import read_checkpoint
 from lingbot_cli.checkpoints.layouts import detect_layout
@@ -12,6 +15,7 @@ from lingbot_cli.control import Control
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.model.loading.loader import load_model
 from lingbot_cli.model.session import Session
+from lingbot_cli.runtime.model_options import ModelOptions
 from tests.support.command import lingbot
 from tests.support.reference import REFERENCE
 
@@ -76,8 +80,31 @@ def test_assets_that_help_nothing_are_refused(model: str, assets: str, code: int
         assert (done.code, sentence in done.stderr) == (code, True)
 
 
+def test_the_flat_layout_of_v1_has_sixteen_shards(tmp_path: Path) -> None:
+    root, whole = tmp_path / "model", read_tensors(ORIGINAL / "lingbot_world_fast")
+    root.mkdir()
+    shutil.copy(ORIGINAL / "lingbot_world_fast" / "config.json", root)
+    names, places = sorted(whole), {}
+    for shard in range(16):
+        file = f"diffusion_pytorch_model-{shard + 1:05d}-of-00016.safetensors"
+        save_file({name: whole[name] for name in names[shard::16]}, root / file)
+        places |= dict.fromkeys(names[shard::16], file)
+    (root / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    flat = read_checkpoint(root, ORIGINAL)
+    assert (flat.layout.kind, flat.preset.name) == ("v1 flat", "lingbot-world-fast")
+    ours = load_model(root, ModelOptions(assets=ORIGINAL)).transformer.state_dict()
+    assert all(torch.equal(ours[name], tensor) for name, tensor in whole.items())
+    root.rename(tmp_path / "transformers")  # the part of a v2 14B, given alone
+    with pytest.raises(UsageError, match="fits lingbot-world-fast and"):
+        read_checkpoint(tmp_path / "transformers", ORIGINAL)
+
+
+def read_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    return {name: tensor for file in folder.glob("*.safetensors") for name, tensor in load_file(file).items()}
+
+
 def test_names_that_are_no_model() -> None:
-    with pytest.raises(UsageError, match="neither a folder nor a known model"):
+    with pytest.raises(UsageError, match="neither a folder, a file nor a known model"):
         read_checkpoint("no-such-world")
 
 

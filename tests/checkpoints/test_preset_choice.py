@@ -21,7 +21,7 @@ SMALL = {"dim": 1536, "layers": 30, "ffn": 8960, "text_dim": 4096}
 
 
 def evidence(stored: dict[str, int] = LARGE, **settings: object) -> PresetEvidence:
-    return PresetEvidence("model", None, "", None, settings, stored)
+    return PresetEvidence("model", None, "", settings, stored)
 
 
 def diffusers(tmp_path: Path, scheduler: dict[str, object] | None, **transformer: object) -> Path:

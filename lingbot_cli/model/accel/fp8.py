@@ -4,7 +4,7 @@ Products are computed in bfloat16 from dequantised weights, or in fp8 with scale
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import torch
 import torch.nn.functional as F
@@ -44,11 +44,20 @@ def matmul_dequantised(x: Tensor, weight: Tensor, scale: Tensor, bias: Tensor) -
     return F.linear(x, weight.to(x.dtype)) * scale.view(-1).to(x.dtype) + bias.to(x.dtype)
 
 
-def use_fp8(transformer: nn.Module, dtype: torch.dtype, matmul: QuantisedMatmul = matmul_dequantised) -> None:
-    """Replace the linear layers of a transformer's blocks by unfilled fp8 ones, on any device."""
-    for block in transformer.get_submodule("blocks").children():
+def use_fp8(
+    transformer: nn.Module,
+    dtype: torch.dtype,
+    matmul: QuantisedMatmul = matmul_dequantised,
+    *,
+    only: Container[str] | None = None,
+) -> None:
+    """Replace the linear layers of a transformer's blocks by unfilled fp8 ones, on any device.
+
+    `only`: names of the weights whose layers are replaced, all by default.
+    """
+    for index, block in enumerate(transformer.get_submodule("blocks").children()):
         for name, module in list(block.named_modules()):
-            if isinstance(module, nn.Linear):
+            if isinstance(module, nn.Linear) and (only is None or f"blocks.{index}.{name}.weight" in only):
                 owner, _, leaf = name.rpartition(".")
                 with module.weight.device:
                     layer = Fp8Linear(module.in_features, module.out_features, dtype, matmul)

@@ -26,7 +26,7 @@ class BlockLayout:
 
     @classmethod
     def of(cls, block: nn.Module) -> "BlockLayout":
-        """Return the layout of a block on any device; every block of a transformer has the same."""
+        """Return the layout of a block on any device; blocks of packed weights may differ."""
         places, end = {}, 0
         for name, parameter in block.named_parameters():
             places[name] = end, parameter.dtype, parameter.shape
@@ -52,13 +52,14 @@ class HostBlocks:
 
     def __init__(self, transformer: Transformer, device: torch.device) -> None:
         """`transformer` is on the meta device. Errors: SetupError if memory cannot be locked."""
-        self.layout = BlockLayout.of(transformer.blocks[0])
-        count = len(transformer.blocks)
-        self.buffers = [torch.empty(self.layout.size, dtype=torch.uint8) for _ in range(count)]
+        self.layouts = [BlockLayout.of(block) for block in transformer.blocks]
+        self.buffers = [torch.empty(layout.size, dtype=torch.uint8) for layout in self.layouts]
         if device.type == "cuda":
             for buffer in self.buffers:
                 self._page_lock(buffer, device)
-        self.tensors = [self.layout.views(buffer) for buffer in self.buffers]
+        self.tensors = [
+            layout.views(buffer) for layout, buffer in zip(self.layouts, self.buffers, strict=True)
+        ]
 
     def tensor(self, name: str) -> Tensor | None:
         """Return the memory of a parameter by its name in the transformer; None outside the blocks."""
@@ -93,11 +94,13 @@ class StreamedBlocks(nn.ModuleList):
         super().__init__(blocks)
         self._device, self._cuda = device, device.type == "cuda"
         self._host = host
+        size = max(layout.size for layout in host.layouts)
         self._slot_buffers = [
-            torch.empty(host.layout.size, dtype=torch.uint8, device=device)
-            for _ in range(min(2, len(blocks)))
+            torch.empty(size, dtype=torch.uint8, device=device) for _ in range(min(2, len(blocks)))
         ]
-        self._slots = [host.layout.views(buffer) for buffer in self._slot_buffers]
+        self._slots = [
+            layout.views(buffer) for layout, buffer in zip(host.layouts, self._slot_buffers, strict=False)
+        ]
         self._slot_block: list[int | None] = [None] * len(self._slots)
         self.copies = 0
         self._stream = torch.cuda.Stream(device) if self._cuda else None
@@ -128,10 +131,12 @@ class StreamedBlocks(nn.ModuleList):
         with torch.cuda.stream(self._stream) if self._cuda else nullcontext():
             if self._stream is not None and (released := self._released[slot]) is not None:
                 self._stream.wait_event(released)  # until the computation with the old weights is done
-            self._slot_buffers[slot].copy_(self._host.buffers[index], non_blocking=True)
+            host = self._host.buffers[index]
+            self._slot_buffers[slot][: len(host)].copy_(host, non_blocking=True)
             if self._stream is not None and (copied := self._copied[slot]) is not None:
                 copied.record(self._stream)
         self._slot_block[slot] = index
+        self._slots[slot] = self._host.layouts[index].views(self._slot_buffers[slot])
         self.copies += 1
         return slot
 

@@ -4,8 +4,9 @@ Source of the GGUF layouts: the block structures of ggml. The private functions 
 return values [N, values] float32, on the device of the blocks.
 """
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -31,16 +32,44 @@ def nvfp4(weight: Tensor, block_scale: Tensor, scale: Tensor) -> Tensor:
 
     The lower four bits of a byte are the value of the even column.
     """
-    table = torch.tensor([*_FP4, *(-value for value in _FP4)], device=weight.device)
+    table = _fp4_table(weight.device)
     pairs = torch.stack([weight & 0xF, weight >> 4], dim=-1).long()
     values = table[pairs].flatten(-2)
     blocks = values.unflatten(-1, (-1, NVFP4_BLOCK)) * block_scale.float()[..., None]
     return blocks.flatten(-2) * scale.float()
 
 
-def scaled_fp8(weight: Tensor, scale: Tensor) -> Tensor:
+@functools.cache
+def _fp4_table(device: torch.device) -> Tensor:
+    """Return the sixteen values of e2m1, copied to a device only once: that copy blocks the host."""
+    with torch.inference_mode(False):
+        return torch.tensor([*_FP4, *(-value for value in _FP4)], device=device)
+
+
+def scaled_fp8(weight: Tensor, scale: Tensor | float) -> Tensor:
     """Return weights [out, in] float32 of an fp8 matrix and its scale, one for all or one a row [out, 1]."""
-    return weight.float() * scale.float()
+    return weight.float() * (scale if isinstance(scale, float) else scale.float())
+
+
+def dequantize_rows(
+    scheme: str, parts: Mapping[str, Tensor], shape: tuple[int, ...], first: int, last: int
+) -> Tensor:
+    """Return rows [last − first, in] float32 of a packed weight of a scheme, by its parts as stored."""
+    if scheme == "fp8":
+        return scaled_fp8(parts["data"][first:last], _scale_rows(parts.get("scale"), shape, first, last))
+    if scheme == "nvfp4":
+        return nvfp4(parts["data"][first:last], parts["block_scale"][first:last], parts["scale"].reshape(()))
+    width = packed_bytes(scheme, shape[1:])
+    return dequantize(scheme, parts["data"][first * width : last * width], (last - first, *shape[1:]))
+
+
+def _scale_rows(scale: Tensor | None, shape: tuple[int, ...], first: int, last: int) -> Tensor | float:
+    """Return the scale of rows, one for all or [rows, 1]."""
+    if scale is None:
+        return 1.0
+    if scale.numel() == 1:
+        return scale.reshape(())
+    return scale.reshape(shape[0], 1)[first:last]
 
 
 def _half(block: Tensor, at: int) -> Tensor:
@@ -48,9 +77,9 @@ def _half(block: Tensor, at: int) -> Tensor:
     return block[:, at : at + 2].contiguous().view(torch.float16).float()
 
 
-def _bits(block: Tensor, shifts: tuple[int, ...], mask: int) -> Tensor:
-    """Return [N, len(shifts), bytes]: each byte shifted and masked."""
-    shift = torch.tensor(shifts, dtype=torch.uint8, device=block.device)[None, :, None]
+def _bits(block: Tensor, width: int, mask: int) -> Tensor:
+    """Return [N, 8/width, bytes]: each byte shifted by every multiple of `width` bits, and masked."""
+    shift = torch.arange(0, 8, width, dtype=torch.uint8, device=block.device)[None, :, None]
     return (block[:, None] >> shift) & mask
 
 
@@ -60,7 +89,7 @@ def _q8_0(block: Tensor) -> Tensor:
 
 def _nibbles(block: Tensor) -> Tensor:
     """Return the low nibbles of all bytes, then the high ones."""
-    return _bits(block, (0, 4), 0xF).flatten(1)
+    return _bits(block, 4, 0xF).flatten(1)
 
 
 def _fifth_bits(block: Tensor) -> Tensor:
@@ -96,7 +125,7 @@ def _scales_and_mins(packed: Tensor) -> tuple[Tensor, Tensor]:
 
 def _groups(block: Tensor) -> Tensor:
     """Return the nibbles of 128 bytes as eight groups [N, 8, 32]: of each 32 bytes the low ones, then the high."""
-    return _bits(block.reshape(-1, 32), (0, 4), 0xF).view(len(block), 8, 32)
+    return _bits(block.reshape(-1, 32), 4, 0xF).view(len(block), 8, 32)
 
 
 def _q4_k(block: Tensor) -> Tensor:
@@ -107,14 +136,14 @@ def _q4_k(block: Tensor) -> Tensor:
 
 def _q5_k(block: Tensor) -> Tensor:
     scales, mins = _scales_and_mins(block[:, 4:16])
-    fifth = _bits(block[:, 16:48], tuple(range(8)), 1)
+    fifth = _bits(block[:, 16:48], 1, 1)
     values = (_groups(block[:, 48:]) | (fifth << 4)).float()
     return (_half(block, 0)[..., None] * scales * values - _half(block, 2)[..., None] * mins).flatten(1)
 
 
 def _q6_k(block: Tensor) -> Tensor:
-    low = _bits(block[:, :128].reshape(-1, 64), (0, 4), 0xF).view(-1, 8, 32)
-    high = _bits(block[:, 128:192].reshape(-1, 32), (0, 2, 4, 6), 3).view(-1, 8, 32)
+    low = _bits(block[:, :128].reshape(-1, 64), 4, 0xF).view(-1, 8, 32)
+    high = _bits(block[:, 128:192].reshape(-1, 32), 2, 3).view(-1, 8, 32)
     values = ((low | (high << 4)).to(torch.int16) - 32).float().view(-1, 16, 16)
     scales = block[:, 192:208].view(torch.int8).float()[..., None]
     return (_half(block, 208)[..., None] * scales * values).flatten(1)
@@ -122,7 +151,7 @@ def _q6_k(block: Tensor) -> Tensor:
 
 def _two_bits(block: Tensor) -> Tensor:
     """Return the 2-bit values of 64 bytes as sixteen groups [N, 16, 16]."""
-    return _bits(block.reshape(-1, 32), (0, 2, 4, 6), 3).view(len(block), 16, 16)
+    return _bits(block.reshape(-1, 32), 2, 3).view(len(block), 16, 16)
 
 
 def _q2_k(block: Tensor) -> Tensor:
@@ -135,10 +164,10 @@ def _q2_k(block: Tensor) -> Tensor:
 
 def _q3_k(block: Tensor) -> Tensor:
     packed = block[:, 96:108]
-    low = _bits(packed[:, :8], (0, 4), 0xF).flatten(1)
-    high = _bits(packed[:, 8:], (0, 2, 4, 6), 3).flatten(1)
+    low = _bits(packed[:, :8], 4, 0xF).flatten(1)
+    high = _bits(packed[:, 8:], 2, 3).flatten(1)
     scales = ((low | (high << 4)).to(torch.int16) - 32).float()[..., None]
-    third = _bits(block[:, :32], tuple(range(8)), 1).view(-1, 16, 16)
+    third = _bits(block[:, :32], 1, 1).view(-1, 16, 16)
     values = _two_bits(block[:, 32:96]).to(torch.int16) - ((third ^ 1) << 2).to(torch.int16)
     return (_half(block, 108)[..., None] * scales * values.float()).flatten(1)
 

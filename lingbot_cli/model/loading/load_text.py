@@ -10,8 +10,16 @@ from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.checkpoints.headers import DOWNLOAD_AGAIN
 from lingbot_cli.checkpoints.tensor_names import text_name
 from lingbot_cli.errors import SetupError
+from lingbot_cli.model.loading.packed_layers import use_packed_layers
 from lingbot_cli.model.loading.prompt_cache import CachedPromptEncoder
-from lingbot_cli.model.loading.tensor_io import OnLoadProgress, StoredTensor, fill_module, stored_tensors
+from lingbot_cli.model.loading.tensor_io import (
+    OnLoadProgress,
+    PackedTensor,
+    StoredTensor,
+    fill_module,
+    stored_tensors,
+)
+from lingbot_cli.model.packed_linear import PackedLinear
 from lingbot_cli.model.text_encoder import TextEncoder, umt5_config, umt5_on_meta
 
 if TYPE_CHECKING:
@@ -33,16 +41,28 @@ def cached_prompt_encoder(
 def load_text_encoder(
     checkpoint: Checkpoint, device: torch.device, report: OnLoadProgress | None = None
 ) -> TextEncoder:
-    """Load the text encoder, in bfloat16 if stored so, else in float32 (it overflows in float16)."""
+    """Load the text encoder, in bfloat16 if stored so or packed, else in float32 (it overflows in float16).
+
+    Packed weights of linear layers stay packed.
+    """
     tensors = text_tensors(checkpoint)
     model = umt5_on_meta(umt5_config({name: tensor.shape for name, tensor in tensors.items()}))
-    dtype = torch.bfloat16 if tensors["shared.weight"].dtype == torch.bfloat16 else torch.float32
+    packed = any(isinstance(tensor, PackedTensor) for tensor in tensors.values())
+    stored = tensors["shared.weight"].dtype
+    dtype = torch.bfloat16 if packed or stored == torch.bfloat16 else torch.float32
+    tensors = use_packed_layers(model, tensors, dtype)
+    layers = {path: layer for path, layer in model.named_modules() if isinstance(layer, PackedLinear)}
+    kept = {
+        f"{path}.{name}": value.dtype
+        for path, layer in layers.items()
+        for name, value in layer.named_parameters()
+    }
     fill_module(
         model,
         tensors,
         part="text encoder",
         device_of=lambda _: device,
-        dtype_of=lambda _: dtype,
+        dtype_of=lambda name: kept.get(name, dtype),
         report=report,
     )
     tokenizer = load_tokenizer(checkpoint.layout.tokenizer)
@@ -54,9 +74,12 @@ def load_tokenizer(file: Path) -> "Tokenizer":
     from tokenizers import Tokenizer
 
     try:
-        return Tokenizer.from_file(str(file))
+        tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises nothing narrower
         raise SetupError(f"{file} is not a tokenizer: {error}", hint=DOWNLOAD_AGAIN) from error
+    if not tokenizer.get_vocab_size():
+        raise SetupError(f"{file} is a tokenizer without a vocabulary", hint=DOWNLOAD_AGAIN)
+    return tokenizer
 
 
 def text_tensors(checkpoint: Checkpoint) -> dict[str, StoredTensor]:
@@ -70,4 +93,13 @@ def text_tensors(checkpoint: Checkpoint) -> dict[str, StoredTensor]:
             f"{checkpoint.layout.text} holds no UMT5 encoder: {error} is missing or misshapen",
             hint="download the text encoder again",
         ) from error
+    vocabulary, rows = (
+        load_tokenizer(checkpoint.layout.tokenizer).get_vocab_size(),
+        tensors["shared.weight"].shape[0],
+    )
+    if vocabulary > rows:
+        raise SetupError(
+            f"{checkpoint.layout.tokenizer} has {vocabulary:,} tokens, the text encoder rows for {rows:,}",
+            hint="the tokenizer belongs to another model: download both again",
+        )
     return tensors

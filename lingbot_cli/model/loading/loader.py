@@ -1,6 +1,6 @@
 """Loading of a checkpoint into a model on a device: text encoder first, then VAE and transformer."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from lingbot_cli.model.attention import AttentionFunction, attend_all
 from lingbot_cli.model.device import compute_capability, pick_device, pick_dtype
 from lingbot_cli.model.loading.load_text import cached_prompt_encoder, load_tokenizer, text_tensors
 from lingbot_cli.model.loading.load_vae import infer_vae_config, load_tiny_decoder, load_vae, vae_tensors
+from lingbot_cli.model.loading.packed_layers import is_fp8_weight, split_fp8, use_packed_layers
 from lingbot_cli.model.loading.tensor_io import (
     OnLoadProgress,
     fill_module,
@@ -105,9 +106,15 @@ def load_transformer(
     multiplies them in fp8 at any precision of the rest.
     """
     tensors = stored_tensors(checkpoint.layout.transformer)
-    transformer = transformer_on_meta(checkpoint.preset, precision, linears, device)
-    if "fp8" in (precision, linears) and not checkpoint.fp8:
-        tensors = quantise_stored(tensors)
+    if checkpoint.fp8:  # layers that its publisher left in more bits keep them
+        eight = {name for name, tensor in tensors.items() if is_fp8_weight(tensor)}
+        transformer = transformer_on_meta(checkpoint.preset, precision, linears, device, only=eight)
+        tensors = split_fp8(tensors)
+    else:
+        transformer = transformer_on_meta(checkpoint.preset, precision, linears, device)
+        if "fp8" in (precision, linears):
+            tensors = quantise_stored(tensors)
+    tensors = use_packed_layers(transformer, tensors, activation_dtype(precision), within="blocks.")
     dtypes = {name: parameter.dtype for name, parameter in transformer.state_dict().items()}
     host = HostBlocks(transformer, device) if offloaded else None
     fill_module(
@@ -125,16 +132,23 @@ def load_transformer(
 
 
 def transformer_on_meta(
-    preset: Preset, precision: str, linears: str | None, device: torch.device
+    preset: Preset,
+    precision: str,
+    linears: str | None,
+    device: torch.device,
+    only: Container[str] | None = None,
 ) -> Transformer:
-    """Return a transformer on the meta device with the types and products that it will have on `device`."""
+    """Return a transformer on the meta device with the types and products that it will have on `device`.
+
+    `only`: names of the blocks' weights that are fp8 at precision fp8, all by default.
+    """
     dtype = activation_dtype(precision)
     with torch.device("meta"):
         transformer = Transformer(TransformerConfig.of(preset)).to(dtype)
     if linears is not None:
-        use_fp8(transformer, dtype, pick_matmul(compute_capability(device)))
+        use_fp8(transformer, dtype, pick_matmul(compute_capability(device)), only=only)
     elif precision == "fp8":
-        use_fp8(transformer, dtype, matmul_dequantised)
+        use_fp8(transformer, dtype, matmul_dequantised, only=only)
     return transformer
 
 
@@ -168,8 +182,7 @@ def _count_not_finite(piece: Tensor) -> int:
 
 def check_tensors(checkpoint: Checkpoint) -> None:
     """Match every stored tensor with its module on the meta device, and read the tokenizer. Errors: SetupError."""
-    precision = "fp8" if checkpoint.fp8 else "float32"
-    transformer = transformer_on_meta(checkpoint.preset, precision, None, torch.device("cpu"))
+    transformer = transformer_on_meta(checkpoint.preset, "float32", None, torch.device("cpu"))
     match_tensors(transformer, stored_tensors(checkpoint.layout.transformer), "transformer")
     vae = vae_tensors(checkpoint)
     with torch.device("meta"):

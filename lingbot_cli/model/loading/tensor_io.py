@@ -13,10 +13,11 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from lingbot_cli.checkpoints.headers import DOWNLOAD_AGAIN, ELEMENT_BYTES, TensorEntry, read_shards
-from lingbot_cli.checkpoints.layouts import shards
+from lingbot_cli.checkpoints.headers import DOWNLOAD_AGAIN, ELEMENT_BYTES, TensorEntry
+from lingbot_cli.checkpoints.packed import PackedEntry, read_entries
 from lingbot_cli.errors import SetupError
 from lingbot_cli.model.accel.fp8 import FP8, SCALE_SUFFIX, is_quantised_weight, quantise_weight
+from lingbot_cli.model.loading.dequantize import dequantize_rows
 
 STORED_DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -99,6 +100,49 @@ class SafetensorsTensor:
 
 
 @dataclass(frozen=True)
+class PackedTensor:
+    """A packed weight, unpacked in pieces of whole rows while it is read."""
+
+    entry: PackedEntry
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.entry.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float32
+
+    @property
+    def bytes(self) -> int:
+        return self.entry.bytes
+
+    @property
+    def parts(self) -> dict[str, SafetensorsTensor]:
+        """The stored tensors by name of the part."""
+        return {name: SafetensorsTensor(entry) for name, entry in self.entry.parts.items()}
+
+    def write_to(self, target: Tensor) -> None:
+        flat, first = target.view(-1), 0
+        for piece in self.pieces():
+            flat[first : first + len(piece)].copy_(piece)
+            first += len(piece)
+
+    def pieces(self) -> Iterator[Tensor]:
+        stored = {name: torch.empty(part.shape, dtype=part.dtype) for name, part in self.parts.items()}
+        for name, part in self.parts.items():
+            part.write_to(stored[name])
+        rows = self.shape[0]
+        columns = self.entry.elements // rows
+        if self.entry.scheme == "fp8":
+            stored["data"] = stored["data"].view(rows, columns)
+        step = max(1, READ_BYTES // 4 // columns)
+        for first in range(0, rows, step):
+            last = min(first + step, rows)
+            yield dequantize_rows(self.entry.scheme, stored, (rows, columns), first, last).view(-1)
+
+
+@dataclass(frozen=True)
 class PickledTensor:
     """A memory-mapped tensor of a `.pth` file."""
 
@@ -130,8 +174,10 @@ def stored_tensors(part: Path) -> Mapping[str, StoredTensor]:
     """
     if part.suffix == ".pth":
         return {name: PickledTensor(tensor) for name, tensor in _read_pickle(part).items()}
-    files, index = shards(part)
-    return {name: SafetensorsTensor(entry) for name, entry in read_shards(files, index).items()}
+    return {
+        name: PackedTensor(entry) if isinstance(entry, PackedEntry) else SafetensorsTensor(entry)
+        for name, entry in read_entries(part).items()
+    }
 
 
 def fill_module(
