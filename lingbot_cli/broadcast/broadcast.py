@@ -77,6 +77,12 @@ def broadcast(
                 start_session = _remote_sessions(stream, display, stop)
             stop.graceful = True
             result = _render(stream, options, pacer, monitor, tracker, start_session, stop, clock)
+            if not result.frames:
+                stop.check(whole=False)
+                raise UsageError(
+                    "the stream ended before its first frame",
+                    hint='give an event a length, such as {"keys": "w", "for": "2s"}, or keep standard input open',
+                )
             pacer.abort()
             monitor.report_state()
             aborts.clear()

@@ -3,6 +3,7 @@
 import os
 import signal
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NoReturn
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 
 TIMELINE_SUFFIXES = (".yaml", ".yml", ".jsonl")
+
+_MAX_FPS = 120
 
 
 def find_preset(name: str) -> Preset:
@@ -74,6 +77,21 @@ def time_value(text: str) -> Time:
         return parse_time(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def fps_value(text: str) -> int:
+    """Return an option's whole frames per second. Errors: BadParameter."""
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        raise typer.BadParameter("input should be a valid integer") from None
+    if rate < 1:
+        raise typer.BadParameter("input should be greater than or equal to 1")
+    if rate > _MAX_FPS:
+        raise typer.BadParameter(f"input should be less than or equal to {_MAX_FPS}")
+    if rate.denominator != 1:
+        raise typer.BadParameter(f"{text[:40]} is not whole, as frame rates must be; use {round(rate)}")
+    return int(rate)
 
 
 def scale_value(text: str) -> ScaleRule:
@@ -135,7 +153,13 @@ Duration = Annotated[
 ]
 Fps = Annotated[
     int | None,
-    option("--fps", "Frames per second, 1 to 120.", min=1, max=120, default="the timeline's, else 16"),
+    option(
+        "--fps",
+        "Frames per second, 1 to 120.",
+        parser=fps_value,
+        metavar="INTEGER",
+        default="the timeline's, else 16",
+    ),
 ]
 Size = Annotated[
     str | None,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -30,6 +31,19 @@ if TYPE_CHECKING:
     from lingbot_cli.ui.display import Display
 
 app = App()
+_BITRATE = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*(k|m)?(?:b(?:it)?(?:/s|ps)?)?", re.ASCII | re.I)
+_MIN_KBITS, _MAX_KBITS = 50, 100_000
+
+
+def bitrate_value(text: str) -> int:
+    """Return an option's bit rate in kbit/s: 2500, 2500k or 2.5M. Errors: BadParameter."""
+    match = _BITRATE.fullmatch(text.strip())
+    if match is None:
+        raise typer.BadParameter(f"{text[:40]!r} is not a bit rate; write 2500, 2500k or 2.5M")
+    kbits = round(float(match[1]) * (1000 if (match[2] or "k").lower() == "m" else 1))
+    if not _MIN_KBITS <= kbits <= _MAX_KBITS:
+        raise typer.BadParameter(f"{text[:40]} is not in the range {_MIN_KBITS}k to {_MAX_KBITS // 1000}M")
+    return kbits
 
 
 @dataclass(frozen=True)
@@ -96,7 +110,11 @@ class StreamOutputFlags:
     bitrate: Annotated[
         int | None,
         option(
-            "--bitrate", "Bitrate in kbit/s.", min=50, max=100_000, metavar="KBITS", default="by the size"
+            "--bitrate",
+            "Bitrate in kbit/s, or such as 2500k or 2.5M.",
+            parser=bitrate_value,
+            metavar="KBITS",
+            default="by the size",
         ),
     ] = None
     no_audio: Annotated[bool, option("--no-audio", "Leave out the silent audio track.")] = False

@@ -157,6 +157,9 @@ class LiveTimeline:
 
     def _add(self, scheduled: ScheduledEvent, raw: dict[str, Any] | None) -> int:
         self._number += 1
+        if isinstance(scheduled.event, EndEvent) and scheduled.event.at is None:
+            last = self._last_span_end()
+            scheduled = replace(scheduled, start=last, end=last)
         scheduled, changed = end_replaced_events(scheduled, [live.scheduled for live in self._active])
         for live, now in zip(self._active, changed, strict=True):
             live.scheduled = now
@@ -178,8 +181,12 @@ class LiveTimeline:
     def close_input(self) -> None:
         """End the video when every event with a span is over."""
         with self._lock:
-            ends = [live.scheduled.end for live in self._active if live.scheduled.end < OPEN_END]
-            self._limit = min(self._limit, max([self.frame, *ends]))
+            self._limit = min(self._limit, self._last_span_end())
+
+    def _last_span_end(self) -> int:
+        """Return the frame at which every event with a span is over."""
+        ends = [live.scheduled.end for live in self._active if live.scheduled.end < OPEN_END]
+        return max([self.frame, *ends])
 
     def next_control(self) -> Control | None:
         """Return the next chunk's Control, with all events until now; None when the video is over."""

@@ -164,7 +164,7 @@ class WaitEvent(SpannedEvent):
 
 
 class EndEvent(TimelineEvent):
-    """The end of the video: at a time, or live, now."""
+    """The end of the video: at a time or, live, when every event with a span is over."""
 
     end: Literal[True]
 

@@ -8,12 +8,15 @@ from typing import Literal
 
 from lingbot_cli.video_size import MAX_FRAMES
 
-TIME_FORMS = "seconds (2 or 2s), 500ms, 32f (frames), 3c (chunks), MM:SS.s or HH:MM:SS.s"
+TIME_FORMS = "seconds (2 or 2s), 500ms, 1m30s, 32f (frames), 3c (chunks), MM:SS.s or HH:MM:SS.s"
 # Larger numbers are slips in any unit.
 _MAX_AMOUNT = 10**7
 
 _AMOUNT_PATTERN = re.compile(r"(\d{1,12}(?:\.\d{0,12})?|\.\d{1,12})\s*(ms|s|f|c)?", re.ASCII)
 _CLOCK_PATTERN = re.compile(r"(?:(\d{1,3}):)?(\d{1,4}):(\d{1,2}(?:\.\d{1,12})?)", re.ASCII)
+_UNITS_PATTERN = re.compile(
+    r"(?:(\d{1,4})\s*h\s*)?(?:(\d{1,5})\s*m(?:in)?\s*)?(?:(\d{1,7}(?:\.\d{1,12})?)\s*s)?", re.ASCII
+)
 _UNIT_NAMES = {"f": "frames", "c": "chunks"}
 
 
@@ -63,6 +66,16 @@ def _parse_text(text: str) -> Time:
         if seconds >= 60 or (hours and minutes >= 60):
             raise ValueError(f"'{text}' has more than 59 minutes or seconds; expected MM:SS.s or HH:MM:SS.s")
         return Time(int(hours or 0) * 3600 + minutes * 60 + seconds)
+    if text and (match := _UNITS_PATTERN.fullmatch(text)):
+        hours, minutes, seconds = (Fraction(part or 0) for part in match.groups())
+        if (match[1] and minutes >= 60) or ((match[1] or match[2]) and seconds >= 60):
+            raise ValueError(
+                f"'{text}' has more than 59 minutes or seconds; expected a time such as 1h05m30s"
+            )
+        amount = hours * 3600 + minutes * 60 + seconds
+        if amount > _MAX_AMOUNT:
+            raise _too_long(f"'{text}'")
+        return Time(amount)
     if text.startswith("-") and (_AMOUNT_PATTERN.fullmatch(text[1:]) or _CLOCK_PATTERN.fullmatch(text[1:])):
         raise ValueError(f"a time cannot be negative ('{text}'); expected 0 or more")
     raise ValueError(f"'{text[:40]}' is not a time; expected {TIME_FORMS}")

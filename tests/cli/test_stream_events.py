@@ -3,6 +3,8 @@
 import json
 import subprocess
 
+import pytest
+
 from tests.support.command import lingbot
 from tests.support.rtmp_server import until
 from tests.support.stream_command import SMALL
@@ -76,3 +78,30 @@ def test_two_processes_stream_the_video_of_one(tmp_path, small_picture, streamin
     again = lingbot("stream", *map(str, common), "-t", str(saved), "--record", str(one))
     assert again.code == 0, again.stderr
     assert lingbot("diff", str(one), str(two), "--min-psnr", "50").code == 0
+
+
+@pytest.mark.parametrize(
+    ("lines", "frames"),
+    [
+        (['{"timeline": 1, "prompt": "a court"}', '{"keys": "w", "for": "7f"}', '{"end": true}'], 7),
+        (['{"keys": "w"}', '{"end": true}'], 0),
+        ([], 0),
+    ],
+)
+def test_an_end_waits_for_the_spans_and_no_frame_is_an_error(
+    tmp_path, small_picture, streaming, decode, lines, frames
+):
+    record = tmp_path / "made.mkv"
+    stream = streaming(
+        *(small_picture, "-t", "-", *SMALL, "--json", "--record", record, "--to", "null:"),
+        stdin=subprocess.PIPE,
+    )
+    stream.process.stdin.write("".join(f"{line}\n" for line in lines))
+    stream.process.stdin.close()
+    assert stream.end() == (0 if frames else 2)
+    assert bool(stream.said("done")) == bool(frames)
+    if frames:
+        assert len(decode(record, 32, 32)) == frames
+    else:
+        assert "before its first frame" in stream.said("error")[0]["message"]
+        assert not list(tmp_path.glob("made*"))

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from lingbot_cli.cli.stream import bitrate_value
 from tests.support.command import lingbot
 from tests.support.processes import never_created
 from tests.support.rtmp_server import RtmpServer, free_port
@@ -110,3 +111,7 @@ def test_events_that_could_not_be_written_down_are_not_waited_for(small_picture,
     done = lingbot("stream", str(small_picture), "-t", "-", "--save-timeline", str(where), "--to", "null:")
     assert done.code == 4
     assert f"the folder {where.parent} does not exist" in done.stderr
+
+
+def test_bit_rates_as_people_write_them():
+    assert {bitrate_value(text) for text in ("2500", "2500k", "2.5M", "2500kbit/s")} == {2500}

@@ -13,6 +13,11 @@ from tests.support.command import lingbot
         ("timeline shw", "error: no such command 'shw'\nhint: did you mean 'show'?\n"),
         ("render a.png --ovrlay burn", "error: no such option '--ovrlay'\nhint: did you mean '--overlay'?\n"),
         ("render a.png --fps 0", "error: --fps: input should be greater than or equal to 1\n"),
+        (
+            "render a.png --fps 30000/1001",
+            "error: --fps: 30000/1001 is not whole, as frame rates must be; use 30\n",
+        ),
+        ("stream a.png --bitrate 10k", "error: --bitrate: 10k is not in the range 50k to 100M\n"),
         ("render a.png --fps x", "error: --fps: input should be a valid integer\n"),
         ("render a.png --quality best", "error: --quality: 'best' is not one of 'web', 'master', 'draft'\n"),
         ("render a.png --prompt", "error: --prompt requires an argument\n"),

@@ -161,6 +161,13 @@ def test_the_end():
     now.next_control()
     now.apply_raw({"end": True})
     assert now.next_control() is None
+    spans = LiveTimeline(4)
+    spans.apply_raw({"keys": "w"})
+    spans.apply_raw({"turn": {"yaw": 10}, "for": "20f"})
+    end = spans.apply_raw({"end": True})
+    assert [control.frames for control in spans] == [13, 7]
+    assert Effect(end, 1, 20) in spans.take_effects()
+    assert spans.record()[-1] == {"end": True, "at": "20f"}
     closed = LiveTimeline(4)
     closed.apply_raw({"keys": "w"})
     closed.apply_raw({"turn": {"yaw": 10}, "for": "20f"})
