@@ -67,12 +67,12 @@ def _parse_text(text: str) -> Time:
             raise ValueError(f"'{text}' has more than 59 minutes or seconds; expected MM:SS.s or HH:MM:SS.s")
         return Time(int(hours or 0) * 3600 + minutes * 60 + seconds)
     if text and (match := _UNITS_PATTERN.fullmatch(text)):
-        hours, minutes, seconds = (Fraction(part or 0) for part in match.groups())
-        if (match[1] and minutes >= 60) or ((match[1] or match[2]) and seconds >= 60):
+        units = [Fraction(part or 0) for part in match.groups()]
+        if (match[1] and units[1] >= 60) or ((match[1] or match[2]) and units[2] >= 60):
             raise ValueError(
                 f"'{text}' has more than 59 minutes or seconds; expected a time such as 1h05m30s"
             )
-        amount = hours * 3600 + minutes * 60 + seconds
+        amount = units[0] * 3600 + units[1] * 60 + units[2]
         if amount > _MAX_AMOUNT:
             raise _too_long(f"'{text}'")
         return Time(amount)
