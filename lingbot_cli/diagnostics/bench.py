@@ -122,7 +122,7 @@ def measure(
     skip = warm_up_chunks(opened.model.preset)
     device = opened.model.device
     on_cuda = device.type == "cuda"
-    timer = PhaseTimer(DeviceTimer() if on_cuda else HostTimer(clock))
+    timer = PhaseTimer(DeviceTimer(device) if on_cuda else HostTimer(clock))
     first_frame, costs = _render_serially(opened, sink, timer, clock)
     fps = _render_fps(opened, sink, skip, clock)
     peak = measure_peaks(device, opened.model.transformer.dtype, PEAK_MEASURE_S, clock)
@@ -142,7 +142,7 @@ def measure(
         realtime=fps / prepared.plan.fps,
         sink_fps=sink_fps(sink, clock),
         memory=peak_memory(),
-        device_memory=torch.cuda.max_memory_allocated() if on_cuda else 0,
+        device_memory=torch.cuda.max_memory_reserved(device) if on_cuda else 0,
         flops={name: cost.flops for name, cost in costs.items()},
         bytes={name: cost.bytes for name, cost in costs.items()},
         peak_flops=peak.flops,

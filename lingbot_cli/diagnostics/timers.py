@@ -3,7 +3,10 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from statistics import mean
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Timer(Protocol):
@@ -27,13 +30,17 @@ class HostTimer:
 
 
 class DeviceTimer:
-    """CUDA events: they time the work on the device, not its submission."""
+    """CUDA events on a device's current stream: they time the work on the device, not its submission."""
+
+    def __init__(self, device: "torch.device") -> None:
+        self._device = device
 
     def now(self) -> Any:
         import torch
 
-        event = torch.cuda.Event(enable_timing=True)
-        event.record()
+        with torch.cuda.device(self._device):
+            event = torch.cuda.Event(enable_timing=True)
+            event.record(torch.cuda.current_stream(self._device))
         return event
 
     def between(self, start: Any, end: Any) -> float:

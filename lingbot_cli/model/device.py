@@ -1,5 +1,7 @@
 """Choice of device and floating-point precision."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 
 from lingbot_cli.errors import SetupError, UsageError
@@ -22,7 +24,7 @@ def pick_device(name: str | None) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise SetupError(
-            f"--device {name}: {str(error).splitlines()[0]}",
+            f"--device {name}: {_device_problem(name, error)}",
             hint="run `lingbot doctor` for the devices that work",
         ) from error
     if device.type == "cuda":
@@ -30,6 +32,26 @@ def pick_device(name: str | None) -> torch.device:
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
     return device
+
+
+def current_device(device: torch.device) -> AbstractContextManager[object]:
+    """Make a CUDA device the current one of this thread for a block; other devices need nothing.
+
+    Each thread begins with the first GPU: page-locked memory, events and compiled kernels would be made for it.
+    """
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def _device_problem(name: str, error: Exception) -> str:
+    """Return the reason why a device cannot be used, in a sentence without PyTorch's list of its backends."""
+    kind, _, index = name.partition(":")
+    backend = getattr(torch, kind, None)
+    count = backend.device_count() if backend is not None and backend.is_available() else 0
+    if not count:
+        return f"PyTorch {TORCH_VERSION} finds no {kind} device on this machine"
+    if int(index or 0) >= count:
+        return f"there {'is one device' if count == 1 else f'are {count} devices'}, {kind}:0 to {kind}:{count - 1}"
+    return str(error).splitlines()[0]
 
 
 def list_gpus() -> tuple[str, ...]:

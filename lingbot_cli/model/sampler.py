@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 TRAIN_STEPS = 1000
+FLOAT64_DEVICES = ("cpu", "cuda", "meta")
+"""Devices that all compute in float64: Apple's GPUs and most of Intel's do not."""
 
 # (chunk, step, shape) → standard normal noise of that shape, float32, on the CPU.
 NoiseSource = Callable[[int, int, tuple[int, ...]], Tensor]
@@ -23,8 +25,9 @@ class SigmaSchedule:
     renoise_sigmas: tuple[float, ...]
 
     def predict_clean(self, noisy: Tensor, flow: Tensor, step: int) -> Tensor:
-        """Estimate x0 = x − σ·flow, in float64."""
-        return (noisy.double() - self.sigmas[step] * flow.double()).float()
+        """Estimate x0 = x − σ·flow, in float64 where the device has it."""
+        wide = torch.float64 if noisy.device.type in FLOAT64_DEVICES else torch.float32
+        return (noisy.to(wide) - self.sigmas[step] * flow.to(wide)).float()
 
     def renoise(self, clean: Tensor, noise: Tensor, step: int) -> Tensor:
         """Return the input of the step after `step`: (1−σ)·x0 + σ·ε."""

@@ -15,6 +15,7 @@ from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
 from lingbot_cli.model import rope
 from lingbot_cli.model.accel.quantised_kv_cache import new_kv_cache
+from lingbot_cli.model.device import current_device
 from lingbot_cli.model.image_conditioning import ImageCondition, resize_image
 from lingbot_cli.model.kv_cache import KVCache, KVCacheShape
 from lingbot_cli.model.sampler import NoiseSource, seeded_noise, sigma_schedule
@@ -95,7 +96,8 @@ class Session:
         self._prompt: str | None = None
         self._text: BlockPairs
         self._decoder_cache = CausalConvCache()
-        first_image = resize_image(torch.from_numpy(image), height, width).to(model.device)
+        with current_device(model.device):
+            first_image = resize_image(torch.from_numpy(image), height, width).to(model.device)
         self._condition = ImageCondition(model.vae, first_image, model.vae_lock)
         config = model.transformer.config
         self._cache_shape = KVCacheShape(
@@ -118,17 +120,23 @@ class Session:
     @torch.inference_mode()
     def denoise(self, control: Control) -> Tensor:
         """Denoise the next chunk to clean latents [16, c, h, w] float32 and write it to the KV cache."""
-        inputs = self._begin_chunk(control)
+        with current_device(self.model.device):
+            inputs = self._begin_chunk(control)
+            with self._phase("denoise"):
+                latents = self._denoise(inputs)
+            self._commit(inputs, control, latents)
+            return latents[0]
+
+    def _denoise(self, inputs: ChunkInputs) -> Tensor:
+        """Return the clean latents [1, 16, c, h, w] of a chunk."""
         frames = len(inputs.camera.steps)
-        with self._phase("denoise"):
-            latents = self._draw_noise(0, frames)
-            for step, t in enumerate(self._schedule.timesteps):
-                if step:
-                    latents = self._schedule.renoise(latents, self._draw_noise(step, frames), step - 1)
-                flow = self._forward(inputs, latents, t)
-                latents = self._schedule.predict_clean(latents, flow, step)
-        self._commit(inputs, control, latents)
-        return latents[0]
+        latents = self._draw_noise(0, frames)
+        for step, t in enumerate(self._schedule.timesteps):
+            if step:
+                latents = self._schedule.renoise(latents, self._draw_noise(step, frames), step - 1)
+            flow = self._forward(inputs, latents, t)
+            latents = self._schedule.predict_clean(latents, flow, step)
+        return latents
 
     @torch.inference_mode()
     def replay(self, control: Control, latents: np.ndarray | Tensor) -> None:
@@ -136,15 +144,17 @@ class Session:
 
         After a replay of all chunks so far, in order, `denoise` continues bit-equal to the original session.
         """
-        inputs = self._begin_chunk(control)
-        self._commit(inputs, control, torch.as_tensor(latents, device=self.model.device)[None])
+        with current_device(self.model.device):
+            inputs = self._begin_chunk(control)
+            self._commit(inputs, control, torch.as_tensor(latents, device=self.model.device)[None])
 
     @torch.inference_mode()
     def skip(self, control: Control) -> None:
         """Advance position, prompt and condition over the next chunk without writing it to the KV cache."""
-        self._set_prompt(replace(control, recache=False))
-        self._condition.next(len(control.poses))
-        self._advance(control)
+        with current_device(self.model.device):
+            self._set_prompt(replace(control, recache=False))
+            self._condition.next(len(control.poses))
+            self._advance(control)
 
     @torch.inference_mode()
     def set_window(self, frames: int) -> None:
@@ -155,13 +165,14 @@ class Session:
         shape = replace(self._cache_shape, window=frames)
         shape.check(self.model.preset.chunk)
         self._cache_shape = shape
-        self._cache.resize(frames)
+        with current_device(self.model.device):
+            self._cache.resize(frames)
         self._forget_evicted()
 
     @torch.inference_mode()
     def decode(self, latents: np.ndarray | Tensor) -> Tensor:
         """Decode the next chunk's latents [16, c, h, w] to frames [T, H, W, 3] uint8 RGB, on the decoder's device."""
-        with self._phase("decode"), self.model.vae_lock:
+        with current_device(self.model.decode_device), self._phase("decode"), self.model.vae_lock:
             on_device = torch.as_tensor(latents, device=self.model.decode_device)[None]
             decoder = self.model.tiny_decoder or self.model.vae
             return torch.cat(
@@ -218,9 +229,10 @@ class Session:
 
     def _new_cache(self) -> KVCache:
         model = self.model
-        return new_kv_cache(
-            model.kv_cache, self._cache_shape, model.device, model.transformer.dtype, model.attend
-        )
+        with current_device(model.device):
+            return new_kv_cache(
+                model.kv_cache, self._cache_shape, model.device, model.transformer.dtype, model.attend
+            )
 
     def _prepare(self, cache: KVCache, start: int, camera: CameraInput, condition: Tensor) -> ChunkInputs:
         modulation = self._embed_camera(camera)
@@ -232,7 +244,7 @@ class Session:
         return self.model.transformer(
             latents,
             inputs.condition,
-            torch.full((1,), float(t), device=self.model.device),
+            torch.full((1,), float(t)),
             inputs.modulation,
             self._text,
             inputs.attend,

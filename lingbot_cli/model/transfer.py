@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lingbot_cli.model.device import current_device
+
 
 def upload(x: Tensor, device: torch.device) -> Tensor:
     """Copy a host tensor to a device; a GPU reads it from page-locked memory without blocking the host."""
@@ -39,10 +41,11 @@ def download(x: Tensor) -> AsyncCopy:
     """Start a copy of a tensor to the host, ordered after the work that computes it."""
     if not x.is_cuda:
         return AsyncCopy(x, x.cpu(), None)
-    host = torch.empty(x.shape, dtype=x.dtype, pin_memory=True)
-    host.copy_(x, non_blocking=True)
-    ready = torch.cuda.Event()
-    ready.record(torch.cuda.current_stream(x.device))
+    with current_device(x.device):
+        host = torch.empty(x.shape, dtype=x.dtype, pin_memory=True)
+        host.copy_(x, non_blocking=True)
+        ready = torch.cuda.Event()
+        ready.record(torch.cuda.current_stream(x.device))
     return AsyncCopy(x, host, ready)
 
 

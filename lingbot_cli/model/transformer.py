@@ -1,12 +1,13 @@
 """Causal video transformer: Wan blocks with camera modulation between self- and cross-attention (model §4)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.weak import WeakIdKeyDictionary
 
 from lingbot_cli.model.attention import Attention, AttentionFunction
 from lingbot_cli.model.sequence_parallel import SINGLE_PROCESS, SequenceParallel
@@ -136,6 +137,12 @@ class Head(nn.Module):
         return linear_fp32(self.head, F.layer_norm(x, (self.dim,), eps=self.eps) * (1.0 + scale) + shift)
 
 
+_TIME_EMBEDDINGS: MutableMapping[Tensor, dict[tuple[float, ...], tuple[Tensor, Tensor]]] = (
+    WeakIdKeyDictionary()
+)
+"""Embedding and its six rows, by the weight that they were computed with and the timesteps."""
+
+
 class BlockPairs:
     """A pair of tensors per block, computed when a forward first reaches the block: an offloaded block moves once.
 
@@ -194,11 +201,28 @@ class Transformer(nn.Module):
         return BlockPairs(lambda block: block.camera_modulation(p))
 
     def embed_time(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the embedding [B, dim] and its six rows [B, 6, dim] for timesteps t [B], in float32."""
+        """Return the embedding [B, dim] and its six rows [B, 6, dim] for timesteps t [B] on the CPU, in float32.
+
+        They are computed on the CPU once per value: not every device has float64, and the float32 weights would
+        take a gigabyte of a large model's device. With gradients they are computed anew, on the weights' device.
+        """
+        weight = cast(nn.Linear, self.time_projection[1]).weight
+        device = weight.device
+        if torch.is_grad_enabled():
+            return self._embed_time(t, device)
+        known = _TIME_EMBEDDINGS.setdefault(weight, {})
+        values = tuple(t.tolist())
+        if values not in known:
+            host = device if weight.is_meta else torch.device("cpu")  # meta weights cannot be copied
+            embedding, rows = self._embed_time(t, host)
+            known[values] = embedding.to(device), rows.to(device)
+        return known[values]
+
+    def _embed_time(self, t: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
         half = self.config.freq_dim // 2
-        rates = 10000.0 ** -(torch.arange(half, dtype=torch.float64, device=t.device) / half)
-        angles = t.double()[:, None] * rates
-        wave = torch.cat([angles.cos(), angles.sin()], dim=1).float()
+        rates = 10000.0 ** -(torch.arange(half, dtype=torch.float64) / half)
+        angles = t.cpu().double()[:, None] * rates
+        wave = torch.cat([angles.cos(), angles.sin()], dim=1).float().to(device, non_blocking=True)
         first, _, second = self.time_embedding
         embedding = linear_fp32(second, F.silu(linear_fp32(first, wave)))
         return embedding, linear_fp32(self.time_projection[1], F.silu(embedding)).unflatten(1, (6, -1))
@@ -252,11 +276,11 @@ def unpatchify(tokens: Tensor, shape: torch.Size) -> Tensor:
 
 
 def linear_fp32(layer: nn.Module, x: Tensor) -> Tensor:
-    """Apply a linear layer in float32, whatever the type of its weights."""
+    """Apply a linear layer in float32 on x's device, whatever the type and device of its weights."""
     weight, bias = layer.weight, layer.bias
     assert isinstance(weight, Tensor)
     assert isinstance(bias, Tensor)
-    return F.linear(x.float(), weight.float(), bias.float())
+    return F.linear(x.float(), weight.to(x.device).float(), bias.to(x.device).float())
 
 
 def layer_norm(x: Tensor, norm: nn.LayerNorm) -> Tensor:

@@ -11,7 +11,7 @@ from lingbot_cli.render.resume import ResumeOptions
 from lingbot_cli.runtime.hardware import free_ram, shows_gpu
 from lingbot_cli.runtime.memory import MemorySetup
 from lingbot_cli.runtime.memory_check import check_fits, largest_decode_batch
-from lingbot_cli.runtime.model_options import ModelOptions, pick_precision
+from lingbot_cli.runtime.model_options import ModelOptions, pick_decoder_precision, pick_precision
 from lingbot_cli.sinks.base import Sink
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def model_setup(
         width=width,
         device=device,
         precision=pick_precision(model.fp8, device, options.precision),
-        decode=options.decode or ("float16" if device.startswith("cuda") else "float32"),
+        decode=pick_decoder_precision(device, options.decode_on, options.decode),
         text_on=options.text_on or "cpu",
         offload=options.offload,
         decode_on=options.decode_on,

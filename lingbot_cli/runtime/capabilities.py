@@ -16,8 +16,10 @@ INT8_PACKAGE = "sageattention"
 
 def check_device(name: str) -> None:
     """Raise UsageError for a device name of no known kind; whether the device exists, only torch knows."""
-    if not re.fullmatch(r"(cpu|cuda|mps|xpu|hip)(:[0-9]{1,3})?", name):
-        raise UsageError(f"unknown device {name}", hint="use cpu, cuda, cuda:1, mps or xpu")
+    if not re.fullmatch(r"(cpu|cuda|mps|xpu)(:[0-9]{1,3})?", name):
+        raise UsageError(
+            f"unknown device {name}", hint="use cpu, cuda (also for AMD's GPUs), cuda:1, mps or xpu"
+        )
 
 
 def has_fp8_units(capability: Capability) -> bool:

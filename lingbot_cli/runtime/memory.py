@@ -243,7 +243,8 @@ def _transformer_work(preset: Preset, setup: MemorySetup, size: int) -> int:
     attention = tokens * d * (4 + 5 * size + (12 if size < 4 else 8)) + _dequantised_block(
         preset, setup, size
     )
-    modulation = 4 * tokens * d + (7 * d * d * 4 if size < 4 else 0)
+    time_weights = 7 * d * d * 4 if size < 4 and setup.device == "cpu" else 0  # once, on the CPU
+    modulation = 4 * tokens * d + time_weights
     dequantised = preset.ffn * d * 2 if setup.precision == "fp8" and not setup.linears else 0
     if setup.block_bytes is not None and setup.precision != "fp8":
         dequantised = preset.ffn * d * size + PACKED_WORK

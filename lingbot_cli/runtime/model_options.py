@@ -100,6 +100,11 @@ def pick_precision(fp8: bool, device: str, asked: str | None) -> str:
     return asked or ("bfloat16" if device.startswith("cuda") else "float32")
 
 
+def pick_decoder_precision(device: str, decode_on: str | None, asked: str | None) -> str:
+    """Return the decoder's precision on its own device; half precision is slow on a CPU."""
+    return asked or ("float16" if (decode_on or device).startswith("cuda") else "float32")
+
+
 def apply_options(checkpoint: Checkpoint, options: ModelOptions) -> Checkpoint:
     """Return the checkpoint as it will run, each replaced value among its differences. Errors: UsageError."""
     if checkpoint.packing is not None and "fp8" in (options.precision, options.linears):

@@ -103,7 +103,9 @@ def memory_in_use() -> int:
     """Return the bytes of this process in main memory (else its peak) and on the GPU."""
     host = _status("VmRSS") or peak_memory()
     torch = sys.modules.get("torch")  # not imported here: without torch there is no GPU memory
-    return host + (torch.cuda.memory_allocated() if torch is not None and torch.cuda.is_available() else 0)
+    if torch is None or not torch.cuda.is_available():
+        return host
+    return host + sum(torch.cuda.memory_allocated(index) for index in range(torch.cuda.device_count()))
 
 
 def peak_memory() -> int:

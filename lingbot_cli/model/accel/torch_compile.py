@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lingbot_cli.checkpoints.cache_dir import cache_folder
 from lingbot_cli.model.accel.offload import StreamedBlocks
+from lingbot_cli.model.device import current_device
 
 if TYPE_CHECKING:
     from lingbot_cli.model.world_model import WorldModel
@@ -50,7 +51,8 @@ def compile_or_warn(
     note(f"compiling the blocks for {width}x{height}: about a minute the first time, seconds from then on")
     start = time.monotonic()
     try:
-        compile_blocks(model, tokens)
+        with current_device(model.device):
+            compile_blocks(model, tokens)
     except _compiler_errors() as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         warn(f"cannot compile the blocks: {reason}; they stay eager")

@@ -30,7 +30,7 @@ from lingbot_cli.model.vae import VAE
 from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.presets import Preset
 from lingbot_cli.runtime.malloc import release_large_blocks
-from lingbot_cli.runtime.model_options import ModelOptions, pick_precision
+from lingbot_cli.runtime.model_options import ModelOptions, pick_decoder_precision, pick_precision
 
 _DEFAULTS = ModelOptions()
 
@@ -44,7 +44,8 @@ def load_model(
 ) -> WorldModel:
     """Load a model: a folder, a downloaded model's name, a checkpoint, or else the model of the options.
 
-    Default precisions are bfloat16 for the transformer and float16 for the decoder on CUDA, else float32.
+    Default precisions are bfloat16 for the transformer and float16 for the decoder on CUDA, else float32; each by
+    its own device.
     `prompts` are encoded first, and the text encoder's memory is freed before the transformer is loaded.
     Errors: SetupError, UsageError.
     """
@@ -57,7 +58,7 @@ def load_model(
     if device.type == "cpu":
         release_large_blocks()
     precision = pick_precision(checkpoint.fp8, device.type, options.precision)
-    decoder_dtype = pick_dtype(options.decode or ("float16" if device.type == "cuda" else "float32"))
+    decoder_dtype = pick_dtype(pick_decoder_precision(device.type, options.decode_on, options.decode))
     attend = pick_attention(options.attention, device, precision)
     check_kv_cache(options.kv_cache, device)
     decoder_on = device if options.decode_on is None else pick_device(options.decode_on)
