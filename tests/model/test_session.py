@@ -71,7 +71,7 @@ def test_recache_rewrites_the_memory_under_the_new_prompt():
         for control in walk(4):
             video.denoise(control)
         video._set_prompt(replace(walk(1)[0], prompt="night", recache=recache))
-        return video._cache.slot_frames, [buffer.clone() for buffer in video._cache._buffers]
+        return video._cache.slot_frames, [buffer.clone() for (buffer,) in video._cache._buffers]
 
     held, kept = last(recache=False)
     held_anew, anew = last(recache=True)
@@ -85,9 +85,9 @@ def test_recache_under_the_same_words_changes_nothing_while_all_is_held():
     video = session()
     for control in walk(2):
         video.denoise(control)
-    kept = [buffer.clone() for buffer in video._cache._buffers]
+    kept = [buffer.clone() for (buffer,) in video._cache._buffers]
     video._rebuild_cache()
-    for before, after in zip(kept, video._cache._buffers, strict=True):
+    for before, (after,) in zip(kept, video._cache._buffers, strict=True):
         torch.testing.assert_close(after, before, atol=1e-4, rtol=0)
 
 
@@ -97,15 +97,15 @@ def test_recache_refills_the_buffers_bit_equal_to_new_ones():
         video = session()
         for control in walk(5):
             video.denoise(control)
-        addresses = [buffer.data_ptr() for buffer in video._cache._buffers]
+        addresses = [buffer.data_ptr() for (buffer,) in video._cache._buffers]
         if anew:
             video._cache = video._new_cache()
         video._set_prompt(replace(walk(1)[0], prompt="night", recache=True))
-        assert anew or [buffer.data_ptr() for buffer in video._cache._buffers] == addresses
+        assert anew or [buffer.data_ptr() for (buffer,) in video._cache._buffers] == addresses
         caches.append(video._cache)
     refilled, new = caches
     assert refilled.slot_frames == new.slot_frames
-    for before, after in zip(refilled._buffers, new._buffers, strict=True):
+    for (before,), (after,) in zip(refilled._buffers, new._buffers, strict=True):
         assert torch.equal(refilled._read(before), new._read(after))
 
 
