@@ -10,6 +10,7 @@ from typing import Any
 from lingbot_cli.checkpoints.cache_dir import model_folder
 from lingbot_cli.checkpoints.headers import read_json, read_shards
 from lingbot_cli.checkpoints.layouts import Layout, detect_layout, shards
+from lingbot_cli.checkpoints.other_models import other_tensors
 from lingbot_cli.checkpoints.packed import Entry, entry_bytes, packing_of, read_entries
 from lingbot_cli.checkpoints.preset_choice import PresetEvidence, choose_preset
 from lingbot_cli.checkpoints.tensor_names import text_name, vae_name
@@ -288,6 +289,8 @@ def _tensor_values(tensors: dict[str, Entry], layout: Layout) -> dict[str, Any]:
             "freq_dim": tensors["time_embedding.0.weight"].shape[1],
         }
     except (KeyError, IndexError) as error:
+        if (other := other_tensors(layout.transformer, tensors)) is not None:
+            raise other from error
         raise SetupError(
             f"{layout.transformer} holds no LingBot transformer: {error} is missing or misshapen",
             hint="name the folder of a complete model",
@@ -326,6 +329,11 @@ def _control_kind(tensors: dict[str, Entry]) -> dict[str, Any]:
     projection = tensors.get("patch_embedding_wancamctrl.weight")
     channels = projection.shape[-1] if projection else 0
     kinds = {4 * 384: "cam", 4 * 448: "act"}
+    if projection is None:
+        raise SetupError(
+            "not a LingBot-World model: a Wan transformer without a camera (no patch_embedding_wancamctrl.weight)",
+            hint="name a LingBot-World model; `lingbot models list` has their names",
+        )
     if channels not in kinds:
         raise SetupError(f"transformer with {channels} control channels: only {list(kinds)} are supported")
     return {"control": kinds[channels]}

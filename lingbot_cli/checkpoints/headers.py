@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lingbot_cli.checkpoints.other_models import is_lfs_pointer
 from lingbot_cli.errors import SetupError
 
 ELEMENT_BYTES = {
@@ -41,6 +42,8 @@ def read_header(file: Path) -> dict[str, TensorEntry]:
     Errors: SetupError for a truncated file, overlapping tensors or any other format.
     """
     size = file.stat().st_size
+    if is_lfs_pointer(file):
+        raise SetupError(f"{file} is a Git LFS pointer, not the file itself", hint="run: git lfs pull")
     with file.open("rb") as source:
         length = int.from_bytes(source.read(8), "little")
         if size < 8 or length > min(MAX_HEADER_BYTES, size - 8):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from lingbot_cli.checkpoints.other_models import other_folder, unfinished_files
 from lingbot_cli.errors import SetupError, UsageError
 
 INDEX_SUFFIX = ".safetensors.index.json"
@@ -117,6 +118,8 @@ def detect_layout(root: Path, assets: Path | None = None) -> Layout:
         )
     if assets is not None:
         check_assets(assets)
+    if (other := other_folder(root)) is not None:
+        raise other
     spec = next((spec for spec in LAYOUTS if (root / spec.marker).exists()), None)
     if spec is None:
         weights = [file for file in sorted(root.iterdir()) if file.suffix in ONE_FILE_SUFFIXES]
@@ -290,7 +293,10 @@ def _unknown_layout(root: Path) -> SetupError:
 
 
 def _incomplete(root: Path, assets: Path | None, spec: LayoutSpec, missing: list[str]) -> SetupError:
-    if spec.needs_assets and assets is None:
+    unfinished = unfinished_files(root)
+    if unfinished:
+        hint = f"its download has not finished ({', '.join(unfinished[:3])}): continue it"
+    elif spec.needs_assets and assets is None:
         hint = "this model shares them with the 14B one: name a folder that holds them with --assets DIR"
     elif spec.needs_assets:
         hint = f"{assets} has {_list_names(assets or root)}: name a folder with the missing parts in --assets"

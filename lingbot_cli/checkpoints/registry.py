@@ -55,7 +55,7 @@ PUBLISHED = {
                     ),
                 ),
             ),
-            bytes=49_000_000_000,
+            bytes=70_000_000_000,
             terms="Apache-2.0 code; for the weights read the model card: "
             "https://huggingface.co/robbyant/lingbot-world-fast",
         ),
@@ -68,7 +68,7 @@ PUBLISHED = {
                     files=("transformers/*.json", "transformers/*.safetensors", *ASSETS),
                 ),
             ),
-            bytes=49_000_000_000,
+            bytes=86_000_000_000,
             terms=NON_COMMERCIAL,
         ),
         PublishedModel(

@@ -75,7 +75,7 @@ def test_a_model_that_is_not_here_is_shown_with_how_to_get_it(
     monkeypatch.setenv("LINGBOT_CACHE_DIR", str(cache))
     assert run(["models", "show", "lingbot-world-fast"]) == 0
     shown = capsys.readouterr().out
-    assert "size: 49.0 GB" in shown
+    assert "size: 70.0 GB" in shown
     assert "download: lingbot models pull lingbot-world-fast" in shown
     assert run(["models", "list"]) == 0
     assert max(len(line) for line in capsys.readouterr().out.splitlines()) <= 80
