@@ -1,9 +1,13 @@
 """Size of a video in pixels: parsed from text, or chosen for an image's aspect ratio."""
 
+import math
+
 from lingbot_cli.errors import UsageError
 
 MAX_FRAMES = 1_000_000
 """Frames of the longest video, about 17 hours at 16 fps; a longer one is a stream."""
+_SMALL_AREA = 100_000  # pixels, below which rounding to 16 changes the shape
+_MIN_SHARE, _MAX_SHARE = 0.7, 1.25  # of the area
 MAX_ASPECT = 8
 """Longest side of a video over its shortest, where an image decides its shape."""
 
@@ -35,8 +39,9 @@ def parse_image_size(text: str) -> tuple[int, int]:
 def fit_size(height: int, width: int, area: int) -> tuple[int, int]:
     """Return the height and width of a video with an image's aspect ratio and about `area` pixels.
 
-    Multiples of 16 (model §8: the published rule, in whole pairs of latent cells). Errors: UsageError for an image
-    more than `MAX_ASPECT` times as long as wide, which would become a strip of any length.
+    Multiples of 16 (model §8: the published rule, in whole pairs of latent cells; in small videos, where it would
+    stretch the image by a third, the nearest shape of about the same area). Errors: UsageError for an image more than
+    `MAX_ASPECT` times as long as wide, which would become a strip of any length.
     """
     if max(height, width) > MAX_ASPECT * min(height, width):
         raise UsageError(
@@ -48,4 +53,15 @@ def fit_size(height: int, width: int, area: int) -> tuple[int, int]:
         # The small term keeps √230400 from falling just short of 480.
         return max(16, int(square**0.5 + 1e-6) // 16 * 16)
 
-    return side(area * height / width), side(area * width / height)
+    rows, columns = side(area * height / width), side(area * width / height)
+    if area >= _SMALL_AREA:
+        return rows, columns
+    shapes = [(rows + r, columns + c) for r in (-16, 0, 16) for c in (-16, 0, 16)]
+    shapes = [(r, c) for r, c in shapes if min(r, c) > 0 and _MIN_SHARE <= r * c / area <= _MAX_SHARE]
+    shapes = shapes or [(rows, columns)]
+    return min(shapes, key=lambda shape: (abs(stretch((height, width), shape)), -shape[0] * shape[1]))
+
+
+def stretch(image: tuple[int, int], video: tuple[int, int]) -> float:
+    """Return the logarithm of an image's aspect ratio over a video's, both height and width: 0 for equal shapes."""
+    return math.log(image[0] / image[1] * video[1] / video[0])

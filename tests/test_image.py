@@ -1,5 +1,7 @@
 """Images of cameras and the web, and files that are not images."""
 
+import struct
+import sys
 from zlib import crc32
 
 import numpy as np
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.image import crop_to_aspect, read_image
+from lingbot_cli.image import crop_to_aspect, read_image, stretch_note
 from lingbot_cli.video_size import MAX_ASPECT, fit_size, parse_size
 
 
@@ -145,3 +147,80 @@ def test_a_large_image_is_averaged_not_sampled():
     small = crop_to_aspect(image, 64, 80)
     assert small.shape[0] < 2 * 64
     assert abs(small.astype(int) - 100).max() <= 4
+
+
+def gamma_profile(colorants, gamma=2.2):
+    """Return an ICC profile of RGB colorants [3, 3], XYZ of D50 in rows, and one gamma."""
+
+    def fixed(values):
+        return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
+
+    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
+    text = b"text" + bytes(4) + b"test\0" + bytes(3)
+    desc = b"desc" + bytes(4) + struct.pack(">I", 5) + b"test\0" + bytes(78)
+    tags = {b"desc": desc + bytes(-len(desc) % 4), b"cprt": text}
+    tags[b"wtpt"] = b"XYZ " + bytes(4) + fixed((0.9642, 1.0, 0.8249))
+    for letter, colorant in zip((b"r", b"g", b"b"), colorants, strict=True):
+        tags[letter + b"XYZ"] = b"XYZ " + bytes(4) + fixed(colorant)
+        tags[letter + b"TRC"] = curve
+    table, data, at = b"", b"", 128 + 4 + 12 * len(tags)
+    for name, content in tags.items():
+        table += name + struct.pack(">II", at + len(data), len(content))
+        data += content
+    body = struct.pack(">I", len(tags)) + table + data
+    head = struct.pack(">I4sI4s4s4s", 128 + len(body), b"lcms", 0x02100000, b"mntr", b"RGB ", b"XYZ ")
+    head += bytes(12) + b"acsp" + bytes(28) + fixed((0.9642, 1.0, 0.8249))
+    return head + bytes(128 - len(head)) + body
+
+
+DISPLAY_P3 = ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407))
+SRGB_D50 = ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_colour_profile_is_converted(tmp_path, mode):
+    colour = np.array([200, 120, 90])
+    linear = (colour / 255) ** 2.2 @ np.array(DISPLAY_P3) @ np.linalg.inv(np.array(SRGB_D50))
+    wanted = 255 * np.where(linear < 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    image = Image.new(mode, (8, 8), (*colour, *((255,) if mode == "RGBA" else ())))
+    image.save(tmp_path / "p3.png", icc_profile=gamma_profile(DISPLAY_P3))
+    seen = read_image(tmp_path / "p3.png")
+    assert abs(seen - wanted).max() <= 2
+    assert abs(seen - colour).max() > 8
+    for damaged in (b"", b"nonsense", gamma_profile(DISPLAY_P3)[:200]):
+        image.save(tmp_path / "a.png", icc_profile=damaged)
+        assert (read_image(tmp_path / "a.png") == colour).all()
+
+
+@pytest.mark.parametrize("white", [1.0, 255.0, 65535.0])
+def test_floating_point_pixels_have_their_range(tmp_path, white):
+    ramp = np.linspace(0, white, 32, dtype=np.float32).reshape(4, 8)
+    Image.fromarray(ramp).save(tmp_path / "a.tiff")
+    assert abs(read_image(tmp_path / "a.tiff")[..., 0] - ramp * 255 / white).max() <= 0.51
+
+
+def test_a_heic_image_is_read_or_named(tmp_path, monkeypatch):
+    heif = pytest.importorskip("pillow_heif")
+    file = tmp_path / "phone.heic"
+    heif.from_pillow(Image.new("RGB", (64, 48), (200, 100, 50))).save(file, quality=95)
+    seen = read_image(file)
+    assert seen.shape == (48, 64, 3)
+    assert abs(seen.astype(int) - (200, 100, 50)).max() <= 6
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(UsageError, match="a HEIC image, which needs pillow-heif") as refused:
+        read_image(file)
+    assert "lingbot[heif]" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("image", "size"), [((1080, 1920), (64, 112)), ((480, 832), (64, 112)), ((1920, 1080), (112, 64))]
+)
+def test_a_small_video_has_the_shape_of_the_image(image, size):
+    assert fit_size(*image, 112 * 64) == size
+    assert stretch_note(np.zeros((*image, 3), np.uint8), *size) is None
+
+
+def test_a_stretch_is_said():
+    image = np.zeros((100, 190, 3), np.uint8)
+    assert "190x100 is stretched by 9% to 112x64" in stretch_note(image, 64, 112)
+    assert stretch_note(np.zeros((100, 400, 3), np.uint8), 64, 112) is None  # cropped instead

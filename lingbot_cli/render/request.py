@@ -11,7 +11,7 @@ import numpy as np
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
-from lingbot_cli.image import crop_to_aspect, read_image
+from lingbot_cli.image import crop_to_aspect, read_image, stretch_note
 from lingbot_cli.plan import Plan, make_plan
 from lingbot_cli.remote.client import RemoteModel, RemoteTarget
 from lingbot_cli.runtime.fast_mode import resolve_model
@@ -176,6 +176,8 @@ def prepare(
     images: dict[Path | None, np.ndarray] = {None: first}
     images |= {path: read_image(path) for path in dict.fromkeys(cuts)}
     height, width = frame_size(resolved.header)
+    notes = {stretch_note(image, height, width) for image in images.values()} - {None}
+    resolved = replace(resolved, warnings=(*resolved.warnings, *sorted(map(str, notes))))
     images = {path: crop_to_aspect(image, height, width) for path, image in images.items()}
     seed = choose_seed(request.seed, resolved.header)
     plan = make_plan(compiled, model.preset, height=height, width=width, seed=seed)
