@@ -10,6 +10,12 @@ def main() -> None:
     """Run the command line and exit with its code."""
     # Stages, encoder and other programs share the cores: a waiting thread must not hold one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from lingbot_cli.runtime.hardware import use_expandable_segments
+
+    use_expandable_segments(os.environ)
+    os.environ.setdefault(
+        "CUDA_DEVICE_ORDER", "PCI_BUS_ID"
+    )  # cuda:1 is number 1 of nvidia-smi, which plans ask
     try:
         from lingbot_cli.cli import run
     except KeyboardInterrupt:

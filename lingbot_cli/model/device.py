@@ -6,6 +6,7 @@ import torch
 
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.runtime.capabilities import Capability, check_device
+from lingbot_cli.runtime.hardware import usable_gpu_memory
 
 TORCH_VERSION = torch.__version__
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -72,8 +73,8 @@ def device_name(device: torch.device) -> str | None:
 
 
 def free_gpu_memory(name: str) -> int:
-    """Return the free bytes of a GPU."""
-    return torch.cuda.mem_get_info(torch.device(name))[0]
+    """Return the free bytes of a GPU that a run may plan with."""
+    return usable_gpu_memory(*torch.cuda.mem_get_info(torch.device(name)))
 
 
 def pick_dtype(name: str) -> torch.dtype:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+from collections.abc import MutableMapping
 from pathlib import Path
 
 from lingbot_cli.presets import Preset
@@ -11,6 +12,10 @@ from lingbot_cli.runtime.capabilities import Capability
 from lingbot_cli.runtime.memory import MemorySetup
 
 QUERY_TIMEOUT_S = 20
+MARGIN = 0.08
+"""Share of a GPU that stays free: fragments of the allocator, other programs and the estimate's error."""
+ALLOCATOR_VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+"""Environment variables with the settings of PyTorch's allocator; lingbot leaves them as the user set them."""
 
 
 def free_ram() -> int:
@@ -56,15 +61,41 @@ def cuda_capability(device: str | None) -> Capability:
 
 
 def _query_nvidia(fields: str) -> list[str]:
-    """Return a line of values for each NVIDIA GPU; none without nvidia-smi."""
+    """Return a line of values for each NVIDIA GPU that CUDA shows, in CUDA's order; none without nvidia-smi."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []
-    query = [tool, f"--query-gpu={fields}", "--format=csv,noheader,nounits"]
+    query = [tool, f"--query-gpu=index,uuid,{fields}", "--format=csv,noheader,nounits"]
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         run = subprocess.run(query, capture_output=True, text=True, timeout=QUERY_TIMEOUT_S, check=True)
-        return run.stdout.strip().splitlines()
+        lines = [line.split(",", 2) for line in run.stdout.strip().splitlines()]
+        rows = [(index.strip(), uuid.strip(), values.strip()) for index, uuid, values in lines]
+        return [values for _, _, values in _visible(rows, os.environ.get("CUDA_VISIBLE_DEVICES"))]
     return []
+
+
+def _visible(rows: list[tuple[str, str, str]], asked: str | None) -> list[tuple[str, str, str]]:
+    """Return the GPUs (index, UUID, values) that CUDA_VISIBLE_DEVICES shows: up to its first unknown entry."""
+    if asked is None:
+        return rows
+    shown = []
+    for entry in (part.strip() for part in asked.split(",")):
+        found = [row for row in rows if entry and (row[0] == entry or row[1].startswith(entry))]
+        if len(found) != 1:
+            break
+        shown += found
+    return shown
+
+
+def usable_gpu_memory(free: int, total: int) -> int:
+    """Return the bytes of a GPU that a run may plan with: those free, without the margin of the whole."""
+    return max(0, free - int(MARGIN * total))
+
+
+def use_expandable_segments(environ: MutableMapping[str, str]) -> None:
+    """Let PyTorch grow its segments in place, so that freed memory of one size serves another; before CUDA starts."""
+    if not any(name in environ for name in ALLOCATOR_VARIABLES):
+        environ[ALLOCATOR_VARIABLES[1]] = "expandable_segments:True"
 
 
 def default_setup(preset: Preset) -> MemorySetup:
@@ -82,10 +113,11 @@ def default_size(preset: Preset) -> tuple[int, int]:
 
 
 def free_memory(device: str) -> tuple[int, int]:
-    """Return the free bytes of a device and of the RAM; for the CPU both are the RAM."""
+    """Return the usable bytes of a device and those of the RAM; for the CPU both are the RAM."""
     ram = free_ram()
     gpus = free_gpus() if device != "cpu" else []
     if not gpus:
         return ram, ram
     place = int(device.partition(":")[2] or 0)
-    return gpus[min(place, len(gpus) - 1)][2], ram
+    _, total, free = gpus[min(place, len(gpus) - 1)]
+    return usable_gpu_memory(free, total), ram

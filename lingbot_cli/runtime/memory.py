@@ -107,9 +107,10 @@ def estimate_memory(preset: Preset, setup: MemorySetup) -> MemoryEstimate:
     apart = decoder + decoder_state + decoding if decodes_apart else 0
     if decodes_apart:
         decoder = decoder_state = decoding = 0
-    # A chunk is decoded while the next one is denoised, on a GPU on streams that do not share freed memory.
+    # A chunk is decoded while the next one is encoded and denoised. On a GPU these are two streams, and PyTorch
+    # keeps what each has freed in a pool of its own.
     if not on_cpu:
-        work = max(forward + decoding, encoding)
+        work = max(forward, encoding) + decoding
     elif _chunks(preset, setup) > 1:
         work = forward + max(decoding, encoding)
     else:

@@ -56,6 +56,18 @@ def test_a_gpu_with_memory_to_spare_decodes_a_whole_chunk_in_one_call() -> None:
     assert least < estimate_memory(SMALL, between).peak <= least + 2_000_000_000
 
 
+def test_the_pools_of_two_streams_are_both_counted() -> None:
+    def work(**changes: object) -> int:
+        return estimate_memory(SMALL, replace(ON_GPU, **changes)).work  # type: ignore[arg-type]
+
+    # At float32 the encoder's feature maps are twice the decoder's: the larger of encoder and transformer, and
+    # beside it the decoder, which has a stream of its own.
+    apart = work(decode_on="cuda:1")
+    assert work() > apart
+    decoding = work() - apart
+    assert work(decode="float32") - apart == pytest.approx(2 * decoding, rel=0.2)
+
+
 def test_a_decoder_elsewhere_leaves_its_memory_to_the_rest() -> None:
     whole, apart = estimate_memory(SMALL, ON_GPU), estimate_memory(SMALL, replace(ON_GPU, decode_on="cuda:1"))
     assert apart.peak < whole.peak
