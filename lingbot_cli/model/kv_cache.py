@@ -100,9 +100,8 @@ class KVCache:
             (self._rows([sources[frame]])[0], self._rows([slot])[0])
             for slot, frame in self.slot_frames.items()
         ]
-        for index, planes in enumerate(
-            self._buffers
-        ):  # one after the other, so that two caches never coexist
+        # One buffer after the other, so that two caches never coexist.
+        for index, planes in enumerate(self._buffers):
             moved = self._new_planes(rows)
             for new, old in zip(moved, planes, strict=True):
                 for source, target in moves:
