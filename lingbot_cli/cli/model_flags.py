@@ -74,7 +74,7 @@ SPEED: Flags = {
         "Precision of the KV cache; 8 bits take half the memory.", default="exact"
     ),
     "tiny_decoder": _speed(
-        str | None, "--tiny-decoder", "Decode with a taew2_1 file: faster, less detail.",
+        str | None, "--tiny-decoder", "Decode with a taew2_1 or lighttaew2_1 file: faster, less detail.",
         parser=existing_file, metavar="FILE"
     ),
     "kernel": _speed(

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lingbot_cli.model.vae import denormalise
 from lingbot_cli.model.vae_layers import CausalConvCache
 
 WIDTHS = (256, 128, 64, 64)
@@ -42,13 +43,17 @@ class TemporalUpsample(nn.Module):
 
 
 class TinyDecoder(nn.Module):
-    """A decoder without attention and 3D convolutions; it keeps no state between calls."""
+    """A decoder without attention and 3D convolutions; it keeps no state between calls.
+
+    `raw_latents`: it was trained on latents before normalisation (`lighttaew2_1`).
+    """
 
     receptive_field = 8
     """Past latents on which a frame can depend: six blocks look back one latent each, three half of one."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, raw_latents: bool = False) -> None:
         super().__init__()
+        self.raw_latents = raw_latents
         layers: list[nn.Module] = [nn.Identity(), _conv(16, WIDTHS[0]), nn.ReLU()]
         for width, narrower, times in zip(WIDTHS[:-1], WIDTHS[1:], (1, 2, 2), strict=True):
             layers += [MemoryBlock(width) for _ in range(3)]
@@ -61,6 +66,8 @@ class TinyDecoder(nn.Module):
 
     def decode(self, latents: Tensor, cache: CausalConvCache | None = None) -> Tensor:
         """Decode normalised latents [1, 16, f, h, w] to video [1, 3, T, 8h, 8w] in −1…1, as `VAE.decode`."""
+        if self.raw_latents:
+            latents = denormalise(latents)
         x = latents[0].transpose(0, 1).to(next(self.parameters()))  # also to its device
         first = cache is None or not cache.started("tiny")
         x = torch.tanh(x / 3) * 3  # compresses values beyond the usual range

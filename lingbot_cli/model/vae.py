@@ -181,6 +181,12 @@ class VAE(nn.Module):
         )
 
 
+def denormalise(latents: Tensor) -> Tensor:
+    """Return the raw latents of normalised ones [B, z, F, h, w], by the published mean and standard deviation."""
+    mean, std = (_channels(values, latents.dtype, latents.device) for values in (LATENT_MEAN, LATENT_STD))
+    return latents * std + mean
+
+
 @functools.cache
 def _channels(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return values as [1, C, 1, 1, 1], copied to a device only once: that copy blocks the host."""

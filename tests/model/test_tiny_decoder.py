@@ -10,6 +10,7 @@ from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.model.loading.load_vae import load_tiny_decoder
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.tiny_decoder import TinyDecoder
+from lingbot_cli.model.vae import LATENT_MEAN, LATENT_STD
 from lingbot_cli.model.vae_layers import CausalConvCache
 from tests.support.reference import sample_image, tiny_world, walk
 
@@ -81,10 +82,23 @@ def test_a_pickle_of_tensors_serves_too(decoder, tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(decoder.parameters(), other.parameters(), strict=True))
 
 
+@torch.inference_mode()
+def test_the_name_decides_between_normalised_and_raw_latents(decoder, tmp_path):
+    save_file(published(), tmp_path / "lighttaew2_1.safetensors")
+    light = load_tiny_decoder(tmp_path / "lighttaew2_1.safetensors", CPU, torch.float32)
+    latents = torch.randn(1, 16, 2, 4, 6, generator=torch.Generator().manual_seed(4))
+    mean, std = (torch.tensor(each).view(1, 16, 1, 1, 1) for each in (LATENT_MEAN, LATENT_STD))
+    torch.testing.assert_close(light.decode(latents), decoder.decode(latents * std + mean))
+    assert not torch.equal(light.decode(latents), decoder.decode(latents))
+    save_file(published(), tmp_path / "tiny.safetensors")
+    with pytest.raises(UsageError, match="wrong one gives wrong colours"):
+        load_tiny_decoder(tmp_path / "tiny.safetensors", CPU, torch.float32)
+
+
 def test_another_file_is_refused(tmp_path):
-    save_file({"decoder.1.weight": torch.zeros(2)}, tmp_path / "other.safetensors")
+    save_file({"decoder.1.weight": torch.zeros(2)}, tmp_path / "taew2_1-other.safetensors")
     with pytest.raises(SetupError, match="tiny decoder's tensors do not match"):
-        load_tiny_decoder(tmp_path / "other.safetensors", CPU, torch.float32)
+        load_tiny_decoder(tmp_path / "taew2_1-other.safetensors", CPU, torch.float32)
     with pytest.raises(UsageError, match="no such file"):
         load_tiny_decoder(tmp_path / "none.pth", CPU, torch.float32)
 

@@ -89,7 +89,8 @@ def load_tiny_decoder(
 ) -> TinyDecoder | None:
     """Load a tiny decoder from a safetensors or `.pth` file, which may hold its encoder too; None for no file.
 
-    Errors: UsageError for a missing file, SetupError for other tensors.
+    Its name says which latents it was trained on: the tensors of both kinds have the same names and shapes.
+    Errors: UsageError for a missing file and a name that does not say it, SetupError for other tensors.
     """
     if file is None:
         return None
@@ -98,11 +99,26 @@ def load_tiny_decoder(
         raise UsageError(
             f"--tiny-decoder {path}: no such file", hint="name taew2_1.safetensors or taew2_1.pth"
         )
+    raw = _takes_raw_latents(path)
     tensors = {name: tensor for name, tensor in stored_tensors(path).items() if name.startswith("decoder.")}
     with torch.device("meta"):
-        decoder = TinyDecoder()
+        decoder = TinyDecoder(raw_latents=raw)
     fill_module(decoder, tensors, part="tiny decoder", device_of=lambda _: device, dtype_of=lambda _: dtype)
     return decoder.eval()
+
+
+def _takes_raw_latents(file: Path) -> bool:
+    """Return whether a tiny decoder's file is one for latents before normalisation, by its published name."""
+    name = file.name.lower()
+    if "lighttae" in name:
+        return True
+    if "taew2" in name or "taehv" in name:
+        return False
+    raise UsageError(
+        f"--tiny-decoder {file}: the name does not say whether it is a taew2_1 or a lighttaew2_1 decoder, and the "
+        "wrong one gives wrong colours",
+        hint="name the file as published: taew2_1… or lighttaew2_1…",
+    )
 
 
 def _latent_statistics(checkpoint: Checkpoint) -> dict[str, tuple[float, ...]]:
