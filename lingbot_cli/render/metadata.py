@@ -96,9 +96,26 @@ def read_recipe(tags: Mapping[str, str], path: Path) -> dict[str, Any]:
         recipe = json.loads(text)
         if recipe["recipe"] != RECIPE_VERSION:
             raise UsageError(f"{path}: unknown recipe version {recipe['recipe']}")
-        return recipe
-    except (ValueError, KeyError, TypeError) as wrong:
+        _check_types(recipe)
+    except (ValueError, KeyError, TypeError, RecursionError) as wrong:
         raise UsageError(f"{path}: unreadable recipe: {wrong}") from wrong
+    return recipe
+
+
+def _check_types(recipe: Mapping[str, Any]) -> None:
+    """Raise ValueError unless the parts that are printed have the types of a recipe."""
+    texts = {"image": recipe["image"], "name": recipe["model"]["preset"]["name"], **recipe["files"]}
+    timeline, flags = recipe["timeline"], recipe["flags"]
+    parts = [flags, recipe["versions"], recipe["files"]]
+    if not all(isinstance(part, dict) for part in parts) or not all(
+        isinstance(t, str) for t in texts.values()
+    ):
+        raise ValueError("a part has another type")
+    if not isinstance(timeline, str | None) or not isinstance(flags.get("timeline"), str | None):
+        raise ValueError("its timeline is no text")
+    if flags.get("timeline") is not None and timeline is None:
+        raise ValueError("its timeline is missing")
+    recipe["model"]["identity"]
 
 
 def recipe_command(recipe: Mapping[str, Any], output: str, timeline: str | None = None) -> str:

@@ -103,6 +103,26 @@ def test_tags_are_read_as_they_were_written():
     assert parse_tags("") == {}
 
 
+DAMAGED = {"recipe": 1, "image": "a.png", "flags": {}, "timeline": None, "files": {}, "versions": {}}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"model": {}},
+        {"model": {"preset": {"name": 3}, "identity": ""}},
+        {"model": {"preset": {"name": "x"}, "identity": ""}, "flags": []},
+        {"model": {"preset": {"name": "x"}, "identity": ""}, "timeline": 5},
+        {"model": {"preset": {"name": "x"}, "identity": ""}, "flags": {"timeline": "a.yaml"}},
+        {"model": {"preset": {"name": "x"}, "identity": ""}, "image": 3},
+    ],
+)
+def test_a_damaged_recipe_is_refused(tmp_path, change):
+    with pytest.raises(UsageError, match="unreadable recipe"):
+        read_recipe({"lingbot": json.dumps(DAMAGED | change)}, tmp_path)
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"recipe": 99}', "{"])
 def test_a_recipe_that_is_none(tmp_path, text):
     with pytest.raises(UsageError):
