@@ -39,14 +39,19 @@ def load_served_model(
 ) -> "WorldModel":
     """Load the model, tuned for the size of the default image, its prompt encoded; progress lines go to `note`.
 
-    `group`: the processes that render with this one, which leads.
+    `group`: the processes that render with this one, which leads. Errors: InsufficientMemoryError before anything is
+    loaded, if not even one session fits.
     """
     from lingbot_cli.render.group_model import load_leader_model
+    from lingbot_cli.render.preflight import fit_memory, model_setup, pick_device_name
     from lingbot_cli.runtime.load_model import load_tuned
 
     options, checkpoint = resolve_model(options)
     area = checkpoint.preset.area
     height, width = defaults.size(area) or fit_size(*ASSUMED_IMAGE_SIZE, area)
+    device = pick_device_name(options.device)
+    latents = max(checkpoint.preset.window, checkpoint.preset.chunk)  # a session fills the window
+    fit_memory(checkpoint, model_setup(checkpoint, options, height, width, device, latents))
     load = load_tuned if group is None else partial(load_leader_model, group)
     return load(checkpoint, options, (defaults.prompt,), height, width, note=note, warn=note)
 

@@ -5,9 +5,12 @@ import json
 import pytest
 import torch
 
+from lingbot_cli.errors import InsufficientMemoryError
 from lingbot_cli.model.accel.offload import StreamedBlocks
 from lingbot_cli.model.attention import attend_all
 from lingbot_cli.presets import PRESETS
+from lingbot_cli.render import preflight
+from lingbot_cli.runtime import load_model
 from lingbot_cli.runtime.autotune import KERNELS_FILE, attention_shape, pick_kernel
 from lingbot_cli.runtime.measurements import read_measurements
 from lingbot_cli.runtime.model_options import ModelOptions
@@ -48,6 +51,14 @@ def test_it_takes_the_flags_of_render(folder):
         "--compile has no effect with --offload: the blocks stay eager",
     ]
     assert not (folder / KERNELS_FILE).exists()
+
+
+def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(monkeypatch):
+    monkeypatch.setattr(preflight, "free_ram", lambda: 10**8)
+    monkeypatch.setattr(load_model, "load_tuned", lambda *_, **__: pytest.fail("the model was loaded"))
+    with pytest.raises(InsufficientMemoryError, match="built-in at 48x32 needs") as error:
+        load_served_model(ModelOptions(device="cpu"), OFFER, lambda _: None)
+    assert error.value.hint
 
 
 @pytest.mark.parametrize(
