@@ -43,7 +43,7 @@ def dry_run_lines(prepared: PreparedVideo, outputs: Sequence[str]) -> list[str]:
         *_memory_lines(prepared),
         _time_line(prepared),
         *(f"will write {name}" for name in outputs),
-        *(f"note: {warning}" for warning in prepared.resolved.warnings),
+        *(f"note: {warning}" for warning in prepared.warnings),
     ]
 
 
@@ -63,7 +63,7 @@ def dry_run_json(prepared: PreparedVideo, outputs: Sequence[str]) -> dict[str, o
         "memory": memory and {**asdict(memory), "peak": memory.peak},
         "seconds": round(speed.seconds(prepared.plan.frames), 1) if speed else None,
         "writes": list(outputs),
-        "notes": list(prepared.resolved.warnings),
+        "notes": prepared.warnings,
     }
 
 

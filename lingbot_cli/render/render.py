@@ -72,7 +72,7 @@ def render_video(
 def announce(job: RenderJob) -> None:
     """Show the plan, and the timeline's warnings."""
     job.display.plan(Report(plan_json(job.prepared), job.prepared.summary()))
-    for warning in job.prepared.resolved.warnings:
+    for warning in job.prepared.warnings:
         job.display.warning(warning)
 
 

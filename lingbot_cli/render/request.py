@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
+from lingbot_cli.checkpoints.prompt_length import length_warnings
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
 from lingbot_cli.image import crop_to_aspect, read_image, stretch_note
@@ -69,6 +70,14 @@ class PreparedVideo:
     def prompts(self) -> tuple[str, ...]:
         """Every prompt, once each."""
         return tuple(dict.fromkeys(control.prompt for control in self.controls))
+
+    @property
+    def warnings(self) -> list[str]:
+        """Warnings of the timeline, then one for each prompt that the text encoder cuts."""
+        if not isinstance(self.model, Checkpoint):
+            return list(self.resolved.warnings)
+        cut = length_warnings(self.model.layout.tokenizer, self.prompts, self.model.preset.text_len)
+        return [*self.resolved.warnings, *cut]
 
     @property
     def frames(self) -> int:
