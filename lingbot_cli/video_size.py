@@ -7,7 +7,7 @@ from lingbot_cli.errors import UsageError
 MAX_FRAMES = 1_000_000
 """Frames of the longest video, about 17 hours at 16 fps; a longer one is a stream."""
 _SMALL_AREA = 100_000  # pixels, below which rounding to 16 changes the shape
-_MIN_SHARE, _MAX_SHARE = 0.7, 1.25  # of the area
+_MIN_SHARE, MAX_SHARE = 0.7, 1.25  # of the area
 MAX_ASPECT = 8
 """Longest side of a video over its shortest, where an image decides its shape."""
 
@@ -57,7 +57,7 @@ def fit_size(height: int, width: int, area: int) -> tuple[int, int]:
     if area >= _SMALL_AREA:
         return rows, columns
     shapes = [(rows + r, columns + c) for r in (-16, 0, 16) for c in (-16, 0, 16)]
-    shapes = [(r, c) for r, c in shapes if min(r, c) > 0 and _MIN_SHARE <= r * c / area <= _MAX_SHARE]
+    shapes = [(r, c) for r, c in shapes if min(r, c) > 0 and _MIN_SHARE <= r * c / area <= MAX_SHARE]
     shapes = shapes or [(rows, columns)]
     return min(shapes, key=lambda shape: (abs(stretch((height, width), shape)), -shape[0] * shape[1]))
 

@@ -104,10 +104,10 @@ def entry_bytes(entry: Entry) -> int:
 
 
 def _pack(name: str, tensor: TensorEntry, tensors: Mapping[str, TensorEntry]) -> PackedEntry | None:
-    """Return a packed weight with its scales, None for a plain one."""
+    """Return a packed weight with its scales, None for a plain one; fp8 without scales is a plain, short type."""
     stem = name.removesuffix(".weight")
     scale = tensors.get(f"{stem}.scale_weight") or tensors.get(f"{name}_scale")
-    if tensor.dtype in _FP8:
+    if tensor.dtype in _FP8 and scale is not None:
         _check_scale(tensor, scale)
         return PackedEntry(name, "fp8", tensor.shape, tensor, scale)
     whole = tensors.get(f"{name}_scale_2")
@@ -124,9 +124,9 @@ def _pack(name: str, tensor: TensorEntry, tensors: Mapping[str, TensorEntry]) ->
     return PackedEntry(name, "nvfp4", (rows, columns), tensor, whole, scale)
 
 
-def _check_scale(tensor: TensorEntry, scale: TensorEntry | None) -> None:
+def _check_scale(tensor: TensorEntry, scale: TensorEntry) -> None:
     rows = tensor.shape[:1]
-    if scale is not None and scale.shape not in ((), (1,), (1, 1), rows, (*rows, 1)):
+    if scale.shape not in ((), (1,), (1, 1), rows, (*rows, 1)):
         raise SetupError(
             f"{tensor.file}: {scale.name} has shape {list(scale.shape)}, for {list(tensor.shape)}"
         )

@@ -16,6 +16,7 @@ from lingbot_cli.cli.options import exit_after_stop
 from lingbot_cli.env import Env
 from lingbot_cli.errors import RunInterrupted, UsageError
 from lingbot_cli.runtime.model_options import ModelOptions
+from lingbot_cli.video_size import MAX_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,7 +196,7 @@ def serve(
         def load_service() -> ModelService:
             world = load_served_model(options, offer, note, group)
             least = ClientLimits().max_pixels if world.device.type == "cuda" else 0
-            pixels = sessions.pixels(max(least, world.preset.area))
+            pixels = sessions.pixels(max(least, int(MAX_SHARE * world.preset.area)))
             return ModelService(world, replace(limits, max_pixels=pixels), offer)
 
         try:

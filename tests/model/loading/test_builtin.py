@@ -3,6 +3,7 @@
 import torch
 
 from lingbot_cli.checkpoints.cache_dir import cache_folder
+from lingbot_cli.checkpoints.checkpoint import read_checkpoint
 from lingbot_cli.model.loading.loader import load_model
 
 
@@ -25,3 +26,10 @@ def test_where_things_are_kept() -> None:
     assert str(cache_folder({"LINGBOT_CACHE_DIR": "/a/b"})) == "/a/b"
     assert str(cache_folder({"XDG_CACHE_HOME": "/x"})) == "/x/lingbot"
     assert cache_folder({}).name == "lingbot"
+
+
+def test_short_weights_without_scales_are_plain_ones() -> None:
+    checkpoint = read_checkpoint(None)
+    assert not checkpoint.fp8
+    assert checkpoint.packing is None
+    assert load_model().transformer.blocks[0].ffn[0].weight.dtype == torch.float32
