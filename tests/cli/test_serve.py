@@ -49,7 +49,7 @@ def test_the_page_and_any_client_play_on_it_and_sigterm_ends_it(tmp_path):
                 answer = player.receive()["content"]
                 # The image's shape at the model's own area.
                 assert answer.startswith(
-                    "size 832x480 is more than 7168 pixels; use 112x80, the size of this model"
+                    "size 832x480 is more than 8960 pixels; use 112x80, the size of this model"
                 )
             with chromium(tmp_path / "profile") as browser:
                 tab = browser.open(page.split()[1])
