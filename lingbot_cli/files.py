@@ -9,7 +9,7 @@ from pathlib import Path
 from lingbot_cli.errors import OutputError, UsageError, write_errors
 from lingbot_cli.stream_files import find_stream
 
-_NAME_LIMIT, _PATH_LIMIT = 255, 4095  # bytes, where the file system tells no other
+_NAME_LIMIT, _PATH_LIMIT = 255, 4095  # bytes, where the file system reports no other
 
 
 def check_new(path: Path, *, overwrite: bool) -> None:

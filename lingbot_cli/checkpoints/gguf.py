@@ -119,9 +119,9 @@ def _tensor_row(reader: "_Reader") -> tuple[str, int, tuple[int, ...], int]:
 
 def _original_shape(metadata: dict[str, Any], name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape before conversion, which ComfyUI's converter stores for tensors of more than 4 axes."""
-    said = metadata.get(f"comfy.gguf.orig_shape.{name}")
-    if isinstance(said, list) and all(isinstance(side, int) for side in said):
-        original = tuple(said)
+    stored = metadata.get(f"comfy.gguf.orig_shape.{name}")
+    if isinstance(stored, list) and all(isinstance(side, int) for side in stored):
+        original = tuple(stored)
         if math.prod(original) == math.prod(shape):
             return original
     return shape

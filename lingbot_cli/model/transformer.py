@@ -204,7 +204,7 @@ class Transformer(nn.Module):
         """Return the embedding [B, dim] and its six rows [B, 6, dim] for timesteps t [B] on the CPU, in float32.
 
         They are computed on the CPU once per value: not every device has float64, and the float32 weights would
-        take a gigabyte of a large model's device. With gradients they are computed anew, on the weights' device.
+        take a gigabyte of a large model's device. With gradients they are computed again, on the weights' device.
         """
         weight = cast(nn.Linear, self.time_projection[1]).weight
         device = weight.device

@@ -90,7 +90,7 @@ def server_app(service: ModelService, rules: AccessRules, pool_limits: PoolLimit
         Route("/metrics", prometheus),
         WebSocketRoute(GENERATE_PATH, generate),
     ]
-    # The first is the outermost: also a denied request tells the browser that its origin is allowed.
+    # The first is the outermost: a denied request also shows the browser that its origin is allowed.
     middleware = [
         Middleware(CORSMiddleware, allow_origins=rules.origins, allow_methods=["GET"], allow_headers=["*"]),
         Middleware(AccessMiddleware, rules=rules),

@@ -179,7 +179,7 @@ class Connection:
             raise CloseConnection(1013, "the queue is full") from None
 
     async def _resume(self, init: Init) -> PlaySession:
-        """Take over a session before waiting for a slot, so that its grace time cannot end meanwhile.
+        """Take over a session before waiting for a slot, so that its grace time cannot end while it waits.
 
         Errors: CloseConnection at once for an unknown key or chunks that are no longer held.
         """

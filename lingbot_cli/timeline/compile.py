@@ -342,7 +342,7 @@ def _easing_speeds(ease: str, frames: int, part: range) -> np.ndarray:
 def _path_rows(scheduled: ScheduledEvent, path: CameraPath, grid: FrameGrid) -> np.ndarray:
     """Return the row of its file, fractional between two, that a path has at each frame of its span.
 
-    And at the frame after its last, where the next event begins: the path goes on at the speed of its end.
+    And at the frame after its last, where the next event begins: the path continues at the speed of its end.
     """
     event, frames, last = scheduled.event, scheduled.end - scheduled.start, len(path.poses) - 1
     stretched = isinstance(event, SpannedEvent) and (event.span is not None or event.until is not None)

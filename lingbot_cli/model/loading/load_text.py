@@ -52,7 +52,7 @@ def load_text_encoder(
     dtype = torch.bfloat16 if packed or stored == torch.bfloat16 else torch.float32
     tensors = use_packed_layers(model, tensors, dtype)
     layers = {path: layer for path, layer in model.named_modules() if isinstance(layer, PackedLinear)}
-    kept = {
+    packed_types = {
         f"{path}.{name}": value.dtype
         for path, layer in layers.items()
         for name, value in layer.named_parameters()
@@ -62,7 +62,7 @@ def load_text_encoder(
         tensors,
         part="text encoder",
         device_of=lambda _: device,
-        dtype_of=lambda name: kept.get(name, dtype),
+        dtype_of=lambda name: packed_types.get(name, dtype),
         report=report,
     )
     tokenizer = load_tokenizer(checkpoint.layout.tokenizer)
