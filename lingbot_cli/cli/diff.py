@@ -66,7 +66,7 @@ def _metadata(ffmpeg: str, video: Path) -> dict[str, Any]:
         return {}
     from lingbot_cli.render.metadata import read_recipe
 
-    return read_recipe(tags, video)
+    return read_recipe(tags, video, whole=False)
 
 
 def _facts(comparison: "VideoComparison", alike: bool) -> dict[str, Any]:

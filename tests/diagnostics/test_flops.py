@@ -28,7 +28,7 @@ def test_a_steady_chunk_of_the_transformer():
     products = 2 * config.layers * block + 2 * tokens * dim * (36 * 4 + 16 * 4)
     attention = config.layers * 4 * tokens * dim * (seen + words)
     forward = products + attention
-    time = 2 * (config.freq_dim * dim + dim * dim + 6 * dim * dim)
     camera = 2 * tokens * (4 * config.control_dim * dim + 2 * dim * dim + config.layers * 4 * dim * dim)
-    assert count.phases["denoise"].flops == 4 * (forward + time) + camera
-    assert 0 < count.phases["commit"].flops < forward + time
+    # The embedding of each timestep is computed once, at the first chunk.
+    assert count.phases["denoise"].flops == 4 * forward + camera
+    assert 0 < count.phases["commit"].flops < forward
