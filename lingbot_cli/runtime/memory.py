@@ -11,7 +11,7 @@ from lingbot_cli.runtime.malloc import MMAP_THRESHOLD_BYTES
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "fp8": 1}
 MAX_BATCH_PIXELS = 1_000_000
 """The VAE's limit of image size times frames, as in `lingbot_cli.model.vae`."""
-RUNTIME = {"cpu": 292_000_000, "cuda": 700_000_000}
+RUNTIME = {"cpu": 312_000_000, "cuda": 700_000_000}
 """Bytes of the interpreter with its libraries, or of a GPU context with its workspaces."""
 CUDA_LIBRARIES = 375_000_000
 """Additional bytes of a torch build for GPUs, with or without one."""
@@ -21,9 +21,9 @@ FEATURE_MAPS = {"cpu": 7.0, "cuda": 5.0}
 """Number of its largest feature maps that the VAE holds at once, in a residual block's second convolution: the
 block's input, the first convolution's output, its activation, the same joined to the past, the output; on the CPU
 also a summand of the output and a channels-last copy."""
-HEAP_MAPS = 14
-"""Number of freed maps, of the largest that the heap keeps, measured beside those in use; half as many in a video
-of one chunk, whose stages do not overlap."""
+HEAP_MAPS, HEAP_MAPS_ALONE = 14, 7
+"""Number of freed maps, of the largest that the heap keeps, measured beside those in use; fewer in a video of one
+chunk, whose stages do not overlap."""
 KV_BLOCK_BYTES = 64 << 20
 """Bytes of keys and values of an 8-bit KV cache that are dequantised at a time: at least one head's."""
 PACKED_WORK = 300_000_000
@@ -269,12 +269,11 @@ def _vae_work(preset: Preset, setup: MemorySetup, batch: int | None, size: int) 
     alone = _chunks(preset, setup) <= 1 and latents == preset.chunk
     whole = feature_map * (4 * latents - 3 * alone)  # a video's first latent is one frame
     frames = (3 * 4 * 3 * 4 * latents + 3 * 4 * preset.chunk) * pixels
+    if on_cpu:
+        frames *= 2  # the decoder's, and those that the outputs still hold
     levels = (whole, whole // 2, whole // 8, whole // 64)
-    heap = (
-        HEAP_MAPS
-        // (1 + alone)
-        * max((level for level in levels if level <= MMAP_THRESHOLD_BYTES), default=0)
-    )
+    largest = max((level for level in levels if level <= MMAP_THRESHOLD_BYTES), default=0)
+    heap = (HEAP_MAPS_ALONE if alone else HEAP_MAPS) * largest
     return int(maps * whole + joined_past) + frames + heap * on_cpu
 
 
