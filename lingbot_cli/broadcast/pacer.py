@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from lingbot_cli.sinks.base import VideoInfo
+from lingbot_cli.sinks.base import Sink, VideoInfo
 
 Pace = Literal["hold", "smooth", "drop"]
 POLL_INTERVAL_S = 0.2
@@ -67,7 +67,7 @@ class SmoothRate:
         return True
 
 
-class Pacer:
+class Pacer(Sink):
     """A sink that gives `outputs` one frame every 1/fps s, at first `still`.
 
     Frames have fixed due times: those that a stall delayed are sent after it, so that none is missing.
@@ -113,12 +113,6 @@ class Pacer:
         )
         self._change = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="pacer", daemon=True)
-
-    def resumable_frames(self, video: VideoInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
-        return {}
-
-    def preflight(self, video: VideoInfo) -> None:  # noqa: ARG002
-        return None
 
     def open(self, video: VideoInfo) -> None:  # noqa: ARG002
         self._thread.start()

@@ -18,7 +18,7 @@ from lingbot_cli.server.auth import AccessMiddleware, AccessRules, accepted_subp
 from lingbot_cli.server.client_websocket import DISCONNECTED
 from lingbot_cli.server.frames import FrameFormat, frame_messages
 from lingbot_cli.server.http_server import HttpServer, ListenAddress, page_url
-from lingbot_cli.sinks.base import VideoInfo
+from lingbot_cli.sinks.base import Sink, VideoInfo
 
 PREVIEW_PATH = "/watch"
 FRAME_FORMAT = FrameFormat("jpeg", 1280, 85)
@@ -27,7 +27,7 @@ SEND_TIMEOUT_S = 20.0
 MAX_MESSAGE_BYTES = 64 * 1024  # a page sends nothing
 
 
-class BrowserPreview:
+class BrowserPreview(Sink):
     """Sink that never delays the render; `announce` is called with a line that holds the page's URL."""
 
     name = ""  # it writes no file
@@ -36,12 +36,6 @@ class BrowserPreview:
         self._announce = announce
         self._clients: PreviewClients | None = None
         self._server: HttpServer | None = None
-
-    def resumable_frames(self, video: VideoInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
-        return {}
-
-    def preflight(self, video: VideoInfo) -> None:  # noqa: ARG002
-        return None
 
     def open(self, video: VideoInfo) -> None:
         rules = AccessRules(new_token())
@@ -58,16 +52,9 @@ class BrowserPreview:
             raise RuntimeError("the sink is not open")
         self._clients.publish(frames)
 
-    def check(self) -> None:
-        return None
-
     def close(self) -> None:
         if self._server is not None:
             self._server.stop()
-
-    def abort(self) -> str | None:
-        self.close()
-        return None
 
 
 class PreviewClients:

@@ -1,10 +1,9 @@
-"""Sink protocol: a consumer of video frames, and the sinks that write no file themselves."""
+"""Sink: a consumer of video frames, and the sinks that write no file themselves."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Protocol
 
 import numpy as np
 
@@ -36,16 +35,20 @@ class VideoInfo:
     variant: str = ""
 
 
-class Sink(Protocol):
-    """Consumer of the frames of one video: opened once, then closed or aborted once. Errors: OutputError."""
+class Sink:
+    """Consumer of the frames of one video: opened once, then closed or aborted once. Errors: OutputError.
+
+    The methods of this base are those of a sink that writes no file.
+    """
 
     name: str
 
-    def resumable_frames(self, video: VideoInfo, limit: int) -> dict[str, int]:
+    def resumable_frames(self, video: VideoInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
         """Return the number of leading frames, at most `limit`, that each output has from an earlier run.
 
         Call it before `open` to resume; without this call, `open` starts over. Keys are the outputs' names.
         """
+        return {}
 
     def preflight(self, video: VideoInfo) -> None:
         """Raise the errors that `open` would raise, without writing anything."""
@@ -55,6 +58,7 @@ class Sink(Protocol):
 
     def write(self, frames: np.ndarray) -> None:
         """Write frames, uint8 RGB [T, H, W, 3]; block while the output is behind."""
+        raise NotImplementedError
 
     def check(self) -> None:
         """Raise if the output has failed since the last write."""
@@ -64,21 +68,15 @@ class Sink(Protocol):
 
     def abort(self) -> str | None:
         """End early without raising; return the path of the partial video, None if there is none."""
+        self.close()
+        return None
 
 
-class NullSink:
+class NullSink(Sink):
     """Sink that counts frames and discards them, for benchmarks and for trying a timeline."""
 
     name = "null:"
-
-    def __init__(self) -> None:
-        self.frames = 0
-
-    def resumable_frames(self, video: VideoInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
-        return {}
-
-    def preflight(self, video: VideoInfo) -> None:  # noqa: ARG002
-        return None
+    frames = 0
 
     def open(self, video: VideoInfo) -> None:  # noqa: ARG002
         self.frames = 0
@@ -86,22 +84,24 @@ class NullSink:
     def write(self, frames: np.ndarray) -> None:
         self.frames += len(frames)
 
-    def check(self) -> None:
-        return None
 
-    def close(self) -> None:
-        return None
-
-    def abort(self) -> str | None:
-        return None
-
-
-class FilterSink:
+class FilterSink(Sink):
     """Base of a sink that changes the frames of a video and passes them to another sink."""
 
     def __init__(self, sink: Sink) -> None:
         self.name = sink.name
         self._sink = sink
+        self._frame = 0  # index of the next one
+
+    def resumable_frames(self, video: VideoInfo, limit: int) -> dict[str, int]:
+        return self._sink.resumable_frames(self._changed(video), limit)
+
+    def preflight(self, video: VideoInfo) -> None:
+        self._sink.preflight(self._changed(video))
+
+    def open(self, video: VideoInfo) -> None:
+        self._frame = video.start_frame
+        self._sink.open(self._changed(video))
 
     def check(self) -> None:
         self._sink.check()
@@ -112,8 +112,12 @@ class FilterSink:
     def abort(self) -> str | None:
         return self._sink.abort()
 
+    def _changed(self, video: VideoInfo) -> VideoInfo:
+        """Return the description of the video that is passed on."""
+        raise NotImplementedError
 
-class TeeSink:
+
+class TeeSink(Sink):
     """Sink that passes every frame to each of `sinks` and fails with the first of them."""
 
     def __init__(self, sinks: Sequence[Sink]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from lingbot_cli.errors import LingbotError, OutputError
-from lingbot_cli.sinks.base import VideoInfo
+from lingbot_cli.sinks.base import Sink, VideoInfo
 from lingbot_cli.sinks.concat import ConcatEncoder
 from lingbot_cli.sinks.ffmetadata import metadata_text
 from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess
@@ -18,7 +18,7 @@ _SHORT_ENCODE_TIMEOUT_S = 0.25  # after the first timeout: the encoder may hold 
 _ABORT_TIMEOUT_S = 1.0  # to finish the partial file after an interruption
 
 
-class FfmpegSink:
+class FfmpegSink(Sink):
     """Sink that feeds the encoder of `output`. `metadata`: whether the format has metadata and chapters."""
 
     def __init__(self, name: str, output: ResumableOutput, *, metadata: bool) -> None:

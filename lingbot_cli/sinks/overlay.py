@@ -44,19 +44,8 @@ class OverlaySink(FilterSink):
         self._captions = captions
         self._enlarge = enlarge
         self._scale = 1
-        self._frame = 0
 
-    def resumable_frames(self, video: VideoInfo, limit: int) -> dict[str, int]:
-        return self._sink.resumable_frames(self._captioned(video), limit)
-
-    def preflight(self, video: VideoInfo) -> None:
-        self._sink.preflight(self._captioned(video))
-
-    def open(self, video: VideoInfo) -> None:
-        self._frame = video.start_frame
-        self._sink.open(self._captioned(video))
-
-    def _captioned(self, video: VideoInfo) -> VideoInfo:
+    def _changed(self, video: VideoInfo) -> VideoInfo:
         self._scale = -(-_MIN_HEIGHT // video.height) if self._enlarge and video.height < _MIN_HEIGHT else 1
         height, width = video.height * self._scale, video.width * self._scale
         return replace(video, height=height, width=width, variant=f"{video.variant} with captions")

@@ -18,21 +18,11 @@ class MaxRateSink(FilterSink):
         super().__init__(sink)
         self._max_fps = max_fps
         self._ratio = Fraction(1)  # of the frames that are passed on
-        self._frame = 0
 
     def resumable_frames(self, video: VideoInfo, limit: int) -> dict[str, int]:
-        if video.fps > self._max_fps:
-            return {self.name: 0}
-        return self._sink.resumable_frames(video, limit)
+        return {self.name: 0} if video.fps > self._max_fps else super().resumable_frames(video, limit)
 
-    def preflight(self, video: VideoInfo) -> None:
-        self._sink.preflight(self._resampled(video))
-
-    def open(self, video: VideoInfo) -> None:
-        self._frame = video.start_frame
-        self._sink.open(self._resampled(video))
-
-    def _resampled(self, video: VideoInfo) -> VideoInfo:
+    def _changed(self, video: VideoInfo) -> VideoInfo:
         self._ratio = min(Fraction(1), self._max_fps / video.fps)
         frames = None if video.frames is None else math.ceil(video.frames * self._ratio)
         return replace(video, fps=video.fps * self._ratio, frames=frames)

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from lingbot_cli.errors import OutputError, UsageError
 from lingbot_cli.sinks.base import VideoInfo
@@ -17,42 +17,47 @@ from lingbot_cli.sinks.output_paths import ImageSequence, OutputFile
 from lingbot_cli.sinks.resume_link import ResumeLink, lock_file
 
 
-class ResumableOutput(Protocol):
+class ResumableOutput:
     """Output of one video. `existing`: number of leading frames that it has from an earlier run."""
 
-    existing: int
+    existing = 0
 
     @property
     def partial(self) -> Path | None:
         """Path of the unfinished video, None for a stream."""
+        return None
 
     def find_existing(self, video: VideoInfo, limit: int) -> None:
         """Set `existing` to the frames of an earlier run, at most `limit`; without this call it is 0."""
 
     def check(self, video: VideoInfo) -> None:
         """Raise unless the video can be encoded and written; nothing is changed."""
+        raise NotImplementedError
 
     def prepare(self, video: VideoInfo) -> None:
         """Remove what is not to stay of an earlier run."""
+        raise NotImplementedError
 
     def start(self, video: VideoInfo, metadata: str | None) -> FfmpegProcess | ConcatEncoder:
         """Start the encoder of the frames after the existing ones."""
+        raise NotImplementedError
 
     def update(self) -> None:
         """React to newly encoded frames."""
 
     def commit(self) -> None:
         """Give the complete video its final name."""
+        raise NotImplementedError
 
     def abandon(self, *, empty: bool) -> None:
         """Leave the partial video, without files of no use; `empty`: it has no frame."""
+        raise NotImplementedError
 
 
-class ResumableFile:
+class ResumableFile(ResumableOutput):
     """File. When resumed, a longer one begins with the existing packets and replaces it once it has them all."""
 
     def __init__(self, file: OutputFile, encoding: Encoding, resume_dir: Path | None) -> None:
-        self.existing = 0
         self._file = file
         self._encoding = encoding
         self._resume_dir = resume_dir
@@ -112,16 +117,17 @@ class ResumableFile:
             self._file.growing.unlink(missing_ok=True)
 
 
-class ResumableSequence:
+class ResumableSequence(ResumableOutput):
     """Image sequence, resumed at the next number."""
 
     def __init__(self, sequence: ImageSequence, encoding: Encoding, resume_dir: Path | None) -> None:
-        self.existing = 0
-        self.commit = sequence.commit
-        self.partial: Path | None = sequence.partial
         self._sequence = sequence
         self._encoding = encoding
         self._resume_dir = resume_dir
+
+    @property
+    def partial(self) -> Path | None:
+        return self._sequence.partial
 
     def find_existing(self, video: VideoInfo, limit: int) -> None:
         self._set_link(video)
@@ -140,8 +146,8 @@ class ResumableSequence:
         with _lock(self._resume_dir, self._sequence.marker) as lock:
             return FfmpegProcess(command, metadata=metadata, lock=lock)
 
-    def update(self) -> None:
-        return None
+    def commit(self) -> None:
+        self._sequence.commit()
 
     def abandon(self, *, empty: bool) -> None:
         if empty:
@@ -151,23 +157,17 @@ class ResumableSequence:
         self._sequence.link = _resume_link(self._resume_dir, self._sequence.pattern, self._encoding, video)
 
 
-class StreamOutput:
+class StreamOutput(ResumableOutput):
     """Standard output, a pipe, a device or an open descriptor: written into in order, never resumed.
 
     `open_stream` opens it when the encoder is about to start; `name` is for errors.
     """
-
-    existing = 0
-    partial: Path | None = None
 
     def __init__(self, name: str, encoding: Encoding, open_stream: Callable[[], BinaryIO]) -> None:
         self._name = name
         self._encoding = encoding
         self._open_stream = open_stream
         self._stream: BinaryIO | None = None
-
-    def find_existing(self, video: VideoInfo, limit: int) -> None:  # noqa: ARG002
-        return None
 
     def check(self, video: VideoInfo) -> None:
         self._encoding.check(video, None)
@@ -188,18 +188,12 @@ class StreamOutput:
         command = partial(self._encoding.args, video, "pipe:1")
         return StdoutFfmpegProcess(command, metadata=metadata, output=self._stream)
 
-    def update(self) -> None:
-        return None
-
     def commit(self) -> None:
-        self._close()
-
-    def abandon(self, *, empty: bool) -> None:  # noqa: ARG002
-        self._close()
-
-    def _close(self) -> None:
         if self._stream is not None:
             self._stream.close()
+
+    def abandon(self, *, empty: bool) -> None:  # noqa: ARG002
+        self.commit()
 
 
 def _resume_link(

@@ -7,7 +7,7 @@ from time import monotonic
 
 import numpy as np
 
-from lingbot_cli.sinks.base import VideoInfo
+from lingbot_cli.sinks.base import Sink, VideoInfo
 from lingbot_cli.terminal.graphics import DRAW
 from lingbot_cli.terminal.screen import Screen
 from lingbot_cli.ui.signals import on_forced_exit
@@ -16,7 +16,7 @@ MAX_QUEUED_S = 2.0  # of video; older frames are dropped
 STOP_TIMEOUT_S = 0.3  # for a terminal that blocks
 
 
-class TerminalPreview:
+class TerminalPreview(Sink):
     """Sink that never delays the render: a thread draws frames, at most at the video's rate."""
 
     name = ""  # it writes no file
@@ -32,12 +32,6 @@ class TerminalPreview:
         self._error: Exception | None = None
         self._thread: threading.Thread | None = None
         self.shown = False
-
-    def resumable_frames(self, video: VideoInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
-        return {}
-
-    def preflight(self, video: VideoInfo) -> None:  # noqa: ARG002
-        return None
 
     def open(self, video: VideoInfo) -> None:
         self._frames = collections.deque(maxlen=max(1, round(MAX_QUEUED_S * video.fps)))
@@ -67,10 +61,6 @@ class TerminalPreview:
         self._stop()
         self._cleanup.close()
         self.shown = False
-
-    def abort(self) -> str | None:
-        self.close()
-        return None
 
     def _stop(self) -> None:
         self._stopping.set()
