@@ -1,6 +1,6 @@
 """Presets: the architecture and sampling settings of each supported model; no torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lingbot_cli.errors import UsageError
@@ -41,83 +41,49 @@ class Preset:
 V1_STEPS = (0, 179, 358, 679)
 V2_STEPS = (0, 250, 500, 750)
 
-PRESETS: dict[str, Preset] = {
-    preset.name: preset
-    for preset in (
-        Preset(
-            name="built-in",
-            dim=192,
-            heads=6,
-            layers=6,
-            ffn=768,
-            chunk=3,
-            window=12,
-            sink=3,
-            steps=V2_STEPS,
-            shift=5.0,
-            licence="Apache-2.0",
-            area=112 * 64,
-            text_dim=64,
-            text_len=64,
-            vae_dim=16,
-            vae_blocks=1,
-            scene_min_psnr_db=21.0,
-        ),
-        Preset(
-            name="lingbot-world-fast",
-            dim=5120,
-            heads=40,
-            layers=40,
-            ffn=13824,
-            chunk=3,
-            window=18,
-            sink=9,
-            steps=V1_STEPS,
-            shift=10.0,
-            licence="Apache-2.0 code; see the model card for the weights",
-        ),
-        Preset(
-            name="lingbot-world-v2-14b-causal-fast",
-            dim=5120,
-            heads=40,
-            layers=40,
-            ffn=13824,
-            chunk=4,
-            window=18,
-            sink=6,
-            steps=V2_STEPS,
-            shift=10.0,
-            licence="CC BY-NC-SA 4.0",
-        ),
-        # The same weights in the diffusers layout, as SGLang and vLLM-Omni run them.
-        Preset(
-            name="lingbot-world-v2-14b-causal-fast-diffusers",
-            dim=5120,
-            heads=40,
-            layers=40,
-            ffn=13824,
-            chunk=3,
-            window=18,
-            sink=9,
-            steps=V2_STEPS,
-            shift=5.0,
-            licence="CC BY-NC-SA 4.0",
-        ),
-        Preset(
-            name="lingbot-world-v2-1.3b-causal-fast",
-            dim=1536,
-            heads=12,
-            layers=30,
-            ffn=8960,
-            chunk=4,
-            window=18,
-            sink=6,
-            steps=V2_STEPS,
-            shift=5.0,
-            licence="CC BY-NC-SA 4.0",
-        ),
-    )
-}
+_BUILT_IN = Preset(
+    name="built-in",
+    dim=192,
+    heads=6,
+    layers=6,
+    ffn=768,
+    chunk=3,
+    window=12,
+    sink=3,
+    steps=V2_STEPS,
+    shift=5.0,
+    licence="Apache-2.0",
+    area=112 * 64,
+    text_dim=64,
+    text_len=64,
+    vae_dim=16,
+    vae_blocks=1,
+    scene_min_psnr_db=21.0,
+)
+_V1 = Preset(
+    name="lingbot-world-fast",
+    dim=5120,
+    heads=40,
+    layers=40,
+    ffn=13824,
+    chunk=3,
+    window=18,
+    sink=9,
+    steps=V1_STEPS,
+    shift=10.0,
+    licence="Apache-2.0 code; see the model card for the weights",
+)
+_V2_14B = replace(
+    _V1, name="lingbot-world-v2-14b-causal-fast", chunk=4, sink=6, steps=V2_STEPS, licence="CC BY-NC-SA 4.0"
+)
+# The same weights in the diffusers layout, as SGLang and vLLM-Omni run them.
+_V2_14B_DIFFUSERS = replace(
+    _V2_14B, name="lingbot-world-v2-14b-causal-fast-diffusers", chunk=3, sink=9, shift=5.0
+)
+_V2_1_3B = replace(
+    _V2_14B, name="lingbot-world-v2-1.3b-causal-fast", dim=1536, heads=12, layers=30, ffn=8960, shift=5.0
+)
+PRESETS = {preset.name: preset for preset in (_BUILT_IN, _V1, _V2_14B, _V2_14B_DIFFUSERS, _V2_1_3B)}
 
 
 def check_window(window: int, sink: int, chunk: int) -> None:

@@ -5,10 +5,10 @@ Layout: the GGUF specification of ggml, versions 2 and 3, little-endian.
 
 import math
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from lingbot_cli.checkpoints.headers import TensorEntry
 from lingbot_cli.errors import SetupError
 
 MAGIC = b"GGUF"
@@ -36,36 +36,6 @@ _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: 
 _STRING, _ARRAY = 8, 9
 
 
-@dataclass(frozen=True)
-class GGUFTensor:
-    """One tensor: `shape` outermost axis first, `start` and `end` byte offsets in `file`."""
-
-    name: str
-    type: str
-    shape: tuple[int, ...]
-    file: Path
-    start: int
-    end: int
-
-    @property
-    def elements(self) -> int:
-        """Number of values."""
-        return math.prod(self.shape)
-
-
-@dataclass(frozen=True)
-class GGUFHeader:
-    """Metadata by key and tensors by name."""
-
-    metadata: dict[str, Any]
-    tensors: dict[str, GGUFTensor]
-
-    @property
-    def architecture(self) -> str:
-        """The model family that the file names, or an empty string."""
-        return str(self.metadata.get("general.architecture", ""))
-
-
 def is_gguf(file: Path) -> bool:
     """Return whether a file begins as GGUF files do."""
     try:
@@ -75,8 +45,11 @@ def is_gguf(file: Path) -> bool:
         return False
 
 
-def read_gguf(file: Path) -> GGUFHeader:
-    """Read a header. SetupError for a file that is cut short, too large in its counts or of an unknown type."""
+def read_gguf(file: Path) -> tuple[str, dict[str, TensorEntry]]:
+    """Return the architecture that a file names, if any, and its tensors by name, each of a GGUF type.
+
+    Errors: SetupError for a file that is cut short, too large in its counts or of an unknown type.
+    """
     size = file.stat().st_size
     with file.open("rb") as source:
         reader = _Reader(file, source, size)
@@ -98,12 +71,12 @@ def read_gguf(file: Path) -> GGUFHeader:
         if not isinstance(alignment, int) or not 1 <= alignment <= 2**20:
             raise reader.damaged(f"its alignment is {alignment!r}")
         base = -(-source.tell() // alignment) * alignment
-    tensors: dict[str, GGUFTensor] = {}
+    tensors: dict[str, TensorEntry] = {}
     for name, kind, shape, offset in rows:
         if name in tensors:
             raise reader.damaged(f"{name} is there twice")
         tensors[name] = _placed(reader, name, kind, _original_shape(metadata, name, shape), base + offset)
-    return GGUFHeader(metadata, tensors)
+    return str(metadata.get("general.architecture", "")), tensors
 
 
 def _tensor_row(reader: "_Reader") -> tuple[str, int, tuple[int, ...], int]:
@@ -127,7 +100,7 @@ def _original_shape(metadata: dict[str, Any], name: str, shape: tuple[int, ...])
     return shape
 
 
-def _placed(reader: "_Reader", name: str, kind: int, shape: tuple[int, ...], start: int) -> GGUFTensor:
+def _placed(reader: "_Reader", name: str, kind: int, shape: tuple[int, ...], start: int) -> TensorEntry:
     """Return a tensor whose bytes lie within the file."""
     if kind not in TYPES:
         raise SetupError(
@@ -141,7 +114,7 @@ def _placed(reader: "_Reader", name: str, kind: int, shape: tuple[int, ...], sta
     end = start + elements // values * width
     if end > reader.size:
         raise reader.damaged(f"{name} reaches past its end")
-    return GGUFTensor(name, type_name, shape, reader.file, start, end)
+    return TensorEntry(name, type_name, shape, reader.file, start, end)
 
 
 class _Reader:

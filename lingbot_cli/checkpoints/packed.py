@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lingbot_cli.checkpoints.gguf import is_gguf, read_gguf
@@ -140,18 +140,19 @@ def _without_prefix(tensors: dict[str, TensorEntry]) -> dict[str, TensorEntry]:
 
 
 def _read_gguf_entries(file: Path) -> dict[str, Entry]:
-    header = read_gguf(file)
-    if header.architecture not in ARCHITECTURES:
+    architecture, tensors = read_gguf(file)
+    if architecture not in ARCHITECTURES:
         raise SetupError(
-            f"{file}: a GGUF file of the architecture {header.architecture}, not of a LingBot-World model",
+            f"{file}: a GGUF file of the architecture {architecture}, not of a LingBot-World model",
             hint="name a GGUF file of its transformer (wan) or text encoder (t5encoder)",
         )
     entries: dict[str, Entry] = {}
-    for full_name, tensor in header.tensors.items():
+    for full_name, tensor in tensors.items():
         name = next((full_name.removeprefix(p) for p in PREFIXES if full_name.startswith(p)), full_name)
-        if tensor.type in _PLAIN_GGUF:
-            entries[name] = TensorEntry(name, tensor.type, tensor.shape, file, tensor.start, tensor.end)
+        tensor = replace(tensor, name=name)
+        if tensor.dtype not in _PLAIN_GGUF:
+            raw = replace(tensor, dtype="U8", shape=(tensor.end - tensor.start,))
+            entries[name] = PackedEntry(name, tensor.dtype, tensor.shape, raw)
         else:
-            raw = TensorEntry(name, "U8", (tensor.end - tensor.start,), file, tensor.start, tensor.end)
-            entries[name] = PackedEntry(name, tensor.type, tensor.shape, raw)
+            entries[name] = tensor
     return entries

@@ -10,7 +10,7 @@ from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.checkpoints.headers import DOWNLOAD_AGAIN
 from lingbot_cli.checkpoints.tensor_names import text_name
 from lingbot_cli.errors import SetupError
-from lingbot_cli.model.loading.packed_layers import use_packed_layers
+from lingbot_cli.model.loading.packed_layers import PackedLinear, use_packed_layers
 from lingbot_cli.model.loading.prompt_cache import CachedPromptEncoder
 from lingbot_cli.model.loading.tensor_io import (
     OnLoadProgress,
@@ -19,7 +19,6 @@ from lingbot_cli.model.loading.tensor_io import (
     fill_module,
     stored_tensors,
 )
-from lingbot_cli.model.packed_linear import PackedLinear
 from lingbot_cli.model.text_encoder import TextEncoder, umt5_config, umt5_on_meta
 
 if TYPE_CHECKING:

@@ -1,13 +1,60 @@
-"""Layers for packed weights: which layer of a module holds which stored weight, and under which names."""
+"""Linear layers whose weights stay packed in memory and are unpacked for each product, and the tensors for them."""
 
 from collections.abc import Iterator, Mapping
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
+from lingbot_cli.checkpoints.packed import PackedEntry
 from lingbot_cli.model.accel.fp8 import SCALE_SUFFIX
+from lingbot_cli.model.loading.dequantize import dequantize_rows
 from lingbot_cli.model.loading.tensor_io import PackedTensor, SafetensorsTensor, StoredTensor
-from lingbot_cli.model.packed_linear import PackedLinear
+
+PIECE_VALUES = 8 * 2**20
+"""Values unpacked at once: the float32 work memory stays below 300 MB at any size of weight."""
+
+
+class PackedLinear(nn.Module):
+    """A linear layer with a weight of GGUF, NVFP4 or fp8; products are those of the unpacked weight.
+
+    Parameters: `data`, `scale` and `block_scale` as stored, `bias` in `dtype`.
+    """
+
+    def __init__(
+        self, entry: PackedEntry, dtypes: dict[str, torch.dtype], dtype: torch.dtype, bias: bool
+    ) -> None:
+        """`dtypes`: torch types of the entry's parts by name."""
+        super().__init__()
+        self.scheme = entry.scheme
+        self.shape = entry.shape
+        self.dtype = dtype
+        for name, part in entry.parts.items():
+            values = torch.empty(part.shape, dtype=dtypes[name], device="meta")
+            self.register_parameter(name, nn.Parameter(values, requires_grad=False))
+        empty = torch.empty(entry.shape[0], dtype=dtype, device="meta") if bias else None
+        self.bias = None if empty is None else nn.Parameter(empty, requires_grad=False)
+
+    @property
+    def weight(self) -> Tensor:
+        """An empty tensor of the layer's type: transformers reads the type of its layers' weights."""
+        return torch.empty(0, dtype=self.dtype)
+
+    def unpack(self, dtype: torch.dtype) -> Tensor:
+        """Return the weight [out, in]."""
+        rows, columns = self.shape
+        parts = {name: value for name, value in self.named_parameters() if name != "bias"}
+        step = max(1, PIECE_VALUES // columns)
+        if rows <= step:
+            return dequantize_rows(self.scheme, parts, self.shape, 0, rows).to(dtype)
+        weight = torch.empty(rows, columns, dtype=dtype, device=parts["data"].device)
+        for first in range(0, rows, step):
+            last = min(first + step, rows)
+            weight[first:last] = dequantize_rows(self.scheme, parts, self.shape, first, last)
+        return weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.unpack(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
 
 
 def is_fp8_weight(tensor: StoredTensor) -> bool:
@@ -52,28 +99,17 @@ def split_fp8(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
     return stored
 
 
-class RowScales:
+class RowScales(StoredTensor):
     """Scales [out, 1] float32 of an fp8 weight, from one for all, one a row, or none."""
 
     def __init__(self, scale: SafetensorsTensor | None, rows: int) -> None:
+        super().__init__((rows, 1), torch.float32, 0 if scale is None else scale.bytes)
         self._scale = scale
-        self.shape: tuple[int, ...] = (rows, 1)
-        self.dtype = torch.float32
-        self.bytes = 0 if scale is None else scale.bytes
 
-    def write_to(self, target: torch.Tensor) -> None:
-        """Copy the scales to `target` [out, 1]."""
+    def pieces(self) -> Iterator[Tensor]:
         if self._scale is None:
-            target.fill_(1.0)
+            yield torch.ones(self.shape[0])
             return
         values = torch.empty(self._scale.shape, dtype=self._scale.dtype)
         self._scale.write_to(values)
-        target.copy_(
-            values.reshape(-1, 1).expand(target.shape) if values.numel() == 1 else values.view(-1, 1)
-        )
-
-    def pieces(self) -> Iterator[torch.Tensor]:
-        """Yield the scales as one piece."""
-        values = torch.empty(self.shape)
-        self.write_to(values)
-        yield values.view(-1)
+        yield values.reshape(-1).expand(self.shape[0]).float()

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -42,51 +41,32 @@ class LoadProgress:
 OnLoadProgress = Callable[[LoadProgress], None]
 
 
-class StoredTensor(Protocol):
-    """A tensor in a file, not yet loaded."""
+@dataclass
+class StoredTensor:
+    """A tensor in a file, not yet loaded: its shape, the type of its values and its bytes in the file."""
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The tensor's shape."""
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type of the stored values."""
-
-    @property
-    def bytes(self) -> int:
-        """The tensor's size in the file."""
-
-    def write_to(self, target: Tensor) -> None:
-        """Copy the values to `target`, which has the same shape, with a cast to its type."""
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    bytes: int
 
     def pieces(self) -> Iterator[Tensor]:
         """Yield all values in order, a flat piece at a time; a piece is valid until the next one."""
-
-
-@dataclass(frozen=True)
-class SafetensorsTensor:
-    """A tensor of a safetensors file, read in pieces."""
-
-    entry: TensorEntry
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.entry.shape
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return STORED_DTYPES[self.entry.dtype]
-
-    @property
-    def bytes(self) -> int:
-        return self.entry.end - self.entry.start
+        raise NotImplementedError
 
     def write_to(self, target: Tensor) -> None:
+        """Copy the values to `target`, which has the same shape, with a cast to its type."""
         flat, first = target.view(-1), 0
         for piece in self.pieces():
             flat[first : first + len(piece)].copy_(piece)
             first += len(piece)
+
+
+class SafetensorsTensor(StoredTensor):
+    """A tensor of a safetensors file, read in pieces."""
+
+    def __init__(self, entry: TensorEntry) -> None:
+        super().__init__(entry.shape, STORED_DTYPES[entry.dtype], entry.end - entry.start)
+        self.entry = entry
 
     def pieces(self) -> Iterator[Tensor]:
         width = ELEMENT_BYTES[self.entry.dtype]
@@ -99,34 +79,13 @@ class SafetensorsTensor:
                 yield torch.frombuffer(buffer, dtype=self.dtype, count=count)
 
 
-@dataclass(frozen=True)
-class PackedTensor:
-    """A packed weight, unpacked in pieces of whole rows while it is read."""
+class PackedTensor(StoredTensor):
+    """A packed weight, unpacked in pieces of whole rows while it is read; `parts`: its stored tensors by name."""
 
-    entry: PackedEntry
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.entry.shape
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return torch.float32
-
-    @property
-    def bytes(self) -> int:
-        return self.entry.bytes
-
-    @property
-    def parts(self) -> dict[str, SafetensorsTensor]:
-        """The stored tensors by name of the part."""
-        return {name: SafetensorsTensor(entry) for name, entry in self.entry.parts.items()}
-
-    def write_to(self, target: Tensor) -> None:
-        flat, first = target.view(-1), 0
-        for piece in self.pieces():
-            flat[first : first + len(piece)].copy_(piece)
-            first += len(piece)
+    def __init__(self, entry: PackedEntry) -> None:
+        super().__init__(entry.shape, torch.float32, entry.bytes)
+        self.entry = entry
+        self.parts = {name: SafetensorsTensor(part) for name, part in entry.parts.items()}
 
     def pieces(self) -> Iterator[Tensor]:
         stored = {name: torch.empty(part.shape, dtype=part.dtype) for name, part in self.parts.items()}
@@ -142,26 +101,12 @@ class PackedTensor:
             yield dequantize_rows(self.entry.scheme, stored, (rows, columns), first, last).view(-1)
 
 
-@dataclass(frozen=True)
-class PickledTensor:
+class PickledTensor(StoredTensor):
     """A memory-mapped tensor of a `.pth` file."""
 
-    tensor: Tensor
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.tensor.shape)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.tensor.dtype
-
-    @property
-    def bytes(self) -> int:
-        return self.tensor.nbytes
-
-    def write_to(self, target: Tensor) -> None:
-        target.copy_(self.tensor)
+    def __init__(self, tensor: Tensor) -> None:
+        super().__init__(tuple(tensor.shape), tensor.dtype, tensor.nbytes)
+        self.tensor = tensor
 
     def pieces(self) -> Iterator[Tensor]:
         yield from self.tensor.reshape(-1).split(READ_BYTES // self.tensor.itemsize)
@@ -244,8 +189,8 @@ def quantise_stored(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTens
     for name, stored in tensors.items():
         if is_quantised_weight(name):
             pair = _QuantisedPair(stored)
-            quantised[name] = _QuantisedHalf(pair, 0, stored.shape, FP8, stored.bytes)
-            quantised[name + SCALE_SUFFIX] = _QuantisedHalf(pair, 1, (stored.shape[0], 1), torch.float32, 0)
+            quantised[name] = _QuantisedHalf(stored.shape, FP8, stored.bytes, pair, 0)
+            quantised[name + SCALE_SUFFIX] = _QuantisedHalf((stored.shape[0], 1), torch.float32, 0, pair, 1)
         else:
             quantised[name] = stored
     return quantised
@@ -266,15 +211,12 @@ class _QuantisedPair:
         return self.halves.pop(index)
 
 
-@dataclass(frozen=True)
-class _QuantisedHalf:
+@dataclass
+class _QuantisedHalf(StoredTensor):
     """The fp8 values (index 0) or the scales (1) of a weight."""
 
     pair: _QuantisedPair
     index: int
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    bytes: int
 
     def write_to(self, target: Tensor) -> None:
         target.copy_(self.pair.take(self.index, target.device))

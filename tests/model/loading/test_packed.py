@@ -13,13 +13,13 @@ from lingbot_cli.checkpoints.checkpoint import read_checkpoint
 from lingbot_cli.checkpoints.packed import PackedEntry, read_entries
 from lingbot_cli.control import Control
 from lingbot_cli.errors import SetupError, UsageError
-from lingbot_cli.model import packed_linear
 from lingbot_cli.model.accel.fp8 import Fp8Linear
+from lingbot_cli.model.loading import packed_layers
 from lingbot_cli.model.loading.dequantize import packed_bytes
 from lingbot_cli.model.loading.load_text import load_text_encoder
 from lingbot_cli.model.loading.loader import load_model
+from lingbot_cli.model.loading.packed_layers import PackedLinear
 from lingbot_cli.model.loading.tensor_io import PackedTensor
-from lingbot_cli.model.packed_linear import PackedLinear
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.runtime.fast_mode import resolve_model
@@ -93,7 +93,7 @@ def test_a_weight_is_unpacked_in_pieces_of_rows(
     writer.close()
     entry = read_entries(tmp_path / "a.gguf")["a.weight"]
     assert isinstance(entry, PackedEntry)
-    monkeypatch.setattr(packed_linear, "PIECE_VALUES", 3 * columns)
+    monkeypatch.setattr(packed_layers, "PIECE_VALUES", 3 * columns)
     layer = PackedLinear(entry, {"data": torch.uint8}, torch.float32, bias=False).to_empty(device="cpu")
     PackedTensor(entry).parts["data"].write_to(layer.data)
     theirs = torch.from_numpy(gguf.dequantize(bits, gguf.GGMLQuantizationType[kind]))
