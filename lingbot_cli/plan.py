@@ -9,8 +9,8 @@ from lingbot_cli.camera.pose import CameraPose
 from lingbot_cli.camera.relative_pose import invert_poses
 from lingbot_cli.camera.scale import StepSizes
 from lingbot_cli.presets import Preset
-from lingbot_cli.timeline.camera_path import PathReport
 from lingbot_cli.timeline.compile import CompiledTimeline, iter_controls
+from lingbot_cli.timeline.input_files import PathReport
 from lingbot_cli.timeline.times import format_clock
 
 
@@ -67,7 +67,7 @@ class Plan:
             "scale": self.scale,
             "scale_rule": self.scale_rule,
             "steps": asdict(self.steps),
-            "paths": [path.as_dict() for path in self.paths],
+            "paths": [asdict(path) for path in self.paths],
         }
 
 

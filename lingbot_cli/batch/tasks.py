@@ -17,7 +17,6 @@ from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.sinks.factory import OutputOptions
 from lingbot_cli.sinks.formats import choose_codec, choose_format
 from lingbot_cli.sinks.output_paths import is_partial_name
-from lingbot_cli.timeline.camera_path import PathOptions
 from lingbot_cli.timeline.diagnostics import (
     Problem,
     Problems,
@@ -26,6 +25,7 @@ from lingbot_cli.timeline.diagnostics import (
     TimelineError,
     TooManyProblems,
 )
+from lingbot_cli.timeline.input_files import PathOptions
 from lingbot_cli.timeline.resolve import TimelineOverrides
 from lingbot_cli.video_size import parse_size
 

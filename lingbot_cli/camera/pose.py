@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lingbot_cli.camera.keys import AXIS_COUNT
-
 PITCH_LIMIT_DEGREES = 85.0
 # The published code divides directions by their length plus this.
 _EPSILON = 1e-6
@@ -82,11 +80,3 @@ def pose_matrices(poses: list[CameraPose]) -> np.ndarray:
     out[:, :3, 3] = values[:, :3]
     out[:, 3, 3] = 1
     return out
-
-
-def integrate_steps(steps: np.ndarray, start: CameraPose | None = None) -> np.ndarray:
-    """Add up steps [N, 7] from `start` (the identity) → poses [N+1, 4, 4] float64 before, between and after."""
-    poses = [start or CameraPose()]
-    for step in np.asarray(steps, np.float64).reshape(-1, AXIS_COUNT).tolist():
-        poses.append(poses[-1].moved(tuple(step)))
-    return pose_matrices(poses)

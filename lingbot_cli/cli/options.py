@@ -282,7 +282,7 @@ class TimelineFlags:
         """Return the request for a video; `engine`: the server that renders it. Errors: those of the server."""
         from lingbot_cli.remote.client import RemoteTarget
         from lingbot_cli.render.request import Request
-        from lingbot_cli.timeline.camera_path import PathOptions
+        from lingbot_cli.timeline.input_files import PathOptions
         from lingbot_cli.timeline.resolve import TimelineOverrides
 
         path = PathOptions(

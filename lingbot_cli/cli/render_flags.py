@@ -11,7 +11,7 @@ from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.times import Time
 
 if TYPE_CHECKING:
-    from lingbot_cli.camera.formats.write_cameras import Format
+    from lingbot_cli.camera.formats.export import Format
     from lingbot_cli.render.request import PreparedVideo
     from lingbot_cli.render.resume import ResumeOptions
     from lingbot_cli.sinks.base import Sink

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lingbot_cli.camera.formats.write_cameras import Format as CameraFormat
+from lingbot_cli.camera.formats.export import Format as CameraFormat
 from lingbot_cli.camera.lens import REFERENCE_HEIGHT, REFERENCE_WIDTH
 from lingbot_cli.cli.app import App, SettingsGroup
 from lingbot_cli.cli.option_groups import option
@@ -213,7 +213,7 @@ def _plan_facts(
         "seconds": compiled.frames / compiled.grid.fps,
         "scale": compiled.scale,
         "steps": asdict(compiled.step_sizes()),
-        "paths": [path.as_dict() for path in compiled.paths],
+        "paths": [asdict(path) for path in compiled.paths],
         "chunks": [{**asdict(chunk), "cut": str(chunk.cut) if chunk.cut else None} for chunk in chunks],
     }
 

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from lingbot_cli.camera.formats.camera_file import check_lenses, check_rigid
 from lingbot_cli.control import FRAMES_PER_LATENT, Control
+from lingbot_cli.errors import UsageError
 from lingbot_cli.server.client_messages import (
     ActionScript,
     ActionStates,
@@ -18,7 +20,6 @@ from lingbot_cli.server.client_messages import (
     validation_summary,
 )
 from lingbot_cli.server.protocol import ClientLimits, ProtocolError
-from lingbot_cli.timeline.input_files import validate_intrinsics, validate_poses
 from lingbot_cli.timeline.schema import TurnAngles
 
 _EVENT_ID: TypeAdapter[int | None] = TypeAdapter(Annotated[int, Field(ge=-(2**63), lt=2**63)] | None)
@@ -169,9 +170,9 @@ def _parse_control(payload: Any, limits: ClientLimits) -> Control:
     intrinsics = np.array(fields.intrinsics, np.float64).reshape(-1, 4)
     actions = np.array(fields.actions, np.float32).reshape(-1, 4)
     try:
-        validate_poses("control.poses", poses)
-        validate_intrinsics("control.intrinsics", intrinsics)
-    except ValueError as error:
+        check_rigid("control.poses", poses)
+        check_lenses("control.intrinsics", intrinsics, len(poses))
+    except UsageError as error:
         raise ProtocolError("bad_event", str(error)) from None
     if not len(poses) == len(intrinsics) == len(actions):
         raise ProtocolError("bad_event", "control needs as many intrinsics and actions as poses")

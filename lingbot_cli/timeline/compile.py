@@ -22,8 +22,8 @@ from lingbot_cli.camera.trajectory import (
     Trajectory,
 )
 from lingbot_cli.control import Control
-from lingbot_cli.timeline.camera_path import CameraPath, PathReport
 from lingbot_cli.timeline.chunks import FrameChunk, FrameGrid, split_into_chunks
+from lingbot_cli.timeline.input_files import CameraPath, PathReport
 from lingbot_cli.timeline.named_moves import (
     AxisMove,
     FollowEvent,
@@ -233,10 +233,9 @@ def _path_segment(scheduled: ScheduledEvent, grid: FrameGrid) -> PathSegment | N
 
     None for any other event.
     """
-    path = scheduled.camera_path
-    if not isinstance(scheduled.event, PosesEvent) or path is None:
+    if scheduled.camera_path is None:
         return None
-    poses, scale = _sample_segment(scheduled, path, grid)
+    poses, scale = _sample_segment(scheduled, scheduled.camera_path, grid)
     if scale != FIXED_SCALE:
         poses[:, :3, 3] *= FIXED_SCALE / scale
     return PathSegment(scheduled.start, poses)
@@ -254,20 +253,7 @@ def _report_path(scheduled: ScheduledEvent, grid: FrameGrid) -> PathReport | Non
     if path is None or path.source is None:
         return None
     poses, scale = _sample_segment(scheduled, path, grid)
-    return PathReport(
-        file=path.name,
-        start=scheduled.start,
-        frames=scheduled.end - scheduled.start,
-        rows=len(path.poses),
-        format=path.source.format,
-        convention=path.source.convention,
-        matrix=path.source.matrix,
-        assumed=not path.source.certain,
-        fps=path.fps,
-        scale_rule=str(path.scale),
-        scale=scale,
-        steps=StepSizes.of(latent_steps(poses[:-1]), scale),
-    )
+    return PathReport.of(path, scheduled.start, poses[:-1], scale)
 
 
 def iter_controls(compiled: CompiledTimeline) -> Iterator[Control]:

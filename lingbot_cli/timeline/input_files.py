@@ -1,24 +1,142 @@
-"""Files that a timeline names: camera paths and images, found under its folder and validated."""
+"""Files that a timeline names: camera paths, ready for 832×480 with their rate and scale, and images."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from lingbot_cli.camera.convention import Convention, Matrix, describe_convention
+from lingbot_cli.camera.scale import CLIP, ScaleRule, StepSizes, latent_steps, parse_scale
 from lingbot_cli.errors import UsageError
-from lingbot_cli.timeline.camera_path import CameraPath, PathOptions, load_camera_path
 from lingbot_cli.timeline.diagnostics import Problems
 from lingbot_cli.timeline.load import ParsedEvent, Timeline
 from lingbot_cli.timeline.schema import CutEvent, PosesEvent
-from lingbot_cli.video_size import MAX_FRAMES
+from lingbot_cli.video_size import parse_image_size
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from lingbot_cli.camera.formats.camera_file import CameraFile
+
 Value = TypeVar("Value")
 
 # NumPy and Pillow are imported on use: checking a timeline without files is faster.
+
+
+@dataclass(frozen=True)
+class PathOptions:
+    """Choices for a camera file that its format leaves open; None takes the format's."""
+
+    intrinsics: str | None = None
+    intrinsics_size: str | None = None
+    convention: Convention | None = None
+    matrix: Matrix | None = None
+    fps: float | None = None
+    scale: ScaleRule | None = None
+
+
+NO_OPTIONS = PathOptions()
+
+
+@dataclass(frozen=True, eq=False)
+class CameraPath:
+    """`poses` [N, 4, 4] camera-to-world in the file's units and `intrinsics` [N, 4] for 832×480 or None, float64.
+
+    `fps` is the rate of the rows, None for a row a video frame. `scale` measures the translations.
+    """
+
+    poses: np.ndarray
+    intrinsics: np.ndarray | None = None
+    fps: float | None = None
+    scale: ScaleRule = CLIP
+    name: str = ""
+    source: CameraFile | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PathReport:
+    """A path as the plan prints it: its file, how it was read, and its `scale` and steps in walking steps."""
+
+    file: str
+    start: int
+    frames: int
+    rows: int
+    format: str
+    convention: Convention
+    matrix: Matrix
+    assumed: bool
+    fps: float | None
+    scale_rule: str
+    scale: float
+    steps: StepSizes
+
+    def __str__(self) -> str:
+        reading = describe_convention(self.convention, self.matrix) + (" (assumed)" if self.assumed else "")
+        rate = "a row a frame" if self.fps is None else f"{self.fps:.6g} rows a second"
+        return (
+            f"camera {self.file}: {self.format}, {self.rows} rows, {rate}, {reading}; scale {self.scale_rule} = "
+            f"{self.scale:.4g}, {self.steps}"
+        )
+
+    @classmethod
+    def of(cls, path: CameraPath, start: int, poses: np.ndarray, scale: float) -> PathReport:
+        """Return the report of a path that gives the frames from `start` on their `poses`."""
+        assert path.source is not None
+        return cls(
+            file=path.name,
+            start=start,
+            frames=len(poses),
+            rows=len(path.poses),
+            format=path.source.format,
+            convention=path.source.convention,
+            matrix=path.source.matrix,
+            assumed=not path.source.certain,
+            fps=path.fps,
+            scale_rule=str(path.scale),
+            scale=scale,
+            steps=StepSizes.of(latent_steps(poses), scale),
+        )
+
+
+def load_camera_path(
+    path: Path, name: str, options: PathOptions, lens_file: Path | None = None
+) -> CameraPath:
+    """Read the cameras of a file or folder. Errors: UsageError with the file and the row."""
+    from lingbot_cli.camera.formats.numpy_files import read_lenses
+    from lingbot_cli.camera.formats.read_cameras import PUBLISHED_FOLDER, read_cameras
+    from lingbot_cli.camera.lens import to_reference
+    from lingbot_cli.camera.path_check import path_notes
+
+    source = read_cameras(path, convention=options.convention, matrix=options.matrix)
+    notes = source.notes
+    lenses, size, published = source.intrinsics, source.size, source.format == PUBLISHED_FOLDER
+    if lens_file is not None:
+        lenses, size, published = read_lenses(lens_file, len(source.poses)), None, True
+    if options.intrinsics_size is not None:
+        if lenses is None:
+            raise UsageError(
+                f"{path}: intrinsics_size without intrinsics", hint="name a file with intrinsics"
+            )
+        size = parse_image_size(options.intrinsics_size)
+    if lenses is not None:
+        lenses, more = to_reference(lens_file or path, lenses, size, published=published)
+        notes = (*notes, *more)
+    if source.frame_fps is None:
+        notes = (*notes, *path_notes(source.poses, source.convention, source.matrix))
+    default = CLIP if source.scale is None else parse_scale(source.scale)
+    chosen = options.convention is not None or options.matrix is not None
+    return CameraPath(
+        poses=source.poses,
+        intrinsics=lenses,
+        fps=options.fps or source.fps,
+        scale=options.scale or default,
+        name=name,
+        source=replace(source, certain=source.certain or chosen),
+        notes=notes,
+    )
 
 
 class TimelineFiles:
@@ -100,66 +218,3 @@ def _check_image(path: Path, name: str) -> Path:
     except UsageError:
         raise ValueError(f"{name} is not an image that can be read; expected PNG, JPEG or WebP") from None
     return path
-
-
-def load_array(path: Path, name: str) -> np.ndarray:
-    """Return the array in a .npy file, memory-mapped: a huge file costs nothing before its shape is known.
-
-    Errors: ValueError, a message about `name`.
-    """
-    from zipfile import BadZipFile
-
-    import numpy as np
-
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise ValueError(f"{name} does not exist; expected a .npy file") from None
-    except OSError as error:
-        raise ValueError(f"{name} cannot be read ({error.strerror}); expected a .npy file") from None
-    except (ValueError, EOFError, SyntaxError, TypeError, MemoryError, RecursionError, BadZipFile):
-        raise ValueError(f"{name} is not a NumPy array; expected a .npy file") from None
-    if not isinstance(array, np.ndarray):
-        raise ValueError(f"{name} holds several arrays; expected a .npy file with one")
-    return array
-
-
-def validate_poses(name: str, array: np.ndarray) -> np.ndarray:
-    """Return poses [N, 4, 4] as float64. Errors: ValueError, a message about `name`."""
-    import numpy as np
-
-    if array.ndim != 3 or array.shape[1:] != (4, 4) or not 1 <= len(array) <= MAX_FRAMES:
-        raise ValueError(f"{name} has shape {list(array.shape)}; expected [N, 4, 4], one pose a video frame")
-    if array.dtype.kind not in "fiu":
-        raise ValueError(f"{name} holds {array.dtype}; expected numbers")
-    poses = np.array(array, np.float64)
-    if not np.isfinite(poses).all():
-        raise ValueError(f"{name} holds values that are not finite; expected camera-to-world poses")
-    rotations = poses[:, :3, :3]
-    rigid = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max((1, 2)) < 1e-2
-    rigid &= (np.linalg.det(rotations) > 0) & (np.abs(poses[:, 3] - [0, 0, 0, 1]).max(1) < 1e-4)
-    if not rigid.all():
-        row = int(np.argmin(rigid))
-        raise ValueError(
-            f"{name} row {row} is not a pose; expected a rotation and a translation over 0 0 0 1"
-        )
-    return poses
-
-
-def validate_intrinsics(name: str, array: np.ndarray) -> np.ndarray:
-    """Return intrinsics [N, 4] as float64 from [4] or [N, 4]. Errors: ValueError."""
-    import numpy as np
-
-    rows = array[None] if array.ndim == 1 else array
-    if rows.ndim != 2 or rows.shape[1] != 4 or not 1 <= len(rows) <= MAX_FRAMES:
-        raise ValueError(
-            f"{name} has shape {list(array.shape)}; expected [N, 4] or [4]: fx, fy, cx, cy for 832×480"
-        )
-    if rows.dtype.kind not in "fiu":
-        raise ValueError(f"{name} holds {rows.dtype}; expected numbers")
-    intrinsics = np.array(rows, np.float64)
-    if not np.isfinite(intrinsics).all() or (intrinsics[:, :2] <= 0).any():
-        raise ValueError(
-            f"{name} holds focal lengths that are not positive numbers; expected pixels of 832×480"
-        )
-    return intrinsics

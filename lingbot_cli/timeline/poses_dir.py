@@ -6,19 +6,24 @@ from pathlib import Path
 
 import numpy as np
 
+from lingbot_cli.camera.formats.export import (
+    FILES,
+    SETTINGS_FILE,
+    Format,
+    read_settings,
+    settings_text,
+    write_cameras,
+)
+from lingbot_cli.camera.formats.numpy_files import read_array
 from lingbot_cli.camera.formats.read_cameras import INTRINSICS_FILE, POSES_FILE
-from lingbot_cli.camera.formats.settings import SETTINGS_FILE, read_settings, settings_text
-from lingbot_cli.camera.formats.write_cameras import FILES, Format, write_cameras
 from lingbot_cli.camera.keys import WASD
 from lingbot_cli.camera.lens import REFERENCE_HEIGHT, REFERENCE_WIDTH
 from lingbot_cli.camera.plucker import scale_intrinsics
-from lingbot_cli.camera.scale import StepSizes, latent_steps
 from lingbot_cli.errors import UsageError, write_errors
 from lingbot_cli.files import check_new, write_file
-from lingbot_cli.timeline.camera_path import NO_OPTIONS, CameraPath, PathOptions, PathReport, load_camera_path
 from lingbot_cli.timeline.chunks import FrameGrid, nearest_frame, split_into_chunks
 from lingbot_cli.timeline.compile import CompiledTimeline, TimedText
-from lingbot_cli.timeline.input_files import load_array
+from lingbot_cli.timeline.input_files import NO_OPTIONS, PathOptions, PathReport, load_camera_path
 from lingbot_cli.timeline.schema import CameraSettings
 from lingbot_cli.timeline.times import Time
 from lingbot_cli.video_size import MAX_FRAMES
@@ -65,17 +70,13 @@ def read_poses_dir(
         raise UsageError(f"--duration {duration} is {frames} frames; expected 1 to {MAX_FRAMES}")
     chunks = split_into_chunks(frames, chunk)
     rows = np.minimum(np.arange(chunks[-1].end), len(poses) - 1)
-    path = poses[rows]
-    after = settings.after[: max(0, len(rows) - len(poses))] if settings else np.zeros((0, 4, 4))
-    if len(after):
-        path[len(poses) : len(poses) + len(after)] = after
-        path[len(poses) + len(after) :] = after[-1]
+    path = np.concatenate([poses, settings.after]) if settings else poses
     states = actions[np.minimum(rows, len(actions) - 1)].astype(np.float32)
     compiled = CompiledTimeline(
         grid=grid,
         frames=frames,
         chunks=tuple(chunks),
-        poses=path,
+        poses=path[np.minimum(np.arange(chunks[-1].end), len(path) - 1)],
         intrinsics=intrinsics[np.minimum(rows, len(intrinsics) - 1)],
         actions=states,
         keys=tuple("".join(k for k, on in zip(WASD, state, strict=True) if on > 0) for state in states),
@@ -90,28 +91,9 @@ def read_poses_dir(
             *notes,
             f"written at {settings.fps} fps; --poses-fps {settings.fps} keeps its speed at {fps} fps",
         )
-    return replace(compiled, paths=(_report(loaded, compiled),)), notes
-
-
-def _report(loaded: CameraPath, compiled: CompiledTimeline) -> PathReport:
-    """Return the report of a folder's path."""
-    source = loaded.source
-    assert source is not None
-    shown = compiled.poses[: min(compiled.frames, len(loaded.poses))]
-    return PathReport(
-        file=loaded.name,
-        start=0,
-        frames=len(shown),
-        rows=len(loaded.poses),
-        format=source.format,
-        convention=source.convention,
-        matrix=source.matrix,
-        assumed=not source.certain,
-        fps=None,
-        scale_rule=str(loaded.scale),
-        scale=compiled.scale,
-        steps=StepSizes.of(latent_steps(shown), compiled.scale),
-    )
+    shown = compiled.poses[: min(frames, len(poses))]
+    report = PathReport.of(replace(loaded, fps=None), 0, shown, compiled.scale)
+    return replace(compiled, paths=(report,)), notes
 
 
 def check_overwrite(folder: Path, form: Format = "npy", *, overwrite: bool) -> list[Path]:
@@ -169,10 +151,7 @@ def write_poses_dir(
 
 def _load_actions(path: Path, count: int) -> np.ndarray:
     """Return w, a, s, d held [N, 4]. Errors: UsageError."""
-    try:
-        array = load_array(path, str(path))
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    array = read_array(path)
     if array.ndim != 2 or array.shape[1] != len(WASD) or not len(array):
         raise UsageError(f"{path} has shape {list(array.shape)}; expected [N, 4]: w, a, s, d held")
     if array.dtype.kind not in "fiub":

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from lingbot_cli.camera.scale import FIXED, ScaleRule
 from lingbot_cli.errors import UsageError
-from lingbot_cli.timeline.camera_path import NO_OPTIONS, PathOptions, load_camera_path
 from lingbot_cli.timeline.chunks import FrameGrid, nearest_frame
 from lingbot_cli.timeline.compile import CompiledTimeline, compile_timeline
+from lingbot_cli.timeline.input_files import NO_OPTIONS, PathOptions, load_camera_path
 from lingbot_cli.timeline.load import Timeline, load_timeline
 from lingbot_cli.timeline.moves import parse_moves
 from lingbot_cli.timeline.poses_dir import ACTION_FILE, is_published, read_poses_dir

@@ -6,10 +6,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.timeline.camera_path import CameraPath
 from lingbot_cli.timeline.chunks import FrameGrid, nearest_frame
 from lingbot_cli.timeline.diagnostics import UNLOCATED, Problems, SourceItem, TimelineError, TooManyProblems
-from lingbot_cli.timeline.input_files import TimelineFiles
+from lingbot_cli.timeline.input_files import CameraPath, TimelineFiles
 from lingbot_cli.timeline.load import ParsedEvent, Timeline
 from lingbot_cli.timeline.schema import (
     CutEvent,

@@ -1,8 +1,8 @@
 """Warnings about events that have no effect on the video, and about what their camera files suggest."""
 
-from lingbot_cli.timeline.camera_path import CameraPath
 from lingbot_cli.timeline.chunks import split_into_chunks
 from lingbot_cli.timeline.diagnostics import Problem
+from lingbot_cli.timeline.input_files import CameraPath
 from lingbot_cli.timeline.schedule import TimelineSchedule
 from lingbot_cli.timeline.schema import ActionEvent, CutEvent, MarkerEvent, PromptEvent, SpannedEvent
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from lingbot_cli.camera.keys import LETTERS, key_motion, wasd_held
-from lingbot_cli.camera.pose import integrate_steps
-from tests.support.camera_reference import KEYS, recorded
+from tests.support.camera_reference import KEYS, integrate_steps, recorded
 
 
 def steps(actions: str) -> np.ndarray:

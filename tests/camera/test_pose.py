@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lingbot_cli.camera.pose import CameraPose, integrate_steps
+from lingbot_cli.camera.pose import CameraPose
+from tests.support.camera_reference import integrate_steps
 
 angle = st.floats(-180, 180)
 stances = st.builds(CameraPose, *[st.floats(-9, 9)] * 3, angle, st.floats(-90, 90), angle)

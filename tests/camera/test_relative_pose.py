@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lingbot_cli.camera.interpolate import resample_path, sample_path
-from lingbot_cli.camera.pose import CameraPose, integrate_steps
+from lingbot_cli.camera.pose import CameraPose
 from lingbot_cli.camera.relative_pose import FIXED_SCALE, clip_scale, invert_poses, relative_poses
-from tests.support.camera_reference import TRAJECTORIES, recorded
+from tests.support.camera_reference import TRAJECTORIES, integrate_steps, recorded
 
 
 @pytest.mark.parametrize("name", TRAJECTORIES)

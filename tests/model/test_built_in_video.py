@@ -7,13 +7,13 @@ import pytest
 from PIL import Image
 
 from lingbot_cli.camera.keys import key_motion
-from lingbot_cli.camera.pose import integrate_steps
 from lingbot_cli.control import Control
 from lingbot_cli.image import crop_to_aspect
 from lingbot_cli.model.loading.loader import load_model
 from lingbot_cli.model.scene_check import shows_trained_scene
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import WorldModel
+from tests.support.camera_reference import integrate_steps
 from tests.support.image_motion import horizontal_shift, zoom_factor
 
 SAMPLES = Path(__file__).parents[2] / "samples"

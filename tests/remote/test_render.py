@@ -5,12 +5,12 @@ import pytest
 from PIL import Image
 
 from lingbot_cli.camera.keys import key_motion
-from lingbot_cli.camera.pose import integrate_steps
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
 from lingbot_cli.remote.client import EngineAddress
 from lingbot_cli.remote.messages import action_script
 from lingbot_cli.server.session_pool import PoolLimits
+from tests.support.camera_reference import integrate_steps
 from tests.support.command import lingbot
 from tests.support.reference import sample_image
 from tests.support.relay import Flaky

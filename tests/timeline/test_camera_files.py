@@ -8,7 +8,7 @@ import pytest
 from lingbot_cli.camera.formats.camera_file import to_convention
 from lingbot_cli.camera.scale import FIXED_SCALE, ScaleRule
 from lingbot_cli.errors import UsageError
-from lingbot_cli.timeline.camera_path import PathOptions
+from lingbot_cli.timeline.input_files import PathOptions
 from lingbot_cli.timeline.poses_dir import write_poses_dir
 from lingbot_cli.timeline.resolve import TimelineOverrides, resolve_timeline
 from lingbot_cli.timeline.times import parse_time

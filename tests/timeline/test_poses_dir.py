@@ -6,8 +6,8 @@ import pytest
 from lingbot_cli.camera.relative_pose import clip_scale
 from lingbot_cli.camera.scale import FIXED
 from lingbot_cli.errors import UsageError
-from lingbot_cli.timeline.camera_path import PathOptions
 from lingbot_cli.timeline.compile import iter_controls
+from lingbot_cli.timeline.input_files import PathOptions
 from lingbot_cli.timeline.poses_dir import read_poses_dir, write_poses_dir
 from tests.support.camera_reference import recorded
 from tests.support.timelines import compile_text

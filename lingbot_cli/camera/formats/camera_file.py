@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,8 @@ _WORLDS = {
 class CameraFile:
     """Cameras of a trajectory in time order.
 
-    `poses` [N, 4, 4] float64, OpenCV camera-to-world in a world whose y points down. `intrinsics` [N, 4] float64
+    `poses` [N, 4, 4] float64: of `convention` and `matrix` as a reader returns them, OpenCV camera-to-world in a
+    world whose y points down as `read_cameras` does; it samples them at `rows` [M]. `intrinsics` [N, 4] float64
     (fx, fy, cx, cy) or None, in pixels of an image of `size` (width, height); a `size` of None is unknown, (1, 1)
     means normalised by the image's sides. `fps` is the rate of the rows, None where the format has none;
     `frame_fps` that of a video whose frames the rows are. `names` are the images' names, `scale` is the rule that
@@ -47,22 +48,7 @@ class CameraFile:
     matrix: Matrix = "c2w"
     certain: bool = False
     notes: tuple[str, ...] = ()
-
-
-def from_matrices(
-    cameras: CameraFile,
-    matrices: np.ndarray,
-    path: Path,
-    convention: Convention | None,
-    matrix: Matrix | None,
-) -> CameraFile:
-    """Return `cameras` with `matrices` [N, 4, 4] converted to OpenCV camera-to-world poses.
-
-    `convention` and `matrix` chosen by the user win over those of the format. UsageError names file and row.
-    """
-    convention, matrix = convention or cameras.convention, matrix or cameras.matrix
-    poses = from_convention(check_rigid(path, matrices), convention, matrix)
-    return replace(cameras, poses=poses, convention=convention, matrix=matrix)
+    rows: np.ndarray | None = None
 
 
 def from_convention(matrices: np.ndarray, convention: Convention, matrix: Matrix) -> np.ndarray:
@@ -84,7 +70,7 @@ def natural_order(name: str) -> list[tuple[int, int, str]]:
     return [(1, int(part), part) if part.isdigit() else (0, 0, part) for part in parts]
 
 
-def check_rigid(path: Path, matrices: np.ndarray) -> np.ndarray:
+def check_rigid(path: Path | str, matrices: np.ndarray) -> np.ndarray:
     """Return poses [N, 4, 4] as float64; UsageError names the first row that is no rigid transform."""
     array = np.asarray(matrices)
     if array.ndim == 3 and array.shape[1:] == (3, 4):
@@ -107,7 +93,7 @@ def check_rigid(path: Path, matrices: np.ndarray) -> np.ndarray:
     return poses
 
 
-def check_lenses(path: Path, lenses: np.ndarray, count: int) -> np.ndarray:
+def check_lenses(path: Path | str, lenses: np.ndarray, count: int) -> np.ndarray:
     """Return lenses [count, 4] as float64 from [4], [1, 4], [N, 4], [3, 3] or [N, 3, 3]; UsageError names the row."""
     array = np.asarray(lenses)
     if array.shape[-2:] == (3, 3):

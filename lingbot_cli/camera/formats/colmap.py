@@ -7,21 +7,14 @@ COLMAP's documentation, "Output Format".
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from lingbot_cli.camera.formats.camera_file import (
-    MAX_ROWS,
-    CameraFile,
-    check_lenses,
-    natural_order,
-    read_bytes,
-    read_text,
-)
+from lingbot_cli.camera.formats import camera_file
+from lingbot_cli.camera.formats.camera_file import MAX_ROWS, CameraFile, natural_order
 from lingbot_cli.camera.interpolate import to_quaternions, to_rotations
 from lingbot_cli.camera.relative_pose import invert_poses
 from lingbot_cli.errors import UsageError
@@ -46,8 +39,7 @@ _TWO_FOCAL = ("PINHOLE", "OPENCV", "FULL_OPENCV")
 _MAX_NAME_BYTES = 4096
 
 
-@dataclass(frozen=True)
-class _Image:
+class _Image(NamedTuple):
     """One registered image: its world-to-camera quaternion and translation, camera and name."""
 
     quaternion: tuple[float, ...]
@@ -56,8 +48,7 @@ class _Image:
     name: str
 
 
-@dataclass(frozen=True)
-class _Camera:
+class _Camera(NamedTuple):
     """One lens: fx, fy, cx, cy in pixels of `size`."""
 
     lens: tuple[float, float, float, float]
@@ -102,8 +93,8 @@ def read_model(folder: Path) -> CameraFile:
     lenses = np.array([cameras[image.camera].lens for image in images])
     return CameraFile(
         "COLMAP",
-        invert_poses(matrices),
-        intrinsics=check_lenses(folder, lenses, len(images)),
+        matrices,
+        intrinsics=camera_file.check_lenses(folder, lenses, len(images)),
         size=sizes.pop(),
         names=tuple(image.name for image in images),
         matrix="w2c",
@@ -161,7 +152,7 @@ def _camera(path: Path, number: int, model: str, size: tuple[int, int], values: 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
     """Return the numbered lines that are no comments."""
-    lines = enumerate(read_text(path).splitlines(), start=1)
+    lines = enumerate(camera_file.read_text(path).splitlines(), start=1)
     return [(number, line) for number, line in lines if not line.startswith("#")]
 
 
@@ -210,16 +201,11 @@ class _BinaryReader:
     """Little-endian numbers of a binary file, one after the other."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self._data, self._at = path, read_bytes(path), 0
+        self.path, self._data, self._at = path, camera_file.read_bytes(path), 0
 
     def take(self, form: str) -> tuple[Any, ...]:
         """Return the next numbers of a struct format."""
-        size = struct.calcsize(f"<{form}")
-        if self._at + size > len(self._data):
-            raise UsageError(f"{self.path}: ends in the middle of an entry")
-        values = struct.unpack_from(f"<{form}", self._data, self._at)
-        self._at += size
-        return values
+        return struct.unpack_from(f"<{form}", self._data, self.skip(struct.calcsize(f"<{form}")))
 
     def name(self) -> str:
         """Return the next string, which ends with a zero byte."""
@@ -230,46 +216,40 @@ class _BinaryReader:
         self._at = end + 1
         return text
 
-    def skip(self, size: int) -> None:
-        """Pass over bytes."""
+    def skip(self, size: int) -> int:
+        """Pass over bytes and return where they begin."""
         if self._at + size > len(self._data):
             raise UsageError(f"{self.path}: ends in the middle of an entry")
         self._at += size
+        return self._at - size
 
-    def entries(self, read: Callable[[], None]) -> None:
-        """Read as many entries as the file's first number says."""
+    def entries(self) -> range:
+        """Return as many numbers as the file has entries, by its first number."""
         (count,) = self.take("Q")
         if count > MAX_ROWS:
             raise UsageError(f"{self.path}: {count} entries; expected at most {MAX_ROWS}")
-        for _ in range(count):
-            read()
+        return range(count)
 
 
 def _binary_cameras(path: Path) -> dict[int, _Camera]:
     """Read camera id, model, width, height and parameters."""
     reader, found = _BinaryReader(path), {}
-
-    def entry() -> None:
+    for _ in reader.entries():
         identity, model, width, height = reader.take("IiQQ")
         if model not in _MODELS:
             raise UsageError(f"{path}: camera {identity} has the unknown model {model}")
         name, count = _MODELS[model]
         found[identity] = _camera(path, identity, name, (width, height), reader.take(f"{count}d"))
-
-    reader.entries(entry)
     return found
 
 
 def _binary_images(path: Path) -> list[_Image]:
     """Read image id, quaternion, translation, camera id, name and pass over the points."""
     reader, found = _BinaryReader(path), []
-
-    def entry() -> None:
+    for _ in reader.entries():
         _, *values, camera = reader.take("I7dI")
         name = reader.name()
         (points,) = reader.take("Q")
         reader.skip(24 * points)
         found.append(_Image(tuple(values[:4]), tuple(values[4:]), camera, name))
-
-    reader.entries(entry)
     return found

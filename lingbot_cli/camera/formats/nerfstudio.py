@@ -9,17 +9,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lingbot_cli.camera.convention import Convention, Matrix
 from lingbot_cli.camera.formats.camera_file import (
     CameraFile,
     check_lenses,
-    from_matrices,
+    check_rigid,
     natural_order,
     read_text,
     to_convention,
@@ -30,24 +28,18 @@ _DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
 _PERSPECTIVE = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE")
 
 
-def read_json(path: Path, convention: Convention | None, matrix: Matrix | None) -> CameraFile:
+def read_json(path: Path) -> CameraFile:
     """Read a JSON camera file by its content; UsageError for content of another kind."""
     try:
         content = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not JSON: {error}") from None
     if isinstance(content, dict) and isinstance(content.get("frames"), list):
-        return _transforms(path, content, convention, matrix)
+        return _transforms(path, content)
     if isinstance(content, dict) and isinstance(content.get("camera_path"), list):
-        return _camera_path(path, content, convention, matrix)
+        return _camera_path(path, content)
     if isinstance(content, list):
-        return from_matrices(
-            CameraFile("JSON list of matrices", np.zeros((0, 4, 4))),
-            _matrices(path, content),
-            path,
-            convention,
-            matrix,
-        )
+        return CameraFile("JSON list of matrices", _matrices(path, content))
     raise UsageError(
         f"{path}: neither frames (transforms.json) nor camera_path (camera_path.json) nor a list of 4x4 matrices"
     )
@@ -73,9 +65,7 @@ def write_transforms(
     return [path]
 
 
-def _transforms(
-    path: Path, content: Mapping[str, Any], convention: Convention | None, matrix: Matrix | None
-) -> CameraFile:
+def _transforms(path: Path, content: Mapping[str, Any]) -> CameraFile:
     """Read a data set's frames, ordered by image name, numbers by value."""
     frames = content["frames"]
     if not frames or not all(isinstance(frame, dict) for frame in frames):
@@ -101,25 +91,19 @@ def _transforms(
     known = [lens for lens in lenses if lens is not None]
     if known and len(known) != len(lenses):
         raise UsageError(f"{path}, frame {lenses.index(None)}: no focal length, where other frames have one")
-    empty = CameraFile(
+    return CameraFile(
         "nerfstudio transforms.json",
-        np.zeros((0, 4, 4)),
+        _matrices(path, [frame.get("transform_matrix") for frame in frames]),
+        intrinsics=check_lenses(path, np.array(known), len(frames)) if known else None,
         convention="blender",
         certain=True,
         size=size if known else None,
         names=tuple(names[row] for row in order) if all(names) else (),
         notes=notes,
     )
-    matrices = _matrices(path, [frame.get("transform_matrix") for frame in frames])
-    cameras = from_matrices(empty, matrices, path, convention, matrix)
-    if not known:
-        return cameras
-    return replace(cameras, intrinsics=check_lenses(path, np.array(known), len(frames)))
 
 
-def _camera_path(
-    path: Path, content: Mapping[str, Any], convention: Convention | None, matrix: Matrix | None
-) -> CameraFile:
+def _camera_path(path: Path, content: Mapping[str, Any]) -> CameraFile:
     """Read a viewer's path; its `fps` is the rate of the rows."""
     kind = str(content.get("camera_type", "perspective"))
     if kind.lower() != "perspective":
@@ -138,16 +122,15 @@ def _camera_path(
         if values.size != 16:
             raise UsageError(f"{path}, row {row}: camera_to_world has {values.size} numbers; expected 16")
         matrices.append(values.reshape(4, 4))
-    empty = CameraFile(
+    return CameraFile(
         "nerfstudio camera_path.json",
-        np.zeros((0, 4, 4)),
+        check_rigid(path, np.stack(matrices)),
         intrinsics=check_lenses(path, np.array(lenses), len(lenses)),
         size=(round(width), round(height)),
         fps=fps,
         convention="blender",
         certain=True,
     )
-    return from_matrices(empty, np.stack(matrices), path, convention, matrix)
 
 
 def _key_lens(
@@ -218,14 +201,14 @@ def _positive(path: Path, key: str, value: object, *, zero: bool = False) -> flo
 
 
 def _matrices(path: Path, rows: Sequence[object]) -> np.ndarray:
-    """Return matrices [N, 4, 4] from nested lists of 4x4, 3x4 or 16 numbers; UsageError names the row."""
+    """Return rigid matrices [N, 4, 4] from nested lists of 4x4, 3x4 or 16 numbers; UsageError names the row."""
     out = np.tile(np.eye(4), (len(rows), 1, 1))
     for row, value in enumerate(rows):
         numbers = _floats(path, row, value)
         if len(numbers) not in (12, 16):
             raise UsageError(f"{path}, row {row}: {len(numbers)} numbers; expected a 4x4 or 3x4 matrix")
         out[row, : len(numbers) // 4] = np.reshape(numbers, (-1, 4))
-    return out
+    return check_rigid(path, out)
 
 
 def _floats(path: Path, row: int, value: object) -> list[float]:

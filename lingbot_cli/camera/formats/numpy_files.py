@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 
-from lingbot_cli.camera.convention import Convention, Matrix
+from lingbot_cli.camera.convention import Matrix
 from lingbot_cli.camera.formats.camera_file import (
     MAX_FILE_BYTES,
     CameraFile,
     check_lenses,
-    from_matrices,
+    check_rigid,
     read_text,
 )
 from lingbot_cli.errors import UsageError
 
-_POSE_KEYS = {
+_POSE_KEYS: dict[str, Matrix] = {
     "poses": "c2w",
     "c2w": "c2w",
     "c2ws": "c2w",
@@ -35,17 +34,16 @@ _POSE_KEYS = {
 _LENS_KEYS = ("intrinsics", "intrinsic", "K", "Ks")
 
 
-def read_npy(path: Path, convention: Convention | None, matrix: Matrix | None) -> CameraFile:
-    """Read poses [N, 4, 4] or [N, 3, 4] from a .npy file; camera-to-world in OpenCV axes unless chosen."""
-    empty = CameraFile("NumPy array", np.zeros((0, 4, 4)))
-    return from_matrices(empty, _array(path), path, convention, matrix)
+def read_npy(path: Path) -> CameraFile:
+    """Read poses [N, 4, 4] or [N, 3, 4] from a .npy file."""
+    return CameraFile("NumPy array", check_rigid(path, read_array(path)))
 
 
-def read_npz(path: Path, convention: Convention | None, matrix: Matrix | None) -> CameraFile:
+def read_npz(path: Path) -> CameraFile:
     """Read a .npz file: ViPE's `data` and `inds`, or arrays named as poses or extrinsics, with intrinsics."""
     with _archive(path) as archive:
         if {"data", "inds"} <= set(archive.files):
-            return _vipe(path, archive, convention, matrix)
+            return _vipe(path, archive)
         found = [key for key in archive.files if key in _POSE_KEYS]
         if len(found) != 1:
             raise UsageError(
@@ -53,17 +51,13 @@ def read_npz(path: Path, convention: Convention | None, matrix: Matrix | None) -
                 f"{', '.join(_POSE_KEYS)}",
                 hint="save the poses under one of these names",
             )
-        direction: Matrix = "w2c" if _POSE_KEYS[found[0]] == "w2c" else "c2w"
-        empty = CameraFile(f"NumPy archive ({found[0]})", np.zeros((0, 4, 4)), matrix=direction)
-        cameras = from_matrices(empty, _member(path, archive, found[0]), path, convention, matrix)
+        poses = check_rigid(path, _member(path, archive, found[0]))
         lens = next((key for key in _LENS_KEYS if key in archive.files), None)
-        lenses = None
-        if lens is not None:
-            lenses = check_lenses(path, _member(path, archive, lens), len(cameras.poses))
-    return replace(cameras, intrinsics=lenses)
+        lenses = None if lens is None else check_lenses(path, _member(path, archive, lens), len(poses))
+    return CameraFile(f"NumPy archive ({found[0]})", poses, lenses, matrix=_POSE_KEYS[found[0]])
 
 
-def read_vipe_folder(folder: Path, convention: Convention | None, matrix: Matrix | None) -> CameraFile:
+def read_vipe_folder(folder: Path) -> CameraFile:
     """Read a result folder of ViPE: `pose/NAME.npz` and `intrinsics/NAME.npz`; UsageError for several names."""
     found = sorted((folder / "pose").glob("*.npz"))
     if len(found) != 1:
@@ -72,18 +66,14 @@ def read_vipe_folder(folder: Path, convention: Convention | None, matrix: Matrix
             f"{folder}/pose: {len(found)} recordings ({names}); expected one",
             hint=f"name one of them, such as {folder}/pose/NAME.npz",
         )
-    return read_npz(found[0], convention, matrix)
+    return read_npz(found[0])
 
 
-def _vipe(
-    path: Path, archive: np.lib.npyio.NpzFile, convention: Convention | None, matrix: Matrix | None
-) -> CameraFile:
+def _vipe(path: Path, archive: np.lib.npyio.NpzFile) -> CameraFile:
     """Read ViPE's poses: OpenCV camera-to-world, `inds` their video frames; the lens lies in ../intrinsics."""
-    rows = _member(path, archive, "inds")
-    empty = CameraFile("ViPE", np.zeros((0, 4, 4)), certain=True)
-    cameras = from_matrices(empty, _member(path, archive, "data"), path, convention, matrix)
-    _check_consecutive(path, rows, len(cameras.poses))
-    return replace(cameras, intrinsics=_vipe_lenses(path, len(cameras.poses)))
+    poses = check_rigid(path, _member(path, archive, "data"))
+    _check_consecutive(path, _member(path, archive, "inds"), len(poses))
+    return CameraFile("ViPE", poses, _vipe_lenses(path, len(poses)), certain=True)
 
 
 def _vipe_lenses(path: Path, count: int) -> np.ndarray | None:
@@ -119,8 +109,8 @@ def _check_consecutive(path: Path, rows: np.ndarray, count: int) -> None:
         )
 
 
-def _array(path: Path) -> np.ndarray:
-    """Open a .npy file."""
+def read_array(path: Path) -> np.ndarray:
+    """Open a .npy file, memory-mapped. Errors: UsageError."""
     found = _load(path)
     if not isinstance(found, np.ndarray):
         raise UsageError(f"{path}: an archive; expected one array", hint="rename it to .npz")

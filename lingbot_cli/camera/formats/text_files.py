@@ -7,21 +7,13 @@ TUM: `timestamp tx ty tz qx qy qz qw`, camera-to-world, in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from lingbot_cli.camera.convention import Convention, Matrix
-from lingbot_cli.camera.formats.camera_file import (
-    MAX_ROWS,
-    CameraFile,
-    check_lenses,
-    from_matrices,
-    read_text,
-)
-from lingbot_cli.camera.interpolate import sample_path, sample_rows, to_rotations
+from lingbot_cli.camera.formats.camera_file import MAX_ROWS, CameraFile, check_lenses, check_rigid, read_text
+from lingbot_cli.camera.interpolate import to_rotations
 from lingbot_cli.camera.relative_pose import invert_poses
 from lingbot_cli.errors import UsageError
 
@@ -31,7 +23,7 @@ _MICROSECONDS = 1e6
 _EVEN = 0.05  # steps of time may differ from their median by this share
 
 
-def read_txt(path: Path, convention: Convention | None, matrix: Matrix | None) -> CameraFile:
+def read_txt(path: Path) -> CameraFile:
     """Read a text trajectory, recognised by its number of columns. UsageError names file and line."""
     numbers, rows = [], []
     for number, line in enumerate(read_text(path).splitlines(), start=1):
@@ -53,8 +45,7 @@ def read_txt(path: Path, convention: Convention | None, matrix: Matrix | None) -
         at = odd or 0
         raise UsageError(f"{path}:{numbers[at]}: {len(rows[at])} columns; expected {_COLUMNS}")
     table = np.array(rows)
-    read = _re10k if columns == RE10K_COLUMNS else _tum
-    return read(path, table, convention, matrix)
+    return _re10k(path, table) if columns == RE10K_COLUMNS else _tum(path, table)
 
 
 def write_re10k(
@@ -73,25 +64,22 @@ def write_re10k(
     return [path]
 
 
-def _re10k(path: Path, table: np.ndarray, convention: Convention | None, matrix: Matrix | None) -> CameraFile:
+def _re10k(path: Path, table: np.ndarray) -> CameraFile:
     """Read world-to-camera rows; RE10K's times are microseconds, CameraCtrl's are frame numbers."""
-    matrices = np.tile(np.eye(4), (len(table), 1, 1))
-    matrices[:, :3] = table[:, 7:].reshape(-1, 3, 4)
     steps = np.diff(table[:, 0])
     microseconds = len(steps) > 0 and float(np.median(steps)) >= 1000
-    empty = CameraFile(
+    cameras = CameraFile(
         "RealEstate10K",
-        np.zeros((0, 4, 4)),
+        check_rigid(path, table[:, 7:].reshape(-1, 3, 4)),
         intrinsics=check_lenses(path, table[:, 1:5], len(table)),
         size=(1, 1),
         matrix="w2c",
         certain=True,
     )
-    cameras = from_matrices(empty, matrices, path, convention, matrix)
     return _timed(path, cameras, table[:, 0] / _MICROSECONDS) if microseconds else cameras
 
 
-def _tum(path: Path, table: np.ndarray, convention: Convention | None, matrix: Matrix | None) -> CameraFile:
+def _tum(path: Path, table: np.ndarray) -> CameraFile:
     """Read camera-to-world rows with quaternions x, y, z, w."""
     turns = table[:, [7, 4, 5, 6]]
     lengths = np.linalg.norm(turns, axis=1)
@@ -102,12 +90,11 @@ def _tum(path: Path, table: np.ndarray, convention: Convention | None, matrix: M
     matrices = np.tile(np.eye(4), (len(table), 1, 1))
     matrices[:, :3, :3] = to_rotations(turns / lengths[:, None])
     matrices[:, :3, 3] = table[:, 1:4]
-    empty = CameraFile("TUM", np.zeros((0, 4, 4)))
-    return _timed(path, from_matrices(empty, matrices, path, convention, matrix), table[:, 0])
+    return _timed(path, CameraFile("TUM", check_rigid(path, matrices)), table[:, 0])
 
 
 def _timed(path: Path, cameras: CameraFile, seconds: np.ndarray) -> CameraFile:
-    """Return the cameras with the rate of their times; UsageError for times that do not rise."""
+    """Return the cameras with the rate of their times, even `rows` for uneven ones; UsageError for falling times."""
     if len(seconds) < 2:
         return cameras
     steps = np.diff(seconds)
@@ -123,21 +110,5 @@ def _timed(path: Path, cameras: CameraFile, seconds: np.ndarray) -> CameraFile:
     if count > MAX_ROWS:
         raise UsageError(f"{path}: times span {count} even steps; expected at most {MAX_ROWS}")
     rows = np.interp(seconds[0] + usual * np.arange(count), seconds, np.arange(len(seconds)))
-    lenses = cameras.intrinsics
     note = f"times are uneven at row {int(uneven[0]) + 1}; interpolated to {count} even rows at {1 / usual:g} fps"
-    return replace(
-        cameras,
-        poses=sample_path(cameras.poses, rows),
-        intrinsics=None if lenses is None else sample_rows(lenses, rows),
-        fps=1 / usual,
-        notes=(*cameras.notes, note),
-    )
-
-
-def write_tum(path: Path, seconds: Sequence[float], positions: np.ndarray, turns: np.ndarray) -> None:
-    """Write `timestamp tx ty tz qx qy qz qw` lines from positions [N, 3] and quaternions [N, 4], w first."""
-    lines = [
-        " ".join(repr(float(x)) for x in (time, *position, *turn[1:], turn[0]))
-        for time, position, turn in zip(seconds, positions, turns, strict=True)
-    ]
-    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return replace(cameras, rows=rows, fps=1 / usual, notes=(*cameras.notes, note))

@@ -16,6 +16,12 @@ SIZE = (1920, 1080)
 EXACT = {"rtol": 0, "atol": 1e-6}
 
 
+def write_tum(path, seconds, positions, turns):
+    """Write `timestamp tx ty tz qx qy qz qw` lines from positions [N, 3] and quaternions [N, 4], w first."""
+    table = np.column_stack([seconds, positions, turns[:, 1:], turns[:, 0]])
+    path.write_text("".join(" ".join(map(repr, row)) + "\n" for row in table.tolist()))
+
+
 @pytest.fixture
 def path():
     """Ten OpenCV camera-to-world poses with turns about every axis, and a zoom."""
@@ -97,9 +103,7 @@ def test_cameractrl_with_an_address_and_frame_numbers(path, tmp_path):
 def test_tum(path, tmp_path):
     poses, _ = path
     file = tmp_path / "trajectory.txt"
-    text_files.write_tum(
-        file, [row / 25 for row in range(10)], poses[:, :3, 3], to_quaternions(poses[:, :3, :3])
-    )
+    write_tum(file, [row / 25 for row in range(10)], poses[:, :3, 3], to_quaternions(poses[:, :3, :3]))
     found = read_cameras(file)
     np.testing.assert_allclose(found.poses, poses, **EXACT)
     assert found.fps == pytest.approx(25)
@@ -127,7 +131,7 @@ def test_uneven_times_are_interpolated(tmp_path):
     seconds = [0, 0.1, 0.2, 0.3, 0.5, 0.6]  # one frame was dropped
     positions = np.array([[0, 0, second] for second in seconds])
     turns = np.tile([1.0, 0, 0, 0], (6, 1))
-    text_files.write_tum(tmp_path / "walk.txt", seconds, positions, turns)
+    write_tum(tmp_path / "walk.txt", seconds, positions, turns)
     found = read_cameras(tmp_path / "walk.txt")
     np.testing.assert_allclose(found.poses[:, 2, 3], np.arange(7) / 10, atol=1e-9)
     assert found.fps == pytest.approx(10)
