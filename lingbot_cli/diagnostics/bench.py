@@ -12,8 +12,7 @@ import numpy as np
 from PIL import Image
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
-from lingbot_cli.diagnostics.timers import DeviceTimer, HostTimer, PhaseTimer
-from lingbot_cli.presets import Preset
+from lingbot_cli.diagnostics.timers import DeviceTimer, HostTimer, PhaseTimer, warm_up_chunks
 from lingbot_cli.render.local import LocalBackend, LocalRender
 from lingbot_cli.render.pipeline import run_pipeline
 from lingbot_cli.render.preflight import check_memory
@@ -74,11 +73,6 @@ class BenchResult:
             return None
         least = max(self.flops[phase] / self.peak_flops, self.bytes[phase] / self.peak_bytes)
         return least / self.phases[phase]
-
-
-def warm_up_chunks(preset: Preset) -> int:
-    """Return the number of chunks until the window is full and the cost of a chunk is constant."""
-    return 1 + max(0, -(-preset.window // preset.chunk))
 
 
 @contextlib.contextmanager

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from statistics import mean
 from typing import TYPE_CHECKING, Any, Protocol
 
+from lingbot_cli.presets import Preset
+
 if TYPE_CHECKING:
     import torch
 
@@ -83,3 +85,8 @@ class PhaseTimer:
     def mean_chunk(self, skip: int) -> float:
         """Return the mean seconds of a chunk from the start of its first phase to the end of its last."""
         return mean(self._chunk_seconds[skip:])
+
+
+def warm_up_chunks(preset: Preset) -> int:
+    """Return the number of chunks until the window is full and the cost of a chunk is constant."""
+    return 1 + max(0, -(-preset.window // preset.chunk))
