@@ -1,9 +1,11 @@
 """Size of a video in pixels: parsed from text, or chosen for an image's aspect ratio."""
 
 import math
+import re
 
 from lingbot_cli.errors import UsageError
 
+_SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
 MAX_FRAMES = 1_000_000
 """Frames of the longest video, about 17 hours at 16 fps; a longer one is a stream."""
 _SMALL_AREA = 100_000  # pixels, below which rounding to 16 changes the shape
@@ -14,10 +16,10 @@ MAX_ASPECT = 8
 
 def parse_size(text: str) -> tuple[int, int]:
     """Return height and width of a size such as 832x480; UsageError unless both are multiples of 16."""
-    parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.isascii() and part.isdigit() and len(part) < 6 for part in parts):
+    sides = _SIZE.fullmatch(text.lower())
+    if sides is None:
         raise UsageError(f"--size {text[:40]}: not a size", hint="use WIDTHxHEIGHT, for example 832x480")
-    width, height = int(parts[0]), int(parts[1])
+    width, height = map(int, sides.groups())
     if width % 16 or height % 16 or not width or not height:
         near = "x".join(str(max(16, round(side / 16) * 16)) for side in (width, height))
         raise UsageError(
@@ -28,12 +30,16 @@ def parse_size(text: str) -> tuple[int, int]:
 
 def parse_image_size(text: str) -> tuple[int, int]:
     """Parse the size of images of another tool, such as 1920x1080 → width and height. Errors: ValueError."""
-    parts = text.lower().split("x")
-    if len(parts) == 2 and all(part.isascii() and part.isdigit() and 0 < len(part) < 6 for part in parts):
-        width, height = int(parts[0]), int(parts[1])
-        if width and height:
-            return width, height
-    raise ValueError(f"'{text[:40]}' is not a size; expected WIDTHxHEIGHT such as 1920x1080")
+    width, height = map(int, sides.groups()) if (sides := _SIZE.fullmatch(text.lower())) else (0, 0)
+    if not width or not height:
+        raise ValueError(f"'{text[:40]}' is not a size; expected WIDTHxHEIGHT such as 1920x1080")
+    return width, height
+
+
+def check_image_size(text: str) -> str:
+    """Return a text that is such a size. Errors: ValueError."""
+    parse_image_size(text)
+    return text
 
 
 def fit_size(height: int, width: int, area: int) -> tuple[int, int]:

@@ -6,40 +6,49 @@ Commands parse, call and print; what they call lives in the other packages. Noth
 import contextlib
 import traceback
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from lingbot_cli import __version__
-from lingbot_cli.cli.app import App, ClickUsageError, CommandTable, usage_error
+from lingbot_cli.cli.app import App, ClickUsageError, SettingsGroup, usage_error
 from lingbot_cli.env import Env
 from lingbot_cli.errors import LingbotError, OutputError, SetupError, UsageError
 from lingbot_cli.redact import redact
 
-# Each module holds `app = App()` with the command or its sub-commands.
-COMMANDS: dict[str, str] = {
-    "render": "lingbot_cli.cli.render",
-    "batch": "lingbot_cli.cli.batch",
-    "stream": "lingbot_cli.cli.stream",
-    "play": "lingbot_cli.cli.play",
-    "serve": "lingbot_cli.cli.serve",
-    "show": "lingbot_cli.cli.show",
-    "sheet": "lingbot_cli.cli.sheet",
-    "diff": "lingbot_cli.cli.diff",
-    "bench": "lingbot_cli.cli.bench",
-    "timeline": "lingbot_cli.cli.timeline",
-    "config": "lingbot_cli.cli.config",
-    "models": "lingbot_cli.cli.models",
-    "doctor": "lingbot_cli.cli.doctor",
-    "parity": "lingbot_cli.cli.parity",
-}
+# Of each the module in this package holds `app = App()` with the command or its sub-commands.
+COMMANDS = (
+    "render",
+    "batch",
+    "stream",
+    "play",
+    "serve",
+    "show",
+    "sheet",
+    "diff",
+    "bench",
+    "timeline",
+    "config",
+    "models",
+    "doctor",
+    "parity",
+)
 
 
-class RootCommands(CommandTable):
-    """The commands of `lingbot`."""
+class RootCommands(SettingsGroup):
+    """The commands of `lingbot`, each imported when it is called."""
 
-    table: ClassVar[dict[str, str]] = COMMANDS
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        command = typer.main.get_command(import_module(f"lingbot_cli.cli.{cmd_name}").app)
+        command.name = cmd_name
+        return command
 
 
 app = App(

@@ -1,15 +1,18 @@
 """Typer with this program's help, groups of options, settings as flags, and suggestions for misspelt names."""
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
-from importlib import import_module
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
 import typer
+from typer.models import OptionInfo, ParameterInfo
 
-from lingbot_cli.cli.help import argument_name, help_text
-from lingbot_cli.cli.option_groups import expand_groups
+from lingbot_cli.cli.help import RARE, argument_name, help_text, metavar_of
 from lingbot_cli.config import SETTINGS, check_names, check_settings, read_settings
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
@@ -85,22 +88,6 @@ class SettingsGroup(Group):
         return name, command, rest
 
 
-class CommandTable(SettingsGroup):
-    """A group whose commands are imported when they are called."""
-
-    table: ClassVar[dict[str, str]]
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(self.table)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in self.table:
-            return None
-        command = typer.main.get_command(import_module(self.table[cmd_name]).app)
-        command.name = cmd_name
-        return command
-
-
 class App(typer.Typer):
     """A Typer application; parameters of its commands may be groups of options."""
 
@@ -112,10 +99,101 @@ class App(typer.Typer):
         register = super().command(*args, cls=Command, **how)
 
         def add(function: Callable[..., None]) -> Callable[..., None]:
-            register(expand_groups(function, HelpAll))
+            register(expand_groups(function))
             return function
 
         return add
+
+
+Flags = Mapping[str, Any]
+"""Options by field name, `Annotated[type, option(…)]`, for a dataclass whose fields are not annotated so."""
+
+
+def option(
+    names: str,
+    help: str,
+    *,
+    default: str | None = None,
+    panel: str | None = None,
+    rare: bool = False,
+    **how: Any,
+) -> OptionInfo:
+    """Return a Typer option with names such as "-o --output", in a panel of the help.
+
+    `default` in words, for an option whose default is None. A `rare` option is listed by --help-all only.
+    """
+    info: OptionInfo = typer.Option(*names.split(), help=help, show_default=default or True, **how)
+    info.rich_help_panel = f"{panel or ''}{RARE if rare else ''}"
+    return info
+
+
+def expand_groups(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command function as Typer reads it, each group of options replaced by its flags.
+
+    A group is a dataclass whose fields are `Annotated[type, option(…)]`, with the panel's title in `panel`,
+    or `Annotated[dataclass, flags]` with the flags of the fields that the command offers. A command with rare
+    options gets the flag --help-all.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, tuple[type, list[str]]] = {}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        kind, flags = _group(hints[name])
+        if flags is None:
+            parameters.append(_parameter(name, hints[name], parameter.default, None))
+            continue
+        groups[name] = kind, list(flags)
+        defaults = {field.name: field.default for field in fields(kind)}
+        parameters += [
+            _parameter(field, hint, defaults[field], getattr(kind, "panel", None))
+            for field, hint in flags.items()
+        ]
+
+    if any(_is_rare(each.annotation) for each in parameters):
+        parameters.append(_parameter("help_all", HelpAll, False, None))
+
+    @wraps(command)
+    def call(help_all: bool = False, **given: Any) -> None:
+        built = {
+            name: kind(**{field: given.pop(field) for field in names})
+            for name, (kind, names) in groups.items()
+        }
+        command(**given, **built)
+
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {each.name: each.annotation for each in parameters}
+    return call
+
+
+def _group(hint: Any) -> tuple[Any, Flags | None]:
+    """Return a parameter's type, and the flags of its fields where it is a group of options."""
+    kind, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    if not is_dataclass(kind):
+        return kind, None
+    for extra in extras:
+        if isinstance(extra, Mapping):
+            return kind, extra
+    hints = get_type_hints(kind, include_extras=True)
+    return kind, {field.name: hints[field.name] for field in fields(kind)}
+
+
+def _is_rare(hint: Any) -> bool:
+    infos = [extra for extra in get_args(hint)[1:] if isinstance(extra, OptionInfo)]
+    return any((info.rich_help_panel or "").endswith(RARE) for info in infos)
+
+
+def _parameter(name: str, hint: Any, default: Any, panel: str | None) -> inspect.Parameter:
+    """Return a parameter for Typer, its panel and the word for its value filled in."""
+    if get_origin(hint) is Annotated:
+        kind, *extras = get_args(hint)
+        info = copy(next(extra for extra in extras if isinstance(extra, ParameterInfo)))
+        if isinstance(info, OptionInfo):
+            rare = (info.rich_help_panel or "").endswith(RARE)
+            title = (info.rich_help_panel or "").removesuffix(RARE) or panel or "Options"
+            info.rich_help_panel = f"{title}{RARE if rare else ''}"
+            info.metavar = info.metavar or metavar_of(kind)
+        hint = Annotated[kind, info]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
 
 def usage_error(error: Any) -> UsageError:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from lingbot_cli.cli.app import App
-from lingbot_cli.cli.option_groups import option
+from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.options import Engine, Fast, parse_duration
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lingbot_cli.cli.app import App
+from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.model_flags import BENCH_FLAGS
-from lingbot_cli.cli.option_groups import option
 from lingbot_cli.cli.options import Quality, Size
 from lingbot_cli.env import Env
 from lingbot_cli.runtime.model_options import ModelOptions

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from lingbot_cli.cli.app import App
-from lingbot_cli.cli.option_groups import option
+from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.options import PrintJson
 from lingbot_cli.env import Env
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lingbot_cli.cli.option_groups import option
+from lingbot_cli.cli.app import option
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.runtime.model_options import ModelOptions

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from lingbot_cli.cli.option_groups import Flags, option
+from lingbot_cli.cli.app import Flags, option
 from lingbot_cli.cli.options import Fast, model_names
 from lingbot_cli.presets import PRESETS
 from lingbot_cli.runtime.model_options import parse_steps

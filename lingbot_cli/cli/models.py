@@ -13,8 +13,7 @@ from lingbot_cli.checkpoints.cache_dir import model_folder
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, part_files, read_checkpoint
 from lingbot_cli.checkpoints.download import DownloadProgress, download_model, verify_checkpoint
 from lingbot_cli.checkpoints.registry import PUBLISHED, PublishedModel
-from lingbot_cli.cli.app import App
-from lingbot_cli.cli.option_groups import option
+from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.options import PrintJson, model_names
 from lingbot_cli.env import Env
 from lingbot_cli.errors import SetupError, UsageError

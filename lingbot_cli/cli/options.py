@@ -2,10 +2,11 @@
 
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -13,19 +14,20 @@ from rich.console import Console
 from lingbot_cli.camera.convention import Convention, Matrix
 from lingbot_cli.camera.scale import ScaleRule, parse_scale
 from lingbot_cli.checkpoints.cache_dir import cache_folder
-from lingbot_cli.cli.option_groups import option
+from lingbot_cli.cli.app import option
 from lingbot_cli.env import Env
 from lingbot_cli.errors import RunInterrupted, UsageError
 from lingbot_cli.presets import PRESETS, Preset
 from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.timeline.times import Time, parse_time
 from lingbot_cli.ui.display import Display, JsonDisplay, choose_display
-from lingbot_cli.video_size import parse_image_size
+from lingbot_cli.video_size import check_image_size
 
 if TYPE_CHECKING:
     from lingbot_cli.render.request import Request
     from lingbot_cli.sinks.base import Sink
 
+Value = TypeVar("Value")
 
 TIMELINE_SUFFIXES = (".yaml", ".yml", ".jsonl")
 
@@ -71,12 +73,16 @@ def parse_duration(option_name: str, text: str | None) -> float | None:
     return float(time.amount)
 
 
-def time_value(text: str) -> Time:
-    """Return an option's value as a time. Errors: BadParameter."""
-    try:
-        return parse_time(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+def parser(parse: Callable[[str], Value]) -> Callable[[str], Value]:
+    """Return the parser of an option; a ValueError becomes a BadParameter with its message."""
+
+    def value(text: str) -> Value:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+
+    return value
 
 
 def fps_value(text: str) -> int:
@@ -92,23 +98,6 @@ def fps_value(text: str) -> int:
     if rate.denominator != 1:
         raise typer.BadParameter(f"{text[:40]} is not whole, as frame rates must be; use {round(rate)}")
     return int(rate)
-
-
-def scale_value(text: str) -> ScaleRule:
-    """Return an option's value as a scale. Errors: BadParameter."""
-    try:
-        return parse_scale(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-def image_size_value(text: str) -> str:
-    """Return an option's value, a size of images. Errors: BadParameter."""
-    try:
-        parse_image_size(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-    return text
 
 
 def exit_after_stop(env: Env, stop: RunInterrupted, *lines: str) -> NoReturn:
@@ -147,7 +136,7 @@ Duration = Annotated[
     option(
         "--duration",
         "Length of the video, such as 10s or 160f (frames).",
-        parser=time_value,
+        parser=parser(parse_time),
         default="the timeline's",
     ),
 ]
@@ -226,7 +215,7 @@ class TimelineFlags:
             "--scale",
             "Length of a walking step: fixed, clip (the largest step), a number, or fit:1.0 (the median step).",
             rare=True,
-            parser=scale_value,
+            parser=parser(parse_scale),
             metavar="SCALE",
             default="clip for --poses, else fixed",
         ),
@@ -251,7 +240,7 @@ class TimelineFlags:
             "--intrinsics-size",
             "Size of the images that the lenses of --poses belong to.",
             rare=True,
-            parser=image_size_value,
+            parser=parser(check_image_size),
             metavar="WIDTHxHEIGHT",
             default="the format's",
         ),

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.table import Table
 
-from lingbot_cli.cli.app import App
-from lingbot_cli.cli.option_groups import option
+from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.options import PrintJson
 from lingbot_cli.env import Env
 

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lingbot_cli.cli.app import App
+from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.gpus import Gpus
 from lingbot_cli.cli.model_flags import RENDER_FLAGS
-from lingbot_cli.cli.option_groups import option
 from lingbot_cli.cli.options import (
     DisplayFlags,
     Engine,

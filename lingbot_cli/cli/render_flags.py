@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from lingbot_cli.cli.option_groups import option
-from lingbot_cli.cli.options import Overwrite, Quality, TimelineFlags, time_value
+from lingbot_cli.cli.app import option
+from lingbot_cli.cli.options import Overwrite, Quality, TimelineFlags, parser
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
-from lingbot_cli.timeline.times import Time
+from lingbot_cli.timeline.times import Time, parse_time
 
 if TYPE_CHECKING:
     from lingbot_cli.camera.formats.export import Format
@@ -163,7 +163,7 @@ class ResumeFlags:
         option(
             "--fork-at",
             "Continue an earlier run from this time on, with a changed timeline.",
-            parser=time_value,
+            parser=parser(parse_time),
             metavar="TIME",
         ),
     ] = None

@@ -8,10 +8,9 @@ from typing import IO, TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from lingbot_cli.cli.app import App
+from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.gpus import Gpus, shared_by_gpus
 from lingbot_cli.cli.model_flags import MODEL_FLAGS
-from lingbot_cli.cli.option_groups import option
 from lingbot_cli.cli.options import exit_after_stop
 from lingbot_cli.env import Env
 from lingbot_cli.errors import RunInterrupted, UsageError

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lingbot_cli.cli.app import App
-from lingbot_cli.cli.option_groups import option
+from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.options import Overwrite
 from lingbot_cli.env import Env
 

@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from lingbot_cli.camera.scale import StepSizes
-from lingbot_cli.cli.app import App
-from lingbot_cli.cli.option_groups import option
+from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.options import Overwrite, PrintJson
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError

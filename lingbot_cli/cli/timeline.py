@@ -10,8 +10,7 @@ import typer
 
 from lingbot_cli.camera.formats.export import Format as CameraFormat
 from lingbot_cli.camera.lens import REFERENCE_HEIGHT, REFERENCE_WIDTH
-from lingbot_cli.cli.app import App, SettingsGroup
-from lingbot_cli.cli.option_groups import option
+from lingbot_cli.cli.app import App, SettingsGroup, option
 from lingbot_cli.cli.options import (
     AllowOutside,
     CameraArgument,

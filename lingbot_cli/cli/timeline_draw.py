@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lingbot_cli.cli.option_groups import option
+from lingbot_cli.cli.app import option
 from lingbot_cli.cli.options import (
     AllowOutside,
     CameraArgument,

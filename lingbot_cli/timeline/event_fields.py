@@ -1,6 +1,7 @@
 """Common fields and base classes of a timeline's events."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -16,6 +17,8 @@ from pydantic_core import PydanticCustomError
 
 from lingbot_cli.timeline.times import Time, parse_time
 
+Value = TypeVar("Value")
+
 
 def field_error(message: str) -> PydanticCustomError:
     """Return a validation error with a message for the user."""
@@ -23,17 +26,23 @@ def field_error(message: str) -> PydanticCustomError:
     return PydanticCustomError("timeline", "{message}", {"message": message})
 
 
-def validate_time(value: object) -> Time:
-    """Return a value as a time, in a validator."""
-    try:
-        return parse_time(value)
-    except ValueError as error:
-        raise field_error(str(error)) from None
+def validator(parse: Callable[[Any], Value]) -> Callable[[Any], Value]:
+    """Return a validator that parses a value; a ValueError is a message for the user."""
+
+    def validate(value: Any) -> Value:
+        try:
+            return parse(value)
+        except ValueError as error:
+            raise field_error(str(error)) from None
+
+    return validate
 
 
+validate_time = validator(parse_time)
 TimeField = Annotated[Time, PlainValidator(validate_time)]
 NonEmptyText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000)]
 FiniteAmount = Annotated[float, Field(ge=-1e5, le=1e5, allow_inf_nan=False)]
+PitchAngle = Annotated[float, Field(ge=-170, le=170, allow_inf_nan=False)]  # from limit to limit
 Ease = Literal["linear", "in", "out", "in-out"]
 
 
@@ -85,7 +94,7 @@ class NonEmptyModel(StrictModel):
 
 
 class Displacement(NonEmptyModel):
-    """Distances; 1 is one second of walking."""
+    """Distances along the heading; 1 is one second of walking."""
 
     forward: FiniteAmount = 0.0
     right: FiniteAmount = 0.0
@@ -96,5 +105,5 @@ class TurnAngles(NonEmptyModel):
     """Angles in degrees; yaw right and pitch up are positive."""
 
     yaw: FiniteAmount = 0.0
-    pitch: Annotated[float, Field(ge=-170, le=170, allow_inf_nan=False)] = 0.0  # from limit to limit
+    pitch: PitchAngle = 0.0
     roll: FiniteAmount = 0.0

@@ -80,8 +80,8 @@ def schedule_live_event(
 def _default_frames(event: MoveEvent | TurnEvent | AxisMove, grid: FrameGrid, camera: CameraSettings) -> int:
     """Return the frames of a move at walking pace, or of a turn at looking pace."""
     if isinstance(event, AxisMove):
-        axis, amount = event.motion()
-        frames = abs(amount) / camera.turn_rate if axis in (YAW, PITCH) else abs(amount) * grid.fps
+        turns = event.axis in (YAW, PITCH)
+        frames = abs(event.amount) / camera.turn_rate if turns else abs(event.amount) * grid.fps
     elif isinstance(event, MoveEvent):
         frames = math.hypot(event.move.forward, event.move.right, event.move.up) * grid.fps
     else:

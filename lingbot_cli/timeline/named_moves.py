@@ -1,14 +1,20 @@
 """Named camera moves of a timeline: dolly, truck, crane, pan, tilt, orbit, look_at and follow."""
 
 from abc import abstractmethod
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from lingbot_cli.camera.keys import AXIS_COUNT, FORWARD, PITCH, RIGHT, UP, YAW
-from lingbot_cli.timeline.event_fields import Ease, FiniteAmount, NonEmptyModel, SpannedEvent, StrictModel
+from lingbot_cli.timeline.event_fields import (
+    Displacement,
+    Ease,
+    FiniteAmount,
+    PitchAngle,
+    SpannedEvent,
+    StrictModel,
+)
 
-PitchAngle = Annotated[float, Field(ge=-170, le=170, allow_inf_nan=False)]
 _MAX_KEY_POSES = 1000
 
 
@@ -23,74 +29,61 @@ class NamedMove(SpannedEvent):
 
 
 class AxisMove(NamedMove):
-    """A move along, or a turn about, one axis of the camera."""
+    """A move along, or a turn about, one axis of `camera.keys`; the field of the class's name is the amount."""
 
-    @abstractmethod
-    def motion(self) -> tuple[int, float]:
-        """Return the axis of `camera.keys` and the amount: walking seconds or degrees."""
+    axis: ClassVar[int]
+
+    @property
+    def amount(self) -> float:
+        """Walking seconds or degrees."""
+        return float(getattr(self, self._name()))
+
+    def _name(self) -> str:
+        return type(self).__name__.removesuffix("Event").lower()
 
     def steps(self, speed: float) -> list[float]:
         """Return the whole move as a step [7]; `speed` is units of a walking second."""
-        axis, amount = self.motion()
         out = [0.0] * AXIS_COUNT
-        out[axis] = amount * (speed if axis in (FORWARD, RIGHT, UP) else 1.0)
+        out[self.axis] = self.amount * (speed if self.axis in (FORWARD, RIGHT, UP) else 1.0)
         return out
 
     def label(self) -> str:
-        """Return the move in words, for drawings."""
-        axis, amount = self.motion()
-        name = type(self).__name__.removesuffix("Event").lower()
-        return f"{name} {amount:+g}{'°' if axis in (YAW, PITCH) else ''}"
+        return f"{self._name()} {self.amount:+g}{'°' if self.axis in (YAW, PITCH) else ''}"
 
 
 class DollyEvent(AxisMove):
     """A move forward; 1 is one second of walking."""
 
+    axis = FORWARD
     dolly: FiniteAmount
-
-    def motion(self) -> tuple[int, float]:
-        """Return the axis and the amount."""
-        return FORWARD, self.dolly
 
 
 class TruckEvent(AxisMove):
     """A move to the right; 1 is one second of walking."""
 
+    axis = RIGHT
     truck: FiniteAmount
-
-    def motion(self) -> tuple[int, float]:
-        """Return the axis and the amount."""
-        return RIGHT, self.truck
 
 
 class CraneEvent(AxisMove):
     """A move up; 1 is one second of walking."""
 
+    axis = UP
     crane: FiniteAmount
-
-    def motion(self) -> tuple[int, float]:
-        """Return the axis and the amount."""
-        return UP, self.crane
 
 
 class PanEvent(AxisMove):
     """A turn to the right, in degrees."""
 
+    axis = YAW
     pan: FiniteAmount
-
-    def motion(self) -> tuple[int, float]:
-        """Return the axis and the amount."""
-        return YAW, self.pan
 
 
 class TiltEvent(AxisMove):
     """A turn up, in degrees."""
 
+    axis = PITCH
     tilt: PitchAngle
-
-    def motion(self) -> tuple[int, float]:
-        """Return the axis and the amount."""
-        return PITCH, self.tilt
 
 
 class Orbit(StrictModel):
@@ -109,16 +102,7 @@ class OrbitEvent(NamedMove):
     orbit: Orbit
 
     def label(self) -> str:
-        """Return the move in words, for drawings."""
         return f"orbit {self.orbit.angle:+g}° at {self.orbit.radius:g}"
-
-
-class Point(NonEmptyModel):
-    """A point seen from the camera at the event's start, in walking seconds."""
-
-    forward: FiniteAmount = 0.0
-    right: FiniteAmount = 0.0
-    up: FiniteAmount = 0.0
 
 
 class LookAtEvent(NamedMove):
@@ -126,14 +110,13 @@ class LookAtEvent(NamedMove):
 
     live_span_optional = False
 
-    look_at: Point
+    look_at: Displacement
 
     def label(self) -> str:
-        """Return the move in words, for drawings."""
         return "look at " + ", ".join(f"{key} {value:g}" for key, value in self.look_at if value)
 
 
-class KeyPose(Point):
+class KeyPose(Displacement):
     """A place and a view on the way, seen from the camera at the event's start; angles in degrees."""
 
     yaw: FiniteAmount = 0.0
@@ -149,5 +132,4 @@ class FollowEvent(NamedMove):
     follow: Annotated[list[KeyPose], Field(min_length=1, max_length=_MAX_KEY_POSES)]
 
     def label(self) -> str:
-        """Return the move in words, for drawings."""
         return f"follow {len(self.follow)} key pose{'s' if len(self.follow) > 1 else ''}"

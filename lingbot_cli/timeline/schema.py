@@ -27,6 +27,7 @@ from lingbot_cli.timeline.event_fields import (
     TurnAngles,
     field_error,
     validate_time,
+    validator,
 )
 from lingbot_cli.timeline.named_moves import (
     CraneEvent,
@@ -39,7 +40,7 @@ from lingbot_cli.timeline.named_moves import (
     TruckEvent,
 )
 from lingbot_cli.timeline.times import Time, parse_time
-from lingbot_cli.video_size import parse_image_size, parse_size
+from lingbot_cli.video_size import check_image_size, parse_size
 
 
 def _validate_letters(keys: str) -> str:
@@ -74,23 +75,8 @@ class TurnEvent(SpannedEvent):
     ease: Ease = "linear"
 
 
-def _validate_scale(value: object) -> ScaleRule:
-    try:
-        return parse_scale(value)
-    except ValueError as error:
-        raise field_error(str(error)) from None
-
-
-def _validate_image_size(text: str) -> str:
-    try:
-        parse_image_size(text)
-    except ValueError as error:
-        raise field_error(str(error)) from None
-    return text
-
-
-ScaleField = Annotated[ScaleRule, PlainValidator(_validate_scale)]
-ImageSize = Annotated[str, AfterValidator(_validate_image_size)]
+ScaleField = Annotated[ScaleRule, PlainValidator(validator(parse_scale))]
+ImageSize = Annotated[str, AfterValidator(validator(check_image_size))]
 
 
 class PosesEvent(SpannedEvent):
