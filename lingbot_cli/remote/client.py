@@ -18,6 +18,7 @@ from lingbot_cli.presets import PRESETS, Preset
 REQUEST_TIMEOUT_S = 30.0
 MAX_RESPONSE_BYTES = 2**20
 _EXACT_POSES = "controls"  # in the offers of a server that takes exact poses
+_NUMBER_RANGES = {"chunk": range(1, 65), "fps": range(1, 121), "area": range(256, 2**26)}
 _SCHEMES = {"ws": "http", "wss": "https"}
 
 
@@ -158,8 +159,13 @@ def _split_address(text: str) -> SplitResult:
     return parts
 
 
-def _model_fields(model: dict[str, Any]) -> dict[str, Any]:
-    numbers = {key: model[key] for key in ("chunk", "fps", "area") if type(model.get(key)) is int}
+def _model_fields(model: object) -> dict[str, Any]:
+    if not isinstance(model, dict):
+        raise ValueError("the model is no map")
+    numbers = {key: model[key] for key in _NUMBER_RANGES if type(model.get(key)) is int}
+    for key, value in numbers.items():
+        if value not in _NUMBER_RANGES[key]:
+            raise ValueError(f"{key} is {value}")
     texts = {key: model[key] for key in ("licence", "identity") if isinstance(model.get(key), str)}
     offers = model.get("offers")
     return {

@@ -4,10 +4,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from lingbot_cli.control import Control
+from lingbot_cli.errors import StreamLostError
 from lingbot_cli.remote.client import EngineAddress
 from lingbot_cli.remote.engine_websocket import (
     DISCONNECTED,
@@ -100,17 +102,27 @@ class PoseSession:
             if kind == "queue":
                 self._warn(queue_position(message))
             elif kind == "session" and not self._started:
-                self._resume_key = str(message["resume"])
-                with self._lock:
-                    self._sent, self._started = int(message["controls"]), True
-                    self._send_controls()
+                self._start(message)
             elif kind == "frame_batch":
                 batches.append(raw_frames(message, self._scene.height, self._scene.width))
                 if message.get("is_final_frame_batch", True):
                     with self._lock:
+                        if not self._pending:
+                            raise StreamLostError("the engine sent a chunk that was not asked for")
                         self._pending.popleft()
                         self._received += 1
                     return np.concatenate(batches)
+
+    def _start(self, message: dict[str, Any]) -> None:
+        """Take over a `session` message, and send the controls that the server does not have."""
+        key, controls = message.get("resume"), message.get("controls")
+        with self._lock:
+            if not isinstance(key, str) or type(controls) is not int:
+                raise StreamLostError("the engine's session message has no resume key or number of controls")
+            if not self._received <= controls <= self._pushed:
+                raise StreamLostError(f"the engine has {controls} controls of {self._pushed}")
+            self._resume_key, self._sent, self._started = key, controls, True
+            self._send_controls()
 
     def _connect(self) -> EngineWebSocket:
         self._idle()

@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, FiniteFloat, ValidationError
+
 from lingbot_cli import __version__
 from lingbot_cli.errors import UsageError
 from lingbot_cli.redact import redact
@@ -18,6 +20,48 @@ from lingbot_cli.runtime.autotune import Tuning
 
 METADATA_KEY = "lingbot"
 RECIPE_VERSION = 1
+
+
+class _RecipePath(BaseModel):
+    file: str
+    format: str
+    convention: str
+    matrix: str
+    scale_rule: str
+    scale: FiniteFloat
+
+
+class _RecipeSteps(BaseModel, extra="forbid"):
+    median: FiniteFloat
+    largest: FiniteFloat
+
+
+class _RecipeCamera(BaseModel):
+    scale: FiniteFloat
+    scale_rule: str
+    steps: _RecipeSteps
+    paths: list[_RecipePath]
+
+
+class _NamedPreset(BaseModel):
+    name: str
+
+
+class _Model(BaseModel):
+    preset: _NamedPreset
+    identity: str
+
+
+class _PrintedRecipe(BaseModel):
+    """Types of the parts of a recipe that are printed and render it again."""
+
+    image: str
+    timeline: str | None
+    flags: dict[str, str | bool | int | FiniteFloat]
+    versions: dict[str, str]
+    files: dict[str, str]
+    model: _Model
+    camera: _RecipeCamera | None = None  # earlier versions did not write it
 
 
 def make_recipe(
@@ -97,26 +141,19 @@ def read_recipe(tags: Mapping[str, str], path: Path, *, whole: bool = True) -> d
         if recipe["recipe"] != RECIPE_VERSION:
             raise UsageError(f"{path}: unknown recipe version {recipe['recipe']}")
         if whole:
-            _check_types(recipe)
+            flags = _PrintedRecipe.model_validate(recipe, strict=True).flags
+            if not isinstance(flags.get("timeline", ""), str):
+                raise ValueError("flags.timeline is no text")
+            if "timeline" in flags and recipe["timeline"] is None:
+                raise ValueError("its timeline is missing")
+    except ValidationError as wrong:
+        first = wrong.errors(include_url=False)[0]
+        raise UsageError(
+            f"{path}: unreadable recipe: {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}"
+        ) from wrong
     except (ValueError, KeyError, TypeError, RecursionError) as wrong:
         raise UsageError(f"{path}: unreadable recipe: {wrong}") from wrong
     return recipe
-
-
-def _check_types(recipe: Mapping[str, Any]) -> None:
-    """Raise ValueError unless the parts that are printed have the types of a recipe."""
-    texts = {"image": recipe["image"], "name": recipe["model"]["preset"]["name"], **recipe["files"]}
-    timeline, flags = recipe["timeline"], recipe["flags"]
-    parts = [flags, recipe["versions"], recipe["files"]]
-    if not all(isinstance(part, dict) for part in parts) or not all(
-        isinstance(t, str) for t in texts.values()
-    ):
-        raise ValueError("a part has another type")
-    if not isinstance(timeline, str | None) or not isinstance(flags.get("timeline"), str | None):
-        raise ValueError("its timeline is no text")
-    if flags.get("timeline") is not None and timeline is None:
-        raise ValueError("its timeline is missing")
-    recipe["model"]["identity"]
 
 
 def recipe_command(recipe: Mapping[str, Any], output: str, timeline: str | None = None) -> str:

@@ -26,8 +26,8 @@ class ClientLimits:
     """Limits of one client. Sizes in bytes and pixels, times in seconds.
 
     `max_fields_bytes` limits a message without the first image of an init, the only field that may be larger.
-    `max_pixels` limits the video's size, `picture_pixels` the first image's; `max_window` the attention window in
-    latent frames, None to the model's own. `strikes` rejected messages close the connection.
+    `max_pixels` limits the video's size, `max_image_pixels` the first image's; `max_window` the attention window in
+    latent frames, None to the model's own. `max_rejected` rejected messages close the connection.
     """
 
     max_message_bytes: int = 32 * 2**20

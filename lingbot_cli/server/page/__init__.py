@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -21,9 +22,9 @@ def page_document(page_data: dict[str, Any]) -> tuple[str, str]:
     script = "(() => {\n" + "\n".join(_read(name) for name in _SCRIPTS) + "\n})();"
     style = _read("style.css")
     data = json.dumps(page_data, ensure_ascii=True).replace("<", "\\u003c")
-    html = _read("index.html")
-    for mark, text in (("/*STYLE*/", style), ("{/*DATA*/}", data), ("/*SCRIPT*/", script)):
-        html = html.replace(mark, text, 1)
+    parts = {"/*STYLE*/": style, "{/*DATA*/}": data, "/*SCRIPT*/": script}
+    # In one pass, as the data may hold a mark.
+    html = re.sub("|".join(map(re.escape, parts)), lambda found: parts[found[0]], _read("index.html"))
     policy = "; ".join(
         (
             "default-src 'none'",

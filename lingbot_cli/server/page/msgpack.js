@@ -53,7 +53,7 @@ function unpack(buffer) {
   const bytes = (length) => new Uint8Array(buffer, advance(length), length);
   const list = (length) => Array.from({ length }, read);
   const map = (length) => {
-    const result = {};
+    const result = Object.create(null); // so that no key names the prototype
     for (let i = 0; i < length; i++) { const key = read(); result[key] = read(); }
     return result;
   };

@@ -144,8 +144,7 @@ function receive(data) {
   }
   attempts = 0;
   disconnectedAt = null;
-  const handler = handlers[message.type];
-  if (handler) handler(message);
+  if (Object.hasOwn(handlers, message.type)) handlers[message.type](message);
 }
 
 player.onFrame = (batch, now) => {
