@@ -6,10 +6,12 @@ import re
 import string
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path, PurePosixPath
 
 from lingbot_cli.batch.jobs import Job, read_jobs
+from lingbot_cli.checkpoints.lora import parse_lora
 from lingbot_cli.errors import UsageError
 from lingbot_cli.remote.client import RemoteTarget
 from lingbot_cli.render.request import Request
@@ -55,15 +57,15 @@ def read_tasks(source: SourceText, *, allow_outside: bool = False, overwrite: bo
     with contextlib.suppress(TooManyProblems):
         lines: dict[str, int] = {}  # line of each name's first use
         for number, (job, item) in enumerate(read_jobs(source, problems), 1):
-            files = {
-                key: _resolve_path(source, job, key, item, allow_outside, problems) for key in _PATH_CHECKS
-            }
+            resolve = partial(_resolve_path, source, item, allow_outside, problems)
+            files = {key: resolve(key, getattr(job, key)) for key in _PATH_CHECKS if key != "lora"}
+            loras = tuple(str(resolve("lora", text)) for text in job.lora or ())
             wrong = list(_check_options(job, item))
             for problem in wrong:
                 problems.append(problem)
             if not wrong:
                 flags = _overrides(job, files, allow_outside=allow_outside)
-                for task in _expand_job(job, number, files, flags, overwrite=overwrite):
+                for task in _expand_job(job, number, files, loras, flags, overwrite=overwrite):
                     if message := _name_problem(task.name, job, lines):
                         problems.append(Problem(item.locate(("output",)), message))
                         break
@@ -87,7 +89,13 @@ def _overrides(job: Job, files: dict[str, str | None], *, allow_outside: bool) -
 
 
 def _expand_job(
-    job: Job, number: int, files: dict[str, str | None], flags: TimelineOverrides, *, overwrite: bool
+    job: Job,
+    number: int,
+    files: dict[str, str | None],
+    loras: tuple[str, ...],
+    flags: TimelineOverrides,
+    *,
+    overwrite: bool,
 ) -> Iterator[Task]:
     """Yield a task for every prompt and seed of a job."""
     options = OutputOptions(job.quality, job.codec, job.crf, None, overwrite)
@@ -104,6 +112,7 @@ def _expand_job(
                 model=job.model,
                 assets=None if job.assets is None else Path(job.assets),
                 preset=job.preset,
+                lora=loras,
                 precision=job.precision,
                 window=job.window,
                 linears=job.linears,
@@ -116,20 +125,26 @@ def _expand_job(
         yield Task(str(PurePosixPath(_output_name(job, number, prompt, seed))), request, options)
 
 
+def _is_lora(path: Path) -> bool:
+    with contextlib.suppress(UsageError):
+        return bool(parse_lora(str(path)))
+    return False
+
+
 _PATH_CHECKS = {
     "image": Path.is_file,
     "timeline": Path.is_file,
     "poses": Path.exists,
     "intrinsics": Path.is_file,
     "tiny_decoder": Path.is_file,
+    "lora": _is_lora,
 }
 
 
 def _resolve_path(
-    source: SourceText, job: Job, key: str, item: SourceItem, allow_outside: bool, problems: Problems
+    source: SourceText, item: SourceItem, allow_outside: bool, problems: Problems, key: str, name: str | None
 ) -> str | None:
     """Resolve a path of a job against the jobs file's folder; add its errors to `problems`."""
-    name = getattr(job, key)
     if name is None:
         return None
     path = source.folder / name

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from lingbot_cli.checkpoints.cache_dir import model_folder
 from lingbot_cli.checkpoints.headers import read_json, read_shards
 from lingbot_cli.checkpoints.layouts import Layout, detect_layout, shards
+from lingbot_cli.checkpoints.lora import Changes, lora_identity, parse_lora, read_loras
 from lingbot_cli.checkpoints.other_models import other_tensors
 from lingbot_cli.checkpoints.packed import Entry, entry_bytes, packing_of, read_entries
 from lingbot_cli.checkpoints.preset_choice import PresetEvidence, choose_preset
@@ -79,6 +80,7 @@ class Checkpoint:
     `stored` is the safetensors type of most of the transformer's weights; `fp8` says that its blocks are eight
     bits with scales, `packing` names any other scheme in which they stay packed. `block_bytes` are those of packed
     blocks, `text_bytes` those of a packed text encoder. `preset_source` says what decided for the preset.
+    `changes` are those of LoRAs, merged while the weights load.
     """
 
     layout: Layout
@@ -93,6 +95,7 @@ class Checkpoint:
     packing: str | None = None
     block_bytes: int | None = None
     text_bytes: int | None = None
+    changes: Changes = field(default_factory=dict)
 
 
 def find_layout(model: str | Path | None, assets: Path | None = None) -> Layout:
@@ -165,6 +168,32 @@ def read_checkpoint(
         identity=fingerprint(parts),
         text_identity=f"{text}-{actual.text_len}",
         preset_source=choice.source,
+    )
+
+
+def with_loras(checkpoint: Checkpoint, loras: tuple[str, ...]) -> Checkpoint:
+    """Return the checkpoint with LoRAs, each FILE[:STRENGTH], among its changes and in its fingerprint.
+
+    Errors: those of `read_loras`.
+    """
+    if not loras:
+        return checkpoint
+    place = checkpoint.layout.transformer
+    changes = read_loras(loras, read_entries(place), place)
+    fingerprints = [fingerprint([parse_lora(text)[0]]) for text in loras]
+    factors = sum(
+        4 * factor.elements
+        for name, changed in changes.items()
+        for change in changed
+        for factor in change.factors
+        if name.startswith("blocks.")
+    )
+    packed = checkpoint.block_bytes
+    return replace(
+        checkpoint,
+        changes=changes,
+        identity=lora_identity(checkpoint.identity, loras, fingerprints),
+        block_bytes=None if packed is None else packed + factors * (checkpoint.packing is not None),
     )
 
 

@@ -41,6 +41,27 @@ def read_header(file: Path) -> dict[str, TensorEntry]:
 
     Errors: SetupError for a truncated file, overlapping tensors or any other format.
     """
+    table, start = _read_table(file)
+    table.pop("__metadata__", None)
+    entries = {name: _entry(file, name, row, start) for name, row in table.items()}
+    position = start
+    for entry in sorted(entries.values(), key=lambda entry: entry.start):
+        if entry.start != position:
+            raise _damaged(file, f"{entry.name} does not start where the tensor before it ends")
+        position = entry.end
+    if position != (size := file.stat().st_size):
+        raise _damaged(file, f"its header promises {position:,} bytes, the file has {size:,}")
+    return entries
+
+
+def read_metadata(file: Path) -> dict[str, Any]:
+    """Return the metadata of a safetensors file, by key. Errors: those of `read_header`."""
+    metadata = _read_table(file)[0].get("__metadata__", {})
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _read_table(file: Path) -> tuple[dict[str, Any], int]:
+    """Return the header's table, and the offset of the first tensor."""
     size = file.stat().st_size
     if is_lfs_pointer(file):
         raise SetupError(f"{file} is a Git LFS pointer, not the file itself", hint="run: git lfs pull")
@@ -54,16 +75,7 @@ def read_header(file: Path) -> dict[str, TensorEntry]:
             raise _damaged(file, "its header is not JSON") from problem
     if not isinstance(table, dict):
         raise _damaged(file, "its header is not a table")
-    table.pop("__metadata__", None)
-    entries = {name: _entry(file, name, row, 8 + length) for name, row in table.items()}
-    position = 8 + length
-    for entry in sorted(entries.values(), key=lambda entry: entry.start):
-        if entry.start != position:
-            raise _damaged(file, f"{entry.name} does not start where the tensor before it ends")
-        position = entry.end
-    if position != size:
-        raise _damaged(file, f"its header promises {position:,} bytes, the file has {size:,}")
-    return entries
+    return table, 8 + length
 
 
 def read_shards(files: list[Path], index: Path | None = None) -> dict[str, TensorEntry]:

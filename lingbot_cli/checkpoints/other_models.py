@@ -35,7 +35,7 @@ def other_tensors(place: Path, names: Iterable[str]) -> SetupError | None:
     if any(mark in name for name in known for mark in LORA_MARKS):
         return SetupError(
             f"{place} is a LoRA, which changes a model and is none; --model needs the model itself",
-            hint="merge the LoRA into a model's weights and name the result",
+            hint="name the model with --model and the LoRA with --lora",
         )
     if any(name.startswith(("encoder.block.", "enc.blk.", "token_embedding.")) for name in known):
         return SetupError(

@@ -21,6 +21,11 @@ def existing_file(text: str) -> str:
     return text
 
 
+def as_tuple(texts: list[str] | None) -> tuple[str, ...]:
+    """Return the values of a repeated option."""
+    return tuple(texts or ())
+
+
 def _model(kind: Any, name: str, help: str, **how: Any) -> Any:
     return Annotated[kind, option(name, help, panel="Model", **how)]
 
@@ -45,6 +50,10 @@ MODEL: Flags = {
     "preset": _model(
         str | None, "--preset", "Preset of run settings, where the model's own configs do not decide.",
         default=BY_MODEL, rare=True, autocompletion=lambda: [*PRESETS], **_name
+    ),
+    "lora": _model(
+        list[str] | None, "--lora", "LoRA to merge into the weights, with its strength; may be repeated.",
+        default="none", rare=True, metavar="FILE[:STRENGTH]", callback=as_tuple
     ),
     "device": _model(
         str | None, "--device", "Such as cpu, cuda, cuda:1 or mps.", default="the fastest here", **_device

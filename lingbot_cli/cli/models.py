@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from lingbot_cli.checkpoints.cache_dir import model_folder
-from lingbot_cli.checkpoints.checkpoint import Checkpoint, part_files, read_checkpoint
+from lingbot_cli.checkpoints.checkpoint import Checkpoint, part_files, read_checkpoint, with_loras
 from lingbot_cli.checkpoints.download import DownloadProgress, download_model, verify_checkpoint
 from lingbot_cli.checkpoints.registry import PUBLISHED, PublishedModel
 from lingbot_cli.cli.app import App, option
@@ -39,6 +39,10 @@ PresetOption = Annotated[
         metavar="NAME",
         autocompletion=lambda: [*PRESETS],
     ),
+]
+LoraOption = Annotated[
+    list[str] | None,
+    option("--lora", "LoRA to merge, with its strength; may be repeated.", metavar="FILE[:STRENGTH]"),
 ]
 
 
@@ -169,6 +173,7 @@ def convert(
     ] = "bfloat16",
     assets: AssetsOption = None,
     preset: PresetOption = None,
+    lora: LoraOption = None,
 ) -> None:
     """Convert a model to one folder of lingbot's layout, which loads without conversion.
 
@@ -177,7 +182,7 @@ def convert(
     env: Env = ctx.obj
     from lingbot_cli.model.loading.convert import convert as convert_world  # torch
 
-    checkpoint = read_checkpoint(model, assets, preset)
+    checkpoint = with_loras(read_checkpoint(model, assets, preset), tuple(lora or ()))
     convert_world(checkpoint, folder, precision, lambda done: env.err.print(f"written: {done}", markup=False))
     env.out.print(f"{folder}", markup=False)
 

@@ -14,7 +14,7 @@ from lingbot_cli.cli.model_flags import MODEL_FLAGS
 from lingbot_cli.cli.options import FirstImage, Size, exit_after_stop
 from lingbot_cli.env import Env
 from lingbot_cli.errors import RunInterrupted
-from lingbot_cli.runtime.model_options import ModelOptions
+from lingbot_cli.runtime.model_options import ModelOptions, flag_words
 
 if TYPE_CHECKING:
     from lingbot_cli.server.record import SessionRecorder
@@ -121,11 +121,8 @@ def _recording_lines(recorder: "SessionRecorder | None", image: Path, model: Mod
 def _flags(model: ModelOptions) -> list[str]:
     """Return the command-line flags of the options that were given."""
     chosen = {name: getattr(model, name) for name in ("model", "assets", "device", "precision")}
-    words: list[str] = []
-    for name, value in {**chosen, **model.flags()}.items():
-        if value is not None:
-            words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
-    return words
+    given = {name: value for name, value in chosen.items() if value is not None}
+    return flag_words({**given, **model.flags()})
 
 
 def _play_in_browser(

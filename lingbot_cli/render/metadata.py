@@ -12,11 +12,13 @@ from typing import Any
 from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from lingbot_cli import __version__
+from lingbot_cli.checkpoints.lora import parse_lora
 from lingbot_cli.errors import UsageError
 from lingbot_cli.redact import redact
 from lingbot_cli.render.fingerprint import preset_json
 from lingbot_cli.render.request import PreparedVideo
 from lingbot_cli.runtime.autotune import Tuning
+from lingbot_cli.runtime.model_options import flag_words
 
 METADATA_KEY = "lingbot"
 RECIPE_VERSION = 1
@@ -103,6 +105,7 @@ def make_recipe(
         files.append(Path(request.poses))
     if options.tiny_decoder is not None:
         files.append(Path(options.tiny_decoder))
+    files += [parse_lora(text)[0] for text in options.lora]
     recipe = {
         "recipe": RECIPE_VERSION,
         "image": str(request.image),
@@ -161,10 +164,7 @@ def recipe_command(recipe: Mapping[str, Any], output: str, timeline: str | None 
     flags = dict(recipe["flags"])
     if timeline is not None:
         flags["timeline"] = timeline
-    words = ["lingbot", "render", recipe["image"]]
-    for name, value in flags.items():
-        words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
-    return shlex.join([*words, "-o", output])
+    return shlex.join(["lingbot", "render", recipe["image"], *flag_words(flags), "-o", output])
 
 
 def sha256_file(path: Path) -> str:

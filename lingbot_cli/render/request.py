@@ -137,6 +137,8 @@ def resolve_request(
     Errors: UsageError for speed options with a server; those of `resolve_model`.
     """
     if request.remote is not None:
+        if request.options.lora:
+            raise UsageError("--engine: a LoRA is the server's", hint="give --lora to `lingbot serve`")
         if request.options.fast or request.options.speed_options():
             raise UsageError(
                 "--engine: the server chooses its speed options",

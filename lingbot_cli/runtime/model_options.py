@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from lingbot_cli.checkpoints.checkpoint import Checkpoint, Difference
+from lingbot_cli.checkpoints.checkpoint import Checkpoint, Difference, with_loras
 from lingbot_cli.errors import UsageError
 from lingbot_cli.presets import Preset, check_window
 
@@ -20,7 +20,7 @@ class ModelOptions:
     """One field per flag; None leaves a choice to the preset, the device or the fastest there is.
 
     `model`: name or folder; `assets`: folder of its text encoder and VAE; `preset`: name of its run settings where
-    its own configs do not decide. `precision` of the transformer,
+    its own configs do not decide; `lora`: LoRAs to merge, each FILE[:STRENGTH]. `precision` of the transformer,
     `decode` of the VAE's decoder. `chunk` to `steps` replace those of the preset. `text_on` and `decode_on`:
     devices of the text encoder and the decoder; `offload` streams the transformer from main memory.
     `kernel`: name of the self-attention backend. `threads` of the CPU.
@@ -31,6 +31,7 @@ class ModelOptions:
     model: str | None = None
     assets: Path | None = None
     preset: str | None = None
+    lora: tuple[str, ...] = ()
     device: str | None = None
     precision: str | None = None
     chunk: int | None = None
@@ -72,7 +73,17 @@ class ModelOptions:
         given = {name.replace("_", "-"): getattr(self, name) for name in names}
         if self.steps is not None:
             given["steps"] = ",".join(map(str, self.steps))
-        return {name: value for name, value in given.items() if value not in (None, False)}
+        given["lora"] = list(self.lora)
+        return {name: value for name, value in given.items() if value not in (None, False, [])}
+
+
+def flag_words(flags: Mapping[str, Any]) -> list[str]:
+    """Return flags as words of a command line; a list repeats its flag."""
+    words: list[str] = []
+    for name, value in flags.items():
+        for each in value if isinstance(value, list) else [value]:
+            words += [f"--{name}"] if each is True else [f"--{name}", str(each)]
+    return words
 
 
 def parse_steps(text: str | None) -> tuple[int, ...] | None:
@@ -112,6 +123,7 @@ def apply_options(checkpoint: Checkpoint, options: ModelOptions) -> Checkpoint:
         raise UsageError(
             f"{flag} fp8: the model's weights are packed as {checkpoint.packing}", hint="leave it out"
         )
+    checkpoint = with_loras(checkpoint, options.lora)
     given = {name: getattr(options, name) for name in _PRESET if getattr(options, name) is not None}
     preset = replace(checkpoint.preset, **given)
     _check(preset, given)
@@ -143,5 +155,6 @@ def describe_run(preset: Preset, differences: Sequence[Difference], options: Mod
         f"steps {','.join(map(str, preset.steps))}",
         f"shift {preset.shift:g}",
         *(f"{name.replace('-', ' ')} {value}" for name, value in options.speed_options().items()),
+        *(f"lora {text}" for text in options.lora),
     ]
     return [" · ".join(run), *map(str, differences), *options.notes]

@@ -59,7 +59,7 @@ def lfs_pointer(root: Path) -> Path:
 KINDS = {
     pretrain: ("causal-pretrain", "causal-fast"),
     bidirectional: ("bidirectional base model", "causal-fast"),
-    lora: ("is a LoRA", "merge the LoRA"),
+    lora: ("is a LoRA", "the LoRA with --lora"),
     text_encoder: ("is a text encoder", "--assets"),
     vae: ("is a VAE", "--assets"),
     half_a_download: ("is incomplete", "has not finished"),

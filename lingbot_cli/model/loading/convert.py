@@ -18,7 +18,8 @@ from lingbot_cli.model.device import PRECISIONS
 from lingbot_cli.model.loading.load_text import text_tensors
 from lingbot_cli.model.loading.load_vae import infer_vae_config, vae_tensors
 from lingbot_cli.model.loading.loader import check_tensors
-from lingbot_cli.model.loading.tensor_io import STORED_DTYPES, StoredTensor, stored_tensors
+from lingbot_cli.model.loading.merge import transformer_tensors
+from lingbot_cli.model.loading.tensor_io import STORED_DTYPES, StoredTensor
 from lingbot_cli.presets import Preset
 
 FORMAT_VERSION = 1
@@ -48,7 +49,7 @@ def convert(checkpoint: Checkpoint, folder: Path, precision: str, report: Callab
 
 def _write_parts(checkpoint: Checkpoint, folder: Path, precision: str, report: Callable[[str], None]) -> None:
     layout = checkpoint.layout
-    transformer = stored_tensors(layout.transformer)
+    transformer = transformer_tensors(checkpoint)
     vae = vae_tensors(checkpoint)
     text = text_tensors(checkpoint)
     plain = torch.bfloat16 if precision == "fp8" else PRECISIONS[precision]

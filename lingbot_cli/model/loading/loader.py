@@ -16,6 +16,7 @@ from lingbot_cli.model.attention import AttentionFunction, attend_all
 from lingbot_cli.model.device import compute_capability, pick_device, pick_dtype
 from lingbot_cli.model.loading.load_text import cached_prompt_encoder, load_tokenizer, text_tensors
 from lingbot_cli.model.loading.load_vae import infer_vae_config, load_tiny_decoder, load_vae, vae_tensors
+from lingbot_cli.model.loading.merge import transformer_tensors
 from lingbot_cli.model.loading.packed_layers import is_fp8_weight, split_fp8, use_packed_layers
 from lingbot_cli.model.loading.tensor_io import (
     OnLoadProgress,
@@ -30,7 +31,12 @@ from lingbot_cli.model.vae import VAE
 from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.presets import Preset
 from lingbot_cli.runtime.malloc import release_large_blocks
-from lingbot_cli.runtime.model_options import ModelOptions, pick_decoder_precision, pick_precision
+from lingbot_cli.runtime.model_options import (
+    ModelOptions,
+    apply_options,
+    pick_decoder_precision,
+    pick_precision,
+)
 
 _DEFAULTS = ModelOptions()
 
@@ -52,7 +58,7 @@ def load_model(
     checkpoint = (
         model
         if isinstance(model, Checkpoint)
-        else read_checkpoint(model or options.model, options.assets, options.preset)
+        else apply_options(read_checkpoint(model or options.model, options.assets, options.preset), options)
     )
     device = pick_device(options.device)
     if device.type == "cpu":
@@ -106,7 +112,7 @@ def load_transformer(
     Precision fp8 stores the blocks' linear weights in fp8 and the rest in bfloat16; `linears` fp8 stores and
     multiplies them in fp8 at any precision of the rest.
     """
-    tensors = stored_tensors(checkpoint.layout.transformer)
+    tensors = transformer_tensors(checkpoint)
     if checkpoint.fp8:  # layers that its publisher left in more bits keep them
         eight = {name for name, tensor in tensors.items() if is_fp8_weight(tensor)}
         transformer = transformer_on_meta(checkpoint.preset, precision, linears, device, only=eight)
