@@ -18,8 +18,10 @@ def main() -> None:
     )  # cuda:1 is number 1 of nvidia-smi, which plans ask
     try:
         from lingbot_cli.cli import run
+        from lingbot_cli.console import open_closed_streams
     except KeyboardInterrupt:
         sys.exit(130)
+    open_closed_streams()
     code = run(sys.argv[1:])
     if threading.active_count() > 1:
         # A stage may be in a forward pass: ending the interpreter under it would crash.

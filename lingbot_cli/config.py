@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from lingbot_cli.checkpoints.cache_dir import home_folder
 from lingbot_cli.checkpoints.checkpoint import check_name
 from lingbot_cli.checkpoints.layouts import check_assets
 from lingbot_cli.errors import LingbotError, UsageError
@@ -113,7 +114,7 @@ VARIABLES = {
 
 def user_file(environ: Mapping[str, str]) -> Path:
     """Return the user's own settings file, in the XDG configuration folder."""
-    base = environ.get("XDG_CONFIG_HOME") or Path(os.path.expanduser(environ.get("HOME", "~"))) / ".config"
+    base = environ.get("XDG_CONFIG_HOME") or home_folder(environ) / ".config"
     return Path(base) / "lingbot" / "config.yaml"
 
 

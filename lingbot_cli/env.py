@@ -3,53 +3,12 @@
 import io
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, TextIO, cast
+from typing import BinaryIO, TextIO
 
-from rich.console import Console
-
-from lingbot_cli.errors import OutputError
-
-
-class CheckedStream:
-    """Text stream whose write errors are OutputErrors that name it."""
-
-    def __init__(self, stream: TextIO, name: str) -> None:
-        self._stream = stream
-        self._name = name
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        """Write text. Errors: OutputError."""
-        try:
-            return self._stream.write(text)
-        except OSError as failure:
-            self._fail(failure)
-            return len(text)
-
-    def flush(self) -> None:
-        """Flush the stream. Errors: OutputError."""
-        try:
-            self._stream.flush()
-        except OSError as failure:
-            self._fail(failure)
-
-    def _fail(self, failure: OSError) -> None:
-        # A background thread would die in silence; the main one fails at its next line.
-        if threading.current_thread() is not threading.main_thread():
-            return
-        # The interpreter would flush the rest again at exit.
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, self._stream.fileno())
-        os.close(null)
-        if isinstance(failure, BrokenPipeError):
-            raise OutputError(f"{self._name} was closed by its reader") from failure
-        raise OutputError(f"{self._name} cannot be written: {failure.strerror}") from failure
+from lingbot_cli.console import make_console
 
 
 @dataclass
@@ -70,13 +29,8 @@ class Env:
     applied_settings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        self.out = self._console(self.stdout, error=False)
-        self.err = self._console(self.stderr, error=True)
-
-    def _console(self, stream: TextIO, *, error: bool) -> Console:
-        """Return a console: colours and live displays on a terminal, plain unwrapped lines elsewhere."""
-        file = cast(TextIO, CheckedStream(stream, "standard error" if error else "standard output"))
-        return Console(file=file, stderr=error, highlight=False, soft_wrap=not stream.isatty())
+        self.out = make_console(self.stdout, "standard output", error=False)
+        self.err = make_console(self.stderr, "standard error", error=True)
 
     def read_stdin(self, most: int) -> bytes:
         """Return standard input, at most so many bytes."""

@@ -1,7 +1,8 @@
 """Keeps stream keys, passwords and tokens out of everything that is printed or written."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 HIDDEN = "***"
 
@@ -28,3 +29,14 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     for pattern in (_SRT, _PARAMETER, _BEARER, _HUB_TOKEN):
         text = pattern.sub(rf"\g<keep>{HIDDEN}", text)
     return text
+
+
+def redact_values(value: Any) -> Any:
+    """Return plain JSON values without the secrets in their texts and keys."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {redact_values(key): redact_values(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact_values(each) for each in value]
+    return value

@@ -47,7 +47,7 @@ def find_stream(path: Path) -> StreamFile | None:
     """
     descriptor = _descriptor_number(path)
     if descriptor is not None:
-        _check_writable(path, descriptor)
+        check_writable(path, descriptor)
         return StreamFile(path, descriptor)
     try:
         mode = path.stat().st_mode
@@ -74,7 +74,8 @@ def _descriptor_number(path: Path) -> int | None:
     return None
 
 
-def _check_writable(path: Path, descriptor: int) -> None:
+def check_writable(path: Path, descriptor: int) -> None:
+    """Raise UsageError unless a file descriptor is open for writing; `path` names it."""
     try:
         writable = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
     except OSError:

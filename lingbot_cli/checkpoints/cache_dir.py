@@ -13,7 +13,13 @@ def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
     if own := environ.get("LINGBOT_CACHE_DIR"):
         return Path(os.path.expanduser(own))
     base = environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "lingbot"
+    return (Path(base) if base else home_folder(environ) / ".cache") / "lingbot"
+
+
+def home_folder(environ: Mapping[str, str]) -> Path:
+    """Return the user's home folder; for a user without one, the folder that stands for none."""
+    home = environ.get("HOME") or os.path.expanduser("~")
+    return Path("/nonexistent" if home == "~" else home)
 
 
 def model_folder(name: str, environ: Mapping[str, str] = os.environ) -> Path:

@@ -88,10 +88,12 @@ def run(argv: Sequence[str], env: Env | None = None) -> int:
     env.argv = tuple(argv)
     try:
         _check_text(argv)
-        return app(args=list(argv), prog_name="lingbot", obj=env, standalone_mode=False) or 0
+        with contextlib.redirect_stdout(env.out.file):  # Typer prints help there
+            return app(args=list(argv), prog_name="lingbot", obj=env, standalone_mode=False) or 0
     except ClickUsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":
-            typer.echo(error.message, err=True)
+            with contextlib.suppress(OutputError), contextlib.redirect_stderr(env.err.file):
+                typer.echo(error.message, err=True)
             return UsageError.exit_code
         _print_error(env, usage_error(error))
         _print_settings(env)

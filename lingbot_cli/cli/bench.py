@@ -1,6 +1,5 @@
 """`lingbot bench`: speed and memory of a model on this machine."""
 
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,6 +11,7 @@ import typer
 from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.model_flags import BENCH_FLAGS
 from lingbot_cli.cli.options import Quality, Size
+from lingbot_cli.console import print_json
 from lingbot_cli.env import Env
 from lingbot_cli.runtime.model_options import ModelOptions
 
@@ -63,7 +63,7 @@ def bench(
         return
     figures = _measure(model, chunks, size, quality, env, random_weights=random_weights)
     if as_json:
-        env.out.file.write(json.dumps(asdict(figures)) + "\n")
+        print_json(env.out, asdict(figures))
     else:
         show(env, ("measurement", "value"), result_rows(figures), markdown=markdown)
 
@@ -96,7 +96,7 @@ def show(env: Env, heads: Sequence[str], lines: Sequence[Sequence[str]], *, mark
     if markdown:
         rule = "|---|" + "---:|" * (len(heads) - 1)
         body = ["| " + " | ".join(line) + " |" for line in (("",) * len(heads), *lines)]
-        env.out.file.write("\n".join([body[0], rule, *body[1:]]) + "\n")
+        env.out.print("\n".join([body[0], rule, *body[1:]]), markup=False, soft_wrap=True)
         return
     table = Table(*heads, title="lingbot bench", title_justify="left")
     for line in lines:

@@ -1,12 +1,12 @@
 """`lingbot config`: settings and their sources."""
 
-import json
 from pathlib import Path
 
 import typer
 
 from lingbot_cli.cli.app import App
 from lingbot_cli.cli.options import PrintJson
+from lingbot_cli.console import print_json
 from lingbot_cli.env import Env
 
 app = App(no_args_is_help=True)
@@ -50,7 +50,7 @@ def show(ctx: typer.Context, as_json: PrintJson = False) -> None:
         rows[name] = Setting(shown, name) if value else Setting(known.default, "default")
     if as_json:
         facts = {name: {"value": row.value, "source": row.source} for name, row in rows.items()}
-        env.out.print(json.dumps(facts, indent=2), markup=False, soft_wrap=True)
+        print_json(env.out, facts, indent=2)
     else:
         wide, values = max(map(len, rows)), max(len(str(row.value)) for row in rows.values())
         for name, row in rows.items():

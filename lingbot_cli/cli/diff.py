@@ -1,6 +1,5 @@
 """`lingbot diff`: comparison of two videos and their metadata."""
 
-import json
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from rich.markup import escape
 
 from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.options import PrintJson
+from lingbot_cli.console import print_json
 from lingbot_cli.env import Env
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def diff(
     )
     alike = comparison.is_within(psnr, ssim)
     if as_json:
-        env.out.file.write(json.dumps(_facts(comparison, alike)) + "\n")
+        print_json(env.out, _facts(comparison, alike))
     else:
         _print(env, comparison, alike)
     if not alike:

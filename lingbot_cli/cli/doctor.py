@@ -1,12 +1,12 @@
 """`lingbot doctor`: checks of this machine, with remedies."""
 
-import json
 from dataclasses import asdict
 
 import typer
 
 from lingbot_cli.cli.app import App
 from lingbot_cli.cli.options import PrintJson
+from lingbot_cli.console import print_json
 from lingbot_cli.env import Env
 
 app = App()
@@ -36,6 +36,6 @@ def doctor(ctx: typer.Context, as_json: PrintJson = False) -> None:
     possible = all(finding.status != "error" for finding in findings)
     if as_json:
         report = {"possible": possible, "findings": [asdict(finding) for finding in findings]}
-        env.out.file.write(json.dumps(report) + "\n")
+        print_json(env.out, report)
     if not possible:
         raise typer.Exit(3)

@@ -1,6 +1,5 @@
 """`lingbot models`: list, download, verify, convert and remove models."""
 
-import json
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from lingbot_cli.checkpoints.download import DownloadProgress, download_model, v
 from lingbot_cli.checkpoints.registry import PUBLISHED, PublishedModel
 from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.options import PrintJson, model_names
+from lingbot_cli.console import print_json
 from lingbot_cli.env import Env
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.presets import PRESETS
@@ -63,7 +63,7 @@ def list_models(ctx: typer.Context, as_json: PrintJson = False) -> None:
     env: Env = ctx.obj
     models = model_statuses(env.environ)
     if as_json:
-        env.out.print_json(json.dumps([asdict(model) for model in models]))
+        print_json(env.out, [asdict(model) for model in models], indent=2)
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("model", "installed", "size", "memory", "fits"):
@@ -129,7 +129,7 @@ def show(
     else:
         facts = _describe(read_checkpoint(model, assets, preset))
     if as_json:
-        env.out.print_json(json.dumps(facts))
+        print_json(env.out, facts, indent=2)
         return
     for key, value in facts.items():
         if isinstance(value, dict):

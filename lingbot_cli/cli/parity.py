@@ -1,6 +1,5 @@
 """`lingbot parity`: this machine's arithmetic against recorded tensors."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -9,6 +8,7 @@ from rich.table import Table
 
 from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.options import PrintJson
+from lingbot_cli.console import print_json
 from lingbot_cli.env import Env
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def parity(
 
     found = replay(case, weights or case.parent.parent, pick_device(device), pick_dtype(precision))
     if as_json:
-        env.out.print_json(json.dumps(report(case, found)))
+        print_json(env.out, report(case, found), indent=2)
     else:
         env.out.print(table(case, found))
     if not all(deviation.holds for deviation in found):

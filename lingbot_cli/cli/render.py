@@ -1,6 +1,5 @@
 """`lingbot render`: one video, from an image and a timeline."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +15,7 @@ from lingbot_cli.cli.options import (
     FirstImage,
 )
 from lingbot_cli.cli.render_flags import OutputFlags, RenderTimelineFlags, ResumeFlags, uses_stdout
+from lingbot_cli.console import print_json
 from lingbot_cli.env import Env
 from lingbot_cli.errors import LingbotError, UsageError
 from lingbot_cli.runtime.model_options import ModelOptions
@@ -135,7 +135,7 @@ def _print_plan(
 
     outputs = [sink.name, *([f"{poses}/"] if poses else [])]
     if as_json:
-        env.out.print(json.dumps(dry_run_json(prepared, outputs)), markup=False, soft_wrap=True)
+        print_json(env.out, dry_run_json(prepared, outputs))
         return
     for line in dry_run_lines(prepared, outputs):
         env.out.print(line, markup=False, soft_wrap=True)

@@ -141,7 +141,14 @@ class OutputFlags:
         """Return what the metadata says of the encoding, None to leave the metadata out."""
         if self.no_metadata:
             return None
-        return {"quality": self.quality, "codec": self.codec, "crf": self.crf, "frames": frames}
+        overlay = self.overlay if self.overlay == "burn" else None
+        return {
+            "quality": self.quality,
+            "codec": self.codec,
+            "crf": self.crf,
+            "overlay": overlay,
+            "frames": frames,
+        }
 
 
 @dataclass(frozen=True)

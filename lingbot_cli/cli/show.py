@@ -1,6 +1,6 @@
 """`lingbot show`: metadata of a video, and the command that renders it again."""
 
-import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +11,7 @@ from rich.markup import escape
 from lingbot_cli.camera.scale import StepSizes
 from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.options import Overwrite, PrintJson
+from lingbot_cli.console import print_json, printable
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.files import write_file
@@ -44,7 +45,7 @@ def show(
     if timeline is not None:
         _write_timeline(env, metadata, video, timeline, overwrite)
     if as_json:
-        env.out.file.write(json.dumps(metadata, ensure_ascii=False, indent=2) + "\n")
+        print_json(env.out, metadata, indent=2)
     elif timeline is None:
         _print(env.out, metadata, video)
 
@@ -53,14 +54,15 @@ def _write_timeline(env: Env, metadata: dict[str, Any], video: Path, target: str
     if metadata["timeline"] is None:
         raise UsageError(f"{video} was rendered without a timeline", hint="`lingbot show` prints its command")
     if target == "-":
-        env.out.file.write(metadata["timeline"])
+        text = metadata["timeline"]
+        env.out.file.write(printable(text) if env.out.is_terminal else text)
     else:
         write_file(Path(target), metadata["timeline"], overwrite=overwrite)
 
 
 def _print(out: Console, metadata: dict[str, Any], video: Path) -> None:
     """Print the metadata as text."""
-    from lingbot_cli.render.metadata import recipe_command
+    from lingbot_cli.render.metadata import RECIPE_FLAGS, recipe_command
     from lingbot_cli.timeline.diagnostics import SourceText
     from lingbot_cli.timeline.load import is_yaml
 
@@ -81,9 +83,12 @@ def _print(out: Console, metadata: dict[str, Any], video: Path) -> None:
     if timeline is not None and not _has_text(Path(timeline), metadata["timeline"]):
         text = SourceText("<stdin>" if timeline == "-" else timeline, metadata["timeline"])
         saved = video.with_suffix(".yaml" if is_yaml(text) else ".jsonl")
-        out.print(escape(f"  lingbot show {video} --timeline {saved}"))
+        command = shlex.join(["lingbot", "show", str(video), "--timeline", str(saved)])
+        out.print(f"  {command}", markup=False, soft_wrap=True)
         timeline = str(saved)
-    out.print(escape(f"  {recipe_command(metadata, str(again), timeline)}"))
+    out.print(f"  {recipe_command(metadata, str(again), timeline)}", markup=False, soft_wrap=True)
+    if other := sorted(metadata["flags"].keys() - RECIPE_FLAGS):
+        out.print(f"left out, as no settings of a video: {', '.join(other)}", markup=False, soft_wrap=True)
 
 
 def _camera_rows(camera: dict[str, Any] | None) -> dict[str, str]:

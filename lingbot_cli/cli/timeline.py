@@ -1,6 +1,5 @@
 """`lingbot timeline`: write, check, plan, draw, export and convert timelines; none of it loads a model."""
 
-import json
 from dataclasses import asdict
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -26,6 +25,7 @@ from lingbot_cli.cli.options import (
     is_timeline_file,
 )
 from lingbot_cli.cli.timeline_draw import animatic, resolve_camera, show
+from lingbot_cli.console import print_json
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.files import write_file
@@ -103,7 +103,7 @@ def check(
             for line in lines:
                 (env.err if errors else env.out).print(line, markup=False, soft_wrap=True)
     if as_json:
-        env.out.print(json.dumps(reports, indent=2), markup=False, soft_wrap=True)
+        print_json(env.out, reports, indent=2)
     elif count:
         env.err.print(f"{count} error{'s' if count > 1 else ''}", markup=False, soft_wrap=True)
     if count:
@@ -184,7 +184,7 @@ def plan(
     chunks = plan_chunks(compiled)
     if as_json:
         facts = _plan_facts(preset, compiled, chunks)
-        env.out.print(json.dumps(facts, indent=2), markup=False, soft_wrap=True)
+        print_json(env.out, facts, indent=2)
         return
     warnings = _warning_lines(find_warnings(schedule), timeline.source)
     paths = [str(path) for path in compiled.paths]

@@ -14,7 +14,7 @@ from pydantic import BaseModel, FiniteFloat, ValidationError
 from lingbot_cli import __version__
 from lingbot_cli.checkpoints.lora import parse_lora
 from lingbot_cli.errors import UsageError
-from lingbot_cli.redact import redact
+from lingbot_cli.redact import redact_values
 from lingbot_cli.render.fingerprint import preset_json
 from lingbot_cli.render.request import PreparedVideo
 from lingbot_cli.runtime.autotune import Tuning
@@ -22,6 +22,14 @@ from lingbot_cli.runtime.model_options import flag_words
 
 METADATA_KEY = "lingbot"
 RECIPE_VERSION = 1
+RECIPE_FLAGS = {
+    *("timeline", "moves", "poses", "prompt", "fps", "duration", "scale", "intrinsics", "intrinsics-size"),
+    *("convention", "matrix", "poses-fps", "allow-outside", "size", "seed", "model", "assets", "preset"),
+    *("device", "precision", "chunk", "window", "sink", "shift", "steps", "decode", "text-on", "offload"),
+    *("decode-on", "kernel", "compile", "no-compile", "threads", "linears", "attention", "kv-cache"),
+    *("tiny-decoder", "lora", "fast", "quality", "codec", "crf", "overlay", "frames"),
+}
+"""Flags that a recipe may hold, all that make the same video; of others a command would do more than render it."""
 
 
 class _RecipePath(BaseModel):
@@ -59,7 +67,7 @@ class _PrintedRecipe(BaseModel):
 
     image: str
     timeline: str | None
-    flags: dict[str, str | bool | int | FiniteFloat]
+    flags: dict[str, str | bool | int | FiniteFloat | list[str]]
     versions: dict[str, str]
     files: dict[str, str]
     model: _Model
@@ -120,7 +128,8 @@ def make_recipe(
             "python": platform.python_version(),
         },
     }
-    return _redacted(recipe)
+    redacted: dict[str, Any] = redact_values(recipe)
+    return redacted
 
 
 def container_metadata(recipe: Mapping[str, Any]) -> dict[str, str]:
@@ -161,23 +170,15 @@ def read_recipe(tags: Mapping[str, str], path: Path, *, whole: bool = True) -> d
 
 def recipe_command(recipe: Mapping[str, Any], output: str, timeline: str | None = None) -> str:
     """Return the command that renders the video again, to `output`, from `timeline` if given."""
-    flags = dict(recipe["flags"])
+    flags = {name: value for name, value in recipe["flags"].items() if name in RECIPE_FLAGS}
     if timeline is not None:
         flags["timeline"] = timeline
-    return shlex.join(["lingbot", "render", recipe["image"], *flag_words(flags), "-o", output])
+    image = recipe["image"]
+    image = f"./{image}" if image.startswith("-") else image
+    return shlex.join(["lingbot", "render", image, *flag_words(flags), "-o", output])
 
 
 def sha256_file(path: Path) -> str:
     """Return the SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _redacted(value: Any) -> Any:
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, Mapping):
-        return {key: _redacted(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_redacted(each) for each in value]
-    return value

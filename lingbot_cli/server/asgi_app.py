@@ -17,7 +17,6 @@ from lingbot_cli.server.auth import (
     AccessMiddleware,
     AccessRules,
     accepted_subprotocol,
-    printable,
 )
 from lingbot_cli.server.connection import Connection
 from lingbot_cli.server.metrics import Metrics
@@ -54,7 +53,7 @@ def server_app(service: ModelService, rules: AccessRules, pool_limits: PoolLimit
         if request.path_params["model"] == info["id"]:
             return JSONResponse(info, headers=RESPONSE_HEADERS)
         error = {
-            "message": f"the model '{printable(request.path_params['model'])}' is not served here",
+            "message": f"the model {request.path_params['model'][:100]!r} is not served here",
             "type": "invalid_request_error",
             "param": "model",
             "code": "model_not_found",

@@ -30,11 +30,6 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def printable(text: str) -> str:
-    """Return at most 100 characters of a client's text, without control characters."""
-    return "".join(sign if sign.isprintable() else "?" for sign in text[:100])
-
-
 def new_token() -> str:
     """Return a random token."""
     return secrets.token_urlsafe(24)
@@ -128,6 +123,6 @@ class AccessMiddleware:
             return
         status, reason = denial
         client = (scope.get("client") or ("unknown",))[0]
-        log.warning("denied %s %s with %d: %s", client, printable(scope["path"]), status, reason)
+        log.warning("denied %s %.100r with %d: %s", client, scope["path"], status, reason)
         headers = {"www-authenticate": "Bearer"} if status == 401 else {}
         await PlainTextResponse(reason + "\n", status, headers)(scope, receive, send)

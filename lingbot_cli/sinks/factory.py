@@ -17,7 +17,7 @@ from lingbot_cli.sinks.output_conflicts import check_distinct
 from lingbot_cli.sinks.output_paths import ImageSequence, OutputFile, is_partial_name
 from lingbot_cli.sinks.resample import MaxRateSink
 from lingbot_cli.sinks.resumable import ResumableFile, ResumableOutput, ResumableSequence, StreamOutput
-from lingbot_cli.stream_files import StreamFile, find_stream
+from lingbot_cli.stream_files import StreamFile, check_writable, find_stream
 from lingbot_cli.ui.signals import check_stop
 
 
@@ -79,9 +79,13 @@ def _choose_encoder(
     path = Path(target)
     if target == "-" and stdout is None:
         raise UsageError("-o -: standard output is in use", hint="name a file")
-    stream = StreamFile(path, stdout.fileno()) if target == "-" and stdout is not None else find_stream(path)
+    name = "standard output" if target == "-" else target
+    if target == "-" and stdout is not None:
+        check_writable(Path(name), stdout.fileno())
+        stream: StreamFile | None = StreamFile(path, stdout.fileno())
+    else:
+        stream = find_stream(path)
     if stream is not None:
-        name = "standard output" if target == "-" else target
         return FfmpegSink(name, _stream_output(name, stream, encoding), metadata=container.metadata)
     if is_partial_name(target):
         raise UsageError(

@@ -10,6 +10,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
+from lingbot_cli.console import printable
 from lingbot_cli.ui.signals import on_forced_exit
 
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J"  # alternate screen, no cursor
@@ -80,7 +81,7 @@ class Screen:
     def show_status(self, text: str) -> None:
         """Write the status line."""
         columns, rows = self.cells()
-        self.write(f"\x1b[{rows + 1};1H\x1b[0m{text[: columns - 1]}\x1b[K")
+        self.write(f"\x1b[{rows + 1};1H\x1b[0m{printable(text)[: columns - 1]}\x1b[K")
 
     def graphics(self) -> str:
         """Query the terminal for its best graphics: kitty, sixel or blocks."""

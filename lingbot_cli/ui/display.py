@@ -1,6 +1,5 @@
 """Displays of a run: a live line, plain lines, warnings only, or JSON lines."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
 
+from lingbot_cli.console import print_json
 from lingbot_cli.errors import LingbotError
 from lingbot_cli.redact import redact
 from lingbot_cli.ui.progress import Progress, duration_text, size_text
@@ -25,9 +25,7 @@ class Report:
 
 def print_json_line(console: Console, event: str, facts: Mapping[str, Any]) -> None:
     """Print one line of JSON."""
-    line = redact(json.dumps({"event": event, **facts}, ensure_ascii=False))
-    console.file.write(line + "\n")
-    console.file.flush()
+    print_json(console, {"event": event, **facts})
 
 
 class Display:

@@ -87,7 +87,7 @@ def test_allowed_origins_may_read_every_answer_and_others_none(caplog):
                     got, headers = denied.code, denied.headers
                 assert got == (status if allowed else 403)
                 assert headers["Access-Control-Allow-Origin"] == allowed
-    assert "denied 127.0.0.1 /v1/models with 401: the token is missing" in caplog.text
+    assert "denied 127.0.0.1 '/v1/models' with 401: the token is missing" in caplog.text
     assert "with 403: this Origin is not allowed here; name it with --allow-origin" in caplog.text
     assert TOKEN not in caplog.text
 
