@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -11,6 +12,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
+from lingbot_cli.camera.keys import WALK_UNITS_PER_FRAME
 from lingbot_cli.endpoints import GENERATE_PATH, MODELS_PATH
 from lingbot_cli.server.auth import (
     PUBLIC_PATHS,
@@ -24,6 +26,13 @@ from lingbot_cli.server.page import page_document
 from lingbot_cli.server.service import ModelService
 from lingbot_cli.server.session_pool import PoolLimits, SessionPool
 
+# Scenes that the built-in model was trained on.
+SUGGESTED_PROMPTS = {
+    "day": "a stone courtyard by day",
+    "dusk": "a stone courtyard at dusk",
+    "night": "a stone courtyard at night",
+    "snow": "a stone courtyard in snow",
+}
 RESPONSE_HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",  # the URL holds the token
@@ -37,13 +46,25 @@ def page_response(page_data: dict[str, object]) -> Response:
     return HTMLResponse(html, headers={**RESPONSE_HEADERS, "Content-Security-Policy": policy})
 
 
+def play_page_data(model: dict[str, Any]) -> dict[str, Any]:
+    """Return the data of the page in its playing mode; the built-in model has prompts to suggest."""
+    suggestions = SUGGESTED_PROMPTS if model["id"] == "built-in" else {}
+    return {
+        "mode": "play",
+        "route": GENERATE_PATH,
+        "model": model,
+        "walk_speed": WALK_UNITS_PER_FRAME,
+        "suggestions": [{"label": label, "prompt": prompt} for label, prompt in suggestions.items()],
+    }
+
+
 def server_app(service: ModelService, rules: AccessRules, pool_limits: PoolLimits) -> Starlette:
     """Create the ASGI application that serves one model."""
     metrics = Metrics()
     pool = SessionPool(pool_limits, metrics)
 
     async def page(_request: Request) -> Response:
-        return page_response({"mode": "play", "route": GENERATE_PATH, "model": service.model_info()})
+        return page_response(play_page_data(service.model_info()))
 
     async def models(_request: Request) -> Response:
         return JSONResponse({"object": "list", "data": [service.model_info()]}, headers=RESPONSE_HEADERS)

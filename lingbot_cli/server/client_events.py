@@ -23,7 +23,7 @@ from lingbot_cli.server.protocol import ClientLimits, ProtocolError
 from lingbot_cli.timeline.schema import TurnAngles
 
 _EVENT_ID: TypeAdapter[int | None] = TypeAdapter(Annotated[int, Field(ge=-(2**63), lt=2**63)] | None)
-CommandKind = Literal["pause", "resume", "stop", "heartbeat"]
+CommandKind = Literal["pause", "resume", "stop", "heartbeat", "timeline"]
 
 
 class _Fields(BaseModel):
@@ -198,4 +198,5 @@ _PARSERS: dict[str, Callable[[Any, ClientLimits], EventPayload]] = {
     "resume": _command_parser("resume"),
     "stop": _command_parser("stop"),
     "heartbeat": _command_parser("heartbeat"),
+    "timeline": _command_parser("timeline"),
 }

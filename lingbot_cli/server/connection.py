@@ -29,8 +29,10 @@ from lingbot_cli.server.frames import (
     chunk_stats_extension,
     frame_messages,
 )
+from lingbot_cli.server.input_to_control import TimelineController
 from lingbot_cli.server.play_session import ChunkOutput, PlaySession
 from lingbot_cli.server.protocol import ProtocolError, RateLimiter
+from lingbot_cli.server.record import recorded_timeline
 from lingbot_cli.server.service import ModelService
 from lingbot_cli.server.session_pool import QueueFull, SessionPool
 
@@ -147,11 +149,13 @@ class Connection:
         self._event_received.set()
 
     async def _acknowledge(self, event: ClientEvent) -> None:
-        """Report a reset, a pause and a resume at once, not with a chunk."""
+        """Answer a reset, a pause, a resume and a request for the timeline at once, not with a chunk."""
         if self._session is None:
             return
         if isinstance(event.payload, Reset):
             await self._send_session(self._session, "reset")
+        elif event.payload == SessionCommand("timeline"):
+            await self._send_timeline(self._session)
         elif event.payload in (SessionCommand("pause"), SessionCommand("resume")):
             await self._send_session(self._session, "paused" if self._session.paused else "playing")
 
@@ -274,6 +278,15 @@ class Connection:
                 "prompt": settings.prompt,
             }
         )
+
+    async def _send_timeline(self, session: PlaySession) -> None:
+        """Send the session so far as a timeline file. Errors: ProtocolError for a camera moved by published steps."""
+        if not isinstance(session.controller, TimelineController):
+            raise ProtocolError("unsupported", "only a session with `camera` settings has a timeline")
+        if not session.sent_frames:
+            raise ProtocolError("not_yet", "nothing was rendered yet")
+        text = recorded_timeline(session.controller, session.sent_frames)
+        await self._send_addition({"type": "timeline", "content": text})
 
     async def _send_addition(self, message: dict[str, Any]) -> None:
         """Send a message of a type that the published protocol does not have, if the client asked for it."""

@@ -50,13 +50,18 @@ class SessionRecorder:
         if self._current is None:
             return
         path = self._path(self._recordings.index(self._current) + 1)
-        lines = [line for line in self._current.lines() if _is_before(line, self._sent_frames)]
-        lines.append({"end": True, "at": f"{self._sent_frames}f"})
-        write_file(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+        write_file(path, recorded_timeline(self._current, self._sent_frames))
         self._written_at = monotonic()
 
     def _path(self, number: int) -> Path:
         return self.path if number == 1 else self.path.with_stem(f"{self.path.stem}-{number}")
+
+
+def recorded_timeline(controller: TimelineController, frames: int) -> str:
+    """Return the text of a timeline file that renders the first `frames` frames of a session."""
+    lines = [line for line in controller.lines() if _is_before(line, frames)]
+    lines.append({"end": True, "at": f"{frames}f"})
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
 def _is_before(line: dict[str, Any], frame: int) -> bool:

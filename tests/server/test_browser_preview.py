@@ -52,7 +52,7 @@ def test_a_page_shows_the_frames(sink, tmp_path):
             "[...document.getElementById('screen').getContext('2d').getImageData(24, 16, 1, 1).data]"
         )[:3]
         assert min(np.abs(np.array([red, green, blue]) - frame[16, 24]).max() for frame in chunk()) < 12
-        assert tab.ask("getComputedStyle(document.getElementById('bar')).display") == "none"
+        assert tab.ask("getComputedStyle(document.getElementById('dock')).display") == "none"
         sink.close()
         tab.until("document.body.dataset.state !== 'connecting'")
 

@@ -64,7 +64,8 @@ def test_keys_move_the_camera_and_the_prompt_is_applied(browser, playing, tmp_pa
     tab.ask("document.getElementById('prompt').value = 'it rains'")
     tab.ask("document.getElementById('send').click()")
     tab.until("document.body.dataset.prompt === 'it rains'")
-    assert "fps" in tab.ask("document.getElementById('status').textContent")
+    assert float(tab.ask("document.getElementById('fps').textContent")) > 0
+    assert tab.ask("document.getElementById('latency').textContent").endswith(" s")
     tab.ask("document.getElementById('prompt').focus()")
     before = tab.data()["position"]
     tab.key("keyDown", "w")

@@ -8,7 +8,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-_SCRIPTS = ("msgpack.js", "frame_player.js", "camera_input.js", "play.js")
+_SCRIPTS = (
+    *("msgpack.js", "frame_player.js", "camera_input.js", "view.js", "save.js", "start.js"),
+    *("play.js", "controls.js"),
+)
 
 
 @cache

@@ -32,6 +32,7 @@ class FramePlayer {
   }
 
   clear() {
+    this.shown = 0;
     this.decoding = this.decoding.then(() => { this.queue.length = 0; });
   }
 
@@ -45,6 +46,7 @@ class FramePlayer {
     if (this.canvas.width !== image.width || this.canvas.height !== image.height) {
       this.canvas.width = image.width;
       this.canvas.height = image.height;
+      this.resized = true;
     }
     this.context.drawImage(image, 0, 0);
     image.close();
@@ -71,6 +73,11 @@ class AdaptiveQuality {
   options(width) {
     const [scale, quality] = this.levels[this.level];
     return { max_width: Math.min(width, Math.max(96, Math.round(width * scale))), quality };
+  }
+
+  full(width) {
+    this.level = this.fastChunks = 0;
+    return this.options(width);
   }
 
   // Takes the milliseconds a chunk took to arrive and its duration; returns whether the level has changed.
