@@ -85,8 +85,9 @@ def check_rigid(path: Path | str, matrices: np.ndarray) -> np.ndarray:
     if not finite.all():
         raise UsageError(f"{path}, row {int(np.argmin(finite))}: values are not finite; expected numbers")
     turns = poses[:, :3, :3]
-    rigid = np.abs(turns @ turns.transpose(0, 2, 1) - np.eye(3)).max((1, 2)) < 1e-2
-    rigid &= (np.linalg.det(turns) > 0) & (np.abs(poses[:, 3] - [0, 0, 0, 1]).max(1) < 1e-4)
+    with np.errstate(all="ignore"):  # of numbers far beyond a rotation's
+        rigid = np.abs(turns @ turns.transpose(0, 2, 1) - np.eye(3)).max((1, 2)) < 1e-2
+        rigid &= (np.linalg.det(turns) > 0) & (np.abs(poses[:, 3] - [0, 0, 0, 1]).max(1) < 1e-4)
     if not rigid.all():
         row = int(np.argmin(rigid))
         raise UsageError(f"{path}, row {row}: not a pose; expected a rotation and a translation over 0 0 0 1")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
+from tokenize import TokenError
 from zipfile import BadZipFile
 
 import numpy as np
@@ -31,6 +34,11 @@ _POSE_KEYS: dict[str, Matrix] = {
     "extrinsics": "w2c",
     "extrinsic": "w2c",
 }
+_DAMAGED = (
+    *(ValueError, LookupError, EOFError, SyntaxError, TypeError, ArithmeticError, RuntimeError, MemoryError),
+    *(BadZipFile, TokenError, zlib.error, struct.error),
+)
+"""Errors of NumPy and of its zip and header parsers for a damaged file."""
 _LENS_KEYS = ("intrinsics", "intrinsic", "K", "Ks")
 
 
@@ -132,7 +140,7 @@ def _load(path: Path) -> np.ndarray | np.lib.npyio.NpzFile:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, EOFError, SyntaxError, TypeError, MemoryError, RecursionError, BadZipFile):
+    except _DAMAGED:
         raise UsageError(f"{path}: not a NumPy file of numbers; expected .npy or .npz") from None
 
 
@@ -143,7 +151,7 @@ def _member(path: Path, archive: np.lib.npyio.NpzFile, key: str) -> np.ndarray:
         raise UsageError(f"{path}: array {key} is larger than {MAX_FILE_BYTES >> 20} MiB")
     try:
         return np.asarray(archive[key])
-    except (KeyError, ValueError, EOFError, OSError, MemoryError, BadZipFile):
+    except (OSError, *_DAMAGED):
         raise UsageError(f"{path}: array {key} cannot be read") from None
 
 
