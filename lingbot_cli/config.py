@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from lingbot_cli.camera.scale import parse_scale
 from lingbot_cli.checkpoints.cache_dir import home_folder
 from lingbot_cli.checkpoints.checkpoint import check_name
 from lingbot_cli.checkpoints.layouts import check_assets
@@ -16,6 +17,7 @@ from lingbot_cli.presets import PRESETS
 from lingbot_cli.runtime.capabilities import check_device
 from lingbot_cli.sinks.codecs import CODEC_FAMILIES, CODECS
 from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
+from lingbot_cli.video_size import parse_size
 
 PROJECT_FILE = "lingbot.yaml"
 
@@ -59,21 +61,6 @@ def _check_shard(value: str) -> None:
     select_shard((), value)
 
 
-def _check_size(value: str) -> None:
-    from lingbot_cli.video_size import parse_size
-
-    parse_size(value)
-
-
-def _check_scale(value: str) -> None:
-    from lingbot_cli.camera.scale import parse_scale
-
-    try:
-        parse_scale(value)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-
-
 def _check_folder(value: str) -> None:
     if Path(os.path.expanduser(value)).is_file():
         raise UsageError(f"{value} is a file, not a folder")
@@ -86,10 +73,10 @@ SETTINGS = {
     "precision": SettingSpec(
         "bfloat16 on a GPU, else float32", _one_of("float32", "bfloat16", "float16", "fp8")
     ),
-    "size": SettingSpec("the image's shape in the model's area", _check_size),
+    "size": SettingSpec("the image's shape in the model's area", parse_size),
     "fps": SettingSpec("the timeline's, else 16", _integer(1, 120)),
     "seed": SettingSpec("the timeline's, else 42", _integer(0, 2**63 - 1)),
-    "scale": SettingSpec("clip for --poses, else fixed", _check_scale),
+    "scale": SettingSpec("clip for --poses, else fixed", parse_scale),
     "quality": SettingSpec("web", _one_of("web", "master", "draft")),
     "codec": SettingSpec("the format's", _one_of(*CODECS, *CODEC_FAMILIES)),
     "crf": SettingSpec("the codec's", _integer(0, 100)),
@@ -167,8 +154,9 @@ def check_names(environ: Mapping[str, str]) -> None:
 def _problem(check: Callable[[str], object], value: str) -> str | None:
     try:
         check(value)
-    except LingbotError as error:
-        return f"{error} ({error.hint})" if error.hint else str(error)
+    except (LingbotError, ValueError) as error:
+        hint = getattr(error, "hint", None)
+        return f"{error} ({hint})" if hint else str(error)
     return None
 
 

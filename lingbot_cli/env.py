@@ -32,6 +32,16 @@ class Env:
         self.out = make_console(self.stdout, "standard output", error=False)
         self.err = make_console(self.stderr, "standard error", error=True)
 
+    def print(self, *lines: str) -> None:
+        """Print lines as they are to standard output, neither coloured nor folded."""
+        for line in lines:
+            self.out.print(line, markup=False, soft_wrap=True)
+
+    def note(self, *lines: str) -> None:
+        """Print lines as they are to standard error."""
+        for line in lines:
+            self.err.print(line, markup=False, soft_wrap=True)
+
     def read_stdin(self, most: int) -> bytes:
         """Return standard input, at most so many bytes."""
         return self.stdin.buffer.read(most)

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.stream_files import is_descriptor
+from lingbot_cli.files import is_descriptor
 from lingbot_cli.video_size import stretch
 
 MAX_PIXELS = 200_000_000

@@ -9,9 +9,9 @@ from lingbot_cli.batch.scheduler import Scheduler, SchedulerOptions, TaskState, 
 from lingbot_cli.batch.task_runner import TaskResult
 from lingbot_cli.batch.tasks import Task
 from lingbot_cli.errors import UsageError
+from lingbot_cli.files import find_stream
 from lingbot_cli.render.resume_store import ResumeStore
 from lingbot_cli.sinks.output_conflicts import check_distinct
-from lingbot_cli.stream_files import find_stream
 from lingbot_cli.ui.signals import StopRequest
 
 

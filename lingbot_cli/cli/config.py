@@ -55,9 +55,9 @@ def show(ctx: typer.Context, as_json: PrintJson = False) -> None:
         wide, values = max(map(len, rows)), max(len(str(row.value)) for row in rows.values())
         for name, row in rows.items():
             line = f"{name:<{wide}}  {row.value!s:<{values}}  {row.source}"
-            env.out.print(line, markup=False, soft_wrap=True)
+            env.print(line)
         files = f"read from ./{PROJECT_FILE} and {user_file(env.environ)}"
-        env.out.print(files, markup=False, soft_wrap=True)
+        env.print(files)
     check_settings(found)
     check_names(env.environ)
     check_variables(env.environ)

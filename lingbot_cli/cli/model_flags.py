@@ -1,14 +1,22 @@
-"""Flags of the fields of ModelOptions, in the panels Model and Speed."""
+"""Flags of the fields of ModelOptions, in the panels Model and Speed, and `--gpus`: one process a GPU."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from lingbot_cli.cli.app import Flags, option
 from lingbot_cli.cli.options import Fast, model_names
+from lingbot_cli.env import Env
+from lingbot_cli.errors import UsageError
 from lingbot_cli.presets import PRESETS
-from lingbot_cli.runtime.model_options import parse_steps
+from lingbot_cli.runtime.model_options import ModelOptions, parse_steps
+
+if TYPE_CHECKING:
+    from lingbot_cli.render.multi_gpu import ProcessGroup
 
 DEVICES = ("cpu", "cuda", "cuda:1", "mps", "xpu")
 BY_MODEL = "the model's"
@@ -128,3 +136,51 @@ SAMPLING: Flags = {
 BENCH_FLAGS: Flags = {**MODEL, **SPEED}
 MODEL_FLAGS: Flags = {**BENCH_FLAGS, **PLACEMENT}
 RENDER_FLAGS: Flags = {**MODEL_FLAGS, **SAMPLING}
+Gpus = Annotated[
+    int, option("--gpus", "GPUs of this machine that render each chunk together.", panel="Speed", min=1)
+]
+
+
+@contextmanager
+def shared_by_gpus(
+    env: Env, options: ModelOptions, gpus: int, engine: str | None = None
+) -> "Iterator[tuple[ModelOptions, ProcessGroup | None]]":
+    """Yield this process's options and its group; the block runs in the leader, or in a process without a group.
+
+    The process that was started by the user launches the others and exits with the leader's exit code; a follower
+    renders until the leader ends. Errors: UsageError for heads that cannot be shared, SetupError for a process that
+    died.
+    """
+    from lingbot_cli.render.launcher import end_with_launcher
+    from lingbot_cli.render.multi_gpu import ProcessGroup, exit_follower
+    from lingbot_cli.ui.signals import ignoring_signals
+
+    group = ProcessGroup.of(env.environ)
+    if engine is not None and (gpus > 1 or group is not None):
+        raise UsageError("--engine cannot be used with --gpus", hint="the server chooses its GPUs")
+    if group is None:
+        if gpus > 1:
+            _launch(env, options, gpus)
+        yield options, None
+        return
+    end_with_launcher(env.environ)
+    options = replace(options, device=group.device(options.device))
+    if not group.is_leader:
+        from lingbot_cli.render.group_model import follow_sessions
+
+        with ignoring_signals():
+            follow_sessions(group, options)
+        exit_follower()
+    try:
+        yield options, group
+    finally:
+        group.disconnect()
+
+
+def _launch(env: Env, options: ModelOptions, gpus: int) -> None:
+    from lingbot_cli.presets import check_heads
+    from lingbot_cli.render.launcher import launch_processes
+    from lingbot_cli.runtime.fast_mode import resolve_model
+
+    check_heads(resolve_model(options)[1].preset.heads, gpus)
+    raise typer.Exit(launch_processes(env.argv, gpus, env.environ, env.note))

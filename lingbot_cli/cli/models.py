@@ -71,9 +71,9 @@ def list_models(ctx: typer.Context, as_json: PrintJson = False) -> None:
     for model in models:
         table.add_row(*_row(model))
     env.out.print(table)
-    env.out.print("\nmemory: peak on this machine for a video of the model's own size", markup=False)
+    env.print("\nmemory: peak on this machine for a video of the model's own size")
     for model in models:
-        env.out.print(f"{model.name}: {model.licence}", markup=False)
+        env.print(f"{model.name}: {model.licence}")
 
 
 @app.command("pull")
@@ -136,7 +136,7 @@ def show(
             value = ", ".join(f"{name} {item}" for name, item in value.items())
         if isinstance(value, list):
             value = "; ".join(value) or "none"
-        env.out.print(f"{key}: {value}", markup=False)
+        env.print(f"{key}: {value}")
 
 
 @app.command("verify")
@@ -159,7 +159,7 @@ def verify_model(
     hashes = (
         f"{count} files have their publisher's content" if count else "no publisher's hashes are known here"
     )
-    env.out.print(f"{folder}: {hashes}; every tensor has its place and is finite", markup=False)
+    env.print(f"{folder}: {hashes}; every tensor has its place and is finite")
 
 
 @app.command()
@@ -183,8 +183,8 @@ def convert(
     from lingbot_cli.model.loading.convert import convert as convert_world  # torch
 
     checkpoint = with_loras(read_checkpoint(model, assets, preset), tuple(lora or ()))
-    convert_world(checkpoint, folder, precision, lambda done: env.err.print(f"written: {done}", markup=False))
-    env.out.print(f"{folder}", markup=False)
+    convert_world(checkpoint, folder, precision, lambda done: env.note(f"written: {done}"))
+    env.print(f"{folder}")
 
 
 @app.command()
@@ -215,7 +215,7 @@ def _published(name: str) -> PublishedModel:
 
 def _accept(env: Env, model: PublishedModel, accepted: bool) -> None:
     """Print the licence and ask for consent. Errors: UsageError without it."""
-    env.err.print(f"{model.name}, about {gigabytes(model.bytes)}. Licence: {model.terms}", markup=False)
+    env.note(f"{model.name}, about {gigabytes(model.bytes)}. Licence: {model.terms}")
     if not accepted and not (env.stdin.isatty() and typer.confirm("Do you accept it?")):
         raise UsageError("the licence was not accepted", hint="read it, then use --accept-license")
 

@@ -103,8 +103,7 @@ def fps_value(text: str) -> int:
 def exit_after_stop(env: Env, stop: RunInterrupted, *lines: str) -> NoReturn:
     """End a command that a signal ends in its usual way: plain lines and the signal's exit code."""
     name = signal.Signals(stop.exit_code - 128).name
-    for line in (f"stopped by {name}", *lines):
-        env.err.print(line, markup=False, soft_wrap=True)
+    env.note(f"stopped by {name}", *lines)
     raise typer.Exit(stop.exit_code)
 
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import typer
 
 from lingbot_cli.cli.app import App, option
-from lingbot_cli.cli.gpus import Gpus, shared_by_gpus
-from lingbot_cli.cli.model_flags import MODEL_FLAGS
+from lingbot_cli.cli.model_flags import MODEL_FLAGS, Gpus, shared_by_gpus
 from lingbot_cli.cli.options import FirstImage, Size, exit_after_stop
 from lingbot_cli.env import Env
 from lingbot_cli.errors import RunInterrupted
@@ -81,11 +80,8 @@ def play(
     offer = start.offer(image)
     with shared_by_gpus(env, model, gpus) as (options, group):
         recorder = SessionRecorder(record) if record is not None else None
-        load = partial(
-            load_served_model, options, note=partial(env.err.print, markup=False, soft_wrap=True), group=group
-        )
-        for line in run_notes(options):
-            env.out.print(line, markup=False, soft_wrap=True)
+        load = partial(load_served_model, options, note=env.note, group=group)
+        env.print(*run_notes(options))
         stop = None
         try:
             if where == "terminal":
@@ -100,8 +96,7 @@ def play(
         lines = _recording_lines(recorder, image, model)
         if stop is not None:
             exit_after_stop(env, stop, *lines)
-        for line in lines:
-            env.err.print(line, markup=False, soft_wrap=True)
+        env.note(*lines)
 
 
 def _recording_lines(recorder: "SessionRecorder | None", image: Path, model: ModelOptions) -> list[str]:
@@ -142,8 +137,7 @@ def _play_in_browser(
     def print_address(address: str) -> None:
         number = address.split("/?")[0].rsplit(":", 1)[1]
         ssh = f"from another machine, first: ssh -L {number}:127.0.0.1:{number} THIS-MACHINE"
-        for line in (f"open {address}", ssh):
-            env.out.print(line, markup=False, soft_wrap=True)
+        env.print(f"open {address}", ssh)
 
     def load_service() -> ModelService:
         if recorder is None:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lingbot_cli.cli.app import App, option
-from lingbot_cli.cli.gpus import Gpus
-from lingbot_cli.cli.model_flags import RENDER_FLAGS
+from lingbot_cli.cli.model_flags import RENDER_FLAGS, Gpus
 from lingbot_cli.cli.options import (
     DisplayFlags,
     Engine,
@@ -137,8 +136,7 @@ def _print_plan(
     if as_json:
         print_json(env.out, dry_run_json(prepared, outputs))
         return
-    for line in dry_run_lines(prepared, outputs):
-        env.out.print(line, markup=False, soft_wrap=True)
+    env.print(*dry_run_lines(prepared, outputs))
 
 
 def _check_run(

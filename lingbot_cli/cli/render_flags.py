@@ -8,6 +8,7 @@ from lingbot_cli.cli.app import option
 from lingbot_cli.cli.options import Overwrite, Quality, TimelineFlags, parser
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
+from lingbot_cli.files import find_stream
 from lingbot_cli.timeline.times import Time, parse_time
 
 if TYPE_CHECKING:
@@ -200,15 +201,12 @@ class ResumeFlags:
 
 def uses_stdout(targets: list[str]) -> bool:
     """Return whether a target is standard output, by any name."""
-    from lingbot_cli.stream_files import find_stream
-
     streams = [find_stream(Path(target)) for target in targets if target not in ("-", "null:")]
     return "-" in targets or any(stream is not None and stream.descriptor == 1 for stream in streams)
 
 
 def files_of(targets: list[str]) -> list[str]:
     """Return the targets that are files, not streams."""
-    from lingbot_cli.stream_files import find_stream
 
     return [
         target for target in targets if target not in ("-", "null:") and find_stream(Path(target)) is None

@@ -9,8 +9,7 @@ from typing import IO, TYPE_CHECKING, Annotated, ClassVar
 import typer
 
 from lingbot_cli.cli.app import App, option
-from lingbot_cli.cli.gpus import Gpus, shared_by_gpus
-from lingbot_cli.cli.model_flags import MODEL_FLAGS
+from lingbot_cli.cli.model_flags import MODEL_FLAGS, Gpus, shared_by_gpus
 from lingbot_cli.cli.options import exit_after_stop
 from lingbot_cli.env import Env
 from lingbot_cli.errors import RunInterrupted, UsageError
@@ -182,18 +181,15 @@ def serve(
     env: Env = ctx.obj
     limits = ClientLimits(max_chunks=sessions.max_chunks)
     offer = SessionDefaults(None if image is None else read_image(image), prompt)
-    note = partial(env.err.print, markup=False, soft_wrap=True)
-    report = partial(env.out.print, markup=False, soft_wrap=True)
     sessions.pixels(0)
     address, rules = ListenAddress(access.host, access.port), access.rules()
     with shared_by_gpus(env, model, gpus) as (options, group):
         if log_chunks:
             _log_chunks(env.err.file)
-        for line in run_notes(options):
-            report(line)
+        env.print(*run_notes(options))
 
         def load_service() -> ModelService:
-            world = load_served_model(options, offer, note, group)
+            world = load_served_model(options, offer, env.note, group)
             least = ClientLimits().max_pixels if world.device.type == "cuda" else 0
             pixels = sessions.pixels(max(least, int(MAX_SHARE * world.preset.area)))
             return ModelService(world, replace(limits, max_pixels=pixels), offer)
@@ -204,7 +200,7 @@ def serve(
                 address,
                 rules,
                 sessions.pool_limits(),
-                announce=partial(_print_addresses, report),
+                announce=partial(_print_addresses, env.print),
                 max_message_bytes=limits.max_message_bytes,
             )
         except RunInterrupted as stop:

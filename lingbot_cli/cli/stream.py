@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import typer
 
 from lingbot_cli.cli.app import App, option
-from lingbot_cli.cli.gpus import Gpus, shared_by_gpus
-from lingbot_cli.cli.model_flags import MODEL_FLAGS
+from lingbot_cli.cli.model_flags import MODEL_FLAGS, Gpus, shared_by_gpus
 from lingbot_cli.cli.options import DisplayFlags, Engine, FirstImage, Overwrite, TimelineFlags
 from lingbot_cli.env import Env
 from lingbot_cli.errors import LingbotError, UsageError

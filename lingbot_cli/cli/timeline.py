@@ -79,7 +79,7 @@ def new(
             f"{file} is not a .yaml name", hint="use a name such as walk.yaml: JSONL has no comments"
         )
     write_file(file, text, overwrite=overwrite)
-    env.out.print(f"{file}: written; next: lingbot timeline show {file}", markup=False, soft_wrap=True)
+    env.print(f"{file}: written; next: lingbot timeline show {file}")
 
 
 def check(
@@ -105,7 +105,7 @@ def check(
     if as_json:
         print_json(env.out, reports, indent=2)
     elif count:
-        env.err.print(f"{count} error{'s' if count > 1 else ''}", markup=False, soft_wrap=True)
+        env.note(f"{count} error{'s' if count > 1 else ''}")
     if count:
         raise typer.Exit(2)
 
@@ -189,8 +189,7 @@ def plan(
     warnings = _warning_lines(find_warnings(schedule), timeline.source)
     paths = [str(path) for path in compiled.paths]
     total = _total(preset, compiled, chunks)
-    for line in [*format_chunk_table(chunks, compiled.grid.fps), total, *paths, *warnings]:
-        env.out.print(line, markup=False, soft_wrap=True)
+    env.print(*format_chunk_table(chunks, compiled.grid.fps), total, *paths, *warnings)
 
 
 def _total(preset: str, compiled: CompiledTimeline, chunks: tuple[PlannedChunk, ...]) -> str:
@@ -250,7 +249,7 @@ def export(
     resolved = resolve_camera(env, file, preset, overrides, frame_size)
     pixels = frame_size(resolved.header)
     for path in write_poses_dir(resolved.compiled, output, form, size=pixels, overwrite=overwrite):
-        env.out.print(f"{path}", markup=False, soft_wrap=True)
+        env.print(f"{path}")
 
 
 def convert(

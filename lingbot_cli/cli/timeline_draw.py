@@ -61,12 +61,13 @@ def show(
     if output is not None:
         write_file(output, svg_map(maps, fps, file), overwrite=overwrite)
         scenes = f"{len(maps)} scene{'s' if len(maps) > 1 else ''}"
-        env.out.print(f"{output}: {scenes}", markup=False, soft_wrap=True)
+        env.print(f"{output}: {scenes}")
         return
     width = max(20, min(env.out.width - 1, 100)) if env.out.is_terminal else 72
     for number, scene in enumerate(maps):
-        for line in [*([""] if number else []), *text_map(scene, fps, width)]:
-            env.out.print(line, markup=False, soft_wrap=True)
+        if number:
+            env.print("")
+        env.print(*text_map(scene, fps, width))
 
 
 def animatic(
@@ -116,7 +117,7 @@ def animatic(
         sink.abort()
         raise
     length = compiled.frames / compiled.grid.fps
-    env.out.print(f"{output}: {compiled.frames} frames, {length:.1f} s", markup=False, soft_wrap=True)
+    env.print(f"{output}: {compiled.frames} frames, {length:.1f} s")
 
 
 def resolve_camera(
@@ -131,7 +132,7 @@ def resolve_camera(
         size=size,
     )
     for warning in resolved.warnings:
-        env.err.print(f"note: {warning}", markup=False, soft_wrap=True)
+        env.note(f"note: {warning}")
     return resolved
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
-from lingbot_cli.diagnostics.timers import DeviceTimer, HostTimer, PhaseTimer, warm_up_chunks
+from lingbot_cli.diagnostics.timers import PHASES, DeviceTimer, HostTimer, PhaseTimer, warm_up_chunks
 from lingbot_cli.render.local import LocalBackend, LocalRender
 from lingbot_cli.render.pipeline import run_pipeline
 from lingbot_cli.render.preflight import check_memory
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from lingbot_cli.model.world_model import WorldModel
 
 LoadModel = Callable[[Checkpoint, ModelOptions, Sequence[str]], "WorldModel"]
-PHASES = ("encode", "denoise", "commit", "decode", "transfer", "write")
 PEAK_MEASURE_S = 1.0
 SINK_FRAMES = 144
 

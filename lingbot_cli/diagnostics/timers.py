@@ -10,6 +10,8 @@ from lingbot_cli.presets import Preset
 if TYPE_CHECKING:
     import torch
 
+PHASES = ("encode", "denoise", "commit", "decode", "transfer", "write")
+
 
 class Timer(Protocol):
     """Source of timestamps."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
 
 from lingbot_cli.errors import UsageError
+from lingbot_cli.files import is_descriptor
 from lingbot_cli.render.chunk_plan import ChunkTask
 from lingbot_cli.render.pipeline import StartSession, denoise_chunks
-from lingbot_cli.stream_files import is_descriptor
 
 if TYPE_CHECKING:
     from lingbot_cli.model.world_model import WorldModel

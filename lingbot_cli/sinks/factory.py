@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lingbot_cli.errors import UsageError
+from lingbot_cli.files import StreamFile, check_writable, find_stream
 from lingbot_cli.sinks.base import NullSink, Sink, TeeSink
 from lingbot_cli.sinks.codecs import CODECS
 from lingbot_cli.sinks.encoding import Encoding
@@ -17,7 +18,6 @@ from lingbot_cli.sinks.output_conflicts import check_distinct
 from lingbot_cli.sinks.output_paths import ImageSequence, OutputFile, is_partial_name
 from lingbot_cli.sinks.resample import MaxRateSink
 from lingbot_cli.sinks.resumable import ResumableFile, ResumableOutput, ResumableSequence, StreamOutput
-from lingbot_cli.stream_files import StreamFile, check_writable, find_stream
 from lingbot_cli.ui.signals import check_stop
 
 

@@ -7,10 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.files import follow_link
+from lingbot_cli.files import find_stream, follow_link
 from lingbot_cli.sinks.formats import is_sequence
 from lingbot_cli.sinks.output_paths import sequence_folder
-from lingbot_cli.stream_files import find_stream
 
 
 def check_distinct(targets: Iterable[str], *, option: str = "-o") -> None:

@@ -1,6 +1,8 @@
 """Progress display of a run with a terminal preview: its status line."""
 
 import collections
+from collections.abc import Callable
+from functools import partial
 
 from rich.console import Console
 
@@ -21,52 +23,41 @@ class StatusLineDisplay(PlainDisplay):
         super().__init__(console)
         self._preview = preview
         self._quiet = quiet
-        self._pending: collections.deque[tuple[str, str]] = collections.deque(maxlen=MAX_PENDING_LINES)
+        self._pending: collections.deque[Callable[[], None]] = collections.deque(maxlen=MAX_PENDING_LINES)
 
     def chunk(self, progress: Progress) -> None:
         self._preview.set_status(progress_line(progress))
 
-    def state(self, state: Report) -> None:
-        self._preview.set_status(redact(state.text))
+    def state(self, report: Report) -> None:
+        self._preview.set_status(redact(report.text))
 
-    def plan(self, plan: Report) -> None:
+    def plan(self, report: Report) -> None:
         if not self._quiet:
-            super().plan(plan)
+            super().plan(report)
         self._preview.set_status("rendering the first chunk …")
 
-    def event(self, kind: str, news: Report) -> None:
+    def event(self, kind: str, report: Report) -> None:
         if not self._quiet:
-            self._report(kind, news.text)
+            self._report(kind, report.text, partial(super().event, kind, report))
 
     def note(self, text: str) -> None:
         if not self._quiet:
-            self._report("note", text)
+            self._report("note", text, partial(super().note, text))
 
     def warning(self, text: str) -> None:
-        self._report("warning", text)
+        self._report("warning", text, partial(super().warning, text))
 
-    def done(self, video: Report) -> None:
+    def done(self, report: Report) -> None:
         self.close()
         if not self._quiet:
-            super().done(video)
+            super().done(report)
 
     def close(self) -> None:
         while self._pending and not self._preview.shown:
-            kind, text = self._pending.popleft()
-            self._print(kind, text)
+            self._pending.popleft()()
 
-    def _report(self, kind: str, text: str) -> None:
-        self.close()
+    def _report(self, kind: str, text: str, show: Callable[[], None]) -> None:
+        self._pending.append(show)
         if self._preview.shown:
-            self._pending.append((kind, text))
             self._preview.set_status(redact(f"{kind}: {text}"))
-        else:
-            self._print(kind, text)
-
-    def _print(self, kind: str, text: str) -> None:
-        if kind == "warning":
-            super().warning(text)
-        elif kind == "note":
-            super().note(text)
-        else:
-            super().event(kind, Report({}, text))
+        self.close()

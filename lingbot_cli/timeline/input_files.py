@@ -108,7 +108,6 @@ def load_camera_path(
     from lingbot_cli.camera.formats.numpy_files import read_lenses
     from lingbot_cli.camera.formats.read_cameras import PUBLISHED_FOLDER, read_cameras
     from lingbot_cli.camera.lens import to_reference
-    from lingbot_cli.camera.path_check import path_notes
 
     source = read_cameras(path, convention=options.convention, matrix=options.matrix)
     notes = source.notes
@@ -124,8 +123,6 @@ def load_camera_path(
     if lenses is not None:
         lenses, more = to_reference(lens_file or path, lenses, size, published=published)
         notes = (*notes, *more)
-    if source.frame_fps is None:
-        notes = (*notes, *path_notes(source.poses, source.convention, source.matrix))
     default = CLIP if source.scale is None else parse_scale(source.scale)
     chosen = options.convention is not None or options.matrix is not None
     return CameraPath(

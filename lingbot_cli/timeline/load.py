@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.stream_files import is_descriptor
+from lingbot_cli.files import is_descriptor
 from lingbot_cli.timeline.diagnostics import (
     UNLOCATED,
     Problem,

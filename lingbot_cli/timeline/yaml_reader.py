@@ -20,11 +20,8 @@ def is_plain_text(plain: str) -> bool:
     return plain not in _WORDS and not _NUMBER.fullmatch(plain)
 
 
-class _Invalid:
-    """Placeholder of a value whose problem is reported."""
-
-
-INVALID = _Invalid()
+INVALID = object()
+"""Placeholder of a value whose problem is reported."""
 
 
 class YamlNode:
@@ -71,15 +68,16 @@ class YamlReader:
             mark = error.problem_mark or error.context_mark
             location = _location_in(text, mark.line, mark.column) if mark else SourceLocation()
             self._keep_complete_events()
-            self._report(
+            self._problems.add(
                 location,
                 f"not YAML: {error.problem or error.context}; expected {_syntax_hint(text, location)}",
             )
         except yaml.reader.ReaderError as error:
+            code = error.character if isinstance(error.character, int) else ord(error.character)
             before = text[: error.position]
             location = SourceLocation(before.count("\n") + 1, len(before) - before.rfind("\n"))
-            self._report(
-                location, f"the character U+{_code_point(error):04X} is not allowed; expected printable text"
+            self._problems.add(
+                location, f"the character U+{code:04X} is not allowed; expected printable text"
             )
 
     def _read(self, loader: Any) -> None:
@@ -94,30 +92,38 @@ class YamlReader:
                 self._open.append(node)
                 self._keys.append(None)
                 if len(self._open) > MAX_DEPTH:
-                    self._report(node.locate(), f"nested too deeply; expected at most {MAX_DEPTH} levels")
+                    self._problems.add(
+                        node.locate(), f"nested too deeply; expected at most {MAX_DEPTH} levels"
+                    )
                     return
             elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
                 self._close()
             elif kind is yaml.AliasEvent:
                 node = YamlNode(INVALID, event)
-                self._report(node.locate(), "aliases are not allowed; expected the value written out")
+                self._problems.add(node.locate(), "aliases are not allowed; expected the value written out")
                 self._add(event, node)
             elif kind is yaml.DocumentStartEvent and self.root is not None:
-                self._report(
+                self._problems.add(
                     YamlNode(None, event).locate(), "a second document; expected one timeline a file"
                 )
                 return
             elif kind is yaml.StreamEndEvent:
                 return
             if self._count > MAX_NODES:
-                self._report(YamlNode(None, event).locate(), f"too many values; expected at most {MAX_NODES}")
+                self._problems.add(
+                    YamlNode(None, event).locate(), f"too many values; expected at most {MAX_NODES}"
+                )
                 return
 
     def _add(self, event: Any, node: YamlNode) -> None:
         """Add a node as the root, in a list, as a key, or as the value of the last key."""
         self._count += 1
         if not node.invalid and (event.anchor or event.tag):
-            self._reject_anchor_and_tag(event, node)
+            if event.anchor:
+                self._problems.add(node.locate(), "anchors are not allowed; expected the value alone")
+            if event.tag:
+                message = f"the tag {event.tag[:40]} is not allowed; expected the value alone"
+                self._problems.add(node.locate(), message)
         if not self._open:
             self.root = node
             return
@@ -142,20 +148,14 @@ class YamlReader:
     def _pair(self, parent: YamlNode, key: YamlNode, node: YamlNode) -> None:
         name = key.value
         if type(name) not in (str, int, float, bool, type(None)):
-            self._report(key.locate(), "not a valid key; expected a key such as keys or for")
+            self._problems.add(key.locate(), "not a valid key; expected a key such as keys or for")
             return
         name = str(name)
         if name in parent.children:
-            self._report(key.locate(), f"duplicate key '{name[:40]}'; expected it once")
+            self._problems.add(key.locate(), f"duplicate key '{name[:40]}'; expected it once")
             return
         parent.children[name] = (key, node)
         parent.value[name] = node.value
-
-    def _reject_anchor_and_tag(self, event: Any, node: YamlNode) -> None:
-        if event.anchor:
-            self._report(node.locate(), "anchors are not allowed; expected the value alone")
-        if event.tag:
-            self._report(node.locate(), f"the tag {event.tag[:40]} is not allowed; expected the value alone")
 
     def _scalar(self, event: Any) -> Any:
         text = event.value
@@ -166,12 +166,11 @@ class YamlReader:
         if not _NUMBER.fullmatch(text):
             return text
         if len(text) > 30:
-            self._report(YamlNode(None, event).locate(), "the number is too long; expected at most 30 digits")
+            self._problems.add(
+                YamlNode(None, event).locate(), "the number is too long; expected at most 30 digits"
+            )
             return INVALID
         return int(text) if text.lstrip("+-").isdigit() else float(text)
-
-    def _report(self, location: SourceLocation, message: str) -> None:
-        self._problems.add(location, message)
 
     def _keep_complete_events(self) -> None:
         """After a syntax error, drop the incomplete event and keep the others."""
@@ -198,7 +197,3 @@ def _syntax_hint(text: str, location: SourceLocation) -> str:
     if "\t" in line[: location.column]:
         return "spaces, not tabs, before a key"
     return "`key: value`, one indentation for one event"
-
-
-def _code_point(error: yaml.reader.ReaderError) -> int:
-    return error.character if isinstance(error.character, int) else ord(error.character)

@@ -1,6 +1,6 @@
 """Displays of a run: a live line, plain lines, warnings only, or JSON lines."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,13 +36,13 @@ class Display:
 
     interval_s = 1.0
 
-    def plan(self, plan: Report) -> None:
+    def plan(self, report: Report) -> None:
         """Show what will be rendered."""
 
     def chunk(self, progress: Progress) -> None:
         """Show progress after a chunk was written."""
 
-    def state(self, state: Report) -> None:
+    def state(self, report: Report) -> None:
         """Show the state of a stream."""
 
     def event(self, kind: str, report: Report) -> None:
@@ -54,7 +54,7 @@ class Display:
     def note(self, text: str) -> None:
         """Show a note."""
 
-    def done(self, video: Report) -> None:
+    def done(self, report: Report) -> None:
         """Show the finished video."""
 
     def error(self, error: LingbotError) -> None:
@@ -95,23 +95,19 @@ class PlainDisplay(QuietDisplay):
 
     interval_s = 10.0
 
-    def state(self, state: Report) -> None:
-        self.console.print(escape(redact(state.text)))
+    def state(self, report: Report) -> None:
+        self.console.print(escape(redact(report.text)))
 
     def event(self, kind: str, report: Report) -> None:
         self.console.print(f"[cyan]{kind}:[/] {escape(redact(report.text))}")
 
-    def plan(self, plan: Report) -> None:
-        self.console.print(escape(redact(plan.text)))
+    plan = done = state
 
     def chunk(self, progress: Progress) -> None:
         self.console.print(progress_line(progress))
 
     def note(self, text: str) -> None:
         self.console.print(escape(redact(text)))
-
-    def done(self, video: Report) -> None:
-        self.console.print(escape(redact(video.text)))
 
 
 class LiveDisplay(PlainDisplay):
@@ -123,20 +119,20 @@ class LiveDisplay(PlainDisplay):
         super().__init__(console)
         self._live = Live(console=console, transient=True, auto_refresh=False)
 
-    def plan(self, plan: Report) -> None:
-        super().plan(plan)
+    def plan(self, report: Report) -> None:
+        super().plan(report)
         self._live.start()
         self._live.update(Text("rendering the first chunk …"), refresh=True)
 
     def chunk(self, progress: Progress) -> None:
         self._live.update(Text(progress_line(progress)), refresh=True)
 
-    def state(self, state: Report) -> None:
-        self._live.update(Text(redact(state.text)), refresh=True)
+    def state(self, report: Report) -> None:
+        self._live.update(Text(redact(report.text)), refresh=True)
 
-    def done(self, video: Report) -> None:
+    def done(self, report: Report) -> None:
         self.close()
-        super().done(video)
+        super().done(report)
 
     def close(self) -> None:
         self._live.stop()
@@ -148,8 +144,8 @@ class JsonDisplay(Display):
     def __init__(self, console: Console) -> None:
         self.console = console
 
-    def plan(self, plan: Report) -> None:
-        print_json_line(self.console, "plan", plan.facts)
+    def plan(self, report: Report) -> None:
+        print_json_line(self.console, "plan", report.facts)
 
     def chunk(self, progress: Progress) -> None:
         fields = {
@@ -158,8 +154,8 @@ class JsonDisplay(Display):
         }
         print_json_line(self.console, "chunk", fields)
 
-    def state(self, state: Report) -> None:
-        print_json_line(self.console, "stream", state.facts)
+    def state(self, report: Report) -> None:
+        print_json_line(self.console, "stream", report.facts)
 
     def event(self, kind: str, report: Report) -> None:
         print_json_line(self.console, kind, report.facts)
@@ -170,8 +166,8 @@ class JsonDisplay(Display):
     def note(self, text: str) -> None:
         print_json_line(self.console, "note", {"message": text})
 
-    def done(self, video: Report) -> None:
-        print_json_line(self.console, "done", video.facts)
+    def done(self, report: Report) -> None:
+        print_json_line(self.console, "done", report.facts)
 
     def error(self, error: LingbotError) -> None:
         print_json_line(
@@ -181,10 +177,6 @@ class JsonDisplay(Display):
 
 def choose_display(*, quiet: bool, as_json: bool, err: Console, json_to: Console) -> Display:
     """Return the display that the flags and the terminal ask for."""
-    choices: list[tuple[bool, Callable[[], Display]]] = [
-        (as_json, lambda: JsonDisplay(json_to)),
-        (quiet, lambda: QuietDisplay(err)),
-        (err.is_terminal, lambda: LiveDisplay(err)),
-        (True, lambda: PlainDisplay(err)),
-    ]
-    return next(make() for wanted, make in choices if wanted)
+    if as_json:
+        return JsonDisplay(json_to)
+    return QuietDisplay(err) if quiet else LiveDisplay(err) if err.is_terminal else PlainDisplay(err)
