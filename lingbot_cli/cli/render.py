@@ -57,7 +57,6 @@ def render(
 
     env: Env = ctx.obj
     targets = output.targets(image)
-    output.camera_format()
     shown, preview = display.open(env, env.err if uses_stdout(targets) else env.out)
     options = resume.options(targets, overwrite=output.overwrite)
     group = ProcessGroup.of(env.environ)
@@ -88,6 +87,7 @@ def render(
         output.save_camera(prepared, targets, overwrite=overwrite_poses)
         encoding = output.encoding(timeline.frames)
         render_video(prepared, sink, shown, encoding=encoding, clock=env.clock, resume=options, group=group)
+        output.open_video(targets, shown.warning)
     except LingbotError as error:
         shown.error(error)
         raise

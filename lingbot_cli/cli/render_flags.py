@@ -1,8 +1,11 @@
 """Groups of options of `lingbot render`: frames, outputs and resume."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import typer
 
 from lingbot_cli.cli.app import option
 from lingbot_cli.cli.options import Overwrite, Quality, TimelineFlags, parser
@@ -87,6 +90,8 @@ class OutputFlags:
         option("--poses-format", "Format of --save-poses.", rare=True, default="npy"),
     ] = None
 
+    open: Annotated[bool, option("--open", "Open the finished video with this system's player.")] = False
+
     def camera_format(self) -> "Format":
         """Return the format of --save-poses. Errors: UsageError for a format without a folder."""
         if self.poses_format is not None and self.save_poses is None:
@@ -112,8 +117,21 @@ class OutputFlags:
         )
 
     def targets(self, image: Path) -> list[str]:
-        """Return the names of all outputs."""
-        return self.output or [f"{image.stem}.mp4"]
+        """Return the names of all outputs. Errors: UsageError for --open or --poses-format alone."""
+        self.camera_format()
+        targets = self.output or [f"{image.stem}.mp4"]
+        if self.open and not files_of(targets):
+            raise UsageError("--open: no output is a file", hint="name one with -o")
+        return targets
+
+    def open_video(self, targets: list[str], warn: Callable[[str], None]) -> None:
+        """Open the first file, or the folder of its images, where --open asks for it."""
+        if not self.open:
+            return
+        path = Path(files_of(targets)[0])
+        path = path.parent if "%" in path.name else path
+        if typer.launch(str(path.absolute())):
+            warn(f"no program was found to open {path}")
 
     def sink(self, targets: list[str], prepared: "PreparedVideo", env: Env, keep: Path | None) -> "Sink":
         """Return the sink of all outputs, the overlay's among them; `keep`: folder of what a resume needs."""

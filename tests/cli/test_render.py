@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -180,3 +181,30 @@ def test_standard_output_by_another_name_leaves_the_json_on_standard_error(image
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(b"YUV4MPEG2")
     assert json.loads(done.stderr.splitlines()[-1])["event"] == "done"
+
+
+def test_the_finished_video_is_opened(tmp_path, image):
+    opener = tmp_path / "bin" / "xdg-open"
+    opener.parent.mkdir()
+    opener.write_text(
+        f'#!/bin/sh\necho "$1" > {tmp_path}/opened.part && mv {tmp_path}/opened.part {tmp_path}/opened\n'
+    )
+    opener.chmod(0o755)
+    short = ("render", str(image), "--moves", "w-8", "--prompt", "a court", *SMALL, "--open")
+    out = tmp_path / "film.mp4"
+    found = {**os.environ, "PATH": f"{opener.parent}:{os.environ['PATH']}"}
+    run = [sys.executable, "-m", "lingbot_cli", *short, "-o", str(out)]
+    done = subprocess.run(run, env=found, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    for _ in range(200):
+        if (tmp_path / "opened").exists():
+            break
+        time.sleep(0.05)
+    assert (tmp_path / "opened").read_text().strip() == str(out)
+    run[-1] = str(tmp_path / "other.mp4")
+    done = subprocess.run(run, env={**found, "PATH": "/nowhere"}, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "no program was found to open" in done.stdout + done.stderr
+    refused = lingbot(*short, "-o", "null:")
+    assert refused.code == 2
+    assert "--open: no output is a file" in refused.stderr
