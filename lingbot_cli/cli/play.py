@@ -18,6 +18,7 @@ from lingbot_cli.runtime.model_options import ModelOptions, flag_words
 if TYPE_CHECKING:
     from lingbot_cli.server.record import SessionRecorder
     from lingbot_cli.server.service import SessionDefaults
+    from lingbot_cli.server.session_pool import SessionPool
     from lingbot_cli.terminal.play import ModelLoader
 
 app = App()
@@ -134,7 +135,7 @@ def _play_in_browser(
     if offer.height and offer.width:
         limits = ClientLimits(max_pixels=max(limits.max_pixels, offer.height * offer.width))
 
-    def print_address(address: str) -> None:
+    def print_address(address: str, _pool: "SessionPool") -> None:
         number = address.split("/?")[0].rsplit(":", 1)[1]
         ssh = f"from another machine, first: ssh -L {number}:127.0.0.1:{number} THIS-MACHINE"
         env.print(f"open {address}", ssh)

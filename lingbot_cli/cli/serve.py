@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lingbot_cli.server.auth import AccessRules
-    from lingbot_cli.server.session_pool import PoolLimits
+    from lingbot_cli.server.session_pool import PoolLimits, SessionPool
 
 app = App()
+MAX_MEASURED_SESSIONS = 16
 ANY_SIZE_PIXELS = 1920 * 1088
 
 
@@ -78,7 +79,26 @@ class SessionFlags:
 
     panel: ClassVar[str] = "Sessions"
 
-    sessions: Annotated[int, option("--sessions", "Sessions at a time; more clients wait.", min=1)] = 1
+    sessions: Annotated[
+        int | None,
+        option(
+            "--sessions",
+            "Sessions at a time; more clients wait.",
+            min=1,
+            default=f"1, {MAX_MEASURED_SESSIONS} with --min-fps",
+        ),
+    ] = None
+    min_fps: Annotated[
+        float | None,
+        option(
+            "--min-fps",
+            "Frames a second of every session: clients wait when another session would get less.",
+            min=1,
+            max=120,
+            metavar="FPS",
+            default="no limit",
+        ),
+    ] = None
     alive: Annotated[
         int | None,
         option(
@@ -122,10 +142,11 @@ class SessionFlags:
         """Return the limits of the session pool."""
         from lingbot_cli.server.session_pool import PoolLimits
 
-        alive = self.alive or self.sessions + 3
+        sessions = self.sessions or (1 if self.min_fps is None else MAX_MEASURED_SESSIONS)
         return PoolLimits(
-            slots=self.sessions,
-            alive=alive,
+            slots=sessions,
+            min_fps=self.min_fps,
+            alive=self.alive or sessions + 3,
             grace_s=self.grace,
             idle_timeout_s=self.idle,
             lifetime_s=self.lifetime,
@@ -141,13 +162,15 @@ def _log_chunks(file: IO[str]) -> None:
     logger.setLevel(logging.INFO)
 
 
-def _print_addresses(report: "Callable[[str], None]", page: str) -> None:
-    """Report the addresses of the page and of the realtime endpoint."""
+def _print_addresses(report: "Callable[[str], None]", page: str, pool: "SessionPool") -> None:
+    """Report the addresses of the page and of the realtime endpoint, and the measured number of players."""
     from lingbot_cli.endpoints import GENERATE_PATH
 
     report(f"page:   {page}")
     address, _, query = page.replace("http://", "ws://").partition("?")
     report(f"engine: {address.rstrip('/')}{GENERATE_PATH}{'?' if query else ''}{query}")
+    if pool.limits.min_fps is not None:
+        report(f"{pool.capacity}, {pool.capacity.fps:.1f} fps in all")
 
 
 @app.command()

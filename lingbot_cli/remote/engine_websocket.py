@@ -91,7 +91,8 @@ def engine_error(message: dict[str, Any]) -> LingbotError:
 
 def queue_position(message: dict[str, Any]) -> str:
     """Describe a `queue` message."""
-    return f"the engine is busy: position {message.get('position')} in the queue"
+    reason = f"; {str(message['reason'])[:100]}" if "reason" in message else ""
+    return f"the engine is busy: position {message.get('position')} in the queue{reason}"
 
 
 def connection_lost(engine: EngineAddress, error: BaseException) -> StreamLostError:

@@ -21,10 +21,9 @@ from lingbot_cli.server.auth import (
     accepted_subprotocol,
 )
 from lingbot_cli.server.connection import Connection
-from lingbot_cli.server.metrics import Metrics
 from lingbot_cli.server.page import page_document
 from lingbot_cli.server.service import ModelService
-from lingbot_cli.server.session_pool import PoolLimits, SessionPool
+from lingbot_cli.server.session_pool import SessionPool
 
 # Scenes that the built-in model was trained on.
 SUGGESTED_PROMPTS = {
@@ -58,10 +57,8 @@ def play_page_data(model: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def server_app(service: ModelService, rules: AccessRules, pool_limits: PoolLimits) -> Starlette:
+def server_app(service: ModelService, rules: AccessRules, pool: SessionPool) -> Starlette:
     """Create the ASGI application that serves one model."""
-    metrics = Metrics()
-    pool = SessionPool(pool_limits, metrics)
 
     async def page(_request: Request) -> Response:
         return page_response(play_page_data(service.model_info()))
@@ -86,10 +83,10 @@ def server_app(service: ModelService, rules: AccessRules, pool_limits: PoolLimit
         return JSONResponse({"model_path": name, "served_model_name": name}, headers=RESPONSE_HEADERS)
 
     async def health(_request: Request) -> Response:
-        return JSONResponse({"status": "ok"}, headers=RESPONSE_HEADERS)
+        return JSONResponse({"status": "ok", "free": pool.free}, headers=RESPONSE_HEADERS)
 
     async def prometheus(_request: Request) -> Response:
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4", headers=RESPONSE_HEADERS)
+        return Response(pool.metrics.text(), media_type="text/plain; version=0.0.4", headers=RESPONSE_HEADERS)
 
     async def generate(socket: WebSocket) -> None:
         await socket.accept(accepted_subprotocol(socket.scope.get("subprotocols", ())))

@@ -180,7 +180,7 @@ class Connection:
                     self._pool.detach(session)  # its last chunk may be lost on the way
                 raise CloseConnection(1000, "all chunks are rendered")
         except QueueFull:
-            raise CloseConnection(1013, "the queue is full") from None
+            raise CloseConnection(1013, f"the queue is full; {self._pool.capacity}") from None
 
     async def _resume(self, init: Init) -> PlaySession:
         """Take over a session before waiting for a slot, so that its grace time cannot end while it waits.
@@ -258,7 +258,8 @@ class Connection:
         await self._socket.send(stats | chunk_stats_extension(chunk) if self._socket.extended else stats)
 
     async def _send_position(self, position: int) -> None:
-        await self._send_addition({"type": "queue", "position": position})
+        message = {"type": "queue", "position": position, "reason": str(self._pool.capacity)}
+        await self._send_addition(message)
 
     async def _send_session(self, session: PlaySession, state: str) -> None:
         settings = session.settings

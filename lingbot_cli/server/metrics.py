@@ -17,6 +17,7 @@ class Metrics:
         gauge, counter = partial(Gauge, registry=self._registry), partial(Counter, registry=self._registry)
         histogram = partial(Histogram, buckets=LATENCY_BUCKETS_S, registry=self._registry)
         self.sessions = gauge("lingbot_sessions", "Clients that play.")
+        self.capacity = gauge("lingbot_capacity", "Clients that may play at once.")
         self.detached = gauge("lingbot_worlds_kept", "Sessions waiting for their client to reconnect.")
         self.queue = gauge("lingbot_queue", "Clients waiting for a slot.")
         self.connections = gauge("lingbot_connections", "Open WebSockets.")

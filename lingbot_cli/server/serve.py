@@ -12,7 +12,7 @@ from lingbot_cli.server.asgi_app import server_app
 from lingbot_cli.server.auth import AccessRules
 from lingbot_cli.server.http_server import HttpServer, ListenAddress, page_url
 from lingbot_cli.server.service import ModelService, SessionDefaults
-from lingbot_cli.server.session_pool import PoolLimits
+from lingbot_cli.server.session_pool import PoolLimits, SessionPool
 from lingbot_cli.ui.signals import StopRequest
 from lingbot_cli.video_size import fit_size
 
@@ -56,30 +56,39 @@ def load_served_model(
     return load(checkpoint, options, (defaults.prompt,), height, width, note=note, warn=note)
 
 
+def warm_up(service: ModelService, pool: SessionPool) -> None:
+    """Render a first chunk with the defaults; to measure the speed, as many as fill the attention window, and two."""
+    if pool.limits.min_fps is None:
+        service.warm_up(1)
+        return
+    from lingbot_cli.diagnostics.timers import warm_up_chunks
+
+    for frames, seconds in service.warm_up(warm_up_chunks(service.model.preset) + 2)[-2:]:
+        pool.capacity.chunk_rendered(frames, seconds)
+
+
 def run_server(
     service: Callable[[], ModelService],
     address: ListenAddress,
     rules: AccessRules,
     pool_limits: PoolLimits,
     *,
-    announce: Callable[[str], None],
+    announce: Callable[[str, SessionPool], None],
     max_message_bytes: int,
 ) -> None:
-    """Serve until a signal; `announce` is called with the page's URL. Errors: InterruptedRun."""
+    """Serve until a signal; `announce` is called with the page's URL and the pool. Errors: InterruptedRun."""
     bound = address.bind()
     try:
-        served = service()
+        served, pool = service(), SessionPool(pool_limits)
         if served.defaults.image is not None:
-            served.warm_up()
-        server = HttpServer(
-            server_app(served, rules, pool_limits), bound, max_message_bytes=max_message_bytes
-        )
+            warm_up(served, pool)
+        server = HttpServer(server_app(served, rules, pool), bound, max_message_bytes=max_message_bytes)
         wait = threading.Event()
         with StopRequest(lambda _text: wait.set()).handling() as stopped:
             stopped.graceful = True
             server.start()
             try:
-                announce(page_url(bound, rules.token))
+                announce(page_url(bound, rules.token), pool)
                 while server.running and not wait.wait(POLL_INTERVAL_S):
                     served.check()
             finally:

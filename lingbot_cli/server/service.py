@@ -91,10 +91,15 @@ class ModelService:
         if self.model.leader is not None:
             self.model.leader.check()
 
-    def warm_up(self) -> None:
-        """Render one chunk with the defaults, so that the first client does not wait for it."""
+    def warm_up(self, chunks: int = 1) -> list[tuple[int, float]]:
+        """Render chunks with the defaults before the first client comes; return the frames and seconds of each."""
         session = self.new_session(Init(type="init"))
-        session.render_task(session.next_input())()
+        results = []
+        for _ in range(chunks):
+            chunk = session.accept(session.render_task(session.next_input())())
+            assert chunk is not None
+            results.append((len(chunk.frames), chunk.render_s))
+        return results
 
     def model_info(self) -> dict[str, Any]:
         """Return the model's entry in `/v1/models`, which the page gets as well."""

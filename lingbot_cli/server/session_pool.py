@@ -10,15 +10,20 @@ from dataclasses import dataclass, field
 from functools import partial
 from time import perf_counter
 
+from lingbot_cli.server.capacity import Capacity
 from lingbot_cli.server.metrics import Metrics
 from lingbot_cli.server.play_session import ChunkInput, PlaySession
 
 
 @dataclass(frozen=True)
 class PoolLimits:
-    """Clients that play at once, sessions in memory (detached ones included), queue length; times in seconds."""
+    """Clients that play at once, sessions in memory (detached ones included), queue length; times in seconds.
+
+    `min_fps`: frame rate of every player, to which `slots` is reduced as the measured speed demands.
+    """
 
     slots: int = 1
+    min_fps: float | None = None
     alive: int = 4
     queue_length: int = 64
     grace_s: float = 30.0
@@ -38,9 +43,10 @@ class QueueFull(Exception):
 class SessionPool:
     """Runs on the event loop; only `render` leaves it, for the render thread."""
 
-    def __init__(self, limits: PoolLimits, metrics: Metrics) -> None:
+    def __init__(self, limits: PoolLimits) -> None:
         self.limits = limits
-        self.metrics = metrics
+        self.metrics = Metrics()
+        self.capacity = Capacity(limits.slots, limits.min_fps)
         self._executor = ThreadPoolExecutor(1, "render")
         self._render_lock = asyncio.Lock()
         self._queue: deque[_Waiter] = deque()
@@ -65,7 +71,7 @@ class SessionPool:
         self._update()
         try:
             reported = 0
-            while (position := self._queue.index(waiter) + 1) > 1 or self._playing >= self.limits.slots:
+            while (position := self._queue.index(waiter) + 1) > 1 or self._playing >= self.capacity.players:
                 if position != reported:
                     await on_position(position)
                     reported = position
@@ -86,9 +92,15 @@ class SessionPool:
             self._playing -= 1
             self._update()
 
+    @property
+    def free(self) -> int:
+        """Number of clients that would play at once without waiting."""
+        return max(0, self.capacity.players - self._playing - len(self._queue))
+
     def _update(self) -> None:
         """Wake the queue and update the metrics."""
         self.metrics.sessions.set(self._playing)
+        self.metrics.capacity.set(self.capacity.players)
         self.metrics.queue.set(len(self._queue))
         self.metrics.detached.set(len(self._detached))
         for waiter in self._queue:
@@ -186,6 +198,9 @@ class SessionPool:
             self.metrics.frames.inc(len(chunk.frames))
             self.metrics.chunk_seconds.observe(chunk.render_s)
             self.metrics.fps.set(len(chunk.frames) / max(chunk.render_s, 1e-6))
+            if chunk.index:
+                self.capacity.chunk_rendered(len(chunk.frames), chunk.render_s)
+                self._update()
 
     def _rendered(self, key: str, future: "asyncio.Future[None]") -> None:
         del self._rendering[key]

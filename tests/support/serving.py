@@ -10,7 +10,7 @@ from lingbot_cli.server.auth import AccessRules
 from lingbot_cli.server.http_server import HttpServer, ListenAddress
 from lingbot_cli.server.protocol import ClientLimits
 from lingbot_cli.server.service import ModelService, SessionDefaults
-from lingbot_cli.server.session_pool import PoolLimits
+from lingbot_cli.server.session_pool import PoolLimits, SessionPool
 from tests.support.realtime_client import client
 from tests.support.reference import sample_image, tiny_world
 
@@ -35,7 +35,7 @@ def serving(pool_limits=None, limits=None, offer=None, world=None, rules=None, p
     service = ModelService(world or tiny_world(), limits, offer)
     bound = ListenAddress().bind()
     server = HttpServer(
-        server_app(service, rules or AccessRules(TOKEN), pool_limits or PoolLimits()),
+        server_app(service, rules or AccessRules(TOKEN), SessionPool(pool_limits or PoolLimits())),
         bound,
         max_message_bytes=limits.max_message_bytes,
         protocol=protocol,

@@ -108,7 +108,7 @@ function handleClose(event) {
 }
 
 const handlers = {
-  queue: (message) => setState("waiting", `waiting: position ${message.position} in the queue`),
+  queue: (message) => setState("waiting", `waiting: position ${message.position} in the queue; ${message.reason}`),
   error: (message) => showMessage(message.content),
   timeline: (message) => onTimeline?.(message.content),
   session: (message) => {
