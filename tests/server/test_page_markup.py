@@ -1,6 +1,7 @@
 """Markup in texts of clients and servers stays text, in real browsers."""
 
 import io
+import re
 from contextlib import contextmanager
 
 import msgpack
@@ -23,12 +24,16 @@ MARKUP = (
     '"><svg onload="window.harmed = 3"><a href="javascript:window.harmed = 4">&lt;b&gt;</a>'
 )
 ELEMENTS = "document.querySelectorAll('*').length"
-HARM = "[typeof window.harmed, document.querySelectorAll('img, svg, a, script').length]"
+TAGS = ("img", "svg", "a", "script")
+HARM = f"[typeof window.harmed, ...{list(TAGS)}.map((tag) => document.querySelectorAll(tag).length)]"
 
 
-def unharmed(tab):
-    """Return whether nothing was run and the page has no elements of the markup beside its own scripts."""
-    return tab.ask(HARM) == ["undefined", page_document({})[0].count("<script")]
+def unharmed(tab, samples=0):
+    """Return whether nothing was run and the page has its own elements and the images of samples alone."""
+    own = page_document({})[0]
+    counts = {tag: len(re.findall(rf"<{tag}[ >]", own)) for tag in TAGS}
+    counts["img"] += samples
+    return tab.ask(HARM) == ["undefined", *counts.values()]
 
 
 @in_both
@@ -80,6 +85,7 @@ HOSTILE = (
         "event_ids": [MARKUP],
         "pose": [1.0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1],
     },
+    {"type": "timeline", "content": MARKUP},
     {"type": "error", "content": MARKUP, "code": MARKUP, "retry": MARKUP},
 )
 
@@ -90,7 +96,9 @@ def hostile_server():
 
     async def page(_request):
         model = {"id": MARKUP, "prompt": MARKUP, "seed": MARKUP, "picture": True, "licence": MARKUP}
-        return page_response({"mode": "play", "route": "/socket", "model": model, MARKUP: MARKUP})
+        named = [{"label": MARKUP, "prompt": MARKUP, "path": MARKUP}]
+        data = {"model": model, "suggestions": named, "samples": named, "walk_speed": MARKUP, MARKUP: MARKUP}
+        return page_response({"mode": "play", "route": "/socket", **data})
 
     async def socket(connection):
         await connection.accept(SUBPROTOCOL)
@@ -123,7 +131,8 @@ def test_a_hostile_server_cannot_write_markup(browser):  # noqa: F811
         tab.ask("document.getElementById('send').click()")
         tab.until("document.body.dataset.state === 'ended'")
         assert tab.ask("document.getElementById('message').textContent") == MARKUP[:100]
-        assert unharmed(tab)
+        assert tab.ask("document.getElementById('suggestions').textContent") == MARKUP
+        assert unharmed(tab, samples=1)
 
 
 def test_data_that_holds_a_mark_of_the_page_stays_data():
