@@ -64,7 +64,7 @@ class Job(StrictModel):
     linears: Literal["exact", "fp8"] | None = None
     kv_cache: Literal["exact", "int8", "fp8"] | None = None
     attention: Literal["exact", "int8"] | None = None
-    tiny_decoder: NonEmptyText | None = None
+    decoder: NonEmptyText | None = None
     quality: Literal["web", "master", "draft"] = "web"
     codec: NonEmptyText | None = None
     crf: Annotated[int, Field(ge=0, le=100)] | None = None

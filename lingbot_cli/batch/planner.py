@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 
 from lingbot_cli.batch.tasks import Task
-from lingbot_cli.checkpoints.checkpoint import read_checkpoint
+from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from lingbot_cli.errors import LingbotError, UsageError
 from lingbot_cli.render.fingerprint import video_hash
 from lingbot_cli.render.metadata import sha256_file
@@ -92,6 +91,7 @@ def _plan_task(task: Task, prepared: PreparedVideo, device: str) -> PlannedTask:
 
 def video_fingerprint(task: Task, prepared: PreparedVideo) -> str:
     """Return a short text that is equal for equal video files: same latents, decoder and encoding."""
-    options, tiny = task.options, prepared.request.options.tiny_decoder
+    options = task.options
+    decoder = prepared.model.decoder if isinstance(prepared.model, Checkpoint) else None
     name = f"{video_hash(prepared)}-{options.quality}-{options.codec}-{options.crf}"
-    return name if tiny is None else f"{name}-{sha256_file(Path(tiny))[:16]}"
+    return name if decoder is None else f"{name}-{sha256_file(decoder)[:16]}"

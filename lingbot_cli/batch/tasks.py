@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from lingbot_cli.batch.jobs import Job, read_jobs
 from lingbot_cli.checkpoints.lora import parse_lora
+from lingbot_cli.checkpoints.registry import DECODERS
 from lingbot_cli.errors import UsageError
 from lingbot_cli.remote.client import RemoteTarget
 from lingbot_cli.render.request import Request
@@ -118,7 +119,7 @@ def _expand_job(
                 linears=job.linears,
                 attention=job.attention,
                 kv_cache=job.kv_cache,
-                tiny_decoder=files["tiny_decoder"],
+                decoder=files["decoder"],
                 fast=job.fast,
             ),
         )
@@ -136,7 +137,7 @@ _PATH_CHECKS = {
     "timeline": Path.is_file,
     "poses": Path.exists,
     "intrinsics": Path.is_file,
-    "tiny_decoder": Path.is_file,
+    "decoder": Path.is_file,
     "lora": _is_lora,
 }
 
@@ -145,8 +146,8 @@ def _resolve_path(
     source: SourceText, item: SourceItem, allow_outside: bool, problems: Problems, key: str, name: str | None
 ) -> str | None:
     """Resolve a path of a job against the jobs file's folder; add its errors to `problems`."""
-    if name is None:
-        return None
+    if name is None or name in DECODERS:
+        return name
     path = source.folder / name
     message = None
     if not allow_outside and not path.resolve().is_relative_to(source.folder.resolve()):

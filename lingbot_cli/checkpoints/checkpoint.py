@@ -80,7 +80,8 @@ class Checkpoint:
     `stored` is the safetensors type of most of the transformer's weights; `fp8` says that its blocks are eight
     bits with scales, `packing` names any other scheme in which they stay packed. `block_bytes` are those of packed
     blocks, `text_bytes` those of a packed text encoder. `preset_source` says what decided for the preset.
-    `changes` are those of LoRAs, merged while the weights load.
+    `changes` are those of LoRAs, merged while the weights load. `decoder`: a file that decodes in
+    place of the VAE.
     """
 
     layout: Layout
@@ -96,6 +97,7 @@ class Checkpoint:
     block_bytes: int | None = None
     text_bytes: int | None = None
     changes: Changes = field(default_factory=dict)
+    decoder: Path | None = None
 
 
 def find_layout(model: str | Path | None, assets: Path | None = None) -> Layout:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from lingbot_cli.checkpoints.cache_dir import model_folder
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from lingbot_cli.checkpoints.decoders import SUFFIXES, decoders_folder
 from lingbot_cli.checkpoints.hub import download_file, list_files
-from lingbot_cli.checkpoints.registry import HubSource, PublishedModel
+from lingbot_cli.checkpoints.registry import DECODER_REPOSITORY, DECODERS, HubSource, PublishedModel
 from lingbot_cli.checkpoints.verify import ExpectedFile, expected_files, find_mismatch, write_record
 from lingbot_cli.errors import OutputError, SetupError, UsageError, write_errors
 
@@ -43,6 +44,16 @@ def download_model(
             _download_all(_list_files(model, partial, revision), partial, report)
             partial.replace(target)
     return target
+
+
+def download_decoder(name: str) -> Path:
+    """Download a decoder by its name, verify every byte, and return its file. Errors: those of `download_model`."""
+    folder = decoders_folder()
+    source = HubSource(DECODER_REPOSITORY, None, tuple(f"{DECODERS[name]}{suffix}" for suffix in SUFFIXES))
+    with write_errors(folder), _exclusive(folder / ".partial" / name):
+        expected = max(list_files(source), key=lambda file: file.path.endswith(SUFFIXES[0]))
+        part = _download_verified(expected, "", folder / f"{expected.path}.part", lambda _: None)
+        return part.replace(folder / expected.path)
 
 
 def verify_checkpoint(
@@ -90,17 +101,24 @@ def _download_all(
             continue
         part = path.with_name(path.name + ".part")
         progress(part.stat().st_size if part.is_file() else 0)
-        download_file(expected, source.into, part, progress)
-        if (mismatch := find_mismatch(part, expected)) is not None:
-            part.unlink()
-            raise SetupError(
-                f"{expected.repository}: {expected.path} {mismatch}", hint="try again: the file was removed"
-            )
-        part.replace(path)
+        _download_verified(expected, source.into, part, progress).replace(path)
         mark.touch()
     read_checkpoint(partial, partial / "assets" if (partial / "assets").is_dir() else None, partial.name)
     for file in files:
         _verified_mark(partial / file.path).unlink()
+
+
+def _download_verified(
+    expected: ExpectedFile, into: str, part: Path, progress: Callable[[int], None]
+) -> Path:
+    """Download a file to `part` and return it. Errors: SetupError where its hash is not the publisher's."""
+    download_file(expected, into, part, progress)
+    if (mismatch := find_mismatch(part, expected)) is not None:
+        part.unlink()
+        raise SetupError(
+            f"{expected.repository}: {expected.path} {mismatch}", hint="try again: the file was removed"
+        )
+    return part
 
 
 @contextmanager

@@ -27,6 +27,10 @@ class PublishedModel:
     terms: str
 
 
+DECODERS = {"taew2_1": "taew2_1", "lighttaew2_1": "lighttaew2_1", "lightvae": "lightvaew2_1"}
+"""Smaller decoders of Wan 2.1 latents, by name: their files without the suffix."""
+DECODER_REPOSITORY = "lightx2v/Autoencoders"
+
 V2_14B = "5c33dd40b213598c418fd25bff30fdbd23fd38a7"
 ASSETS = ("Wan2.1_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth", "google/umt5-xxl/tokenizer.json")
 NON_COMMERCIAL = (

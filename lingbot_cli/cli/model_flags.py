@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from lingbot_cli.checkpoints.registry import DECODERS
 from lingbot_cli.cli.app import Flags, option
 from lingbot_cli.cli.options import Fast, model_names
 from lingbot_cli.env import Env
@@ -20,13 +21,6 @@ if TYPE_CHECKING:
 
 DEVICES = ("cpu", "cuda", "cuda:1", "mps", "xpu")
 BY_MODEL = "the model's"
-
-
-def existing_file(text: str) -> str:
-    """Return a file's name. Errors: BadParameter."""
-    if not Path(text).is_file():
-        raise typer.BadParameter(f"there is no file {text}")
-    return text
 
 
 def as_tuple(texts: list[str] | None) -> tuple[str, ...]:
@@ -90,9 +84,9 @@ SPEED: Flags = {
         Literal["exact", "int8", "fp8"] | None, "--kv-cache",
         "Precision of the KV cache; 8 bits take half the memory.", default="exact"
     ),
-    "tiny_decoder": _speed(
-        str | None, "--tiny-decoder", "Decode with a taew2_1 or lighttaew2_1 file: faster, less detail.",
-        parser=existing_file, metavar="FILE"
+    "decoder": _speed(
+        str | None, "--decoder", "Smaller decoder: taew2_1, lighttaew2_1, lightvae or a file of one.",
+        default=BY_MODEL, metavar="NAME", autocompletion=lambda: [*DECODERS]
     ),
     "kernel": _speed(
         str | None, "--kernel", "Attention backend, as listed by `lingbot doctor`.",

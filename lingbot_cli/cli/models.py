@@ -10,8 +10,13 @@ from rich.table import Table
 
 from lingbot_cli.checkpoints.cache_dir import model_folder
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, part_files, read_checkpoint, with_loras
-from lingbot_cli.checkpoints.download import DownloadProgress, download_model, verify_checkpoint
-from lingbot_cli.checkpoints.registry import PUBLISHED, PublishedModel
+from lingbot_cli.checkpoints.download import (
+    DownloadProgress,
+    download_decoder,
+    download_model,
+    verify_checkpoint,
+)
+from lingbot_cli.checkpoints.registry import DECODERS, PUBLISHED, PublishedModel
 from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.options import PrintJson, model_names
 from lingbot_cli.console import print_json
@@ -79,7 +84,12 @@ def list_models(ctx: typer.Context, as_json: PrintJson = False) -> None:
 @app.command("pull")
 def pull_model(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="The model to download.", autocompletion=lambda: [*PUBLISHED])],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="The model or decoder to download.", autocompletion=lambda: [*PUBLISHED, *DECODERS]
+        ),
+    ],
     accept_license: Annotated[
         bool, option("--accept-license", "Accept the licence, which you have read.")
     ] = False,
@@ -87,11 +97,14 @@ def pull_model(
         str | None, option("--revision", "Commit of the model's repository.", metavar="COMMIT")
     ] = None,
 ) -> None:
-    """Download a model; an interrupted download continues.
+    """Download a model or a smaller decoder; an interrupted download continues.
 
     Example: lingbot models pull lingbot-world-v2-1.3b-causal-fast --accept-license
     """
     env: Env = ctx.obj
+    if name in DECODERS:
+        env.err.print(f"downloaded: {download_decoder(name)}", markup=False)
+        return
     model = _published(name)
     if model_folder(name, env.environ).is_dir():
         env.err.print(f"{name} is installed: {model_folder(name, env.environ)}")

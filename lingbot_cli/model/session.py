@@ -174,10 +174,9 @@ class Session:
         """Decode the next chunk's latents [16, c, h, w] to frames [T, H, W, 3] uint8 RGB, on the decoder's device."""
         with current_device(self.model.decode_device), self._phase("decode"), self.model.vae_lock:
             on_device = torch.as_tensor(latents, device=self.model.decode_device)[None]
-            decoder = self.model.tiny_decoder or self.model.vae
             return torch.cat(
                 [
-                    self._pixels(decoder.decode(part, self._decoder_cache)[0])
+                    self._pixels(self.model.frame_decoder.decode(part, self._decoder_cache)[0])
                     for part in on_device.split(self._decode_batch, dim=2)
                 ]
             )

@@ -48,7 +48,7 @@ class TinyDecoder(nn.Module):
     `raw_latents`: it was trained on latents before normalisation (`lighttaew2_1`).
     """
 
-    receptive_field = 8
+    decoder_receptive_field = 8
     """Past latents on which a frame can depend: six blocks look back one latent each, three half of one."""
 
     def __init__(self, *, raw_latents: bool = False) -> None:
@@ -63,6 +63,11 @@ class TinyDecoder(nn.Module):
                 _conv(width, narrower, bias=False),
             ]
         self.decoder = nn.ModuleList([*layers, nn.ReLU(), _conv(WIDTHS[-1], 3)])
+
+    @property
+    def decode_device(self) -> torch.device:
+        """The decoder's device."""
+        return next(self.parameters()).device
 
     def decode(self, latents: Tensor, cache: CausalConvCache | None = None) -> Tensor:
         """Decode normalised latents [1, 16, f, h, w] to video [1, 3, T, 8h, 8w] in −1…1, as `VAE.decode`."""

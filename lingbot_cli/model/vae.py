@@ -165,6 +165,11 @@ class VAE(nn.Module):
         """The decoder's device, which may differ from the encoder's."""
         return self.conv2.weight.device
 
+    @property
+    def decoder_receptive_field(self) -> int:
+        """Number of past latents on which a decoded video frame can depend."""
+        return self.config.decoder_receptive_field
+
     def decode(self, latents: Tensor, cache: CausalConvCache | None = None) -> Tensor:
         """Decode normalised latents [B, z, F, h, w] to video [B, 3, T, 8h, 8w] in −1…1, on the decoder's device."""
         weight = self.conv2.weight

@@ -30,9 +30,9 @@ class WorldModel:
     """Weights and settings; `identity` is the weights' fingerprint, the same on every device.
 
     `parallel` is this process's share if several devices render one video; `attend` computes self-attention over
-    the KV cache, which holds 8-bit numbers where `kv_cache` is int8 or fp8; `tiny_decoder` replaces the VAE's
-    decoder. Every encode and decode holds `vae_lock`: a VAE pass is the peak of memory use, and two at once would
-    double it. `leader` sends live sessions to the other processes of a group.
+    the KV cache, which holds 8-bit numbers where `kv_cache` is int8 or fp8; `decoder` replaces the VAE's.
+    Every encode and decode holds `vae_lock`: a VAE pass is the peak of memory use, and two at once would double it.
+    `leader` sends live sessions to the other processes of a group.
     """
 
     preset: Preset
@@ -44,21 +44,22 @@ class WorldModel:
     trained: bool = True
     parallel: SequenceParallel = SINGLE_PROCESS
     attend: AttentionFunction = attend_all
-    tiny_decoder: TinyDecoder | None = None
+    decoder: TinyDecoder | VAE | None = None
     kv_cache: str | None = None
     leader: "GroupLeader | None" = None
     vae_lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     @property
+    def frame_decoder(self) -> TinyDecoder | VAE:
+        """The decoder in use."""
+        return self.decoder or self.vae
+
+    @property
     def decoder_receptive_field(self) -> int:
         """Number of past latents on which a decoded video frame can depend."""
-        if self.tiny_decoder is not None:
-            return self.tiny_decoder.receptive_field
-        return self.vae.config.decoder_receptive_field
+        return self.frame_decoder.decoder_receptive_field
 
     @property
     def decode_device(self) -> torch.device:
         """The decoder's device, which may differ from the transformer's."""
-        if self.tiny_decoder is not None:
-            return next(self.tiny_decoder.parameters()).device
-        return self.vae.decode_device
+        return self.frame_decoder.decode_device

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from lingbot_cli import __version__
+from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.checkpoints.lora import parse_lora
 from lingbot_cli.errors import UsageError
 from lingbot_cli.redact import redact_values
@@ -111,8 +112,8 @@ def make_recipe(
     files = [request.image, *(path for path in prepared.images if path is not None)]
     if request.poses is not None and Path(request.poses).is_file():
         files.append(Path(request.poses))
-    if options.tiny_decoder is not None:
-        files.append(Path(options.tiny_decoder))
+    if isinstance(model, Checkpoint) and model.decoder is not None:
+        files.append(model.decoder)
     files += [parse_lora(text)[0] for text in options.lora]
     recipe = {
         "recipe": RECIPE_VERSION,

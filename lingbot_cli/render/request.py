@@ -107,7 +107,7 @@ class PreparedVideo:
             Fraction(self.plan.fps),
             self.frames,
             chapters,
-            variant=f"from frame {first}, decoded in {options.decode} by {options.tiny_decoder}",
+            variant=f"from frame {first}, decoded in {options.decode} by {options.decoder}",
         )
 
     def summary(self) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, Difference, with_loras
+from lingbot_cli.checkpoints.decoders import find_decoder
 from lingbot_cli.errors import UsageError
 from lingbot_cli.presets import Preset, check_window
 
@@ -24,8 +25,8 @@ class ModelOptions:
     `decode` of the VAE's decoder. `chunk` to `steps` replace those of the preset. `text_on` and `decode_on`:
     devices of the text encoder and the decoder; `offload` streams the transformer from main memory.
     `kernel`: name of the self-attention backend. `threads` of the CPU.
-    `linears`, `attention` and `tiny_decoder` (a file) trade exactness for speed, `kv_cache` for memory; `fast` asks
-    for those of speed that help on this device, and `notes`, which is no flag, names them.
+    `linears`, `attention` and `decoder` (a file or a name) trade exactness for speed, `kv_cache` for memory; `fast`
+    asks for those of speed that help on this device, and `notes`, which is no flag, names them.
     """
 
     model: str | None = None
@@ -49,7 +50,7 @@ class ModelOptions:
     linears: str | None = None
     attention: str | None = None
     kv_cache: str | None = None
-    tiny_decoder: str | None = None
+    decoder: str | None = None
     fast: bool = False
     notes: tuple[str, ...] = ()
 
@@ -63,7 +64,7 @@ class ModelOptions:
             "linears": self.linears,
             "attention": self.attention,
             "kv-cache": self.kv_cache,
-            "tiny-decoder": self.tiny_decoder,
+            "decoder": self.decoder,
         }
         return {name: value for name, value in options.items() if value is not None}
 
@@ -124,6 +125,9 @@ def apply_options(checkpoint: Checkpoint, options: ModelOptions) -> Checkpoint:
             f"{flag} fp8: the model's weights are packed as {checkpoint.packing}", hint="leave it out"
         )
     checkpoint = with_loras(checkpoint, options.lora)
+    if options.decoder is not None:
+        folders = [folder for folder in (options.assets, checkpoint.layout.root) if folder is not None]
+        checkpoint = replace(checkpoint, decoder=find_decoder(options.decoder, folders))
     given = {name: getattr(options, name) for name in _PRESET if getattr(options, name) is not None}
     preset = replace(checkpoint.preset, **given)
     _check(preset, given)

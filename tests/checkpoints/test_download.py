@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lingbot_cli.checkpoints.registry import PUBLISHED
+from lingbot_cli.checkpoints.registry import DECODER_REPOSITORY, PUBLISHED
 from lingbot_cli.cli import run
 from lingbot_cli.env import Env
 from tests.support.command import lingbot
@@ -40,7 +40,7 @@ def hub() -> Iterator[Hub]:
         yield serving
 
 
-def pull(hub: Hub, cache: Path, *options: str, largest: int = -1) -> subprocess.Popen[str]:
+def pull(hub: Hub, cache: Path, *options: str, largest: int = -1, name: str = NAME) -> subprocess.Popen[str]:
     """Start a download; `largest` is the file size limit in bytes."""
     environment = os.environ | {
         "HF_ENDPOINT": hub.url,
@@ -49,7 +49,7 @@ def pull(hub: Hub, cache: Path, *options: str, largest: int = -1) -> subprocess.
         "HF_HOME": str(cache / "hf"),
         "LINGBOT_CACHE_DIR": str(cache),
     }
-    command = [sys.executable, "-m", "lingbot_cli", "models", "pull", NAME, *options]
+    command = [sys.executable, "-m", "lingbot_cli", "models", "pull", name, *options]
     return subprocess.Popen(
         command,
         env=environment,
@@ -168,6 +168,16 @@ def test_the_licence_must_be_accepted(hub: Hub, cache: Path) -> None:
     assert code == 2
     assert "--accept-license" in said
     assert not hub.sent
+
+
+def test_a_decoder_is_downloaded_and_verified(cache: Path) -> None:
+    files = {"taew2_1.pth": b"p" * 20_000, "taew2_1.safetensors": b"s" * 20_000, "other.pth": b"o"}
+    with hub_serving({DECODER_REPOSITORY: files}) as serving:
+        code, said = finish(pull(serving, cache, name="taew2_1"))
+    assert code == 0, said
+    decoders = {path.name for path in (cache / "decoders").iterdir() if path.is_file()}
+    assert decoders == {"taew2_1.safetensors"}
+    assert (cache / "decoders" / "taew2_1.safetensors").read_bytes() == files["taew2_1.safetensors"]
 
 
 def test_a_repository_that_is_not_there(cache: Path) -> None:

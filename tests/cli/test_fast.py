@@ -5,14 +5,13 @@ import shlex
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import save_file
 
 from lingbot_cli.batch.planner import plan_tasks
 from lingbot_cli.batch.tasks import read_tasks
-from lingbot_cli.model.tiny_decoder import TinyDecoder
 from lingbot_cli.timeline.load import read_source
 from tests.support.command import lingbot
+from tests.support.fitted_decoder import fitted_tensors
 
 PICTURE = Path(__file__).parents[2] / "samples" / "courtyard-day.png"
 FILM = (
@@ -31,10 +30,9 @@ FILM = (
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """A tiny decoder of random weights, in the published file's form."""
-    torch.manual_seed(0)
+    """A tiny decoder of the built-in model's latents, in the published file's form."""
     path = tmp_path_factory.mktemp("tiny") / "taew2_1.safetensors"
-    save_file(TinyDecoder().state_dict(), path)
+    save_file(fitted_tensors(), path)
     return path
 
 
@@ -49,15 +47,15 @@ def test_the_plan_lists_the_options_of_fast():
 
 def test_metadata_holds_the_speed_options_and_renders_the_same_video(tmp_path, tiny):
     film, again = tmp_path / "a.mp4", tmp_path / "b.mp4"
-    speed_options = ("--fast", "--linears", "fp8", "--tiny-decoder", str(tiny))
+    speed_options = ("--fast", "--linears", "fp8", "--decoder", str(tiny))
     done = lingbot(*FILM, *speed_options, "--json", "-o", str(film))
     first = json.loads(done.stdout.splitlines()[-1])
     recipe = json.loads(lingbot("show", str(film), "--json").stdout)
-    kept = {name: recipe["flags"].get(name) for name in ("linears", "window", "tiny-decoder", "fast")}
-    assert kept == {"linears": "fp8", "window": 9, "tiny-decoder": str(tiny), "fast": None}
+    kept = {name: recipe["flags"].get(name) for name in ("linears", "window", "decoder", "fast")}
+    assert kept == {"linears": "fp8", "window": 9, "decoder": str(tiny), "fast": None}
     assert str(tiny) in recipe["files"]
     words = shlex.split(lingbot("show", str(film)).stdout.splitlines()[-1])
-    for flag, value in (("linears", "fp8"), ("window", "9"), ("tiny-decoder", str(tiny))):
+    for flag, value in (("linears", "fp8"), ("window", "9"), ("decoder", str(tiny))):
         assert words[words.index(f"--{flag}") + 1] == value
     words[words.index("-o") + 1] = str(again)
     second = json.loads(lingbot(*words[1:], "--json").stdout.splitlines()[-1])
@@ -79,9 +77,7 @@ def test_an_eight_bit_kv_cache_is_printed_and_repeatable(tmp_path):
 def test_some_frames_are_those_of_the_whole_video(tmp_path, tiny):
     long = tuple(word if word != "w-12" else "w-150" for word in FILM)
     for name, frames in (("whole", "0:"), ("some", "140:")):
-        done = lingbot(
-            *long, "--tiny-decoder", str(tiny), "--frames", frames, "-o", str(tmp_path / f"{name}.rgb")
-        )
+        done = lingbot(*long, "--decoder", str(tiny), "--frames", frames, "-o", str(tmp_path / f"{name}.rgb"))
         assert done.code == 0, done.stderr
     whole, some = ((tmp_path / f"{name}.rgb").read_bytes() for name in ("whole", "some"))
     assert len(some) == 10 * 32 * 32 * 3
@@ -95,8 +91,21 @@ def test_missing_int8_attention_is_an_error(tmp_path):
     assert list(tmp_path.glob("*.mp4")) == []
 
 
-def test_a_tiny_decoder_must_be_there():
-    assert lingbot(*FILM, "--tiny-decoder", "none.pth", "-o", "null:").code == 2
+def test_a_decoder_is_found_by_name_or_named_with_the_way_to_it(tmp_path, tiny, monkeypatch):
+    refused = lingbot(*FILM, "--decoder", "none.pth", "-o", "null:")
+    assert (refused.code, "use a file or taew2_1, lighttaew2_1, lightvae" in refused.stderr) == (2, True)
+    monkeypatch.setenv("LINGBOT_CACHE_DIR", str(tmp_path))
+    missing = lingbot(*FILM, "--decoder", "taew2_1", "-o", "null:")
+    assert (missing.code, "lingbot models pull taew2_1" in missing.stderr) == (3, True)
+    (tmp_path / "decoders").mkdir()
+    (tmp_path / "decoders" / tiny.name).write_bytes(tiny.read_bytes())
+    planned = lingbot(*FILM, "--decoder", "taew2_1", "--dry-run", "--json", "-o", "null:")
+    assert json.loads(planned.stdout)["speed_options"] == {"decoder": "taew2_1"}
+    assert lingbot(*FILM, "--decoder", "taew2_1", "-o", "null:").code == 0
+    wrong = tmp_path / "lighttaew2_1.safetensors"
+    wrong.write_bytes(tiny.read_bytes())
+    refused = lingbot(*FILM, "--decoder", str(wrong), "-o", "null:")
+    assert (refused.code, "its colours are right only as taew2_1" in refused.stderr) == (3, True)
 
 
 @pytest.mark.parametrize("command", ["render", "stream", "play", "serve", "bench"])
@@ -109,7 +118,7 @@ def test_every_command_has_the_speed_options(command, capsys):
         "--attention",
         "--kv-cache",
         "--window",
-        "--tiny-decoder",
+        "--decoder",
         "--kernel",
         "--threads",
     ):

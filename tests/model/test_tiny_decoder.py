@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lingbot_cli.errors import SetupError, UsageError
-from lingbot_cli.model.loading.load_vae import load_tiny_decoder
+from lingbot_cli.errors import SetupError
+from lingbot_cli.model.loading.load_decoder import load_decoder
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.tiny_decoder import TinyDecoder
 from lingbot_cli.model.vae import LATENT_MEAN, LATENT_STD
@@ -47,9 +47,7 @@ def file(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def decoder(file) -> TinyDecoder:
-    made = load_tiny_decoder(file, CPU, torch.float32)
-    assert made is not None
-    return made
+    return load_decoder(file, CPU, torch.float32, None, CPU)
 
 
 @torch.inference_mode()
@@ -70,37 +68,34 @@ def test_it_sees_no_further_back_than_it_says(decoder):
     changed[:, :, 0] += 5
     shown, other = decoder.decode(latents), decoder.decode(changed)
     same = (shown == other).flatten(3).all(dim=3).all(dim=1)[0]
-    first_same = 1 + 4 * decoder.receptive_field
+    first_same = 1 + 4 * decoder.decoder_receptive_field
     assert same[first_same:].all()
     assert not same[first_same - 8 : first_same].all()
 
 
 def test_a_pickle_of_tensors_serves_too(decoder, tmp_path):
     torch.save(published(), tmp_path / "taew2_1.pth")
-    other = load_tiny_decoder(tmp_path / "taew2_1.pth", CPU, torch.float32)
-    assert other is not None
+    other = load_decoder(tmp_path / "taew2_1.pth", CPU, torch.float32, None, CPU)
     assert all(torch.equal(a, b) for a, b in zip(decoder.parameters(), other.parameters(), strict=True))
 
 
 @torch.inference_mode()
 def test_the_name_decides_between_normalised_and_raw_latents(decoder, tmp_path):
     save_file(published(), tmp_path / "lighttaew2_1.safetensors")
-    light = load_tiny_decoder(tmp_path / "lighttaew2_1.safetensors", CPU, torch.float32)
+    light = load_decoder(tmp_path / "lighttaew2_1.safetensors", CPU, torch.float32, None, CPU)
     latents = torch.randn(1, 16, 2, 4, 6, generator=torch.Generator().manual_seed(4))
     mean, std = (torch.tensor(each).view(1, 16, 1, 1, 1) for each in (LATENT_MEAN, LATENT_STD))
     torch.testing.assert_close(light.decode(latents), decoder.decode(latents * std + mean))
     assert not torch.equal(light.decode(latents), decoder.decode(latents))
     save_file(published(), tmp_path / "tiny.safetensors")
-    with pytest.raises(UsageError, match="wrong one gives wrong colours"):
-        load_tiny_decoder(tmp_path / "tiny.safetensors", CPU, torch.float32)
+    with pytest.raises(SetupError, match="neither its name nor its colours"):
+        load_decoder(tmp_path / "tiny.safetensors", CPU, torch.float32, None, CPU)
 
 
 def test_another_file_is_refused(tmp_path):
     save_file({"decoder.1.weight": torch.zeros(2)}, tmp_path / "taew2_1-other.safetensors")
     with pytest.raises(SetupError, match="tiny decoder's tensors do not match"):
-        load_tiny_decoder(tmp_path / "taew2_1-other.safetensors", CPU, torch.float32)
-    with pytest.raises(UsageError, match="no such file"):
-        load_tiny_decoder(tmp_path / "none.pth", CPU, torch.float32)
+        load_decoder(tmp_path / "taew2_1-other.safetensors", CPU, torch.float32, None, CPU)
 
 
 def test_a_session_shows_its_pictures_and_goes_on_the_same(decoder):
@@ -110,7 +105,7 @@ def test_a_session_shows_its_pictures_and_goes_on_the_same(decoder):
         return torch.cat(latents, dim=1), torch.cat([session.decode(part) for part in latents])
 
     plain, shown = films(tiny_world())
-    same, rough = films(replace(tiny_world(), tiny_decoder=decoder))
+    same, rough = films(replace(tiny_world(), decoder=decoder))
     assert torch.equal(plain, same)
     assert rough.shape == shown.shape
     assert not torch.equal(rough, shown)

@@ -1,17 +1,15 @@
-"""Loading of the VAE and of the tiny decoder."""
+"""Loading of the VAE."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.checkpoints.headers import read_json
 from lingbot_cli.checkpoints.tensor_names import vae_name
-from lingbot_cli.errors import SetupError, UsageError
+from lingbot_cli.errors import SetupError
 from lingbot_cli.model.loading.tensor_io import OnLoadProgress, StoredTensor, fill_module, stored_tensors
-from lingbot_cli.model.tiny_decoder import TinyDecoder
 from lingbot_cli.model.vae import VAE, VAEConfig
 
 DECODER_PREFIXES = ("decoder.", "conv2.")
@@ -27,17 +25,29 @@ def load_vae(
     decoder_on: torch.device | None = None,
 ) -> VAE:
     """Load the VAE: its encoder in float32, its decoder in `decoder_dtype` and, if given, on its own device."""
-    tensors = vae_tensors(checkpoint)
-    with torch.device("meta"):
-        vae = VAE(infer_vae_config(tensors, _latent_statistics(checkpoint)))
-    fill_module(
-        vae,
-        tensors,
+    return fill_vae(
+        vae_tensors(checkpoint),
+        _latent_statistics(checkpoint),
         part="VAE",
         device_of=lambda name: (decoder_on or device) if name.startswith(DECODER_PREFIXES) else device,
         dtype_of=lambda name: decoder_dtype if name.startswith(DECODER_PREFIXES) else torch.float32,
         report=report,
     )
+
+
+def fill_vae(
+    tensors: Mapping[str, StoredTensor],
+    statistics: Mapping[str, tuple[float, ...]] | None = None,
+    *,
+    part: str,
+    device_of: Callable[[str], torch.device],
+    dtype_of: Callable[[str], torch.dtype],
+    report: OnLoadProgress | None = None,
+) -> VAE:
+    """Load a VAE of the widths of its tensors, which have the original names. Errors: those of `fill_module`."""
+    with torch.device("meta"):
+        vae = VAE(infer_vae_config(tensors, statistics))
+    fill_module(vae, tensors, part=part, device_of=device_of, dtype_of=dtype_of, report=report)
     return vae.eval()
 
 
@@ -78,47 +88,14 @@ def _multipliers(tensors: Mapping[str, StoredTensor], part: str, dim: int, block
 
 def vae_tensors(checkpoint: Checkpoint) -> dict[str, StoredTensor]:
     """Return the VAE's tensors under their original names, from either naming."""
-    tensors = stored_tensors(checkpoint.layout.vae)
+    return rename_vae_tensors(stored_tensors(checkpoint.layout.vae))
+
+
+def rename_vae_tensors(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
+    """Return a VAE's tensors under their original names, from either naming."""
     last_blocks = [name for name in tensors if name.startswith("decoder.up_blocks.0.resnets.")]
     blocks = max((int(name.split(".")[4]) for name in last_blocks), default=2)
     return {vae_name(name, blocks): tensor for name, tensor in tensors.items()}
-
-
-def load_tiny_decoder(
-    file: str | Path | None, device: torch.device, dtype: torch.dtype
-) -> TinyDecoder | None:
-    """Load a tiny decoder from a safetensors or `.pth` file, which may hold its encoder too; None for no file.
-
-    Its name says which latents it was trained on: the tensors of both kinds have the same names and shapes.
-    Errors: UsageError for a missing file and a name that does not say it, SetupError for other tensors.
-    """
-    if file is None:
-        return None
-    path = Path(file)
-    if not path.is_file():
-        raise UsageError(
-            f"--tiny-decoder {path}: no such file", hint="name taew2_1.safetensors or taew2_1.pth"
-        )
-    raw = _takes_raw_latents(path)
-    tensors = {name: tensor for name, tensor in stored_tensors(path).items() if name.startswith("decoder.")}
-    with torch.device("meta"):
-        decoder = TinyDecoder(raw_latents=raw)
-    fill_module(decoder, tensors, part="tiny decoder", device_of=lambda _: device, dtype_of=lambda _: dtype)
-    return decoder.eval()
-
-
-def _takes_raw_latents(file: Path) -> bool:
-    """Return whether a tiny decoder's file is one for latents before normalisation, by its published name."""
-    name = file.name.lower()
-    if "lighttae" in name:
-        return True
-    if "taew2" in name or "taehv" in name:
-        return False
-    raise UsageError(
-        f"--tiny-decoder {file}: the name does not say whether it is a taew2_1 or a lighttaew2_1 decoder, and the "
-        "wrong one gives wrong colours",
-        hint="name the file as published: taew2_1… or lighttaew2_1…",
-    )
 
 
 def _latent_statistics(checkpoint: Checkpoint) -> dict[str, tuple[float, ...]]:

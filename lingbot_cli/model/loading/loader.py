@@ -14,8 +14,9 @@ from lingbot_cli.model.accel.offload import HostBlocks, offload
 from lingbot_cli.model.accel.quantised_kv_cache import check_kv_cache
 from lingbot_cli.model.attention import AttentionFunction, attend_all
 from lingbot_cli.model.device import compute_capability, pick_device, pick_dtype
+from lingbot_cli.model.loading.load_decoder import load_decoder
 from lingbot_cli.model.loading.load_text import cached_prompt_encoder, load_tokenizer, text_tensors
-from lingbot_cli.model.loading.load_vae import infer_vae_config, load_tiny_decoder, load_vae, vae_tensors
+from lingbot_cli.model.loading.load_vae import infer_vae_config, load_vae, vae_tensors
 from lingbot_cli.model.loading.merge import transformer_tensors
 from lingbot_cli.model.loading.packed_layers import is_fp8_weight, split_fp8, use_packed_layers
 from lingbot_cli.model.loading.tensor_io import (
@@ -68,12 +69,15 @@ def load_model(
     attend = pick_attention(options.attention, device, precision)
     check_kv_cache(options.kv_cache, device)
     decoder_on = device if options.decode_on is None else pick_device(options.decode_on)
-    tiny_decoder = load_tiny_decoder(options.tiny_decoder, decoder_on, decoder_dtype)
     text_encoder = cached_prompt_encoder(checkpoint, pick_device(options.text_on or "cpu"), report)
     for prompt in prompts:
         text_encoder.encode(prompt)
     text_encoder.release()
     vae = load_vae(checkpoint, device, decoder_dtype, report, decoder_on=decoder_on)
+    decoder = None
+    if checkpoint.decoder is not None:
+        compared = vae if checkpoint.trained else None
+        decoder = load_decoder(checkpoint.decoder, decoder_on, decoder_dtype, compared, device)
     transformer = load_transformer(
         checkpoint, device, precision, offloaded=options.offload, linears=options.linears, report=report
     )
@@ -86,7 +90,7 @@ def load_model(
         identity=checkpoint.identity,
         trained=checkpoint.trained,
         attend=attend,
-        tiny_decoder=tiny_decoder,
+        decoder=decoder,
         kv_cache=options.kv_cache,
     )
 

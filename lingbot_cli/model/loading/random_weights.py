@@ -6,10 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, find_layout
+from lingbot_cli.checkpoints.decoders import find_decoder
 from lingbot_cli.errors import UsageError
 from lingbot_cli.model.accel.fp8 import FP8, SCALE_SUFFIX, quantise_weight
 from lingbot_cli.model.device import pick_device
-from lingbot_cli.model.loading.load_vae import DECODER_PREFIXES, load_tiny_decoder
+from lingbot_cli.model.loading.load_decoder import load_decoder
+from lingbot_cli.model.loading.load_vae import DECODER_PREFIXES
 from lingbot_cli.model.loading.loader import pick_attention, transformer_on_meta
 from lingbot_cli.model.vae import VAE, VAEConfig
 from lingbot_cli.model.world_model import WorldModel
@@ -55,7 +57,6 @@ def random_model(checkpoint: Checkpoint, options: ModelOptions, _prompts: Iterab
     decoder_dtype = torch.float16 if on_cuda else torch.float32
     precision = options.precision or ("bfloat16" if on_cuda else "float32")
     attend = pick_attention(options.attention, device, precision)
-    tiny = load_tiny_decoder(options.tiny_decoder, device, decoder_dtype)
     transformer = transformer_on_meta(preset, precision, options.linears, device)
     with torch.device("meta"):
         vae = VAE(VAEConfig(dim=preset.vae_dim, num_res_blocks=preset.vae_blocks))
@@ -63,6 +64,9 @@ def random_model(checkpoint: Checkpoint, options: ModelOptions, _prompts: Iterab
             vae.get_submodule(part.rstrip(".")).to(decoder_dtype)
     _fill_random(transformer, device)
     _fill_random(vae, device)
+    decoder = None
+    if options.decoder is not None:
+        decoder = load_decoder(find_decoder(options.decoder, ()), device, decoder_dtype, None, device)
     return WorldModel(
         preset=preset,
         transformer=transformer,
@@ -72,7 +76,7 @@ def random_model(checkpoint: Checkpoint, options: ModelOptions, _prompts: Iterab
         identity="random weights",
         trained=False,
         attend=attend,
-        tiny_decoder=tiny,
+        decoder=decoder,
         kv_cache=options.kv_cache,
     )
 
