@@ -131,6 +131,9 @@ def _open_outputs(
         aborts.append(options.record.abort)
         with stop.deferring():  # an encoder that is just starting cannot be ended
             options.record.open(replace(video, frames=stream.frames, chapters=stream.chapters))
+    for target in options.targets:
+        if target.listens:
+            display.event("waiting", Report({"target": target.name}, f"for a caller at {target.name}"))
     outputs = start_all(options.targets, video, _still(stream), lambda outage: report_outage(display, outage))
     aborts += [output.abort for output in outputs]
     return outputs

@@ -43,7 +43,12 @@ class EventReader:
             if len(data) > MAX_LINE_LENGTH:
                 self._refused(self._number, f"{STDIN_NAME}:{self._number}: line too long")
                 continue
-            text = data.decode("utf-8", "replace").rstrip("\r\n")
+            try:
+                text = data.decode("utf-8-sig" if self._number == 1 else "utf-8").rstrip("\r\n")
+            except UnicodeDecodeError as wrong:
+                place = f"{STDIN_NAME}:{self._number}"
+                self._refused(self._number, f"{place}: byte {wrong.start + 1} is not UTF-8")
+                continue
             if not text.strip():
                 continue
             value, problems = parse_json_line(self._number, text)

@@ -132,7 +132,7 @@ class StreamOutputFlags:
 
         urls = [*(self.to or ()), *(read_urls(self.to_file) if self.to_file is not None else ())]
         if not urls and env.environ.get("LINGBOT_STREAM_URL"):
-            urls = [env.environ["LINGBOT_STREAM_URL"]]
+            urls = [env.environ["LINGBOT_STREAM_URL"].strip()]
         if not urls:
             raise UsageError(
                 "--to is required", hint="use --to rtmp://HOST/APP/KEY, --to-file, or LINGBOT_STREAM_URL"

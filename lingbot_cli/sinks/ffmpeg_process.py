@@ -257,6 +257,19 @@ class StdoutFfmpegProcess(FfmpegProcess):
         return OutputError("the reader closed the pipe") if reader_closed(self._output) else error
 
 
+class ListeningFfmpegProcess(FfmpegProcess):
+    """ffmpeg that waits for a caller before it sends its first frame, until `ending`."""
+
+    def __init__(self, command: list[str], ending: threading.Event, *, secrets: Sequence[str]) -> None:
+        self._ending = ending
+        super().__init__(lambda _: command, may_be_slow=False, secrets=secrets)
+
+    def waits_for_reader(self) -> bool:
+        if self._ending.is_set():  # it would wait on, whatever happens to its input
+            self.stop()
+        return not self.encoded
+
+
 def reader_closed(output: BinaryIO) -> bool:
     """Return whether the other end of a pipe is closed; False for anything that is no pipe."""
     poll = select.poll()

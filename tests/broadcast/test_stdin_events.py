@@ -26,6 +26,12 @@ def test_lines_come_whole_however_they_are_cut():
         assert refused == []
 
 
+def test_a_mark_of_the_byte_order_is_no_part_of_the_header():
+    lines, refused = lines_of(b'\xef\xbb\xbf{"timeline": 1, "prompt": "a"}\n{"keys": "w"}\n')
+    assert lines.header() == {"timeline": 1, "prompt": "a"}
+    assert ([value for _, _, value in lines], refused) == ([{"keys": "w"}], [])
+
+
 def test_a_first_line_that_is_no_header_is_an_event():
     lines, _ = lines_of(b'{"keys": "w"}\n{"keys": ""}\n')
     assert lines.header() == {}
@@ -38,7 +44,7 @@ def test_a_first_line_that_is_no_header_is_an_event():
     [
         (b"nonsense", "<stdin>:1:1: not JSON"),
         (b'{"keys": "w", "keys": "s"}', "<stdin>:1:1: duplicate key 'keys'"),
-        (b'{"keys": "\xff"', "<stdin>:1:"),
+        (b'{"keys": "w", "prompt": "gr\xf6\xdfer"}', "<stdin>:1: byte 28 is not UTF-8"),
         (b"[" * 60_000, "<stdin>:1: nested too deeply"),
         (b"x" * 10_000_000, "<stdin>:1: line too long"),
     ],

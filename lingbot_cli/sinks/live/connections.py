@@ -12,8 +12,9 @@ import numpy as np
 
 from lingbot_cli.errors import LingbotError, OutputError, StreamLostError
 from lingbot_cli.sinks.base import Sink, VideoInfo
-from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess
-from lingbot_cli.sinks.live.rtmp import CONNECT_TIMEOUT_S, RtmpAddress, RtmpPublisher
+from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess, ListeningFfmpegProcess
+from lingbot_cli.sinks.live.rtmp import CONNECT_TIMEOUT_S, RtmpPublisher
+from lingbot_cli.sinks.live.rtmp_address import RtmpAddress
 from lingbot_cli.sinks.live.rtmp_protocol import FlvTag, read_flv_tags
 
 T = TypeVar("T", contravariant=True)
@@ -128,17 +129,30 @@ class FlvEncoder(_EncoderConnection):
 
 
 class SrtConnection(_EncoderConnection):
-    """ffmpeg that encodes frames and sends them over SRT itself; connected once it has sent `first`."""
+    """ffmpeg that encodes frames and sends them over SRT itself; connected once it has sent `first`.
+
+    With `ending`, it listens and waits for its caller until that is set.
+    """
 
     def __init__(
-        self, name: str, command: list[str], first: np.ndarray, fps: float, secrets: Sequence[str]
+        self,
+        name: str,
+        command: list[str],
+        first: np.ndarray,
+        fps: float,
+        secrets: Sequence[str],
+        *,
+        ending: threading.Event | None = None,
     ) -> None:
         self.name = name
         deadline = time.monotonic() + CONNECT_TIMEOUT_S
         with self._connection_errors():
-            self._encoder = FfmpegProcess(lambda _: command, may_be_slow=False, secrets=secrets)
+            if ending is not None:
+                self._encoder = ListeningFfmpegProcess(command, ending, secrets=secrets)
+            else:
+                self._encoder = FfmpegProcess(lambda _: command, may_be_slow=False, secrets=secrets)
             while not self._encoder.encoded:
-                if time.monotonic() > deadline:
+                if ending is None and time.monotonic() > deadline:
                     self._encoder.stop()
                     raise StreamLostError(f"{name} could not be reached: no answer")
                 self._encoder.write(first[None])

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from lingbot_cli.errors import StreamLostError
 from lingbot_cli.sinks.live.connections import OutputConnection
 from lingbot_cli.sinks.live.send_queue import SendQueue
+from lingbot_cli.ui.signals import check_stop
 
 T = TypeVar("T")
 _MIN_RETRY_DELAY_S, _MAX_RETRY_DELAY_S = 0.25, 10.0
@@ -16,6 +17,7 @@ _STABLE_CONNECTION_S = 10.0  # after which a connection no longer counts as shor
 _MAX_BACKOFF_STEPS = 6  # short connections after which the delay is largest
 _CLOSE_TIMEOUT_S = 4.0  # for the other side to receive the rest at the end
 _THREAD_EXIT_TIMEOUT_S = 1.0
+_LISTEN_POLL_INTERVAL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class ReconnectingOutput(Generic[T]):
     """Output that sends a queue over a connection and reconnects when that is lost.
 
     It begins to connect at once. `on_outage` is called, in this output's thread, at the beginning and the end of
-    every outage. `close_timeout_s`: time to send the rest and close, None for ever.
+    every outage. `close_timeout_s`: time to send the rest and close, None for ever. `listening`: of an output that
+    waits for its caller; set when it is to end.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class ReconnectingOutput(Generic[T]):
         on_outage: Callable[[Outage], None],
         *,
         close_timeout_s: float | None = _CLOSE_TIMEOUT_S,
+        listening: threading.Event | None = None,
     ) -> None:
         self.name = name
         self._connect = connect
@@ -68,7 +72,8 @@ class ReconnectingOutput(Generic[T]):
         self._close_timeout_s = close_timeout_s
         self._failure: Exception | None = None
         self._started = threading.Event()
-        self._ending = threading.Event()
+        self._listens = listening is not None
+        self._ending = listening or threading.Event()
         self._complete = False
         self._aborted = False
         self._abort_lock = threading.Lock()
@@ -87,6 +92,8 @@ class ReconnectingOutput(Generic[T]):
 
     def wait_started(self, timeout_s: float) -> None:
         """Wait for the first connection. Errors: StreamLostError without one, or any other failure."""
+        while self._listens and not self._started.wait(_LISTEN_POLL_INTERVAL_S):
+            check_stop()
         if not self._started.wait(max(0.0, timeout_s)):
             self._ending.set()
             raise StreamLostError(f"{self.name} could not be reached: no answer")

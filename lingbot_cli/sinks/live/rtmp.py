@@ -2,16 +2,15 @@
 
 import contextlib
 import os
-import re
 import socket
 import ssl
 import struct
 import time
-from dataclasses import dataclass, field
 
-from lingbot_cli.errors import StreamLostError, UsageError
+from lingbot_cli.errors import StreamLostError
 from lingbot_cli.redact import redact
 from lingbot_cli.sinks.live import rtmp_protocol as protocol
+from lingbot_cli.sinks.live.rtmp_address import RtmpAddress, adobe_query
 from lingbot_cli.sinks.live.rtmp_protocol import (
     AmfValue,
     FlvTag,
@@ -23,46 +22,14 @@ from lingbot_cli.sinks.live.rtmp_protocol import (
 
 CONNECT_TIMEOUT_S = 3.5  # for a server that sends nothing
 SEND_TIMEOUT_S = 8.0  # for a server that receives nothing
-_DEFAULT_PORTS = {"rtmp": 1935, "rtmps": 443}
-_URL = re.compile(r"(rtmps?)://([^/@\s]+|\[[^\]@\s]+\](?::\d+)?)/([^\s?]+)/([^\s/]+(?:\?\S*)?)", re.I)
-_URL_HINT = "use rtmp://HOST/APP/KEY with the server and the stream key of your service"
+_MAX_LOGIN_STEPS = 2
+_MAX_PENDING_BYTES = 4096  # read before each tag
 _HINTS = {
     "could not be reached": "check that the server is running and the address is right",
     "does not answer as an RTMP server": "use rtmps:// for encrypted servers, rtmp:// for others",
-    "refuses the app": "check the part of the address before the key",
+    "refuses the app": "check the part of the address before the key, and user and password if it has them",
     "refuses the stream key": "check the key, and that no other stream uses it",
 }
-
-
-@dataclass(frozen=True)
-class RtmpAddress:
-    """Address to publish to; `repr` and `name` do not contain the key."""
-
-    scheme: str
-    host: str
-    port: int
-    app: str
-    key: str = field(repr=False)
-
-    @classmethod
-    def parse(cls, url: str) -> "RtmpAddress":
-        """Parse an rtmp:// or rtmps:// URL. Errors: UsageError, without the key."""
-        match = _URL.fullmatch(url)
-        if match is None:
-            raise UsageError("--to: incomplete RTMP address", hint=_URL_HINT)
-        scheme = match[1].lower()
-        host, colon, port = match[2].rpartition(":") if re.search(r":\d+$", match[2]) else (match[2], "", "")
-        number = int(port) if colon else _DEFAULT_PORTS[scheme]
-        if not 0 < number < 65536:
-            raise UsageError(f"--to: invalid port {number}", hint=_URL_HINT)
-        return cls(scheme, host.strip("[]"), number, match[3], match[4])
-
-    @property
-    def name(self) -> str:
-        """Address without the key."""
-        port = "" if self.port == _DEFAULT_PORTS[self.scheme] else f":{self.port}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}{port}/{self.app}"
 
 
 class RtmpPublisher:
@@ -77,8 +44,7 @@ class RtmpPublisher:
         self._socket: socket.socket = socket.socket()
         self._step = "could not be reached"
         try:
-            self._open()
-            self._handshake()
+            self._log_in()
             self._publish()
             self._socket.settimeout(SEND_TIMEOUT_S)
         except (OSError, ValueError, StreamLostError) as failure:
@@ -106,6 +72,24 @@ class RtmpPublisher:
             self._socket.shutdown(socket.SHUT_WR)
         self._socket.close()
 
+    def _log_in(self) -> None:
+        """Connect to the app; a server that asks for the user's login refuses twice and is connected to again."""
+        query = ""
+        for step in range(_MAX_LOGIN_STEPS + 1):
+            self._reader, self._messages = MessageReader(), []
+            self._open()
+            self._handshake()
+            try:
+                self._connect_app(query)
+                return
+            except StreamLostError as refusal:
+                user, password = self.address.user, self.address.password
+                answer = adobe_query(str(refusal), user, password) if user else None
+                if answer is None or step == _MAX_LOGIN_STEPS:
+                    raise
+                query = answer
+                self._socket.close()
+
     def _open(self) -> None:
         plain = socket.create_connection((self.address.host, self.address.port), CONNECT_TIMEOUT_S)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -126,14 +110,18 @@ class RtmpPublisher:
             raise ValueError("another protocol")
         self._socket.sendall(answer[1:1537])
 
-    def _publish(self) -> None:
-        """Connect to the app and publish under the stream key."""
-        app, key = self.address.app, self.address.key
+    def _connect_app(self, query: str) -> None:
+        """Connect to the app, with the query of a login."""
         self._step = "refuses the app"
         self._send_message(protocol.SET_CHUNK_SIZE, struct.pack(">I", protocol.CHUNK_BYTES))
-        about: dict[str, AmfValue] = {"app": app, "type": "nonprivate", "tcUrl": self.address.name}
+        app, url = self.address.app + query, self.address.tc_url + query
+        about: dict[str, AmfValue] = {"app": app, "type": "nonprivate", "tcUrl": url}
         self._send_command("connect", 1, {**about, "flashVer": "FMLE/3.0 (compatible; lingbot)"})
         self._wait_response(1)
+
+    def _publish(self) -> None:
+        """Publish under the stream key."""
+        key = self.address.key
         self._step = "refuses the stream key"
         self._send_command("releaseStream", 2, None, key)
         self._send_command("FCPublish", 3, None, key)
@@ -163,17 +151,16 @@ class RtmpPublisher:
             self._messages = self._reader.feed(self._receive(1 << 16))
 
     def _read_pending(self) -> None:
-        """Handle messages that have arrived, without waiting."""
-        while True:
-            self._socket.settimeout(0)
-            try:
-                data = self._socket.recv(1 << 16)
-            except (BlockingIOError, ssl.SSLWantReadError):
-                return
-            if not data:
-                raise ConnectionError("the server closed the connection")
-            for kind, body in self._reader.feed(data):
-                self._handle(kind, body)
+        """Handle messages that have arrived, without waiting, and a bounded number, as a server may send more."""
+        self._socket.settimeout(0)
+        try:
+            data = self._socket.recv(_MAX_PENDING_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return
+        if not data:
+            raise ConnectionError("the server closed the connection")
+        for kind, body in self._reader.feed(data):
+            self._handle(kind, body)
 
     def _handle(self, kind: int, body: bytes) -> list[AmfValue]:
         """Respond where a response is due; return the values of a command."""
@@ -191,7 +178,10 @@ class RtmpPublisher:
         return values
 
     def _receive(self, count: int) -> bytes:
-        self._socket.settimeout(max(0.01, self._deadline - time.monotonic()))
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:  # a server may send without end, and answer nothing
+            raise TimeoutError
+        self._socket.settimeout(remaining)
         data = self._socket.recv(count)
         if not data:
             raise ConnectionError("the server closed the connection")
@@ -201,5 +191,5 @@ class RtmpPublisher:
         reason = "no answer" if isinstance(failure, TimeoutError) else str(failure)
         if isinstance(failure, OSError) and failure.strerror:
             reason = failure.strerror.lower()
-        text = redact(f"{self.address.name} {self._step}: {reason}", [self.address.key])
+        text = f"{self.address.name} {self._step}: {redact(reason, self.address.secrets)}"
         return StreamLostError(text, hint=_HINTS.get(self._step))

@@ -1,13 +1,13 @@
 """Targets of a stream: --to addresses of RTMP, RTMPS and SRT servers, files and null:, as live outputs."""
 
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote
 
 import numpy as np
 
@@ -19,14 +19,15 @@ from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
 from lingbot_cli.sinks.formats import FORMATS
 from lingbot_cli.sinks.live.connections import FlvEncoder, RtmpConnection, SinkConnection, SrtConnection
 from lingbot_cli.sinks.live.reconnecting_output import Outage, OutputStats, ReconnectingOutput
-from lingbot_cli.sinks.live.rtmp import RtmpAddress
+from lingbot_cli.sinks.live.rtmp_address import RtmpAddress, query_values, with_decoded
 from lingbot_cli.sinks.live.rtmp_protocol import FlvTag
 from lingbot_cli.sinks.live.send_queue import MAX_QUEUE_S, FrameQueue, TagQueue
 
 _CONNECT_TIMEOUT_S = 4.5  # for the first connection of every output
 _TARGETS_HINT = "use rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, a file such as a.mp4, or null:"
 _SUFFIXES = tuple(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
-_SRT_URL = re.compile(r"(srt://(?:[^/@?\s:]+|\[[^\]\s]+\]):\d{1,5})/?(\?\S*)?", re.I)
+_LISTENER = re.compile(r"[?&]mode=listener(?:&|$)")
+_SRT_URL = re.compile(r"(srt://(?:[^/@?\s:]*|\[[^\]\s]+\]):\d{1,5})/?(\?\S*)?", re.I)
 
 
 class LiveOutput(Protocol):
@@ -67,10 +68,11 @@ StartOutput = Callable[[VideoInfo, np.ndarray, Callable[[Outage], None]], LiveOu
 
 @dataclass(frozen=True)
 class Target:
-    """Target of a stream; `name` contains no key."""
+    """Target of a stream; `name` contains no key. One that `listens` starts when its caller comes."""
 
     name: str
     start: StartOutput
+    listens: bool = False
 
 
 def choose_target(url: str, options: StreamOptions, environ: Mapping[str, str]) -> Target:
@@ -83,8 +85,11 @@ def choose_target(url: str, options: StreamOptions, environ: Mapping[str, str]) 
         match = _SRT_URL.fullmatch(url)
         if match is None:
             raise UsageError("--to: incomplete SRT address", hint="use srt://HOST:PORT")
+        listens = _LISTENER.search(url) is not None
+        if match[1].startswith("srt://:") and not listens:
+            raise UsageError("--to: the SRT address has no host", hint="add one, or ?mode=listener")
         start = partial(_start_srt, match[1], url, options, find_ffmpeg(environ))
-        return Target(match[1], start)
+        return Target(match[1], start, listens=listens)
     if "://" in url:
         raise UsageError(f"--to: unsupported protocol {scheme}://", hint=_TARGETS_HINT)
     if url != "null:" and not url.lower().endswith(_SUFFIXES):
@@ -97,7 +102,7 @@ def choose_target(url: str, options: StreamOptions, environ: Mapping[str, str]) 
 def start_all(
     targets: Sequence[Target], video: VideoInfo, still: np.ndarray, on_outage: Callable[[Outage], None]
 ) -> list[LiveOutput]:
-    """Start every target at once; abort all and raise if one is not connected within 4.5 s."""
+    """Start every target at once; abort all and raise if one that calls is not connected within 4.5 s."""
     deadline = time.monotonic() + _CONNECT_TIMEOUT_S
     outputs = [target.start(video, still, on_outage) for target in targets]
     try:
@@ -197,19 +202,13 @@ def _start_srt(
     on_outage: Callable[[Outage], None],
 ) -> LiveOutput:
     command = stream_args(ffmpeg, video, url=url, muxer="mpegts", kbits=options.kbits, audio=options.audio)
-    secrets = _srt_secrets(url)
+    secrets = with_decoded(query_values(url))
+    ending = threading.Event() if _LISTENER.search(url) else None
 
     def connect() -> SrtConnection:
-        return SrtConnection(name, command, still, float(video.fps), secrets)
+        return SrtConnection(name, command, still, float(video.fps), secrets, ending=ending)
 
-    return ReconnectingOutput(name, connect, _frame_queue(video), on_outage)
-
-
-def _srt_secrets(url: str) -> list[str]:
-    """Return the passphrase and the stream id of a URL, both percent-encoded and decoded."""
-    pairs = [pair.partition("=") for pair in url.partition("?")[2].split("&")]
-    values = [value for name, _, value in pairs if name in ("passphrase", "streamid")]
-    return [*values, *map(unquote, values)]
+    return ReconnectingOutput(name, connect, _frame_queue(video), on_outage, listening=ending)
 
 
 def _start_sink(
@@ -232,7 +231,7 @@ def _frame_queue(video: VideoInfo) -> FrameQueue:
 def read_urls(path: Path) -> list[str]:
     """Return the addresses in a file, one a line, without empty lines and comments (#). Errors: UsageError."""
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as failure:
         raise UsageError(f"--to-file {path}: cannot be read: {failure}") from failure
     urls = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]

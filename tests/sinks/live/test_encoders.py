@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lingbot_cli.errors import OutputError
-from lingbot_cli.sinks.live.rtmp import RtmpAddress
+from lingbot_cli.sinks.live.rtmp_address import RtmpAddress
 from lingbot_cli.sinks.live.targets import RtmpOutput
 from tests.support.live_outputs import Feed, packets, start
 from tests.support.rtmp_server import until

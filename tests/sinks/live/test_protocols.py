@@ -1,5 +1,6 @@
 """Streams over TLS and over SRT."""
 
+import os
 import socket
 import ssl
 import subprocess
@@ -8,8 +9,10 @@ import time
 
 import pytest
 
-from lingbot_cli.errors import StreamLostError
-from tests.support.live_outputs import Feed, packets, silent_listener, start
+from lingbot_cli.errors import RunInterrupted, StreamLostError
+from lingbot_cli.sinks.live.targets import StreamOptions, choose_target, start_all
+from tests.support.live_outputs import STILL, VIDEO, Feed, packets, silent_listener, start
+from tests.support.processes import children
 from tests.support.rtmp_server import free_port, until
 
 
@@ -99,3 +102,40 @@ def test_over_srt(tmp_path, ffmpeg, probe):
         listener.wait()
     assert [stream["codec_name"] for stream in probe(video)["streams"]] == ["h264", "aac"]
     assert len(packets(video, "v")) > 20
+
+
+def test_an_srt_listener_waits_for_its_caller_and_then_for_the_next(tmp_path, ffmpeg, monkeypatch):
+    monkeypatch.setattr("lingbot_cli.sinks.live.connections.CONNECT_TIMEOUT_S", 0.1)  # of a caller
+    port = free_port()
+    url = f"srt://127.0.0.1:{port}?passphrase=long-enough-secret"
+
+    def call(name):
+        args = [ffmpeg, "-v", "error", "-y", "-t", "1", "-i", url, "-c", "copy", str(tmp_path / name)]
+        return subprocess.Popen(args)
+
+    target = choose_target(f"{url}&mode=listener", StreamOptions(), os.environ)
+    assert target.listens
+    caller = call("first.ts")
+    (output,) = start_all([target], VIDEO, STILL, [].append)
+    with Feed(output):
+        for name in ("first.ts", "second.ts"):
+            if name == "second.ts":
+                until(lambda: not output.stats.connected)
+                caller = call(name)
+            assert caller.wait(30) == 0
+            assert len(packets(tmp_path / name, "v")) > 5
+    until(lambda: not output.stats.connected)
+    encoder = output._thread
+    output.abort()
+    until(lambda: not encoder.is_alive())
+
+
+def test_a_listener_that_nobody_calls_ends_with_the_run(monkeypatch):
+    def stop():
+        raise RunInterrupted("interrupted", signal_number=2)
+
+    monkeypatch.setattr("lingbot_cli.sinks.live.reconnecting_output.check_stop", stop)
+    before = {*children(os.getpid())}
+    with pytest.raises(RunInterrupted):
+        start(f"srt://127.0.0.1:{free_port()}?mode=listener")
+    until(lambda: {*children(os.getpid())} <= before)

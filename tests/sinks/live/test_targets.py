@@ -37,7 +37,7 @@ def test_an_unreachable_target_fails_at_the_start(server):
     "url",
     [
         "rtmp://host/secret",
-        "rtmp://user:secret@host/app/secret",
+        "srt://:9000?streamid=secret",
         "rtmp://host:99999/app/secret",
         "srt://host?streamid=secret",
         "http://host/app/secret",
@@ -67,7 +67,7 @@ def test_several_targets_of_which_one_is_unreachable(server, tmp_path):
 
 def test_a_file_with_addresses(tmp_path):
     path = tmp_path / "to"
-    path.write_text("# mine\nrtmp://a/b/c\n\n  null:  \n")
+    path.write_text("\ufeff# mine\nrtmp://a/b/c\n\n  null:  \n", "utf-8")
     assert read_urls(path) == ["rtmp://a/b/c", "null:"]
     path.write_text("#\n")
     with pytest.raises(UsageError, match="no address"):
