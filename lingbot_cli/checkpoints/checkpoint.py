@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
@@ -118,6 +119,31 @@ def find_layout(model: str | Path | None, assets: Path | None = None) -> Layout:
         raise SetupError(f"{model} is not on this machine", hint=f"run: lingbot models pull {model}")
     return detect_layout(
         downloaded, assets or (downloaded / "assets" if (downloaded / "assets").is_dir() else None)
+    )
+
+
+def absent_checkpoint(name: str) -> Checkpoint:
+    """Return a checkpoint of a preset's settings without files: it can be planned with, not loaded."""
+    folder = model_folder(name)
+    return Checkpoint(
+        layout=Layout("absent", folder, name, folder, None, folder, folder, folder),
+        preset=PRESETS[name],
+        differences=(),
+        trained=True,
+        stored="F32",
+        fp8=False,
+        identity="absent",
+        text_identity="absent",
+    )
+
+
+def is_absent(model: str, environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether a model is known by name, but not on this machine."""
+    return (
+        model in PRESETS
+        and model != "built-in"
+        and not Path(model).exists()
+        and not model_folder(model, environ).is_dir()
     )
 
 

@@ -3,13 +3,20 @@
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
 from lingbot_cli.checkpoints.cache_dir import model_folder
-from lingbot_cli.checkpoints.checkpoint import Checkpoint, part_files, read_checkpoint, with_loras
+from lingbot_cli.checkpoints.checkpoint import (
+    Checkpoint,
+    absent_checkpoint,
+    is_absent,
+    part_files,
+    read_checkpoint,
+    with_loras,
+)
 from lingbot_cli.checkpoints.download import (
     DownloadProgress,
     download_decoder,
@@ -23,11 +30,24 @@ from lingbot_cli.console import print_json
 from lingbot_cli.env import Env
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.presets import PRESETS
+from lingbot_cli.runtime.graphics_cards import SIZES, fit_cards
 from lingbot_cli.runtime.hardware import default_setup
 from lingbot_cli.runtime.installed import ModelStatus, model_statuses, remove_model
 from lingbot_cli.runtime.memory import estimate_memory, gigabytes
+from lingbot_cli.runtime.model_options import ModelOptions
+
+MAX_CARD_GB = 1024
 
 app = App(no_args_is_help=True)
+
+
+def parse_cards(text: str) -> list[int]:
+    """Return gigabytes such as 24 or 8,12,16. Errors: BadParameter."""
+    parts = text.split(",")
+    if not all(part.isdecimal() and 1 <= int(part) <= MAX_CARD_GB for part in parts):
+        raise typer.BadParameter(f"{text[:40]} is no list of gigabytes; write 24 or 8,12,16")
+    return [int(part) for part in parts]
+
 
 ModelArgument = Annotated[
     str, typer.Argument(help="A model by its name, or by its folder.", autocompletion=model_names)
@@ -130,6 +150,15 @@ def show(
     model: ModelArgument,
     assets: AssetsOption = None,
     preset: PresetOption = None,
+    vram: Annotated[
+        Any,
+        option(
+            "--vram",
+            "Show the options with which it fits graphics cards of this memory, such as 24 or 8,12,16.",
+            metavar="GB",
+            parser=parse_cards,
+        ),
+    ] = None,
     as_json: PrintJson = False,
 ) -> None:
     """Show a model: layout, settings, differences from its preset, files and memory.
@@ -137,10 +166,15 @@ def show(
     Example: lingbot models show built-in
     """
     env: Env = ctx.obj
-    if model in PUBLISHED and not model_folder(model, env.environ).is_dir():
+    if is_absent(model, env.environ) and model in PUBLISHED:
+        checkpoint = absent_checkpoint(model)
         facts = _available(next(known for known in model_statuses(env.environ) if known.name == model))
     else:
-        facts = _describe(read_checkpoint(model, assets, preset))
+        checkpoint = read_checkpoint(model, assets, preset)
+        facts = _describe(checkpoint)
+    if vram is not None:
+        _show_cards(env, checkpoint, vram, as_json=as_json)
+        return
     if as_json:
         print_json(env.out, facts, indent=2)
         return
@@ -150,6 +184,24 @@ def show(
         if isinstance(value, list):
             value = "; ".join(value) or "none"
         env.print(f"{key}: {value}")
+
+
+def _show_cards(env: Env, checkpoint: Checkpoint, cards_gb: list[int], *, as_json: bool) -> None:
+    from lingbot_cli.render.preflight import model_setup
+
+    setups = [
+        model_setup(checkpoint, ModelOptions(), height, width, "cuda", latents=0) for height, width in SIZES
+    ]
+    fits = fit_cards(checkpoint.preset, setups, cards_gb)
+    if as_json:
+        print_json(env.out, [asdict(fit) for fit in fits], indent=2)
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("card", "size", "options", "on it", "RAM"):
+        table.add_column(heading, no_wrap=True)
+    for fit in fits:
+        table.add_row(*fit.row())
+    env.out.print(table)
 
 
 @app.command("verify")

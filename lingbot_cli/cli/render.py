@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lingbot_cli.checkpoints.checkpoint import Checkpoint, absent_checkpoint, find_layout, is_absent
 from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.model_flags import RENDER_FLAGS, Gpus
 from lingbot_cli.cli.options import (
@@ -70,7 +71,7 @@ def render(
     if group or gpus > 1:
         check_multi_gpu(timeline.timeline, resuming=resume.continues)
     try:
-        prepared = _prepare(request, timeline.frames, targets, env)
+        prepared = _prepare(request, timeline.frames, targets, env, dry_run=dry_run)
         if group and not group.is_leader:
             render_as_follower(prepared, group)
             exit_follower()
@@ -106,11 +107,18 @@ def _check_remote(timeline: RenderTimelineFlags, resume: ResumeFlags, *, shared:
         )
 
 
-def _prepare(request: "Request", frames: str | None, targets: list[str], env: Env) -> "PreparedVideo":
+def _prepare(
+    request: "Request", frames: str | None, targets: list[str], env: Env, *, dry_run: bool
+) -> "PreparedVideo":
+    """Prepare a video; a dry run plans with a model that is not on this machine, too."""
     from lingbot_cli.render.request import prepare, select_frames
     from lingbot_cli.sinks.resample import rate_notes
 
-    prepared = prepare(request, env.read_stdin)
+    name = request.options.model
+    planned = None
+    if dry_run and request.remote is None and name is not None and is_absent(name, env.environ):
+        planned = absent_checkpoint(name)
+    prepared = prepare(request, env.read_stdin, checkpoint=planned)
     warnings = (*prepared.resolved.warnings, *rate_notes(targets, prepared.plan.fps))
     prepared = replace(prepared, resolved=replace(prepared.resolved, warnings=warnings))
     return prepared if frames is None else select_frames(prepared, frames)
@@ -153,6 +161,8 @@ def _check_run(
     from lingbot_cli.render.preflight import preflight
     from lingbot_cli.timeline.poses_dir import check_overwrite
 
+    if isinstance(prepared.model, Checkpoint) and prepared.model.layout.kind == "absent":
+        find_layout(prepared.request.options.model)
     if output.save_poses is not None:
         check_overwrite(output.save_poses, output.camera_format(), overwrite=overwrite)
     preflight(prepared, sink, options, choose_backend(prepared, display))

@@ -6,11 +6,13 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.plan import format_chunk_table
 from lingbot_cli.render.chunk_plan import SavedChunks
 from lingbot_cli.render.fingerprint import render_fingerprint, short_hash
 from lingbot_cli.render.preflight import memory_setup, pick_device_name
 from lingbot_cli.render.request import PreparedVideo
+from lingbot_cli.runtime.graphics_cards import CARDS_GB, CardFit, fit_cards
 from lingbot_cli.runtime.measurements import read_measurements, write_measurements
 from lingbot_cli.runtime.memory import MemoryEstimate, estimate_memory, gigabytes
 from lingbot_cli.ui.progress import RenderSpeed, duration_text
@@ -41,6 +43,7 @@ def dry_run_lines(prepared: PreparedVideo, outputs: Sequence[str]) -> list[str]:
         *prepared.plan.camera_lines(),
         "",
         *_memory_lines(prepared),
+        *_card_lines(prepared),
         _time_line(prepared),
         *(f"will write {name}" for name in outputs),
         *(f"note: {warning}" for warning in prepared.warnings),
@@ -62,6 +65,7 @@ def dry_run_json(prepared: PreparedVideo, outputs: Sequence[str]) -> dict[str, o
         "device": device,
         "memory": memory and {**asdict(memory), "peak": memory.peak},
         "seconds": round(speed.seconds(prepared.plan.frames), 1) if speed else None,
+        "cards": [asdict(fit) for fit in fits_on_cards(prepared)],
         "writes": list(outputs),
         "notes": prepared.warnings,
     }
@@ -112,6 +116,22 @@ def _memory_lines(prepared: PreparedVideo) -> list[str]:
         "  not counted: ffmpeg, and the browser page of --preview",
         "",
     ]
+
+
+def fits_on_cards(prepared: PreparedVideo) -> list[CardFit]:
+    """Return the options with which a model that is not on this machine fits each size of graphics card."""
+    if not isinstance(prepared.model, Checkpoint) or prepared.model.layout.kind != "absent":
+        return []
+    return fit_cards(prepared.model.preset, [memory_setup(prepared, "cuda")], CARDS_GB)
+
+
+def _card_lines(prepared: PreparedVideo) -> list[str]:
+    rows = [fit.row() for fit in fits_on_cards(prepared)]
+    if not rows:
+        return []
+    width = max(len(flags) for _, _, flags, _, _ in rows)
+    lines = [f"  {card:>5}  {flags:{width}}  {gpu:>8}  {ram:>8}" for card, _, flags, gpu, ram in rows]
+    return ["options with which it fits a graphics card, and their memory there and in RAM:", *lines, ""]
 
 
 def _time_line(prepared: PreparedVideo) -> str:

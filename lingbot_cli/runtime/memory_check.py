@@ -1,10 +1,15 @@
 """Memory check: whether a run fits the free memory, and the options with which it would."""
 
-from dataclasses import fields, replace
+from collections import ChainMap
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 from lingbot_cli.errors import InsufficientMemoryError
 from lingbot_cli.presets import Preset
 from lingbot_cli.runtime.memory import MemoryEstimate, MemorySetup, estimate_memory, gigabytes
+
+MAX_HINTS = 5
 
 
 def check_fits(preset: Preset, setup: MemorySetup, free: int, free_host: int) -> MemoryEstimate:
@@ -12,27 +17,33 @@ def check_fits(preset: Preset, setup: MemorySetup, free: int, free_host: int) ->
     needed = estimate_memory(preset, setup)
     if needed.peak <= free and needed.host <= free_host:
         return needed
-    ways = [
-        (flags, other, max(0, needed.peak - other.peak) + max(0, needed.host - other.host))
-        for flags, other in _smaller_setups(preset, setup)
-    ]
-    enough = [f"{flags} (saves {gigabytes(saved)})" for flags, other, saved in ways
-              if other.peak <= free and other.host <= free_host]  # fmt: skip
     short = (
         f"{preset.name} at {setup.width}x{setup.height} needs {gigabytes(needed.peak)} on {setup.device}"
         + (f" and {gigabytes(needed.host)} of RAM beside it" if needed.host else "")
         + f"; free: {gigabytes(free)}"
         + (f" and {gigabytes(free_host)}" if needed.host else "")
     )
-    if enough:
-        raise InsufficientMemoryError(short, hint="any of these fits: " + "; ".join(enough[:5]))
-    less = min(ways, key=lambda way: way[1].peak, default=None)
-    raise InsufficientMemoryError(
-        short,
-        hint=f"not even {less[0]} fits ({gigabytes(less[1].peak)}): use a smaller model or a larger device"
-        if less
-        else "use a smaller model or a larger device",
-    )
+    if enough := fitting_flags(preset, setup, free, free_host):
+        saved = [
+            f"{flags} (saves {gigabytes(max(0, needed.peak - other.peak) + max(0, needed.host - other.host))})"
+            for flags, other in enough[:MAX_HINTS]
+        ]
+        raise InsufficientMemoryError(short, hint="any of these fits: " + "; ".join(saved))
+    least = min(_smaller_setups(preset, setup), key=lambda way: way[1].peak, default=None)
+    most = f"not even {' '.join(least[0])} fits ({gigabytes(least[1].peak)}): " if least else ""
+    raise InsufficientMemoryError(short, hint=f"{most}use a smaller model or a larger device")
+
+
+def fitting_flags(
+    preset: Preset, setup: MemorySetup, free: int, free_host: int
+) -> list[tuple[str, MemoryEstimate]]:
+    """Return the smallest sets of options with which a run fits, the mildest first, with their estimates."""
+    enough: list[tuple[tuple[str, ...], MemoryEstimate]] = []
+    for flags, needed in _smaller_setups(preset, setup):
+        fits = needed.peak <= free and needed.host <= free_host
+        if fits and not any(set(fewer) <= set(flags) for fewer, _ in enough):
+            enough.append((flags, needed))
+    return [(" ".join(flags), needed) for flags, needed in enough]
 
 
 def largest_decode_batch(preset: Preset, setup: MemorySetup, free: int) -> MemorySetup:
@@ -43,42 +54,51 @@ def largest_decode_batch(preset: Preset, setup: MemorySetup, free: int) -> Memor
     return next((way for way in ways if estimate_memory(preset, way).peak <= free), setup)
 
 
-def _smaller_setups(preset: Preset, setup: MemorySetup) -> list[tuple[str, MemoryEstimate]]:
-    """Return options that reduce memory, the mildest first, then combined, with their estimates."""
-    steps: list[tuple[str, Preset, MemorySetup]] = []
+def _smaller_setups(preset: Preset, setup: MemorySetup) -> Iterator[tuple[tuple[str, ...], MemoryEstimate]]:
+    """Yield sets of options that reduce memory with their estimates, the mildest first.
+
+    A set is as mild as its harshest option, then as its next one.
+    """
+    whole = estimate_memory(preset, setup)
+    steps = [
+        (flag, of_preset, of_setup)
+        for flag, of_preset, of_setup in _memory_options(preset, setup)
+        if _saves(estimate_memory(replace(preset, **of_preset), replace(setup, **of_setup)), whole)
+    ]
+    for chosen in range(1, 2 ** len(steps)):
+        ways = [step for place, step in enumerate(steps) if chosen >> place & 1]
+        flags = tuple(flag for flag, _, _ in ways)
+        if len({flag.split()[0] for flag in flags}) < len(flags):
+            continue
+        smaller = replace(setup, **ChainMap(*(of_setup for _, _, of_setup in ways)))
+        yield (
+            flags,
+            estimate_memory(replace(preset, **ChainMap(*(of_preset for _, of_preset, _ in ways))), smaller),
+        )
+
+
+def _saves(fewer: MemoryEstimate, whole: MemoryEstimate) -> bool:
+    return fewer.peak < whole.peak or fewer.host < whole.host
+
+
+def _memory_options(
+    preset: Preset, setup: MemorySetup
+) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Yield options that may reduce memory, from mild to harsh, with their changes of the preset and the setup."""
     smallest = preset.sink + preset.chunk
     if setup.text_on != "cpu":
-        steps.append(("--text-on cpu", preset, replace(setup, text_on="cpu")))
+        yield "--text-on cpu", {}, {"text_on": "cpu"}
     if setup.device != "cpu" and not setup.offload:
-        steps.append(("--offload", preset, replace(setup, offload=True)))
+        yield "--offload", {}, {"offload": True}
     if setup.precision == "float32":
-        steps.append(("--precision bfloat16", preset, replace(setup, precision="bfloat16")))
-    if setup.precision in ("float32", "bfloat16") and not setup.linears and setup.block_bytes is None:
-        steps.append(("--precision fp8", preset, replace(setup, precision="fp8")))
+        yield "--precision bfloat16", {}, {"precision": "bfloat16"}
     if not setup.kv_cache:
-        steps.append(("--kv-cache int8", preset, replace(setup, kv_cache="int8")))
-    if preset.window < 0 or preset.window > smallest:
-        window = max(smallest, 12) if preset.window < 0 or preset.window > 12 else smallest
-        steps.append((f"--window {window}", replace(preset, window=window), setup))
+        yield "--kv-cache int8", {}, {"kv_cache": "int8"}
+    if setup.precision in ("float32", "bfloat16") and not setup.linears and setup.block_bytes is None:
+        yield "--precision fp8", {}, {"precision": "fp8"}
+    for window in sorted({max(smallest, 12), smallest}, reverse=True):
+        if not 0 <= preset.window <= window:
+            yield f"--window {window}", {"window": window}, {}
     for share in (0.75, 0.5):
         height, width = (max(16, int(side * share) // 16 * 16) for side in (setup.height, setup.width))
-        steps.append((f"--size {width}x{height}", preset, replace(setup, height=height, width=width)))
-    whole = estimate_memory(preset, setup)
-    tried = [(step, estimate_memory(*step[1:])) for step in steps]
-    tried = [(step, each) for step, each in tried if each.peak < whole.peak or each.host < whole.host]
-    steps = [step for step, _ in tried]
-    ways = [(flags, each) for (flags, *_), each in tried]
-    flags: list[str] = []
-    both, all_of_it = preset, setup
-    for name, p, s in steps:
-        changed = {
-            f.name: getattr(s, f.name)
-            for f in fields(MemorySetup)
-            if getattr(s, f.name) != getattr(setup, f.name)
-        }
-        flags = [flag for flag in flags if flag.split()[0] != name.split()[0]] + [name]
-        both = replace(both, window=p.window) if p.window != preset.window else both
-        all_of_it = replace(all_of_it, **changed)
-        if len(flags) > 1:
-            ways.append((" ".join(flags), estimate_memory(both, all_of_it)))
-    return ways
+        yield f"--size {width}x{height}", {}, {"height": height, "width": width}

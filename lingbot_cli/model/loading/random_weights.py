@@ -1,11 +1,12 @@
 """Full-size models of random weights, generated on the device, for benchmarks."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from lingbot_cli.checkpoints.checkpoint import Checkpoint, find_layout
+from lingbot_cli.checkpoints.checkpoint import Checkpoint, absent_checkpoint
 from lingbot_cli.checkpoints.decoders import find_decoder
 from lingbot_cli.errors import UsageError
 from lingbot_cli.model.accel.fp8 import FP8, SCALE_SUFFIX, quantise_weight
@@ -27,16 +28,7 @@ def random_checkpoint(model: str | None) -> Checkpoint:
             f"--model {name}: no preset of that name to draw random weights for",
             hint=f"use one of {', '.join(PRESETS)}",
         )
-    return Checkpoint(
-        layout=find_layout(None),
-        preset=PRESETS[name],
-        differences=(),
-        trained=False,
-        stored="F32",
-        fp8=False,
-        identity="random weights",
-        text_identity="random weights",
-    )
+    return replace(absent_checkpoint(name), trained=False, identity="random weights")
 
 
 class RandomPromptEncoder:
