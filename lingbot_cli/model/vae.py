@@ -98,7 +98,7 @@ class Encoder(nn.Module):
         x = self.conv1(x, cache)
         for layer in (*self.downsamples, *self.middle):
             x = layer(x, cache)
-        return self.head[2](self.head[0](x), cache, silu=True)
+        return self.head[2](x, cache, self.head[0].silu)
 
 
 class Decoder(nn.Module):
@@ -125,7 +125,7 @@ class Decoder(nn.Module):
         x = self.conv1(x, cache)
         for layer in (*self.middle, *self.upsamples):
             x = layer(x, cache)
-        return self.head[2](self.head[0](x), cache, silu=True)
+        return self.head[2](x, cache, self.head[0].silu)
 
 
 def _middle(width: int) -> nn.ModuleList:
@@ -148,6 +148,10 @@ class VAE(nn.Module):
         self.conv2 = CausalConv3d(config.z_dim, config.z_dim, 1)
         self.decoder = Decoder(config)
         name_temporal_layers(self)
+        for part in (self.encoder, self.conv1):  # the order of sums in which videos were recorded
+            for layer in part.modules():
+                if isinstance(layer, CausalConv3d):
+                    layer.by_frame = True
 
     def moments(self, video: Tensor, cache: CausalConvCache | None = None) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance [B, z, F, h, w] of the posterior over raw latents, for video in −1…1."""

@@ -1,8 +1,18 @@
 """Layers of the causal VAE, and the cache of past frames with which a stream runs through them."""
 
+import itertools
+from collections.abc import Callable
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+# x, and a tensor that the result is written to, if any → the result; then no gradients flow.
+Activation = Callable[[Tensor, Tensor | None], Tensor]
+
+_SMALLEST_LENGTH = 1e-12
+"""Smallest divisor of `F.normalize`."""
 
 
 class CausalConvCache:
@@ -20,22 +30,22 @@ class CausalConvCache:
         """Return whether the layer has received frames before."""
         return layer in self.frames
 
-    def join(self, layer: str, x: Tensor, keep: int, *, silu: bool = False) -> Tensor:
-        """Return the cached frames followed by x, or by its SiLU, and cache the newest `keep` frames of both.
+    def join(self, layer: str, x: Tensor, keep: int, activate: Activation | None = None) -> Tensor:
+        """Return the cached frames followed by x, or by its activation, and cache the newest `keep` of both.
 
         The result is valid until the next call. Gradients do not flow through it.
         """
         cached = self.frames.get(layer)
         if cached is None:
-            joined = F.silu(x) if silu else x
+            joined = x if activate is None else activate(x, None)
         else:
             past = cached.shape[2]
             joined = self._buffer_view(past + x.shape[2], like=x)
             joined[:, :, :past] = cached
-            if silu:
-                torch.ops.aten.silu.out(x, out=joined[:, :, past:])
-            else:
+            if activate is None:
                 joined[:, :, past:] = x
+            else:
+                activate(x, joined[:, :, past:])
         newest = joined[:, :, max(joined.shape[2] - keep, 0) :]
         if cached is not None and cached.shape == newest.shape:
             cached.copy_(newest)
@@ -63,6 +73,7 @@ class CausalConv3d(nn.Module):
     """A 3D convolution, padded on all sides in space and on the past side in time."""
 
     name: str
+    by_frame = False
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int | tuple[int, int, int]) -> None:
         super().__init__()
@@ -72,17 +83,17 @@ class CausalConv3d(nn.Module):
         self.past = size[0] - 1
         self.padding = (size[1] // 2, size[2] // 2)
 
-    def forward(self, x: Tensor, cache: CausalConvCache | None, *, silu: bool = False) -> Tensor:
-        """Convolve x [B, C, T, H, W], or its SiLU."""
+    def forward(self, x: Tensor, cache: CausalConvCache | None, activate: Activation | None = None) -> Tensor:
+        """Convolve x [B, C, T, H, W], or its activation."""
         frames = x.shape[2]
         if self.past and cache is not None:
-            x = cache.join(self.name, x, self.past, silu=silu)
-        elif silu:
-            x = F.silu(x)
+            x = cache.join(self.name, x, self.past, activate)
+        elif activate is not None:
+            x = activate(x, None)
         missing = frames + self.past - x.shape[2]
         if missing:
             x = F.pad(x, (0, 0, 0, 0, missing, 0))
-        return conv3d(x, self.weight, self.bias, padding=self.padding)
+        return conv3d(x, self.weight, self.bias, padding=self.padding, by_frame=self.by_frame)
 
 
 class RMSNorm(nn.Module):
@@ -94,6 +105,14 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.normalize(x, dim=1).mul_(x.shape[1] ** 0.5) * self.gamma
+
+    def silu(self, x: Tensor, out: Tensor | None = None) -> Tensor:
+        """Return the SiLU of the scaled x; written to `out` it is computed in place, to the same bits."""
+        if out is None:
+            return F.silu(self(x))
+        length = torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_min_(_SMALLEST_LENGTH)
+        torch.div(x, length, out=out).mul_(x.shape[1] ** 0.5).mul_(self.gamma)
+        return F.silu(out, inplace=True)
 
 
 class ResidualBlock(nn.Module):
@@ -117,8 +136,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, cache: CausalConvCache | None) -> Tensor:
         norm1, _, conv1, norm2, _, _, conv2 = self.residual
-        y = conv1(norm1(x), cache, silu=True)
-        y = conv2(norm2(y), cache, silu=True)
+        y = conv1(x, cache, norm1.silu)
+        y = conv2(y, cache, norm2.silu)
         return y + (x if self.shortcut is None else self.shortcut(x, None))
 
 
@@ -164,7 +183,8 @@ class Downsample(nn.Module):
         )  # frame 0 passes unchanged, and is the past of the next frames
         if joined.shape[2] < 3:
             return head
-        tail = conv3d(joined, self.time_conv.weight, self.time_conv.bias, stride=2)
+        conv = self.time_conv
+        tail = conv3d(joined, conv.weight, conv.bias, stride=2, by_frame=conv.by_frame)
         return torch.cat([head, tail], dim=2)
 
 
@@ -187,7 +207,12 @@ class Upsample(nn.Module):
         if self.time_conv is not None:
             x = self._double_frames(x, cache, self.time_conv)
         up, conv = self.resample
-        return _batch_as_frames(conv(up(_frames_as_batch(x))), x.shape[0])
+        images = _frames_as_batch(x)
+        if _is_exact_on_cpu(x):
+            images = conv2d_doubled(images, cast(Tensor, conv.weight), cast(Tensor, conv.bias))
+        else:
+            images = conv(up(images))
+        return _batch_as_frames(images, x.shape[0])
 
     def _double_frames(self, x: Tensor, cache: CausalConvCache | None, time_conv: CausalConv3d) -> Tensor:
         first = cache is None or not cache.started(self.name)
@@ -198,9 +223,16 @@ class Upsample(nn.Module):
             return head
         # The convolution never sees frame 0: its past at frame 1 is zeros.
         pairs = time_conv(rest, cache)
-        batch, _, frames, height, width = pairs.shape
-        pairs = pairs.view(batch, 2, -1, frames, height, width).movedim(1, 3)
-        return torch.cat([head, pairs.reshape(batch, -1, 2 * frames, height, width)], dim=2)
+        batch, channels, frames, height, width = rest.shape
+        last = pairs.is_contiguous(memory_format=torch.channels_last_3d)
+        doubled = torch.empty(
+            (batch, channels, 2 * frames, height, width),
+            dtype=pairs.dtype,
+            device=pairs.device,
+            memory_format=torch.channels_last_3d if last else torch.contiguous_format,
+        )
+        doubled[:, :, ::2], doubled[:, :, 1::2] = pairs.chunk(2, dim=1)
+        return torch.cat([head, doubled], dim=2) if first else doubled
 
 
 def name_temporal_layers(model: nn.Module) -> None:
@@ -219,19 +251,56 @@ def _batch_as_frames(x: Tensor, batch: int) -> Tensor:
 
 
 def conv3d(
-    x: Tensor, weight: Tensor, bias: Tensor, *, padding: tuple[int, int] = (0, 0), stride: int = 1
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    *,
+    padding: tuple[int, int] = (0, 0),
+    stride: int = 1,
+    by_frame: bool = False,
 ) -> Tensor:
     """Convolve [B, C, T, H, W] with [O, C, t, h, w]: no padding and `stride` in time, `padding` in space.
 
-    PyTorch has no fast float32 3D convolution on CPUs: 2D ones, summed over the kernel's frames, are about ten
-    times as fast on the VAE's shapes. Channels last is the faster memory format on CPUs: 1.1 to 1.4 times in
-    float32, 1.05 to 1.15 in bfloat16 (16 channels at 64×112, 64 at 16×28, 96 at 120×208; one thread, CPU seconds).
+    For float32 on CPUs PyTorch chooses a slow 3D convolution: oneDNN's is over ten times as fast on the VAE's shapes,
+    and 1.2 to 1.3 times as fast as 2D ones summed over the kernel's frames (`by_frame`), in another order of sums.
+    Channels last is the faster memory format on CPUs: 1.1 to 1.4 times in float32, 1.05 to 1.15 in bfloat16 (16
+    channels at 64×112, 64 at 16×28, 96 at 120×208; one thread, CPU seconds).
     """
+    exact = _is_exact_on_cpu(x)
+    if exact and (by_frame or torch.is_grad_enabled() or not torch.backends.mkldnn.is_available()):
+        return conv3d_by_frame(x, weight, bias, padding=padding, stride=stride)
     if x.device.type == "cpu":
-        if x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu"):
-            return conv3d_by_frame(x, weight, bias, padding=padding, stride=stride)
         x = x.contiguous(memory_format=torch.channels_last_3d)
+    if exact:
+        return torch.mkldnn_convolution(x, weight, bias, (0, *padding), (stride, 1, 1), (1, 1, 1), 1)
     return F.conv3d(x, weight, bias, padding=(0, *padding), stride=(stride, 1, 1))
+
+
+def conv2d_doubled(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Convolve x [B, C, H, W], doubled in height and width, with [O, C, 3, 3], padded by one pixel.
+
+    A doubled pixel meets two of three taps, or one: each of the four pixels that take its place is a 2×2 convolution
+    of x itself, with sums of the taps. All four are one convolution, at 4/9 of the operations.
+    """
+    batch, _, height, width = x.shape
+    both = [_tap_pairs(columns, 3) for columns in _tap_pairs(weight, 2)]
+    taps = torch.cat([kernel for pair in both for kernel in pair])
+    phases = F.conv2d(x, taps.contiguous(memory_format=torch.channels_last), bias.repeat(4), padding=1)
+    phases = phases.permute(0, 2, 3, 1).unflatten(-1, (2, 2, -1))
+    doubled = phases.new_empty(batch, height, 2, width, 2, weight.shape[0])
+    for i, j in itertools.product(range(2), range(2)):
+        doubled[:, :, i, :, j] = phases[:, i : i + height, j : j + width, i, j]
+    return doubled.view(batch, 2 * height, 2 * width, -1).permute(0, 3, 1, 2)
+
+
+def _tap_pairs(weight: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Return the sums of a kernel's three taps along an axis that the first and the second of doubled pixels meet."""
+    first, second, third = weight.unbind(axis)
+    return torch.stack([first, second + third], axis), torch.stack([first + second, third], axis)
+
+
+def _is_exact_on_cpu(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
 
 
 def conv3d_by_frame(

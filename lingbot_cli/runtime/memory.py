@@ -17,11 +17,11 @@ CUDA_LIBRARIES = 375_000_000
 """Additional bytes of a torch build for GPUs, with or without one."""
 TEXT_RUNTIME = 130_000_000
 """Bytes of the tokenizer library, which are never freed; cached prompts do not need it."""
-FEATURE_MAPS = {"cpu": 7.0, "cuda": 5.0}
+FEATURE_MAPS = 5.0
 """Number of its largest feature maps that the VAE holds at once, in a residual block's second convolution: the
-block's input, the first convolution's output, its activation, the same joined to the past, the output; on the CPU
-also a summand of the output and a channels-last copy."""
-HEAP_MAPS, HEAP_MAPS_ALONE = 14, 7
+block's input, the first convolution's output, its activation joined to the past, the output; and on the CPU a summand
+of the encoder's output, on a GPU the convolution's workspace."""
+HEAP_MAPS, HEAP_MAPS_ALONE = 8, 3
 """Number of freed maps, of the largest that the heap keeps, measured beside those in use; fewer in a video of one
 chunk, whose stages do not overlap."""
 KV_BLOCK_BYTES = 64 << 20
@@ -263,7 +263,6 @@ def _vae_work(preset: Preset, setup: MemorySetup, batch: int | None, size: int) 
     """Return the bytes of the feature maps of a batch of latents, in the encoder or the decoder."""
     pixels, on_cpu = setup.height * setup.width, setup.device == "cpu"
     latents = batch or min(preset.chunk, max(1, MAX_BATCH_PIXELS // (4 * pixels)))
-    maps = FEATURE_MAPS["cpu" if on_cpu else "cuda"]
     feature_map = preset.vae_dim * pixels * size
     joined_past = 2 * preset.vae_dim * pixels * size
     alone = _chunks(preset, setup) <= 1 and latents == preset.chunk
@@ -274,7 +273,7 @@ def _vae_work(preset: Preset, setup: MemorySetup, batch: int | None, size: int) 
     levels = (whole, whole // 2, whole // 8, whole // 64)
     largest = max((level for level in levels if level <= MMAP_THRESHOLD_BYTES), default=0)
     heap = (HEAP_MAPS_ALONE if alone else HEAP_MAPS) * largest
-    return int(maps * whole + joined_past) + frames + heap * on_cpu
+    return int(FEATURE_MAPS * whole + joined_past) + frames + heap * on_cpu
 
 
 @cache

@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-import torch.nn.functional as F
 
-from lingbot_cli.model.vae_layers import CausalConvCache
+from lingbot_cli.model.vae_layers import CausalConvCache, RMSNorm
 
 ORDERS = [torch.contiguous_format, torch.channels_last_3d]
 
@@ -19,11 +18,13 @@ def frames(seed: int, count: int, order: torch.memory_format) -> torch.Tensor:
 @pytest.mark.parametrize("counts", [(4, 4, 4, 4), (1, 1, 1, 1, 3), (1, 6, 2, 8)])
 def test_past_and_new_frames_are_joined_to_the_bit(silu, order, counts):
     carry, held = CausalConvCache(), None
+    norm = RMSNorm(5).requires_grad_(False)
+    norm.gamma.copy_(torch.arange(5).view(5, 1, 1, 1) / 3)
     for seed, count in enumerate(counts):
         x = frames(seed, count, order)
-        made = F.silu(x) if silu else x
+        made = norm.silu(x) if silu else x
         expected = made if held is None else torch.cat([held, made], dim=2)
-        joined = carry.join("layer", x, 2, silu=silu)
+        joined = carry.join("layer", x, 2, norm.silu if silu else None)
         # A CPU's vector units round the ends of short runs differently, and each channel is one where channels
         # come first; convolutions here leave them last, where a frame is one run.
         last_bit = 1e-7 if silu and order == torch.contiguous_format else 0

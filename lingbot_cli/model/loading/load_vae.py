@@ -9,6 +9,7 @@ from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.checkpoints.headers import read_json
 from lingbot_cli.checkpoints.tensor_names import vae_name
 from lingbot_cli.errors import SetupError
+from lingbot_cli.model.accel.vae_format import use_channels_last
 from lingbot_cli.model.loading.tensor_io import OnLoadProgress, StoredTensor, fill_module, stored_tensors
 from lingbot_cli.model.vae import VAE, VAEConfig
 
@@ -48,6 +49,8 @@ def fill_vae(
     with torch.device("meta"):
         vae = VAE(infer_vae_config(tensors, statistics))
     fill_module(vae, tensors, part=part, device_of=device_of, dtype_of=dtype_of, report=report)
+    if vae.decode_device.type == "cpu":
+        use_channels_last(vae.decoder)
     return vae.eval()
 
 
