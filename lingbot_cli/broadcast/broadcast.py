@@ -3,9 +3,8 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -60,40 +59,33 @@ def broadcast(
     Errors: StreamLostError for a target that cannot be reached within 5 s of the start, or is lost at the end; those
     of any stage; RunInterrupted after a signal, though the recording is complete then too.
     """
-    video = VideoInfo(stream.height, stream.width, Fraction(stream.fps))
-    aborts: list[Abort] = []
     with StopRequest(display.warning).handling() as stop:
         _check_remote(stream)
         display.plan(Report(stream.plan_json(), stream.summary()))
-        with _aborting_on_failure(aborts, display):
-            outputs = _open_outputs(stream, options, video, display, stop, aborts)
-            meter = ProgressMeter(video.fps, stream.chunks, stream.frames, clock)
-            monitor = StreamMonitor(display, outputs, tracker, meter, clock)
-            pacer = _start_pacer(stream, options, outputs, monitor, tracker, stop, clock)
-            aborts.insert(0, pacer.abort)
+        running = _Broadcast(stream, options, display, tracker, clock, stop)
+        with running.aborting_on_failure():
+            monitor = running.open()
             if stream.request.remote is None:
                 start_session = _local_sessions(stream, display, group)
             else:
                 start_session = _remote_sessions(stream, display, stop)
             stop.graceful = True
-            result = _render(stream, options, pacer, monitor, tracker, start_session, stop, clock)
+            result = running.render(start_session, monitor)
             if not result.frames:
                 stop.check(whole=False)
                 raise UsageError(
                     "the stream ended before its first frame",
                     hint='give an event a length, such as {"keys": "w", "for": "2s"}, or keep standard input open',
                 )
-            pacer.abort()
+            monitor.pacer.abort()
             monitor.report_state()
-            aborts.clear()
-            _close(outputs, options.record, display)
+            running.close()
         display.done(Report(monitor.facts() | {"latents": result.latents}, monitor.summary(stream.fps)))
         stop.check(whole=False)
     return result
 
 
 def _check_remote(stream: PreparedStream) -> None:
-    """Refuse a server that cannot stream, before any output is opened. Errors: UsageError."""
     remote = stream.request.remote
     if remote is not None and not remote.exact:
         raise UsageError(
@@ -102,136 +94,128 @@ def _check_remote(stream: PreparedStream) -> None:
         )
 
 
-@contextmanager
-def _aborting_on_failure(aborts: Sequence[Abort], display: Display) -> Iterator[None]:
-    """Abort everything that is open when the block fails, and report partial files."""
-    try:
-        yield
-    except BaseException:
-        for abort in aborts:
-            _report_partial(abort(), display)
-        raise
+@dataclass
+class _Broadcast:
+    """A running broadcast: its outputs, in the order in which they are aborted."""
 
+    stream: PreparedStream
+    options: BroadcastOptions
+    display: Display
+    tracker: LatencyTracker | None
+    clock: Callable[[], float]
+    stop: StopRequest
+    outputs: Sequence[LiveOutput] = ()
+    aborts: list[Abort] = field(default_factory=list)
 
-def _report_partial(name: str | None, display: Display) -> None:
-    if name:
-        display.warning(f"partial output: {name}")
-
-
-def _open_outputs(
-    stream: PreparedStream,
-    options: BroadcastOptions,
-    video: VideoInfo,
-    display: Display,
-    stop: StopRequest,
-    aborts: list[Abort],
-) -> Sequence[LiveOutput]:
-    """Open the recording and start every target."""
-    if options.record is not None:
-        aborts.append(options.record.abort)
-        with stop.deferring():  # an encoder that is just starting cannot be ended
-            options.record.open(replace(video, frames=stream.frames, chapters=stream.chapters))
-    for target in options.targets:
-        if target.listens:
-            display.event("waiting", Report({"target": target.name}, f"for a caller at {target.name}"))
-    outputs = start_all(options.targets, video, _still(stream), lambda outage: report_outage(display, outage))
-    aborts += [output.abort for output in outputs]
-    return outputs
-
-
-def _still(stream: PreparedStream) -> np.ndarray:
-    """Return the first image in the stream's size, shown until the first chunk."""
-    size = (stream.width, stream.height)
-    return np.asarray(Image.fromarray(stream.image).resize(size, Image.Resampling.BICUBIC))
-
-
-def _start_pacer(
-    stream: PreparedStream,
-    options: BroadcastOptions,
-    outputs: Sequence[LiveOutput],
-    monitor: StreamMonitor,
-    tracker: LatencyTracker | None,
-    stop: StopRequest,
-    clock: Callable[[], float],
-) -> Pacer:
-    pacer = Pacer(
-        outputs,
-        stream.fps,
-        _still(stream),
-        pace=options.pace,
-        lead=options.lead,
-        clock=clock,
-        stopped=stop,
-        on_chunk=tracker.timings.arrived if tracker is not None else None,
-        on_frame=tracker.frame_sent if tracker is not None else None,
-        idle=monitor.update,
-    )
-    monitor.pacer = pacer
-    pacer.open(VideoInfo(stream.height, stream.width, Fraction(stream.fps)))
-    return pacer
-
-
-def _render(
-    stream: PreparedStream,
-    options: BroadcastOptions,
-    pacer: Pacer,
-    monitor: StreamMonitor,
-    tracker: LatencyTracker | None,
-    start_session: StartSession,
-    stop: StopRequest,
-    clock: Callable[[], float],
-) -> RenderResult:
-    """Render every chunk into the pacer and the recording, then wait until the last frame is sent."""
-    controls = stream.controls
-    if tracker is not None:
-        controls = just_in_time(
-            controls,
-            tracker.timings,
-            remaining=pacer.remaining,
-            stopped=lambda: pacer.stopped or stop(),
-            lead=math.inf if options.pace == "drop" else options.lead,  # drop never delays the model
-            clock=clock,
-        )
-    # The pacer first: a recorded frame may be late, a sent one may not.
-    sink = TeeSink([pacer, options.record]) if options.record is not None else pacer
-    result = run_pipeline(
-        new_tasks(controls), start_session, sink, stopped=stop, on_chunk=monitor.chunk_written
-    )
-    if not stop():
-        pacer.close()
-    return result
-
-
-def _close(outputs: Sequence[LiveOutput], record: Sink | None, display: Display) -> None:
-    """Close every output, report partial files of those that fail, and raise the first failure."""
-    ends: list[tuple[Callable[[], None], Abort]] = [(output.close, output.abort) for output in outputs]
-    if record is not None:
-        ends.append((record.close, record.abort))
-    failures: list[Exception] = []
-    for close, abort in ends:
+    @contextmanager
+    def aborting_on_failure(self) -> Iterator[None]:
+        """Abort everything that is open when the block fails, and report partial files."""
         try:
-            close()
-        except Exception as failure:  # one output's failure must not damage the others
-            failures.append(failure)
-            _report_partial(abort(), display)
-    if failures:
-        raise failures[0]
+            yield
+        except BaseException:
+            for abort in self.aborts:
+                self._report_partial(abort())
+            raise
+
+    def _report_partial(self, name: str | None) -> None:
+        if name:
+            self.display.warning(f"partial output: {name}")
+
+    def open(self) -> StreamMonitor:
+        """Open the recording, start every target and the pacer; return their monitor."""
+        stream, record, display = self.stream, self.options.record, self.display
+        video = VideoInfo(stream.height, stream.width, Fraction(stream.fps))
+        if record is not None:
+            self.aborts.append(record.abort)
+            with self.stop.deferring():  # an encoder that is just starting cannot be ended
+                record.open(replace(video, frames=stream.frames, chapters=stream.chapters))
+        for target in self.options.targets:
+            if target.listens:
+                display.event("waiting", Report({"target": target.name}, f"for a caller at {target.name}"))
+        # Shown until the first chunk.
+        size = (stream.width, stream.height)
+        still = np.asarray(Image.fromarray(stream.image).resize(size, Image.Resampling.BICUBIC))
+        self.outputs = start_all(
+            self.options.targets, video, still, lambda outage: report_outage(display, outage)
+        )
+        self.aborts += [output.abort for output in self.outputs]
+        meter = ProgressMeter(video.fps, stream.chunks, stream.frames, self.clock)
+        monitor = StreamMonitor(display, self.outputs, self.tracker, meter, self.clock)
+        monitor.pacer = Pacer(
+            self.outputs,
+            stream.fps,
+            still,
+            pace=self.options.pace,
+            lead=self.options.lead,
+            clock=self.clock,
+            stopped=self.stop,
+            on_chunk=self.tracker.timings.arrived if self.tracker is not None else None,
+            on_frame=self.tracker.frame_sent if self.tracker is not None else None,
+            idle=monitor.update,
+        )
+        self.aborts.insert(0, monitor.pacer.abort)
+        monitor.pacer.open(video)
+        return monitor
+
+    def render(self, start_session: StartSession, monitor: StreamMonitor) -> RenderResult:
+        """Render every chunk into the pacer and the recording, then wait until the last frame is sent."""
+        pacer, record, controls = monitor.pacer, self.options.record, self.stream.controls
+        if self.tracker is not None:
+            controls = just_in_time(
+                controls,
+                self.tracker.timings,
+                remaining=pacer.remaining,
+                stopped=lambda: pacer.stopped or self.stop(),
+                # Drop never delays the model.
+                lead=math.inf if self.options.pace == "drop" else self.options.lead,
+                clock=self.clock,
+            )
+        # The pacer first: a recorded frame may be late, a sent one may not.
+        sink = TeeSink([pacer, record]) if record is not None else pacer
+        result = run_pipeline(
+            new_tasks(controls), start_session, sink, stopped=self.stop, on_chunk=monitor.chunk_written
+        )
+        if not self.stop():
+            pacer.close()
+        return result
+
+    def close(self) -> None:
+        """Close every output, report partial files of those that fail, and raise the first failure."""
+        self.aborts.clear()
+        outputs: list[LiveOutput | Sink] = [*self.outputs]
+        if self.options.record is not None:
+            outputs.append(self.options.record)
+        failures: list[Exception] = []
+        for output in outputs:
+            try:
+                output.close()
+            except Exception as failure:  # one output's failure must not damage the others
+                failures.append(failure)
+                self._report_partial(output.abort())
+        if failures:
+            raise failures[0]
 
 
 def _local_sessions(stream: PreparedStream, display: Display, group: ProcessGroup | None) -> StartSession:
     """Load the model; return a function that starts the session of a scene."""
     from lingbot_cli.model.group_session import open_session
-    from lingbot_cli.render.group_model import load_leader_model
-    from lingbot_cli.render.preflight import fit_memory, model_setup, pick_device_name
+    from lingbot_cli.render.preflight import fit_sessions
     from lingbot_cli.runtime.load_model import load_tuned
 
     checkpoint, options, preset = stream.checkpoint, stream.request.options, stream.model.preset
-    height, width, device = stream.height, stream.width, pick_device_name(options.device)
+    height, width = stream.height, stream.width
     latents = max(preset.window, (stream.chunks or 1) * preset.chunk)  # a stream fills the window
-    setup = fit_memory(checkpoint, model_setup(checkpoint, options, height, width, device, latents))
-    note, warn = display.note, display.warning
-    load = load_tuned if group is None else partial(load_leader_model, group)
-    model = load(checkpoint, options, stream.prompts, height, width, note=note, warn=warn)
+    setup = fit_sessions(checkpoint, options, height, width, latents)
+    model = load_tuned(
+        checkpoint,
+        options,
+        stream.prompts,
+        height,
+        width,
+        note=display.note,
+        warn=display.warning,
+        group=group,
+    )
 
     def start_session(cut: Path | None) -> "Session":
         return open_session(

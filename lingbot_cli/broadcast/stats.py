@@ -2,6 +2,7 @@
 
 import collections
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
 from lingbot_cli.broadcast.latency import EventLatency, LatencyTracker
 from lingbot_cli.broadcast.pacer import Pacer
@@ -75,16 +76,7 @@ class StreamMonitor:
             "buffer": round(paced.buffer, 2),
             "latency": None if self._latency is None else round(self._latency, 3),
             "reconnects": sum(output.reconnects for output in outputs),
-            "outputs": [
-                {
-                    "name": output.name,
-                    "sent": output.sent,
-                    "lost": output.lost,
-                    "reconnects": output.reconnects,
-                    "connected": output.connected,
-                }
-                for output in outputs
-            ],
+            "outputs": [asdict(output) for output in outputs],
         }
 
     def summary(self, fps: int) -> str:
@@ -144,13 +136,5 @@ def _latency_report(latency: EventLatency) -> Report:
         f"after {latency.latency:.2f} s: {latency.boundary:.2f} until the chunk started, "
         f"{latency.making:.2f} to render it, {latency.buffered:.2f} in the buffer"
     )
-    facts = {
-        "line": latency.line,
-        "chunk": latency.chunk,
-        "frame": latency.frame,
-        "latency": round(latency.latency, 3),
-        "boundary": round(latency.boundary, 3),
-        "making": round(latency.making, 3),
-        "buffered": round(latency.buffered, 3),
-    }
-    return Report(facts, text)
+    facts = asdict(latency) | {"latency": latency.latency}
+    return Report({name: round(value, 3) for name, value in facts.items()}, text)

@@ -146,7 +146,7 @@ def shared_by_gpus(
     died.
     """
     from lingbot_cli.render.launcher import end_with_launcher
-    from lingbot_cli.render.multi_gpu import ProcessGroup, exit_follower
+    from lingbot_cli.render.multi_gpu import ProcessGroup, exit_follower, follow_sessions
     from lingbot_cli.ui.signals import ignoring_signals
 
     group = ProcessGroup.of(env.environ)
@@ -160,8 +160,6 @@ def shared_by_gpus(
     end_with_launcher(env.environ)
     options = replace(options, device=group.device(options.device))
     if not group.is_leader:
-        from lingbot_cli.render.group_model import follow_sessions
-
         with ignoring_signals():
             follow_sessions(group, options)
         exit_follower()

@@ -50,8 +50,8 @@ def render(
 
     Example: lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml -o walk.mp4
     """
+    from lingbot_cli.render.backend import render_as_follower
     from lingbot_cli.render.launcher import end_with_launcher
-    from lingbot_cli.render.local import render_as_follower
     from lingbot_cli.render.multi_gpu import ProcessGroup, check_multi_gpu, exit_follower
     from lingbot_cli.render.render import render_video
     from lingbot_cli.sinks.base import TeeSink

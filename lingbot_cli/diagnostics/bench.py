@@ -13,7 +13,7 @@ from PIL import Image
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from lingbot_cli.diagnostics.timers import PHASES, DeviceTimer, HostTimer, PhaseTimer, warm_up_chunks
-from lingbot_cli.render.local import LocalBackend, LocalRender
+from lingbot_cli.render.backend import LocalBackend, LocalRender
 from lingbot_cli.render.pipeline import run_pipeline
 from lingbot_cli.render.preflight import check_memory
 from lingbot_cli.render.request import PreparedVideo, Request, prepare

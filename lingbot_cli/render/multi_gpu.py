@@ -11,6 +11,9 @@ from lingbot_cli.errors import UsageError
 from lingbot_cli.files import is_descriptor
 from lingbot_cli.render.chunk_plan import ChunkTask
 from lingbot_cli.render.pipeline import StartSession, denoise_chunks
+from lingbot_cli.runtime.fast_mode import resolve_model
+from lingbot_cli.runtime.load_model import load_tuned
+from lingbot_cli.runtime.model_options import ModelOptions
 
 if TYPE_CHECKING:
     from lingbot_cli.model.world_model import WorldModel
@@ -64,6 +67,12 @@ class ProcessGroup:
 
         return replace(model, parallel=Ulysses(model.preset.heads))
 
+    def lead(self, model: "WorldModel") -> "WorldModel":
+        """Return the leader's model, whose sessions the followers share."""
+        from lingbot_cli.model.group_session import lead
+
+        return lead(model)
+
     def shared_stop(self, stopped: Callable[[], bool]) -> Callable[[], bool]:
         """Return the leader's `stopped` for every process; call it once per chunk, so that all end after the same."""
         from lingbot_cli.model.process_group import broadcast_flag
@@ -81,6 +90,19 @@ class ProcessGroup:
         from lingbot_cli.model.process_group import disconnect
 
         disconnect()
+
+
+def follow_sessions(group: ProcessGroup, options: ModelOptions) -> None:
+    """Load a follower's share of the model and render with the leader until it stops."""
+    from lingbot_cli.model.group_session import follow
+
+    options, checkpoint = resolve_model(options)
+    size = 0, 0  # the leader's counts
+    follow(load_tuned(checkpoint, options, (), *size, note=_ignore, warn=_ignore, group=group))
+
+
+def _ignore(_line: str) -> None:
+    """Leave the messages to the leader."""
 
 
 def exit_follower() -> NoReturn:

@@ -73,6 +73,14 @@ def model_setup(
     )
 
 
+def fit_sessions(
+    checkpoint: Checkpoint, options: ModelOptions, height: int, width: int, latents: int
+) -> MemorySetup:
+    """Return the memory setup of sessions that hold `latents` latent frames. Errors: those of `fit_memory`."""
+    device = pick_device_name(options.device)
+    return fit_memory(checkpoint, model_setup(checkpoint, options, height, width, device, latents))
+
+
 def fit_memory(checkpoint: Checkpoint, setup: MemorySetup) -> MemorySetup:
     """Return the setup with the largest decode batch that fits. Errors: InsufficientMemoryError when none fits."""
     ram = free_ram()

@@ -12,23 +12,19 @@ from lingbot_cli.remote.client import EngineAddress, RemoteTarget
 from lingbot_cli.remote.key_session import check_script_length, render_with_keys
 from lingbot_cli.remote.messages import RemoteScene
 from lingbot_cli.remote.pose_session import PoseSession
-from lingbot_cli.render.backend import OnTask, SaveChunk
+from lingbot_cli.render.backend import Backend, OnTask, SaveChunk
 from lingbot_cli.render.chunk_plan import ChunkTask, SavedChunks
 from lingbot_cli.render.pipeline import RenderResult, StopRequested
 from lingbot_cli.render.request import PreparedVideo
-from lingbot_cli.runtime.autotune import Tuning
 from lingbot_cli.sinks.base import Sink
-from lingbot_cli.ui.display import Display
 
 CONTROLS_AHEAD = 2
 """Chunk inputs that a server has while it generates the first of them."""
 _NO_LATENTS = np.zeros(0, np.float32)
 
 
-class RemoteBackend:
+class RemoteBackend(Backend):
     """Renders on a server; it chooses its own tuning, and its latents stay there."""
-
-    measures_speed = False
 
     def __init__(self, target: RemoteTarget, prepared: PreparedVideo, warn: Callable[[str], None]) -> None:
         self._target = target
@@ -40,15 +36,6 @@ class RemoteBackend:
         if not self._target.exact:
             for scene in split_scenes(self._prepared):
                 check_script_length(scene)
-
-    def choose_tuning(self, previous: Tuning | None) -> Tuning | None:  # noqa: ARG002
-        return None
-
-    def precision(self) -> str | None:
-        return None
-
-    def load(self, display: Display) -> None:  # noqa: ARG002
-        return None
 
     def run(
         self,
@@ -84,9 +71,6 @@ class RemoteBackend:
         except StopRequested:
             pass
         return RenderResult(chunks, frames, "")
-
-    def finish(self) -> None:
-        return None
 
 
 def split_scenes(prepared: PreparedVideo) -> Iterator[RemoteScene]:

@@ -11,6 +11,7 @@ from lingbot_cli.runtime.model_options import ModelOptions
 if TYPE_CHECKING:
     from lingbot_cli.model.loading.tensor_io import LoadProgress, OnLoadProgress
     from lingbot_cli.model.world_model import WorldModel
+    from lingbot_cli.render.multi_gpu import ProcessGroup
 
 OnMessage = Callable[[str], None]
 PROGRESS_INTERVAL_S = 5.0
@@ -49,13 +50,24 @@ def load_tuned(
     *,
     note: OnMessage,
     warn: OnMessage,
+    group: "ProcessGroup | None" = None,
 ) -> "WorldModel":
-    """Load a model for images of a size, tuned, and compiled where wanted."""
-    tuning = choose_tuning(checkpoint, options, height, width)
+    """Load a model for images of a size, tuned, and compiled where wanted.
+
+    In a `group` it is this process's share, for the leader's size and tuning; followers share the leader's sessions.
+    """
+    size = height, width
+    if group is None:
+        tuning = choose_tuning(checkpoint, options, *size)
+    else:
+        group.connect(options.device, idle=True)
+        size = group.broadcast(lambda: (height, width))
+        tuning = group.broadcast(lambda: choose_tuning(checkpoint, options, *size, processes=group.size))
     note(tuning.describe())
-    model = apply_tuning(load_model(checkpoint, options, prompts, load_progress(note)), tuning)
-    compile_model(model, options, height, width, note=note, warn=warn)
-    return model
+    model = load_model(checkpoint, options, prompts, load_progress(note))
+    model = apply_tuning(model if group is None else group.shard(model), tuning)
+    compile_model(model, options, *size, note=note, warn=warn)
+    return group.lead(model) if group is not None and group.is_leader else model
 
 
 def load_progress(note: OnMessage) -> Callable[["LoadProgress"], None]:

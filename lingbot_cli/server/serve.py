@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from lingbot_cli.render.multi_gpu import ProcessGroup
@@ -42,18 +41,17 @@ def load_served_model(
     `group`: the processes that render with this one, which leads. Errors: InsufficientMemoryError before anything is
     loaded, if not even one session fits.
     """
-    from lingbot_cli.render.group_model import load_leader_model
-    from lingbot_cli.render.preflight import fit_memory, model_setup, pick_device_name
+    from lingbot_cli.render.preflight import fit_sessions
     from lingbot_cli.runtime.load_model import load_tuned
 
     options, checkpoint = resolve_model(options)
     area = checkpoint.preset.area
     height, width = defaults.size(area) or fit_size(*ASSUMED_IMAGE_SIZE, area)
-    device = pick_device_name(options.device)
     latents = max(checkpoint.preset.window, checkpoint.preset.chunk)  # a session fills the window
-    fit_memory(checkpoint, model_setup(checkpoint, options, height, width, device, latents))
-    load = load_tuned if group is None else partial(load_leader_model, group)
-    return load(checkpoint, options, (defaults.prompt,), height, width, note=note, warn=note)
+    fit_sessions(checkpoint, options, height, width, latents)
+    return load_tuned(
+        checkpoint, options, (defaults.prompt,), height, width, note=note, warn=note, group=group
+    )
 
 
 def warm_up(service: ModelService, pool: SessionPool) -> None:

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -62,7 +61,8 @@ class StreamOptions:
     overwrite: bool = False
 
 
-StartOutput = Callable[[VideoInfo, np.ndarray, Callable[[Outage], None]], LiveOutput]
+OnOutage = Callable[[Outage], None]
+StartOutput = Callable[[VideoInfo, np.ndarray, OnOutage], LiveOutput]
 """Starts an output, given the video, a frame to begin with, and a callback for outages."""
 
 
@@ -79,8 +79,7 @@ def choose_target(url: str, options: StreamOptions, environ: Mapping[str, str]) 
     """Return the target of one --to. Errors: UsageError, without any key."""
     scheme = url.partition("://")[0].lower()
     if scheme in ("rtmp", "rtmps"):
-        address = RtmpAddress.parse(url)
-        return Target(address.name, partial(_start_rtmp, address, options, find_ffmpeg(environ)))
+        return _rtmp_target(RtmpAddress.parse(url), options, find_ffmpeg(environ))
     if scheme == "srt":
         match = _SRT_URL.fullmatch(url)
         if match is None:
@@ -88,19 +87,17 @@ def choose_target(url: str, options: StreamOptions, environ: Mapping[str, str]) 
         listens = _LISTENER.search(url) is not None
         if match[1].startswith("srt://:") and not listens:
             raise UsageError("--to: the SRT address has no host", hint="add one, or ?mode=listener")
-        start = partial(_start_srt, match[1], url, options, find_ffmpeg(environ))
-        return Target(match[1], start, listens=listens)
+        return _srt_target(match[1], url, options, find_ffmpeg(environ), listens=listens)
     if "://" in url:
         raise UsageError(f"--to: unsupported protocol {scheme}://", hint=_TARGETS_HINT)
     if url != "null:" and not url.lower().endswith(_SUFFIXES):
         # The text may contain a key, so it is not repeated.
         raise UsageError("--to: neither a stream address nor a supported file name", hint=_TARGETS_HINT)
-    sink = choose_sink(url, OutputOptions(overwrite=options.overwrite), environ)
-    return Target(sink.name, partial(_start_sink, sink))
+    return _sink_target(choose_sink(url, OutputOptions(overwrite=options.overwrite), environ))
 
 
 def start_all(
-    targets: Sequence[Target], video: VideoInfo, still: np.ndarray, on_outage: Callable[[Outage], None]
+    targets: Sequence[Target], video: VideoInfo, still: np.ndarray, on_outage: OnOutage
 ) -> list[LiveOutput]:
     """Start every target at once; abort all and raise if one that calls is not connected within 4.5 s."""
     deadline = time.monotonic() + _CONNECT_TIMEOUT_S
@@ -121,9 +118,7 @@ class RtmpOutput:
     The times of a restarted encoder continue where those of the earlier one would be.
     """
 
-    def __init__(
-        self, address: RtmpAddress, command: list[str], fps: float, on_outage: Callable[[Outage], None]
-    ) -> None:
+    def __init__(self, address: RtmpAddress, command: list[str], fps: float, on_outage: OnOutage) -> None:
         self._command = command
         self._last_tag: tuple[int, float] | None = None  # its time in ms, and the clock's when it arrived
         tags = TagQueue(round(MAX_QUEUE_S * 1000))
@@ -180,48 +175,42 @@ class RtmpOutput:
         self._sender.abort()
 
 
-def _start_rtmp(
-    address: RtmpAddress,
-    options: StreamOptions,
-    ffmpeg: str,
-    video: VideoInfo,
-    still: np.ndarray,  # noqa: ARG001 - a connection needs no frame
-    on_outage: Callable[[Outage], None],
-) -> LiveOutput:
-    command = stream_args(ffmpeg, video, url="pipe:1", muxer="flv", kbits=options.kbits, audio=options.audio)
-    return RtmpOutput(address, command, float(video.fps), on_outage)
+def _rtmp_target(address: RtmpAddress, options: StreamOptions, ffmpeg: str) -> Target:
+    def start(video: VideoInfo, _still: np.ndarray, on_outage: OnOutage) -> LiveOutput:
+        command = stream_args(
+            ffmpeg, video, url="pipe:1", muxer="flv", kbits=options.kbits, audio=options.audio
+        )
+        return RtmpOutput(address, command, float(video.fps), on_outage)
+
+    return Target(address.name, start)
 
 
-def _start_srt(
-    name: str,
-    url: str,
-    options: StreamOptions,
-    ffmpeg: str,
-    video: VideoInfo,
-    still: np.ndarray,
-    on_outage: Callable[[Outage], None],
-) -> LiveOutput:
-    command = stream_args(ffmpeg, video, url=url, muxer="mpegts", kbits=options.kbits, audio=options.audio)
+def _srt_target(name: str, url: str, options: StreamOptions, ffmpeg: str, *, listens: bool) -> Target:
     secrets = with_decoded(query_values(url))
-    ending = threading.Event() if _LISTENER.search(url) else None
 
-    def connect() -> SrtConnection:
-        return SrtConnection(name, command, still, float(video.fps), secrets, ending=ending)
+    def start(video: VideoInfo, still: np.ndarray, on_outage: OnOutage) -> LiveOutput:
+        command = stream_args(
+            ffmpeg, video, url=url, muxer="mpegts", kbits=options.kbits, audio=options.audio
+        )
+        ending = threading.Event() if listens else None
 
-    return ReconnectingOutput(name, connect, _frame_queue(video), on_outage, listening=ending)
+        def connect() -> SrtConnection:
+            return SrtConnection(name, command, still, float(video.fps), secrets, ending=ending)
+
+        return ReconnectingOutput(name, connect, _frame_queue(video), on_outage, listening=ending)
+
+    return Target(name, start, listens=listens)
 
 
-def _start_sink(
-    sink: Sink,
-    video: VideoInfo,
-    still: np.ndarray,  # noqa: ARG001 - a file needs no frame to be opened
-    on_outage: Callable[[Outage], None],
-) -> LiveOutput:
-    def connect() -> SinkConnection:
-        return SinkConnection(sink, video)
+def _sink_target(sink: Sink) -> Target:
+    def start(video: VideoInfo, _still: np.ndarray, on_outage: OnOutage) -> LiveOutput:
+        def connect() -> SinkConnection:
+            return SinkConnection(sink, video)
 
-    # Without a timeout: a slow disk is never disconnected.
-    return ReconnectingOutput(sink.name, connect, _frame_queue(video), on_outage, close_timeout_s=None)
+        # Without a timeout: a slow disk is never disconnected.
+        return ReconnectingOutput(sink.name, connect, _frame_queue(video), on_outage, close_timeout_s=None)
+
+    return Target(sink.name, start)
 
 
 def _frame_queue(video: VideoInfo) -> FrameQueue:
