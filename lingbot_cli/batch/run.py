@@ -11,7 +11,7 @@ from lingbot_cli.batch.tasks import Task
 from lingbot_cli.errors import UsageError
 from lingbot_cli.files import find_stream
 from lingbot_cli.render.resume_store import ResumeStore
-from lingbot_cli.sinks.output_conflicts import check_distinct
+from lingbot_cli.sinks.output_paths import check_distinct
 from lingbot_cli.ui.signals import StopRequest
 
 

@@ -137,8 +137,7 @@ class OutputFlags:
         """Return the sink of all outputs, the overlay's among them; `keep`: folder of what a resume needs."""
         from lingbot_cli.sinks.base import TeeSink
         from lingbot_cli.sinks.factory import OutputOptions, choose_sinks
-        from lingbot_cli.sinks.output_conflicts import check_distinct
-        from lingbot_cli.sinks.output_paths import copy_name
+        from lingbot_cli.sinks.output_paths import check_distinct, copy_name
         from lingbot_cli.sinks.overlay import OverlaySink
 
         options = OutputOptions(self.quality, self.codec, self.crf, self.format, self.overwrite, keep)

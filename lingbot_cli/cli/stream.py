@@ -128,7 +128,7 @@ class StreamOutputFlags:
         """Return the targets' URLs, which hold secrets."""
         from lingbot_cli.sinks.formats import format_of_suffix
         from lingbot_cli.sinks.live.targets import read_urls
-        from lingbot_cli.sinks.output_conflicts import check_distinct
+        from lingbot_cli.sinks.output_paths import check_distinct
 
         urls = [*(self.to or ()), *(read_urls(self.to_file) if self.to_file is not None else ())]
         if not urls and env.environ.get("LINGBOT_STREAM_URL"):

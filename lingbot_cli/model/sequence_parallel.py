@@ -5,8 +5,6 @@ exchanges tokens for heads: each process attends over all tokens with its share 
 those heads' keys and values. A second one exchanges back (Jacobs et al., DeepSpeed-Ulysses, 2023).
 """
 
-from typing import Protocol
-
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -15,48 +13,33 @@ from lingbot_cli.model.process_group import exchanging
 from lingbot_cli.presets import check_heads
 
 
-class SequenceParallel(Protocol):
-    """The split of a chunk's tokens among `size` processes; this one is `rank`."""
-
-    rank: int
-    size: int
-
-    def shard(self, tokens: Tensor) -> Tensor:
-        """Return this process's tokens [B, n, C] of all tokens [B, N, C]."""
-
-    def gather(self, own: Tensor, count: int) -> Tensor:
-        """Return all `count` tokens [B, N, C] from every process's [B, n, C]; the same bits in every process."""
-
-    def to_heads(self, parts: list[Tensor], count: int) -> list[Tensor]:
-        """Exchange own tokens, each [B, n, heads, d], for all tokens of own heads [B, N, heads/size, d]."""
-
-    def to_tokens(self, x: Tensor) -> Tensor:
-        """Exchange all tokens of own heads [B, N, heads/size, d] for own tokens [B, n, heads, d]."""
-
-
-class SingleProcess:
-    """All tokens and all heads in one process."""
+class SequenceParallel:
+    """The split of a chunk's tokens among `size` processes; this one is `rank`. Here: all in one process."""
 
     rank = 0
     size = 1
 
     def shard(self, tokens: Tensor) -> Tensor:
+        """Return this process's tokens [B, n, C] of all tokens [B, N, C]."""
         return tokens
 
     def gather(self, own: Tensor, count: int) -> Tensor:  # noqa: ARG002 - nothing was padded
+        """Return all `count` tokens [B, N, C] from every process's [B, n, C]; the same bits in every process."""
         return own
 
     def to_heads(self, parts: list[Tensor], count: int) -> list[Tensor]:  # noqa: ARG002 - nothing was padded
+        """Exchange own tokens, each [B, n, heads, d], for all tokens of own heads [B, N, heads/size, d]."""
         return parts
 
     def to_tokens(self, x: Tensor) -> Tensor:
+        """Exchange all tokens of own heads [B, N, heads/size, d] for own tokens [B, n, heads, d]."""
         return x
 
 
-SINGLE_PROCESS = SingleProcess()
+SINGLE_PROCESS = SequenceParallel()
 
 
-class Ulysses:
+class Ulysses(SequenceParallel):
     """This process's share among all processes of the default process group."""
 
     def __init__(self, heads: int) -> None:
@@ -66,7 +49,7 @@ class Ulysses:
         check_heads(heads, self.size)
 
     def shard(self, tokens: Tensor) -> Tensor:
-        share = self._share(tokens.shape[1])
+        share = -(-tokens.shape[1] // self.size)
         return _pad_tokens(tokens, share * self.size)[:, self.rank * share : (self.rank + 1) * share]
 
     def gather(self, own: Tensor, count: int) -> Tensor:
@@ -82,12 +65,9 @@ class Ulysses:
         return list(x)
 
     def to_tokens(self, x: Tensor) -> Tensor:
-        share = self._share(x.shape[1])
+        share = -(-x.shape[1] // self.size)
         x = _pad_tokens(x, share * self.size).unflatten(1, (self.size, share)).movedim(1, 0)
         return self._exchange(x).permute(1, 2, 0, 3, 4).flatten(2, 3)
-
-    def _share(self, count: int) -> int:
-        return -(-count // self.size)
 
     def _exchange(self, x: Tensor) -> Tensor:
         """Send x[i] to process i; the result is ordered by sender."""

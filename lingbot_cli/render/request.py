@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
-from lingbot_cli.checkpoints.prompt_length import length_warnings
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
 from lingbot_cli.image import crop_to_aspect, read_image, stretch_note
 from lingbot_cli.plan import Plan, make_plan
+from lingbot_cli.prompt_cleaning import length_warnings
 from lingbot_cli.remote.client import RemoteModel, RemoteTarget
 from lingbot_cli.runtime.fast_mode import resolve_model
 from lingbot_cli.runtime.model_options import ModelOptions, describe_run

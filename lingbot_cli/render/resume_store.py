@@ -20,8 +20,8 @@ from lingbot_cli.errors import LingbotError, UsageError, write_errors
 from lingbot_cli.files import check_disk_space, check_folder, derived_path, follow_link, write_file
 from lingbot_cli.render.chunk_plan import SavedChunks
 from lingbot_cli.render.fingerprint import Fingerprint, fingerprint_difference
+from lingbot_cli.render.pipeline import all_finite
 from lingbot_cli.runtime.autotune import Tuning
-from lingbot_cli.runtime.finite_check import all_finite
 from lingbot_cli.sinks.formats import is_sequence
 from lingbot_cli.sinks.output_paths import sequence_folder
 

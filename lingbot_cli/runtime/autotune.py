@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
-from lingbot_cli.runtime.measurements import measure_once, processor_id
+from lingbot_cli.runtime.measurements import fastest, measure_once, processor_id
 from lingbot_cli.runtime.model_options import ModelOptions, pick_precision
 
 if TYPE_CHECKING:
@@ -108,18 +108,18 @@ def attention_shape(preset: "Preset", height: int, width: int, processes: int = 
 
 def pick_kernel(shape: "AttentionShape", device: "torch.device", dtype: "torch.dtype") -> str:
     """Return the fastest kernel for a shape; measuring it takes milliseconds."""
-    from lingbot_cli.model.accel.attention_backends import fastest_backend, time_backends
+    from lingbot_cli.model.accel.attention_backends import DEFAULT_BACKEND, time_backends
 
     def measure() -> dict[str, object]:
         seconds = time_backends(shape, device, dtype)
-        return {"kernel": fastest_backend(seconds), "seconds": seconds}
+        return {"kernel": fastest(seconds, DEFAULT_BACKEND), "seconds": seconds}
 
     return str(measure_once(KERNELS_FILE, "kernel", _kernel_key(shape, device, dtype), measure))
 
 
 def pick_threads(preset: "Preset", height: int, width: int, dtype: "torch.dtype") -> int:
     """Return the fastest number of CPU threads for a model and size; measuring it takes half a second."""
-    from lingbot_cli.model.accel.cpu_threads import default_threads, fastest_threads, is_large, time_threads
+    from lingbot_cli.model.accel.cpu_threads import default_threads, is_large, time_threads
     from lingbot_cli.model.device import TORCH_VERSION
 
     if default_threads() == 1 or is_large(preset, height, width):
@@ -127,7 +127,7 @@ def pick_threads(preset: "Preset", height: int, width: int, dtype: "torch.dtype"
 
     def measure() -> dict[str, object]:
         seconds = time_threads(preset, height, width, dtype)
-        return {"threads": fastest_threads(seconds), "seconds": seconds}
+        return {"threads": fastest(seconds, default_threads()), "seconds": seconds}
 
     shape = f"{preset.chunk} of {preset.window} latents, {preset.dim}/{preset.heads}/{preset.ffn}/{preset.vae_dim}"
     wait_policy = os.environ.get("OMP_WAIT_POLICY", "usual").lower()

@@ -5,13 +5,16 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lingbot_cli.checkpoints.cache_dir import cache_folder
 from lingbot_cli.errors import OutputError
 from lingbot_cli.files import write_file
 
+T = TypeVar("T")
 MAX_ENTRIES = 200
+MIN_SPEEDUP = 1.1
+"""Speed-up over a default from which another choice is used; less may be noise."""
 
 
 def read_measurements(name: str, wanted: str) -> dict[str, dict[str, Any]]:
@@ -32,6 +35,12 @@ def measure_once(name: str, wanted: str, key: str, measure: Callable[[], dict[st
         known[key] = measure()
         write_measurements(name, known)
     return known[key][wanted]
+
+
+def fastest(seconds: Mapping[T, float], default: T) -> T:
+    """Return the choice of the shortest time; the default unless another is faster by more than noise."""
+    best = min(seconds, key=seconds.__getitem__, default=default)
+    return best if seconds.get(best, 0.0) * MIN_SPEEDUP < seconds.get(default, float("inf")) else default
 
 
 def write_measurements(name: str, known: Mapping[str, Any]) -> None:

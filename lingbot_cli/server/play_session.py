@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lingbot_cli.control import Control
-from lingbot_cli.runtime.finite_check import check_latents
+from lingbot_cli.render.pipeline import check_latents
 from lingbot_cli.server.client_events import (
     CameraTurn,
     ClientEvent,

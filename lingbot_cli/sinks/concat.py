@@ -1,10 +1,11 @@
-"""Append new frames to a partial video without encoding its existing frames again (ffmpeg concat demuxer)."""
+"""Copies of a video without encoding: new frames appended (ffmpeg concat demuxer), or the index put first."""
 
 import base64
 import contextlib
 import os
 import re
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,11 +17,13 @@ import numpy as np
 from lingbot_cli.errors import OutputError
 from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.ffmpeg_args import metadata_input
-from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess
+from lingbot_cli.sinks.ffmpeg_process import STALL_TIMEOUT_S, FfmpegProcess
 from lingbot_cli.sinks.formats import Format
+from lingbot_cli.ui.signals import stop_requested
 
 _CORRUPT_FLAG = 2  # AV_PKT_FLAG_CORRUPT: a packet cut short by the end of the file
 _EXIT_TIMEOUT_S = 1.0  # for one ffmpeg to exit after the other
+_REMUX_POLL_INTERVAL_S = 0.1
 _CONCAT_DELAY_FRAMES = 2  # held back by the concatenating ffmpeg, in addition to the encoder's delay
 
 
@@ -186,3 +189,35 @@ class ConcatEncoder:
                 self._concat.finish(timeout_s=None)
             self._concat.stop()
             raise
+
+
+def remux_args(ffmpeg: str, source: Path, target: Path) -> list[str]:
+    """Return the command that copies an MP4 file with its index first."""
+    args = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", f"file:{source.absolute()}"]
+    args += ["-map", "0:v", "-map_metadata", "0", "-map_chapters", "0", "-c", "copy"]
+    args += ["-movflags", "+faststart+use_metadata_tags"]
+    return [*args, "-f", "mp4", f"file:{target.absolute()}"]
+
+
+def write_index_first(ffmpeg: str, source: Path, target: Path) -> bool:
+    """Copy an MP4 file with its index first; return False where a full or hanging disk or a signal prevents it."""
+    child = subprocess.Popen(
+        remux_args(ffmpeg, source, target),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    size, changed_at = 0, time.monotonic()
+    try:
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return child.wait(_REMUX_POLL_INTERVAL_S) == 0
+            now = target.stat().st_size if target.exists() else 0
+            if now != size:
+                size, changed_at = now, time.monotonic()
+            if stop_requested() or time.monotonic() - changed_at > STALL_TIMEOUT_S:
+                return False
+    finally:
+        child.kill()
+        child.wait()

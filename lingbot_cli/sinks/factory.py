@@ -14,8 +14,7 @@ from lingbot_cli.sinks.encoding import Encoding
 from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg, resolve_codec
 from lingbot_cli.sinks.ffmpeg_sink import FfmpegSink
 from lingbot_cli.sinks.formats import FORMATS, Format, choose_codec, choose_format, format_of_suffix
-from lingbot_cli.sinks.output_conflicts import check_distinct
-from lingbot_cli.sinks.output_paths import ImageSequence, OutputFile, is_partial_name
+from lingbot_cli.sinks.output_paths import ImageSequence, OutputFile, check_distinct, is_partial_name
 from lingbot_cli.sinks.resample import MaxRateSink
 from lingbot_cli.sinks.resumable import ResumableFile, ResumableOutput, ResumableSequence, StreamOutput
 from lingbot_cli.ui.signals import check_stop

@@ -2,15 +2,17 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+import stat
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 
 from lingbot_cli.errors import OutputError, UsageError, write_errors
-from lingbot_cli.files import check_folder, check_name, check_new, derived_path, follow_link
+from lingbot_cli.files import check_folder, check_name, check_new, derived_path, find_stream, follow_link
+from lingbot_cli.sinks.concat import write_index_first
 from lingbot_cli.sinks.formats import is_sequence
 from lingbot_cli.sinks.frame_pattern import FramePattern
-from lingbot_cli.sinks.remux import write_index_first
 from lingbot_cli.sinks.resume_link import ResumeLink
 
 
@@ -58,6 +60,33 @@ def sequence_names(targets: Sequence[str], folder: Path, count: int) -> list[str
             below = Path(os.path.relpath(target.parent, folder)).as_posix()
             return [f"{below}/{pattern.name(frame)}" for frame in range(count)]
     return None
+
+
+def check_distinct(targets: Iterable[str], *, option: str = "-o") -> None:
+    """Raise UsageError if two outputs are the same file, stream or folder of images; `option` names them."""
+    real_folder = lru_cache(os.path.realpath)  # a batch has many files in one folder
+    names: dict[str, str] = {}
+    for target in targets:
+        place = _place(target, real_folder)
+        if place is None:
+            continue
+        if place in names:
+            same = "given twice" if names[place] == target else f"the same place as {option} {names[place]}"
+            raise UsageError(f"{option} {target}: {same}", hint="leave one of them out")
+        names[place] = target
+
+
+def _place(target: str, real_folder: Callable[[Path], str]) -> str | None:
+    """Return a text equal for outputs in the same place; None for a place that several can share."""
+    if target == "null:":
+        return target
+    path = Path("/dev/stdout") if target == "-" else Path(target)
+    if find_stream(path) is not None:
+        return None if stat.S_ISCHR(path.stat().st_mode) else os.path.realpath(path)
+    path = (
+        sequence_folder(path.absolute(), "partial") if is_sequence(target) else follow_link(path.absolute())
+    )
+    return str(Path(real_folder(path.parent), path.name))
 
 
 class OutputFile:

@@ -3,7 +3,7 @@
 from tokenizers import Tokenizer
 
 from lingbot_cli.checkpoints.checkpoint import read_checkpoint
-from lingbot_cli.checkpoints.prompt_length import lost_words
+from lingbot_cli.prompt_cleaning import lost_words
 from tests.support.command import lingbot
 from tests.support.reference import REFERENCE
 

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lingbot_cli.errors import UsageError
+from lingbot_cli.render.pipeline import all_finite
 from lingbot_cli.render.resume_store import ResumeStore
-from lingbot_cli.runtime.finite_check import all_finite
 from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
 from lingbot_cli.videos.read import read_frames
 from tests.support.command import lingbot

@@ -10,7 +10,7 @@ import msgpack
 import pytest
 from PIL import Image
 
-from lingbot_cli.server.connection_limits import limited_protocol
+from lingbot_cli.server.http_server import limited_protocol
 from lingbot_cli.server.protocol import ClientLimits, ProtocolError, unpack
 from lingbot_cli.server.service import SessionDefaults
 from lingbot_cli.server.session_pool import PoolLimits

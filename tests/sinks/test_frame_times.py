@@ -11,7 +11,6 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from lingbot_cli.sinks import remux
 from lingbot_cli.sinks.base import Chapter, VideoInfo
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink
 from lingbot_cli.sinks.resample import MaxRateSink, rate_notes
@@ -123,13 +122,13 @@ def test_a_file_whose_index_cannot_be_moved_is_complete_all_the_same(
     tmp_path, bars, monkeypatch, read_times, fault
 ):
     if fault == "full":
-        monkeypatch.setattr(remux, "remux_args", lambda *_: ["/bin/false"])
+        monkeypatch.setattr(concat, "remux_args", lambda *_: ["/bin/false"])
     elif fault == "stopped":
-        monkeypatch.setattr(remux, "remux_args", lambda *_: ["sleep", "60"])
-        monkeypatch.setattr(remux, "stop_requested", lambda: True)
+        monkeypatch.setattr(concat, "remux_args", lambda *_: ["sleep", "60"])
+        monkeypatch.setattr(concat, "stop_requested", lambda: True)
     else:
-        monkeypatch.setattr(remux, "remux_args", lambda *_: ["sleep", "60"])
-        monkeypatch.setattr(remux, "_STALL_TIMEOUT_S", 0.3)
+        monkeypatch.setattr(concat, "remux_args", lambda *_: ["sleep", "60"])
+        monkeypatch.setattr(concat, "STALL_TIMEOUT_S", 0.3)
     write(tmp_path / "a.mp4", bars).close()
     kinds = top_boxes((tmp_path / "a.mp4").read_bytes())
     assert kinds.count("mdat") > 1

@@ -16,8 +16,7 @@ from lingbot_cli.render.resume_store import ResumeStore
 from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink, choose_sinks
 from lingbot_cli.sinks.frame_pattern import FramePattern
-from lingbot_cli.sinks.output_conflicts import check_distinct
-from lingbot_cli.sinks.output_paths import copy_name, partial_name
+from lingbot_cli.sinks.output_paths import check_distinct, copy_name, partial_name
 
 FRAMES = 5
 

@@ -3,7 +3,7 @@
 import importlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,8 +17,6 @@ from lingbot_cli.model.attention import AttentionFunction, attend_all
 DEFAULT_BACKEND = "torch"
 """PyTorch's own choice: always available, and the reference for the others."""
 BACKEND_PACKAGES = {"flash-attn-3": "flash_attn_interface", "flash-attn-2": "flash_attn"}
-MIN_SPEEDUP = 1.1
-"""Speed-up over the default from which another backend is used; less may be noise."""
 TIMING_ROUNDS = 5
 MAX_RELATIVE_ERROR = {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 3e-2}
 """Largest error allowed, relative to the norm of the exact result."""
@@ -98,16 +96,6 @@ def time_backends(shape: AttentionShape, device: torch.device, dtype: torch.dtyp
     if device.type == "cuda":
         torch.cuda.empty_cache()  # room for the weights, which are loaded next
     return seconds
-
-
-def fastest_backend(seconds: Mapping[str, float]) -> str:
-    """Return the fastest backend; the default unless another is faster by more than noise."""
-    name = min(seconds, key=seconds.__getitem__, default=DEFAULT_BACKEND)
-    return (
-        name
-        if seconds.get(name, 0.0) * MIN_SPEEDUP < seconds.get(DEFAULT_BACKEND, float("inf"))
-        else DEFAULT_BACKEND
-    )
 
 
 def _heads_first(operation: Callable[..., Any], *more: Any) -> AttentionFunction:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import torch
@@ -12,8 +12,6 @@ from lingbot_cli.model.transformer import Block, TransformerConfig
 from lingbot_cli.model.vae_layers import ResidualBlock
 from lingbot_cli.presets import Preset
 
-MIN_SPEEDUP = 1.1
-"""Speed-up over PyTorch's default from which another number is used; less may be noise."""
 TIMING_ROUNDS = 5
 TIMING_BUDGET_S = 0.5
 """Seconds after which no further number is tried."""
@@ -66,15 +64,6 @@ def time_threads(preset: Preset, height: int, width: int, dtype: torch.dtype) ->
             seconds[count] = min(seconds.get(count, float("inf")), _time_concurrently(stages))
     set_threads(default_threads())
     return seconds
-
-
-def fastest_threads(seconds: Mapping[int, float]) -> int:
-    """Return the fastest number; PyTorch's default unless another is faster by more than noise."""
-    default = default_threads()
-    fastest = min(seconds, key=seconds.__getitem__, default=default)
-    return (
-        fastest if seconds.get(fastest, 0.0) * MIN_SPEEDUP < seconds.get(default, float("inf")) else default
-    )
 
 
 def _transformer_load(preset: Preset, height: int, width: int, dtype: torch.dtype) -> Callable[[], object]:

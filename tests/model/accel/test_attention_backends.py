@@ -8,12 +8,12 @@ from lingbot_cli.model.accel import attention_backends as kernels
 from lingbot_cli.model.accel.attention_backends import (
     DEFAULT_BACKEND,
     AttentionShape,
-    fastest_backend,
     get_backend,
     time_backends,
     working_backends,
 )
 from lingbot_cli.model.attention import attend_all
+from lingbot_cli.runtime.measurements import fastest
 
 CPU = torch.device("cpu")
 SHAPE = AttentionShape(queries=12, keys=40, heads=3, head_dim=16)
@@ -46,11 +46,11 @@ def test_a_kernel_that_is_wrong_or_refuses_is_not_measured(monkeypatch):
 
 
 def test_another_kernel_is_taken_only_where_it_is_faster_by_more_than_noise():
-    assert fastest_backend({DEFAULT_BACKEND: 1.0, "math": 2.0}) == DEFAULT_BACKEND
-    assert fastest_backend({DEFAULT_BACKEND: 1.0, "math": 0.95}) == DEFAULT_BACKEND
-    assert fastest_backend({DEFAULT_BACKEND: 1.0, "math": 0.8, "flash": 0.7}) == "flash"
-    assert fastest_backend({"math": 0.8}) == "math"
-    assert fastest_backend({}) == DEFAULT_BACKEND
+    assert fastest({DEFAULT_BACKEND: 1.0, "math": 2.0}, DEFAULT_BACKEND) == DEFAULT_BACKEND
+    assert fastest({DEFAULT_BACKEND: 1.0, "math": 0.95}, DEFAULT_BACKEND) == DEFAULT_BACKEND
+    assert fastest({DEFAULT_BACKEND: 1.0, "math": 0.8, "flash": 0.7}, DEFAULT_BACKEND) == "flash"
+    assert fastest({"math": 0.8}, DEFAULT_BACKEND) == "math"
+    assert fastest({}, DEFAULT_BACKEND) == DEFAULT_BACKEND
 
 
 def test_a_kernel_that_is_not_here_is_refused_with_those_that_are():

@@ -5,6 +5,7 @@ import torch
 
 from lingbot_cli.model.accel import cpu_threads as threads
 from lingbot_cli.presets import PRESETS
+from lingbot_cli.runtime.measurements import fastest
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def test_all_and_halves_of_them_are_tried():
     ("seconds", "taken"), [({2: 1.0, 1: 0.95}, 2), ({2: 1.0, 1: 0.8}, 1), ({2: 1.0}, 2), ({}, 2)]
 )
 def test_noise_does_not_decide(seconds, taken):
-    assert threads.fastest_threads(seconds) == taken
+    assert fastest(seconds, threads.default_threads()) == taken
 
 
 @pytest.mark.usefixtures("two")
