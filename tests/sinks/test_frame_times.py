@@ -11,6 +11,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from lingbot_cli.sinks import concat
 from lingbot_cli.sinks.base import Chapter, VideoInfo
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink
 from lingbot_cli.sinks.resample import MaxRateSink, rate_notes
