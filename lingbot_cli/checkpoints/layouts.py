@@ -127,36 +127,24 @@ def detect_layout(root: Path, assets: Path | None = None) -> Layout:
             raise _unknown_layout(root)
         _check_inside(weights[0], root)
         return _one_file(weights[0], assets)
-    wanted = {
-        "transformer": spec.transformer,
-        "config": spec.config,
-        "vae": spec.vae,
-        "text": spec.text,
-        "tokenizer": spec.tokenizer,
+    parts = ("transformer", "config", "vae", "text", "tokenizer")
+    wanted = {part: path for part in parts if (path := getattr(spec, part)) is not None}
+    found = {
+        part: path
+        for part, relative in wanted.items()
+        if (path := _find_part(part, relative, root, assets)) is not None
     }
-    found: dict[str, Path] = {}
-    missing: list[str] = []
-    for part, relative in wanted.items():
-        if relative is None:
-            continue
-        path = _find_part(part, relative, root, assets)
-        if path is None:
-            missing.append(relative)
-        else:
-            found[part] = path
+    missing = [relative for part, relative in wanted.items() if part not in found]
     if missing:
         raise _incomplete(root, assets, spec, missing)
-    if assets is not None and all((root / relative).exists() for relative in wanted.values() if relative):
+    if assets is not None and all((root / relative).exists() for relative in wanted.values()):
         raise UsageError(f"--assets {assets}: not used, {root} has all its parts", hint="leave --assets out")
     return Layout(
         kind=spec.kind,
         root=root,
         preset=V1_PRESET if spec.kind == "v1 flat" and _is_flat_v1(root) else spec.preset,
-        transformer=found["transformer"],
-        config=found.get("config"),
-        vae=found["vae"],
-        text=found["text"],
-        tokenizer=found["tokenizer"],
+        config=found.pop("config", None),
+        **found,
     )
 
 

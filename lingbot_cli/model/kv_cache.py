@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from lingbot_cli.model.attention import AttentionFunction, attend_all
-from lingbot_cli.presets import check_window
 
 
 @dataclass(frozen=True)
@@ -24,10 +23,6 @@ class KVCacheShape:
     window: int
     sink: int
     max_attention_tokens: int | None = None
-
-    def check(self, chunk: int) -> None:
-        """Raise UsageError for a window that cannot hold the sink and a chunk of `chunk` latent frames."""
-        check_window(self.window, self.sink, chunk)
 
 
 Planes = tuple[Tensor, ...]

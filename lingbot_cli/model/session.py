@@ -24,6 +24,7 @@ from lingbot_cli.model.transformer import BlockPairs, LayerAttention
 from lingbot_cli.model.vae import default_latent_batch
 from lingbot_cli.model.vae_layers import CausalConvCache
 from lingbot_cli.model.world_model import WorldModel
+from lingbot_cli.presets import check_window
 
 # Returns a context manager around a phase of a step, for measurements: encode, denoise, commit or decode.
 PhaseHook = Callable[[str], AbstractContextManager[object]]
@@ -109,7 +110,7 @@ class Session:
             sink=model.preset.sink,
             max_attention_tokens=max_attention_tokens,
         )
-        self._cache_shape.check(model.preset.chunk)
+        check_window(model.preset.window, model.preset.sink, model.preset.chunk)
         self._cache = self._new_cache()
         self._past_chunks: deque[PastChunk] = deque()
 
@@ -162,9 +163,8 @@ class Session:
 
         A larger window fills with the chunks to come. Errors: UsageError for one without room for a chunk.
         """
-        shape = replace(self._cache_shape, window=frames)
-        shape.check(self.model.preset.chunk)
-        self._cache_shape = shape
+        check_window(frames, self._cache_shape.sink, self.model.preset.chunk)
+        self._cache_shape = replace(self._cache_shape, window=frames)
         with current_device(self.model.device):
             self._cache.resize(frames)
         self._forget_evicted()
@@ -174,17 +174,13 @@ class Session:
         """Decode the next chunk's latents [16, c, h, w] to frames [T, H, W, 3] uint8 RGB, on the decoder's device."""
         with current_device(self.model.decode_device), self._phase("decode"), self.model.vae_lock:
             on_device = torch.as_tensor(latents, device=self.model.decode_device)[None]
-            return torch.cat(
-                [
-                    self._pixels(self.model.frame_decoder.decode(part, self._decoder_cache)[0])
-                    for part in on_device.split(self._decode_batch, dim=2)
-                ]
-            )
-
-    @staticmethod
-    def _pixels(video: Tensor) -> Tensor:
-        """Convert a video [3, T, H, W] in −1…1 to frames [T, H, W, 3] uint8."""
-        return ((video.float() + 1.0) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).contiguous()
+            decoder = self.model.frame_decoder
+            frames = []
+            for part in on_device.split(self._decode_batch, dim=2):
+                video = decoder.decode(part, self._decoder_cache)[0].float()
+                pixels = ((video + 1.0) * 127.5).round().to(torch.uint8)
+                frames.append(pixels.permute(1, 2, 3, 0).contiguous())
+            return torch.cat(frames)
 
     def _begin_chunk(self, control: Control) -> ChunkInputs:
         """Apply a control and reserve the chunk's slots in the KV cache."""
@@ -195,13 +191,14 @@ class Session:
         with self._phase("encode"):
             condition = self._condition.next(len(camera.steps))
         with self._phase("denoise"):
-            return self._prepare(self._cache, self.latent, camera, condition)
+            return self._prepare(self.latent, camera, condition)
 
     def _commit(self, inputs: ChunkInputs, control: Control, latents: Tensor) -> None:
         """Write the clean keys and values of latents [1, 16, c, h, w] to the KV cache and advance."""
         with self._phase("commit"):
             self._forward(inputs, latents, 0, flow=False)
-        self._remember(PastChunk(self.latent, latents, inputs.condition, inputs.camera))
+        self._past_chunks.append(PastChunk(self.latent, latents, inputs.condition, inputs.camera))
+        self._forget_evicted()
         self._advance(control)
 
     def _advance(self, control: Control) -> None:
@@ -223,7 +220,7 @@ class Session:
         """Write the keys and values of all past chunks again, into the same buffers."""
         self._cache.clear()
         for past in self._past_chunks:
-            inputs = self._prepare(self._cache, past.start, past.camera, past.condition)
+            inputs = self._prepare(past.start, past.camera, past.condition)
             self._forward(inputs, past.latents, 0, flow=False)
 
     def _new_cache(self) -> KVCache:
@@ -233,11 +230,13 @@ class Session:
                 model.kv_cache, self._cache_shape, model.device, model.transformer.dtype, model.attend
             )
 
-    def _prepare(self, cache: KVCache, start: int, camera: CameraInput, condition: Tensor) -> ChunkInputs:
-        modulation = self._embed_camera(camera)
-        return ChunkInputs(
-            camera, condition, modulation, self._attention_over(cache, start, len(camera.steps))
-        )
+    def _prepare(self, start: int, camera: CameraInput, condition: Tensor) -> ChunkInputs:
+        model = self.model
+        actions = camera.actions if model.transformer.config.control == "act" else None
+        rays = plucker_rays(camera.steps, camera.intrinsics, *self._size, actions)
+        rays_on_device = upload(torch.from_numpy(rays)[None], model.device)
+        modulation = model.transformer.embed_camera(rays_on_device, model.parallel)
+        return ChunkInputs(camera, condition, modulation, self._attention_over(start, len(camera.steps)))
 
     def _forward(self, inputs: ChunkInputs, latents: Tensor, t: int, *, flow: bool = True) -> Tensor:
         return self.model.transformer(
@@ -251,16 +250,9 @@ class Session:
             parallel=self.model.parallel,
         )
 
-    def _embed_camera(self, camera: CameraInput) -> BlockPairs:
-        model = self.model
-        actions = camera.actions if model.transformer.config.control == "act" else None
-        rays = plucker_rays(camera.steps, camera.intrinsics, *self._size, actions)
-        return model.transformer.embed_camera(
-            upload(torch.from_numpy(rays)[None], model.device), model.parallel
-        )
-
-    def _attention_over(self, cache: KVCache, start: int, frames: int) -> LayerAttention:
+    def _attention_over(self, start: int, frames: int) -> LayerAttention:
         """Reserve a chunk's slots and return its attention: rotate, write to the cache, attend to all visible."""
+        cache = self._cache
         cache.begin(start, frames)
         _, height, width = self.shape
         table = rope.rotation_table(
@@ -278,11 +270,6 @@ class Session:
             return parallel.to_tokens(cache.attend(layer, rope.rotate(q, table), rope.rotate(k, table), v))
 
         return attend
-
-    def _remember(self, chunk: PastChunk) -> None:
-        """Keep a chunk's inputs for as long as one of its frames is in the KV cache."""
-        self._past_chunks.append(chunk)
-        self._forget_evicted()
 
     def _forget_evicted(self) -> None:
         """Drop the inputs of chunks that have no frame in the KV cache."""

@@ -17,6 +17,7 @@ from lingbot_cli.model.vae_layers import (
     Upsample,
     name_temporal_layers,
 )
+from lingbot_cli.runtime.memory import MAX_BATCH_PIXELS
 
 LATENT_MEAN = (
     -0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
@@ -26,7 +27,6 @@ LATENT_STD = (
     2.8184, 1.4541, 2.3275, 2.6558, 1.2196, 1.7708, 2.6052, 2.0743,
     3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.916,
 )  # fmt: skip
-MAX_BATCH_PIXELS = 1_000_000
 
 
 def default_latent_batch(height: int, width: int) -> int:
@@ -160,9 +160,9 @@ class VAE(nn.Module):
 
     def encode(self, video: Tensor, cache: CausalConvCache | None = None) -> Tensor:
         """Encode video [B, 3, T, H, W] in −1…1 to normalised latents [B, z, F, H/8, W/8], F = 1 + (T−1)/4."""
-        mean, _ = self.moments(video, cache)
-        latents_mean, latents_std = self._statistics(mean)
-        return (mean - latents_mean) / latents_std
+        raw, _ = self.moments(video, cache)
+        mean, std = self._statistics(raw)
+        return (raw - mean) / std
 
     @property
     def decode_device(self) -> torch.device:
@@ -178,26 +178,25 @@ class VAE(nn.Module):
         """Decode normalised latents [B, z, F, h, w] to video [B, 3, T, 8h, 8w] in −1…1, on the decoder's device."""
         weight = self.conv2.weight
         latents = latents.to(weight.device)
-        latents_mean, latents_std = self._statistics(latents)
-        raw = (latents * latents_std + latents_mean).to(weight.dtype)
+        mean, std = self._statistics(latents)
+        raw = (latents * std + mean).to(weight.dtype)
         return self.decoder(self.conv2(raw, None), cache).clamp(-1, 1)
 
     def _statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        config = self.config
-        return (
-            _channels(config.latents_mean, like.dtype, like.device),
-            _channels(config.latents_std, like.dtype, like.device),
-        )
+        return _statistics(self.config.latents_mean, self.config.latents_std, like.dtype, like.device)
 
 
 def denormalise(latents: Tensor) -> Tensor:
     """Return the raw latents of normalised ones [B, z, F, h, w], by the published mean and standard deviation."""
-    mean, std = (_channels(values, latents.dtype, latents.device) for values in (LATENT_MEAN, LATENT_STD))
+    mean, std = _statistics(LATENT_MEAN, LATENT_STD, latents.dtype, latents.device)
     return latents * std + mean
 
 
 @functools.cache
-def _channels(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return values as [1, C, 1, 1, 1], copied to a device only once: that copy blocks the host."""
+def _statistics(
+    mean: tuple[float, ...], std: tuple[float, ...], dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation as [1, C, 1, 1, 1], copied to a device only once: that copy blocks the host."""
     with torch.inference_mode(False):
-        return torch.tensor(values, dtype=dtype, device=device).view(1, -1, 1, 1, 1)
+        both = torch.tensor((mean, std), dtype=dtype, device=device).view(2, 1, -1, 1, 1, 1)
+    return both[0], both[1]

@@ -3,30 +3,30 @@
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
 
-PREFETCH_DEPTH = 1
 POLL_INTERVAL_S = 0.2
 
 
+@dataclass
 class _End:
     """End of the items, with the exception that ended them."""
 
-    def __init__(self, failure: BaseException | None) -> None:
-        self.failure = failure
+    failure: BaseException | None = None
 
 
 def prefetch(
-    items: Iterable[T], name: str, *, depth: int = PREFETCH_DEPTH, idle: Callable[[], None] = lambda: None
+    items: Iterable[T], name: str, *, idle: Callable[[], None] = lambda: None
 ) -> Generator[T, None, None]:
-    """Yield `items` while a thread computes the next `depth` of them.
+    """Yield `items` while a thread computes the next one.
 
     An exception in `items` is raised here, in the reader. `idle` is called every 0.2 s while the reader waits, and
     may raise. When the reader stops early the thread ends after its current item.
     """
-    ready: queue.Queue[T | _End] = queue.Queue(depth)
+    ready: queue.Queue[T | _End] = queue.Queue(1)
     abandoned = threading.Event()
 
     def put(item: T | _End) -> bool:
@@ -39,20 +39,17 @@ def prefetch(
         return False
 
     def work() -> None:
-        failure: BaseException | None = None
-        iterator = iter(items)
+        end, iterator = _End(), iter(items)
         try:
             for item in iterator:
                 if not put(item):
                     break
         except BaseException as error:
-            failure = error
+            end.failure = error
         finally:
             # A stage before this one stops with it.
-            close = getattr(iterator, "close", None)
-            if close is not None:
-                close()
-        put(_End(failure))
+            getattr(iterator, "close", lambda: None)()
+        put(end)
 
     # A daemon, so that a forward pass of minutes cannot keep a failed program alive.
     threading.Thread(target=work, name=name, daemon=True).start()

@@ -1,6 +1,6 @@
 """Memory estimate of a run, from its preset, size and the build of torch, which is not imported."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +10,7 @@ from lingbot_cli.runtime.malloc import MMAP_THRESHOLD_BYTES
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "fp8": 1}
 MAX_BATCH_PIXELS = 1_000_000
-"""The VAE's limit of image size times frames, as in `lingbot_cli.model.vae`."""
+"""The VAE's limit of image size times frames in a pass."""
 RUNTIME = {"cpu": 312_000_000, "cuda": 700_000_000}
 """Bytes of the interpreter with its libraries, or of a GPU context with its workspaces."""
 CUDA_LIBRARIES = 375_000_000
@@ -83,10 +83,6 @@ class MemoryEstimate:
         rest = self.transformer + self.vae + self.keys_values + self.state + self.work
         return self.runtime + max(rest, self.text)
 
-    def rows(self) -> list[tuple[str, int]]:
-        """Return the name and the bytes of each part."""
-        return [(field.name.replace("_", " "), getattr(self, field.name)) for field in fields(self)]
-
 
 def estimate_memory(preset: Preset, setup: MemorySetup) -> MemoryEstimate:
     """Return the memory of a run with a preset and a setup."""
@@ -96,14 +92,17 @@ def estimate_memory(preset: Preset, setup: MemorySetup) -> MemoryEstimate:
     resident, streamed = _transformer_bytes(preset, setup, size)
     if on_cpu:  # the slots that blocks stream through are in the same memory as the blocks
         resident, streamed = resident + streamed, 0
-    plain_text = _text_parameters(preset) * (2 if preset.text_dim == 4096 else 4)
+    plain_text = (
+        2 * UMT5_XXL if preset.text_dim == 4096 else 4 * preset.text_dim * (8 * preset.text_dim + 1024)
+    )
     text = (plain_text if setup.text_bytes is None else setup.text_bytes + PACKED_WORK) * setup.read_prompts
     on_device = setup.text_on != "cpu" or on_cpu
     decodes_apart = setup.decode_on not in (None, setup.device)
     encoder, decoder = _vae_bytes(preset, BYTES[setup.decode])
     prompt, encoder_state, decoder_state = _state(preset, setup, size_of_activations)
     forward = _transformer_work(preset, setup, size_of_activations)
-    encoding, decoding = _vae_work(preset, setup, None, 4), _decode_work(preset, setup)
+    encoding = _vae_work(preset, setup, None, 4)
+    decoding = _vae_work(preset, setup, setup.decode_batch, BYTES[setup.decode])
     apart = decoder + decoder_state + decoding if decodes_apart else 0
     if decodes_apart:
         decoder = decoder_state = decoding = 0
@@ -130,11 +129,6 @@ def estimate_memory(preset: Preset, setup: MemorySetup) -> MemoryEstimate:
         decoder=apart - decoder_host,
         host=host,
     )
-
-
-def parameters(preset: Preset) -> int:
-    """Return the number of the transformer's parameters."""
-    return _outer_parameters(preset) + preset.layers * _block_parameters(preset)
 
 
 def gigabytes(count: float) -> str:
@@ -174,12 +168,6 @@ def _vae_bytes(preset: Preset, decode: int) -> tuple[int, int]:
     """Return the bytes of encoder and decoder: the published VAE has 126.9 M parameters, 42 % in the encoder."""
     count = 126_892_531 * (preset.vae_dim / 96) ** 2 * (0.46 + 0.27 * preset.vae_blocks)
     return int(count * 0.42 * 4), int(count * 0.58 * decode)
-
-
-def _text_parameters(preset: Preset) -> int:
-    if preset.text_dim == 4096:
-        return UMT5_XXL
-    return 8 * preset.text_dim**2 + 1024 * preset.text_dim
 
 
 def _tokens(setup: MemorySetup) -> int:
@@ -253,10 +241,6 @@ def _transformer_work(preset: Preset, setup: MemorySetup, size: int) -> int:
         dequantised = tokens * preset.ffn * (size + 1)
         dequantised += (tokens * preset.ffn + preset.ffn * d) * size if setup.device == "cpu" else 0
     return camera + max(feed_forward, attention, modulation) + dequantised
-
-
-def _decode_work(preset: Preset, setup: MemorySetup) -> int:
-    return _vae_work(preset, setup, setup.decode_batch, BYTES[setup.decode])
 
 
 def _vae_work(preset: Preset, setup: MemorySetup, batch: int | None, size: int) -> int:

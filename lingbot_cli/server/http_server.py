@@ -47,11 +47,11 @@ class ListenAddress:
         return bound
 
 
-def page_url(bound: socket.socket, token: str | None, path: str = "/") -> str:
+def page_url(bound: socket.socket, token: str | None) -> str:
     """Return the URL to open in a browser, with the token if there is one."""
     host, port = bound.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
-    return f"http://{shown}:{port}{path}" + ("" if token is None else f"?token={quote(token, safe='')}")
+    return f"http://{shown}:{port}/" + ("" if token is None else f"?token={quote(token, safe='')}")
 
 
 def default_max_connections() -> int:

@@ -6,7 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 
@@ -31,11 +31,6 @@ class PoolLimits:
     lifetime_s: float = 4 * 3600.0
 
 
-@dataclass
-class _Waiter:
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-
 class QueueFull(Exception):
     """The admission queue is full."""
 
@@ -49,7 +44,7 @@ class SessionPool:
         self.capacity = Capacity(limits.slots, limits.min_fps)
         self._executor = ThreadPoolExecutor(1, "render")
         self._render_lock = asyncio.Lock()
-        self._queue: deque[_Waiter] = deque()
+        self._queue: deque[asyncio.Event] = deque()
         self._playing = 0
         self._detached: OrderedDict[str, tuple[PlaySession, asyncio.TimerHandle]] = OrderedDict()
         self._returning: set[str] = set()  # attached sessions whose clients wait for a slot
@@ -66,7 +61,7 @@ class SessionPool:
         """
         if len(self._queue) >= self.limits.queue_length:
             raise QueueFull
-        waiter = _Waiter()
+        waiter = asyncio.Event()  # set when the queue may have moved
         (self._queue.appendleft if reconnecting else self._queue.append)(waiter)
         self._update()
         try:
@@ -76,8 +71,8 @@ class SessionPool:
                     await on_position(position)
                     reported = position
                     continue  # the queue may have moved during the call
-                waiter.changed.clear()
-                await waiter.changed.wait()
+                waiter.clear()
+                await waiter.wait()
             self._queue.remove(waiter)
             self._playing += 1
         except BaseException:
@@ -104,7 +99,7 @@ class SessionPool:
         self.metrics.queue.set(len(self._queue))
         self.metrics.detached.set(len(self._detached))
         for waiter in self._queue:
-            waiter.changed.set()
+            waiter.set()
 
     @contextlib.contextmanager
     def playing(self, session: PlaySession) -> Iterator[None]:

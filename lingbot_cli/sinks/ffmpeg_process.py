@@ -136,7 +136,7 @@ class FfmpegProcess:
 
     def progress(self) -> tuple[int, int]:
         """Return values that change while ffmpeg works: frames encoded, and CPU time used."""
-        return self.encoded, _cpu_ticks(self._child.pid) if self._may_be_slow else 0
+        return self.encoded, _state(self._child.pid)[1] if self._may_be_slow else 0
 
     def waits_for_reader(self) -> bool:
         """Return whether the reader of its output is behind, so that a pause is no stall."""
@@ -192,14 +192,13 @@ class FfmpegProcess:
         self._reader.join(timeout=1)
 
     def kill_if_suspended(self) -> None:
-        """Kill ffmpeg if it is stopped by a signal."""
-        if self._child.returncode is None and _is_suspended(self._child.pid):
+        """Kill ffmpeg if it is stopped by a signal, and would not see the end of its input."""
+        if self._child.returncode is None and _state(self._child.pid)[0] in ("T", "t"):
             self._child.kill()
 
     def _close_input(self) -> None:
-        assert self._child.stdin is not None
         with contextlib.suppress(BrokenPipeError):
-            self._child.stdin.close()
+            self.input.close()
 
     def exit_error(self) -> OutputError:
         """Return an error with the exit code or signal of ffmpeg and its last messages."""
@@ -277,21 +276,13 @@ def reader_closed(output: BinaryIO) -> bool:
     return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
-def _cpu_ticks(pid: int) -> int:
-    """Return the CPU time that a process has used, 0 where it cannot be known."""
+def _state(pid: int) -> tuple[str, int]:
+    """Return the state of a process and the CPU time that it has used; "" and 0 where they cannot be known."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return int(fields[11]) + int(fields[12])
+        return fields[0], int(fields[11]) + int(fields[12])
     except (OSError, IndexError, ValueError):
-        return 0
-
-
-def _is_suspended(pid: int) -> bool:
-    """Return whether a process is stopped and would not see the end of its input."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("T", "t")
-    except (OSError, IndexError):
-        return False
+        return "", 0
 
 
 def _kill_suspended() -> None:

@@ -6,6 +6,7 @@ import torch
 from lingbot_cli.errors import UsageError
 from lingbot_cli.model.attention import attend_all
 from lingbot_cli.model.kv_cache import KVCache, KVCacheShape
+from lingbot_cli.presets import check_window
 
 TOKENS, HEADS, DIM = 3, 2, 4
 
@@ -102,4 +103,4 @@ def test_a_window_takes_the_same_memory_for_ever():
 @pytest.mark.parametrize(("window", "sink"), [(3, 1), (0, 0), (18, 18), (6, -1)])
 def test_a_window_without_room_for_a_chunk_is_refused(window, sink):
     with pytest.raises(UsageError, match="window"):
-        KVCacheShape(1, TOKENS, HEADS, DIM, window, sink).check(chunk=3)
+        check_window(window, sink, 3)

@@ -11,7 +11,7 @@ from lingbot_cli.cli import run
 from lingbot_cli.env import Env
 from lingbot_cli.errors import InsufficientMemoryError
 from lingbot_cli.presets import PRESETS
-from lingbot_cli.runtime.memory import UMT5_XXL, MemorySetup, estimate_memory, parameters
+from lingbot_cli.runtime.memory import UMT5_XXL, MemorySetup, estimate_memory
 from lingbot_cli.runtime.memory_check import check_fits, largest_decode_batch
 from tests.support.peak_memory import peaks
 from tests.support.reference import REFERENCE
@@ -30,8 +30,8 @@ def test_the_estimate_is_within_a_tenth_of_the_measured_peak(size: str, frames: 
 
 
 def test_parameters_are_those_of_the_published_models() -> None:
-    assert parameters(SMALL) == 1_709_502_016
-    assert parameters(LARGE) == 18_544_332_864
+    for preset, parameters in ((SMALL, 1_709_502_016), (LARGE, 18_544_332_864)):
+        assert estimate_memory(preset, MemorySetup(480, 832)).transformer == 4 * parameters
 
 
 def test_every_flag_saves_what_it_names() -> None:
