@@ -34,6 +34,7 @@ from lingbot_cli.video_size import parse_size
 
 MAX_VIDEOS = 10_000
 _MAX_NAME_BYTES = 255
+_MODEL_KEYS = {"model", "preset", "precision", "window", "fast", "linears", "attention", "kv_cache"}
 NAME_FIELDS = ("image", "timeline", "prompt", "seed", "job")
 
 
@@ -110,17 +111,10 @@ def _expand_job(
             size=job.size,
             seed=seed,
             options=ModelOptions(
-                model=job.model,
                 assets=None if job.assets is None else Path(job.assets),
-                preset=job.preset,
                 lora=loras,
-                precision=job.precision,
-                window=job.window,
-                linears=job.linears,
-                attention=job.attention,
-                kv_cache=job.kv_cache,
                 decoder=files["decoder"],
-                fast=job.fast,
+                **job.model_dump(include=_MODEL_KEYS),
             ),
         )
         yield Task(str(PurePosixPath(_output_name(job, number, prompt, seed))), request, options)

@@ -4,11 +4,12 @@ import collections
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
 from lingbot_cli.sinks.base import Sink, VideoInfo
+from lingbot_cli.sinks.live.targets import LiveOutput
 
 Pace = Literal["hold", "smooth", "drop"]
 POLL_INTERVAL_S = 0.2
@@ -18,16 +19,6 @@ CATCH_UP_FACTOR = 4
 """Overdue frames are sent at this multiple of the rate, which encoders and send queues bear for MAX_DELAY_S."""
 RATE_WINDOW_S = 10.0
 JOIN_TIMEOUT_S = 2.0
-
-
-class FrameOutput(Protocol):
-    """An output of paced frames; it never blocks."""
-
-    def put(self, frame: np.ndarray) -> None:
-        """Queue one frame, uint8 [H, W, 3]."""
-
-    def check(self) -> None:
-        """Raise when the output has failed permanently."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +72,7 @@ class Pacer(Sink):
 
     def __init__(
         self,
-        outputs: Sequence[FrameOutput],
+        outputs: Sequence[LiveOutput],
         fps: float,
         still: np.ndarray,
         *,

@@ -169,8 +169,7 @@ def read_checkpoint(
     tensors = read_entries(layout.transformer)
     configured = _config_values(config) | _scheduler_values(layout)
     stored = _tensor_values(tensors, layout) | _control_kind(tensors)
-    choice = choose_preset(_preset_evidence(model, layout, config, configured, stored), preset)
-    base = choice.preset
+    base, preset_source = choose_preset(_preset_evidence(model, layout, config, configured, stored), preset)
     if preset is not None and layout.kind == "lingbot" and config.get("preset") != preset:
         configured = {name: value for name, value in configured.items() if name in ARCHITECTURE}
     _check_config(layout, configured, stored, configured.get("heads", base.heads))
@@ -195,7 +194,7 @@ def read_checkpoint(
         text_bytes=_packed_text_bytes(layout.text),
         identity=fingerprint(parts),
         text_identity=f"{text}-{actual.text_len}",
-        preset_source=choice.source,
+        preset_source=preset_source,
     )
 
 

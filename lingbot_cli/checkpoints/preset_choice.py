@@ -14,14 +14,6 @@ DESCRIBED = ("chunk", "window", "sink", "shift", "steps")
 
 
 @dataclass(frozen=True)
-class PresetChoice:
-    """A preset, and the evidence that decided for it."""
-
-    preset: Preset
-    source: str
-
-
-@dataclass(frozen=True)
 class PresetEvidence:
     """Facts of a checkpoint that decide its preset.
 
@@ -37,23 +29,21 @@ class PresetEvidence:
     stored: Mapping[str, Any]
 
 
-def choose_preset(evidence: PresetEvidence, asked: str | None) -> PresetChoice:
-    """Return the preset that was asked for, else the only one that fits the evidence.
+def choose_preset(evidence: PresetEvidence, asked: str | None) -> tuple[Preset, str]:
+    """Return the preset that was asked for, else the only one that fits, and the evidence that decided for it.
 
     Errors: UsageError for a preset of another architecture and where several presets fit or none does;
     SetupError for a config that names an unknown preset.
     """
     if asked is not None:
-        return PresetChoice(_asked_preset(evidence, asked), f"--preset {asked}")
+        return _asked_preset(evidence, asked), f"--preset {asked}"
     if evidence.named is not None:
         if evidence.named not in PRESETS:
             raise SetupError(f"{evidence.named_by} names an unknown preset: {evidence.named}")
-        return PresetChoice(PRESETS[evidence.named], evidence.named_by)
+        return PRESETS[evidence.named], evidence.named_by
     fitting = [preset for preset in _of_architecture(evidence.stored) if _fits(preset, evidence.settings)]
     if len(fitting) == 1:
-        settings = [name for name in DESCRIBED if name in evidence.settings]
-        facts = ", ".join(f"{name} {_text(evidence.settings[name])}" for name in settings)
-        return PresetChoice(fitting[0], f"only preset with {facts or 'these tensor shapes'}")
+        return fitting[0], f"only preset with {_facts(evidence) or 'these tensor shapes'}"
     raise _undecided(evidence, fitting)
 
 
@@ -87,9 +77,7 @@ def _fits(preset: Preset, settings: Mapping[str, Any]) -> bool:
 
 def _undecided(evidence: PresetEvidence, fitting: list[Preset]) -> UsageError:
     candidates = fitting or _of_architecture(evidence.stored)
-    facts = ", ".join(
-        f"{name} {_text(evidence.settings[name])}" for name in DESCRIBED if name in evidence.settings
-    )
+    facts = _facts(evidence)
     found = f"its configs say {facts}" if facts else "its configs name none"
     names = " and ".join(preset.name for preset in candidates)
     problem = f"fits {names}" if fitting else f"fits no preset; nearest by shape: {names}"
@@ -108,5 +96,9 @@ def describe_difference(preset: Preset) -> str:
     )
 
 
-def _text(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else f"{value:g}"
+def _facts(evidence: PresetEvidence) -> str:
+    found = {name: evidence.settings[name] for name in DESCRIBED if name in evidence.settings}
+    return ", ".join(
+        f"{name} {','.join(map(str, value)) if isinstance(value, tuple) else f'{value:g}'}"
+        for name, value in found.items()
+    )

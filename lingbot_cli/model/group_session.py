@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -85,12 +85,7 @@ class GroupLeader:
             self._lock.release()
 
     def _take_released(self) -> list[int]:
-        released = []
-        while True:
-            try:
-                released.append(self._released.get_nowait())
-            except Empty:
-                return released
+        return [self._released.get() for _ in range(self._released.qsize())]
 
     def _keep_alive(self) -> None:
         while not self._ended.wait(KEEP_ALIVE_INTERVAL_S):

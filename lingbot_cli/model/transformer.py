@@ -1,7 +1,7 @@
 """Causal video transformer: Wan blocks with camera modulation between self- and cross-attention (model §4)."""
 
 from collections.abc import Callable, Iterator, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, cast
 
 import torch
@@ -34,17 +34,8 @@ class TransformerConfig:
 
     @classmethod
     def of(cls, preset: Preset) -> "TransformerConfig":
-        """Return the widths of a preset."""
-        return cls(
-            dim=preset.dim,
-            heads=preset.heads,
-            layers=preset.layers,
-            ffn=preset.ffn,
-            text_dim=preset.text_dim,
-            text_len=preset.text_len,
-            freq_dim=preset.freq_dim,
-            control=preset.control,
-        )
+        """Return the widths of a preset, which are its fields of the same names."""
+        return cls(**{f.name: getattr(preset, f.name) for f in fields(cls) if hasattr(preset, f.name)})
 
     @property
     def control_dim(self) -> int:

@@ -20,10 +20,13 @@ DISCONNECTED = (ConnectionClosed, OSError, InvalidHandshake, TimeoutError)
 
 
 class EngineWebSocket:
-    """`idle` is called while no message arrives, and may raise."""
+    """`idle` is called while no message arrives, and may raise; `warn` gets the position in the engine's queue."""
 
-    def __init__(self, engine: EngineAddress, idle: Callable[[], None]) -> None:
+    def __init__(
+        self, engine: EngineAddress, idle: Callable[[], None], warn: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._idle = idle
+        self._warn = warn
         self._cleanup = ExitStack()
         self._socket: ClientConnection = self._cleanup.enter_context(
             connect(
@@ -45,6 +48,30 @@ class EngineWebSocket:
         if message.get("type") == "frame_batch_header":
             message |= {"type": "frame_batch", "payload": self._receive_bytes()}
         return message
+
+    def receive_chunk(
+        self, height: int, width: int, on_session: Callable[[dict[str, Any]], None] = lambda _: None
+    ) -> np.ndarray:
+        """Return the frames [T, H, W, 3] uint8 of the next chunk; `on_session` gets `session` messages before it.
+
+        Errors: those of `engine_error`.
+        """
+        batches: list[np.ndarray] = []
+        while True:
+            message = self.receive()
+            match message.get("type"):
+                case "error":
+                    raise engine_error(message)
+                case "queue":
+                    position = message.get("position")
+                    reason = f"; {str(message['reason'])[:100]}" if "reason" in message else ""
+                    self._warn(f"the engine is busy: position {position} in the queue{reason}")
+                case "session":
+                    on_session(message)
+                case "frame_batch":
+                    batches.append(raw_frames(message, height, width))
+                    if message.get("is_final_frame_batch", True):
+                        return np.concatenate(batches)
 
     def close(self) -> None:
         self._cleanup.close()
@@ -87,12 +114,6 @@ def engine_error(message: dict[str, Any]) -> LingbotError:
     if message.get("retry") is True or content.startswith("invalid generate request"):
         return UsageError(f"the engine rejects the request: {content}")
     return StreamLostError(f"the engine fails: {content}", hint="wait until it is free, or look at its log")
-
-
-def queue_position(message: dict[str, Any]) -> str:
-    """Describe a `queue` message."""
-    reason = f"; {str(message['reason'])[:100]}" if "reason" in message else ""
-    return f"the engine is busy: position {message.get('position')} in the queue{reason}"
 
 
 def connection_lost(engine: EngineAddress, error: BaseException) -> StreamLostError:

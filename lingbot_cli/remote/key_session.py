@@ -13,9 +13,6 @@ from lingbot_cli.remote.engine_websocket import (
     DISCONNECTED,
     EngineWebSocket,
     connection_lost,
-    engine_error,
-    queue_position,
-    raw_frames,
 )
 from lingbot_cli.remote.messages import RemoteScene, action_script, init_message, prompt_event
 
@@ -86,7 +83,7 @@ class _Receiver(threading.Thread):
     def run(self) -> None:
         socket = None
         try:
-            socket = EngineWebSocket(self._engine, self._check_stopped)
+            socket = EngineWebSocket(self._engine, self._check_stopped, self._warn)
             self._receive(socket)
         except _Stopped:
             return
@@ -103,22 +100,9 @@ class _Receiver(threading.Thread):
         socket.send({**init, "max_chunks": len(controls), "condition_inputs": actions})
         self._send_prompt(socket, 1)
         for index in range(len(controls)):
-            chunk = self._receive_chunk(socket)
+            chunk = socket.receive_chunk(self._scene.height, self._scene.width)
             self._send_prompt(socket, index + 2)
             self._put(chunk)
-
-    def _receive_chunk(self, socket: EngineWebSocket) -> np.ndarray:
-        batches: list[np.ndarray] = []
-        while True:
-            message = socket.receive()
-            if message.get("type") == "error":
-                raise engine_error(message)
-            if message.get("type") == "queue":
-                self._warn(queue_position(message))
-            if message.get("type") == "frame_batch":
-                batches.append(raw_frames(message, self._scene.height, self._scene.width))
-                if message.get("is_final_frame_batch", True):
-                    return np.concatenate(batches)
 
     def _send_prompt(self, socket: EngineWebSocket, index: int) -> None:
         """Send the prompt of a chunk where it changes; warn where the server has finished already."""

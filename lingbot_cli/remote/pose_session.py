@@ -15,9 +15,6 @@ from lingbot_cli.remote.engine_websocket import (
     DISCONNECTED,
     EngineWebSocket,
     connection_lost,
-    engine_error,
-    queue_position,
-    raw_frames,
 )
 from lingbot_cli.remote.messages import RemoteScene, control_event, init_message
 
@@ -93,28 +90,18 @@ class PoseSession:
 
     def _receive_chunk(self) -> np.ndarray:
         socket = self._socket or self._connect()
-        batches: list[np.ndarray] = []
-        while True:
-            message = socket.receive()
-            kind = message.get("type")
-            if kind == "error":
-                raise engine_error(message)
-            if kind == "queue":
-                self._warn(queue_position(message))
-            elif kind == "session" and not self._started:
-                self._start(message)
-            elif kind == "frame_batch":
-                batches.append(raw_frames(message, self._scene.height, self._scene.width))
-                if message.get("is_final_frame_batch", True):
-                    with self._lock:
-                        if not self._pending:
-                            raise StreamLostError("the engine sent a chunk that was not asked for")
-                        self._pending.popleft()
-                        self._received += 1
-                    return np.concatenate(batches)
+        frames = socket.receive_chunk(self._scene.height, self._scene.width, self._start)
+        with self._lock:
+            if not self._pending:
+                raise StreamLostError("the engine sent a chunk that was not asked for")
+            self._pending.popleft()
+            self._received += 1
+        return frames
 
     def _start(self, message: dict[str, Any]) -> None:
         """Take over a `session` message, and send the controls that the server does not have."""
+        if self._started:
+            return
         key, controls = message.get("resume"), message.get("controls")
         with self._lock:
             if not isinstance(key, str) or type(controls) is not int:
@@ -126,7 +113,7 @@ class PoseSession:
 
     def _connect(self) -> EngineWebSocket:
         self._idle()
-        socket = self._socket = EngineWebSocket(self._engine, self._idle)
+        socket = self._socket = EngineWebSocket(self._engine, self._idle, self._warn)
         message = init_message(self._scene, self._pending[0], exact=True)
         if self._resume_key is not None:
             message |= {"resume": self._resume_key, "have": self._received}

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
 
 from lingbot_cli.errors import UsageError
@@ -45,21 +46,15 @@ class ProcessGroup:
 
     def device(self, asked: str | None) -> str | None:
         """Return this process's GPU, or the device asked for."""
-        from lingbot_cli.model.process_group import device_of_rank
-
-        return device_of_rank(asked, self.local_rank)
+        return _torch_group().device_of_rank(asked, self.local_rank)
 
     def connect(self, device: str | None, *, idle: bool = False) -> None:
         """Wait for the other processes; an `idle` group may wait for its users between messages."""
-        from lingbot_cli.model.process_group import connect
-
-        connect(device, idle=idle)
+        _torch_group().connect(device, idle=idle)
 
     def broadcast(self, choose: Callable[[], T]) -> T:
         """Return the leader's choice to every process; only the leader calls `choose`, which may measure."""
-        from lingbot_cli.model.process_group import broadcast_object
-
-        return cast(T, broadcast_object(choose() if self.is_leader else None))
+        return cast(T, _torch_group().broadcast_object(choose() if self.is_leader else None))
 
     def shard(self, model: "WorldModel") -> "WorldModel":
         """Return the model with sequence-parallel attention, once connected. Errors: UsageError for its heads."""
@@ -75,9 +70,7 @@ class ProcessGroup:
 
     def shared_stop(self, stopped: Callable[[], bool]) -> Callable[[], bool]:
         """Return the leader's `stopped` for every process; call it once per chunk, so that all end after the same."""
-        from lingbot_cli.model.process_group import broadcast_flag
-
-        return lambda: broadcast_flag(self.is_leader and stopped())
+        return lambda: _torch_group().broadcast_flag(self.is_leader and stopped())
 
     def follow(self, tasks: Iterable[ChunkTask], start_session: StartSession) -> None:
         """Denoise this process's share of every chunk until the leader ends; nothing is decoded or written."""
@@ -87,9 +80,14 @@ class ProcessGroup:
 
     def disconnect(self) -> None:
         """Leave the group: its threads must not outlive the interpreter."""
-        from lingbot_cli.model.process_group import disconnect
+        _torch_group().disconnect()
 
-        disconnect()
+
+def _torch_group() -> ModuleType:
+    """Return the process group of torch, imported only now."""
+    from lingbot_cli.model import process_group
+
+    return process_group
 
 
 def follow_sessions(group: ProcessGroup, options: ModelOptions) -> None:

@@ -1,7 +1,7 @@
 """Camera controllers of play and serve: sampled inputs become a chunk's Control (streams: timeline/live.py)."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -26,15 +26,6 @@ from lingbot_cli.timeline.live import LiveTimeline
 INTRINSICS = (500.0, 500.0, 416.0, 240.0)  # fx, fy, cx, cy in pixels, published for 832×480
 _DEGREES = np.ones(AXIS_COUNT)
 _DEGREES[[YAW, LOOK]] = YAW_DEGREES_PER_LATENT, PITCH_DEGREES_PER_LATENT
-
-
-class CameraController(Protocol):
-    """Converts sampled inputs into Controls; translations are divided by `scale`."""
-
-    scale: float
-
-    def control(self, sampled: SampledInput, turns: Sequence[CameraTurn]) -> Control:
-        """Return the next chunk's Control."""
 
 
 class StepController:
@@ -98,3 +89,7 @@ class TimelineController:
     def lines(self) -> list[dict[str, Any]]:
         """Return the session so far as lines of a timeline file."""
         return self._live.record()
+
+
+CameraController = StepController | TimelineController
+"""Converts sampled inputs into Controls; translations are divided by its `scale`."""

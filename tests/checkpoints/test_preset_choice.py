@@ -94,7 +94,7 @@ def test_a_config_that_contradicts_the_preset_asked_for_is_printed(tmp_path: Pat
 
 
 def test_tensors_without_a_config_decide_only_where_one_preset_has_their_shape() -> None:
-    assert choose_preset(evidence(SMALL), None).preset.name == "lingbot-world-v2-1.3b-causal-fast"
+    assert choose_preset(evidence(SMALL), None)[0].name == "lingbot-world-v2-1.3b-causal-fast"
     with pytest.raises(UsageError, match=f"fits {V1} and {V2} and {V2_DIFFUSERS}"):
         choose_preset(evidence(), None)
     with pytest.raises(UsageError, match="is 1536 wide"):

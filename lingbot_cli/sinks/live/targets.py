@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -29,29 +28,6 @@ _LISTENER = re.compile(r"[?&]mode=listener(?:&|$)")
 _SRT_URL = re.compile(r"(srt://(?:[^/@?\s:]*|\[[^\]\s]+\]):\d{1,5})/?(\?\S*)?", re.I)
 
 
-class LiveOutput(Protocol):
-    """Output of a stream that never blocks its writer."""
-
-    @property
-    def stats(self) -> OutputStats:
-        """Frames sent and lost, and the state of the connection."""
-
-    def wait_started(self, timeout_s: float) -> None:
-        """Wait for the first connection; raise its failure."""
-
-    def put(self, item: np.ndarray) -> None:
-        """Queue one frame [H, W, 3] without waiting."""
-
-    def check(self) -> None:
-        """Raise if the output has failed for good."""
-
-    def close(self) -> None:
-        """Send the rest and close. Errors: StreamLostError without a connection."""
-
-    def abort(self) -> str | None:
-        """End at once without raising; return the path of a partial file, if any."""
-
-
 @dataclass(frozen=True)
 class StreamOptions:
     """Encoding of a stream. `kbits`: bit rate in kbit/s, None for one that suits the size."""
@@ -62,58 +38,10 @@ class StreamOptions:
 
 
 OnOutage = Callable[[Outage], None]
-StartOutput = Callable[[VideoInfo, np.ndarray, OnOutage], LiveOutput]
-"""Starts an output, given the video, a frame to begin with, and a callback for outages."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """Target of a stream; `name` contains no key. One that `listens` starts when its caller comes."""
-
-    name: str
-    start: StartOutput
-    listens: bool = False
-
-
-def choose_target(url: str, options: StreamOptions, environ: Mapping[str, str]) -> Target:
-    """Return the target of one --to. Errors: UsageError, without any key."""
-    scheme = url.partition("://")[0].lower()
-    if scheme in ("rtmp", "rtmps"):
-        return _rtmp_target(RtmpAddress.parse(url), options, find_ffmpeg(environ))
-    if scheme == "srt":
-        match = _SRT_URL.fullmatch(url)
-        if match is None:
-            raise UsageError("--to: incomplete SRT address", hint="use srt://HOST:PORT")
-        listens = _LISTENER.search(url) is not None
-        if match[1].startswith("srt://:") and not listens:
-            raise UsageError("--to: the SRT address has no host", hint="add one, or ?mode=listener")
-        return _srt_target(match[1], url, options, find_ffmpeg(environ), listens=listens)
-    if "://" in url:
-        raise UsageError(f"--to: unsupported protocol {scheme}://", hint=_TARGETS_HINT)
-    if url != "null:" and not url.lower().endswith(_SUFFIXES):
-        # The text may contain a key, so it is not repeated.
-        raise UsageError("--to: neither a stream address nor a supported file name", hint=_TARGETS_HINT)
-    return _sink_target(choose_sink(url, OutputOptions(overwrite=options.overwrite), environ))
-
-
-def start_all(
-    targets: Sequence[Target], video: VideoInfo, still: np.ndarray, on_outage: OnOutage
-) -> list[LiveOutput]:
-    """Start every target at once; abort all and raise if one that calls is not connected within 4.5 s."""
-    deadline = time.monotonic() + _CONNECT_TIMEOUT_S
-    outputs = [target.start(video, still, on_outage) for target in targets]
-    try:
-        for output in outputs:
-            output.wait_started(deadline - time.monotonic())
-    except LingbotError:
-        for output in outputs:
-            output.abort()
-        raise
-    return outputs
 
 
 class RtmpOutput:
-    """RTMP output: one encoder, independent of the connection, so that either can be restarted alone.
+    """RTMP output, with the methods of ReconnectingOutput: encoder and connection can be restarted alone.
 
     The times of a restarted encoder continue where those of the earlier one would be.
     """
@@ -173,6 +101,58 @@ class RtmpOutput:
     def abort(self) -> None:
         self._encoder.abort()
         self._sender.abort()
+
+
+LiveOutput = ReconnectingOutput[np.ndarray] | RtmpOutput
+"""Output of a stream that never blocks its writer."""
+StartOutput = Callable[[VideoInfo, np.ndarray, OnOutage], LiveOutput]
+"""Starts an output, given the video, a frame to begin with, and a callback for outages."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Target of a stream; `name` contains no key. One that `listens` starts when its caller comes."""
+
+    name: str
+    start: StartOutput
+    listens: bool = False
+
+
+def choose_target(url: str, options: StreamOptions, environ: Mapping[str, str]) -> Target:
+    """Return the target of one --to. Errors: UsageError, without any key."""
+    scheme = url.partition("://")[0].lower()
+    if scheme in ("rtmp", "rtmps"):
+        return _rtmp_target(RtmpAddress.parse(url), options, find_ffmpeg(environ))
+    if scheme == "srt":
+        match = _SRT_URL.fullmatch(url)
+        if match is None:
+            raise UsageError("--to: incomplete SRT address", hint="use srt://HOST:PORT")
+        listens = _LISTENER.search(url) is not None
+        if match[1].startswith("srt://:") and not listens:
+            raise UsageError("--to: the SRT address has no host", hint="add one, or ?mode=listener")
+        return _srt_target(match[1], url, options, find_ffmpeg(environ), listens=listens)
+    if "://" in url:
+        raise UsageError(f"--to: unsupported protocol {scheme}://", hint=_TARGETS_HINT)
+    if url != "null:" and not url.lower().endswith(_SUFFIXES):
+        # The text may contain a key, so it is not repeated.
+        raise UsageError("--to: neither a stream address nor a supported file name", hint=_TARGETS_HINT)
+    return _sink_target(choose_sink(url, OutputOptions(overwrite=options.overwrite), environ))
+
+
+def start_all(
+    targets: Sequence[Target], video: VideoInfo, still: np.ndarray, on_outage: OnOutage
+) -> list[LiveOutput]:
+    """Start every target at once; abort all and raise if one that calls is not connected within 4.5 s."""
+    deadline = time.monotonic() + _CONNECT_TIMEOUT_S
+    outputs = [target.start(video, still, on_outage) for target in targets]
+    try:
+        for output in outputs:
+            output.wait_started(deadline - time.monotonic())
+    except LingbotError:
+        for output in outputs:
+            output.abort()
+        raise
+    return outputs
 
 
 def _rtmp_target(address: RtmpAddress, options: StreamOptions, ffmpeg: str) -> Target:
