@@ -61,7 +61,6 @@ class Manifest:
 
 
 def _video_files(path: Path) -> list[Path]:
-    """Return a video's file, or the images of a sequence."""
     pattern = FramePattern.parse(path.name) if is_sequence(path.name) else None
     return [path] if pattern is None else list(pattern.find(path.parent).values())
 

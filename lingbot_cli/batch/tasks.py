@@ -99,7 +99,6 @@ def _expand_job(
     *,
     overwrite: bool,
 ) -> Iterator[Task]:
-    """Yield a task for every prompt and seed of a job."""
     options = OutputOptions(job.quality, job.codec, job.crf, None, overwrite)
     for prompt, seed in product(job.prompts or (job.prompt,), job.seeds or (job.seed,)):
         request = Request(
@@ -154,7 +153,6 @@ def _resolve_path(
 
 
 def _check_options(job: Job, item: SourceItem) -> Iterator[Problem]:
-    """Yield the errors of a job's size, output name and codec."""
     if job.size is not None:
         try:
             parse_size(job.size)

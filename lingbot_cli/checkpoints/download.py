@@ -80,7 +80,6 @@ def verify_checkpoint(
 def _download_all(
     listed: list[tuple[HubSource, ExpectedFile]], partial: Path, report: Callable[[DownloadProgress], None]
 ) -> None:
-    """Download and verify all listed files in `partial`."""
     files = [file for _, file in listed]
     _check_space(files, partial)
     _remove_outdated(files, partial)
@@ -170,5 +169,4 @@ def _remove_outdated(files: list[ExpectedFile], partial: Path) -> None:
 
 
 def _verified_mark(file: Path) -> Path:
-    """Return the marker file of a downloaded and verified file."""
     return file.with_name(f".{file.name}.checked")

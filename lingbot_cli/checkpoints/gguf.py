@@ -80,7 +80,6 @@ def read_gguf(file: Path) -> tuple[str, dict[str, TensorEntry]]:
 
 
 def _tensor_row(reader: "_Reader") -> tuple[str, int, tuple[int, ...], int]:
-    """Read name, type, shape and offset of one tensor."""
     name = reader.string()
     (dimensions,) = reader.take("I")
     if dimensions > MAX_DIMENSIONS:

@@ -28,34 +28,26 @@ _TEXT_ENDS = {
     "token_embedding.weight": "shared.weight",
     "norm.weight": "encoder.final_layer_norm.weight",
     "encoder.embed_tokens.weight": "shared.weight",  # the same tensor under its second name
-}
-_TEXT_BLOCK = {
-    "norm1": "layer.0.layer_norm",
-    "attn.q": "layer.0.SelfAttention.q",
-    "attn.k": "layer.0.SelfAttention.k",
-    "attn.v": "layer.0.SelfAttention.v",
-    "attn.o": "layer.0.SelfAttention.o",
-    "pos_embedding.embedding": "layer.0.SelfAttention.relative_attention_bias",
-    "norm2": "layer.1.layer_norm",
-    "ffn.gate.0": "layer.1.DenseReluDense.wi_0",
-    "ffn.fc1": "layer.1.DenseReluDense.wi_1",
-    "ffn.fc2": "layer.1.DenseReluDense.wo",
-}
-_GGUF_TEXT_ENDS = {
-    "token_embd.weight": "shared.weight",
+    "token_embd.weight": "shared.weight",  # GGUF's name, as the next
     "enc.output_norm.weight": "encoder.final_layer_norm.weight",
 }
-_GGUF_TEXT_BLOCK = {
+_ATTENTION, _FEED_FORWARD = "layer.0.SelfAttention", "layer.1.DenseReluDense"
+# The original names, then GGUF's.
+_TEXT_BLOCK = {
+    **{f"attn.{name}": f"{_ATTENTION}.{name}" for name in "qkvo"},
+    "norm1": "layer.0.layer_norm",
+    "pos_embedding.embedding": f"{_ATTENTION}.relative_attention_bias",
+    "norm2": "layer.1.layer_norm",
+    "ffn.gate.0": f"{_FEED_FORWARD}.wi_0",
+    "ffn.fc1": f"{_FEED_FORWARD}.wi_1",
+    "ffn.fc2": f"{_FEED_FORWARD}.wo",
+    **{f"attn_{name}": f"{_ATTENTION}.{name}" for name in "qkvo"},
     "attn_norm": "layer.0.layer_norm",
-    "attn_q": "layer.0.SelfAttention.q",
-    "attn_k": "layer.0.SelfAttention.k",
-    "attn_v": "layer.0.SelfAttention.v",
-    "attn_o": "layer.0.SelfAttention.o",
-    "attn_rel_b": "layer.0.SelfAttention.relative_attention_bias",
+    "attn_rel_b": f"{_ATTENTION}.relative_attention_bias",
     "ffn_norm": "layer.1.layer_norm",
-    "ffn_gate": "layer.1.DenseReluDense.wi_0",
-    "ffn_up": "layer.1.DenseReluDense.wi_1",
-    "ffn_down": "layer.1.DenseReluDense.wo",
+    "ffn_gate": f"{_FEED_FORWARD}.wi_0",
+    "ffn_up": f"{_FEED_FORWARD}.wi_1",
+    "ffn_down": f"{_FEED_FORWARD}.wo",
 }
 
 
@@ -85,12 +77,7 @@ def vae_name(name: str, decoder_blocks: int = 2) -> str:
 
 def text_name(name: str) -> str:
     """Return the UMT5 name of a text encoder tensor in the original naming or GGUF's; UMT5 names stay unchanged."""
-    if name in _TEXT_ENDS or name in _GGUF_TEXT_ENDS:
-        return (_TEXT_ENDS | _GGUF_TEXT_ENDS)[name]
-    if found := re.fullmatch(r"enc\.blk\.(\d+)\.(\w+)\.weight", name):
-        block, layer = found.groups()
-        return f"encoder.block.{block}.{_GGUF_TEXT_BLOCK.get(layer, layer)}.weight"
-    if found := re.fullmatch(r"blocks\.(\d+)\.(.+)\.weight", name):
+    if found := re.fullmatch(r"(?:enc\.blk|blocks)\.(\d+)\.(.+)\.weight", name):
         block, layer = found.groups()
         return f"encoder.block.{block}.{_TEXT_BLOCK.get(layer, layer)}.weight"
-    return name
+    return _TEXT_ENDS.get(name, name)

@@ -183,7 +183,6 @@ class Session:
             return torch.cat(frames)
 
     def _begin_chunk(self, control: Control) -> ChunkInputs:
-        """Apply a control and reserve the chunk's slots in the KV cache."""
         self._set_prompt(control)
         camera = CameraInput(
             relative_poses(control.poses, self._pose, self._scale), control.intrinsics, control.actions

@@ -83,7 +83,6 @@ class ResumeOptions:
             self.store.clear()
 
     def _fork_chunk(self, prepared: PreparedVideo) -> int | None:
-        """Return the index of the first chunk with a frame at or after the fork."""
         if self.fork_at is None:
             return None
         plan = prepared.plan

@@ -137,7 +137,6 @@ def pick_threads(preset: "Preset", height: int, width: int, dtype: "torch.dtype"
 
 
 def _kernel_key(shape: "AttentionShape", device: "torch.device", dtype: "torch.dtype") -> str:
-    """Return everything that the measurement depends on, as text."""
     from lingbot_cli.model.accel.attention_backends import list_backends
     from lingbot_cli.model.accel.cpu_threads import current_threads
     from lingbot_cli.model.device import TORCH_VERSION, device_name

@@ -99,17 +99,12 @@ def use_expandable_segments(environ: MutableMapping[str, str]) -> None:
 
 
 def default_setup(preset: Preset) -> MemorySetup:
-    """Return the memory setup of a preset on this machine, with default options and size."""
-    height, width = default_size(preset)
+    """Return the memory setup of a preset on this machine: default options, its area in the shape of 832×480."""
+    height = round((preset.area * 480 / 832) ** 0.5 / 16) * 16
+    width = round(preset.area / height / 16) * 16
     if free_gpus():
         return MemorySetup(height, width, device="cuda", precision="bfloat16", decode="float16")
     return MemorySetup(height, width)
-
-
-def default_size(preset: Preset) -> tuple[int, int]:
-    """Return height and width of the preset's area and the shape of 832×480, in multiples of 16 pixels."""
-    height = round((preset.area * 480 / 832) ** 0.5 / 16) * 16
-    return height, round(preset.area / height / 16) * 16
 
 
 def free_memory(device: str) -> tuple[int, int]:

@@ -171,7 +171,6 @@ def _vae_bytes(preset: Preset, decode: int) -> tuple[int, int]:
 
 
 def _tokens(setup: MemorySetup) -> int:
-    """Return the tokens of one latent frame."""
     return setup.height * setup.width // 256
 
 

@@ -94,7 +94,6 @@ def _batch_messages(header: dict[str, Any], payload: bytes) -> tuple[bytes, ...]
 
 
 def _encode_batch(frames: np.ndarray, frame_format: FrameFormat) -> tuple[bytes, dict[str, Any]]:
-    """Return a batch's payload and the header fields that describe it."""
     count, height, width, channels = frames.shape
     encoding = {"encoding": frame_format.encoding, "raw_size": frames.nbytes}
     if frame_format.encoding == "raw":

@@ -109,7 +109,6 @@ def concat_args(
 
 
 def _concat_script(video: VideoInfo, cut: CutPoint) -> str:
-    """Return the script of ffmpeg's concat demuxer."""
     path = str(cut.file.absolute()).replace("'", "'\\''")
     lines = [
         "ffconcat version 1.0",

@@ -9,7 +9,13 @@ from lingbot_cli.files import check_disk_space
 from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.codecs import Codec
 from lingbot_cli.sinks.concat import CutPoint, find_cut_point, read_packets
-from lingbot_cli.sinks.ffmpeg_args import encode_args
+from lingbot_cli.sinks.ffmpeg_args import (
+    codec_filters,
+    keyframe_interval,
+    metadata_input,
+    quality_args,
+    raw_frames_input,
+)
 from lingbot_cli.sinks.ffmpeg_binary import check_codec, version_line
 from lingbot_cli.sinks.formats import Format
 
@@ -30,18 +36,27 @@ class Encoding:
     def args(
         self, video: VideoInfo, url: str, metadata_fd: int | None = None, *, first: int = 0
     ) -> list[str]:
-        """Return the command that encodes a video, or a sequence from image number `first` on."""
-        return encode_args(
-            self.ffmpeg,
-            video,
-            self.container,
-            self.codec,
-            url=url,
-            quality=self.quality,
-            crf=self.crf,
-            metadata_fd=metadata_fd,
-            first=first,
-        )
+        """Return the command that reads raw RGB frames on standard input and writes the video to `url`.
+
+        `metadata_fd`: file descriptor of ffmetadata text. `first`: number of the first image of a sequence.
+        """
+        container, codec = self.container, self.codec
+        metadata, frames_input, metadata_map = metadata_input(metadata_fd)
+        piped = url.startswith("pipe:")
+        args = [self.ffmpeg, "-hide_banner", "-nostats", "-loglevel", "warning", "-y"]
+        args += ["-progress", "pipe:2", "-stats_period", "0.05"]
+        args += metadata
+        args += raw_frames_input(video)
+        args += ["-map", f"{frames_input}:v", *metadata_map]
+        args += ["-vf", codec_filters(video, codec)]
+        args += ["-c:v", codec.encoder, "-pix_fmt", codec.pixels]
+        args += ["-g", str(keyframe_interval(video.fps)), "-fps_mode", "passthrough"]
+        args += codec.args
+        args += quality_args(codec, self.quality, self.crf)
+        args += container.piped_args if piped and container.piped_args is not None else container.args
+        if container.sequence:
+            args += ["-start_number", str(first)]
+        return [*args, "-f", container.muxer, url]
 
     def segment_args(self, video: VideoInfo) -> list[str]:
         """Return the command that encodes new frames to a pipe, to be appended to a video."""

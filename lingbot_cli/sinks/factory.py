@@ -68,7 +68,6 @@ def _choose_encoder(
     environ: Mapping[str, str],
     stdout: BinaryIO | None,
 ) -> Sink:
-    """Return the sink of a file, a sequence or a stream in a format."""
     codec_name = choose_codec(container, options.quality, options.codec)
     ffmpeg = find_ffmpeg(environ)
     codec = CODECS[resolve_codec(ffmpeg, codec_name)]

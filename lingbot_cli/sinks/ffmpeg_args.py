@@ -1,51 +1,15 @@
-"""ffmpeg command lines to encode a file or a live stream, built by pure functions."""
+"""ffmpeg arguments to encode a file or a live stream, built by pure functions."""
 
 from collections.abc import Sequence
 from fractions import Fraction
 
 from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.codecs import CODECS, Codec
-from lingbot_cli.sinks.formats import Format
 
 _KEYFRAME_INTERVAL_S = 2
 _HD_WIDTH, _SD_HEIGHT = 1280, 576  # players take wider or higher video without colour tags as BT.709
 _BITS_PER_PIXEL = 0.35
 _MIN_KBITS, _MAX_KBITS = 300, 12_000  # accepted by streaming services
-
-
-def encode_args(
-    ffmpeg: str,
-    video: VideoInfo,
-    container: Format,
-    codec: Codec,
-    *,
-    url: str,
-    quality: str = "web",
-    crf: int | None = None,
-    metadata_fd: int | None = None,
-    first: int = 0,
-) -> list[str]:
-    """Return the command that reads raw RGB frames on standard input and writes the video to `url`.
-
-    `metadata_fd`: file descriptor of ffmetadata text. `first`: number of the first image of a sequence.
-    """
-    metadata, frames_input, metadata_map = metadata_input(metadata_fd)
-    piped = url.startswith("pipe:")
-    container_args = container.piped_args if piped and container.piped_args is not None else container.args
-    args = [ffmpeg, "-hide_banner", "-nostats", "-loglevel", "warning", "-y"]
-    args += ["-progress", "pipe:2", "-stats_period", "0.05"]
-    args += metadata
-    args += _raw_frames(video)
-    args += ["-map", f"{frames_input}:v", *metadata_map]
-    args += ["-vf", _filters(video, codec)]
-    args += ["-c:v", codec.encoder, "-pix_fmt", codec.pixels]
-    args += ["-g", str(keyframe_interval(video.fps)), "-fps_mode", "passthrough"]
-    args += codec.args
-    args += _quality_args(codec, quality, crf)
-    args += container_args
-    if container.sequence:
-        args += ["-start_number", str(first)]
-    return [*args, "-f", container.muxer, url]
 
 
 def stream_args(
@@ -59,7 +23,7 @@ def stream_args(
     args = [ffmpeg, "-hide_banner", "-nostats", "-loglevel", "warning"]
     args += ["-progress", "pipe:2", "-stats_period", "0.5"]
     args += ["-probesize", "32", "-analyzeduration", "0"]
-    args += _raw_frames(video)
+    args += raw_frames_input(video)
     if audio:
         args += ["-f", "lavfi", "-i", "anullsrc=r=44100:cl=stereo"]
     args += ["-map", "0:v", "-map_metadata", "-1", "-vf", CODECS["x264"].filters, "-c:v", "libx264"]
@@ -91,12 +55,13 @@ def metadata_input(metadata_fd: int | None) -> tuple[list[str], int, list[str]]:
     return ["-f", "ffmetadata", "-i", f"pipe:{metadata_fd}"], 1, ["-map_metadata", "0", "-map_chapters", "0"]
 
 
-def _raw_frames(video: VideoInfo) -> list[str]:
+def raw_frames_input(video: VideoInfo) -> list[str]:
+    """Return the arguments that read raw RGB frames on standard input."""
     args = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-video_size", f"{video.width}x{video.height}"]
     return [*args, "-framerate", str(video.fps), "-i", "pipe:0"]
 
 
-def _filters(video: VideoInfo, codec: Codec) -> str:
+def codec_filters(video: VideoInfo, codec: Codec) -> str:
     """Return the colour conversion; where a codec needs even sides, the last row or column is repeated."""
     hd = video.width >= _HD_WIDTH or video.height > _SD_HEIGHT
     filters = codec.hd_filters if hd and codec.hd_filters else codec.filters
@@ -107,7 +72,8 @@ def _filters(video: VideoInfo, codec: Codec) -> str:
     return f"{pad},fillborders=right={right}:bottom={bottom}:mode=smear,{filters}"
 
 
-def _quality_args(codec: Codec, quality: str, crf: int | None) -> Sequence[str]:
+def quality_args(codec: Codec, quality: str, crf: int | None) -> Sequence[str]:
+    """Return the arguments of a quality, or of a number that replaces it."""
     draft = quality == "draft"
     draft_args = codec.draft_args if draft else ()
     if not codec.quality_flag:

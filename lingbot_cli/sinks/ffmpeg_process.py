@@ -127,7 +127,6 @@ class FfmpegProcess:
             raise self.exit_error() from closed
 
     def _wait_writable(self) -> None:
-        """Wait until ffmpeg reads its input."""
         writable = select.poll()
         writable.register(self.input, select.POLLOUT)
         watch = StallWatch(self)

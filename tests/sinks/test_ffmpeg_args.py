@@ -6,8 +6,8 @@ import pytest
 
 from lingbot_cli.sinks.base import Chapter, VideoInfo
 from lingbot_cli.sinks.codecs import CODEC_FAMILIES, CODECS
+from lingbot_cli.sinks.encoding import Encoding
 from lingbot_cli.sinks.ffmetadata import metadata_text
-from lingbot_cli.sinks.ffmpeg_args import encode_args
 from lingbot_cli.sinks.formats import FORMATS
 
 VIDEO = VideoInfo(480, 832, Fraction(16), 100)
@@ -22,8 +22,9 @@ SCALE_709 = (
 )
 
 
-def argv(video, container, codec, **options):
-    return " ".join(encode_args("ffmpeg", video, FORMATS[container], CODECS[codec], **options))
+def argv(video, container, codec, *, quality="web", crf=None, **options):
+    encoding = Encoding("ffmpeg", FORMATS[container], CODECS[codec], quality, crf)
+    return " ".join(encoding.args(video, **options))
 
 
 def test_a_video_of_web_quality():

@@ -109,7 +109,6 @@ def _heads_first(operation: Callable[..., Any], *more: Any) -> AttentionFunction
 
 
 def _package_backends() -> Iterator[tuple[str, AttentionFunction]]:
-    """Yield the backends of installed packages."""
     for name, module in BACKEND_PACKAGES.items():
         try:
             function = importlib.import_module(module).flash_attn_func
