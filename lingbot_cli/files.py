@@ -114,16 +114,25 @@ def check_disk_space(folder: Path, needed: int, purpose: str) -> None:
         )
 
 
-def write_file(path: Path, content: str | bytes, *, overwrite: bool = True, durable: bool = False) -> None:
+def write_file(
+    path: Path,
+    content: str | bytes,
+    *,
+    overwrite: bool = True,
+    durable: bool = False,
+    make_folder: bool = False,
+) -> None:
     """Write a file by replacing it: readers find the old content or the new, never a part.
 
-    A pipe, a device or an open descriptor is written into; of a symbolic link the target is replaced. Text is
-    written as UTF-8; a `durable` file is on the disk when this returns. Errors: UsageError for a path that exists,
-    OutputError.
+    `make_folder`: its folder is created if missing. A pipe, a device or an open descriptor is written into; of a
+    symbolic link the target is replaced. Text is written as UTF-8; a `durable` file is on the disk when this returns.
+    Errors: UsageError for a path that exists, OutputError.
     """
     check_new(path, overwrite=overwrite)
     data = content.encode() if isinstance(content, str) else content
     with write_errors(path):
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
         if (stream := find_stream(path)) is not None:
             with stream.open() as opened:
                 opened.write(data)

@@ -39,9 +39,8 @@ class Manifest:
         """Write the entry of a finished video."""
         file = self._entry_path(name)
         with write_errors(file):
-            file.parent.mkdir(parents=True, exist_ok=True)
             content = json.dumps({**facts, "bytes": _size(self.path(name))})
-        write_file(file, content)
+        write_file(file, content, make_folder=True)
 
     def make_folder(self, name: str) -> None:
         """Create the folder that a video is written to. Errors: OutputError."""

@@ -15,8 +15,8 @@ from lingbot_cli.batch.manifest import Manifest
 from lingbot_cli.batch.scheduler import Worker, WorkerEvent
 from lingbot_cli.batch.task_runner import TaskResult, TaskRunner
 from lingbot_cli.batch.tasks import Task
-from lingbot_cli.errors import LingbotError, SetupError, StreamLostError, write_errors
-from lingbot_cli.files import check_new, write_file
+from lingbot_cli.errors import LingbotError, SetupError, StreamLostError
+from lingbot_cli.files import write_file
 from lingbot_cli.ui.progress import Progress
 
 _PROGRESS_TIMEOUT_S = 1.0
@@ -36,11 +36,8 @@ def pack_artifacts(folder: Path, name: str) -> Artifacts:
 def unpack_artifacts(folder: Path, artifacts: Artifacts, *, overwrite: bool) -> None:
     """Write the files of a finished video, each atomically. Errors: UsageError, OutputError."""
     for name, content in artifacts.items():
-        path = folder / name
-        check_new(path, overwrite=overwrite or name.startswith(".lingbot"))
-        with write_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, content)
+        may_replace = overwrite or name.startswith(".lingbot")
+        write_file(folder / name, content, overwrite=may_replace, make_folder=True)
 
 
 class RenderActor:

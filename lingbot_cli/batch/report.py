@@ -12,7 +12,6 @@ from rich.table import Table
 
 from lingbot_cli.batch.manifest import Manifest
 from lingbot_cli.batch.scheduler import TaskState
-from lingbot_cli.errors import write_errors
 from lingbot_cli.files import write_file
 from lingbot_cli.redact import redact
 from lingbot_cli.runtime.memory import gigabytes
@@ -131,7 +130,7 @@ def write_json(path: Path, states: Sequence[TaskState]) -> None:
     """Write the run as one JSON object."""
     counts = Counter(state.result.status for state in states if state.result is not None)
     report = {"videos": [result_fields(state) for state in states], "totals": dict(counts)}
-    _write(path, json.dumps(report, ensure_ascii=False, indent=1) + "\n")
+    write_file(path, json.dumps(report, ensure_ascii=False, indent=1) + "\n", make_folder=True)
 
 
 def write_junit(path: Path, states: Sequence[TaskState]) -> None:
@@ -159,18 +158,13 @@ def write_junit(path: Path, states: Sequence[TaskState]) -> None:
             )
             failure.text = _printable(each["hint"] or "")
     ElementTree.indent(suite)
-    _write(path, ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n")
+    text = ElementTree.tostring(suite, encoding="unicode", xml_declaration=True)
+    write_file(path, text + "\n", make_folder=True)
 
 
 def _printable(text: str) -> str:
     """Replace the control characters that XML cannot hold."""
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
-
-
-def _write(path: Path, text: str) -> None:
-    with write_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, text)
 
 
 def _count(number: int, noun: str) -> str:

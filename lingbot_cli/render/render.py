@@ -9,6 +9,7 @@ from typing import Any
 from lingbot_cli.render.backend import Backend, LoadPrepared, choose_backend
 from lingbot_cli.render.chunk_plan import NO_SAVED_CHUNKS, ChunkTask, SavedChunks
 from lingbot_cli.render.dry_run import save_speed
+from lingbot_cli.render.fingerprint import render_fingerprint
 from lingbot_cli.render.metadata import container_metadata, make_recipe
 from lingbot_cli.render.multi_gpu import ProcessGroup
 from lingbot_cli.render.pipeline import RenderResult
@@ -61,8 +62,8 @@ def render_video(
             meter = start_meter(job, saved)
             result = run(job, saved, meter, stop)
             finish(job, result, stop)
-        if resume:
-            resume.finish()
+        if resume and not resume.keep_latents:
+            resume.store.clear()
     if backend.measures_speed:
         save_speed(prepared, saved, meter.speed(since=began))
     display.done(summarize(job, result, saved, clock() - meter.began))
@@ -92,7 +93,7 @@ def open_sink(job: RenderJob, stop: StopRequest, encoding: Mapping[str, Any] | N
     """Open the sink, after the frames of an earlier run where it resumes one; return what is resumed."""
     prepared, resume, backend = job.prepared, job.resume, job.backend
     video, saved = prepared.video_info(), NO_SAVED_CHUNKS
-    tuning = backend.choose_tuning(resume.previous_tuning() if resume else None)
+    tuning = backend.choose_tuning(resume.store.tuning() if resume and resume.resuming else None)
     if tuning is not None:
         job.display.note(tuning.describe())
     if encoding is not None:
@@ -105,7 +106,7 @@ def open_sink(job: RenderJob, stop: StopRequest, encoding: Mapping[str, Any] | N
     with stop.deferring():  # an encoder that is just starting cannot be ended
         job.sink.open(replace(video, start_frame=saved.frames))
     if resume:
-        resume.start(prepared, saved, tuning)
+        resume.store.start(render_fingerprint(prepared), saved.chunks, tuning)
     return saved
 
 

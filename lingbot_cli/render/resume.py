@@ -10,7 +10,6 @@ from lingbot_cli.render.fingerprint import chunk_fingerprints, render_fingerprin
 from lingbot_cli.render.pipeline import RenderedChunk
 from lingbot_cli.render.request import PreparedVideo
 from lingbot_cli.render.resume_store import ResumeStore
-from lingbot_cli.runtime.autotune import Tuning
 from lingbot_cli.sinks.base import Sink, VideoInfo
 from lingbot_cli.timeline.chunks import FrameGrid
 from lingbot_cli.timeline.times import Time
@@ -64,23 +63,10 @@ class ResumeOptions:
             )
         return saved
 
-    def previous_tuning(self) -> Tuning | None:
-        """Return the tuning of the run that is resumed."""
-        return self.store.tuning() if self.resuming else None
-
-    def start(self, prepared: PreparedVideo, saved: SavedChunks, tuning: Tuning | None) -> None:
-        """Prepare the store for new chunks, and discard the chunks that are not reused."""
-        self.store.start(render_fingerprint(prepared), saved.chunks, tuning)
-
     def chunk_saver(self, prepared: PreparedVideo) -> Callable[[RenderedChunk], None]:
         """Return a function that saves a generated chunk."""
         fingerprints = chunk_fingerprints(prepared)
         return lambda chunk: self.store.save_chunk(chunk.index, chunk.latents, fingerprints[chunk.index])
-
-    def finish(self) -> None:
-        """Clear the store of a complete video, unless its latents are kept."""
-        if not self.keep_latents:
-            self.store.clear()
 
     def _fork_chunk(self, prepared: PreparedVideo) -> int | None:
         if self.fork_at is None:

@@ -45,11 +45,9 @@ def fastest(seconds: Mapping[T, float], default: T) -> T:
 
 def write_measurements(name: str, known: Mapping[str, Any]) -> None:
     """Write the latest entries; a file that cannot be written is measured again next time."""
-    folder = cache_folder()
     latest = dict(list(known.items())[-MAX_ENTRIES:])
     with contextlib.suppress(OSError, OutputError):
-        folder.mkdir(parents=True, exist_ok=True)
-        write_file(folder / name, json.dumps(latest, indent=1))
+        write_file(cache_folder() / name, json.dumps(latest, indent=1), make_folder=True)
 
 
 def processor_id() -> str:

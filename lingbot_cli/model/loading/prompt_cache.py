@@ -41,7 +41,8 @@ class CachedPromptEncoder:
             if self._encoder is None:
                 self._encoder = self._load_encoder()
             rows = self._encoder.encode(cleaned)
-            _write(file, save({"rows": rows.contiguous()}))
+            with suppress(OSError, OutputError):  # on a full or read-only disk there is no cache
+                write_file(file, save({"rows": rows.contiguous()}), make_folder=True)
         return rows
 
     def release(self) -> None:
@@ -58,10 +59,3 @@ class CachedPromptEncoder:
             rows is not None and rows.ndim == 2 and rows.shape[1] == self.dim and rows.dtype == torch.float32
         )
         return rows if valid else None
-
-
-def _write(file: Path, content: bytes) -> None:
-    """Write a cache file; on a full or read-only disk there is no cache."""
-    with suppress(OSError, OutputError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_file(file, content)
