@@ -14,9 +14,10 @@ from lingbot_cli.sinks.encoding import Encoding
 from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg, resolve_codec
 from lingbot_cli.sinks.ffmpeg_sink import FfmpegSink
 from lingbot_cli.sinks.formats import FORMATS, Format, choose_codec, choose_format, format_of_suffix
-from lingbot_cli.sinks.output_paths import ImageSequence, OutputFile, check_distinct, is_partial_name
+from lingbot_cli.sinks.image_sequence import ResumableSequence
+from lingbot_cli.sinks.output_paths import check_distinct, is_partial_name
 from lingbot_cli.sinks.resample import MaxRateSink
-from lingbot_cli.sinks.resumable import ResumableFile, ResumableOutput, ResumableSequence, StreamOutput
+from lingbot_cli.sinks.resumable import ResumableFile, StreamOutput
 from lingbot_cli.ui.signals import check_stop
 
 
@@ -90,12 +91,8 @@ def _choose_encoder(
             f"-o {target}: such names are for videos that are not complete yet",
             hint=f"leave out .partial: {target.replace('.partial', '')}",
         )
-    output: ResumableOutput
-    if container.sequence:
-        sequence = ImageSequence(path, overwrite=options.overwrite)
-        output = ResumableSequence(sequence, encoding, options.resume_dir)
-    else:
-        output = ResumableFile(OutputFile(path, overwrite=options.overwrite), encoding, options.resume_dir)
+    make = ResumableSequence if container.sequence else ResumableFile
+    output = make(path, encoding, options.resume_dir, overwrite=options.overwrite)
     return FfmpegSink(target, output, metadata=container.metadata)
 
 

@@ -1,5 +1,6 @@
-"""Resumable output of a video: a file, an image sequence or a stream, started over or appended to."""
+"""Resumable output of a video: a file or a stream, started over or appended to; image sequences have their own."""
 
+import contextlib
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -8,19 +9,26 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from lingbot_cli.errors import OutputError, UsageError
+from lingbot_cli.errors import OutputError, UsageError, write_errors
+from lingbot_cli.files import check_folder, check_new, derived_path, follow_link
 from lingbot_cli.sinks.base import VideoInfo
-from lingbot_cli.sinks.concat import ConcatEncoder, CutPoint, concat_args
+from lingbot_cli.sinks.concat import ConcatEncoder, CutPoint, concat_args, write_index_first
 from lingbot_cli.sinks.encoding import Encoding
 from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess, StdoutFfmpegProcess
-from lingbot_cli.sinks.output_paths import ImageSequence, OutputFile
+from lingbot_cli.sinks.output_paths import partial_name
 from lingbot_cli.sinks.resume_link import ResumeLink, lock_file
 
 
 class ResumableOutput:
-    """Output of one video. `existing`: number of leading frames that it has from an earlier run."""
+    """Output of one video. `existing`: number of leading frames that it has from an earlier run.
 
-    existing = 0
+    `resume_dir`: folder of the link by which a later run finds it again, None if it cannot.
+    """
+
+    def __init__(self, encoding: Encoding, resume_dir: Path | None = None) -> None:
+        self.existing = 0
+        self._encoding = encoding
+        self._resume_dir = resume_dir
 
     @property
     def partial(self) -> Path | None:
@@ -53,23 +61,41 @@ class ResumableOutput:
         """Leave the partial video, without files of no use; `empty`: it has no frame."""
         raise NotImplementedError
 
+    def _link(self, path: Path, video: VideoInfo) -> ResumeLink | None:
+        """Return the link to an output, by a name that stays valid when the folder of both is moved."""
+        if self._resume_dir is None:
+            return None
+        name = os.path.relpath(path, self._resume_dir)
+        return ResumeLink(self._resume_dir, self._encoding.fingerprint(video, name))
+
+    def _lock(self, path: Path) -> AbstractContextManager[BinaryIO | None]:
+        """Lock the file of a resumable video; its encoder inherits the lock."""
+        return nullcontext() if self._resume_dir is None else lock_file(path)
+
 
 class ResumableFile(ResumableOutput):
-    """File. When resumed, a longer one begins with the existing packets and replaces it once it has them all."""
+    """File, written under a partial name until it is complete; of a symbolic link, its target.
 
-    def __init__(self, file: OutputFile, encoding: Encoding, resume_dir: Path | None) -> None:
-        self._file = file
-        self._encoding = encoding
-        self._resume_dir = resume_dir
+    When resumed, a longer file begins with the existing packets and replaces the partial one once it has them all.
+    """
+
+    def __init__(self, path: Path, encoding: Encoding, resume_dir: Path | None, *, overwrite: bool) -> None:
+        super().__init__(encoding, resume_dir)
+        self._name = path
+        self._path = follow_link(path)
+        self._partial = partial_name(self._path)
+        self._growing = self._partial  # the file that the encoder writes
+        self._overwrite = overwrite
+        self._resume_link: ResumeLink | None = None
         self._cut: CutPoint | None = None
         self._concat: ConcatEncoder | None = None  # until the longer file has replaced the partial one
 
     @property
     def partial(self) -> Path | None:
-        return self._file.partial if self._file.partial.exists() else None
+        return self._partial if self._partial.exists() else None
 
     def find_existing(self, video: VideoInfo, limit: int) -> None:
-        link = _resume_link(self._resume_dir, self._file.path, self._encoding, video)
+        link = self._link(self._path, video)
         found = link.find() if link is not None else None
         if found is not None:
             file, valid = found
@@ -78,19 +104,28 @@ class ResumableFile(ResumableOutput):
         self.existing = self._cut.frames if self._cut is not None else 0
 
     def check(self, video: VideoInfo) -> None:
-        self._file.check()
-        self._encoding.check(video, self._file.path.parent)
+        check_new(self._name, overwrite=self._overwrite)
+        check_folder(self._path.parent)
+        self._encoding.check(video, self._path.parent)
 
     def prepare(self, video: VideoInfo) -> None:
-        self._file.link = _resume_link(self._resume_dir, self._file.path, self._encoding, video)
-        if self._cut is None:
-            self._file.start_over()
-        else:
-            self._cut = replace(self._cut, file=self._file.resume(self.existing))
+        link = self._resume_link = self._link(self._path, video)
+        if self._cut is not None:
+            assert link is not None
+            # The earlier run's file stays unchanged until the longer one has all its frames.
+            self._cut = replace(self._cut, file=link.limit_frames(self.existing))
+            self._growing = link.next_file
+        with write_errors(self._growing):
+            # An encoder that outlived its killed run may still have the old file open.
+            self._growing.unlink(missing_ok=True)
+            self._growing.write_bytes(b"")
+        if self._cut is None and link is not None:
+            link.remove()
+            link.link(self._partial)
 
     def start(self, video: VideoInfo, metadata: str | None) -> FfmpegProcess | ConcatEncoder:
-        encoding, url = self._encoding, self._file.url
-        with _lock(self._resume_dir, self._file.growing) as lock:
+        encoding, url = self._encoding, f"file:{self._growing.absolute()}"
+        with self._lock(self._growing) as lock:
             if self._cut is None:
                 return FfmpegProcess(partial(encoding.args, video, url), metadata=metadata, lock=lock)
             self._concat = ConcatEncoder(
@@ -104,57 +139,34 @@ class ResumableFile(ResumableOutput):
 
     def update(self) -> None:
         if self._concat is not None and self._concat.encoded > 0:
-            self._file.replace_partial()
+            assert self._resume_link is not None
+            with write_errors(self._partial):
+                self._resume_link.link(self._growing)
+                self._growing.replace(self._partial)
             self._concat = None
 
     def commit(self) -> None:
         if self._encoding.container.muxer == "mp4":
-            self._file.put_index_first(self._encoding.ffmpeg)
-        self._file.commit()
+            self._put_index_first()
+        check_new(self._path, overwrite=self._overwrite)
+        try:
+            with self._partial.open("rb+") as written:
+                os.fsync(written.fileno())
+            self._partial.replace(self._path)
+        except OSError as failure:
+            raise OutputError(f"{self._path} could not be finished: {failure.strerror}") from failure
+
+    def _put_index_first(self) -> None:
+        """Move the index of a complete MP4 file to its start; leave the file as it is where that cannot be done."""
+        copy = derived_path(self._partial, ".index", stem=f".{self._partial.name}")
+        with contextlib.suppress(OSError):
+            if write_index_first(self._encoding.ffmpeg, self._partial, copy):
+                copy.replace(self._partial)
+            copy.unlink(missing_ok=True)
 
     def abandon(self, *, empty: bool) -> None:
         if self._concat is not None or empty:
-            self._file.growing.unlink(missing_ok=True)
-
-
-class ResumableSequence(ResumableOutput):
-    """Image sequence, resumed at the next number."""
-
-    def __init__(self, sequence: ImageSequence, encoding: Encoding, resume_dir: Path | None) -> None:
-        self._sequence = sequence
-        self._encoding = encoding
-        self._resume_dir = resume_dir
-
-    @property
-    def partial(self) -> Path | None:
-        return self._sequence.partial
-
-    def find_existing(self, video: VideoInfo, limit: int) -> None:
-        self._set_link(video)
-        self.existing = self._sequence.count_images(limit)
-
-    def check(self, video: VideoInfo) -> None:
-        self._sequence.check(video.frames)
-        self._encoding.check(video, self._sequence.folder.absolute().parent)
-
-    def prepare(self, video: VideoInfo) -> None:
-        self._set_link(video)
-        self._sequence.prepare(self.existing)
-
-    def start(self, video: VideoInfo, metadata: str | None) -> FfmpegProcess | ConcatEncoder:
-        command = partial(self._encoding.args, video, self._sequence.url, first=self.existing)
-        with _lock(self._resume_dir, self._sequence.marker) as lock:
-            return FfmpegProcess(command, metadata=metadata, lock=lock)
-
-    def commit(self) -> None:
-        self._sequence.commit()
-
-    def abandon(self, *, empty: bool) -> None:
-        if empty:
-            self._sequence.discard()
-
-    def _set_link(self, video: VideoInfo) -> None:
-        self._sequence.link = _resume_link(self._resume_dir, self._sequence.pattern, self._encoding, video)
+            self._growing.unlink(missing_ok=True)
 
 
 class StreamOutput(ResumableOutput):
@@ -164,8 +176,8 @@ class StreamOutput(ResumableOutput):
     """
 
     def __init__(self, name: str, encoding: Encoding, open_stream: Callable[[], BinaryIO]) -> None:
+        super().__init__(encoding)
         self._name = name
-        self._encoding = encoding
         self._open_stream = open_stream
         self._stream: BinaryIO | None = None
 
@@ -194,17 +206,3 @@ class StreamOutput(ResumableOutput):
 
     def abandon(self, *, empty: bool) -> None:  # noqa: ARG002
         self.commit()
-
-
-def _resume_link(
-    resume_dir: Path | None, path: Path, encoding: Encoding, video: VideoInfo
-) -> ResumeLink | None:
-    """Return the link to an output, by a name that stays valid when the folder of both is moved."""
-    if resume_dir is None:
-        return None
-    return ResumeLink(resume_dir, encoding.fingerprint(video, os.path.relpath(path, resume_dir)))
-
-
-def _lock(resume_dir: Path | None, path: Path) -> AbstractContextManager[BinaryIO | None]:
-    """Lock the file of a resumable video; its encoder inherits the lock."""
-    return nullcontext() if resume_dir is None else lock_file(path)
