@@ -58,23 +58,19 @@ def to_reference(
     width, height = size
     scaled = lenses * np.tile([REFERENCE_WIDTH / width, REFERENCE_HEIGHT / height], 2)
     inside = (scaled[:, 2:] > 0).all(1) & (scaled[:, 2:] < [REFERENCE_WIDTH, REFERENCE_HEIGHT]).all(1)
-    if not inside.all():
-        row = int(np.argmin(inside))
-        raise UsageError(
-            f"{path}, row {row}: principal point ({lenses[row, 2]:g}, {lenses[row, 3]:g}) outside the image of "
-            f"{width}x{height}",
-            hint="give the size of its images: intrinsics_size, or --intrinsics-size",
-        )
     fov = np.degrees(2 * np.arctan(np.array([REFERENCE_WIDTH, REFERENCE_HEIGHT]) / 2 / scaled[:, :2]))
     good = (fov >= MIN_FOV_DEGREES).all(1) & (fov <= MAX_FOV_DEGREES).all(1)
-    if not good.all():
-        row = int(np.argmin(good))
-        raise UsageError(
-            f"{path}, row {row}: field of view {fov[row, 0]:.1f}° across and {fov[row, 1]:.1f}° down; expected "
-            f"{MIN_FOV_DEGREES:g}° to {MAX_FOV_DEGREES:g}°",
-            hint="give the size of its images: intrinsics_size, or --intrinsics-size",
-        )
-    return scaled, notes
+    if inside.all() and good.all():
+        return scaled, notes
+    row = int(np.argmin(good if inside.all() else inside))
+    problem = (
+        f"field of view {fov[row, 0]:.1f}° across and {fov[row, 1]:.1f}° down; expected "
+        f"{MIN_FOV_DEGREES:g}° to {MAX_FOV_DEGREES:g}°"
+        if inside.all()
+        else f"principal point ({lenses[row, 2]:g}, {lenses[row, 3]:g}) outside the image of {width}x{height}"
+    )
+    hint = "give the size of its images: intrinsics_size, or --intrinsics-size"
+    raise UsageError(f"{path}, row {row}: {problem}", hint=hint)
 
 
 def _infer_size(lenses: np.ndarray, *, published: bool) -> tuple[tuple[int, int], tuple[str, ...]]:

@@ -19,17 +19,21 @@ def orbit_path(
 
     `angle` is degrees, positive to the right; the camera rises by `up` units and keeps the point in view.
     """
-    sin, cos = _heading(start.yaw)
-    centre_x, centre_z = start.x + radius * sin, start.z + radius * cos
+    centre_x, _, centre_z = start.place(radius, 0, 0)
     above = radius * math.tan(math.radians(start.pitch))
     poses = []
     for share in shares.tolist():
         yaw, rise = start.yaw - angle * share, up * share
-        sin, cos = _heading(yaw)
+        turn = math.radians(yaw)
         pitch = math.degrees(math.atan2(above - rise, radius))
         poses.append(
             CameraPose(
-                centre_x - radius * sin, start.y - rise, centre_z - radius * cos, yaw, pitch, start.roll
+                centre_x - radius * math.sin(turn),
+                start.y - rise,
+                centre_z - radius * math.cos(turn),
+                yaw,
+                pitch,
+                start.roll,
             )
         )
     return poses
@@ -45,12 +49,9 @@ def curve_path(start: CameraPose, shares: np.ndarray, keys: Sequence[Sequence[fl
     dense = np.linspace(0, times[-1], _SAMPLES_PER_KEY * len(keys) + 1)
     passed = np.concatenate([[0.0], np.cumsum(_lengths(_spline(times, knots, dense)))])
     at = np.interp(shares * passed[-1], passed, dense) if passed[-1] > 0 else shares * 0
-    sin, cos = _heading(start.yaw)
     return [
         CameraPose(
-            start.x + forward * sin + right * cos,
-            start.y - up,
-            start.z + forward * cos - right * sin,
+            *start.place(forward, right, up),
             start.yaw + yaw,
             min(max(start.pitch + pitch, -PITCH_LIMIT_DEGREES), PITCH_LIMIT_DEGREES),
             start.roll + roll,
@@ -99,12 +100,7 @@ class Aim:
     @classmethod
     def begin(cls, start: CameraPose, forward: float, right: float, up: float) -> "Aim":
         """Return the aim at a point seen from `start`, level, in units."""
-        sin, cos = _heading(start.yaw)
-        point = (
-            start.x + forward * sin + right * cos,
-            start.y - up,
-            start.z + forward * cos - right * sin,
-        )
+        point = start.place(forward, right, up)
         yaw, pitch = _direction(start, point)
         return cls(point, (start.yaw - yaw + 180) % 360 - 180, start.pitch - pitch)
 
@@ -122,8 +118,3 @@ def _direction(pose: CameraPose, point: tuple[float, float, float]) -> tuple[flo
         return pose.yaw, pose.pitch
     pitch = math.degrees(math.atan2(-y, level))
     return math.degrees(math.atan2(x, z)), min(max(pitch, -PITCH_LIMIT_DEGREES), PITCH_LIMIT_DEGREES)
-
-
-def _heading(yaw: float) -> tuple[float, float]:
-    """Return sine and cosine of a heading in degrees."""
-    return math.sin(math.radians(yaw)), math.cos(math.radians(yaw))

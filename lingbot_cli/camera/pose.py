@@ -47,18 +47,18 @@ class CameraPose:
         yaw, pitch, roll = self.yaw + yaw, self._limited_pitch(look, pitch), self.roll + roll
         if not (forward or right or up):
             return replace(self, yaw=yaw, pitch=pitch, roll=roll)
-        sin, cos = math.sin(math.radians(yaw)), math.cos(math.radians(yaw))
         # The view's level part is cos(pitch) long; looking straight up, walking still goes ahead.
         level = max(math.cos(math.radians(pitch)), _EPSILON)
         forward, right = forward * level / (level + _EPSILON), right / (1 + _EPSILON)
-        return CameraPose(
-            self.x + forward * sin + right * cos,
-            self.y - up,
-            self.z + forward * cos - right * sin,
-            yaw,
-            pitch,
-            roll,
-        )
+        return CameraPose(*self.place(forward, right, up, yaw), yaw, pitch, roll)
+
+    def place(
+        self, forward: float, right: float, up: float, yaw: float | None = None
+    ) -> tuple[float, float, float]:
+        """Return the x, y, z of a point by its distances along a heading `yaw`, the pose's own without one."""
+        turn = math.radians(self.yaw if yaw is None else yaw)
+        sin, cos = math.sin(turn), math.cos(turn)
+        return self.x + forward * sin + right * cos, self.y - up, self.z + forward * cos - right * sin
 
     def _limited_pitch(self, look: float, pitch: float) -> float:
         """Return the new pitch: a look past the limit is dropped, a pitch stops at it; both may come back inside."""

@@ -166,5 +166,4 @@ class Trajectory:
 
 
 def _as_pose(pose: CameraPose | np.ndarray) -> CameraPose:
-    """Return a pose or a camera-to-world matrix as a pose."""
     return pose if isinstance(pose, CameraPose) else CameraPose.from_matrix(pose)

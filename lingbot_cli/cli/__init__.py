@@ -138,7 +138,6 @@ def _check_text(argv: Sequence[str]) -> None:
 
 
 def _print_error(env: Env, error: Exception) -> None:
-    """Print an error, its hint, and with --debug its traceback."""
     if env.debug:
         env.err.print(escape(redact("".join(traceback.format_exception(error)))), end="")
     if isinstance(error, LingbotError):

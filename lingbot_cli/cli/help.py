@@ -94,7 +94,6 @@ def _summary(text: str, width: int) -> list[str]:
 
 
 def _sections(command: Any, ctx: Any, *, everything: bool) -> dict[str, list[Row]]:
-    """Sort arguments, commands and options into titled rows."""
     sections: dict[str, list[Row]] = {"Arguments": [], "Commands": []}
     hidden = False
     for name in command.list_commands(ctx) if hasattr(command, "list_commands") else ():
@@ -128,7 +127,6 @@ def _names(param: Any) -> str:
 
 
 def _description(param: Any) -> str:
-    """Return what an option does, its variable, and its default where it has one."""
     text = param.help or ""
     if param.envvar:
         text += f" [env: {param.envvar}]"

@@ -297,7 +297,6 @@ def _row(model: ModelStatus) -> list[str]:
 
 
 def _available(model: ModelStatus) -> dict[str, object]:
-    """Return the facts of a model that is not installed."""
     return {
         "model": model.name,
         "installed": "no",

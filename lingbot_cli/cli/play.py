@@ -115,7 +115,6 @@ def _recording_lines(recorder: "SessionRecorder | None", image: Path, model: Mod
 
 
 def _flags(model: ModelOptions) -> list[str]:
-    """Return the command-line flags of the options that were given."""
     chosen = {name: getattr(model, name) for name in ("model", "assets", "device", "precision")}
     given = {name: value for name, value in chosen.items() if value is not None}
     return flag_words({**given, **model.flags()})

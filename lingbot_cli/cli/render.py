@@ -137,7 +137,6 @@ def _launch(prepared: "PreparedVideo", gpus: int, env: Env, display: "Display", 
 def _print_plan(
     env: Env, prepared: "PreparedVideo", sink: "Sink", poses: Path | None, *, as_json: bool
 ) -> None:
-    """Print the plan of a dry run."""
     from lingbot_cli.render.dry_run import dry_run_json, dry_run_lines
 
     outputs = [sink.name, *([f"{poses}/"] if poses else [])]

@@ -154,7 +154,6 @@ class SessionFlags:
 
 
 def _log_chunks(file: IO[str]) -> None:
-    """Write one line a chunk to `file`."""
     handler = logging.StreamHandler(file)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logger = logging.getLogger("lingbot.server.chunks")

@@ -61,7 +61,6 @@ def _write_timeline(env: Env, metadata: dict[str, Any], video: Path, target: str
 
 
 def _print(out: Console, metadata: dict[str, Any], video: Path) -> None:
-    """Print the metadata as text."""
     from lingbot_cli.render.metadata import RECIPE_FLAGS, recipe_command
     from lingbot_cli.timeline.diagnostics import SourceText
     from lingbot_cli.timeline.load import is_yaml
@@ -92,7 +91,6 @@ def _print(out: Console, metadata: dict[str, Any], video: Path) -> None:
 
 
 def _camera_rows(camera: dict[str, Any] | None) -> dict[str, str]:
-    """Return the scale and the camera files of a video as rows."""
     if camera is None:  # written by an earlier version
         return {}
     steps = StepSizes(**camera["steps"])

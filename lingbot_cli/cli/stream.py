@@ -125,7 +125,6 @@ class StreamOutputFlags:
         return [choose_target(url, options, env.environ) for url in self._urls(env)]
 
     def _urls(self, env: Env) -> list[str]:
-        """Return the targets' URLs, which hold secrets."""
         from lingbot_cli.sinks.formats import format_of_suffix
         from lingbot_cli.sinks.live.targets import read_urls
         from lingbot_cli.sinks.output_paths import check_distinct
@@ -239,6 +238,5 @@ def _stream_live(
 
 
 def _save_events(live: "LiveTimeline", file: Path | None) -> None:
-    """Write the events of a live stream as JSONL."""
     if file is not None:
         write_file(file, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in live.record()))

@@ -30,6 +30,12 @@ class Finding:
     hint: str = ""
 
 
+def _verdict(
+    name: str, good: bool, message: str, hint: str, bad: Literal["warning", "error"] = "warning"
+) -> Finding:
+    return Finding(name, "ok" if good else bad, message, "" if good else hint)
+
+
 Check = Callable[[Mapping[str, str]], Iterator[Finding]]
 
 
@@ -44,12 +50,8 @@ def run_checks(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def _python(_: Mapping[str, str]) -> Iterator[Finding]:
     good = sys.version_info[:2] >= MIN_PYTHON
-    yield Finding(
-        "python",
-        "ok" if good else "error",
-        f"{platform.python_version()} on {platform.system()} {platform.machine()}",
-        "" if good else "install Python 3.11 or newer",
-    )
+    message = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    yield _verdict("python", good, message, "install Python 3.11 or newer", "error")
 
 
 def _torch(_: Mapping[str, str]) -> Iterator[Finding]:
@@ -60,10 +62,7 @@ def _torch(_: Mapping[str, str]) -> Iterator[Finding]:
         return
     yield Finding("torch", "ok", f"{torch.__version__}, {torch.get_num_threads()} threads")
     ram = free_ram()
-    status: Literal["ok", "warning"] = "ok" if ram > 2_000_000_000 else "warning"
-    yield Finding(
-        "device cpu", status, f"{gigabytes(ram)} free", "" if status == "ok" else "close other programs"
-    )
+    yield _verdict("device cpu", ram > 2_000_000_000, f"{gigabytes(ram)} free", "close other programs")
     for index in range(torch.cuda.device_count()):
         free, total = torch.cuda.mem_get_info(index)
         name = torch.cuda.get_device_name(index)
@@ -101,24 +100,18 @@ def _ffmpeg(environ: Mapping[str, str]) -> Iterator[Finding]:
     working = [name for name in CODECS if codec_works(ffmpeg, name)]
     rest = [name for name in CODECS if name not in working]
     software = any(name in working for name in ("x264", "x265", "ffv1", "vp9", "av1"))
-    yield Finding(
-        "encoders",
-        "ok" if software else "error",
-        f"available: {', '.join(working) or 'none'}; not available: {', '.join(rest) or 'none'}",
-        "" if software else "unset LINGBOT_FFMPEG to use the ffmpeg installed with lingbot",
-    )
+    message = f"available: {', '.join(working) or 'none'}; not available: {', '.join(rest) or 'none'}"
+    hint = "unset LINGBOT_FFMPEG to use the ffmpeg installed with lingbot"
+    yield _verdict("encoders", software, message, hint, "error")
     listed = subprocess.run(
         [ffmpeg, "-hide_banner", "-protocols"], capture_output=True, text=True, timeout=30
     )
     protocols = set(listed.stdout.split())
     for name in ("rtmp", "rtmps", "srt"):
         here = name in protocols
-        yield Finding(
-            f"protocol {name}",
-            "ok" if here else "warning",
-            "supported" if here else "not supported by this ffmpeg",
-            "" if here else f"to stream over {name}, set LINGBOT_FFMPEG to a build that has it",
-        )
+        message = "supported" if here else "not supported by this ffmpeg"
+        hint = f"to stream over {name}, set LINGBOT_FFMPEG to a build that has it"
+        yield _verdict(f"protocol {name}", here, message, hint)
 
 
 def _models(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -141,13 +134,8 @@ def _disk(environ: Mapping[str, str]) -> Iterator[Finding]:
     folder = cache_folder(environ)
     there = next(place for place in (folder, *folder.parents) if place.is_dir())
     free = shutil.disk_usage(there).free
-    little = free < MIN_FREE_DISK_BYTES
-    yield Finding(
-        "disk",
-        "warning" if little else "ok",
-        f"{gigabytes(free)} free at {folder}",
-        "free some space, or set LINGBOT_CACHE_DIR to a larger disk" if little else "",
-    )
+    hint = "free some space, or set LINGBOT_CACHE_DIR to a larger disk"
+    yield _verdict("disk", free >= MIN_FREE_DISK_BYTES, f"{gigabytes(free)} free at {folder}", hint)
 
 
 CHECKS: tuple[Check, ...] = (_python, _torch, _ffmpeg, _models, _disk)

@@ -68,7 +68,6 @@ def sixel(frame: np.ndarray, columns: int, rows: int) -> str:
 
 
 def _run_length(values: np.ndarray) -> str:
-    """Encode a band's column values as sixel characters, run-length encoded."""
     edges = np.flatnonzero(np.diff(values)) + 1
     starts = np.concatenate([[0], edges])
     counts = np.diff(np.concatenate([starts, [len(values)]]))

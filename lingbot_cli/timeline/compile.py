@@ -361,7 +361,6 @@ def _frame_intrinsics(
 
 
 def _held_keys(events: Iterable[ScheduledEvent], shown: range) -> tuple[str, ...]:
-    """Return the letters held during each shown frame, those of all events together."""
     out = [""] * len(shown)
     for scheduled in events:
         if isinstance(scheduled.event, KeysEvent) and scheduled.event.keys:

@@ -86,11 +86,9 @@ class Problems(list[Problem]):
     LIMIT = 1000
 
     def add(self, location: SourceLocation, message: str) -> None:
-        """Add a problem, if there is room."""
         self.append(Problem(location, message))
 
     def append(self, problem: Problem) -> None:
-        """Add a problem, if there is room."""
         if len(self) >= self.LIMIT:
             raise TooManyProblems
         super().append(problem)

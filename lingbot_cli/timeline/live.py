@@ -184,7 +184,6 @@ class LiveTimeline:
             self._limit = min(self._limit, self._last_span_end())
 
     def _last_span_end(self) -> int:
-        """Return the frame at which every event with a span is over."""
         ends = [live.scheduled.end for live in self._active if live.scheduled.end < OPEN_END]
         return max([self.frame, *ends])
 
@@ -225,7 +224,6 @@ class LiveTimeline:
             return [dict(self._raw_header), *lines, {"end": True, "at": f"{min(self.frame, self._limit)}f"}]
 
     def _compile(self, chunk: FrameChunk, cut: ScheduledEvent | None) -> CompiledTimeline:
-        """Compile one chunk."""
         return compile_frames(
             [
                 replace(live.scheduled, end=chunk.end) if live.scheduled.end == OPEN_END else live.scheduled

@@ -112,7 +112,6 @@ def _schedule_event(
     problems: Problems,
     limit: int | None,
 ) -> tuple[ScheduledEvent, Fraction]:
-    """Return one event on its frames, and the start of the next."""
     event, (end, path, image) = parsed.event, resolve_end(parsed, start, grid, files)
     key = "until" if isinstance(event, SpannedEvent) and event.until is not None else "for"
     first, last = nearest_frame(start), nearest_frame(end)

@@ -107,7 +107,6 @@ def _flatten(value: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _window_means(values: np.ndarray, size: int) -> np.ndarray:
-    """Return the mean of every window of size×size."""
     windows = np.lib.stride_tricks.sliding_window_view(values, (size, size))
     return windows.mean((-2, -1))
 

@@ -53,7 +53,6 @@ def count_frames(ffmpeg: str, video: Path) -> int:
 
 
 def _read_ppm_frames(pipe: IO[bytes]) -> Iterator[np.ndarray]:
-    """Yield binary PPM images."""
     while magic := pipe.readline():
         assert magic == b"P6\n"
         width, height = map(int, pipe.readline().split())

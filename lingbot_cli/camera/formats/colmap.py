@@ -151,7 +151,6 @@ def _camera(path: Path, number: int, model: str, size: tuple[int, int], values: 
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
-    """Return the numbered lines that are no comments."""
     lines = enumerate(camera_file.read_text(path).splitlines(), start=1)
     return [(number, line) for number, line in lines if not line.startswith("#")]
 
@@ -232,7 +231,6 @@ class _BinaryReader:
 
 
 def _binary_cameras(path: Path) -> dict[int, _Camera]:
-    """Read camera id, model, width, height and parameters."""
     reader, found = _BinaryReader(path), {}
     for _ in reader.entries():
         identity, model, width, height = reader.take("IiQQ")
@@ -244,7 +242,6 @@ def _binary_cameras(path: Path) -> dict[int, _Camera]:
 
 
 def _binary_images(path: Path) -> list[_Image]:
-    """Read image id, quaternion, translation, camera id, name and pass over the points."""
     reader, found = _BinaryReader(path), []
     for _ in reader.entries():
         _, *values, camera = reader.take("I7dI")

@@ -126,7 +126,6 @@ def read_array(path: Path) -> np.ndarray:
 
 
 def _archive(path: Path) -> np.lib.npyio.NpzFile:
-    """Open a .npz file."""
     found = _load(path)
     if isinstance(found, np.ndarray):
         raise UsageError(f"{path}: one array; expected an archive", hint="rename it to .npy")
