@@ -33,9 +33,7 @@ def _show_everything(ctx: typer.Context, wanted: bool) -> None:
 
 HelpAll = Annotated[
     bool,
-    typer.Option(
-        "--help-all", is_eager=True, callback=_show_everything, help="Show this message with every option."
-    ),
+    typer.Option(is_eager=True, callback=_show_everything, help="Show this message with every option."),
 ]
 
 
@@ -110,19 +108,20 @@ Flags = Mapping[str, Any]
 
 
 def option(
-    names: str,
     help: str,
     *,
+    names: str = "",
     default: str | None = None,
     panel: str | None = None,
     rare: bool = False,
     **how: Any,
 ) -> OptionInfo:
-    """Return a Typer option with names such as "-o --output", in a panel of the help.
+    """Return a Typer option, in a panel of the help, with names such as "-o --output" or that of its field.
 
     `default` in words, for an option whose default is None. A `rare` option is listed by --help-all only.
     """
-    info: OptionInfo = typer.Option(*names.split(), help=help, show_default=default or True, **how)
+    info: OptionInfo = typer.Option(help=help, show_default=default or True, **how)
+    info.param_decls = tuple(names.split())
     info.rich_help_panel = f"{panel or ''}{RARE if rare else ''}"
     return info
 
@@ -192,6 +191,7 @@ def _parameter(name: str, hint: Any, default: Any, panel: str | None) -> inspect
             title = (info.rich_help_panel or "").removesuffix(RARE) or panel or "Options"
             info.rich_help_panel = f"{title}{RARE if rare else ''}"
             info.metavar = info.metavar or metavar_of(kind)
+            info.param_decls = info.param_decls or (f"--{name.replace('_', '-')}",)
         hint = Annotated[kind, info]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 

@@ -30,13 +30,13 @@ class BatchOutputFlags:
 
     output: Annotated[
         Path,
-        option("-o --output-dir", "Folder of the videos.", metavar="FOLDER", envvar="LINGBOT_OUTPUT_DIR"),
+        option(
+            "Folder of the videos.", names="-o --output-dir", metavar="FOLDER", envvar="LINGBOT_OUTPUT_DIR"
+        ),
     ] = Path(".")
-    overwrite: Annotated[
-        bool, option("--overwrite", "Replace videos that were rendered with other settings.")
-    ] = False
-    report: Annotated[Path | None, option("--report", "Write a JSON report.")] = None
-    junit: Annotated[Path | None, option("--junit", "Write JUnit XML, a test per video.")] = None
+    overwrite: Annotated[bool, option("Replace videos that were rendered with other settings.")] = False
+    report: Annotated[Path | None, option("Write a JSON report.")] = None
+    junit: Annotated[Path | None, option("Write JUnit XML, a test per video.")] = None
 
     def write_reports(self, states: "list[TaskState]") -> None:
         """Write the reports that were asked for."""
@@ -55,25 +55,17 @@ class JobFlags:
     panel: ClassVar[str] = "Jobs"
 
     shard: Annotated[
-        str,
-        option(
-            "--shard", "Render only the I-th of N equal parts, from 1.", metavar="I/N", envvar="LINGBOT_SHARD"
-        ),
+        str, option("Render only the I-th of N equal parts, from 1.", metavar="I/N", envvar="LINGBOT_SHARD")
     ] = "1/1"
-    retry: Annotated[int, option("--retry", "Retries of a failed video.", min=0, max=100)] = 0
+    retry: Annotated[int, option("Retries of a failed video.", min=0, max=100)] = 0
     timeout: Annotated[
         str | None,
         option(
-            "--timeout",
-            "Longest time that a video may take: 90s, 30:00, 1:30:00.",
-            metavar="TIME",
-            default="no limit",
+            "Longest time that a video may take: 90s, 30:00, 1:30:00.", metavar="TIME", default="no limit"
         ),
     ] = None
-    fail_fast: Annotated[bool, option("--fail-fast", "Start no video after a failure.")] = False
-    allow_outside: Annotated[
-        bool, option("--allow-outside", "Let jobs name files outside the jobs file's folder.")
-    ] = False
+    fail_fast: Annotated[bool, option("Start no video after a failure.")] = False
+    allow_outside: Annotated[bool, option("Let jobs name files outside the jobs file's folder.")] = False
 
     def rules(self) -> "SchedulerOptions":
         """Return the scheduler's options. Errors: UsageError."""
@@ -89,22 +81,18 @@ class WorkerFlags:
     panel: ClassVar[str] = "Workers"
 
     workers: Annotated[
-        int | None, option("-j --jobs", "Videos at a time.", min=1, max=256, default="one per device")
+        int | None, option("Videos at a time.", names="-j --jobs", min=1, max=256, default="one per device")
     ] = None
     device: Annotated[
         list[str] | None,
-        option(
-            "--device", "Such as cuda:0. Repeatable.", metavar="DEVICE", default="every GPU, else the CPU"
-        ),
+        option("Such as cuda:0. Repeatable.", metavar="DEVICE", default="every GPU, else the CPU"),
     ] = None
     on: Annotated[
         str | None,
-        option(
-            "--on", "Render on a cluster: ray, or ray://HOST:PORT.", metavar="CLUSTER", envvar="LINGBOT_ON"
-        ),
+        option("Render on a cluster: ray, or ray://HOST:PORT.", metavar="CLUSTER", envvar="LINGBOT_ON"),
     ] = None
     bring: Annotated[
-        bool, option("--bring", "With --on: copy the jobs' folder to the cluster, and the videos back.")
+        bool, option("With --on: copy the jobs' folder to the cluster, and the videos back.")
     ] = False
     engine: Engine = None
 
@@ -132,10 +120,10 @@ def batch(
     worker: WorkerFlags,
     fast: Fast = False,
     dry_run: Annotated[
-        bool, option("--dry-run", "Check everything and print the plan; render nothing.", panel="Display")
+        bool, option("Check everything and print the plan; render nothing.", panel="Display")
     ] = False,
-    quiet: Annotated[bool, option("-q --quiet", "Print only the summary.", panel="Display")] = False,
-    as_json: Annotated[bool, option("--json", "Print JSON lines.", panel="Display")] = False,
+    quiet: Annotated[bool, option("Print only the summary.", names="-q --quiet", panel="Display")] = False,
+    as_json: Annotated[bool, option("Print JSON lines.", names="--json", panel="Display")] = False,
 ) -> None:
     """Render every video of a jobs file once: finished ones are skipped, interrupted ones are continued.
 

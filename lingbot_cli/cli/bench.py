@@ -30,24 +30,19 @@ app = App()
 def bench(
     ctx: typer.Context,
     model: Annotated[ModelOptions, BENCH_FLAGS],
-    chunks: Annotated[
-        int, option("--chunks", "Chunks to measure once the window is full.", min=1, max=10_000)
-    ] = 8,
+    chunks: Annotated[int, option("Chunks to measure once the window is full.", min=1, max=10_000)] = 8,
     size: Size = None,
     random_weights: Annotated[
         bool,
         option(
-            "--random-weights",
-            "Make random weights of the model's shape on the device; nothing is downloaded.",
-            panel="Model",
+            "Make random weights of the model's shape on the device; nothing is downloaded.", panel="Model"
         ),
     ] = False,
     quality: Quality = "web",
-    as_json: Annotated[bool, option("--json", "Print JSON.", panel="Display")] = False,
-    markdown: Annotated[bool, option("--markdown", "Print a Markdown table.", panel="Display")] = False,
+    as_json: Annotated[bool, option("Print JSON.", names="--json", panel="Display")] = False,
+    markdown: Annotated[bool, option("Print a Markdown table.", panel="Display")] = False,
     compare: Annotated[
-        tuple[Path, Path] | None,
-        option("--compare", "Compare two files that --json printed; nothing is measured."),
+        tuple[Path, Path] | None, option("Compare two files that --json printed; nothing is measured.")
     ] = None,
 ) -> None:
     """Measure each phase of a chunk, the first frame, the speed of playback and the memory.

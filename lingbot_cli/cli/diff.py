@@ -25,10 +25,10 @@ def diff(
     other: Annotated[Path, typer.Argument(help="The video to compare it with.")],
     psnr: Annotated[
         float | None,
-        option("--min-psnr", "Least PSNR of every frame, in dB.", metavar="DB", default="equal frames"),
+        option("Least PSNR of every frame, in dB.", names="--min-psnr", metavar="DB", default="equal frames"),
     ] = None,
     ssim: Annotated[
-        float | None, option("--min-ssim", "Least SSIM of every frame.", default="equal frames")
+        float | None, option("Least SSIM of every frame.", names="--min-ssim", default="equal frames")
     ] = None,
     as_json: PrintJson = False,
 ) -> None:

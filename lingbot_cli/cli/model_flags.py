@@ -28,12 +28,12 @@ def as_tuple(texts: list[str] | None) -> tuple[str, ...]:
     return tuple(texts or ())
 
 
-def _model(kind: Any, name: str, help: str, **how: Any) -> Any:
-    return Annotated[kind, option(name, help, panel="Model", **how)]
+def _model(kind: Any, help: str, **how: Any) -> Any:
+    return Annotated[kind, option(help, panel="Model", **how)]
 
 
-def _speed(kind: Any, name: str, help: str, **how: Any) -> Any:
-    return Annotated[kind, option(name, help, panel="Speed", **how)]
+def _speed(kind: Any, help: str, **how: Any) -> Any:
+    return Annotated[kind, option(help, panel="Speed", **how)]
 
 
 _name: dict[str, Any] = {"metavar": "NAME"}
@@ -42,26 +42,26 @@ _device: dict[str, Any] = {"metavar": "DEVICE", "autocompletion": lambda: [*DEVI
 
 MODEL: Flags = {
     "model": _model(
-        str | None, "--model", "Model by its name, or by its folder.",
+        str | None, "Model by its name, or by its folder.",
         default="built-in", autocompletion=model_names, **_name
     ),
     "assets": _model(
-        Path | None, "--assets", "Folder of the text encoder and VAE that a model lacks.",
+        Path | None, "Folder of the text encoder and VAE that a model lacks.",
         rare=True, metavar="FOLDER"
     ),
     "preset": _model(
-        str | None, "--preset", "Preset of run settings, where the model's own configs do not decide.",
+        str | None, "Preset of run settings, where the model's own configs do not decide.",
         default=BY_MODEL, rare=True, autocompletion=lambda: [*PRESETS], **_name
     ),
     "lora": _model(
-        list[str] | None, "--lora", "LoRA to merge into the weights, with its strength; may be repeated.",
+        list[str] | None, "LoRA to merge into the weights, with its strength; may be repeated.",
         default="none", rare=True, metavar="FILE[:STRENGTH]", callback=as_tuple
     ),
     "device": _model(
-        str | None, "--device", "Such as cpu, cuda, cuda:1 or mps.", default="the fastest here", **_device
+        str | None, "Such as cpu, cuda, cuda:1 or mps.", default="the fastest here", **_device
     ),
     "precision": _model(
-        Literal["float32", "bfloat16", "float16", "fp8"] | None, "--precision",
+        Literal["float32", "bfloat16", "float16", "fp8"] | None,
         "Precision of the transformer: float32, bfloat16, float16, or fp8 for weights in 8 bits.",
         default="bfloat16 on a GPU, else float32", **_type
     ),
@@ -70,59 +70,58 @@ MODEL: Flags = {
 SPEED: Flags = {
     "fast": Fast,
     "window": _speed(
-        int | None, "--window", "Attention window in latent frames; -1 for no limit.", default=BY_MODEL
+        int | None, "Attention window in latent frames; -1 for no limit.", default=BY_MODEL
     ),
     "linears": _speed(
-        Literal["exact", "fp8"] | None, "--linears", "Precision of the blocks' matrix products.",
+        Literal["exact", "fp8"] | None, "Precision of the blocks' matrix products.",
         default="exact"
     ),
     "attention": _speed(
-        Literal["exact", "int8"] | None, "--attention",
+        Literal["exact", "int8"] | None,
         "Precision of attention; int8 needs a GPU and the package sageattention.", default="exact"
     ),
     "kv_cache": _speed(
-        Literal["exact", "int8", "fp8"] | None, "--kv-cache",
+        Literal["exact", "int8", "fp8"] | None,
         "Precision of the KV cache; 8 bits take half the memory.", default="exact"
     ),
     "decoder": _speed(
-        str | None, "--decoder", "Smaller decoder: taew2_1, lighttaew2_1, lightvae or a file of one.",
+        str | None, "Smaller decoder: taew2_1, lighttaew2_1, lightvae or a file of one.",
         default=BY_MODEL, metavar="NAME", autocompletion=lambda: [*DECODERS]
     ),
     "kernel": _speed(
-        str | None, "--kernel", "Attention backend, as listed by `lingbot doctor`.",
+        str | None, "Attention backend, as listed by `lingbot doctor`.",
         default="the fastest here", **_name
     ),
     "compile": _speed(
-        bool | None, "--compile/--no-compile", "Compile the blocks; the default on most GPUs."
+        bool | None, "Compile the blocks; the default on most GPUs.", names="--compile/--no-compile"
     ),
     "threads": _speed(
-        int | None, "--threads", "CPU threads.",
+        int | None, "CPU threads.",
         default="OMP_NUM_THREADS, else the fastest number", min=1, max=1024
     ),
 }  # fmt: skip
 
 PLACEMENT: Flags = {
     "decode": _speed(
-        Literal["float32", "bfloat16", "float16"] | None, "--decode",
-        "Precision of the decoder: float32, bfloat16 or float16.",
+        Literal["float32", "bfloat16", "float16"] | None, "Precision of the decoder: float32, bfloat16 or float16.",
         default="float16 on CUDA, else float32", rare=True, **_type
     ),
-    "decode_on": _speed(str | None, "--decode-on", "Device of the decoder.", default=BY_MODEL, rare=True, **_device),
-    "text_on": _speed(str | None, "--text-on", "Device of the text encoder.", default="cpu", rare=True, **_device),
+    "decode_on": _speed(str | None, "Device of the decoder.", default=BY_MODEL, rare=True, **_device),
+    "text_on": _speed(str | None, "Device of the text encoder.", default="cpu", rare=True, **_device),
     "offload": _speed(
-        bool, "--offload", "Keep the transformer in main memory and stream it to the device.", rare=True
+        bool, "Keep the transformer in main memory and stream it to the device.", rare=True
     ),
 }  # fmt: skip
 
 SAMPLING: Flags = {
-    "chunk": _model(int | None, "--chunk", "Latent frames per chunk.", default=BY_MODEL, rare=True),
+    "chunk": _model(int | None, "Latent frames per chunk.", default=BY_MODEL, rare=True),
     "sink": _model(
-        int | None, "--sink", "Attention-sink size in latent frames, kept for the whole video.",
+        int | None, "Attention-sink size in latent frames, kept for the whole video.",
         default=BY_MODEL, rare=True
     ),
-    "shift": _model(float | None, "--shift", "Flow shift of the scheduler.", default=BY_MODEL, rare=True),
+    "shift": _model(float | None, "Flow shift of the scheduler.", default=BY_MODEL, rare=True),
     "steps": _model(
-        Any, "--steps", "Denoising steps of the scheduler, such as 0,250,500,750.",
+        Any, "Denoising steps of the scheduler, such as 0,250,500,750.",
         default=BY_MODEL, rare=True, parser=parse_steps, metavar="INDICES"
     ),
 }  # fmt: skip
@@ -130,9 +129,7 @@ SAMPLING: Flags = {
 BENCH_FLAGS: Flags = {**MODEL, **SPEED}
 MODEL_FLAGS: Flags = {**BENCH_FLAGS, **PLACEMENT}
 RENDER_FLAGS: Flags = {**MODEL_FLAGS, **SAMPLING}
-Gpus = Annotated[
-    int, option("--gpus", "GPUs of this machine that render each chunk together.", panel="Speed", min=1)
-]
+Gpus = Annotated[int, option("GPUs of this machine that render each chunk together.", panel="Speed", min=1)]
 
 
 @contextmanager

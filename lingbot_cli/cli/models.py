@@ -53,21 +53,18 @@ ModelArgument = Annotated[
     str, typer.Argument(help="A model by its name, or by its folder.", autocompletion=model_names)
 ]
 AssetsOption = Annotated[
-    Path | None,
-    option("--assets", "Folder of the VAE, text encoder and tokenizer that a model lacks.", metavar="FOLDER"),
+    Path | None, option("Folder of the VAE, text encoder and tokenizer that a model lacks.", metavar="FOLDER")
 ]
 PresetOption = Annotated[
     str | None,
     option(
-        "--preset",
         "Preset of run settings, where the model's own configs do not decide.",
         metavar="NAME",
         autocompletion=lambda: [*PRESETS],
     ),
 ]
 LoraOption = Annotated[
-    list[str] | None,
-    option("--lora", "LoRA to merge, with its strength; may be repeated.", metavar="FILE[:STRENGTH]"),
+    list[str] | None, option("LoRA to merge, with its strength; may be repeated.", metavar="FILE[:STRENGTH]")
 ]
 
 
@@ -110,12 +107,8 @@ def pull_model(
             help="The model or decoder to download.", autocompletion=lambda: [*PUBLISHED, *DECODERS]
         ),
     ],
-    accept_license: Annotated[
-        bool, option("--accept-license", "Accept the licence, which you have read.")
-    ] = False,
-    revision: Annotated[
-        str | None, option("--revision", "Commit of the model's repository.", metavar="COMMIT")
-    ] = None,
+    accept_license: Annotated[bool, option("Accept the licence, which you have read.")] = False,
+    revision: Annotated[str | None, option("Commit of the model's repository.", metavar="COMMIT")] = None,
 ) -> None:
     """Download a model or a smaller decoder; an interrupted download continues.
 
@@ -153,7 +146,6 @@ def show(
     vram: Annotated[
         Any,
         option(
-            "--vram",
             "Show the options with which it fits graphics cards of this memory, such as 24 or 8,12,16.",
             metavar="GB",
             parser=parse_cards,
@@ -234,7 +226,7 @@ def convert(
     folder: Annotated[Path, typer.Argument(help="Folder to write.")],
     precision: Annotated[
         Literal["bfloat16", "float16", "float32", "fp8"],
-        option("--precision", "Precision of the weights: bfloat16, float16, float32 or fp8.", metavar="TYPE"),
+        option("Precision of the weights: bfloat16, float16, float32 or fp8.", metavar="TYPE"),
     ] = "bfloat16",
     assets: AssetsOption = None,
     preset: PresetOption = None,
@@ -256,7 +248,7 @@ def convert(
 def rm(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="An installed model.", autocompletion=model_names)],
-    yes: Annotated[bool, option("-y --yes", "Remove without a question.")] = False,
+    yes: Annotated[bool, option("Remove without a question.", names="-y --yes")] = False,
 ) -> None:
     """Remove a downloaded model and what an interrupted download left.
 

@@ -126,14 +126,12 @@ CameraArgument = Annotated[
     ),
 ]
 PresetName = Annotated[
-    str,
-    option("--preset", "Preset of the model to plan for.", metavar="NAME", autocompletion=lambda: [*PRESETS]),
+    str, option("Preset of the model to plan for.", metavar="NAME", autocompletion=lambda: [*PRESETS])
 ]
-AllowOutside = Annotated[bool, option("--allow-outside", "Let the timeline name files outside its folder.")]
+AllowOutside = Annotated[bool, option("Let the timeline name files outside its folder.")]
 Duration = Annotated[
     Time | None,
     option(
-        "--duration",
         "Length of the video, such as 10s or 160f (frames).",
         parser=parser(parse_time),
         default="the timeline's",
@@ -142,40 +140,29 @@ Duration = Annotated[
 Fps = Annotated[
     int | None,
     option(
-        "--fps",
-        "Frames per second, 1 to 120.",
-        parser=fps_value,
-        metavar="INTEGER",
-        default="the timeline's, else 16",
+        "Frames per second, 1 to 120.", parser=fps_value, metavar="INTEGER", default="the timeline's, else 16"
     ),
 ]
 Size = Annotated[
     str | None,
-    option(
-        "--size",
-        "Frame size in pixels, multiples of 16.",
-        metavar="WIDTHxHEIGHT",
-        default="the image's shape",
-    ),
+    option("Frame size in pixels, multiples of 16.", metavar="WIDTHxHEIGHT", default="the image's shape"),
 ]
-Overwrite = Annotated[bool, option("--overwrite", "Replace existing files.")]
-PrintJson = Annotated[bool, option("--json", "Print JSON.")]
+Overwrite = Annotated[bool, option("Replace existing files.")]
+PrintJson = Annotated[bool, option("Print JSON.", names="--json")]
 Fast = Annotated[
     bool,
     option(
-        "--fast",
         "Trade exactness for speed: fp8 linears, int8 attention and a smaller window, where they help.",
         panel="Speed",
     ),
 ]
 Quality = Annotated[
     Literal["web", "master", "draft"],
-    option("--quality", "Trade file size for fidelity; master is lossless.", panel="Output"),
+    option("Trade file size for fidelity; master is lossless.", panel="Output"),
 ]
 Engine = Annotated[
     str | None,
     option(
-        "--engine",
         "Render on a server, such as ws://HOST:PORT; LINGBOT_TOKEN holds its token.",
         panel="Model",
         metavar="URL",
@@ -192,18 +179,17 @@ class TimelineFlags:
     timeline: Annotated[
         str | None,
         option(
-            "-t --timeline",
             "Events of camera and prompt: .yaml, .jsonl, or - for JSONL on standard input.",
+            names="-t --timeline",
             metavar="FILE",
         ),
     ] = None
-    moves: Annotated[
-        str | None, option("--moves", "Keys and frames, such as w-10,iw-15,none-10.", metavar="MOVES")
-    ] = None
+    moves: Annotated[str | None, option("Keys and frames, such as w-10,iw-15,none-10.", metavar="MOVES")] = (
+        None
+    )
     poses: Annotated[
         str | None,
         option(
-            "--poses",
             "Camera poses: a folder with poses.npy, .npy, .npz, ViPE, nerfstudio, COLMAP, RE10K, CameraCtrl, TUM.",
             metavar="PATH",
         ),
@@ -211,7 +197,6 @@ class TimelineFlags:
     scale: Annotated[
         ScaleRule | None,
         option(
-            "--scale",
             "Length of a walking step: fixed, clip (the largest step), a number, or fit:1.0 (the median step).",
             rare=True,
             parser=parser(parse_scale),
@@ -220,23 +205,18 @@ class TimelineFlags:
         ),
     ] = None
     convention: Annotated[
-        Convention | None,
-        option("--convention", "Axes of --poses.", rare=True, default="the format's, else opencv"),
+        Convention | None, option("Axes of --poses.", rare=True, default="the format's, else opencv")
     ] = None
     matrix: Annotated[
         Matrix | None,
-        option(
-            "--matrix", "Direction of the matrices of --poses.", rare=True, default="the format's, else c2w"
-        ),
+        option("Direction of the matrices of --poses.", rare=True, default="the format's, else c2w"),
     ] = None
     intrinsics: Annotated[
-        str | None,
-        option("--intrinsics", "Lenses for --poses: a .npy of fx, fy, cx, cy.", rare=True, metavar="FILE"),
+        str | None, option("Lenses for --poses: a .npy of fx, fy, cx, cy.", rare=True, metavar="FILE")
     ] = None
     intrinsics_size: Annotated[
         str | None,
         option(
-            "--intrinsics-size",
             "Size of the images that the lenses of --poses belong to.",
             rare=True,
             parser=parser(check_image_size),
@@ -247,7 +227,6 @@ class TimelineFlags:
     poses_fps: Annotated[
         float | None,
         option(
-            "--poses-fps",
             "Rows of --poses a second.",
             rare=True,
             min=0.01,
@@ -255,16 +234,14 @@ class TimelineFlags:
             default="the format's, else a row a frame",
         ),
     ] = None
-    prompt: Annotated[str | None, option("--prompt", "First prompt.", default="the timeline's")] = None
+    prompt: Annotated[str | None, option("First prompt.", default="the timeline's")] = None
     duration: Duration = None
     fps: Fps = None
     size: Size = None
     seed: Annotated[
-        int | None, option("--seed", "Random seed.", min=0, max=2**63 - 1, default="the timeline's, else 42")
+        int | None, option("Random seed.", min=0, max=2**63 - 1, default="the timeline's, else 42")
     ] = None
-    allow_outside: Annotated[
-        bool, option("--allow-outside", "Let a timeline name files outside its folder.", rare=True)
-    ] = False
+    allow_outside: Annotated[bool, option("Let a timeline name files outside its folder.", rare=True)] = False
 
     def request(self, image: Path, model: ModelOptions, engine: str | None, env: Env) -> "Request":
         """Return the request for a video; `engine`: the server that renders it. Errors: those of the server."""
@@ -294,13 +271,12 @@ class DisplayFlags:
     preview: Annotated[
         Literal["browser", "terminal"] | None,
         option(
-            "--preview",
             "Show the frames while they are made, in a browser or in this terminal.",
             metavar="[=browser|terminal]",
         ),
     ] = None
-    quiet: Annotated[bool, option("-q --quiet", "Print only warnings and errors.")] = False
-    as_json: Annotated[bool, option("--json", "Print JSON lines.")] = False
+    quiet: Annotated[bool, option("Print only warnings and errors.", names="-q --quiet")] = False
+    as_json: Annotated[bool, option("Print JSON lines.", names="--json")] = False
 
     def open(self, env: Env, json_to: Console, *, typed: bool = False) -> "tuple[Display, Sink | None]":
         """Return the display, and the sink of the preview; `typed`: events come from the keyboard.

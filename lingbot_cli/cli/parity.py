@@ -24,13 +24,12 @@ def parity(
         Path, typer.Argument(help="A recorded case: a folder with case.json and expected.safetensors.")
     ],
     weights: Annotated[
-        Path | None,
-        option("--weights", "Folder of the weights.", metavar="FOLDER", default="two folders above the case"),
+        Path | None, option("Folder of the weights.", metavar="FOLDER", default="two folders above the case")
     ] = None,
-    device: Annotated[str, option("--device", "Device, such as cpu or cuda.", metavar="DEVICE")] = "cpu",
+    device: Annotated[str, option("Device, such as cpu or cuda.", metavar="DEVICE")] = "cpu",
     precision: Annotated[
         Literal["float32", "bfloat16", "float16"],
-        option("--precision", "Precision of the transformer; the tolerances are those of float32."),
+        option("Precision of the transformer; the tolerances are those of float32."),
     ] = "float32",
     as_json: PrintJson = False,
 ) -> None:

@@ -30,9 +30,9 @@ class StartFlags:
 
     panel: ClassVar[str] = "Camera and prompt"
 
-    prompt: Annotated[str, option("--prompt", "First prompt.")] = ""
+    prompt: Annotated[str, option("First prompt.")] = ""
     size: Size = None
-    seed: Annotated[int, option("--seed", "Random seed.", min=0, max=2**63 - 1)] = 42
+    seed: Annotated[int, option("Random seed.", min=0, max=2**63 - 1)] = 42
 
     def offer(self, image: Path) -> "SessionDefaults":
         """Return the start of every walk. Errors: UsageError for the size or the image."""
@@ -53,17 +53,16 @@ def play(
     model: Annotated[ModelOptions, MODEL_FLAGS],
     where: Annotated[
         Literal["browser", "terminal"],
-        option("--in", "Show frames and read keys in a browser or in this terminal.", panel="Display"),
+        option("Show frames and read keys in a browser or in this terminal.", names="--in", panel="Display"),
     ] = "browser",
     port: Annotated[
-        int, option("--port", "Port of the page; 0 takes any free one.", panel="Display", min=0, max=65535)
+        int, option("Port of the page; 0 takes any free one.", panel="Display", min=0, max=65535)
     ] = 0,
     graphics: Annotated[
-        Literal["auto", "blocks", "kitty", "sixel"],
-        option("--graphics", "Graphics of the terminal.", panel="Display"),
+        Literal["auto", "blocks", "kitty", "sixel"], option("Graphics of the terminal.", panel="Display")
     ] = "auto",
     record: Annotated[
-        Path | None, option("--record", "Write the walk as a timeline, such as walk.jsonl.", panel="Output")
+        Path | None, option("Write the walk as a timeline, such as walk.jsonl.", panel="Output")
     ] = None,
     gpus: Gpus = 1,
 ) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lingbot_cli.ui.display import Display
 
 DryRun = Annotated[
-    bool, option("--dry-run", "Print the plan, the memory and the outputs; render nothing.", panel="Display")
+    bool, option("Print the plan, the memory and the outputs; render nothing.", panel="Display")
 ]
 
 app = App()

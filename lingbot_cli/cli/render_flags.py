@@ -26,8 +26,7 @@ class RenderTimelineFlags(TimelineFlags):
     """Camera and prompt of a rendered video, and the frames of it to render."""
 
     frames: Annotated[
-        str | None,
-        option("--frames", "Render only frames A to before B; either may be left out.", metavar="A:B"),
+        str | None, option("Render only frames A to before B; either may be left out.", metavar="A:B")
     ] = None
 
 
@@ -40,9 +39,9 @@ class OutputFlags:
     output: Annotated[
         list[str] | None,
         option(
-            "-o --output",
             "Video (.mp4 .mkv .webm .gif .webp .y4m), images (frames/%05d.png), - for standard output, or "
             "null:. Repeatable.",
+            names="-o --output",
             metavar="FILE",
             default="IMAGE.mp4",
         ),
@@ -51,46 +50,34 @@ class OutputFlags:
     codec: Annotated[
         str | None,
         option(
-            "--codec",
-            "Video codec: h264, hevc, x264, x265, av1, vp9, ffv1, ….",
-            metavar="NAME",
-            default="the format's",
+            "Video codec: h264, hevc, x264, x265, av1, vp9, ffv1, ….", metavar="NAME", default="the format's"
         ),
     ] = None
     crf: Annotated[
         int | None,
-        option(
-            "--crf", "Quality number of the codec; lower is better.", min=0, max=100, default="the codec's"
-        ),
+        option("Quality number of the codec; lower is better.", min=0, max=100, default="the codec's"),
     ] = None
     format: Annotated[
-        str | None, option("--format", "Format of outputs whose name has none.", rare=True, metavar="NAME")
+        str | None, option("Format of outputs whose name has none.", rare=True, metavar="NAME")
     ] = None
     overlay: Annotated[
         Literal["none", "keys", "burn"],
-        option(
-            "--overlay", "keys: also write a copy with keys and prompt on it; burn: draw them on the video."
-        ),
+        option("keys: also write a copy with keys and prompt on it; burn: draw them on the video."),
     ] = "none"
     overwrite: Overwrite = False
-    no_metadata: Annotated[
-        bool, option("--no-metadata", "Leave out the metadata that `lingbot show` reads.", rare=True)
-    ] = False
+    no_metadata: Annotated[bool, option("Leave out the metadata that `lingbot show` reads.", rare=True)] = (
+        False
+    )
     save_poses: Annotated[
         Path | None,
-        option(
-            "--save-poses",
-            "Also write the camera of every frame, as --poses reads it.",
-            rare=True,
-            metavar="FOLDER",
-        ),
+        option("Also write the camera of every frame, as --poses reads it.", rare=True, metavar="FOLDER"),
     ] = None
     poses_format: Annotated[
         Literal["npy", "nerfstudio", "colmap", "re10k"] | None,
-        option("--poses-format", "Format of --save-poses.", rare=True, default="npy"),
+        option("Format of --save-poses.", rare=True, default="npy"),
     ] = None
 
-    open: Annotated[bool, option("--open", "Open the finished video with this system's player.")] = False
+    open: Annotated[bool, option("Open the finished video with this system's player.")] = False
 
     def camera_format(self) -> "Format":
         """Return the format of --save-poses. Errors: UsageError for a format without a folder."""
@@ -178,7 +165,6 @@ class ResumeFlags:
     resume: Annotated[
         Literal["exact", "fast"] | None,
         option(
-            "--resume",
             "Continue an interrupted run of this video; fast rebuilds the KV cache approximately.",
             metavar="[=exact|fast]",
         ),
@@ -186,15 +172,12 @@ class ResumeFlags:
     fork_at: Annotated[
         Time | None,
         option(
-            "--fork-at",
             "Continue an earlier run from this time on, with a changed timeline.",
             parser=parser(parse_time),
             metavar="TIME",
         ),
     ] = None
-    keep_latents: Annotated[
-        bool, option("--keep-latents", "Keep the latents of the finished video, for --fork-at.")
-    ] = False
+    keep_latents: Annotated[bool, option("Keep the latents of the finished video, for --fork-at.")] = False
 
     @property
     def continues(self) -> bool:

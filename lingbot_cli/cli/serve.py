@@ -33,31 +33,19 @@ class AccessFlags:
 
     panel: ClassVar[str] = "Server"
 
-    host: Annotated[str, option("--host", "Address to listen on.", metavar="ADDRESS")] = "127.0.0.1"
-    port: Annotated[int, option("--port", "Port; 0 takes any free one.", min=0, max=65535)] = 30000
+    host: Annotated[str, option("Address to listen on.", metavar="ADDRESS")] = "127.0.0.1"
+    port: Annotated[int, option("Port; 0 takes any free one.", min=0, max=65535)] = 30000
     token: Annotated[
         str | None,
-        option(
-            "--token",
-            "Token of the clients.",
-            envvar="LINGBOT_TOKEN",
-            default="a random one, which is printed",
-        ),
+        option("Token of the clients.", envvar="LINGBOT_TOKEN", default="a random one, which is printed"),
     ] = None
-    no_token: Annotated[
-        bool, option("--no-token", help="Admit everybody on this machine; loopback addresses only.")
-    ] = False
+    no_token: Annotated[bool, option("Admit everybody on this machine; loopback addresses only.")] = False
     allow_host: Annotated[
-        list[str] | None,
-        option("--allow-host", "Host name that clients may use. Repeatable.", metavar="NAME"),
+        list[str] | None, option("Host name that clients may use. Repeatable.", metavar="NAME")
     ] = None
     allow_origin: Annotated[
         list[str] | None,
-        option(
-            "--allow-origin",
-            "Origin of another page, such as http://127.0.0.1:18080. Repeatable.",
-            metavar="URL",
-        ),
+        option("Origin of another page, such as http://127.0.0.1:18080. Repeatable.", metavar="URL"),
     ] = None
 
     def rules(self) -> "AccessRules":
@@ -82,7 +70,6 @@ class SessionFlags:
     sessions: Annotated[
         int | None,
         option(
-            "--sessions",
             "Sessions at a time; more clients wait.",
             min=1,
             default=f"1, {MAX_MEASURED_SESSIONS} with --min-fps",
@@ -91,7 +78,6 @@ class SessionFlags:
     min_fps: Annotated[
         float | None,
         option(
-            "--min-fps",
             "Frames a second of every session: clients wait when another session would get less.",
             min=1,
             max=120,
@@ -101,36 +87,22 @@ class SessionFlags:
     ] = None
     alive: Annotated[
         int | None,
-        option(
-            "--alive",
-            "Sessions in memory, those without a client among them.",
-            min=1,
-            default="--sessions and 3",
-        ),
+        option("Sessions in memory, those without a client among them.", min=1, default="--sessions and 3"),
     ] = None
     grace: Annotated[
-        float,
-        option("--grace", "Seconds that a session waits for its lost client.", min=0, metavar="SECONDS"),
+        float, option("Seconds that a session waits for its lost client.", min=0, metavar="SECONDS")
     ] = 30
     idle: Annotated[
-        float,
-        option("--idle", "Seconds without input after which a client is closed.", min=1, metavar="SECONDS"),
+        float, option("Seconds without input after which a client is closed.", min=1, metavar="SECONDS")
     ] = 600
-    lifetime: Annotated[
-        float, option("--lifetime", "Seconds that a session may last.", min=1, metavar="SECONDS")
-    ] = 14400
+    lifetime: Annotated[float, option("Seconds that a session may last.", min=1, metavar="SECONDS")] = 14400
     max_pixels: Annotated[
-        int | None,
-        option(
-            "--max-pixels", "Largest frame, in pixels.", min=256, default="832x480 on a GPU, else the model's"
-        ),
+        int | None, option("Largest frame, in pixels.", min=256, default="832x480 on a GPU, else the model's")
     ] = None
     any_size: Annotated[
-        bool, option("--any-size", "Render every size up to 1920x1088, whatever the model was made for.")
+        bool, option("Render every size up to 1920x1088, whatever the model was made for.")
     ] = False
-    max_chunks: Annotated[
-        int | None, option("--max-chunks", "Longest session, in chunks.", min=1, default="no limit")
-    ] = None
+    max_chunks: Annotated[int | None, option("Longest session, in chunks.", min=1, default="no limit")] = None
 
     def pixels(self, usual: int) -> int:
         """Return the largest frame in pixels for a model of `usual` ones. Errors: UsageError for both flags."""
@@ -180,14 +152,14 @@ def serve(
     model: Annotated[ModelOptions, MODEL_FLAGS],
     image: Annotated[
         Path | None,
-        option("-i --image", "First frame for clients that send none.", panel="Camera and prompt"),
+        option("First frame for clients that send none.", names="-i --image", panel="Camera and prompt"),
     ] = None,
     prompt: Annotated[
-        str, option("--prompt", "First prompt for clients that send none.", panel="Camera and prompt")
+        str, option("First prompt for clients that send none.", panel="Camera and prompt")
     ] = "",
     gpus: Gpus = 1,
     log_chunks: Annotated[
-        bool, option("--log-chunks", "Log the times of every chunk to standard error.", panel="Display")
+        bool, option("Log the times of every chunk to standard error.", panel="Display")
     ] = False,
 ) -> None:
     """Serve the model over WebSockets, with a page to play it in, until Ctrl-C.

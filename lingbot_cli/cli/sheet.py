@@ -17,18 +17,14 @@ app = App()
 def sheet(
     ctx: typer.Context,
     videos: Annotated[list[Path], typer.Argument(help="Videos, or images such as frames/%05d.png.")],
-    output: Annotated[Path, option("-o --output", "PNG file to write.")] = Path("sheet.png"),
+    output: Annotated[Path, option("PNG file to write.", names="-o --output")] = Path("sheet.png"),
     frames: Annotated[
-        int | None,
-        option("--frames", "Frames per video.", min=1, max=1000, default="12 of one video, else 4"),
+        int | None, option("Frames per video.", min=1, max=1000, default="12 of one video, else 4")
     ] = None,
     columns: Annotated[
-        int | None,
-        option("--columns", "Frames in a row.", min=1, max=100, default="a video per row, else a square"),
+        int | None, option("Frames in a row.", min=1, max=100, default="a video per row, else a square")
     ] = None,
-    width: Annotated[
-        int, option("--width", "Width of each frame in pixels.", min=16, max=4096, metavar="PIXELS")
-    ] = 240,
+    width: Annotated[int, option("Width of each frame in pixels.", min=16, max=4096, metavar="PIXELS")] = 240,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw frames of one or more videos on a contact sheet.

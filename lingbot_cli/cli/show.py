@@ -24,10 +24,7 @@ def show(
     ctx: typer.Context,
     video: Annotated[Path, typer.Argument(help="A video rendered with lingbot.")],
     timeline: Annotated[
-        str | None,
-        option(
-            "--timeline", "Write the video's timeline to a file, or - for standard output.", metavar="FILE"
-        ),
+        str | None, option("Write the video's timeline to a file, or - for standard output.", metavar="FILE")
     ] = None,
     overwrite: Overwrite = False,
     as_json: PrintJson = False,

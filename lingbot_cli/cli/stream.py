@@ -48,10 +48,9 @@ def bitrate_value(text: str) -> int:
 class StreamTimelineFlags(TimelineFlags):
     """Camera and prompt of a stream; `--timeline -` reads live events."""
 
-    loop: Annotated[bool, option("--loop", "Repeat the timeline until Ctrl-C.")] = False
+    loop: Annotated[bool, option("Repeat the timeline until Ctrl-C.")] = False
     save_timeline: Annotated[
-        Path | None,
-        option("--save-timeline", "Write the live events to a timeline that renders the same video."),
+        Path | None, option("Write the live events to a timeline that renders the same video.")
     ] = None
 
     @property
@@ -78,26 +77,23 @@ class StreamOutputFlags:
     to: Annotated[
         list[str] | None,
         option(
-            "--to",
             "rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, a file or null:. Repeatable.",
             metavar="URL",
             default="LINGBOT_STREAM_URL",
         ),
     ] = None
     to_file: Annotated[
-        Path | None,
-        option("--to-file", "Read targets from a file, one per line: no key in the shell's history."),
+        Path | None, option("Read targets from a file, one per line: no key in the shell's history.")
     ] = None
-    record: Annotated[Path | None, option("--record", "Also write the frames to a file.")] = None
+    record: Annotated[Path | None, option("Also write the frames to a file.")] = None
     overwrite: Overwrite = False
     pace: Annotated[
         Literal["hold", "smooth", "drop"],
-        option("--pace", "Late frames: hold repeats the last one, smooth spreads them, drop skips some."),
+        option("Late frames: hold repeats the last one, smooth spreads them, drop skips some."),
     ] = "hold"
     lead: Annotated[
         float | None,
         option(
-            "--lead",
             "Seconds of video buffered ahead.",
             min=0,
             max=60,
@@ -108,14 +104,13 @@ class StreamOutputFlags:
     bitrate: Annotated[
         int | None,
         option(
-            "--bitrate",
             "Bitrate in kbit/s, or such as 2500k or 2.5M.",
             parser=bitrate_value,
             metavar="KBITS",
             default="by the size",
         ),
     ] = None
-    no_audio: Annotated[bool, option("--no-audio", "Leave out the silent audio track.")] = False
+    no_audio: Annotated[bool, option("Leave out the silent audio track.")] = False
 
     def targets(self, env: Env) -> "list[Target]":
         """Return the targets to send to. Errors: UsageError."""

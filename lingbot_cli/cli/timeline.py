@@ -167,7 +167,7 @@ def plan(
     preset: PresetName = "built-in",
     duration: Duration = None,
     fps: Fps = None,
-    prompt: Annotated[str | None, option("--prompt", "First prompt.", default="the timeline's")] = None,
+    prompt: Annotated[str | None, option("First prompt.", default="the timeline's")] = None,
     as_json: PrintJson = False,
     allow_outside: AllowOutside = False,
 ) -> None:
@@ -219,13 +219,13 @@ def _plan_facts(
 def export(
     ctx: typer.Context,
     file: CameraArgument,
-    output: Annotated[Path, option("-o --output", "Folder to write to.", metavar="FOLDER")],
+    output: Annotated[Path, option("Folder to write to.", names="-o --output", metavar="FOLDER")],
     form: Annotated[
         CameraFormat,
         option(
-            "--format",
             "npy: poses.npy, intrinsics.npy and action.npy; nerfstudio: transforms.json; colmap: a text model; "
             "re10k: RealEstate10K's text.",
+            names="--format",
         ),
     ] = "npy",
     size: Size = None,
@@ -255,8 +255,10 @@ def export(
 def convert(
     ctx: typer.Context,
     file: TimelineOrMoves,
-    to: Annotated[Form | None, option("--to", "Form to write.", default="by the output's name")] = None,
-    output: Annotated[Path | None, option("-o --output", "File to write.", default="standard output")] = None,
+    to: Annotated[Form | None, option("Form to write.", default="by the output's name")] = None,
+    output: Annotated[
+        Path | None, option("File to write.", names="-o --output", default="standard output")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a timeline as YAML, as JSONL or, where it only holds keys, as a string of moves.

@@ -41,7 +41,7 @@ def show(
     ctx: typer.Context,
     file: CameraArgument,
     output: Annotated[
-        Path | None, option("-o --output", "The .svg file to draw.", default="this terminal")
+        Path | None, option("The .svg file to draw.", names="-o --output", default="this terminal")
     ] = None,
     overwrite: Overwrite = False,
     preset: PresetName = "built-in",
@@ -73,8 +73,8 @@ def show(
 def animatic(
     ctx: typer.Context,
     file: CameraArgument,
-    output: Annotated[str, option("-o --output", "Video to write, such as walk.mp4.", metavar="FILE")],
-    image: Annotated[Path | None, option("--image", "First frame of the video.")] = None,
+    output: Annotated[str, option("Video to write, such as walk.mp4.", names="-o --output", metavar="FILE")],
+    image: Annotated[Path | None, option("First frame of the video.")] = None,
     size: Size = None,
     overwrite: Overwrite = False,
     preset: PresetName = "built-in",
