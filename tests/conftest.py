@@ -59,6 +59,23 @@ def decode(ffmpeg):
 
 
 @pytest.fixture(scope="session")
+def read_times():
+    """Return a video's start time, the times of its frames and those of its chapters, in seconds."""
+    if shutil.which("ffprobe") is None:
+        pytest.skip("ffprobe is not installed")
+
+    def read(path):
+        command = ["ffprobe", "-v", "error", "-of", "json", "-select_streams", "v:0", "-show_chapters"]
+        command += ["-show_format", "-show_entries", "frame=best_effort_timestamp_time", str(path)]
+        found = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
+        frames = [float(frame["best_effort_timestamp_time"]) for frame in found["frames"]]
+        starts = [float(chapter["start_time"]) for chapter in found["chapters"]]
+        return float(found["format"]["start_time"]), frames, starts
+
+    return read
+
+
+@pytest.fixture(scope="session")
 def probe():
     """Ask ffprobe, a reader that is not the writer, about the picture of a film."""
     if shutil.which("ffprobe") is None:

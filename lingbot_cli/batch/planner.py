@@ -13,6 +13,7 @@ from lingbot_cli.render.preflight import memory_setup
 from lingbot_cli.render.request import DEFAULT_SEED, PreparedVideo, Request, prepare
 from lingbot_cli.runtime.hardware import free_gpus
 from lingbot_cli.runtime.memory import estimate_memory
+from lingbot_cli.sinks.resample import rate_notes
 from lingbot_cli.timeline.diagnostics import TimelineError
 
 
@@ -32,6 +33,7 @@ class PlannedTask:
     fingerprint: str = ""
     memory: int = 0
     error: LingbotError | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class TaskPreparer:
@@ -86,6 +88,7 @@ def _plan_task(task: Task, prepared: PreparedVideo, device: str) -> PlannedTask:
         seed=plan.seed,
         fingerprint=video_fingerprint(task, prepared),
         memory=estimate_memory(prepared.model.preset, setup).peak,
+        warnings=(*prepared.warnings, *rate_notes([task.name], plan.fps)),
     )
 
 

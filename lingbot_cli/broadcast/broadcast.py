@@ -22,6 +22,7 @@ from lingbot_cli.render.multi_gpu import ProcessGroup
 from lingbot_cli.render.pipeline import RenderResult, StartSession, StopRequested, run_pipeline
 from lingbot_cli.sinks.base import Sink, TeeSink, VideoInfo
 from lingbot_cli.sinks.live.targets import LiveOutput, Target, start_all
+from lingbot_cli.sinks.resample import rate_notes
 from lingbot_cli.ui.display import Display, Report
 from lingbot_cli.ui.progress import ProgressMeter
 from lingbot_cli.ui.signals import StopRequest
@@ -62,6 +63,10 @@ def broadcast(
     with StopRequest(display.warning).handling() as stop:
         _check_remote(stream)
         display.plan(Report(stream.plan_json(), stream.summary()))
+        names = [target.name for target in options.targets]
+        names += [] if options.record is None else [options.record.name]
+        for warning in (*stream.warnings, *rate_notes(names, stream.fps)):
+            display.warning(warning)
         running = _Broadcast(stream, options, display, tracker, clock, stop)
         with running.aborting_on_failure():
             monitor = running.open()

@@ -11,7 +11,7 @@ from lingbot_cli.camera.scale import FIXED
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
-from lingbot_cli.image import crop_to_aspect, read_image
+from lingbot_cli.image import crop_to_aspect, read_image, stretch_note
 from lingbot_cli.remote.client import RemoteModel
 from lingbot_cli.render.request import (
     UNTRAINED_NOTE,
@@ -51,6 +51,7 @@ class PreparedStream:
     frames: int | None = None
     chunks: int | None = None
     chapters: tuple[Chapter, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -109,6 +110,7 @@ def _play_once(video: PreparedVideo) -> PreparedStream:
         plan.frames,
         len(video.controls),
         video.video_info().chapters,
+        tuple(video.warnings),
     )
 
 
@@ -158,6 +160,7 @@ def prepare_live(
     image = read_image(request.image)
     height, width = choose_size(request.size, live.header, image, model.preset.area)
     live.fit_lens(height, width)
+    note = stretch_note(image, height, width)
     stream = PreparedStream(
         request,
         model,
@@ -169,5 +172,6 @@ def prepare_live(
         rule.scale(np.zeros(0)),
         live,
         (overrides.prompt or live.header.prompt or "",),
+        warnings=() if note is None else (note,),
     )
     return stream, live

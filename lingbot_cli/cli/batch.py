@@ -155,10 +155,12 @@ def batch(
     manifest = Manifest(output.output)
     check_outputs(tasks, manifest)
     states = initial_states(plan_tasks(select_shard(tasks, job.shard)), manifest)
+    display = choose_batch_display(quiet=quiet, as_json=as_json, out=env.out, err=env.err, count=len(states))
+    for text in dict.fromkeys(text for state in states for text in state.planned.warnings):
+        display.note(f"warning: {text}")
     if dry_run:
         env.out.print(reports.plan_table(states, manifest), width=_width(env))
         raise typer.Exit(_exit_code(states))
-    display = choose_batch_display(quiet=quiet, as_json=as_json, out=env.out, err=env.err, count=len(states))
     start = worker.start(source.folder)
     remove_stale_resume(states, manifest)
     signal = run_batch(

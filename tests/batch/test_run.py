@@ -107,6 +107,13 @@ def test_dry_run_writes_nothing_and_finished_videos_are_skipped(batch_folder):
     assert [video["status"] for video in videos.values()] == ["rendered", "rendered", "skipped"]
 
 
+def test_warnings_of_videos_are_printed_once(batch_folder):
+    jobs = batch_folder.jobs({"seeds": "1..2", "output": "{seed}.gif"}, size="80x64", fps=60, moves="w-5")
+    said = lingbot("batch", jobs, "--dry-run").stderr
+    assert said.count("is stretched by") == 1
+    assert [f"{seed}.gif: 50 of 60 frames per second" in said for seed in (1, 2)] == [True, True]
+
+
 def test_a_signal_ends_the_batch_and_the_videos_can_be_resumed(batch_folder):
     jobs = batch_folder.jobs({"seeds": "1..2"}, moves="w-4000")
     with batch_folder.start(jobs) as child:

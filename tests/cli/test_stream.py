@@ -1,6 +1,8 @@
 """`lingbot stream` as a process, with the built-in model and a real server."""
 
+import io
 import json
+import os
 import re
 import secrets
 import signal
@@ -12,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from lingbot_cli.cli import run
+from lingbot_cli.env import Env
 from tests.support.command import lingbot
 from tests.support.rtmp_server import RtmpServer, until
 from tests.support.stream_command import SMALL
@@ -147,6 +151,25 @@ def test_a_file_whose_name_is_taken_meanwhile_is_kept_under_another(
     assert film.read_text() == "somebody else's"
     assert (tmp_path / "film.partial.mkv").stat().st_size > 0
     assert other.exists() == (option == "--to")
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_gif_with_fewer_frames_and_a_stretched_image_are_said(tmp_path, small_picture, live):
+    arguments = ["stream", str(small_picture), "--size", "80x64", "--fps", "60", "--duration", "6f"]
+    targets = ["--to", str(tmp_path / "a.gif"), "--record", str(tmp_path / "b.gif")]
+    env = Env(stdout=io.StringIO(), stderr=io.StringIO())
+    if live:
+        read, write = os.pipe()
+        os.write(write, b'{"keys": "w", "for": "6f"}\n')
+        os.close(write)
+        with os.fdopen(read) as env.stdin:
+            assert run([*arguments, "-t", "-", *targets], env) == 0
+    else:
+        assert run([*arguments, "--moves", "w-6", *targets], env) == 0
+    said = env.stderr.getvalue()
+    assert "warning: the image of 48x40 is stretched by" in said
+    for name in ("a.gif", "b.gif"):
+        assert f"{name}: 50 of 60 frames per second, the most that gif players show" in said
 
 
 def test_a_recording_begins_at_zero_and_has_the_chapters(tmp_path, small_picture, probe):

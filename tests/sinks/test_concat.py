@@ -80,7 +80,7 @@ def test_resuming_copies_the_existing_frames(tmp_path, ffmpeg, decode, name, cod
     assert psnr(after, source)[existing:].mean() > good[existing:].mean() - 1
 
 
-def test_a_player_sees_one_stream_with_its_chapters(tmp_path, probe):
+def test_a_player_sees_one_stream_with_its_chapters(tmp_path, probe, read_times):
     for name in ("a.mp4", "a.mkv"):
         sink, _ = open_sink(tmp_path, name)
         write(sink, 0, 40)
@@ -89,6 +89,10 @@ def test_a_player_sees_one_stream_with_its_chapters(tmp_path, probe):
         assert existing
         write(sink, existing, TOTAL)
         sink.close()
+        start, shown, chapters = read_times(tmp_path / name)
+        assert start == 0
+        assert np.allclose(shown, np.arange(TOTAL) / 16, atol=6e-4, rtol=0)
+        assert np.allclose(chapters, [0, 30 / 16], atol=1e-3, rtol=0)
         probed = probe(tmp_path / name)
         assert int(probed["video"]["nb_read_frames"]) == TOTAL
         assert probed["video"]["avg_frame_rate"] == "16/1"

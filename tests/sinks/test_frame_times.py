@@ -1,8 +1,6 @@
 """Times of frames and chapters in every format, as ffprobe reads them."""
 
-import json
 import os
-import shutil
 import struct
 import subprocess
 from dataclasses import replace
@@ -20,23 +18,6 @@ FRAMES = 41
 CHAPTERS = (Chapter(0, "gate"), Chapter(13, "tower"), Chapter(30, "sea"))
 VIDEO = VideoInfo(96, 128, Fraction(16), FRAMES, CHAPTERS, {"lingbot": "{}"})
 TIME_BASES = {"mkv": 1000, "webm": 1000, "gif": 100}  # units a second of formats that round times
-
-
-@pytest.fixture(scope="module")
-def read_times():
-    """Return a video's start time, the times of its frames and those of its chapters, in seconds."""
-    if shutil.which("ffprobe") is None:
-        pytest.skip("ffprobe is not installed")
-
-    def read(path):
-        command = ["ffprobe", "-v", "error", "-of", "json", "-select_streams", "v:0", "-show_chapters"]
-        command += ["-show_format", "-show_entries", "frame=best_effort_timestamp_time", str(path)]
-        found = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
-        frames = [float(frame["best_effort_timestamp_time"]) for frame in found["frames"]]
-        starts = [float(chapter["start_time"]) for chapter in found["chapters"]]
-        return float(found["format"]["start_time"]), frames, starts
-
-    return read
 
 
 def write(path, bars, video=VIDEO, **options):
