@@ -33,7 +33,9 @@ class Manifest:
     def find(self, name: str, fingerprint: str) -> dict[str, Any] | None:
         """Return the entry of a finished video with this fingerprint."""
         entry = self.entry(name)
-        return entry if entry is not None and entry.get("recipe") == fingerprint else None
+        # Earlier versions wrote `None` for what was left to the format.
+        same = entry is not None and str(entry.get("recipe")).replace("-None", "") == fingerprint
+        return entry if same else None
 
     def record(self, name: str, facts: Mapping[str, Any]) -> None:
         """Write the entry of a finished video."""

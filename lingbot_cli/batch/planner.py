@@ -96,5 +96,6 @@ def video_fingerprint(task: Task, prepared: PreparedVideo) -> str:
     """Return a short text that is equal for equal video files: same latents, decoder and encoding."""
     options = task.options
     decoder = prepared.model.decoder if isinstance(prepared.model, Checkpoint) else None
-    name = f"{video_hash(prepared)}-{options.quality}-{options.codec}-{options.crf}"
-    return name if decoder is None else f"{name}-{sha256_file(decoder)[:16]}"
+    digest = None if decoder is None else sha256_file(decoder)[:16]
+    parts = (video_hash(prepared), options.quality, options.codec, options.crf, digest)
+    return "-".join(str(part) for part in parts if part is not None)

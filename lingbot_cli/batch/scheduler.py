@@ -147,7 +147,7 @@ class Scheduler:
             self._waiting.append(state)
         else:
             succeeded = result.status in ("rendered", "skipped")
-            state.result = replace(result, exit_code=result.exit_code or not succeeded)
+            state.result = replace(result, exit_code=result.exit_code or int(not succeeded))
         self.on_change(state)
 
     def _has_retries(self, state: TaskState) -> bool:

@@ -172,10 +172,10 @@ def show(
         return
     for key, value in facts.items():
         if isinstance(value, dict):
-            value = ", ".join(f"{name} {item}" for name, item in value.items())
-        if isinstance(value, list):
-            value = "; ".join(value) or "none"
-        env.print(f"{key}: {value}")
+            value = ", ".join(
+                f"{name} {_text(name, item)}" for name, item in value.items() if item is not None
+            )
+        env.print(f"{key.replace('_', ' ')}: {_text(key, value)}")
 
 
 def _show_cards(env: Env, checkpoint: Checkpoint, cards_gb: list[int], *, as_json: bool) -> None:
@@ -288,12 +288,20 @@ def _row(model: ModelStatus) -> list[str]:
     ]
 
 
+def _text(key: str, value: Any) -> str:
+    if isinstance(value, list):
+        return "; ".join(value) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return gigabytes(value) if key in ("bytes", "peak") else str(value)
+
+
 def _available(model: ModelStatus) -> dict[str, object]:
     return {
         "model": model.name,
-        "installed": "no",
-        "size": gigabytes(model.bytes),
-        "memory": gigabytes(model.memory),
+        "installed": False,
+        "bytes": model.bytes,
+        "memory": {"peak": model.memory},
         "licence": model.licence,
         "preset": asdict(PRESETS[model.name]),
         "download": f"lingbot models pull {model.name}",
@@ -310,15 +318,16 @@ def _describe(checkpoint: Checkpoint) -> dict[str, object]:
         "layout": layout.kind,
         "trained": checkpoint.trained,
         "identity": checkpoint.identity,
-        "stored as": checkpoint.stored,
+        "stored_as": checkpoint.stored,
         "preset": asdict(preset),
-        "preset from": checkpoint.preset_source,
+        "preset_from": checkpoint.preset_source,
         "differences": [str(difference) for difference in checkpoint.differences],
-        "files": {part: str(place) for part, place in layout.parts.items()},
+        "installed": True,
+        "files": {part.replace(" ", "_"): str(place) for part, place in layout.parts.items()},
         "bytes": sum(file.stat().st_size for part in layout.parts.values() for file in part_files(part)),
         "memory": {
             "size": f"{setup.width}x{setup.height}",
             "device": setup.device,
-            "peak": gigabytes(estimate_memory(preset, setup).peak),
+            "peak": estimate_memory(preset, setup).peak,
         },
     }

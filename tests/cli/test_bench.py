@@ -6,13 +6,16 @@ import pytest
 
 from lingbot_cli.diagnostics.bench import PHASES
 from lingbot_cli.diagnostics.timers import HostTimer, PhaseTimer
+from tests.support import json_output
 from tests.support.command import lingbot
 
 SMALL = ("bench", "--chunks", "2", "--size", "32x32", "--quality", "draft")
 
 
 def test_every_phase_is_measured():
-    figures = json.loads(lingbot(*SMALL, "--json").stdout)
+    text = lingbot(*SMALL, "--json").stdout
+    figures = json.loads(text)
+    json_output.Bench.model_validate_json(text)
     assert set(figures["phases"]) == set(PHASES)
     assert all(seconds > 0 for seconds in figures["phases"].values())
     assert 0.5 < sum(figures["phases"].values()) / figures["chunk"] < 1.0001

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from safetensors.torch import load_file, save_file
 
+from tests.support import json_output
 from tests.support.command import lingbot
 from tests.support.reference import CASES, REFERENCE
 
@@ -13,6 +14,7 @@ from tests.support.reference import CASES, REFERENCE
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_recorded_cases_hold(case):
     done = lingbot("parity", str(case), "--json")
+    json_output.Parity.model_validate_json(done.stdout)
     report = json.loads(done.stdout)
     assert done.code == 0, report
     assert report["holds"]
