@@ -36,7 +36,14 @@ def rotation_table(
 
 
 def rotate(x: Tensor, table: Tensor) -> Tensor:
-    """Rotate consecutive channel pairs of x [B, N, heads, d] by a table [2, N, d/2]; the result has x's type."""
+    """Rotate consecutive channel pairs of x [B, N, heads, d] by a table [2, N, d/2]; the result has x's type.
+
+    A CPU multiplies complex numbers in one pass over memory, to the same bits; a compiler fuses all passes.
+    """
     cos, sin = table[0, :, None], table[1, :, None]
-    even, odd = x.float().unflatten(-1, (-1, 2)).unbind(-1)
+    pairs = x.float().unflatten(-1, (-1, 2))
+    if x.device.type == "cpu" and not torch.compiler.is_compiling():
+        turned = torch.view_as_complex(pairs.contiguous()) * torch.complex(cos, sin)
+        return torch.view_as_real(turned).flatten(-2).to(x.dtype)
+    even, odd = pairs.unbind(-1)
     return torch.stack([even * cos - odd * sin, even * sin + odd * cos], dim=-1).flatten(-2).to(x.dtype)

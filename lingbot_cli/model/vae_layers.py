@@ -11,6 +11,8 @@ from torch import Tensor, nn
 # x, and a tensor that the result is written to, if any → the result; then no gradients flow.
 Activation = Callable[[Tensor, Tensor | None], Tensor]
 
+_VECTOR_CHANNELS = 16
+"""Output channels that oneDNN computes at a time in float32."""
 _SMALLEST_LENGTH = 1e-12
 """Smallest divisor of `F.normalize`."""
 
@@ -271,9 +273,27 @@ def conv3d(
         return conv3d_by_frame(x, weight, bias, padding=padding, stride=stride)
     if x.device.type == "cpu":
         x = x.contiguous(memory_format=torch.channels_last_3d)
+    if exact and stride == 1 and weight.shape[0] * weight.shape[2] <= _VECTOR_CHANNELS:
+        return conv3d_few_outputs(x, weight, bias, padding)
     if exact:
         return torch.mkldnn_convolution(x, weight, bias, (0, *padding), (stride, 1, 1), (1, 1, 1), 1)
     return F.conv3d(x, weight, bias, padding=(0, *padding), stride=(stride, 1, 1))
+
+
+def conv3d_few_outputs(x: Tensor, weight: Tensor, bias: Tensor, padding: tuple[int, int]) -> Tensor:
+    """Compute `conv3d` for a few output channels: all taps in time at once, as channels of one 2D convolution.
+
+    oneDNN computes 16 output channels at a time, however few there are.
+    """
+    taps = weight.shape[2]
+    frames = x.shape[2] - taps + 1
+    images = weight.permute(2, 0, 1, 3, 4).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    parts = F.conv2d(_frames_as_batch(x), images, None, padding=padding)
+    parts = parts.unflatten(1, (taps, -1)).unflatten(0, (x.shape[0], -1))
+    total = parts[:, :frames, 0] + bias.view(-1, 1, 1)
+    for tap in range(1, taps):
+        total = total + parts[:, tap : tap + frames, tap]
+    return total.transpose(1, 2)
 
 
 def conv2d_doubled(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

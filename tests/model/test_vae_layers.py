@@ -12,11 +12,12 @@ from lingbot_cli.model.vae_layers import conv2d_doubled, conv3d, conv3d_by_frame
     ("kernel", "padding", "stride"), [((3, 3, 3), 1, 1), ((3, 1, 1), 0, 2), ((1, 1, 1), 0, 1)]
 )
 @pytest.mark.parametrize("frames", [3, 9])
-def test_by_frames_equals_the_whole(kernel, padding, stride, frames):
+@pytest.mark.parametrize("outputs", [3, 40])
+def test_by_frames_equals_the_whole(kernel, padding, stride, frames, outputs):
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 4, frames, 6, 10, generator=generator)
-    weight = torch.randn(5, 4, *kernel, generator=generator)
-    bias = torch.randn(5, generator=generator)
+    weight = torch.randn(outputs, 4, *kernel, generator=generator)
+    bias = torch.randn(outputs, generator=generator)
     whole = F.conv3d(x, weight, bias, padding=(0, padding, padding), stride=(stride, 1, 1))
     for made in (conv3d_by_frame, conv3d, torch.inference_mode()(conv3d)):
         part = made(x, weight, bias, padding=(padding, padding), stride=stride)
