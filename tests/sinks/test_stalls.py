@@ -57,7 +57,7 @@ def test_an_encoder_that_hangs_at_the_end_is_an_error(tmp_path, bars):
 @pytest.mark.usefixtures("short_stalls")
 def test_a_slow_encoder_is_no_hanging_one(tmp_path, bars, monkeypatch):
     work = iter(range(10**6))
-    monkeypatch.setattr(ffmpeg_process, "_cpu_ticks", lambda _: next(work))
+    monkeypatch.setattr(ffmpeg_process, "_state", lambda _: ("R", next(work)))
     sink = open_sink(tmp_path / "a.mp4")
     pid = suspend(sink)
     threading.Timer(1.5, os.kill, (pid, signal.SIGCONT)).start()
@@ -118,7 +118,7 @@ def test_a_forced_exit_leaves_no_suspended_encoder(tmp_path):
     sink = open_sink(tmp_path / "a.mp4")
     running = open_sink(tmp_path / "b.mp4")
     pid = suspend(sink)
-    wait_until(lambda: ffmpeg_process._is_suspended(pid))
+    wait_until(lambda: ffmpeg_process._state(pid)[0] == "T")
     ffmpeg_process._kill_suspended()
     wait_until(lambda: has_exited(pid))
     assert not has_exited(running.encoder._child.pid)
