@@ -1,11 +1,13 @@
 """The tiny checkpoint with its weights packed as others publish them."""
 
+import json
 import shutil
 from pathlib import Path
 
 import gguf
 import numpy as np
 import torch
+from comfy_kitchen.tensor.nvfp4 import TensorCoreNVFP4Layout
 from gguf import GGMLQuantizationType as Kind
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -102,6 +104,24 @@ def write_nvfp4(file: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             stored[name] = bits[:, ::2] | (bits[:, 1::2] << 4)
             stored[name + "_scale"] = scales
             stored[name + "_scale_2"] = whole
+    save_file({name: tensor.contiguous() for name, tensor in stored.items()}, file)
+    return read
+
+
+def write_comfy_nvfp4(file: Path, tensors: dict[str, Tensor], **settings: bool) -> dict[str, Tensor]:
+    """Write NVFP4 by ComfyUI's own package; return the weights that the package reads back."""
+    stored: dict[str, Tensor] = {}
+    read: dict[str, Tensor] = {}
+    text = json.dumps({"format": "nvfp4", **settings}).encode()
+    for name, tensor in tensors.items():
+        stored[COMFY + name] = read[name] = tensor.float()
+        if is_packed(name, tensor):
+            data, params = TensorCoreNVFP4Layout.quantize(tensor.float())
+            read[name] = TensorCoreNVFP4Layout.dequantize(data, params)
+            parts = TensorCoreNVFP4Layout.state_dict_tensors(data, params)
+            stored |= {f"{COMFY}{name}{end}": part for end, part in parts.items()}
+            mark = torch.tensor(list(text), dtype=torch.uint8)
+            stored[f"{COMFY}{name.removesuffix('weight')}comfy_quant"] = mark
     save_file({name: tensor.contiguous() for name, tensor in stored.items()}, file)
     return read
 

@@ -39,6 +39,22 @@ def nvfp4(weight: Tensor, block_scale: Tensor, scale: Tensor) -> Tensor:
     return blocks.flatten(-2) * scale.float()
 
 
+def swap_nibbles(data: Tensor, _shape: tuple[int, ...]) -> Tensor:
+    """Return bytes with their upper and lower four bits exchanged."""
+    return (data << 4) | (data >> 4)
+
+
+def untile_scales(tiled: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return block scales in rows, cut to `shape`, from tiles of 128 rows and 4 columns as cuBLAS takes them.
+
+    A tile holds its first rows of each 32 together: row r and column c are at 16·(r mod 32) + 4·⌊r/32⌋ + c.
+    """
+    rows, columns = tiled.shape
+    tiles = tiled.view(torch.uint8).view(rows // 128, columns // 4, 32, 4, 4)
+    whole = tiles.permute(0, 3, 2, 1, 4).reshape(rows, columns)
+    return whole[: shape[0], : shape[1]].contiguous().view(tiled.dtype)
+
+
 @functools.cache
 def _fp4_table(device: torch.device) -> Tensor:
     """Return the sixteen values of e2m1, copied to a device only once: that copy blocks the host."""

@@ -6,13 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lingbot_cli.checkpoints.packed import PackedEntry
 from lingbot_cli.model.accel.fp8 import SCALE_SUFFIX
 from lingbot_cli.model.loading.dequantize import dequantize_rows
 from lingbot_cli.model.loading.merge import JoinedFactor, MergedTensor
 from lingbot_cli.model.loading.tensor_io import (
     PackedTensor,
-    SafetensorsTensor,
     StoredTensor,
     quantise_stored,
 )
@@ -30,23 +28,15 @@ class PackedLinear(nn.Module):
     [rank, in] in `dtype`, whose product is added to the unpacked weight.
     """
 
-    def __init__(
-        self,
-        entry: PackedEntry,
-        dtypes: dict[str, torch.dtype],
-        dtype: torch.dtype,
-        bias: bool,
-        rank: int = 0,
-    ) -> None:
-        """`dtypes`: torch types of the entry's parts by name. `rank` of the LoRAs, 0 without."""
+    def __init__(self, tensor: PackedTensor, dtype: torch.dtype, bias: bool, rank: int = 0) -> None:
+        """`rank` of the LoRAs, 0 without."""
         super().__init__()
-        self.scheme = entry.scheme
-        self.shape = entry.shape
+        self.scheme = tensor.entry.scheme
+        self.shape = rows, columns = tensor.shape
         self.dtype = dtype
-        for name, part in entry.parts.items():
-            values = torch.empty(part.shape, dtype=dtypes[name], device="meta")
+        for name, part in tensor.parts.items():
+            values = torch.empty(part.shape, dtype=part.dtype, device="meta")
             self.register_parameter(name, nn.Parameter(values, requires_grad=False))
-        rows, columns = entry.shape
         self.bias = self._empty(rows) if bias else None
         self.lora_up = self._empty(rows, rank) if rank else None
         self.lora_down = self._empty(rank, columns) if rank else None
@@ -112,9 +102,8 @@ def use_packed_layers(
         if not isinstance(layer, nn.Linear) or tuple(layer.weight.shape) != tensor.shape:
             continue
         factors = [JoinedFactor(changes, index) for index in (0, 1)] if changes else []
-        dtypes = {part: stored_part.dtype for part, stored_part in tensor.parts.items()}
         rank = factors[1].shape[0] if factors else 0
-        packed = PackedLinear(tensor.entry, dtypes, dtype, layer.bias is not None, rank)
+        packed = PackedLinear(tensor, dtype, layer.bias is not None, rank)
         setattr(module.get_submodule(owner), leaf, packed)
         del stored[name]
         stored |= {f"{path}.{part}": stored_part for part, stored_part in tensor.parts.items()}
@@ -140,7 +129,7 @@ def split_fp8(tensors: Mapping[str, StoredTensor]) -> dict[str, StoredTensor]:
 class RowScales(StoredTensor):
     """Scales [out, 1] float32 of an fp8 weight, from one for all, one a row, or none."""
 
-    def __init__(self, scale: SafetensorsTensor | None, rows: int) -> None:
+    def __init__(self, scale: StoredTensor | None, rows: int) -> None:
         super().__init__((rows, 1), torch.float32, 0 if scale is None else scale.bytes)
         self._scale = scale
 

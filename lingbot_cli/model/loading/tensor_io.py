@@ -16,7 +16,7 @@ from lingbot_cli.checkpoints.headers import DOWNLOAD_AGAIN, ELEMENT_BYTES, Tenso
 from lingbot_cli.checkpoints.packed import PackedEntry, read_entries
 from lingbot_cli.errors import SetupError
 from lingbot_cli.model.accel.fp8 import FP8, SCALE_SUFFIX, is_quantised_weight, quantise_weight
-from lingbot_cli.model.loading.dequantize import dequantize_rows
+from lingbot_cli.model.loading.dequantize import dequantize_rows, swap_nibbles, untile_scales
 
 STORED_DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -85,7 +85,13 @@ class PackedTensor(StoredTensor):
     def __init__(self, entry: PackedEntry) -> None:
         super().__init__(entry.shape, torch.float32, entry.bytes)
         self.entry = entry
-        self.parts = {name: SafetensorsTensor(part) for name, part in entry.parts.items()}
+        self.parts: dict[str, StoredTensor] = {
+            name: SafetensorsTensor(part) for name, part in entry.parts.items()
+        }
+        if entry.tiled:
+            blocks = (entry.shape[0], entry.shape[1] // 16)
+            self.parts["data"] = _RearrangedTensor(self.parts["data"], swap_nibbles)
+            self.parts["block_scale"] = _RearrangedTensor(self.parts["block_scale"], untile_scales, blocks)
 
     def pieces(self) -> Iterator[Tensor]:
         stored = {name: torch.empty(part.shape, dtype=part.dtype) for name, part in self.parts.items()}
@@ -99,6 +105,21 @@ class PackedTensor(StoredTensor):
         for first in range(0, rows, step):
             last = min(first + step, rows)
             yield dequantize_rows(self.entry.scheme, stored, (rows, columns), first, last).view(-1)
+
+
+class _RearrangedTensor(StoredTensor):
+    """A stored tensor whose values are put into another order, whole, while it is read."""
+
+    def __init__(
+        self, base: StoredTensor, arrange: Callable[..., Tensor], shape: tuple[int, ...] | None = None
+    ) -> None:
+        super().__init__(shape or base.shape, base.dtype, base.bytes)
+        self._base, self._arrange = base, arrange
+
+    def pieces(self) -> Iterator[Tensor]:
+        values = torch.empty(self._base.shape, dtype=self.dtype)
+        self._base.write_to(values)
+        yield self._arrange(values, self.shape).reshape(-1)
 
 
 class PickledTensor(StoredTensor):

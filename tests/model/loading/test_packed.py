@@ -31,6 +31,7 @@ from tests.support.packed_checkpoint import (
     beside_config,
     text_tensors,
     transformer_tensors,
+    write_comfy_nvfp4,
     write_gguf,
     write_nvfp4,
     write_scaled_fp8,
@@ -44,6 +45,8 @@ def write(kind: str, folder: Path) -> tuple[Path, dict[str, Tensor]]:
     beside_config(folder)
     if kind == "nvfp4":
         return folder / "a.safetensors", write_nvfp4(folder / "a.safetensors", transformer_tensors())
+    if kind == "comfy nvfp4":
+        return folder / "a.safetensors", write_comfy_nvfp4(folder / "a.safetensors", transformer_tensors())
     if kind == "fp8":
         return folder / "a.safetensors", write_scaled_fp8(folder / "a.safetensors", transformer_tensors())
     return folder / "a.gguf", write_gguf(folder / "a.gguf", transformer_tensors(), kind)
@@ -61,7 +64,7 @@ def latents(world: WorldModel) -> Tensor:
     return session.denoise(Control(poses, lens, np.zeros((3, 4), np.float32), "a gate", 9))
 
 
-@pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "Q5_1", "nvfp4", "fp8"])
+@pytest.mark.parametrize("kind", ["Q8_0", "Q4_0", "Q5_1", "nvfp4", "comfy nvfp4", "fp8"])
 def test_it_renders_what_its_unpacked_weights_render(kind: str, tmp_path: Path) -> None:
     file, weights = write(kind, tmp_path / "model")
     packed = load_model(file, options())
@@ -94,7 +97,7 @@ def test_a_weight_is_unpacked_in_pieces_of_rows(
     entry = read_entries(tmp_path / "a.gguf")["a.weight"]
     assert isinstance(entry, PackedEntry)
     monkeypatch.setattr(packed_layers, "PIECE_VALUES", 3 * columns)
-    layer = PackedLinear(entry, {"data": torch.uint8}, torch.float32, bias=False).to_empty(device="cpu")
+    layer = PackedLinear(PackedTensor(entry), torch.float32, bias=False).to_empty(device="cpu")
     PackedTensor(entry).parts["data"].write_to(layer.data)
     theirs = torch.from_numpy(gguf.dequantize(bits, gguf.GGMLQuantizationType[kind]))
     torch.testing.assert_close(layer.unpack(torch.float32), theirs, rtol=1e-6, atol=0)
@@ -215,19 +218,21 @@ def test_a_gguf_file_of_another_architecture_is_named(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "model" / "a.gguf", DIFFUSERS)
 
 
-def test_nvfp4_in_another_arrangement_is_refused(tmp_path: Path) -> None:
-    beside_config(tmp_path / "model")
-    file = tmp_path / "model" / "a.safetensors"
+@pytest.mark.parametrize(
+    ("settings", "named"), [({"convrot": True}, "convrot"), ({"format": "mxfp4"}, "mxfp4")]
+)
+def test_packings_of_another_kind_are_refused(
+    settings: dict[str, object], named: str, tmp_path: Path
+) -> None:
+    file = beside_config(tmp_path / "model") / "a.safetensors"
+    write_comfy_nvfp4(file, transformer_tensors(), **settings)  # type: ignore[arg-type]
+    with pytest.raises(SetupError, match=f"not supported, with the settings .*{named}"):
+        read_checkpoint(file, DIFFUSERS)
+
+
+def test_whole_numbers_without_a_known_packing_are_refused(tmp_path: Path) -> None:
+    file = beside_config(tmp_path / "model") / "a.safetensors"
     weight = "blocks.0.ffn.0.weight"
-    scale = torch.ones(4, 2).to(torch.float8_e4m3fn)
-    save_file(
-        {
-            weight: torch.zeros(4, 16, dtype=torch.uint8),
-            f"{weight}_scale": scale,
-            f"{weight}_scale_2": torch.tensor(1.0),
-            "blocks.0.ffn.0.comfy_quant": torch.zeros(3, dtype=torch.uint8),
-        },
-        file,
-    )
-    with pytest.raises(SetupError, match="packed in a way that is not supported"):
+    save_file(transformer_tensors() | {weight: torch.zeros(192, 96, dtype=torch.int8)}, file)
+    with pytest.raises(SetupError, match=f"{weight} is packed in a way that is not supported, as I8"):
         read_checkpoint(file, DIFFUSERS)
