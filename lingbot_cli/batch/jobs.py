@@ -57,6 +57,7 @@ class Job(StrictModel):
     model: NonEmptyText | None = None
     assets: NonEmptyText | None = None
     preset: NonEmptyText | None = None
+    text_encoder: NonEmptyText | None = None
     lora: Annotated[list[NonEmptyText], Field(min_length=1, max_length=100)] | None = None
     precision: Literal["float32", "bfloat16", "float16"] | None = None
     window: int | None = None

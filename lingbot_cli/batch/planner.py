@@ -47,7 +47,7 @@ class TaskPreparer:
         if request.remote is not None:
             return prepare(request)
         options = request.options
-        checkpoint = self._checkpoint(options.model, options.assets, options.preset)
+        checkpoint = self._checkpoint(options.model, options.assets, options.preset, options.text_encoder)
         return prepare(request, checkpoint=checkpoint)
 
     def prepare(self, request: Request) -> PreparedVideo:

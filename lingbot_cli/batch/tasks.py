@@ -111,6 +111,7 @@ def _expand_job(
             seed=seed,
             options=ModelOptions(
                 assets=None if job.assets is None else Path(job.assets),
+                text_encoder=None if job.text_encoder is None else Path(job.text_encoder),
                 lora=loras,
                 decoder=files["decoder"],
                 **job.model_dump(include=_MODEL_KEYS),

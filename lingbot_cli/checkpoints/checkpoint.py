@@ -101,24 +101,28 @@ class Checkpoint:
     decoder: Path | None = None
 
 
-def find_layout(model: str | Path | None, assets: Path | None = None) -> Layout:
+def find_layout(
+    model: str | Path | None, assets: Path | None = None, text_encoder: Path | None = None
+) -> Layout:
     """Return the layout of a model: a folder, a downloaded model's name, or None for the built-in one.
 
     Errors: UsageError for an unknown name, SetupError for a model that is missing or incomplete.
     """
     if model is None or model == "built-in":
-        return detect_layout(Path(str(files("lingbot_cli.builtin"))), assets)
+        return detect_layout(Path(str(files("lingbot_cli.builtin"))), assets, text_encoder)
     check_name(model)
     folder = Path(os.path.expanduser(model))
     if folder.is_dir() or folder.is_file():
-        return detect_layout(folder, assets)
+        return detect_layout(folder, assets, text_encoder)
     if folder.exists():
         raise SetupError(f"--model {model}: neither a file nor a folder", hint="name the folder of a model")
     downloaded = model_folder(str(model))
     if not downloaded.is_dir():
         raise SetupError(f"{model} is not on this machine", hint=f"run: lingbot models pull {model}")
     return detect_layout(
-        downloaded, assets or (downloaded / "assets" if (downloaded / "assets").is_dir() else None)
+        downloaded,
+        assets or (downloaded / "assets" if (downloaded / "assets").is_dir() else None),
+        text_encoder,
     )
 
 
@@ -157,14 +161,19 @@ def check_name(model: str | Path) -> None:
 
 
 def read_checkpoint(
-    model: str | Path | None, assets: Path | None = None, preset: str | None = None
+    model: str | Path | None,
+    assets: Path | None = None,
+    preset: str | None = None,
+    text_encoder: Path | None = None,
 ) -> Checkpoint:
     """Read a model's settings and fingerprints without loading it; `preset` is the one asked for by name.
+
+    `text_encoder`: a file or folder in place of the model's own.
 
     Errors: those of `find_layout` and `choose_preset`; SetupError for damaged files or a config that contradicts
     its own tensors.
     """
-    layout = find_layout(model, assets)
+    layout = find_layout(model, assets, text_encoder)
     config = read_json(layout.config) if layout.config is not None else {}
     tensors = read_entries(layout.transformer)
     configured = _config_values(config) | _scheduler_values(layout)

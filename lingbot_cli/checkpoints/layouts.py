@@ -8,6 +8,8 @@ from lingbot_cli.errors import SetupError, UsageError
 
 INDEX_SUFFIX = ".safetensors.index.json"
 V1_PRESET = "lingbot-world-fast"
+GGUF_TRANSFORMER = "transformer.gguf"
+"""The transformer in our own layout where it was converted to GGUF."""
 ONE_FILE_SUFFIXES = (".safetensors", ".gguf")
 TEXT_PATTERNS = ("*umt5*.safetensors", "*umt5*.gguf")
 VAE_PATTERNS = ("*wan*vae*.safetensors", "*Wan*VAE*.safetensors")
@@ -105,13 +107,19 @@ LAYOUTS = (
 """Tried in this order; the first one whose marker exists is the folder's layout."""
 
 
-def detect_layout(root: Path, assets: Path | None = None) -> Layout:
+def detect_layout(root: Path, assets: Path | None = None, text: Path | None = None) -> Layout:
     """Return the layout of a checkpoint's folder; `assets` is a second folder for parts that the first lacks.
+
+    `text`: a text encoder's file or folder, in place of the layout's own.
 
     Errors: SetupError that lists found and missing files, UsageError for unneeded assets.
     """
+    if text is not None and not text.exists():
+        raise UsageError(
+            f"--text-encoder {text}: no such file", hint="name a .safetensors, .gguf or .pth file"
+        )
     if root.is_file():
-        return _one_file(root, assets)
+        return _one_file(root, assets, text)
     if not root.is_dir():
         raise SetupError(
             f"{root}: no such folder", hint="run `lingbot models list` for the models on this machine"
@@ -126,13 +134,15 @@ def detect_layout(root: Path, assets: Path | None = None) -> Layout:
         if len(weights) != 1:
             raise _unknown_layout(root)
         _check_inside(weights[0], root)
-        return _one_file(weights[0], assets)
+        return _one_file(weights[0], assets, text)
     parts = ("transformer", "config", "vae", "text", "tokenizer")
     wanted = {part: path for part in parts if (path := getattr(spec, part)) is not None}
+    if spec.kind == "lingbot" and (root / GGUF_TRANSFORMER).exists():
+        wanted["transformer"] = GGUF_TRANSFORMER
     found = {
         part: path
         for part, relative in wanted.items()
-        if (path := _find_part(part, relative, root, assets)) is not None
+        if (path := text if part == "text" and text else _find_part(part, relative, root, assets)) is not None
     }
     missing = [relative for part, relative in wanted.items() if part not in found]
     if missing:
@@ -154,7 +164,7 @@ def _is_flat_v1(root: Path) -> bool:
     return len(shards_of_v1) == 16 and root.resolve().name != "transformers"
 
 
-def _one_file(file: Path, assets: Path | None) -> Layout:
+def _one_file(file: Path, assets: Path | None, text: Path | None) -> Layout:
     """Return the layout of a transformer in one file, its config beside it if there is one, the rest in `assets`."""
     if file.suffix not in ONE_FILE_SUFFIXES:
         raise SetupError(
@@ -164,6 +174,7 @@ def _one_file(file: Path, assets: Path | None) -> Layout:
         part: None if assets is None else _find_part_in_any_layout(part, assets)
         for part in ("vae", "text", "tokenizer")
     }
+    found["text"] = text or found["text"]
     missing = [part for part, path in found.items() if path is None]
     if missing:
         where = "--assets is not given" if assets is None else f"{assets} has {_list_names(assets)}"

@@ -53,6 +53,9 @@ MODEL: Flags = {
         str | None, "Preset of run settings, where the model's own configs do not decide.",
         default=BY_MODEL, rare=True, autocompletion=lambda: [*PRESETS], **_name
     ),
+    "text_encoder": _model(
+        Path | None, "Text encoder in place of the model's own.", rare=True, metavar="FILE"
+    ),
     "lora": _model(
         list[str] | None, "LoRA to merge into the weights, with its strength; may be repeated.",
         default="none", rare=True, metavar="FILE[:STRENGTH]", callback=as_tuple

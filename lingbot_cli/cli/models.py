@@ -63,6 +63,9 @@ PresetOption = Annotated[
         autocompletion=lambda: [*PRESETS],
     ),
 ]
+TextEncoderOption = Annotated[
+    Path | None, option("Text encoder in place of the model's own.", metavar="FILE")
+]
 LoraOption = Annotated[
     list[str] | None, option("LoRA to merge, with its strength; may be repeated.", metavar="FILE[:STRENGTH]")
 ]
@@ -225,21 +228,26 @@ def convert(
     model: ModelArgument,
     folder: Annotated[Path, typer.Argument(help="Folder to write.")],
     precision: Annotated[
-        Literal["bfloat16", "float16", "float32", "fp8"],
-        option("Precision of the weights: bfloat16, float16, float32 or fp8.", metavar="TYPE"),
+        Literal["bfloat16", "float16", "float32", "fp8", "gguf-q8", "gguf-q4"],
+        option(
+            "Type of the weights: bfloat16, float16, float32, fp8, gguf-q8 or gguf-q4.",
+            names="--to",
+            metavar="TYPE",
+        ),
     ] = "bfloat16",
     assets: AssetsOption = None,
     preset: PresetOption = None,
+    text_encoder: TextEncoderOption = None,
     lora: LoraOption = None,
 ) -> None:
     """Convert a model to one folder of lingbot's layout, which loads without conversion.
 
-    Example: lingbot models convert lingbot-world-v2-14b-causal-fast 14b-fp8 --precision fp8
+    Example: lingbot models convert lingbot-world-v2-14b-causal-fast 14b-fp8 --to fp8
     """
     env: Env = ctx.obj
     from lingbot_cli.model.loading.convert import convert as convert_world  # torch
 
-    checkpoint = with_loras(read_checkpoint(model, assets, preset), tuple(lora or ()))
+    checkpoint = with_loras(read_checkpoint(model, assets, preset, text_encoder), tuple(lora or ()))
     convert_world(checkpoint, folder, precision, lambda done: env.note(f"written: {done}"))
     env.print(f"{folder}")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.diagnostics.timers import PHASES, DeviceTimer, HostTimer, PhaseTimer, warm_up_chunks
 from lingbot_cli.render.backend import LocalBackend, LocalRender
 from lingbot_cli.render.pipeline import run_pipeline
@@ -20,7 +20,7 @@ from lingbot_cli.render.request import PreparedVideo, Request, prepare
 from lingbot_cli.runtime.autotune import apply_tuning, choose_tuning
 from lingbot_cli.runtime.fast_mode import resolve_model
 from lingbot_cli.runtime.load_model import load_model
-from lingbot_cli.runtime.model_options import ModelOptions
+from lingbot_cli.runtime.model_options import ModelOptions, read_model
 from lingbot_cli.sinks.base import Sink, VideoInfo
 from lingbot_cli.ui.display import Display
 from lingbot_cli.ui.progress import peak_memory
@@ -80,7 +80,7 @@ def bench_scene(
 ) -> Iterator[PreparedVideo]:
     """Prepare a straight walk of `chunks` chunks after the warm-up, from a generated image."""
     options = request.options
-    checkpoint = checkpoint or read_checkpoint(options.model, options.assets, options.preset)
+    checkpoint = checkpoint or read_model(options)
     preset = resolve_model(request.options, checkpoint)[1].preset
     with tempfile.TemporaryDirectory() as folder:
         image = Path(folder) / "slope.png"

@@ -13,8 +13,11 @@ from torch import Tensor
 
 from lingbot_cli.camera.interpolate import resample_path
 from lingbot_cli.camera.relative_pose import clip_scale
+from lingbot_cli.checkpoints.packed import packing_of, read_entries
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
+from lingbot_cli.model.loading.packed_layers import use_packed_layers
+from lingbot_cli.model.loading.tensor_io import fill_module, stored_tensors
 from lingbot_cli.model.sampler import sigma_schedule
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.transformer import Transformer, TransformerConfig
@@ -35,6 +38,10 @@ TOLERANCES = {
     "latents": 3e-4,
     "video": 1e-3,
 }
+PACKED_TOLERANCES = {"Q8_0": 0.08, "Q5_1": 0.5, "fp8": 0.6, "Q4_0": 1.1, "nvfp4": 1.6}
+"""Largest absolute errors of flows, latents and video with packed weights, by their packing."""
+
+_OF_TRANSFORMER = ("flow_first_chunk", "flow_last_chunk", "latents", "video")
 
 
 @dataclass(frozen=True)
@@ -88,14 +95,29 @@ class RecordedTextEncoder:
 
 
 def replay(case: Path, weights: Path, device: torch.device, dtype: torch.dtype) -> list[Deviation]:
-    """Run the case in `case`/case.json with weights from `weights` and compare every recorded tensor."""
+    """Run the case in `case`/case.json with weights from `weights` and compare every recorded tensor.
+
+    The transformer may be packed, in a file of the case's name or with the suffix `.gguf`.
+    """
     tensors = replay_tensors(case, weights, device, dtype)
     settings, expected = _read_settings(case), _read_tensors(case / "expected.safetensors")
     try:
         expected["renoise_sigmas"] = torch.tensor(settings["renoise_sigmas"], dtype=torch.float64)
-        return [_deviation(name, tensors[name], expected) for name in TOLERANCES]
+        packing = packing_of(read_entries(_transformer_file(settings, weights)).values())
+        tolerances = dict(TOLERANCES)
+        if packing is not None:
+            tolerances |= dict.fromkeys(_OF_TRANSFORMER, _packed_tolerance(packing))
+        return [_deviation(name, tensors[name], expected, tolerances[name]) for name in TOLERANCES]
     except KeyError as missing:
         raise UsageError(f"{case}: {missing} is missing from the case") from missing
+
+
+def _packed_tolerance(packing: str) -> float:
+    if packing not in PACKED_TOLERANCES:
+        raise UsageError(
+            f"{packing}: no tolerance", hint=f"pack the weights as {', '.join(PACKED_TOLERANCES)}"
+        )
+    return PACKED_TOLERANCES[packing]
 
 
 @torch.inference_mode()
@@ -155,12 +177,12 @@ def _run(settings: dict[str, Any], expected: dict[str, Tensor], world: WorldMode
     }
 
 
-def _deviation(name: str, actual: Tensor, expected: dict[str, Tensor]) -> Deviation:
+def _deviation(name: str, actual: Tensor, expected: dict[str, Tensor], tolerance: float) -> Deviation:
     target = expected[name]
     if target.shape != actual.shape:
-        return Deviation(name, float("inf"), TOLERANCES[name])
+        return Deviation(name, float("inf"), tolerance)
     error = (actual.cpu().double() - target.double()).abs().max().item()
-    return Deviation(name, error, TOLERANCES[name])
+    return Deviation(name, error, tolerance)
 
 
 def _world(
@@ -184,7 +206,7 @@ def _world(
         text_len=config["text_len"],
         freq_dim=config["freq_dim"],
     )
-    transformer = Transformer(TransformerConfig.of(preset))
+    transformer = _load_transformer(preset, _transformer_file(settings, weights), device, dtype)
     vae = VAE(
         VAEConfig(
             dim=vae_config["dim"],
@@ -194,16 +216,37 @@ def _world(
             temporal_downsample=tuple(vae_config["temporal_downsample"]),
         )
     )
-    for module, path in ((transformer, settings["transformer"]), (vae, settings["vae"])):
-        try:
-            module.load_state_dict(_read_tensors(weights / path))
-        except RuntimeError as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise UsageError(f"{weights / path}: the weights do not fit the case: {reason}") from error
-        module.eval().requires_grad_(False)
-    return WorldModel(
-        preset, transformer.to(device, dtype), vae.to(device), RecordedTextEncoder(context), device
+    try:
+        vae.load_state_dict(_read_tensors(weights / settings["vae"]))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise UsageError(f"{weights / settings['vae']}: the weights do not fit the case: {reason}") from error
+    vae.eval().requires_grad_(False)
+    return WorldModel(preset, transformer, vae.to(device), RecordedTextEncoder(context), device)
+
+
+def _transformer_file(settings: dict[str, Any], weights: Path) -> Path:
+    """Return the file of the case's transformer, plain or GGUF. Errors: UsageError."""
+    file = weights / settings["transformer"]
+    found = next((each for each in (file, file.with_suffix(".gguf")) if each.is_file()), None)
+    if found is None:
+        raise UsageError(f"{file}: no such file", hint="name the folder of the case's weights with --weights")
+    return found
+
+
+def _load_transformer(preset: Preset, file: Path, device: torch.device, dtype: torch.dtype) -> Transformer:
+    with torch.device("meta"):
+        transformer = Transformer(TransformerConfig.of(preset)).to(dtype)
+    tensors = use_packed_layers(transformer, stored_tensors(file), dtype, within="blocks.")
+    dtypes = {name: parameter.dtype for name, parameter in transformer.state_dict().items()}
+    fill_module(
+        transformer,
+        tensors,
+        part="transformer",
+        device_of=lambda _: device,
+        dtype_of=lambda name: dtypes[name],
     )
+    return transformer.eval()
 
 
 def _read_settings(case: Path) -> dict[str, Any]:

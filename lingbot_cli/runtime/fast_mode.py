@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.presets import Preset
 from lingbot_cli.runtime.capabilities import (
     FP8_CAPABILITY,
@@ -12,7 +12,7 @@ from lingbot_cli.runtime.capabilities import (
     int8_attention_problem,
 )
 from lingbot_cli.runtime.hardware import cuda_capability
-from lingbot_cli.runtime.model_options import ModelOptions, apply_options
+from lingbot_cli.runtime.model_options import ModelOptions, apply_options, read_model
 
 
 def resolve_model(
@@ -22,7 +22,7 @@ def resolve_model(
 
     `checkpoint` is given where it was read before. Errors: those of reading one, UsageError.
     """
-    checkpoint = checkpoint or read_checkpoint(options.model, options.assets, options.preset)
+    checkpoint = checkpoint or read_model(options)
     if checkpoint.packing is not None and options.fast and options.linears is None:
         note = f"fast: without fp8 linears, as the weights stay packed as {checkpoint.packing}"
         options = replace(options, linears="exact", notes=(*options.notes, note))

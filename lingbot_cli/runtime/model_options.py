@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from lingbot_cli.checkpoints.checkpoint import Checkpoint, Difference, with_loras
+from lingbot_cli.checkpoints.checkpoint import Checkpoint, Difference, read_checkpoint, with_loras
 from lingbot_cli.checkpoints.decoders import find_decoder
 from lingbot_cli.errors import UsageError
 from lingbot_cli.presets import Preset, check_window
@@ -21,9 +21,10 @@ class ModelOptions:
     """One field per flag; None leaves a choice to the preset, the device or the fastest there is.
 
     `model`: name or folder; `assets`: folder of its text encoder and VAE; `preset`: name of its run settings where
-    its own configs do not decide; `lora`: LoRAs to merge, each FILE[:STRENGTH]. `precision` of the transformer,
-    `decode` of the VAE's decoder. `chunk` to `steps` replace those of the preset. `text_on` and `decode_on`:
-    devices of the text encoder and the decoder; `offload` streams the transformer from main memory.
+    its own configs do not decide; `text_encoder`: a file in place of the model's own; `lora`: LoRAs to merge, each
+    FILE[:STRENGTH]. `precision` of the transformer, `decode` of the VAE's decoder. `chunk` to `steps` replace those
+    of the preset. `text_on` and `decode_on`: devices of the text encoder and the decoder; `offload` streams the
+    transformer from main memory.
     `kernel`: name of the self-attention backend. `threads` of the CPU.
     `linears`, `attention` and `decoder` (a file or a name) trade exactness for speed, `kv_cache` for memory; `fast`
     asks for those of speed that help on this device, and `notes`, which is no flag, names them.
@@ -32,6 +33,7 @@ class ModelOptions:
     model: str | None = None
     assets: Path | None = None
     preset: str | None = None
+    text_encoder: Path | None = None
     lora: tuple[str, ...] = ()
     device: str | None = None
     precision: str | None = None
@@ -75,6 +77,7 @@ class ModelOptions:
         if self.steps is not None:
             given["steps"] = ",".join(map(str, self.steps))
         given["lora"] = list(self.lora)
+        given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
         return {name: value for name, value in given.items() if value not in (None, False, [])}
 
 
@@ -85,6 +88,11 @@ def flag_words(flags: Mapping[str, Any]) -> list[str]:
         for each in value if isinstance(value, list) else [value]:
             words += [f"--{name}"] if each is True else [f"--{name}", str(each)]
     return words
+
+
+def read_model(options: ModelOptions) -> Checkpoint:
+    """Return the checkpoint that the options name. Errors: those of `read_checkpoint`."""
+    return read_checkpoint(options.model, options.assets, options.preset, options.text_encoder)
 
 
 def parse_steps(text: str | None) -> tuple[int, ...] | None:

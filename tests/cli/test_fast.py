@@ -109,9 +109,8 @@ def test_a_decoder_is_found_by_name_or_named_with_the_way_to_it(tmp_path, tiny, 
 
 
 @pytest.mark.parametrize("command", ["render", "stream", "play", "serve", "bench"])
-def test_every_command_has_the_speed_options(command, capsys):
-    lingbot(command, "--help")
-    said = capsys.readouterr().out
+def test_every_command_has_the_speed_options(command):
+    said = lingbot(command, "--help").stdout
     for flag in (
         "--fast",
         "--linears",

@@ -2,12 +2,14 @@
 
 import json
 import shlex
+from dataclasses import fields
 
 import pytest
 from PIL import Image
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.render.metadata import read_recipe
+from lingbot_cli.render.metadata import RECIPE_FLAGS, read_recipe
+from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.sinks.base import Chapter, VideoInfo
 from lingbot_cli.sinks.ffmetadata import metadata_text, parse_tags
 from tests.support.command import lingbot
@@ -127,3 +129,8 @@ def test_a_damaged_recipe_is_refused(tmp_path, change):
 def test_a_recipe_that_is_none(tmp_path, text):
     with pytest.raises(UsageError):
         read_recipe({"lingbot": text}, tmp_path)
+
+
+def test_every_option_of_the_model_is_part_of_the_command():
+    names = {field.name.replace("_", "-") for field in fields(ModelOptions)}
+    assert names - RECIPE_FLAGS == {"notes"}

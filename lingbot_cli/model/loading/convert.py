@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
+from lingbot_cli.checkpoints.layouts import GGUF_TRANSFORMER
 from lingbot_cli.errors import UsageError, write_errors
 from lingbot_cli.model.accel.fp8 import SCALE_SUFFIX, is_quantised_weight, quantise_weight
 from lingbot_cli.model.device import PRECISIONS
@@ -19,16 +20,18 @@ from lingbot_cli.model.loading.load_text import text_tensors
 from lingbot_cli.model.loading.load_vae import infer_vae_config, vae_tensors
 from lingbot_cli.model.loading.loader import check_tensors
 from lingbot_cli.model.loading.merge import transformer_tensors
-from lingbot_cli.model.loading.tensor_io import STORED_DTYPES, StoredTensor
+from lingbot_cli.model.loading.tensor_io import STORED_DTYPES, PackedTensor, StoredTensor
+from lingbot_cli.model.loading.write_gguf import write_gguf
 from lingbot_cli.presets import Preset
 
 FORMAT_VERSION = 1
+GGUF_TYPES = {"gguf-q8": "Q8_0", "gguf-q4": "Q4_0"}
 DTYPE_NAMES = {dtype: name for name, dtype in STORED_DTYPES.items()}
 HeaderRows = list[tuple[str, torch.dtype, tuple[int, ...]]]
 
 
 def convert(checkpoint: Checkpoint, folder: Path, precision: str, report: Callable[[str], None]) -> None:
-    """Write a checkpoint to a new folder in our layout, its transformer in `precision`.
+    """Write a checkpoint to a new folder in our layout, its transformer in `precision`, or as gguf-q8 or gguf-q4.
 
     The VAE is written in float32, in which it encodes, the text encoder in its stored type. `report` receives
     each file's name. Errors: SetupError, UsageError for an existing folder, OutputError for a full disk.
@@ -52,12 +55,18 @@ def _write_parts(checkpoint: Checkpoint, folder: Path, precision: str, report: C
     transformer = transformer_tensors(checkpoint)
     vae = vae_tensors(checkpoint)
     text = text_tensors(checkpoint)
-    plain = torch.bfloat16 if precision == "fp8" else PRECISIONS[precision]
-    write_tensors(folder / "transformer.safetensors", transformer, lambda _: plain, fp8=precision == "fp8")
-    report("transformer.safetensors")
+    if precision in GGUF_TYPES:
+        write_gguf(folder / GGUF_TRANSFORMER, transformer, GGUF_TYPES[precision])
+        report(GGUF_TRANSFORMER)
+    else:
+        plain = torch.bfloat16 if precision == "fp8" else PRECISIONS[precision]
+        write_tensors(
+            folder / "transformer.safetensors", transformer, lambda _: plain, fp8=precision == "fp8"
+        )
+        report("transformer.safetensors")
     write_tensors(folder / "vae.safetensors", vae, lambda _: torch.float32)
     report("vae.safetensors")
-    write_tensors(folder / "text_encoder.safetensors", text, lambda name: text[name].dtype)
+    write_tensors(folder / "text_encoder.safetensors", text, lambda name: _text_dtype(text[name]))
     report("text_encoder.safetensors")
     widths = infer_vae_config(vae)
     shutil.copyfile(layout.tokenizer, folder / "tokenizer.json")
@@ -68,6 +77,10 @@ def _write_parts(checkpoint: Checkpoint, folder: Path, precision: str, report: C
         trained=checkpoint.trained,
         source=f"{layout.kind}, {checkpoint.identity}",
     )
+
+
+def _text_dtype(tensor: StoredTensor) -> torch.dtype:
+    return torch.bfloat16 if isinstance(tensor, PackedTensor) else tensor.dtype
 
 
 def write_config(folder: Path, preset: Preset, *, precision: str, trained: bool, source: str) -> None:

@@ -92,6 +92,12 @@ def text_tensors(checkpoint: Checkpoint) -> dict[str, StoredTensor]:
             f"{checkpoint.layout.text} holds no UMT5 encoder: {error} is missing or misshapen",
             hint="download the text encoder again",
         ) from error
+    width, expected = tensors["shared.weight"].shape[1], checkpoint.preset.text_dim
+    if width != expected:
+        raise SetupError(
+            f"{checkpoint.layout.text} is {width} wide, the transformer reads texts of {expected}",
+            hint="name the text encoder of this model",
+        )
     vocabulary, rows = (
         load_tokenizer(checkpoint.layout.tokenizer).get_vocab_size(),
         tensors["shared.weight"].shape[0],

@@ -1,12 +1,13 @@
 """Loading of a checkpoint into a model on a device: text encoder first, then VAE and transformer."""
 
 from collections.abc import Container, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.errors import SetupError
 from lingbot_cli.model.accel.fp8 import matmul_dequantised, pick_matmul, use_fp8
 from lingbot_cli.model.accel.int8_attention import int8_attention
@@ -37,6 +38,7 @@ from lingbot_cli.runtime.model_options import (
     apply_options,
     pick_decoder_precision,
     pick_precision,
+    read_model,
 )
 
 _DEFAULTS = ModelOptions()
@@ -59,7 +61,9 @@ def load_model(
     checkpoint = (
         model
         if isinstance(model, Checkpoint)
-        else apply_options(read_checkpoint(model or options.model, options.assets, options.preset), options)
+        else apply_options(
+            read_model(replace(options, model=str(model) if model else options.model)), options
+        )
     )
     device = pick_device(options.device)
     if device.type == "cpu":

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import gguf
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -10,7 +12,10 @@ from lingbot_cli.checkpoints.checkpoint import read_checkpoint
 from lingbot_cli.cli import run
 from lingbot_cli.errors import UsageError
 from lingbot_cli.model.loading.loader import load_model
+from lingbot_cli.model.loading.packed_layers import PackedLinear
 from lingbot_cli.runtime.model_options import ModelOptions
+from tests.support.command import lingbot
+from tests.support.packed_checkpoint import transformer_tensors, write_gguf
 from tests.support.reference import REFERENCE
 
 CHECKPOINTS = REFERENCE / "checkpoints"
@@ -19,7 +24,7 @@ CHECKPOINTS = REFERENCE / "checkpoints"
 @pytest.mark.parametrize("layout", ["original-v1-fast", "diffusers-v1-fast"])
 def test_float32_loses_nothing(tmp_path: Path, layout: str) -> None:
     folder = tmp_path / "ours"
-    assert run(["models", "convert", str(CHECKPOINTS / layout), str(folder), "--precision", "float32"]) == 0
+    assert run(["models", "convert", str(CHECKPOINTS / layout), str(folder), "--to", "float32"]) == 0
     assert {file.name for file in folder.iterdir()} == {
         "lingbot.json", "transformer.safetensors", "vae.safetensors", "text_encoder.safetensors", "tokenizer.json",
     }  # fmt: skip
@@ -36,7 +41,7 @@ def test_float32_loses_nothing(tmp_path: Path, layout: str) -> None:
 def test_fp8_is_kept_and_loaded_as_fp8(tmp_path: Path) -> None:
     folder = tmp_path / "ours"
     source = CHECKPOINTS / "diffusers-v1-fast"
-    assert run(["models", "convert", str(source), str(folder), "--precision", "fp8"]) == 0
+    assert run(["models", "convert", str(source), str(folder), "--to", "fp8"]) == 0
     kept = load_model(folder).transformer.state_dict()
     made = load_model(source, ModelOptions(precision="fp8")).transformer.state_dict()
     assert kept.keys() == made.keys()
@@ -47,6 +52,31 @@ def test_fp8_is_kept_and_loaded_as_fp8(tmp_path: Path) -> None:
         load_model(folder, ModelOptions(precision="float32"))
     with safe_open(folder / "transformer.safetensors", "pt") as file:  # the format's own reader agrees
         assert file.get_tensor("blocks.0.ffn.0.weight").dtype == torch.float8_e4m3fn
+
+
+@pytest.mark.parametrize(("to", "kind"), [("gguf-q8", "Q8_0"), ("gguf-q4", "Q4_0")])
+def test_gguf_is_what_the_package_writes_and_is_loaded_packed(to: str, kind: str, tmp_path: Path) -> None:
+    folder = tmp_path / "ours"
+    done = lingbot("models", "convert", str(CHECKPOINTS / "diffusers-v1-fast"), str(folder), "--to", to)
+    assert done.code == 0, done.stderr
+    theirs = write_gguf(tmp_path / "theirs.gguf", transformer_tensors(), kind)
+    reader = gguf.GGUFReader(folder / "transformer.gguf")
+    assert reader.get_field("general.architecture").contents() == "wan"
+    packed = {tensor.name: tensor for tensor in gguf.GGUFReader(tmp_path / "theirs.gguf").tensors}
+    for tensor in reader.tensors:
+        if tensor.tensor_type.name == kind:
+            assert np.array_equal(tensor.data, packed[tensor.name].data), tensor.name
+    checkpoint = read_checkpoint(folder)
+    assert (checkpoint.packing, checkpoint.preset.name) == (kind, "lingbot-world-fast")
+    world = load_model(checkpoint)
+    layers = {n: each for n, each in world.transformer.named_modules() if isinstance(each, PackedLinear)}
+    assert len(layers) == 3 * 14
+    for name, layer in layers.items():
+        torch.testing.assert_close(layer.unpack(torch.float32), theirs[f"{name}.weight"], rtol=1e-6, atol=0)
+    exact = dict(world.transformer.named_parameters())
+    for name, value in theirs.items():
+        if name in exact:
+            torch.testing.assert_close(exact[name], value, rtol=2**-8, atol=0)
 
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:

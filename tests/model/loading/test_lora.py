@@ -219,7 +219,7 @@ def test_a_video_carries_its_loras_and_is_rendered_again(tmp_path: Path) -> None
 def test_conversion_merges(tmp_path: Path) -> None:
     file = write_lora(tmp_path / "a.safetensors")
     model = ("models", "convert", str(DIFFUSERS), str(tmp_path / "new"))
-    assert lingbot(*model, "--precision", "float32", "--lora", str(file), "--preset", V1).code == 0
+    assert lingbot(*model, "--to", "float32", "--lora", str(file), "--preset", V1).code == 0
     found = load_file(tmp_path / "new" / "transformer.safetensors")
     expected = merged(ALPHA / RANK)
     for layer in LAYERS:

@@ -21,6 +21,7 @@ from lingbot_cli.model.loading.loader import load_model
 from lingbot_cli.model.loading.packed_layers import PackedLinear
 from lingbot_cli.model.loading.tensor_io import PackedTensor
 from lingbot_cli.model.session import Session
+from lingbot_cli.model.transformer import Transformer, TransformerConfig
 from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.runtime.fast_mode import resolve_model
 from lingbot_cli.runtime.memory import MemorySetup, estimate_memory
@@ -178,6 +179,78 @@ def test_a_packed_text_encoder_gives_the_rows_of_its_weights(kind: str, tmp_path
     other = load_text_encoder(read_checkpoint(file, plain, V1), torch.device("cpu"))
     torch.testing.assert_close(encoder.encode("a gate"), other.encode("a gate"), atol=0.02, rtol=0.02)
     assert any(isinstance(layer, PackedLinear) for layer in encoder.model.modules())
+
+
+def test_a_text_encoder_is_named_by_its_file(tmp_path: Path) -> None:
+    names = {gguf_text_name(n): t for n, t in text_tensors().items() if "embed_tokens" not in n}
+    file = tmp_path / "mine.gguf"
+    write_gguf(file, names, "Q8_0", "t5encoder")
+    own = read_checkpoint(DIFFUSERS, None, V1)
+    checkpoint = read_checkpoint(DIFFUSERS, None, V1, file)
+    assert checkpoint.layout.text == file
+    assert checkpoint.text_bytes is not None
+    assert checkpoint.text_identity != own.text_identity
+    assert checkpoint.identity == own.identity
+    render = ("render", "samples/courtyard-day.png", "--moves", "w-4", "--size", "32x32", "--device", "cpu")
+    flags = ("--model", str(DIFFUSERS), "--preset", V1)
+    video = tmp_path / "a.mp4"
+    done = lingbot(*render, *flags, "--text-encoder", str(file), "-o", str(video))
+    assert done.code == 0, done.stderr
+    assert f"--text-encoder {file}" in lingbot("show", str(video)).stdout
+    missing = lingbot(*render, *flags, "--text-encoder", "none.gguf", "-o", "null:")
+    assert (missing.code, "--text-encoder none.gguf: no such file" in missing.stderr) == (2, True)
+    with pytest.raises(SetupError, match="is 48 wide, the transformer reads texts of 64"):
+        load_text_encoder(read_checkpoint(None, None, None, file), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("kind", ["Q4_K", "Q5_K", "Q6_K"])
+def test_k_quants_render_a_whole_video(kind: str, tmp_path: Path) -> None:
+    """A transformer 256 wide, as K-quants have blocks of 256 values; the package reads what ours is compared with."""
+    config = TransformerConfig(256, 8, 2, 512, text_dim=48, text_len=24, freq_dim=64)
+    torch.manual_seed(0)
+    plain = {
+        name: torch.randn(value.shape) * 0.05 for name, value in Transformer(config).state_dict().items()
+    }
+    draw = np.random.default_rng(0)
+    writer = gguf.GGUFWriter(tmp_path / "a.gguf", "wan")
+    for name, value in plain.items():
+        if name.startswith("blocks.") and name.endswith(".weight") and value.ndim == 2:
+            data = draw.integers(
+                0, 256, (value.shape[0], packed_bytes(kind, value.shape[1:])), dtype=np.uint8
+            )
+            set_scales(data, kind)
+            read = gguf.dequantize(data, gguf.GGMLQuantizationType[kind])
+            plain[name] = torch.from_numpy(read).view(value.shape)
+            writer.add_tensor(name, data, raw_dtype=gguf.GGMLQuantizationType[kind])
+            continue
+        if value.ndim > 4:
+            writer.add_array(f"comfy.gguf.orig_shape.{name}", list(value.shape))
+            value = value.flatten(1)
+        writer.add_tensor(name, value.numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    save_file(plain, folder / "model.safetensors")
+    (tmp_path / "config.json").write_text('{"num_heads": 8, "text_len": 24}')
+    (folder / "config.json").write_text('{"num_heads": 8, "text_len": 24}')
+    found = []
+    for model in (tmp_path / "a.gguf", folder / "model.safetensors"):
+        checkpoint = read_checkpoint(model, DIFFUSERS, V1)
+        found.append(latents(load_model(checkpoint, options())))
+    assert checkpoint.packing is None
+    torch.testing.assert_close(found[0], found[1], atol=2e-3, rtol=2e-3)
+    assert found[0].std() > 0.1
+
+
+def set_scales(data: np.ndarray, kind: str) -> None:
+    """Set the scales of random K-quant blocks so that their values are those of weights."""
+    blocks = data.reshape(-1, packed_bytes(kind, (256,)))
+    places = {"Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,)}[kind]
+    for place in places:
+        blocks[:, place : place + 2] = np.frombuffer(np.float16(2e-5).tobytes(), np.uint8)
 
 
 def gguf_text_name(name: str) -> str:
