@@ -1,10 +1,12 @@
-"""Conventions of camera matrices: the axes of camera and world, and the direction of the matrix."""
+"""Conventions of camera matrices: the axes of camera and world, the direction of the matrix, and formats to write."""
 
 from typing import Literal
 
 Convention = Literal["opencv", "opengl", "blender"]
 """opencv: camera and world x right, y down, z forward; opengl: y up, z backward; blender: that camera, world z up."""
 Matrix = Literal["c2w", "w2c"]
+ExportFormat = Literal["npy", "nerfstudio", "colmap", "re10k"]
+"""Formats in which cameras are written."""
 
 _AXES = {"opencv": "OpenCV", "opengl": "OpenGL", "blender": "Blender"}
 

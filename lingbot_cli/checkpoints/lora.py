@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lingbot_cli.checkpoints.headers import TensorEntry, read_header, read_json, read_metadata
 from lingbot_cli.checkpoints.packed import PREFIXES, Entry
 from lingbot_cli.errors import SetupError, UsageError
@@ -184,6 +182,8 @@ def _peft_settings(file: Path) -> Mapping[str, Any]:
 
 def _number(entry: TensorEntry) -> float:
     """Read a tensor of one number. Errors: SetupError."""
+    import numpy as np
+
     kinds = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4"}
     if entry.elements != 1 or entry.dtype not in kinds:
         raise SetupError(f"{entry.file}: {entry.name} is not one number")

@@ -4,8 +4,7 @@ Commands parse, call and print; what they call lives in the other packages. Noth
 """
 
 import contextlib
-import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -13,32 +12,34 @@ import typer
 from rich.markup import escape
 
 from lingbot_cli import __version__
-from lingbot_cli.cli.app import App, ClickUsageError, SettingsGroup, usage_error
+from lingbot_cli.cli.app import App, ClickUsageError, Command, SettingsGroup, usage_error
 from lingbot_cli.env import Env
 from lingbot_cli.errors import LingbotError, OutputError, SetupError, UsageError
 from lingbot_cli.redact import redact
 
-# Of each the module in this package holds `app = App()` with the command or its sub-commands.
-COMMANDS = (
-    "render",
-    "batch",
-    "stream",
-    "play",
-    "serve",
-    "show",
-    "sheet",
-    "diff",
-    "bench",
-    "timeline",
-    "config",
-    "models",
-    "doctor",
-    "parity",
-)
+# Of each a module in this package holds `app = App()`; the first sentence of its help.
+COMMANDS = {
+    "render": "Render an image, a prompt and a timeline into a video",
+    "batch": "Render every video of a jobs file once: finished ones are skipped, interrupted ones are continued",
+    "stream": "Stream a video to RTMP, RTMPS, SRT or a file at a steady rate, until its timeline ends or Ctrl-C",
+    "play": "Play in a browser on this machine, or in the terminal",
+    "serve": "Serve the model over WebSockets, with a page to play it in, until Ctrl-C",
+    "show": "Print a video's metadata and the command that renders it again",
+    "sheet": "Draw frames of one or more videos on a contact sheet",
+    "diff": "Compare the lengths, frames and metadata of two videos",
+    "bench": "Measure each phase of a chunk, the first frame, the speed of playback and the memory",
+    "timeline": "Write, check, draw and convert timelines; none of it loads a model",
+    "config": "Show settings, which replace flags",
+    "models": "List, download, verify, convert and remove models",
+    "doctor": "Check Python, torch, devices, ffmpeg and its encoders, models and disk, and print remedies",
+    "parity": "Replay a recorded case and print each tensor's largest error and its tolerance",
+}
 
 
 class RootCommands(SettingsGroup):
-    """The commands of `lingbot`, each imported when it is called."""
+    """The commands of `lingbot`, each imported when it is called and not for lists of them."""
+
+    brief = False
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
@@ -46,9 +47,28 @@ class RootCommands(SettingsGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
+        if self.brief:
+            return Command(cmd_name, help=COMMANDS[cmd_name])
         command = typer.main.get_command(import_module(f"lingbot_cli.cli.{cmd_name}").app)
         command.name = cmd_name
         return command
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        with self._briefly():
+            super().format_help(ctx, formatter)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        with self._briefly():
+            return super().shell_complete(ctx, incomplete)
+
+    @contextlib.contextmanager
+    def _briefly(self) -> Iterator[None]:
+        """Let commands have nothing but a name and a summary."""
+        self.brief = True
+        try:
+            yield
+        finally:
+            self.brief = False
 
 
 app = App(
@@ -139,6 +159,8 @@ def _check_text(argv: Sequence[str]) -> None:
 
 def _print_error(env: Env, error: Exception) -> None:
     if env.debug:
+        import traceback
+
         env.err.print(escape(redact("".join(traceback.format_exception(error)))), end="")
     if isinstance(error, LingbotError):
         message, hint = str(error), error.hint

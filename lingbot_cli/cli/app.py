@@ -13,7 +13,6 @@ import typer
 from typer.models import OptionInfo, ParameterInfo
 
 from lingbot_cli.cli.help import RARE, argument_name, help_text, metavar_of
-from lingbot_cli.config import SETTINGS, check_names, check_settings, read_settings
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 
@@ -221,6 +220,8 @@ def usage_error(error: Any) -> UsageError:
 
 def _setting_flags(command: Any, env: Env, words: Sequence[str]) -> list[str]:
     """Return the flag of each setting that the command has and `words` leave out. Errors: UsageError."""
+    from lingbot_cli.config import SETTINGS, check_names, check_settings, read_settings
+
     options = {option.name for option in command.params} & set(SETTINGS)
     options -= {word.removeprefix("--").partition("=")[0] for word in words}
     if not options:

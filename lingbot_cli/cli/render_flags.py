@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import typer
 
+from lingbot_cli.camera.convention import ExportFormat
 from lingbot_cli.cli.app import option
 from lingbot_cli.cli.options import Overwrite, Quality, TimelineFlags, parser
 from lingbot_cli.env import Env
@@ -15,7 +16,6 @@ from lingbot_cli.files import find_stream
 from lingbot_cli.timeline.times import Time, parse_time
 
 if TYPE_CHECKING:
-    from lingbot_cli.camera.formats.export import Format
     from lingbot_cli.render.request import PreparedVideo
     from lingbot_cli.render.resume import ResumeOptions
     from lingbot_cli.sinks.base import Sink
@@ -73,13 +73,13 @@ class OutputFlags:
         option("Also write the camera of every frame, as --poses reads it.", rare=True, metavar="FOLDER"),
     ] = None
     poses_format: Annotated[
-        Literal["npy", "nerfstudio", "colmap", "re10k"] | None,
+        ExportFormat | None,
         option("Format of --save-poses.", rare=True, default="npy"),
     ] = None
 
     open: Annotated[bool, option("Open the finished video with this system's player.")] = False
 
-    def camera_format(self) -> "Format":
+    def camera_format(self) -> ExportFormat:
         """Return the format of --save-poses. Errors: UsageError for a format without a folder."""
         if self.poses_format is not None and self.save_poses is None:
             raise UsageError("--poses-format needs --save-poses", hint="add --save-poses FOLDER")

@@ -1,13 +1,12 @@
 """`lingbot timeline`: write, check, plan, draw, export and convert timelines; none of it loads a model."""
 
 from dataclasses import asdict
-from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lingbot_cli.camera.formats.export import Format as CameraFormat
+from lingbot_cli.camera.convention import ExportFormat
 from lingbot_cli.camera.lens import REFERENCE_HEIGHT, REFERENCE_WIDTH
 from lingbot_cli.cli.app import App, SettingsGroup, option
 from lingbot_cli.cli.options import (
@@ -29,20 +28,16 @@ from lingbot_cli.console import print_json
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.files import write_file
-from lingbot_cli.plan import PlannedChunk, format_chunk_table, plan_chunks
-from lingbot_cli.timeline.chunks import split_into_chunks
-from lingbot_cli.timeline.compile import CompiledTimeline, compile_timeline
-from lingbot_cli.timeline.diagnostics import Problem, SourceText, TimelineError
-from lingbot_cli.timeline.load import Timeline, load_timeline
-from lingbot_cli.timeline.moves import format_moves, parse_moves
-from lingbot_cli.timeline.poses_dir import write_poses_dir
-from lingbot_cli.timeline.resolve import TimelineOverrides
-from lingbot_cli.timeline.schedule import TimelineSchedule, schedule_timeline
-from lingbot_cli.timeline.schema import CutEvent, PosesEvent, TimelineHeader
 from lingbot_cli.timeline.times import format_clock
-from lingbot_cli.timeline.warnings import find_warnings
-from lingbot_cli.timeline.writer import to_jsonl, to_yaml
 from lingbot_cli.video_size import parse_size
+
+if TYPE_CHECKING:
+    from lingbot_cli.plan import PlannedChunk
+    from lingbot_cli.timeline.compile import CompiledTimeline
+    from lingbot_cli.timeline.diagnostics import Problem, SourceText
+    from lingbot_cli.timeline.load import Timeline
+    from lingbot_cli.timeline.schedule import TimelineSchedule
+    from lingbot_cli.timeline.schema import TimelineHeader
 
 Form = Literal["yaml", "jsonl", "moves"]
 FORMS: dict[str, Form] = {".yaml": "yaml", ".yml": "yaml", ".jsonl": "jsonl", ".txt": "moves"}
@@ -69,6 +64,8 @@ def new(
 
     Example: lingbot timeline new walk.yaml
     """
+    from importlib.resources import files as package_files
+
     env: Env = ctx.obj
     text = package_files("lingbot_cli.timeline").joinpath("scaffold.yaml").read_text(encoding="utf-8")
     if file is None:
@@ -114,6 +111,11 @@ def _check(
     env: Env, file: str, chunk: int, *, allow_outside: bool
 ) -> tuple[dict[str, object], int, list[str]]:
     """Return the facts of one timeline, the number of its errors, and its lines for people."""
+    from lingbot_cli.timeline.diagnostics import TimelineError
+    from lingbot_cli.timeline.load import load_timeline
+    from lingbot_cli.timeline.schedule import schedule_timeline
+    from lingbot_cli.timeline.warnings import find_warnings
+
     try:
         timeline = load_timeline(file, env.read_stdin)
         schedule = schedule_timeline(timeline, chunk, allow_outside=allow_outside)
@@ -128,17 +130,20 @@ def _check(
     return _facts(file, schedule, timeline.source, warnings), 0, lines
 
 
-def _warning_lines(warnings: list[Problem], source: SourceText) -> list[str]:
+def _warning_lines(warnings: "list[Problem]", source: "SourceText") -> list[str]:
     lines = source.text.split("\n")
     return [f"note: {warning.render(source, lines)}" for warning in warnings]
 
 
-def _count_chunks(schedule: TimelineSchedule) -> int:
+def _count_chunks(schedule: "TimelineSchedule") -> int:
+    from lingbot_cli.timeline.chunks import split_into_chunks
+    from lingbot_cli.timeline.schema import CutEvent
+
     cuts = sorted(each.start for each in schedule.events if isinstance(each.event, CutEvent))
     return len(split_into_chunks(schedule.frames, schedule.grid.chunk, cuts))
 
 
-def _summary(file: str, schedule: TimelineSchedule) -> str:
+def _summary(file: str, schedule: "TimelineSchedule") -> str:
     length = format_clock(schedule.grid.seconds(schedule.frames))
     return (
         f"{file}: good, {len(schedule.events)} events, {length}, {schedule.frames} frames at "
@@ -147,7 +152,7 @@ def _summary(file: str, schedule: TimelineSchedule) -> str:
 
 
 def _facts(
-    file: str, schedule: TimelineSchedule, source: SourceText, warnings: list[Problem]
+    file: str, schedule: "TimelineSchedule", source: "SourceText", warnings: "list[Problem]"
 ) -> dict[str, object]:
     return {
         "file": file,
@@ -175,6 +180,12 @@ def plan(
 
     Example: lingbot timeline plan recipes/first-walk.yaml
     """
+    from lingbot_cli.plan import format_chunk_table, plan_chunks
+    from lingbot_cli.timeline.compile import compile_timeline
+    from lingbot_cli.timeline.load import load_timeline
+    from lingbot_cli.timeline.schedule import schedule_timeline
+    from lingbot_cli.timeline.warnings import find_warnings
+
     env: Env = ctx.obj
     timeline = load_timeline(file, env.read_stdin)
     schedule = schedule_timeline(
@@ -192,7 +203,7 @@ def plan(
     env.print(*format_chunk_table(chunks, compiled.grid.fps), total, *paths, *warnings)
 
 
-def _total(preset: str, compiled: CompiledTimeline, chunks: tuple[PlannedChunk, ...]) -> str:
+def _total(preset: str, compiled: "CompiledTimeline", chunks: "tuple[PlannedChunk, ...]") -> str:
     scenes = sum(chunk.cut is not None for chunk in chunks if chunk.start) + 1
     length = format_clock(compiled.frames / compiled.grid.fps)
     return (
@@ -202,7 +213,7 @@ def _total(preset: str, compiled: CompiledTimeline, chunks: tuple[PlannedChunk, 
 
 
 def _plan_facts(
-    preset: str, compiled: CompiledTimeline, chunks: tuple[PlannedChunk, ...]
+    preset: str, compiled: "CompiledTimeline", chunks: "tuple[PlannedChunk, ...]"
 ) -> dict[str, object]:
     return {
         "preset": preset,
@@ -221,7 +232,7 @@ def export(
     file: CameraArgument,
     output: Annotated[Path, option("Folder to write to.", names="-o --output", metavar="FOLDER")],
     form: Annotated[
-        CameraFormat,
+        ExportFormat,
         option(
             "npy: poses.npy, intrinsics.npy and action.npy; nerfstudio: transforms.json; colmap: a text model; "
             "re10k: RealEstate10K's text.",
@@ -239,10 +250,13 @@ def export(
 
     Example: lingbot timeline export recipes/first-walk.yaml -o camera/
     """
+    from lingbot_cli.timeline.poses_dir import write_poses_dir
+    from lingbot_cli.timeline.resolve import TimelineOverrides
+
     env: Env = ctx.obj
     overrides = TimelineOverrides(duration=duration, fps=fps, allow_outside=allow_outside)
 
-    def frame_size(header: TimelineHeader) -> tuple[int, int]:
+    def frame_size(header: "TimelineHeader") -> tuple[int, int]:
         asked = size or header.size
         return (REFERENCE_HEIGHT, REFERENCE_WIDTH) if asked is None else parse_size(asked)
 
@@ -265,6 +279,10 @@ def convert(
 
     Example: lingbot timeline convert w-10,iw-15,none-10 -o walk.yaml
     """
+    from lingbot_cli.timeline.diagnostics import TimelineError
+    from lingbot_cli.timeline.load import load_timeline
+    from lingbot_cli.timeline.moves import parse_moves
+
     env: Env = ctx.obj
     form = to or FORMS.get(output.suffix if output else "")
     if form is None:
@@ -280,7 +298,10 @@ def convert(
     write_file(output, text, overwrite=overwrite)
 
 
-def _write_form(timeline: Timeline, form: Form) -> str:
+def _write_form(timeline: "Timeline", form: Form) -> str:
+    from lingbot_cli.timeline.moves import format_moves
+    from lingbot_cli.timeline.writer import to_jsonl, to_yaml
+
     if form == "yaml":
         return to_yaml(timeline)
     if form == "jsonl":
@@ -294,8 +315,10 @@ def _write_form(timeline: Timeline, form: Form) -> str:
     return moves + "\n"
 
 
-def _check_folder(timeline: Timeline, output: Path) -> None:
+def _check_folder(timeline: "Timeline", output: Path) -> None:
     """Refuse to move a timeline away from the files that it names. Errors: UsageError."""
+    from lingbot_cli.timeline.schema import CutEvent, PosesEvent
+
     names_files = any(isinstance(each.event, PosesEvent | CutEvent) for each in timeline.events)
     if names_files and output.parent.resolve() != timeline.source.folder.resolve():
         raise UsageError(

@@ -21,17 +21,13 @@ from lingbot_cli.cli.options import (
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.files import write_file
-from lingbot_cli.timeline.resolve import (
-    FrameSize,
-    ResolvedTimeline,
-    TimelineOverrides,
-    resolve_timeline,
-)
-from lingbot_cli.timeline.schema import TimelineHeader
 from lingbot_cli.video_size import fit_size, parse_size
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from lingbot_cli.timeline.resolve import FrameSize, ResolvedTimeline, TimelineOverrides
+    from lingbot_cli.timeline.schema import TimelineHeader
 
 DEFAULT_SIZE = (480, 832)
 """Height and width of an animatic without an image, in pixels."""
@@ -52,6 +48,7 @@ def show(
     Example: lingbot timeline show recipes/first-walk.yaml -o walk.svg
     """
     from lingbot_cli.drawing.top_view import scene_maps, svg_map, text_map
+    from lingbot_cli.timeline.resolve import TimelineOverrides
 
     env: Env = ctx.obj
     if output is not None and output.suffix != ".svg":
@@ -92,12 +89,13 @@ def animatic(
     from lingbot_cli.image import read_image
     from lingbot_cli.sinks.base import Chapter, VideoInfo
     from lingbot_cli.sinks.factory import OutputOptions, choose_sink
+    from lingbot_cli.timeline.resolve import TimelineOverrides
 
     env: Env = ctx.obj
     overrides = TimelineOverrides(fps=fps, duration=duration, allow_outside=allow_outside)
     first = read_image(image) if image is not None else None
 
-    def frame_size(header: TimelineHeader) -> tuple[int, int]:
+    def frame_size(header: "TimelineHeader") -> tuple[int, int]:
         asked = size or header.size
         rows, columns = first.shape[:2] if first is not None else DEFAULT_SIZE
         return parse_size(asked) if asked is not None else fit_size(rows, columns, 832 * 480)
@@ -121,9 +119,11 @@ def animatic(
 
 
 def resolve_camera(
-    env: Env, file: str, preset: str, overrides: TimelineOverrides, size: FrameSize | None = None
-) -> ResolvedTimeline:
+    env: Env, file: str, preset: str, overrides: "TimelineOverrides", size: "FrameSize | None" = None
+) -> "ResolvedTimeline":
     """Return the camera of an argument, printing the notes on it; `size` chooses the frames' size."""
+    from lingbot_cli.timeline.resolve import resolve_timeline
+
     resolved = resolve_timeline(
         find_preset(preset).chunk,
         **camera_source(file),
@@ -137,7 +137,7 @@ def resolve_camera(
 
 
 def _images(
-    resolved: ResolvedTimeline, first: "np.ndarray | None", size: tuple[int, int], title: str
+    resolved: "ResolvedTimeline", first: "np.ndarray | None", size: tuple[int, int], title: str
 ) -> "dict[Path | None, np.ndarray]":
     """Return the first image of each scene at the video's size, [H, W, 3] uint8, the first under None."""
     from lingbot_cli.drawing.animatic import fit_image, placeholder_image

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from lingbot_cli.camera.convention import ExportFormat
 from lingbot_cli.camera.formats.export import (
     FILES,
     SETTINGS_FILE,
-    Format,
     read_settings,
     settings_text,
     write_cameras,
@@ -96,7 +96,7 @@ def read_poses_dir(
     return replace(compiled, paths=(report,)), notes
 
 
-def check_overwrite(folder: Path, form: Format = "npy", *, overwrite: bool) -> list[Path]:
+def check_overwrite(folder: Path, form: ExportFormat = "npy", *, overwrite: bool) -> list[Path]:
     """Return the files of a camera folder. Errors: UsageError for one that exists, unless `overwrite`."""
     names = (POSES_FILE, INTRINSICS_FILE, ACTION_FILE) if form == "npy" else FILES[form]
     files = [folder / name for name in (*names, SETTINGS_FILE)]
@@ -108,7 +108,7 @@ def check_overwrite(folder: Path, form: Format = "npy", *, overwrite: bool) -> l
 def write_poses_dir(
     compiled: CompiledTimeline,
     folder: str | Path,
-    form: Format = "npy",
+    form: ExportFormat = "npy",
     *,
     size: tuple[int, int] = (REFERENCE_HEIGHT, REFERENCE_WIDTH),
     frames: range | None = None,

@@ -6,14 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from lingbot_cli.camera.convention import ExportFormat
 from lingbot_cli.camera.formats import colmap, nerfstudio, text_files
 from lingbot_cli.errors import UsageError
 
-Format = Literal["npy", "nerfstudio", "colmap", "re10k"]
 FILES: dict[str, tuple[str, ...]] = {
     "nerfstudio": ("transforms.json",),
     "colmap": ("cameras.txt", "images.txt", "points3D.txt"),
@@ -25,7 +24,7 @@ SETTINGS_FILE = "lingbot.json"
 
 def write_cameras(
     folder: Path,
-    form: Format,
+    form: ExportFormat,
     poses: np.ndarray,
     intrinsics: np.ndarray,
     *,
