@@ -4,7 +4,6 @@ Also the checks of names, folders and disk space.
 """
 
 import errno
-import fcntl
 import hashlib
 import os
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lingbot_cli.errors import OutputError, UsageError, write_errors
+from lingbot_cli.operating_system import is_writable, open_pipe
 
 _NAME_LIMIT, _PATH_LIMIT = 255, 4095  # bytes, where the file system reports no other
 _READER_POLL_INTERVAL_S = 0.05
@@ -164,15 +164,12 @@ class StreamFile:
             return os.fdopen(os.dup(self.descriptor), "wb")
         while True:
             try:
-                file = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+                return os.fdopen(open_pipe(self.path), "wb")
             except OSError as failure:
                 if failure.errno != errno.ENXIO or not self.path.is_fifo():
                     raise
                 check_stop()
                 time.sleep(_READER_POLL_INTERVAL_S)
-            else:
-                os.set_blocking(file, True)
-                return os.fdopen(file, "wb")
 
 
 def find_stream(path: Path) -> StreamFile | None:
@@ -212,7 +209,7 @@ def _descriptor_number(path: Path) -> int | None:
 def check_writable(path: Path, descriptor: int) -> None:
     """Raise UsageError unless a file descriptor is open for writing; `path` names it."""
     try:
-        writable = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
+        writable = is_writable(descriptor)
     except OSError:
         raise UsageError(
             f"{path}: no open file descriptor", hint=f"open it in the shell: {descriptor}>FILE"

@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator
+from pydantic import Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from lingbot_cli.camera.convention import Convention, Matrix
 from lingbot_cli.timeline.diagnostics import Problem, Problems, SourceItem, SourceLocation, SourceText
+from lingbot_cli.timeline.json_schema import DIALECT, JsonSchema, model_schemas
 from lingbot_cli.timeline.jsonl_reader import JsonLine, parse_json_line
 from lingbot_cli.timeline.load import is_yaml
 from lingbot_cli.timeline.schema import ImageSize, NonEmptyText, ScaleField, StrictModel, TimeField
@@ -33,6 +34,15 @@ def _seeds(value: object) -> tuple[int, ...]:
     )
 
 
+_SEEDS_SCHEMA = {
+    "description": "A range with both ends, such as 1..8, or a list of different numbers.",
+    "anyOf": [
+        {"type": "string", "pattern": rf"^\s*{_RANGE.pattern}\s*$"},
+        {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "uniqueItems": True},
+    ],
+}
+
+
 class Job(StrictModel):
     """One job: options of `lingbot render` by name; `prompts` and `seeds` expand it into several videos."""
 
@@ -43,7 +53,7 @@ class Job(StrictModel):
     prompt: NonEmptyText | None = None
     prompts: Annotated[list[NonEmptyText], Field(min_length=1, max_length=1000)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
-    seeds: Annotated[tuple[int, ...], PlainValidator(_seeds)] | None = None
+    seeds: Annotated[tuple[int, ...], PlainValidator(_seeds), WithJsonSchema(_SEEDS_SCHEMA)] | None = None
     output: NonEmptyText | None = None
     size: NonEmptyText | None = None
     fps: Annotated[int, Field(ge=1, le=120)] | None = None
@@ -75,6 +85,20 @@ class Job(StrictModel):
 _POSES_KEYS = ("intrinsics", "intrinsics_size", "convention", "matrix", "poses_fps")
 # A job has at most one key of each group; it replaces the defaults of the whole group.
 EXCLUSIVE_KEYS = (("timeline", "moves", "poses"), ("prompt", "prompts"), ("seed", "seeds"))
+
+
+def jobs_schema() -> JsonSchema:
+    """Return the JSON Schema of a YAML jobs file: a list of jobs, or `jobs` beside their `defaults`."""
+    job, _, definitions = model_schemas(Job, ())
+    jobs = {"type": "array", "items": {"$ref": "#/$defs/Job"}}
+    keys = {"defaults": {"$ref": "#/$defs/Job"}, "jobs": jobs}
+    whole = {"type": "object", "properties": keys, "required": ["jobs"], "additionalProperties": False}
+    return {
+        "$schema": DIALECT,
+        "title": "lingbot jobs",
+        "anyOf": [jobs, whole],
+        "$defs": {**definitions, "Job": job},
+    }
 
 
 def read_jobs(source: SourceText, problems: Problems) -> list[tuple[Job, SourceItem]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from lingbot_cli.batch.scheduler import Worker, WorkerEvent
 from lingbot_cli.batch.task_runner import TaskResult, TaskRunner
 from lingbot_cli.batch.tasks import Task
+from lingbot_cli.operating_system import holding_interrupts, ignore_interrupts, new_session
 
 _EXIT_TIMEOUT_S = 5.0
 
@@ -74,11 +75,8 @@ class LocalWorker:
         )
         resource_tracker.ensure_running()  # started here, since its own start would lift the mask below
         # Ctrl-C in the terminal is for the parent alone, even before the child can ignore it.
-        previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with holding_interrupts():
             self._process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, previous)
         child_pipe.close()
 
     def _exit_reason(self) -> str:
@@ -116,9 +114,8 @@ class LocalWorkerPool:
 
 def _run_worker(pipe: Connection, folder: Path, device: str | None, threads: int | None) -> None:
     """Run a worker process: receive tasks from the pipe, send events to it."""
-    os.setsid()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # including one that is pending
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    new_session()
+    ignore_interrupts()
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(threads)
     tasks: queue.Queue[Task] = queue.Queue()

@@ -1,6 +1,5 @@
 """Model downloads into a partial folder, which gets the model's name once every file is verified."""
 
-import fcntl
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -8,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lingbot_cli import operating_system
 from lingbot_cli.checkpoints.cache_dir import model_folder
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from lingbot_cli.checkpoints.decoders import SUFFIXES, decoders_folder
@@ -126,7 +126,7 @@ def _exclusive(partial: Path) -> Iterator[None]:
     partial.mkdir(parents=True, exist_ok=True)
     with partial.with_name(f"{partial.name}.lock").open("ab") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            operating_system.lock(lock)
         except BlockingIOError:
             raise UsageError(
                 f"another `lingbot models pull` is downloading {partial.name}", hint="wait until it ends"

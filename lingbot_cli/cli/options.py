@@ -1,6 +1,5 @@
 """Options that several commands share: arguments, single flags, and the groups of timeline, model and display."""
 
-import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from lingbot_cli.checkpoints.cache_dir import cache_folder
 from lingbot_cli.cli.app import option
 from lingbot_cli.env import Env
 from lingbot_cli.errors import RunInterrupted, UsageError
+from lingbot_cli.operating_system import open_terminal
 from lingbot_cli.presets import PRESETS, Preset
 from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.timeline.times import Time, parse_time
@@ -305,8 +305,7 @@ class DisplayFlags:
         if typed and env.stdin.isatty():
             raise UsageError("--preview terminal: events are typed in the same terminal", hint=hint)
         try:
-            # The terminal itself: standard input and output may lead elsewhere.
-            terminal = os.open(os.ctermid(), os.O_RDWR | os.O_NOCTTY)
+            terminal = open_terminal()
         except OSError as failure:
             raise UsageError(
                 f"--preview terminal: the terminal cannot be opened: {failure}", hint=hint

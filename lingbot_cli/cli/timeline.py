@@ -1,5 +1,6 @@
 """`lingbot timeline`: write, check, plan, draw, export and convert timelines; none of it loads a model."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -77,6 +78,30 @@ def new(
         )
     write_file(file, text, overwrite=overwrite)
     env.print(f"{file}: written; next: lingbot timeline show {file}")
+
+
+def schema(
+    ctx: typer.Context,
+    jobs: Annotated[bool, option("Print the schema of jobs files instead, for `lingbot batch`.")] = False,
+    output: Annotated[
+        Path | None, option("File to write.", names="-o --output", metavar="FILE", default="standard output")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Print the JSON Schema of timelines, with which editors complete and check them.
+
+    Example: lingbot timeline schema -o timeline.schema.json
+    """
+    env: Env = ctx.obj
+    from lingbot_cli.batch.jobs import jobs_schema
+    from lingbot_cli.timeline.json_schema import timeline_schema
+
+    text = json.dumps(jobs_schema() if jobs else timeline_schema(), indent=2, ensure_ascii=False) + "\n"
+    if output is None:
+        env.out.print(text, end="", markup=False, soft_wrap=True)
+        return
+    write_file(output, text, overwrite=overwrite)
+    env.print(f"{output}: written; first line of a timeline: # yaml-language-server: $schema={output}")
 
 
 def check(
@@ -327,5 +352,5 @@ def _check_folder(timeline: "Timeline", output: Path) -> None:
         )
 
 
-for _command in (new, check, plan, show, animatic, export, convert):
+for _command in (new, schema, check, plan, show, animatic, export, convert):
     app.command()(_command)

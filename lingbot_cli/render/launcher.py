@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 
 from lingbot_cli.errors import SetupError
+from lingbot_cli.operating_system import EXIT_SIGNALS
 
 TERMINATE_TIMEOUT_S = 10.0
 POLL_INTERVAL_S = 0.05
@@ -114,8 +115,7 @@ def _forward_signals(leader: Process) -> Iterator[None]:
         if leader.poll() is None:
             leader.send_signal(number)
 
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, forward) for number in signals}
+    before = {number: signal.signal(number, forward) for number in EXIT_SIGNALS}
     try:
         yield
     finally:

@@ -1,7 +1,6 @@
 """Resume store: the chunks of an unfinished render, saved in a folder beside its output."""
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from lingbot_cli import operating_system
 from lingbot_cli.errors import LingbotError, UsageError, write_errors
 from lingbot_cli.files import check_disk_space, check_folder, derived_path, follow_link, write_file
 from lingbot_cli.render.chunk_plan import SavedChunks
@@ -165,7 +165,7 @@ class ResumeStore:
             self.folder.mkdir(exist_ok=True)
             lock = path.open("ab")
             with contextlib.suppress(BlockingIOError, FileNotFoundError):
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                operating_system.lock(lock)
                 if os.fstat(lock.fileno()).st_ino == path.stat().st_ino:  # else the video was just completed
                     return lock
             lock.close()

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import MutableMapping
 from pathlib import Path
 
+from lingbot_cli import operating_system
 from lingbot_cli.presets import Preset
 from lingbot_cli.runtime.capabilities import Capability
 from lingbot_cli.runtime.memory import MemorySetup
@@ -26,7 +27,7 @@ def free_ram() -> int:
             if line.startswith("MemAvailable:"):
                 free = int(line.split()[1]) * 1024
     if not free:
-        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+        free = operating_system.free_ram()
     with contextlib.suppress(OSError, ValueError):
         group = Path("/sys/fs/cgroup")
         free = min(

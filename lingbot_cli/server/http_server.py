@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lingbot_cli.errors import SetupError, UsageError
+from lingbot_cli.operating_system import max_open_files
 
 SHUTDOWN_TIMEOUT_S = 3  # for open connections
 HEADER_TIMEOUT_S = 10.0
@@ -56,11 +57,8 @@ def page_url(bound: socket.socket, token: str | None) -> str:
 
 def default_max_connections() -> int:
     """Return the cap: half the files that the process may open, at most `MAX_CONNECTIONS`."""
-    try:
-        from resource import RLIMIT_NOFILE, getrlimit
-    except ImportError:  # Windows, which has no such limit
-        return MAX_CONNECTIONS
-    return max(16, min(MAX_CONNECTIONS, (getrlimit(RLIMIT_NOFILE)[0] - RESERVED_FILES) // 2))
+    limit = max_open_files()
+    return MAX_CONNECTIONS if limit is None else max(16, min(MAX_CONNECTIONS, (limit - RESERVED_FILES) // 2))
 
 
 class ConnectionRegistry:

@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import os
 import re
 import subprocess
 import time
@@ -15,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from lingbot_cli.errors import OutputError
+from lingbot_cli.operating_system import set_blocking
 from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.ffmpeg_args import metadata_input
 from lingbot_cli.sinks.ffmpeg_process import STALL_TIMEOUT_S, FfmpegProcess
@@ -91,10 +91,10 @@ def find_cut_point(file: Path, packets: list[Packet], fps: Fraction, limit: int)
 
 
 def concat_args(
-    ffmpeg: str, video: VideoInfo, container: Format, cut: CutPoint, url: str, metadata_fd: int | None
+    ffmpeg: str, video: VideoInfo, container: Format, cut: CutPoint, url: str, metadata_url: str | None
 ) -> list[str]:
     """Return the command that copies the frames before `cut`, then the segment on standard input, to `url`."""
-    metadata, frames_input, metadata_map = metadata_input(metadata_fd)
+    metadata, frames_input, metadata_map = metadata_input(metadata_url)
     script = base64.b64encode(_concat_script(video, cut).encode()).decode()
     # Without -nostdin, ffmpeg would read its keyboard commands from the segment.
     args = [ffmpeg, "-nostdin", "-hide_banner", "-nostats", "-loglevel", "warning", "-y"]
@@ -139,7 +139,7 @@ class ConcatEncoder:
     def __init__(
         self,
         encode: Sequence[str],
-        concat: Callable[[int | None], list[str]],
+        concat: Callable[[str | None], list[str]],
         *,
         existing: int,
         metadata: str | None,
@@ -147,7 +147,7 @@ class ConcatEncoder:
     ) -> None:
         self._existing = existing
         self._concat = FfmpegProcess(concat, metadata=metadata, lock=lock)
-        os.set_blocking(self._concat.input.fileno(), True)  # the encoder writes to it
+        set_blocking(self._concat.input.fileno(), True)  # the encoder writes to it
         try:
             self._encode = FfmpegProcess(lambda _: list(encode), output=self._concat.input)
         except BaseException:

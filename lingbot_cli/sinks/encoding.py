@@ -34,14 +34,14 @@ class Encoding:
     crf: int | None = None
 
     def args(
-        self, video: VideoInfo, url: str, metadata_fd: int | None = None, *, first: int = 0
+        self, video: VideoInfo, url: str, metadata_url: str | None = None, *, first: int = 0
     ) -> list[str]:
         """Return the command that reads raw RGB frames on standard input and writes the video to `url`.
 
-        `metadata_fd`: file descriptor of ffmetadata text. `first`: number of the first image of a sequence.
+        `metadata_url`: URL of ffmetadata text. `first`: number of the first image of a sequence.
         """
         container, codec = self.container, self.codec
-        metadata, frames_input, metadata_map = metadata_input(metadata_fd)
+        metadata, frames_input, metadata_map = metadata_input(metadata_url)
         piped = url.startswith("pipe:")
         args = [self.ffmpeg, "-hide_banner", "-nostats", "-loglevel", "warning", "-y"]
         args += ["-progress", "pipe:2", "-stats_period", "0.05"]

@@ -47,12 +47,12 @@ def keyframe_interval(fps: Fraction) -> int:
     return max(1, round(fps * _KEYFRAME_INTERVAL_S))
 
 
-def metadata_input(metadata_fd: int | None) -> tuple[list[str], int, list[str]]:
+def metadata_input(url: str | None) -> tuple[list[str], int, list[str]]:
     """Return the arguments that open ffmetadata text, the number of the next input, and the metadata mapping."""
-    if metadata_fd is None:
+    if url is None:
         return [], 0, ["-map_metadata", "-1"]
     # The metadata comes first: probing the frames waits for the first of them.
-    return ["-f", "ffmetadata", "-i", f"pipe:{metadata_fd}"], 1, ["-map_metadata", "0", "-map_chapters", "0"]
+    return ["-f", "ffmetadata", "-i", url], 1, ["-map_metadata", "0", "-map_chapters", "0"]
 
 
 def raw_frames_input(video: VideoInfo) -> list[str]:

@@ -4,19 +4,20 @@ import collections
 import contextlib
 import os
 import re
-import select
+import shutil
 import subprocess
 import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
 
 from lingbot_cli.errors import OutputError
+from lingbot_cli.operating_system import PASSES_DESCRIPTORS, reader_closed, set_blocking, wait_writable
 from lingbot_cli.redact import redact
 from lingbot_cli.ui.signals import add_exit_hook, check_stop, stop_requested
 
@@ -34,7 +35,7 @@ _STOP_TIMEOUT_S = 1.0  # the same, once a signal has asked the run to end
 class FfmpegProcess:
     """Running ffmpeg, in a session of its own so that Ctrl-C in the terminal does not reach it.
 
-    `command` returns the arguments, given the file descriptor from which ffmpeg reads `metadata`. `output`: its
+    `command` returns the arguments, given the URL from which ffmpeg reads `metadata`. `output`: its
     standard output, None to discard it. `lock`: an open file that stays locked while ffmpeg runs. A write or the end
     fails when ffmpeg stalls: it accepts and encodes nothing for STALL_TIMEOUT_S, nor, if `may_be_slow`, uses the CPU.
     `secrets` are removed from its messages.
@@ -42,7 +43,7 @@ class FfmpegProcess:
 
     def __init__(
         self,
-        command: Callable[[int | None], list[str]],
+        command: Callable[[str | None], list[str]],
         *,
         metadata: str | None = None,
         output: BinaryIO | None = None,
@@ -56,31 +57,42 @@ class FfmpegProcess:
         self._changed = threading.Condition()
         self._stderr_closed = False
         self._last_lines: collections.deque[str] = collections.deque(maxlen=_MAX_LINES)
-        with contextlib.ExitStack() as files:
-            lock_fd = None if lock is None else lock.fileno()
-            metadata_fd = None
-            if metadata is not None:
-                # The file has no name, so a killed run leaves nothing behind.
-                text = files.enter_context(tempfile.TemporaryFile())
-                text.write(metadata.encode())
-                text.seek(0)
-                metadata_fd = text.fileno()
+        with self._metadata_source(metadata) as (url, inherited):
+            if lock is not None and PASSES_DESCRIPTORS:
+                inherited.append(lock.fileno())
             try:
                 self._child = subprocess.Popen(
-                    command(metadata_fd),
+                    command(url),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.DEVNULL if output is None else output,
                     stderr=subprocess.PIPE,
-                    pass_fds=[fd for fd in (metadata_fd, lock_fd) if fd is not None],
+                    pass_fds=inherited,
                     start_new_session=True,
                     bufsize=0,
                 )
             except (OSError, subprocess.SubprocessError) as failure:
                 raise OutputError(f"ffmpeg could not be started: {failure}") from failure
-        os.set_blocking(self.input.fileno(), False)
+        set_blocking(self.input.fileno(), False)
         _running.add(self)
         self._reader = threading.Thread(target=self._read_stderr, name="ffmpeg stderr", daemon=True)
         self._reader.start()
+
+    @contextlib.contextmanager
+    def _metadata_source(self, metadata: str | None) -> Iterator[tuple[str | None, list[int]]]:
+        """Give the URL of metadata text, and the descriptors that ffmpeg inherits for it while the block runs."""
+        if metadata is None:
+            yield None, []
+        elif PASSES_DESCRIPTORS:  # the file has no name, so a killed run leaves nothing behind
+            with tempfile.TemporaryFile() as text:
+                text.write(metadata.encode())
+                text.seek(0)
+                yield f"pipe:{text.fileno()}", [text.fileno()]
+        else:
+            folder = tempfile.mkdtemp(prefix="lingbot-")
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            path = Path(folder, "metadata.txt")
+            path.write_bytes(metadata.encode())
+            yield f"file:{path}", []
 
     @property
     def input(self) -> BinaryIO:
@@ -127,10 +139,8 @@ class FfmpegProcess:
             raise self.exit_error() from closed
 
     def _wait_writable(self) -> None:
-        writable = select.poll()
-        writable.register(self.input, select.POLLOUT)
         watch = StallWatch(self)
-        while not writable.poll(_POLL_INTERVAL_S * 1000):
+        while not wait_writable(self.input, _POLL_INTERVAL_S):
             watch.check()
 
     def progress(self) -> tuple[int, int]:
@@ -240,15 +250,13 @@ class StdoutFfmpegProcess(FfmpegProcess):
     """ffmpeg that writes to a pipe, whose reader may close it before the end."""
 
     def __init__(
-        self, command: Callable[[int | None], list[str]], *, output: BinaryIO, metadata: str | None = None
+        self, command: Callable[[str | None], list[str]], *, output: BinaryIO, metadata: str | None = None
     ) -> None:
         self._output = output
         super().__init__(command, metadata=metadata, output=output)
 
     def waits_for_reader(self) -> bool:
-        poll = select.poll()
-        poll.register(self._output, select.POLLOUT)
-        return not poll.poll(0)
+        return not wait_writable(self._output, 0)
 
     def exit_error(self) -> OutputError:
         error = super().exit_error()
@@ -266,13 +274,6 @@ class ListeningFfmpegProcess(FfmpegProcess):
         if self._ending.is_set():  # it would wait on, whatever happens to its input
             self.stop()
         return not self.encoded
-
-
-def reader_closed(output: BinaryIO) -> bool:
-    """Return whether the other end of a pipe is closed; False for anything that is no pipe."""
-    poll = select.poll()
-    poll.register(output, 0)
-    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _state(pid: int) -> tuple[str, int]:

@@ -1,7 +1,6 @@
 """Hard link in the resume folder by which a later run finds a partial video of the same encoding."""
 
 import contextlib
-import fcntl
 import os
 import time
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lingbot_cli.errors import OutputError, UsageError, write_errors
+from lingbot_cli.operating_system import lock
 
 LOCK_TIMEOUT_S = 10.0  # for an encoder that outlived its killed run
 
@@ -92,7 +92,7 @@ def lock_file(path: Path) -> BinaryIO:
     deadline = time.monotonic() + LOCK_TIMEOUT_S
     while True:
         with contextlib.suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file)
             return file
         if time.monotonic() > deadline:
             file.close()

@@ -11,6 +11,7 @@ import numpy as np
 from lingbot_cli.camera.keys import LETTERS
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
+from lingbot_cli.operating_system import HAS_TERMINALS
 from lingbot_cli.server.chunk_pacing import ChunkPacer
 from lingbot_cli.server.client_messages import ActionStates, Init
 from lingbot_cli.server.play_session import PlaySession, RenderTaskResult
@@ -44,6 +45,8 @@ def play_in_terminal(
     """Play until X is pressed; the terminal is restored on every exit. Errors: InterruptedRun on a signal."""
     if not (env.stdin.isatty() and env.stdout.isatty()):
         raise UsageError("--in terminal needs a terminal", hint="leave it out to play in a browser")
+    if not HAS_TERMINALS:
+        raise UsageError("--in terminal: not on this system", hint="leave it out to play in a browser")
     screen = Screen(env.stdin.fileno(), env.stdout.fileno())
     with StopRequest(env.err.print).handling():
         env.err.print("loading the model …")

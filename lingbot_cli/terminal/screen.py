@@ -4,12 +4,11 @@ import contextlib
 import os
 import re
 import select
-import termios
-import tty
 from functools import partial
 from types import TracebackType
 from typing import Any
 
+from lingbot_cli import operating_system
 from lingbot_cli.console import printable
 from lingbot_cli.ui.signals import on_forced_exit
 
@@ -34,15 +33,11 @@ class Screen:
         self._size = os.get_terminal_size(output_fd)
 
     def __enter__(self) -> "Screen":
-        before = termios.tcgetattr(self._in)
+        before = operating_system.terminal_mode(self._in)
         with contextlib.ExitStack() as cleanup:
             cleanup.callback(self._restore, before)
             cleanup.enter_context(on_forced_exit(partial(self._restore, before)))
-            tty.setcbreak(self._in)
-            mode = termios.tcgetattr(self._in)
-            mode[0] &= ~termios.IXON  # Ctrl-S would block the thread that draws
-            mode[6][termios.VSUSP] = b"\0"  # Ctrl-Z would suspend without restoring the terminal
-            termios.tcsetattr(self._in, termios.TCSANOW, mode)
+            operating_system.read_single_keys(self._in)
             self.write(_ENTER)
             self._cleanup = cleanup.pop_all()
         return self
@@ -54,9 +49,8 @@ class Screen:
 
     def _restore(self, before: list[Any]) -> None:
         # Settings first: they matter most, and writing to a closed terminal fails.
-        with contextlib.suppress(OSError, termios.error):
-            termios.tcflush(self._in, termios.TCIFLUSH)
-            termios.tcsetattr(self._in, termios.TCSANOW, before)
+        with contextlib.suppress(OSError):
+            operating_system.restore_terminal(self._in, before)
             self.write(_LEAVE)
 
     def write(self, text: str) -> None:

@@ -10,12 +10,13 @@ from pydantic import (
     PlainValidator,
     StringConstraints,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
-from lingbot_cli.timeline.times import Time, parse_time
+from lingbot_cli.timeline.times import TIME_FORMS, Time, parse_time
 
 Value = TypeVar("Value")
 
@@ -39,7 +40,11 @@ def validator(parse: Callable[[Any], Value]) -> Callable[[Any], Value]:
 
 
 validate_time = validator(parse_time)
-TimeField = Annotated[Time, PlainValidator(validate_time)]
+_TIME_SCHEMA = {
+    "description": f"A time: {TIME_FORMS}.",
+    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^[\s0-9.:hmsfcin]+$"}],
+}
+TimeField = Annotated[Time, PlainValidator(validate_time), WithJsonSchema(_TIME_SCHEMA)]
 NonEmptyText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000)]
 FiniteAmount = Annotated[float, Field(ge=-1e5, le=1e5, allow_inf_nan=False)]
 PitchAngle = Annotated[float, Field(ge=-170, le=170, allow_inf_nan=False)]  # from limit to limit

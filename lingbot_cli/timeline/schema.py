@@ -7,6 +7,7 @@ from pydantic import (
     Field,
     PlainValidator,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -14,7 +15,7 @@ from pydantic import (
 from lingbot_cli.camera.convention import Convention, Matrix
 from lingbot_cli.camera.keys import DEFAULT_FPS, LETTERS, TURN_DEGREES_PER_FRAME, WALK_UNITS_PER_FRAME
 from lingbot_cli.camera.lens import MAX_FOV_DEGREES, MIN_FOV_DEGREES, square_lens
-from lingbot_cli.camera.scale import ScaleRule, parse_scale
+from lingbot_cli.camera.scale import SCALE_FORMS, ScaleRule, parse_scale
 from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.event_fields import (
     Displacement,
@@ -75,7 +76,20 @@ class TurnEvent(SpannedEvent):
     ease: Ease = "linear"
 
 
-ScaleField = Annotated[ScaleRule, PlainValidator(validator(parse_scale))]
+_SCALE_SCHEMA = {
+    "description": f"Length of a walking step: {SCALE_FORMS}.",
+    "anyOf": [
+        {"type": "number", "exclusiveMinimum": 0},
+        {"type": "string"},
+        {
+            "type": "object",
+            "properties": {"fit": {"type": "number", "exclusiveMinimum": 0}},
+            "required": ["fit"],
+            "additionalProperties": False,
+        },
+    ],
+}
+ScaleField = Annotated[ScaleRule, PlainValidator(validator(parse_scale)), WithJsonSchema(_SCALE_SCHEMA)]
 ImageSize = Annotated[str, AfterValidator(validator(check_image_size))]
 
 
@@ -133,7 +147,11 @@ def _is_bare_wait(value: Any) -> bool:
 class WaitEvent(SpannedEvent):
     """A span without motion: `{wait: 2s}`, or `wait` with `for` or `until`."""
 
-    wait: Annotated[Time | None, PlainValidator(lambda v: None if _is_bare_wait(v) else validate_time(v))]
+    wait: Annotated[
+        Time | None,
+        PlainValidator(lambda v: None if _is_bare_wait(v) else validate_time(v)),
+        WithJsonSchema({"description": "The span, or nothing beside `for` or `until`."}),
+    ]
 
     @model_validator(mode="before")
     @classmethod

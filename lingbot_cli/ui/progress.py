@@ -1,10 +1,11 @@
 """Progress of a run: chunks, frames, speed and memory."""
 
-import resource
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+
+from lingbot_cli import operating_system
 
 _KIB = 1024
 
@@ -111,10 +112,7 @@ def memory_in_use() -> int:
 def peak_memory() -> int:
     """Return the peak of this process in main memory, in bytes."""
     # getrusage would count the parent's memory at the fork.
-    if peak := _status("VmHWM"):
-        return peak
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * _KIB
+    return _status("VmHWM") or operating_system.peak_memory()
 
 
 def _status(name: str) -> int | None:

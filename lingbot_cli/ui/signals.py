@@ -9,12 +9,10 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from lingbot_cli.errors import LingbotError, RunInterrupted
+from lingbot_cli.operating_system import EXIT_SIGNALS
 from lingbot_cli.runtime.malloc import use_single_heap
 
 NOTIFIER_JOIN_TIMEOUT_S = 1.0
-_SIGNALS = [
-    number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None
-]
 _exit_hooks: list[Callable[[], None]] = []
 _active: list["StopRequest"] = []  # those that handle the signals, the innermost last
 
@@ -124,7 +122,7 @@ def ignoring_signals() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _handled_by(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in _SIGNALS}
+    before = {number: signal.signal(number, handler) for number in EXIT_SIGNALS}
     try:
         yield
     finally:

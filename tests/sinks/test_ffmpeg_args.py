@@ -28,7 +28,7 @@ def argv(video, container, codec, *, quality="web", crf=None, **options):
 
 
 def test_a_video_of_web_quality():
-    assert argv(VIDEO, "mp4", "x264", url="file:/a.mp4", metadata_fd=7) == (
+    assert argv(VIDEO, "mp4", "x264", url="file:/a.mp4", metadata_url="pipe:7") == (
         READ.format(notes=" -f ffmetadata -i pipe:7", size="832x480")
         + "-map 1:v -map_metadata 0 -map_chapters 0 "
         + f"-vf {SCALE_709} -c:v libx264 -pix_fmt yuv420p -g 32 -fps_mode passthrough "
