@@ -1,7 +1,7 @@
 """Schema and reader of jobs files, YAML or JSONL, validated as strictly as a timeline."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, WithJsonSchema
@@ -16,16 +16,16 @@ from lingbot_cli.timeline.schema import ImageSize, NonEmptyText, ScaleField, Str
 from lingbot_cli.timeline.validate import validate_model
 from lingbot_cli.timeline.yaml_reader import YamlReader
 
-MAX_SEEDS = 10_000
+MAX_VIDEOS = MAX_SEEDS = 10_000
 _RANGE = re.compile(r"(\d{1,19})\.\.(\d{1,19})", re.ASCII)
 
 
-def _seeds(value: object) -> tuple[int, ...]:
+def _seeds(value: object) -> Sequence[int]:
     """Parse `1..8`, both ends included, or a list of seeds."""
     if isinstance(value, str) and (found := _RANGE.fullmatch(value.strip())):
         first, last = int(found[1]), int(found[2])
         if 0 <= last - first < MAX_SEEDS and last < 2**63:
-            return tuple(range(first, last + 1))
+            return range(first, last + 1)
     whole = isinstance(value, list) and all(type(each) is int and 0 <= each < 2**63 for each in value)
     if isinstance(value, list) and whole and 0 < len(set(value)) == len(value) <= MAX_SEEDS:
         return tuple(value)
@@ -53,7 +53,7 @@ class Job(StrictModel):
     prompt: NonEmptyText | None = None
     prompts: Annotated[list[NonEmptyText], Field(min_length=1, max_length=1000)] | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
-    seeds: Annotated[tuple[int, ...], PlainValidator(_seeds), WithJsonSchema(_SEEDS_SCHEMA)] | None = None
+    seeds: Annotated[Sequence[int], PlainValidator(_seeds), WithJsonSchema(_SEEDS_SCHEMA)] | None = None
     output: NonEmptyText | None = None
     size: NonEmptyText | None = None
     fps: Annotated[int, Field(ge=1, le=120)] | None = None
@@ -81,6 +81,11 @@ class Job(StrictModel):
     crf: Annotated[int, Field(ge=0, le=100)] | None = None
     note: str | None = None
 
+    @property
+    def videos(self) -> int:
+        """Number of videos."""
+        return len(self.prompts or (None,)) * len(self.seeds or (None,))
+
 
 _POSES_KEYS = ("intrinsics", "intrinsics_size", "convention", "matrix", "poses_fps")
 # A job has at most one key of each group; it replaces the defaults of the whole group.
@@ -104,7 +109,7 @@ def jobs_schema() -> JsonSchema:
 def read_jobs(source: SourceText, problems: Problems) -> list[tuple[Job, SourceItem]]:
     """Return the jobs of a YAML or JSONL text with the defaults applied; add every error to `problems`."""
     defaults, items = (_read_yaml if is_yaml(source) else _read_jsonl)(source, problems)
-    jobs = []
+    jobs, videos = [], 0
     for raw, item in items:
         if not isinstance(raw, dict):
             problems.append(Problem(item.locate(), "not a job; expected a mapping such as {image: a.png}"))
@@ -114,6 +119,10 @@ def read_jobs(source: SourceText, problems: Problems) -> list[tuple[Job, SourceI
             for problem in _check_job(job, item):
                 problems.append(problem)
             jobs.append((job, item))
+            videos += job.videos
+        if videos > MAX_VIDEOS:
+            problems.append(Problem(item.locate(), f"too many videos; expected at most {MAX_VIDEOS} a file"))
+            return []
     if not items and not problems:
         problems.append(Problem(SourceLocation(), "no jobs; expected `jobs:` and lines beginning with `- `"))
     return jobs
@@ -185,6 +194,8 @@ def _read_jsonl(source: SourceText, problems: Problems) -> RawJobs:
             defaults = _defaults(value["defaults"], line, problems)
         elif not line_problems:
             items.append((value, line))
+            if len(items) > MAX_VIDEOS:
+                break
     return defaults, items
 
 

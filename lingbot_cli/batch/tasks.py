@@ -32,7 +32,6 @@ from lingbot_cli.timeline.input_files import PathOptions
 from lingbot_cli.timeline.resolve import TimelineOverrides
 from lingbot_cli.video_size import parse_size
 
-MAX_VIDEOS = 10_000
 _MAX_NAME_BYTES = 255
 _MODEL_KEYS = {"model", "preset", "precision", "window", "fast", "linears", "attention", "kv_cache"}
 NAME_FIELDS = ("image", "timeline", "prompt", "seed", "job")
@@ -73,11 +72,6 @@ def read_tasks(source: SourceText, *, allow_outside: bool = False, overwrite: bo
                         break
                     lines[task.name] = item.locate().line
                     tasks.append(task)
-            if len(tasks) > MAX_VIDEOS:
-                problems.append(
-                    Problem(item.locate(), f"too many videos; expected at most {MAX_VIDEOS} a file")
-                )
-                break
     if problems:
         raise TimelineError(source, problems)
     return tasks

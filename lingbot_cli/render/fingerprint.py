@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -15,6 +16,7 @@ from lingbot_cli.control import Control
 from lingbot_cli.presets import Preset
 from lingbot_cli.render.request import PreparedVideo
 
+_version = cache(version)  # it parses the package's metadata, for every video of a batch
 Fingerprint = Mapping[str, str]
 """Named texts; equal fingerprints give equal latents."""
 
@@ -24,7 +26,7 @@ def render_fingerprint(prepared: PreparedVideo) -> dict[str, str]:
     plan, options, checkpoint = prepared.plan, prepared.request.options, prepared.model
     return {
         "lingbot": __version__,
-        "torch": version("torch"),
+        "torch": _version("torch"),
         "model": checkpoint.identity,
         "text encoder": checkpoint.text_identity,
         "settings": short_hash(json.dumps(preset_json(checkpoint.preset)).encode()),

@@ -1,6 +1,7 @@
 """Resume store: the chunks of an unfinished render, saved in a folder beside its output."""
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -27,6 +28,7 @@ from lingbot_cli.sinks.output_paths import sequence_folder
 
 LOCK_TIMEOUT_S = 10.0
 LOCK_POLL_INTERVAL_S = 0.1
+_HASH_KEY = "latents"
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,20 @@ class ResumeStore:
         """Return a chunk's fingerprint; None for a missing or damaged file."""
         try:
             with safe_open(self._file(index), framework="numpy") as file:
-                return dict(file.metadata() or {})
+                fingerprint = dict(file.metadata() or {})
         except (OSError, SafetensorError):
             return None
+        fingerprint.pop(_HASH_KEY, None)
+        return fingerprint
+
+    def _is_intact(self, index: int) -> bool:
+        """Return whether a chunk's latents are those that were saved."""
+        try:
+            with safe_open(self._file(index), framework="numpy") as file:
+                saved = (file.metadata() or {}).get(_HASH_KEY)
+                return bool(saved == _hash_latents(file.get_tensor("latents")))
+        except (OSError, SafetensorError):
+            return False
 
     def latents(self, index: int) -> np.ndarray:
         """Load a chunk's latents [16, c, h, w] float32. Errors: UsageError for NaN or infinite ones."""
@@ -98,6 +111,7 @@ class ResumeStore:
                 hint="restore them, or use --overwrite without --resume to start over",
             )
         count = min(self.count_chunks(), len(chunks) if fork is None else fork)
+        count = next((index for index in range(count) if not self._is_intact(index)), count)
         for index in range(count):
             if changed := fingerprint_difference(self.chunk_fingerprint(index) or {}, chunks[index]):
                 raise UsageError(
@@ -128,12 +142,13 @@ class ResumeStore:
             if tuning is not None:
                 self._write("tuning.json", json.dumps(tuning.as_texts()).encode())
             for file in self.folder.glob("*.safetensors"):
-                if int(file.stem) >= keep:
+                if file.stem.isdecimal() and int(file.stem) >= keep:
                     file.unlink()
 
     def save_chunk(self, index: int, latents: np.ndarray, fingerprint: Fingerprint) -> None:
         """Save a chunk; it is on the disk when this returns."""
-        self._write(self._file(index).name, save({"latents": latents}, dict(fingerprint)))
+        metadata = {**fingerprint, _HASH_KEY: _hash_latents(latents)}
+        self._write(self._file(index).name, save({"latents": latents}, metadata))
 
     def clear(self) -> None:
         """Remove the folder."""
@@ -178,9 +193,15 @@ class ResumeStore:
     def _read(self, name: str) -> Fingerprint | None:
         try:
             texts = json.loads((self.folder / name).read_text("utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return texts if isinstance(texts, dict) else None
 
     def _write(self, name: str, data: bytes) -> None:
         write_file(self.folder / name, data, durable=True)
+
+
+def _hash_latents(latents: np.ndarray) -> str:
+    """Return a hash of an array's type, shape and values."""
+    kind = f"{latents.dtype} {latents.shape}".encode()
+    return hashlib.sha256(kind + np.ascontiguousarray(latents).tobytes()).hexdigest()

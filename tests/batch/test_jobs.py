@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lingbot_cli.batch import jobs
 from lingbot_cli.batch.manifest import Manifest
 from lingbot_cli.batch.run import check_outputs, select_shard
 from lingbot_cli.batch.tasks import read_tasks, slug
@@ -166,3 +167,20 @@ def test_outputs_that_are_one_file_by_a_link_or_a_pipe_are_refused(write, tmp_pa
     os.mkfifo(tmp_path / "y.mp4")
     with pytest.raises(UsageError, match="a pipe or a device"):
         check_outputs(tasks, Manifest(tmp_path))
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "yaml"])
+def test_ten_million_videos_are_counted_without_being_listed(tmp_path, monkeypatch, suffix):
+    lines = [
+        {"image": "a.png", "moves": "w-3", "seeds": "1..10000", "output": f"{n}-{{seed}}.mp4"}
+        for n in range(1000)
+    ]
+    text = "".join(f"{'- ' * (suffix == 'yaml')}{json.dumps(line)}\n" for line in lines)
+    (tmp_path / f"jobs.{suffix}").write_text(text)
+    validated = []
+    validate = jobs.validate_model
+    monkeypatch.setattr(jobs, "validate_model", lambda *args: validated.append(args) or validate(*args))
+    with pytest.raises(UsageError, match="too many videos; expected at most 10000 a file") as refused:
+        read_tasks(read_source(str(tmp_path / f"jobs.{suffix}")))
+    assert f"jobs.{suffix}:2:" in str(refused.value)
+    assert len(validated) == 2

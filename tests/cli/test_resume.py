@@ -10,7 +10,10 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
+from lingbot_cli.model.session import Session
 from tests.support.command import lingbot
 from tests.support.reference import sample_image
 
@@ -38,11 +41,15 @@ def whole(tmp_path_factory):
     return folder
 
 
-def render(folder, *more, timeline="walk.yaml", code=0):
-    done = lingbot(
+def arguments(folder, *more, timeline="walk.yaml"):
+    return [
         *("render", str(folder / "first.png"), "-t", str(folder / timeline), "--prompt", "a court"),
-        *("--size", "32x32", "-o", str(folder / "film" / "%03d.png"), "--json", *more),
-    )
+        *("--size", "32x32", "-o", str(folder / "film" / "%03d.png"), *more),
+    ]
+
+
+def render(folder, *more, timeline="walk.yaml", code=0):
+    done = lingbot(*arguments(folder, "--json", *more, timeline=timeline))
     assert done.code == code, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()] if code == 0 else done.stderr
 
@@ -129,3 +136,78 @@ def test_what_an_interrupted_film_left_is_not_thrown_away_unasked(whole, cut_off
     assert "--resume" in refused
     assert list((folder / "film.resume").iterdir())
     assert render(folder, "--overwrite")[-1]["latents"] == (whole / "hash").read_text()
+
+
+def _tensor(**arrays):
+    return lambda folder: save_file(arrays, folder / "000001.safetensors", safe_open_metadata(folder))
+
+
+def safe_open_metadata(folder):
+    with safe_open(folder / "000001.safetensors", framework="numpy") as file:
+        return file.metadata()
+
+
+def _text(name, text):
+    return lambda folder: (folder / name).write_text(text)
+
+
+def _replace_by_folder(folder):
+    (folder / "film.json").unlink()
+    (folder / "film.json").mkdir()
+
+
+def _replace_by_file(folder):
+    shutil.rmtree(folder)
+    folder.write_text("")
+
+
+def _replace_written(folder):
+    shutil.rmtree(folder / "written")
+    (folder / "written").write_text("")
+
+
+DAMAGES = {
+    "no latents": _tensor(other=np.zeros(3, np.float32)),
+    "another shape": _tensor(latents=np.zeros((16, 1, 2, 2), np.float32)),
+    "another type": _tensor(latents=np.zeros((16, 3, 4, 4), np.int8)),
+    "another file": _text("notes.safetensors", "x"),
+    "cut": _text("000001.safetensors", ""),
+    "noise": lambda folder: (folder / "000001.safetensors").write_bytes(bytes(range(256)) * 9),
+    "nested": _text("film.json", "[" * 99_999),
+    "values": _text("film.json", '{"seed": [1], "device": {"a": 1}}'),
+    "bytes": lambda folder: (folder / "film.json").write_bytes(b"\xff\xfe{"),
+    "threads": _text("tuning.json", '{"threads": "-3"}'),
+    "many threads": _text("tuning.json", '{"threads": "999999999999"}'),
+    "kernel": _text("tuning.json", '{"threads": "1", "kernel": "none-such"}'),
+    "types": _text("tuning.json", '{"threads": [], "kernel": {}}'),
+    "folder": _replace_by_folder,
+    "file": _replace_by_file,
+    "written": _replace_written,
+    "other values": _tensor(latents=np.zeros((16, 3, 4, 4), np.float32)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_folder_is_refused_or_does_not_matter(whole, cut_off, damage):
+    folder = cut_off(3)
+    DAMAGES[damage](folder / "film.resume")
+    done = lingbot(*arguments(folder, "--resume", "--json"))
+    assert done.code in (0, 2, 3, 4), done.stderr
+    assert "bug" not in done.stderr
+    if done.code == 0:
+        assert json.loads(done.stdout.splitlines()[-1])["latents"] == (whole / "hash").read_text()
+
+
+@pytest.mark.parametrize("fault", ["plan", "chunk"])
+def test_too_little_memory_leaves_no_folder(tmp_path, monkeypatch, fault):
+    Image.fromarray(sample_image(40, 48)).save(tmp_path / "first.png")
+    (tmp_path / "walk.yaml").write_text("timeline: 1\nevents: [{keys: w, for: 9f}]\n")
+
+    def fail(*_args, **_options):
+        raise MemoryError
+
+    if fault == "chunk":
+        monkeypatch.setattr(Session, "denoise", fail)
+    size = ("--size", "16000x16000") if fault == "plan" else ()
+    assert lingbot(*arguments(tmp_path), *size).code == 6
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first.png", "walk.yaml"]
