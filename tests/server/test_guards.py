@@ -84,6 +84,7 @@ def test_only_its_own_and_the_named_origins_are_allowed(origin: str, found: int)
         ("my.example.evil.example", 421),
         ("not-my.example", 421),
         ("localhost.evil.example", 421),
+        ("notlocalhost", 421),
         ("127.0.0.1.evil.example", 421),
         ("1", 421),
         ("", 421),
