@@ -82,9 +82,17 @@ def play(url: str, report: PlayerReport, end: float, chance: random.Random) -> N
                 next_key = now + chance.uniform(*KEY_INTERVAL_S)
 
 
+@dataclass(frozen=True)
+class ServerProcess:
+    """Address of the realtime endpoint and process of a server."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+
 @contextmanager
-def serving(options: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Run `lingbot serve` with these options; return the engine's address and the lines that the server prints."""
+def serving(options: Sequence[str]) -> Iterator[ServerProcess]:
+    """Run `lingbot serve` with these options."""
     command = [
         sys.executable,
         "-m",
@@ -99,18 +107,16 @@ def serving(options: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     environ = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True, env=environ) as server:
         assert server.stdout is not None
-        lines: list[str] = []
         try:
             for line in server.stdout:
-                lines.append(line.strip())
                 if line.startswith("engine: "):
                     break
             else:
                 raise SystemExit("the server did not start")
-            yield lines[-1].removeprefix("engine: "), lines
+            yield ServerProcess(line.strip().removeprefix("engine: "), server)
         finally:
             server.terminate()
-            lines += server.communicate()[0].splitlines()
+            server.communicate()
 
 
 def load(url: str, players: int, seconds: float) -> list[PlayerReport]:
@@ -166,9 +172,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     table = Table(
         "players", "play", "least fps", "median fps", "fps in all", "key to frame, s", "95 %", "note"
     )
-    with serving([*options, "--grace", "0"]) as (url, _lines):
+    with serving([*options, "--grace", "0"]) as server:
         for count in counts:
-            add_row(table, load(url, count, chosen.seconds))
+            add_row(table, load(server.url, count, chosen.seconds))
     Console(width=150).print(table)
     return 0
 

@@ -28,6 +28,13 @@ def use_single_heap() -> None:
     _mallopt(ARENA_MAX, 1)
 
 
+def return_freed_memory() -> None:
+    """Return every free page of the heap to the system, also between blocks in use; no effect without glibc."""
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+
+
 def _mallopt(setting: int, value: int) -> None:
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError):  # another C library has no mallopt

@@ -111,12 +111,11 @@ class Connection:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        for task in tasks:
-            if task in done:
-                if task.cancelled():
-                    raise CloseConnection(4409, "this session was resumed on another connection")
-                task.result()
-        raise CloseConnection(1000, "the session has reached its time limit")
+        ending = _ending([task for task in tasks if task in done])
+        try:
+            raise ending
+        finally:  # else its traceback would hold these, they it, and all of them the session's memory
+            del ending, tasks, done, task
 
     async def _receive_events(self) -> None:
         while True:
@@ -298,3 +297,13 @@ class Connection:
 def _closes(task: "asyncio.Task[None]") -> bool:
     """True for a task that ended to close the connection."""
     return not task.cancelled() and isinstance(task.exception(), CloseConnection)
+
+
+def _ending(done: "list[asyncio.Task[None]]") -> BaseException:
+    """Return the exception that ends a connection, by the tasks that have ended by themselves."""
+    for task in done:
+        if task.cancelled():
+            return CloseConnection(4409, "this session was resumed on another connection")
+        if error := task.exception():
+            return error
+    return CloseConnection(1000, "the session has reached its time limit")

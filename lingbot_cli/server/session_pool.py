@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 
+from lingbot_cli.runtime.malloc import return_freed_memory
 from lingbot_cli.server.capacity import Capacity
 from lingbot_cli.server.metrics import Metrics
 from lingbot_cli.server.play_session import ChunkInput, PlaySession
+
+RELEASE_DELAY_S = 1.0  # from the end of a session to the return of its memory
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class SessionPool:
         self._returning: set[str] = set()  # attached sessions whose clients wait for a slot
         self._players: dict[str, asyncio.Task[None]] = {}
         self._rendering: dict[str, asyncio.Future[None]] = {}
+        self._release: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
     async def slot(
@@ -86,6 +90,7 @@ class SessionPool:
         finally:
             self._playing -= 1
             self._update()
+            self._release_memory()
 
     @property
     def free(self) -> int:
@@ -114,6 +119,7 @@ class SessionPool:
         finally:
             if self._players.get(session.resume_key) is task:
                 del self._players[session.resume_key]
+            del task  # else the traceback of an exception would hold it, and the session's memory with it
 
     async def disconnect_player(self, key: str) -> None:
         """End the connection that plays a session, for a client that resumes it on another one."""
@@ -159,7 +165,18 @@ class SessionPool:
         found = self._detached.pop(key, None)
         if found is not None:
             found[1].cancel()
+            self._release_memory()
         self._update()
+
+    def _release_memory(self) -> None:
+        """Return the memory of sessions that have ended to the system, between two chunks."""
+
+        def release() -> None:
+            self._release = None
+            self._executor.submit(return_freed_memory)
+
+        if self._release is None:
+            self._release = asyncio.get_running_loop().call_later(RELEASE_DELAY_S, release)
 
     async def render(self, session: PlaySession) -> None:
         """Render a session's next chunk on the render thread, in turn with the other sessions.
@@ -207,4 +224,6 @@ class SessionPool:
         """Stop the render thread and drop every detached session."""
         for key in list(self._detached):
             self._drop(key)
+        if self._release is not None:
+            self._release.cancel()
         self._executor.shutdown(wait=False, cancel_futures=True)

@@ -9,14 +9,18 @@ import urllib.request
 import weakref
 from contextlib import suppress
 
+import msgpack
 import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
+from benchmarks.soak import WAYS
 from lingbot_cli.model.session import Session
 from lingbot_cli.server.protocol import ClientLimits
 from lingbot_cli.server.session_pool import PoolLimits
-from tests.support.realtime_client import init
+from tests.support.processes import wait_until
+from tests.support.realtime_client import ROUTE, init
 from tests.support.serving import TOKEN, serving
 
 WAIT = 60
@@ -246,3 +250,18 @@ def test_a_message_that_is_too_large_closes_the_connection():
     with serving(limits=ClientLimits(max_message_bytes=100_000)) as served, served.client() as client:
         client.send(**init(first_frame=b"x" * 200_000))
         assert client.close_code() == 1009
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_an_ended_session_is_freed_without_the_garbage_collector(way, counted):
+    with serving(PoolLimits(grace_s=0)) as served:
+        gc.disable()
+        try:
+            with connect(f"ws://127.0.0.1:{served.port}{ROUTE}?token={TOKEN}", max_size=None) as socket:
+                socket.send(msgpack.packb(init()))
+                socket.recv(WAIT)
+                way(socket)
+            wait_for(served, connections=0, worlds_kept=0)
+            wait_until(lambda: not counted)  # the last reference may be the render thread's
+        finally:
+            gc.enable()

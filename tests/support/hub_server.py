@@ -1,15 +1,18 @@
-"""A model hub on the loopback interface with tiny repositories, which can stop in the middle of a file."""
+"""A model hub on the loopback interface with tiny repositories, which can stop in the middle of a file or be slow."""
 
 import hashlib
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 LARGE = 10_000
 """Bytes from which a file is served as a large file: with the SHA-256 of its content."""
+
+PIECE_BYTES = 2**16
 
 
 class Hub:
@@ -19,6 +22,7 @@ class Hub:
         self.repositories = repositories
         self.url = url
         self.stop_after: int | None = None
+        self.bytes_a_second: int | None = None
         self.stopped = threading.Event()
         self.sent: dict[str, int] = {}
         self.ranges: list[str] = []
@@ -46,7 +50,8 @@ def _handler() -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            self._answer(body=True)
+            with suppress(ConnectionError):  # the client was killed
+                self._answer(body=True)
 
         def do_HEAD(self) -> None:
             self._answer(body=False)
@@ -101,7 +106,10 @@ def _handler() -> type[BaseHTTPRequestHandler]:
         def _stream(self, hub: Hub, name: str, rest: bytes) -> None:
             stop = hub.stop_after if hub.stop_after is not None and len(rest) > hub.stop_after else None
             part = rest if stop is None else rest[:stop]
-            self.wfile.write(part)
+            for start in range(0, len(part), PIECE_BYTES):
+                self.wfile.write(part[start : start + PIECE_BYTES])
+                if hub.bytes_a_second is not None:
+                    time.sleep(PIECE_BYTES / hub.bytes_a_second)
             hub.sent[name] = hub.sent.get(name, 0) + len(part)
             if stop is not None:
                 self.wfile.flush()

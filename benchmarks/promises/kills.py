@@ -1,0 +1,146 @@
+"""SIGKILL at random moments: what was written plays or resumes, nothing finished is lost, no child is left."""
+
+import json
+import random
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks.promises.process import IMAGE, SMALL, TIMEOUT_S, Outcome, frame_count, kill, seconds, start
+from lingbot_cli.batch.manifest import Manifest
+from lingbot_cli.checkpoints.registry import PUBLISHED
+from lingbot_cli.render.resume_store import ResumeStore
+from tests.support.hub_server import hub_serving
+from tests.support.reference import REFERENCE
+
+FPS, FRAMES, CHUNK_FRAMES = 16, 69, 12
+VIDEOS = ("1.mp4", "2.mp4", "3.mp4")
+MODEL = "lingbot-world-fast"
+DOWNLOAD_BYTES_A_SECOND = 2_000_000
+
+
+def kill_often(
+    command: Callable[[int], Sequence[object]],
+    progress: Callable[[int], int],
+    tries: int,
+    promise: str,
+    environ: Callable[[int], dict[str, str]] = lambda _run: {},
+) -> Outcome:
+    """Kill a command `tries` times, run after run, and let it end.
+
+    A `command` of run n is repeated until it ends by itself; the `progress` of run n must never shrink.
+    """
+    chance, failures, orphan_s, run, least = random.Random(0), [], 0.0, 0, 0
+
+    def finish() -> None:
+        process = start(command(run), environ(run))
+        if process.wait(TIMEOUT_S):
+            failures.append(f"run {run} ended with exit code {process.returncode}")
+
+    whole_s = seconds(finish)
+    for _ in range(tries):
+        if least == 0:
+            run += 1
+        process = start(command(run), environ(run))
+        orphan_s = max(orphan_s, kill(process, chance.uniform(0.1, 1.2) * whole_s))
+        now = progress(run)
+        if now < least:
+            failures.append(f"run {run}: {now} finished after a kill, {least} before")
+        least = 0 if process.returncode == 0 else now
+        if process.returncode > 0:
+            failures.append(f"run {run} ended with exit code {process.returncode}")
+    finish()
+    return Outcome(promise, tries, f"{run} runs, children gone within {orphan_s:.2f} s", tuple(failures))
+
+
+def render(folder: Path, tries: int) -> Outcome:
+    """Kill `render --resume`; every saved chunk stays, and the partial file plays."""
+    lost_s = []
+
+    def command(run: int) -> list[object]:
+        move = ("--moves", f"w-{FRAMES}", "--prompt", "a court", *SMALL, "--device", "cpu", "--resume")
+        return ["render", IMAGE, *move, "--overwrite", "-o", folder / f"{run}.mp4"]
+
+    def progress(run: int) -> int:
+        video = folder / f"{run}.mp4"
+        if video.exists():
+            return FRAMES if frame_count(video) == FRAMES else -1
+        chunks = ResumeStore.for_output(str(video)).count_chunks()
+        saved = max(0, CHUNK_FRAMES * chunks - 3)
+        lost_s.append((saved - frame_count(video.with_name(f"{run}.partial.mp4"))) / FPS)
+        return saved
+
+    outcome = kill_often(command, progress, tries, "render killed")
+    lost = max(lost_s, default=0.0)
+    figure = f"{outcome.figure}, {max(lost, 0):.2f} s of saved chunks not in the partial file"
+    return Outcome(outcome.promise, tries, figure, outcome.failures)
+
+
+def record(folder: Path, tries: int) -> Outcome:
+    """Kill `stream --record`; the recording plays but for its last second."""
+    chance, failures, lost_s, orphan_s = random.Random(1), [], 0.0, 0.0
+    for number in range(tries):
+        target = folder / f"{number}.mkv"
+        move = ("--moves", "w-4000", "--prompt", "a court", *SMALL, "--device", "cpu")
+        stream = start(
+            ["stream", IMAGE, *move, "--to", "null:", "--record", target, "--json"], stdout=subprocess.PIPE
+        )
+        assert stream.stdout is not None
+        made = 0
+        events = (json.loads(line) for line in stream.stdout)
+        for _ in range(chance.randrange(2, 6)):
+            made = next(events).get("made", 0)
+        orphan_s = max(orphan_s, kill(stream, chance.random()))
+        made = max([made, *(event.get("made", 0) for event in events)])
+        stream.stdout.close()
+        if target.exists():
+            failures.append(f"{target.name} has its final name")
+        lost_s = max(lost_s, (made - frame_count(target.with_name(f"{number}.partial.mkv"))) / FPS)
+    if lost_s > 1:
+        failures.append(f"{lost_s:.2f} s of video were lost")
+    figure = f"at most {max(0, lost_s):.2f} s lost, children gone within {orphan_s:.2f} s"
+    return Outcome("stream --record killed", tries, figure, tuple(failures))
+
+
+def batch(folder: Path, tries: int) -> Outcome:
+    """Kill `batch`; finished videos stay finished, and the rest is rendered by the next run."""
+    jobs = folder / "jobs.jsonl"
+    shutil.copy(IMAGE, folder)
+    defaults = {"image": IMAGE.name, "moves": "w-21", "prompt": "a court", "size": SMALL[1]}
+    lines = [{"defaults": defaults}, {"seeds": "1..3", "output": "{seed}.mp4"}]
+    jobs.write_text("\n".join(map(json.dumps, lines)))
+
+    def finished(run: int) -> int:
+        manifest = Manifest(folder / str(run))
+        done = [name for name in VIDEOS if manifest.entry(name) is not None]
+        broken = [name for name in done if frame_count(manifest.path(name)) != 21]
+        return -1 if broken else len(done)
+
+    def command(run: int) -> list[object]:
+        return ["batch", jobs, "-o", folder / str(run)]
+
+    return kill_often(command, finished, tries, "batch killed")
+
+
+def pull(folder: Path, tries: int) -> Outcome:
+    """Kill `models pull`; downloaded bytes stay, and the model is whole at the end."""
+    source = REFERENCE / "checkpoints" / "diffusers-v1-fast"
+    files = {str(path.relative_to(source)): path.read_bytes() for path in source.rglob("*") if path.is_file()}
+    with hub_serving({PUBLISHED[MODEL].sources[0].repository: files}) as hub:
+        hub.bytes_a_second = DOWNLOAD_BYTES_A_SECOND
+
+        def downloaded(run: int) -> int:
+            return sum(path.stat().st_size for path in (folder / str(run)).rglob("*") if path.is_file())
+
+        def environ(run: int) -> dict[str, str]:
+            hub_only = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"}
+            return {**hub_only, "HF_HOME": str(folder / "hf"), "LINGBOT_CACHE_DIR": str(folder / str(run))}
+
+        return kill_often(
+            lambda _run: ["models", "pull", MODEL, "--accept-license"],
+            downloaded,
+            tries,
+            "models pull killed",
+            environ,
+        )
