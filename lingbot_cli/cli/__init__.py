@@ -24,6 +24,7 @@ COMMANDS = {
     "stream": "Stream a video to RTMP, RTMPS, SRT or a file at a steady rate, until its timeline ends or Ctrl-C",
     "play": "Play in a browser on this machine, or in the terminal",
     "serve": "Serve the model over WebSockets, with a page to play it in, until Ctrl-C",
+    "samples": "List the sample images and recipes that come with lingbot, or copy them",
     "show": "Print a video's metadata and the command that renders it again",
     "sheet": "Draw frames of one or more videos on a contact sheet",
     "diff": "Compare the lengths, frames and metadata of two videos",

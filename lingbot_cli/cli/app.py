@@ -213,9 +213,10 @@ def usage_error(error: Any) -> UsageError:
             message.replace("got unexpected extra argument(s)", "unexpected arguments"), hint=hint
         )
     name = param.opts[-1] if param.param_type_name == "option" else argument_name(param)
-    return UsageError(
-        f"{name} is required" if kind == "MissingParameter" else f"{name}: {message}", hint=hint
-    )
+    if kind != "MissingParameter":
+        return UsageError(f"{name}: {message}", hint=hint)
+    _, _, example = (error.ctx.command.help or "").partition("Example: ")
+    return UsageError(f"{name} is required", hint=f"such as: {example.strip()}" if example else hint)
 
 
 def _setting_flags(command: Any, env: Env, words: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.options import Engine, Fast, parse_duration
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
+from lingbot_cli.sample_files import find_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,7 +115,9 @@ class WorkerFlags:
 @app.command()
 def batch(
     ctx: typer.Context,
-    jobs: Annotated[str, typer.Argument(help="A .yaml or .jsonl file of jobs, or - for JSONL on stdin.")],
+    jobs: Annotated[
+        str, typer.Argument(help="Jobs: .yaml, .jsonl, or - for JSONL on stdin.", parser=find_input)
+    ],
     output: BatchOutputFlags,
     job: JobFlags,
     worker: WorkerFlags,

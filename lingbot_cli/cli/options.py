@@ -19,6 +19,7 @@ from lingbot_cli.errors import RunInterrupted, UsageError
 from lingbot_cli.operating_system import open_terminal
 from lingbot_cli.presets import PRESETS, Preset
 from lingbot_cli.runtime.model_options import ModelOptions
+from lingbot_cli.sample_files import find_input
 from lingbot_cli.timeline.times import Time, parse_time
 from lingbot_cli.ui.display import Display, JsonDisplay, choose_display
 from lingbot_cli.video_size import check_image_size
@@ -100,6 +101,11 @@ def fps_value(text: str) -> int:
     return int(rate)
 
 
+def image_file(text: str) -> Path:
+    """Return an image's path; a sample's name is found in every folder."""
+    return Path(find_input(text))
+
+
 def exit_after_stop(env: Env, stop: RunInterrupted, *lines: str) -> NoReturn:
     """End a command that a signal ends in its usual way: plain lines and the signal's exit code."""
     name = signal.Signals(stop.exit_code - 128).name
@@ -107,14 +113,18 @@ def exit_after_stop(env: Env, stop: RunInterrupted, *lines: str) -> NoReturn:
     raise typer.Exit(stop.exit_code)
 
 
-FirstImage = Annotated[Path, typer.Argument(help="First frame of the video: a PNG, JPEG or WebP image.")]
+FirstImage = Annotated[
+    Path, typer.Argument(help="First frame of the video: a PNG, JPEG or WebP image.", parser=image_file)
+]
 TimelineArgument = Annotated[
-    str, typer.Argument(metavar="FILE", help="A timeline; - reads JSONL from standard input.")
+    str,
+    typer.Argument(metavar="FILE", parser=find_input, help="A timeline; - reads JSONL from standard input."),
 ]
 TimelineOrMoves = Annotated[
     str,
     typer.Argument(
         metavar="FILE",
+        parser=find_input,
         help="A timeline, - for JSONL from standard input, or moves such as w-10,iw-15.",
     ),
 ]
@@ -122,6 +132,7 @@ CameraArgument = Annotated[
     str,
     typer.Argument(
         metavar="FILE",
+        parser=find_input,
         help="A timeline, - for JSONL from standard input, camera files, or moves such as w-10,iw-15.",
     ),
 ]
@@ -182,6 +193,7 @@ class TimelineFlags:
             "Events of camera and prompt: .yaml, .jsonl, or - for JSONL on standard input.",
             names="-t --timeline",
             metavar="FILE",
+            parser=find_input,
         ),
     ] = None
     moves: Annotated[str | None, option("Keys and frames, such as w-10,iw-15,none-10.", metavar="MOVES")] = (

@@ -1,7 +1,7 @@
 """`lingbot play`: walk through a world, in a browser or in the terminal."""
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
@@ -10,10 +10,11 @@ import typer
 
 from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.model_flags import MODEL_FLAGS, Gpus, shared_by_gpus
-from lingbot_cli.cli.options import FirstImage, Size, exit_after_stop
+from lingbot_cli.cli.options import Size, exit_after_stop, image_file
 from lingbot_cli.env import Env
 from lingbot_cli.errors import RunInterrupted
 from lingbot_cli.runtime.model_options import ModelOptions, flag_words
+from lingbot_cli.sample_files import FIRST_IMAGE, FIRST_PROMPT
 
 if TYPE_CHECKING:
     from lingbot_cli.server.record import SessionRecorder
@@ -45,12 +46,18 @@ class StartFlags:
         return SessionDefaults(read_image(image), self.prompt, self.seed, height, width, CameraSettings())
 
 
+OptionalImage = Annotated[
+    Path | None,
+    typer.Argument(help=f"First frame: a PNG, JPEG or WebP image; {FIRST_IMAGE} without one.", parser=Path),
+]
+
+
 @app.command()
 def play(
     ctx: typer.Context,
-    image: FirstImage,
     start: StartFlags,
     model: Annotated[ModelOptions, MODEL_FLAGS],
+    image: OptionalImage = None,
     where: Annotated[
         Literal["browser", "terminal"],
         option("Show frames and read keys in a browser or in this terminal.", names="--in", panel="Display"),
@@ -68,7 +75,8 @@ def play(
 ) -> None:
     """Play in a browser on this machine, or in the terminal.
 
-    Over ssh, forward the port that is printed, or use the terminal. A restart begins another file: walk-2.jsonl.
+    Without an image it is the courtyard of the built-in model. Over ssh, forward the port that is printed, or use
+    the terminal. A restart begins another file: walk-2.jsonl.
 
     Example: lingbot play samples/courtyard-day.png --prompt "a stone courtyard" --record walk.jsonl
     """
@@ -77,7 +85,9 @@ def play(
     from lingbot_cli.terminal.play import play_in_terminal
 
     env: Env = ctx.obj
-    offer = start.offer(image)
+    if image is None:
+        image, start = Path(FIRST_IMAGE), replace(start, prompt=start.prompt or FIRST_PROMPT)
+    offer = start.offer(image_file(str(image)))
     with shared_by_gpus(env, model, gpus) as (options, group):
         recorder = SessionRecorder(record) if record is not None else None
         load = partial(load_served_model, options, note=env.note, group=group)

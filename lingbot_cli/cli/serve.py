@@ -10,7 +10,7 @@ import typer
 
 from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.model_flags import MODEL_FLAGS, Gpus, shared_by_gpus
-from lingbot_cli.cli.options import exit_after_stop
+from lingbot_cli.cli.options import exit_after_stop, image_file
 from lingbot_cli.env import Env
 from lingbot_cli.errors import RunInterrupted, UsageError
 from lingbot_cli.runtime.model_options import ModelOptions
@@ -152,7 +152,13 @@ def serve(
     model: Annotated[ModelOptions, MODEL_FLAGS],
     image: Annotated[
         Path | None,
-        option("First frame for clients that send none.", names="-i --image", panel="Camera and prompt"),
+        option(
+            "First frame for clients that send none.",
+            names="-i --image",
+            panel="Camera and prompt",
+            parser=image_file,
+            metavar="FILE",
+        ),
     ] = None,
     prompt: Annotated[
         str, option("First prompt for clients that send none.", panel="Camera and prompt")

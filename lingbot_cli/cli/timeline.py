@@ -29,6 +29,7 @@ from lingbot_cli.console import print_json
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.files import write_file
+from lingbot_cli.sample_files import find_inputs
 from lingbot_cli.timeline.times import format_clock
 from lingbot_cli.video_size import parse_size
 
@@ -117,7 +118,7 @@ def check(
     """
     env: Env = ctx.obj
     reports, count = [], 0
-    for file in files:
+    for file in (each for name in files for each in find_inputs(name)):
         report, errors, lines = _check(env, file, find_preset(preset).chunk, allow_outside=allow_outside)
         reports.append(report)
         count += errors

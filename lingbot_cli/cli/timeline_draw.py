@@ -17,6 +17,7 @@ from lingbot_cli.cli.options import (
     Size,
     camera_source,
     find_preset,
+    image_file,
 )
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
@@ -71,7 +72,9 @@ def animatic(
     ctx: typer.Context,
     file: CameraArgument,
     output: Annotated[str, option("Video to write, such as walk.mp4.", names="-o --output", metavar="FILE")],
-    image: Annotated[Path | None, option("First frame of the video.")] = None,
+    image: Annotated[
+        Path | None, option("First frame of the video.", parser=image_file, metavar="FILE")
+    ] = None,
     size: Size = None,
     overwrite: Overwrite = False,
     preset: PresetName = "built-in",

@@ -56,6 +56,9 @@ class ModelOptions:
     fast: bool = False
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lora", tuple(self.lora))  # a command line gives a list
+
     def run_settings(self) -> "ModelOptions":
         """Return the options without model, assets, device and precision."""
         return replace(self, **dict.fromkeys(_LOCATION))  # type: ignore[arg-type]

@@ -21,6 +21,26 @@ def image(tmp_path):
     return path
 
 
+def test_without_an_image_it_opens_the_courtyard(tmp_path):
+    with subprocess.Popen(
+        [sys.executable, "-m", "lingbot_cli", "play", "--size", "32x32"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=tmp_path,
+    ) as child:
+        try:
+            found = next(
+                match for line in child.stdout if (match := re.match(r"open .*:(\d+)/\?token=(\S+)", line))
+            )
+            with client(int(found[1]), found[2]) as player:
+                player.send(type="init", prompt="", camera={}, realtime_output_pacing=True)
+                assert player.chunk()[0].shape[1:] == (32, 32, 3)
+        finally:
+            child.send_signal(signal.SIGINT)
+        assert child.wait(60) == 130
+
+
 def test_what_was_played_renders_to_the_same_film(tmp_path, image):
     walk = tmp_path / "walk.jsonl"
     command = (

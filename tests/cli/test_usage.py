@@ -22,7 +22,7 @@ from tests.support.command import lingbot
         ("render a.png --quality best", "error: --quality: 'best' is not one of 'web', 'master', 'draft'\n"),
         ("render a.png --prompt", "error: --prompt requires an argument\n"),
         ("render a.png --overwrite=1", "error: --overwrite does not take a value\n"),
-        ("render", "error: IMAGE is required\nhint: `lingbot render --help` lists its options\n"),
+        ("render", "error: IMAGE is required\nhint: such as: lingbot render samples/"),
         ("render a.png b.png", "error: unexpected arguments (b.png)\n"),
     ],
 )

@@ -1,0 +1,40 @@
+"""Sample images and recipes of the package: `samples/…` and `recipes/…` name them in every folder."""
+
+import json
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+FOLDERS = ("samples", "recipes")
+FIRST_IMAGE, FIRST_PROMPT = "samples/courtyard-day.png", "a stone courtyard in the morning"
+_DATA = (".png", ".yaml", ".jsonl", ".yml", ".sbatch")
+
+
+def sample_names() -> list[str]:
+    """Return the names of all samples and recipes."""
+    files = (file for folder in FOLDERS for file in sorted((PACKAGE / folder).glob("**/*")))
+    return [file.relative_to(PACKAGE).as_posix() for file in files if file.suffix in _DATA]
+
+
+def find_inputs(text: str) -> list[str]:
+    """Return the files that an argument names: the package's for names under samples/ and recipes/ without a file.
+
+    Their names may hold `*`, which a shell leaves where nothing matches.
+    """
+    if Path(text).exists() or Path(text).parts[:1] not in {(folder,) for folder in FOLDERS}:
+        return [text]
+    return sorted(str(file) for file in PACKAGE.glob(text) if file.is_file()) or [text]
+
+
+def find_input(text: str) -> str:
+    """Return the file that an argument names."""
+    return find_inputs(text)[0]
+
+
+def summary(name: str) -> str:
+    """Return a recipe's first comment or the note of its header, empty without one."""
+    if Path(name).suffix == ".png":
+        return ""
+    line = (PACKAGE / name).read_text(encoding="utf-8").partition("\n")[0]
+    if line.startswith("{"):
+        line = "# " + json.loads(line).get("note", "").partition(" When to use it")[0]
+    return line.removeprefix("# ") if line.startswith("# ") else ""

@@ -1,0 +1,57 @@
+"""Samples and recipes come with the package: listed, copied, and named in any folder."""
+
+import json
+
+import pytest
+
+from lingbot_cli.cli.options import image_file
+from lingbot_cli.sample_files import FIRST_IMAGE, find_input, find_inputs, sample_names
+from tests.support.command import lingbot
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_example_of_render_works_in_every_folder(elsewhere):
+    refused = lingbot("render")
+    assert refused.code == 2
+    command = refused.stderr.partition("such as: lingbot ")[2].split()
+    done = lingbot(*command, "--duration", "5f", "--size", "32x32", "--json")
+    assert done.code == 0
+    assert json.loads(done.stdout.splitlines()[-1])["frames"] == 5
+    assert [path.name for path in elsewhere.iterdir()] == ["walk.mp4"]
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_recipes_are_found_by_a_pattern_too():
+    checked = json.loads(lingbot("timeline", "check", "recipes/*.yaml", "--json").stdout)
+    assert len(checked) >= 5
+    assert [each["errors"] for each in checked] == [[]] * len(checked)
+    jobs = lingbot("batch", "recipes/batch/seeds.yaml", "--allow-outside", "--dry-run")
+    assert "12 videos" in jobs.stdout
+
+
+def test_a_file_of_that_name_goes_before_the_package(elsewhere):
+    assert find_input(FIRST_IMAGE) != FIRST_IMAGE
+    (elsewhere / "samples").mkdir()
+    (elsewhere / FIRST_IMAGE).touch()
+    assert str(image_file(FIRST_IMAGE)) == FIRST_IMAGE
+    assert find_inputs("samples/none.png") == ["samples/none.png"]
+    assert find_inputs("walk.yaml") == ["walk.yaml"]
+    assert find_inputs("samples/../../secret") == ["samples/../../secret"]
+
+
+def test_samples_are_listed_and_copied(elsewhere):
+    listed = lingbot("samples").stdout.splitlines()
+    assert [line.split()[0] for line in listed] == sample_names()
+    assert any("A first walk: forward" in line for line in listed)
+    assert lingbot("samples", "mine").code == 0
+    copied = {path for path in (elsewhere / "mine").rglob("*") if path.is_file()}
+    assert copied == {elsewhere / "mine" / name for name in sample_names()}
+    refused = lingbot("samples", "mine")
+    assert refused.code == 2
+    assert "--overwrite" in refused.stderr
+    assert lingbot("samples", "mine", "--overwrite").code == 0
