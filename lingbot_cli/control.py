@@ -18,6 +18,7 @@ class Control:
     `frames`: the chunk's video frames that belong to the video; the surplus is cut off.
     `recache`: also rewrite the KV cache under the new prompt.
     `cut`: a new scene begins with this chunk, from this image.
+    `action_text`: the end of `prompt` that comes from actions; of a prompt that is too long the rest is cut.
     """
 
     poses: np.ndarray
@@ -27,3 +28,4 @@ class Control:
     frames: int
     recache: bool = False
     cut: Path | None = None
+    action_text: str = ""

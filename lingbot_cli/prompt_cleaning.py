@@ -2,8 +2,15 @@
 
 import html
 import re
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 
 def clean_prompt(prompt: str) -> str:
@@ -14,33 +21,68 @@ def clean_prompt(prompt: str) -> str:
     return re.sub(r"\s+", " ", repaired).strip()
 
 
-def lost_words(tokenizer_file: Path, prompt: str, text_len: int) -> str:
-    """Return the end of a cleaned prompt that exceeds `text_len` tokens, empty if nothing does.
+def join_sentences(texts: Iterable[str]) -> str:
+    """Join texts to one, with a full stop after each but the last that has no such mark."""
+    known = [text for text in texts if text]
+    return " ".join(text if text[-1] in ".!?…" else f"{text}." for text in known[:-1]) + (
+        f" {known[-1]}" if len(known) > 1 else "".join(known)
+    )
 
-    The last token of `text_len` marks the end. A tokenizer that cannot be read is reported when it is loaded.
-    """
-    cleaned = clean_prompt(prompt)
-    if len(cleaned.encode()) < text_len:  # no token is shorter than a byte, so the tokenizer is not needed
-        return ""
+
+@lru_cache(maxsize=2)
+def _tokenizer(file: Path) -> "Tokenizer | None":
+    """Load a tokenizer; one that cannot be read is reported when it is loaded with the text encoder."""
     from tokenizers import Tokenizer
 
     try:
-        tokenizer = Tokenizer.from_file(str(tokenizer_file))
+        tokenizer = Tokenizer.from_file(str(file))
     except Exception:  # the library raises nothing narrower
-        return ""
+        return None
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    encoded = tokenizer.encode(cleaned)
-    if len(encoded.ids) <= text_len:
-        return ""
-    last = max(end for _, end in encoded.offsets[: text_len - 1])
-    return cleaned[last:].strip()
+    return tokenizer
 
 
-def length_warnings(tokenizer_file: Path, prompts: Iterable[str], text_len: int) -> list[str]:
-    """Return a warning for each prompt that is cut, with the words that are lost."""
-    return [
-        f"prompt “{prompt[:40]}…” is longer than {text_len} tokens; lost: “{lost}”"
-        for prompt in dict.fromkeys(prompts)
-        if (lost := lost_words(tokenizer_file, prompt, text_len))
-    ]
+@dataclass(frozen=True)
+class PromptFitter:
+    """Cut of prompts to the length that the text encoder reads, which names the words that are lost.
+
+    `tokenizer`: a tokenizer's file. `warn` receives a sentence for each cut.
+    """
+
+    tokenizer: Path
+    text_len: int
+    warn: Callable[[str], None]
+
+    def __call__(self, prompt: str, action_text: str = "") -> str:
+        """Return a prompt of which the end, `action_text`, is complete; without one the encoder itself cuts."""
+        lost = self.lost_words(prompt)
+        if not lost:
+            return prompt
+        fitted = prompt
+        if words := prompt.removesuffix(action_text).split() if action_text else []:
+            counts = range(1, len(words) + 1)
+            kept = bisect_left(counts, 1, key=lambda n: bool(self.lost_words(_fit(words, n, action_text))))
+            fitted = _fit(words, kept, action_text)
+            lost = " ".join([*words[kept:], self.lost_words(fitted)]).strip()
+        self.warn(f"prompt “{prompt[:40]}…” is longer than {self.text_len} tokens; lost: “{lost}”")
+        return fitted
+
+    def lost_words(self, prompt: str) -> str:
+        """Return the end of a cleaned prompt that the encoder does not read, empty if there is none.
+
+        The last token of `text_len` marks the end.
+        """
+        cleaned = clean_prompt(prompt)
+        if len(cleaned.encode()) < self.text_len:  # no token is shorter than a byte
+            return ""
+        tokenizer = _tokenizer(self.tokenizer)
+        encoded = None if tokenizer is None else tokenizer.encode(cleaned)
+        if encoded is None or len(encoded.ids) <= self.text_len:
+            return ""
+        last = max(end for _, end in encoded.offsets[: self.text_len - 1])
+        return cleaned[last:].strip()
+
+
+def _fit(words: list[str], count: int, action_text: str) -> str:
+    return join_sentences([" ".join(words[:count]), action_text])

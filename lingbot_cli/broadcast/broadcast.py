@@ -218,7 +218,7 @@ def _local_sessions(stream: PreparedStream, display: Display, group: ProcessGrou
         height,
         width,
         note=display.note,
-        warn=display.warning,
+        warn=lambda text: None if text in stream.warnings else display.warning(text),
         group=group,
     )
 

@@ -3,12 +3,13 @@
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from lingbot_cli.checkpoints.cache_dir import model_folder
+from lingbot_cli.checkpoints.config_values import ARCHITECTURE, config_values, scheduler_values
 from lingbot_cli.checkpoints.headers import read_json, read_shards
 from lingbot_cli.checkpoints.layouts import Layout, detect_layout, shards
 from lingbot_cli.checkpoints.lora import Changes, lora_identity, parse_lora, read_loras
@@ -18,40 +19,6 @@ from lingbot_cli.checkpoints.preset_choice import PresetEvidence, choose_preset
 from lingbot_cli.checkpoints.tensor_names import text_name, vae_name
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.presets import PRESETS, Preset
-
-ARCHITECTURE = (
-    "dim",
-    "heads",
-    "layers",
-    "ffn",
-    "text_dim",
-    "text_len",
-    "freq_dim",
-    "control",
-    "vae_dim",
-    "vae_blocks",
-)
-"""Preset fields that the weights decide; the others are run settings."""
-
-CONFIG_FIELDS = {
-    "dim": "dim",
-    "num_heads": "heads",
-    "num_attention_heads": "heads",
-    "num_layers": "layers",
-    "ffn_dim": "ffn",
-    "text_dim": "text_dim",
-    "text_len": "text_len",
-    "freq_dim": "freq_dim",
-    "control_type": "control",
-    "local_attn_size": "window",
-    "sliding_window_num_frames": "window",
-    "sink_size": "sink",
-    "num_frames_per_block": "chunk",
-}
-"""Published config key → preset field; a later key wins over an earlier one."""
-
-RENAMED_SETTINGS = {"familiar": "scene_min_psnr_db"}
-"""Settings of `lingbot.json` under an earlier name → preset field."""
 
 FULL_HASH_BYTES = 8 * 2**20
 SAMPLE_COUNT = 64
@@ -176,7 +143,9 @@ def read_checkpoint(
     layout = find_layout(model, assets, text_encoder)
     config = read_json(layout.config) if layout.config is not None else {}
     tensors = read_entries(layout.transformer)
-    configured = _config_values(config) | _scheduler_values(layout)
+    configured = config_values(config, layout.config)
+    if layout.kind == "diffusers":
+        configured |= scheduler_values(layout.root)
     stored = _tensor_values(tensors, layout) | _control_kind(tensors)
     base, preset_source = choose_preset(_preset_evidence(model, layout, config, configured, stored), preset)
     if preset is not None and layout.kind == "lingbot" and config.get("preset") != preset:
@@ -309,38 +278,6 @@ def _preset_evidence(
         settings=settings,
         stored=stored,
     )
-
-
-def _scheduler_values(layout: Layout) -> dict[str, Any]:
-    """Return shift and steps of a diffusers layout's scheduler, under the names of the preset's fields.
-
-    Steps are published as indices from the schedule's start or as timesteps that fall from 1000.
-    """
-    file = layout.root / "scheduler" / "scheduler_config.json"
-    if layout.kind != "diffusers" or not file.is_file():
-        return {}
-    config = read_json(file)
-    values: dict[str, Any] = {}
-    shift = config.get("flow_shift", config.get("shift"))
-    if isinstance(shift, int | float) and not isinstance(shift, bool):
-        values["shift"] = float(shift)
-    steps = config.get("dmd_denoising_steps")
-    if isinstance(steps, list) and steps and all(type(step) is int for step in steps):
-        values["steps"] = tuple(steps if steps == sorted(steps) else [1000 - step for step in steps])
-    return values
-
-
-def _config_values(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a config's values under the names of the preset's fields."""
-    values = {field: config[key] for key, field in CONFIG_FIELDS.items() if config.get(key) is not None}
-    if "attention_head_dim" in config and "heads" in values:
-        values["dim"] = values["heads"] * config["attention_head_dim"]
-    names = {field.name for field in fields(Preset)}
-    settings = {RENAMED_SETTINGS.get(key, key): value for key, value in config.get("settings", {}).items()}
-    values |= {key: value for key, value in settings.items() if key in names}
-    if "steps" in values:
-        values["steps"] = tuple(values["steps"])
-    return values
 
 
 def _tensor_values(tensors: dict[str, Entry], layout: Layout) -> dict[str, Any]:

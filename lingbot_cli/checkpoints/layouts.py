@@ -219,6 +219,7 @@ def shards(part: Path) -> tuple[list[Path], Path | None]:
         raise SetupError(f"{part} has no *.safetensors file", hint="download the model again")
     for file in (*files, *indices):
         _check_inside(file, part)
+        _check_file(file)
     return files, (indices[0] if indices else None)
 
 
@@ -231,6 +232,8 @@ def _find_part(part: str, relative: str, root: Path, assets: Path | None) -> Pat
             continue
         if path.exists():
             _check_inside(path, folder)
+            if part in ("config", "tokenizer"):
+                _check_file(path)
             return path
         if folder is assets and part in ("vae", "text", "tokenizer"):
             other = _find_part_in_any_layout(part, folder)
@@ -254,6 +257,11 @@ def _find_part_in_any_layout(part: str, folder: Path) -> Path | None:
             f"{folder} has several files for the {part}: {names}", hint="leave one of them there"
         )
     return files[0] if files else None
+
+
+def _check_file(path: Path) -> None:
+    if path.is_dir():
+        raise SetupError(f"{path} is a folder, not a file", hint="replace it by the model's file")
 
 
 def _check_inside(path: Path, root: Path) -> None:

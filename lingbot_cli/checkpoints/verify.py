@@ -78,7 +78,7 @@ def _from_hub_cache(folder: Path) -> list[ExpectedFile]:
     """Read hashes from the hub's cache, which names each blob by its hash."""
     files = []
     for file in sorted(folder.rglob("*")):
-        if file.is_symlink() and file.resolve().parent.name == "blobs" and file.is_file():
+        if file.is_symlink() and file.is_file() and file.resolve().parent.name == "blobs":
             files.append(_by_etag(file.relative_to(folder), file.stat().st_size, file.resolve().name))
     return files
 

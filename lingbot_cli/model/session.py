@@ -210,7 +210,8 @@ class Session:
         if control.prompt == self._prompt:
             return
         self._prompt = control.prompt
-        embeddings = self.model.text_encoder.encode(control.prompt)
+        fitted = self.model.fit_prompt(control.prompt, control.action_text)
+        embeddings = self.model.text_encoder.encode(fitted)
         self._text = self.model.transformer.embed_text(upload(embeddings, self.model.device))
         if control.recache and self._past_chunks:
             self._rebuild_cache()

@@ -1,5 +1,6 @@
 """A loaded model: weights and settings, shared by all sessions and never modified."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
@@ -25,6 +26,11 @@ class PromptEncoder(Protocol):
         """Return a prompt's embeddings [L ≤ text_len, text_dim], float32 on the CPU."""
 
 
+def whole_prompt(prompt: str, _action_text: str) -> str:
+    """Return the prompt as it is."""
+    return prompt
+
+
 @dataclass(frozen=True)
 class WorldModel:
     """Weights and settings; `identity` is the weights' fingerprint, the same on every device.
@@ -32,7 +38,7 @@ class WorldModel:
     `parallel` is this process's share if several devices render one video; `attend` computes self-attention over
     the KV cache, which holds 8-bit numbers where `kv_cache` is int8 or fp8; `decoder` replaces the VAE's.
     Every encode and decode holds `vae_lock`: a VAE pass is the peak of memory use, and two at once would double it.
-    `leader` sends live sessions to the other processes of a group.
+    `leader` sends live sessions to the other processes of a group. `fit_prompt` cuts prompts that are too long.
     """
 
     preset: Preset
@@ -47,6 +53,7 @@ class WorldModel:
     decoder: TinyDecoder | VAE | None = None
     kv_cache: str | None = None
     leader: "GroupLeader | None" = None
+    fit_prompt: Callable[[str, str], str] = whole_prompt
     vae_lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     @property

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lingbot_cli import __version__
-from lingbot_cli.checkpoints.checkpoint import RENAMED_SETTINGS
+from lingbot_cli.checkpoints.config_values import RENAMED_SETTINGS
 from lingbot_cli.control import Control
 from lingbot_cli.presets import Preset
 from lingbot_cli.render.request import PreparedVideo

@@ -13,7 +13,7 @@ from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
 from lingbot_cli.image import crop_to_aspect, read_image, stretch_note
 from lingbot_cli.plan import Plan, make_plan
-from lingbot_cli.prompt_cleaning import length_warnings
+from lingbot_cli.prompt_cleaning import PromptFitter
 from lingbot_cli.remote.client import RemoteModel, RemoteTarget
 from lingbot_cli.runtime.fast_mode import resolve_model
 from lingbot_cli.runtime.model_options import ModelOptions, describe_run
@@ -73,11 +73,8 @@ class PreparedVideo:
 
     @property
     def warnings(self) -> list[str]:
-        """Warnings of the timeline, then one for each prompt that the text encoder cuts."""
-        if not isinstance(self.model, Checkpoint):
-            return list(self.resolved.warnings)
-        cut = length_warnings(self.model.layout.tokenizer, self.prompts, self.model.preset.text_len)
-        return [*self.resolved.warnings, *cut]
+        """Warnings of the timeline and of the prompts that the text encoder cuts."""
+        return list(self.resolved.warnings)
 
     @property
     def frames(self) -> int:
@@ -194,7 +191,13 @@ def prepare(
     plan = make_plan(compiled, model.preset, height=height, width=width, seed=seed)
     source = resolved.timeline.source if request.timeline is not None and resolved.timeline else None
     text = source.text if source is not None else None
-    return PreparedVideo(request, model, resolved, plan, tuple(iter_controls(compiled)), images, text)
+    controls = tuple(iter_controls(compiled))
+    if isinstance(model, Checkpoint):
+        cuts_of_prompts: dict[str, None] = {}
+        fit = PromptFitter(model.layout.tokenizer, model.preset.text_len, cuts_of_prompts.setdefault)
+        controls = tuple(replace(each, prompt=fit(each.prompt, each.action_text)) for each in controls)
+        resolved = replace(resolved, warnings=(*resolved.warnings, *cuts_of_prompts))
+    return PreparedVideo(request, model, resolved, plan, controls, images, text)
 
 
 def select_frames(prepared: PreparedVideo, frames: str) -> PreparedVideo:

@@ -24,11 +24,12 @@ def load_model(
     options: ModelOptions,
     prompts: Iterable[str],
     report: "OnLoadProgress | None" = None,
+    warn: OnMessage = lambda _: None,
 ) -> "WorldModel":
     """Load a model and encode the prompts that are known; torch is imported only now."""
     from lingbot_cli.model.loading.loader import load_model
 
-    return load_model(checkpoint, options, prompts=prompts, report=report)
+    return load_model(checkpoint, options, prompts=prompts, report=report, warn=warn)
 
 
 def compile_model(
@@ -64,7 +65,7 @@ def load_tuned(
         size = group.broadcast(lambda: (height, width))
         tuning = group.broadcast(lambda: choose_tuning(checkpoint, options, *size, processes=group.size))
     note(tuning.describe())
-    model = load_model(checkpoint, options, prompts, load_progress(note))
+    model = load_model(checkpoint, options, prompts, load_progress(note), warn)
     model = apply_tuning(model if group is None else group.shard(model), tuning)
     compile_model(model, options, *size, note=note, warn=warn)
     return group.lead(model) if group is not None and group.is_leader else model

@@ -22,6 +22,7 @@ from lingbot_cli.camera.trajectory import (
     Trajectory,
 )
 from lingbot_cli.control import Control
+from lingbot_cli.prompt_cleaning import join_sentences
 from lingbot_cli.timeline.chunks import FrameChunk, FrameGrid, split_into_chunks
 from lingbot_cli.timeline.input_files import CameraPath, PathReport
 from lingbot_cli.timeline.named_moves import (
@@ -269,24 +270,31 @@ def chunk_control(compiled: CompiledTimeline, chunk: FrameChunk, previous: Frame
     rows = [frame - compiled.first_frame for frame in chunk.latent_frames]
     since = previous.start if previous is not None else -1
     new_prompts = [p for p in compiled.prompts if since < p.start <= chunk.start]
+    prompt, action_text = _prompt_with_actions(compiled, chunk, since)
     return Control(
         poses=compiled.poses[rows],
         intrinsics=compiled.intrinsics[rows],
         actions=compiled.actions[rows],
-        prompt=_prompt_with_actions(compiled, chunk, since),
+        prompt=prompt,
+        action_text=action_text,
         frames=min(chunk.frames, compiled.frames - chunk.start),
         recache=previous is not None and any(p.recache for p in new_prompts),
         cut=compiled.cuts[chunk.cut][1] if chunk.cut is not None else None,
     )
 
 
-def _prompt_with_actions(compiled: CompiledTimeline, chunk: FrameChunk, since: int) -> str:
-    """Join the prompt in force and the current actions; each action lasts one chunk at least."""
-    texts = [compiled.prompt_at(chunk.start)]
-    for action in compiled.action_texts:
-        if action.start <= chunk.start and (chunk.start < action.end or action.start > since):
-            texts.append(action.text)
-    return " ".join(t if t[-1] in ".!?…" or t is texts[-1] else t + "." for t in texts if t)
+def _prompt_with_actions(compiled: CompiledTimeline, chunk: FrameChunk, since: int) -> tuple[str, str]:
+    """Join the prompt in force and the current actions, and return the actions' end of it too.
+
+    Each action lasts one chunk at least.
+    """
+    actions = [
+        action.text
+        for action in compiled.action_texts
+        if action.start <= chunk.start and (chunk.start < action.end or action.start > since)
+    ]
+    joined = join_sentences(actions)
+    return join_sentences([compiled.prompt_at(chunk.start), joined]), joined
 
 
 def _motion_steps(

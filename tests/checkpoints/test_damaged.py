@@ -16,6 +16,7 @@ from lingbot_cli.cli import run
 from lingbot_cli.env import Env
 from lingbot_cli.errors import SetupError
 from lingbot_cli.model.loading.loader import load_model
+from lingbot_cli.runtime.model_options import ModelOptions
 from tests.support.command import lingbot
 from tests.support.reference import REFERENCE
 
@@ -177,6 +178,21 @@ def link_to_itself(root: Path) -> None:
     (root / FAST / "loop.safetensors").symlink_to("loop.safetensors")
 
 
+def folder_for_the_tokenizer(root: Path) -> None:
+    (root / TOKENIZER).unlink()
+    (root / TOKENIZER).mkdir()
+
+
+def folder_for_the_config(root: Path) -> None:
+    (root / FAST / "config.json").unlink()
+    (root / FAST / "config.json").mkdir()
+
+
+def folder_for_the_index(root: Path) -> None:
+    (root / FAST / INDEX).unlink()
+    (root / FAST / INDEX).mkdir()
+
+
 def patch(file: Path, position: int, content: bytes) -> None:
     with file.open("r+b") as target:
         target.seek(position)
@@ -217,6 +233,9 @@ DAMAGES = {
     tokenizer_of_a_larger_model: "the text encoder rows for 5",
     fifo_among_the_shards: "is neither a file nor a folder",
     link_to_itself: "leads to itself",
+    folder_for_the_tokenizer: "tokenizer.json is a folder, not a file",
+    folder_for_the_config: "config.json is a folder, not a file",
+    folder_for_the_index: "index.json is a folder, not a file",
 }
 
 
@@ -249,8 +268,39 @@ def test_a_film_that_ends_before_its_first_chunk_leaves_nothing(tmp_path: Path) 
     assert list(film.parent.iterdir()) == []
 
 
+def test_a_stray_link_to_itself_is_passed_over(tmp_path: Path) -> None:
+    root = tmp_path / "model"
+    shutil.copytree(REFERENCE / "checkpoints" / "original-v1-fast", root)
+    (root / "stray.json").symlink_to("stray.json")
+    assert lingbot("models", "verify", str(root)).code == 0
+
+
 def test_the_whole_one_passes() -> None:
     env = Env(stdout=io.StringIO(), stderr=io.StringIO())
     for name in ("original-v1-fast", "diffusers-v1-fast"):
         assert run(["models", "verify", str(REFERENCE / "checkpoints" / name)], env) == 0
     assert "every tensor has its place" in env.stdout.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "value"),
+    [
+        ("transformer/config.json", "num_attention_heads", {}),
+        ("transformer/config.json", "attention_head_dim", "wide"),
+        ("transformer/config.json", "text_len", "long"),
+        ("transformer/config.json", "text_len", 10**12),
+        ("transformer/config.json", "control_type", 3),
+        ("transformer/config.json", "num_frames_per_block", [3]),
+        ("vae/config.json", "latents_mean", None),
+        ("vae/config.json", "latents_std", [0.0] * 16),
+        ("vae/config.json", "latents_std", ["a"] * 16),
+    ],
+)
+def test_a_config_of_wrong_types_is_named_with_the_value(
+    file: str, name: str, value: object, tmp_path: Path
+) -> None:
+    root = tmp_path / "model"
+    shutil.copytree(REFERENCE / "checkpoints" / "diffusers-v1-fast", root)
+    edit_json(root / file, **{name: value})
+    with pytest.raises(SetupError, match=f"{file}: .* is .{str(value)[:3]}".replace("[", r"\[")):
+        load_model(root, ModelOptions(preset="lingbot-world-fast"), prompts=["a gate"])

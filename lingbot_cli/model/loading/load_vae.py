@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
-from lingbot_cli.checkpoints.headers import read_json
+from lingbot_cli.checkpoints.headers import DOWNLOAD_AGAIN, read_json
 from lingbot_cli.checkpoints.tensor_names import vae_name
 from lingbot_cli.errors import SetupError
 from lingbot_cli.model.accel.vae_format import use_channels_last
@@ -107,4 +107,9 @@ def _latent_statistics(checkpoint: Checkpoint) -> dict[str, tuple[float, ...]]:
     if not file.is_file():
         return {}
     config = read_json(file)
-    return {key: tuple(config[key]) for key in ("latents_mean", "latents_std") if key in config}
+    statistics = {key: config[key] for key in ("latents_mean", "latents_std") if key in config}
+    for key, values in statistics.items():
+        numbers = isinstance(values, list) and all(type(each) in (int, float) for each in values)
+        if not numbers or len(values) != VAEConfig.z_dim or (key == "latents_std" and min(values) <= 0):
+            raise SetupError(f"{file}: {key} is {str(values)[:40]!r}", hint=DOWNLOAD_AGAIN)
+    return {key: tuple(values) for key, values in statistics.items()}

@@ -1,6 +1,6 @@
 """Loading of a checkpoint into a model on a device: text encoder first, then VAE and transformer."""
 
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from lingbot_cli.model.transformer import Transformer, TransformerConfig
 from lingbot_cli.model.vae import VAE
 from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.presets import Preset
+from lingbot_cli.prompt_cleaning import PromptFitter
 from lingbot_cli.runtime.malloc import release_large_blocks
 from lingbot_cli.runtime.model_options import (
     ModelOptions,
@@ -50,12 +51,14 @@ def load_model(
     *,
     prompts: Iterable[str] = (),
     report: OnLoadProgress | None = None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> WorldModel:
     """Load a model: a folder, a downloaded model's name, a checkpoint, or else the model of the options.
 
     Default precisions are bfloat16 for the transformer and float16 for the decoder on CUDA, else float32; each by
     its own device.
     `prompts` are encoded first, and the text encoder's memory is freed before the transformer is loaded.
+    `warn` receives a sentence for each prompt that is cut.
     Errors: SetupError, UsageError.
     """
     checkpoint = (
@@ -96,6 +99,7 @@ def load_model(
         attend=attend,
         decoder=decoder,
         kv_cache=options.kv_cache,
+        fit_prompt=PromptFitter(checkpoint.layout.tokenizer, checkpoint.preset.text_len, warn),
     )
 
 

@@ -1,0 +1,107 @@
+"""Values of a checkpoint's configs under the names of the preset's fields, each checked for its type."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from lingbot_cli.checkpoints.headers import DOWNLOAD_AGAIN, read_json
+from lingbot_cli.errors import SetupError
+from lingbot_cli.presets import PRESETS, Preset
+
+ARCHITECTURE = (
+    "dim",
+    "heads",
+    "layers",
+    "ffn",
+    "text_dim",
+    "text_len",
+    "freq_dim",
+    "control",
+    "vae_dim",
+    "vae_blocks",
+)
+"""Preset fields that the weights decide; the others are run settings."""
+
+CONFIG_FIELDS = {
+    "dim": "dim",
+    "num_heads": "heads",
+    "num_attention_heads": "heads",
+    "num_layers": "layers",
+    "ffn_dim": "ffn",
+    "text_dim": "text_dim",
+    "text_len": "text_len",
+    "freq_dim": "freq_dim",
+    "control_type": "control",
+    "local_attn_size": "window",
+    "sliding_window_num_frames": "window",
+    "sink_size": "sink",
+    "num_frames_per_block": "chunk",
+}
+"""Published config key → preset field; a later key wins over an earlier one."""
+
+RENAMED_SETTINGS = {"familiar": "scene_min_psnr_db"}
+"""Settings of `lingbot.json` under an earlier name → preset field."""
+
+_LEAST = {"window": -1, "sink": 0}
+_MAX_INTEGER = 2**24
+
+
+def config_values(config: Mapping[str, Any], place: Path | None) -> dict[str, Any]:
+    """Return a config's values. Errors: SetupError that names `place` and the first value of a wrong type."""
+    values = {field: config[key] for key, field in CONFIG_FIELDS.items() if config.get(key) is not None}
+    width = config.get("attention_head_dim")
+    if width is not None and "heads" in values:
+        check_value("attention_head_dim", width, 1, place)
+        check_value("heads", values["heads"], 1, place)
+        values["dim"] = values["heads"] * width
+    names = {field.name for field in fields(Preset)}
+    settings = config.get("settings", {})
+    if not isinstance(settings, dict):
+        raise SetupError(f"{place}: settings is no JSON object", hint=DOWNLOAD_AGAIN)
+    settings = {RENAMED_SETTINGS.get(key, key): value for key, value in settings.items()}
+    values |= {key: value for key, value in settings.items() if key in names}
+    for name, value in values.items():
+        if value is not None or name != "scene_min_psnr_db":
+            check_value(name, value, getattr(PRESETS["built-in"], name), place)
+    if "steps" in values:
+        values["steps"] = tuple(values["steps"])
+    return values
+
+
+def check_value(name: str, value: object, like: object, place: Path | None) -> None:
+    """Raise SetupError unless a value has the type of `like` and is in its range: text, number or whole numbers."""
+    if isinstance(like, str):
+        valid = isinstance(value, str)
+    elif isinstance(like, tuple):
+        valid = isinstance(value, list) and bool(value) and all(_is_integer(each, 0, 1000) for each in value)
+    elif isinstance(like, float):
+        valid = type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+    else:
+        valid = _is_integer(value, _LEAST.get(name, 1), _MAX_INTEGER)
+    if not valid:
+        raise SetupError(f"{place}: {name} is {str(value)[:40]!r}", hint=DOWNLOAD_AGAIN)
+
+
+def _is_integer(value: object, least: int, most: int) -> bool:
+    return type(value) is int and least <= value <= most
+
+
+def scheduler_values(root: Path) -> dict[str, Any]:
+    """Return shift and steps of a diffusers layout's scheduler, under the names of the preset's fields.
+
+    Steps are published as indices from the schedule's start or as timesteps that fall from 1000.
+    """
+    file = root / "scheduler" / "scheduler_config.json"
+    if not file.is_file():
+        return {}
+    config = read_json(file)
+    values: dict[str, Any] = {}
+    shift = config.get("flow_shift", config.get("shift"))
+    if isinstance(shift, int | float) and not isinstance(shift, bool):
+        values["shift"] = float(shift)
+    steps = config.get("dmd_denoising_steps")
+    if isinstance(steps, list) and steps and all(type(step) is int for step in steps):
+        values["steps"] = tuple(steps if steps == sorted(steps) else [1000 - step for step in steps])
+    return values
