@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test setup lint drawings clean
+.PHONY: demo test setup lint drawings dist clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python install.py -c constraints.txt -e ".[dev]"
 	touch $@
 
 # Published programs that the tests run lingbot against; they need none of their own dependencies.
@@ -20,6 +20,16 @@ setup: $(VENV)/.ready
 demo: setup
 	mkdir -p demo
 	$(BIN)/lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml -o demo/first-walk.mp4 --overwrite
+	@echo
+	@echo "The video is demo/first-walk.mp4. To go on:"
+	@echo "  . $(BIN)/activate"
+	@echo "  lingbot play samples/courtyard-day.png      # walk yourself, in the browser"
+	@echo "  lingbot timeline new walk.yaml              # a timeline to change and render"
+
+# Manual pages, then wheel and sdist with them in dist/. LINGBOT_URL is the repository that the README links to.
+dist: setup
+	$(BIN)/python man/generate.py man
+	$(BIN)/python -m build
 
 # Drawings of the paths beside the recipes, and the animation in the README.
 drawings: setup
@@ -37,4 +47,4 @@ test: lint $(VENV)/.peers
 	$(BIN)/pytest
 
 clean:
-	rm -rf $(VENV) build demo *.egg-info
+	rm -rf $(VENV) build demo dist man/*.1 *.egg-info

@@ -39,7 +39,7 @@ def help_text(command: Any, ctx: Any, *, everything: bool) -> str:
         "",
         *_summary(cleandoc(command.help or ""), width),
     ]
-    sections = _sections(command, ctx, everything=everything)
+    sections = help_sections(command, ctx, everything=everything)
     longest = max((len(names) for rows in sections.values() for names, _ in rows), default=0)
     column = min(longest, MAX_NAMES_WIDTH) + 4
     for title, rows in sections.items():
@@ -93,7 +93,8 @@ def _summary(text: str, width: int) -> list[str]:
     return lines
 
 
-def _sections(command: Any, ctx: Any, *, everything: bool) -> dict[str, list[Row]]:
+def help_sections(command: Any, ctx: Any, *, everything: bool) -> dict[str, list[Row]]:
+    """Return names and descriptions by heading: arguments, commands, and panels of options."""
     sections: dict[str, list[Row]] = {"Arguments": [], "Commands": []}
     hidden = False
     for name in command.list_commands(ctx) if hasattr(command, "list_commands") else ():

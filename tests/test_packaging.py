@@ -1,0 +1,155 @@
+"""Wheel and sdist: they install, work in any folder and pass tests of their own; manual pages and metadata."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lingbot_cli import __version__
+from lingbot_cli.cli import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+URL = "https://example.org/someone/lingbot"
+PROGRAM = """
+import sys, lingbot_cli
+assert lingbot_cli.__file__.startswith(sys.argv.pop(1))
+from lingbot_cli.__main__ import main
+main()
+"""
+
+
+def run(*argv, **how):
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=500, check=False, **how)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Return wheel and sdist, the wheel built from the sdist as an index's users would."""
+    pytest.importorskip("build")
+    pytest.importorskip("setuptools", minversion="77")
+    source, out = tmp_path_factory.mktemp("source") / "lingbot", tmp_path_factory.mktemp("dist")
+    listed = run("git", "ls-files", "-co", "--exclude-standard", cwd=ROOT).splitlines()
+    for name in listed:
+        if (ROOT / name).is_file() and not name.startswith(("tests/data/", "training/")):
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, source / name)
+    run(sys.executable, "man/generate.py", "man", cwd=source, env={**os.environ, "PYTHONPATH": str(source)})
+    environ = {**os.environ, "LINGBOT_URL": URL}
+    run(sys.executable, "-m", "build", "--no-isolation", "-o", str(out), cwd=source, env=environ)
+    (wheel,), (sdist,) = out.glob("*.whl"), out.glob("*.tar.gz")
+    return wheel, sdist
+
+
+@pytest.fixture(scope="module")
+def installed(built, tmp_path_factory):
+    """Return a folder with the wheel's packages and another with the sdist's files."""
+    site, unpacked = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("sdist")
+    with zipfile.ZipFile(built[0]) as wheel:
+        wheel.extractall(site)
+    with tarfile.open(built[1]) as sdist:
+        sdist.extractall(unpacked, filter="data")
+    return site, next(unpacked.iterdir())
+
+
+def test_metadata_and_links(built):
+    with zipfile.ZipFile(built[0]) as wheel:
+        (name,) = (name for name in wheel.namelist() if name.endswith("/METADATA"))
+        facts = Parser().parsestr(wheel.read(name).decode())
+    assert facts["Version"] == __version__
+    assert facts["Author"] == "The lingbot authors"
+    assert f"Repository, {URL}" in facts.get_all("Project-URL")
+    assert "Programming Language :: Python :: 3.14" in facts.get_all("Classifier")
+    assert facts["Description-Content-Type"] == "text/markdown"
+    readme = facts.get_payload()
+    assert f"]({URL}/blob/v{__version__}/docs/timeline.md)" in readme
+    assert f"![a walk through the courtyard]({URL}/raw/v{__version__}/docs/first-walk.gif)" in readme
+    assert "](docs/" not in readme
+    assert "](recipes/" not in readme
+
+
+def test_the_wheel_renders_and_serves_its_page_in_any_folder(installed, tmp_path):
+    site, source = installed
+    image = source / "samples" / "courtyard-day.png"
+    image = image if image.is_file() else next(source.rglob("courtyard-day.png"))
+    environ = {**os.environ, "PYTHONPATH": str(site)}
+    argv = (sys.executable, "-c", PROGRAM, str(site))
+    run(
+        *argv,
+        "render",
+        str(image),
+        "--moves",
+        "w-5",
+        "--size",
+        "64x32",
+        "-o",
+        "walk.mp4",
+        cwd=tmp_path,
+        env=environ,
+    )
+    assert (tmp_path / "walk.mp4").stat().st_size > 1000
+    run(*argv, "timeline", "new", "walk.yaml", cwd=tmp_path, env=environ)
+    names = {path.relative_to(site).as_posix() for path in site.rglob("*")}
+    assert {"lingbot_cli/server/page/index.html", "lingbot_cli/py.typed"} <= names
+    pages = {f"lingbot-{__version__}.data/data/share/man/man1/lingbot-{name}.1" for name in COMMANDS}
+    assert pages <= names
+    assert not [name for name in names if name.startswith(("tests/", "training/", "benchmarks/"))]
+
+
+def test_tests_of_the_sdist_pass_with_the_wheel(installed):
+    site, source = installed
+    environ = {**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{source}"}
+    tests = ("tests/test_redact.py", "tests/test_files.py", "tests/timeline/test_json_schema.py")
+    program = PROGRAM.replace(
+        "from lingbot_cli.__main__ import main", "from pytest import console_main as main"
+    )
+    options = ("-p", "no:cacheprovider", "-o", "addopts=", "--import-mode=append")
+    command = (sys.executable, "-P", "-c", program, str(site), *options, *tests)
+    assert " passed" in run(*command, cwd=source, env=environ)
+
+
+def test_the_version_is_the_same_everywhere():
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == __version__
+    headings = [line for line in (ROOT / "CHANGELOG.md").read_text().splitlines() if line.startswith("## ")]
+    assert headings[0].startswith(f"## {__version__}")
+
+
+@pytest.mark.skipif(shutil.which("groff") is None, reason="needs groff")
+def test_manual_pages_have_every_option_and_no_error(tmp_path):
+    run(sys.executable, "man/generate.py", str(tmp_path), cwd=ROOT)
+    pages = sorted(tmp_path.glob("*.1"))
+    assert {page.name for page in pages} == {"lingbot.1", *(f"lingbot-{name}.1" for name in COMMANDS)}
+    done = subprocess.run(
+        ["groff", "-K", "utf8", "-man", "-Tutf8", "-ww", *map(str, pages)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    text = re.sub(".\b", "", done.stdout)  # bold letters are printed twice
+    assert "--kv-cache" in text
+    assert "--accept-license" in text
+
+
+def test_installing_without_an_index_of_its_own_uses_uv_and_falls_back_to_pip(tmp_path):
+    """Stand-ins for pip and uv log their arguments; uv fails."""
+    for module, code in (("pip", "0"), ("uv", "1")):
+        (tmp_path / f"{module}.py").write_text(
+            f"import sys\nopen('log', 'a').write(' '.join(['{module}', *sys.argv[1:]]) + '\\n')\nsys.exit({code})\n"
+        )
+    environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    run(sys.executable, str(ROOT / "install.py"), ".", cwd=tmp_path, env=environ)
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert lines[:2] == ["pip config list", "pip install -q uv"]
+    assert lines[2].startswith("uv pip install --python ")
+    assert lines[2].endswith(" --torch-backend auto .")
+    assert lines[3] == "pip install --progress-bar on ."
