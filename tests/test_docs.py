@@ -4,13 +4,12 @@ import ast
 import re
 import shlex
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 import typer
 
-from lingbot_cli.cli import COMMANDS
+from lingbot_cli.cli import COMMANDS, import_command
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -65,7 +64,7 @@ def options(command, inner=None):
     """Return the options of a command or of its sub-command; None when there is no such command."""
     if command not in COMMANDS:
         return None
-    found = typer.main.get_command(import_module(f"lingbot_cli.cli.{command}").app)
+    found = import_command(command)
     if inner is not None:
         context = typer.Context(found)
         found = found.get_command(context, inner) if hasattr(found, "get_command") else None
@@ -120,7 +119,7 @@ def test_options_named_alone_exist_in_some_command(page):
     known = set(GLOBAL_OPTIONS)
     for name in COMMANDS:
         known |= options(name)
-        group = typer.main.get_command(import_module(f"lingbot_cli.cli.{name}").app)
+        group = import_command(name)
         for inner in group.list_commands(typer.Context(group)) if hasattr(group, "list_commands") else ():
             known |= options(name, inner)
     for option in re.findall(r"`(--[a-z][a-z-]*)", text):

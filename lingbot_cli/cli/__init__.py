@@ -28,6 +28,7 @@ COMMANDS = {
     "show": "Print a video's metadata and the command that renders it again",
     "sheet": "Draw frames of one or more videos on a contact sheet",
     "diff": "Compare the lengths, frames and metadata of two videos",
+    "camera-check": "Estimate the camera from a video's frames, and compare it with the recorded one",
     "bench": "Measure each phase of a chunk, the first frame, the speed of playback and the memory",
     "timeline": "Write, check, draw and convert timelines; none of it loads a model",
     "config": "Show settings, which replace flags",
@@ -35,6 +36,11 @@ COMMANDS = {
     "doctor": "Check Python, torch, devices, ffmpeg and its encoders, models and disk, and print remedies",
     "parity": "Replay a recorded case and print each tensor's largest error and its tolerance",
 }
+
+
+def import_command(name: str) -> Any:
+    """Import a command's module and return its Click command."""
+    return typer.main.get_command(import_module(f"lingbot_cli.cli.{name.replace('-', '_')}").app)
 
 
 class RootCommands(SettingsGroup):
@@ -50,7 +56,7 @@ class RootCommands(SettingsGroup):
             return None
         if self.brief:
             return Command(cmd_name, help=COMMANDS[cmd_name])
-        command = typer.main.get_command(import_module(f"lingbot_cli.cli.{cmd_name}").app)
+        command = import_command(cmd_name)
         command.name = cmd_name
         return command
 

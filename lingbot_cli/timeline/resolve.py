@@ -83,6 +83,13 @@ def resolve_timeline(
     if poses is not None:
         return _resolve_poses(poses, chunk, overrides, size)
     parsed = parse_moves(moves) if moves is not None else load_timeline(timeline or "-", stdin)
+    return resolve_parsed(parsed, chunk, overrides, size)
+
+
+def resolve_parsed(
+    parsed: Timeline, chunk: int, overrides: TimelineOverrides, size: FrameSize | None = None
+) -> ResolvedTimeline:
+    """Resolve a parsed timeline. Errors: UsageError with every problem of it."""
     schedule = schedule_timeline(
         parsed, chunk, fps=overrides.fps, duration=overrides.duration, allow_outside=overrides.allow_outside
     )

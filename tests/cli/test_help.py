@@ -4,13 +4,11 @@ import json
 import os
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import pytest
-import typer
 
-from lingbot_cli.cli import COMMANDS
+from lingbot_cli.cli import COMMANDS, import_command
 
 
 def commands() -> list[tuple[str, ...]]:
@@ -18,7 +16,7 @@ def commands() -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = [()]
     for name in COMMANDS:
         found.append((name,))
-        command = typer.main.get_command(import_module(f"lingbot_cli.cli.{name}").app)
+        command = import_command(name)
         found += [(name, sub) for sub in getattr(command, "commands", {})]
     return found
 
@@ -67,7 +65,7 @@ def test_the_list_of_commands_imports_none_of_them(argv):
 
 def test_the_list_of_commands_has_their_summaries():
     for name, summary in COMMANDS.items():
-        command = typer.main.get_command(import_module(f"lingbot_cli.cli.{name}").app)
+        command = import_command(name)
         assert command.get_short_help_str(limit=200).rstrip(".") == summary
 
 
@@ -105,7 +103,7 @@ def test_rare_options_are_listed_by_help_all():
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_says_what_it_does(command):
-    inner = typer.main.get_command(import_module(f"lingbot_cli.cli.{command}").app)
+    inner = import_command(command)
     group = getattr(inner, "commands", {"": inner})
     options = [param for each in group.values() for param in each.params]
     assert [param.name for param in options if not (param.help or "").endswith(".")] == []

@@ -1,0 +1,130 @@
+"""The camera estimated from frames of the ray-cast courtyard agrees with the known one, and finds a wrong one."""
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lingbot_cli.camera.pose import CameraPose
+from lingbot_cli.diagnostics.camera_check import Limits, RecordedCamera, check_camera
+from lingbot_cli.sinks.base import VideoInfo
+from lingbot_cli.sinks.factory import OutputOptions, choose_sink
+from tests.support.command import lingbot
+from training.place.render import render
+from training.place.walk import walk_of_keys
+
+FPS = 16
+LENS = np.array([500.0, 500.0, 416.0, 240.0])
+SPEC = Limits(rotation=0.5, heading=5.0, speed=0.25)
+
+
+def draw(keys, start):
+    """Return frames [F, 480, 832, 3] and the recorded camera of a walk, the eye one unit over the ground."""
+    poses = walk_of_keys(keys, start).actual
+    lenses = torch.from_numpy(LENS).expand(len(poses), -1)
+    mood = torch.eye(4)[[0]].expand(len(poses), -1)
+    frames = render(torch.from_numpy(poses), lenses, mood, height=480, width=832).numpy()
+    return frames, RecordedCamera(poses, np.tile(LENS, (len(poses), 1)), FPS, 0.2, height=1.0)
+
+
+@pytest.fixture(scope="module")
+def curve():
+    return draw([("wl", 0.6)] * FPS, CameraPose(-2.0, -1.0, -3.6, yaw=-30.0))
+
+
+@pytest.fixture(scope="module")
+def curve_check(curve):
+    return check_camera(*curve, SPEC)
+
+
+def test_a_curve_is_measured_within_half_a_degree_and_five_degrees(curve_check):
+    [second] = curve_check.seconds
+    assert second.rotation_error < 0.5
+    assert second.heading_error < 5
+    assert second.speed == pytest.approx(1, abs=0.1)
+    assert curve_check.within
+    assert not curve_check.blind_spots()
+
+
+def test_a_mirrored_camera_is_found(curve):
+    frames, recorded = curve
+    check = check_camera(frames[:, :, ::-1], recorded, SPEC)
+    assert check.within is False
+    assert check.seconds[0].rotation_error == pytest.approx(2 * check.seconds[0].recorded_turn, abs=1)
+
+
+def test_half_the_travel_is_found_by_the_height_of_the_camera(curve):
+    frames, recorded = curve
+    asked = recorded.poses.copy()
+    asked[:, :3, 3] = asked[0, :3, 3] + 2 * (asked[:, :3, 3] - asked[0, :3, 3])
+    check = check_camera(frames, replace(recorded, poses=asked), SPEC)
+    assert check.seconds[0].speed == pytest.approx(0.5, abs=0.1)
+    assert check.seconds[0].problem.endswith("times the recorded speed")
+    unknown = check_camera(frames, replace(recorded, poses=asked, height=None), SPEC)
+    assert unknown.within
+    assert "no scale" in unknown.blind_spots()[0]
+
+
+def test_a_turn_shows_no_travel_and_a_frozen_video_is_found(curve):
+    frames, recorded = curve
+    poses = walk_of_keys([("l", 1.0)] * 9, CameraPose()).actual
+    lens = np.array([[500.0, 0, 415.5], [0, 500, 239.5], [0, 0, 1]])
+    # A camera that turns sees its first image through a homography.
+    turned = [lens @ pose[:3, :3].T @ np.linalg.inv(lens) for pose in poses]
+    seen = np.stack([cv2.warpPerspective(frames[0], each, (832, 480)) for each in turned])
+    turn = check_camera(seen, replace(recorded, poses=poses), SPEC)
+    assert turn.seconds[0].turned == pytest.approx(18, abs=0.3)
+    assert not turn.problems
+    walk = walk_of_keys([("w", 1.0)] * 9, CameraPose(0.0, -1.0, -3.6)).actual
+    frozen = check_camera(np.repeat(frames[:1], 10, axis=0), replace(recorded, poses=walk), SPEC)
+    assert "no travel is seen" in frozen.seconds[0].problem
+    assert "mirrored" in frozen.blind_spots()[-1]
+
+
+def test_the_command_reads_a_video_and_its_cameras(curve, tmp_path, ffmpeg):
+    frames, recorded = curve
+    np.save(tmp_path / "poses.npy", recorded.poses)
+    np.save(tmp_path / "intrinsics.npy", LENS)
+    sink = choose_sink(
+        str(tmp_path / "curve.mkv"), OutputOptions(quality="master"), {"LINGBOT_FFMPEG": ffmpeg}
+    )
+    sink.open(VideoInfo(480, 832, Fraction(FPS), len(frames)))
+    sink.write(frames)
+    sink.close()
+    video = str(tmp_path / "curve.mkv")
+    done = lingbot("camera-check", video, "--camera", str(tmp_path), "--camera-height", "1", "--json",
+                   "--plot", str(tmp_path / "plot.png"))  # fmt: skip
+    assert done.code == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["within"] is True
+    assert result["seconds"][0]["rotation_error"] < 0.5
+    assert Image.open(tmp_path / "plot.png").size == (900, 460)
+    missing = lingbot("camera-check", video)
+    assert missing.code == 2
+    assert "--camera" in missing.stderr
+
+
+def test_more_frames_than_poses_are_refused(tmp_path, ffmpeg):
+    done = lingbot("camera-check", *_grey_video(tmp_path, ffmpeg, 8), "--camera", "w-4")
+    assert done.code == 2
+    assert "more frames than its camera" in done.stderr
+
+
+def test_a_plain_video_is_unknown_and_no_success(tmp_path, ffmpeg):
+    done = lingbot("camera-check", *_grey_video(tmp_path, ffmpeg, 16), "--camera", "w-16")
+    assert done.code == 1
+    assert "too few points" in done.stdout
+    assert "unknown" in done.stdout.splitlines()[-1]
+
+
+def _grey_video(folder, ffmpeg, frames):
+    sink = choose_sink(str(folder / "grey.mp4"), OutputOptions(), {"LINGBOT_FFMPEG": ffmpeg})
+    sink.open(VideoInfo(64, 96, Fraction(FPS), frames))
+    sink.write(np.full((frames, 64, 96, 3), 127, np.uint8))
+    sink.close()
+    return [str(folder / "grey.mp4")]
