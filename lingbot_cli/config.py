@@ -17,6 +17,7 @@ from lingbot_cli.presets import PRESETS
 from lingbot_cli.runtime.capabilities import check_device
 from lingbot_cli.sinks.codecs import CODEC_FAMILIES, CODECS
 from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
+from lingbot_cli.timeline.frame_rate import parse_fps
 from lingbot_cli.video_size import parse_size
 
 PROJECT_FILE = "lingbot.yaml"
@@ -74,7 +75,7 @@ SETTINGS = {
         "bfloat16 on a GPU, else float32", _one_of("float32", "bfloat16", "float16", "fp8")
     ),
     "size": SettingSpec("the image's shape in the model's area", parse_size),
-    "fps": SettingSpec("the timeline's, else 16", _integer(1, 120)),
+    "fps": SettingSpec("the timeline's, else 16", parse_fps),
     "seed": SettingSpec("the timeline's, else 42", _integer(0, 2**63 - 1)),
     "scale": SettingSpec("clip for --poses, else fixed", parse_scale),
     "quality": SettingSpec("web", _one_of("web", "master", "draft")),

@@ -42,7 +42,7 @@ class Plan:
     preset: str
     height: int
     width: int
-    fps: int
+    fps: float
     frames: int
     seed: int
     scale: float
@@ -124,7 +124,7 @@ def _describe_motion(here: np.ndarray, there: np.ndarray) -> str:
     return " ".join(parts) or "still"
 
 
-def format_chunk_table(chunks: tuple[PlannedChunk, ...], fps: int) -> list[str]:
+def format_chunk_table(chunks: tuple[PlannedChunk, ...], fps: float) -> list[str]:
     """Return the chunks as aligned lines; a prompt is written only where it changes."""
     rows = [("chunk", "frames", "from", "keys", "motion", "prompt and events")]
     before = None

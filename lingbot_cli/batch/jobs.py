@@ -12,7 +12,14 @@ from lingbot_cli.timeline.diagnostics import Problem, Problems, SourceItem, Sour
 from lingbot_cli.timeline.json_schema import DIALECT, JsonSchema, model_schemas
 from lingbot_cli.timeline.jsonl_reader import JsonLine, parse_json_line
 from lingbot_cli.timeline.load import is_yaml
-from lingbot_cli.timeline.schema import ImageSize, NonEmptyText, ScaleField, StrictModel, TimeField
+from lingbot_cli.timeline.schema import (
+    FrameRateField,
+    ImageSize,
+    NonEmptyText,
+    ScaleField,
+    StrictModel,
+    TimeField,
+)
 from lingbot_cli.timeline.validate import validate_model
 from lingbot_cli.timeline.yaml_reader import YamlReader
 
@@ -56,7 +63,7 @@ class Job(StrictModel):
     seeds: Annotated[Sequence[int], PlainValidator(_seeds), WithJsonSchema(_SEEDS_SCHEMA)] | None = None
     output: NonEmptyText | None = None
     size: NonEmptyText | None = None
-    fps: Annotated[int, Field(ge=1, le=120)] | None = None
+    fps: FrameRateField | None = None
     duration: TimeField | None = None
     scale: ScaleField | None = None
     intrinsics: NonEmptyText | None = None

@@ -27,7 +27,7 @@ class PlannedTask:
     task: Task
     frames: int = 0
     chunks: int = 0
-    fps: int = 16
+    fps: float = 16
     size: str = ""
     seed: int = 0
     fingerprint: str = ""

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -23,6 +22,7 @@ from lingbot_cli.render.pipeline import RenderResult, StartSession, StopRequeste
 from lingbot_cli.sinks.base import Sink, TeeSink, VideoInfo
 from lingbot_cli.sinks.live.targets import LiveOutput, Target, start_all
 from lingbot_cli.sinks.resample import rate_notes
+from lingbot_cli.timeline.frame_rate import exact_fps
 from lingbot_cli.ui.display import Display, Report
 from lingbot_cli.ui.progress import ProgressMeter
 from lingbot_cli.ui.signals import StopRequest
@@ -129,7 +129,7 @@ class _Broadcast:
     def open(self) -> StreamMonitor:
         """Open the recording, start every target and the pacer; return their monitor."""
         stream, record, display = self.stream, self.options.record, self.display
-        video = VideoInfo(stream.height, stream.width, Fraction(stream.fps))
+        video = VideoInfo(stream.height, stream.width, exact_fps(stream.fps))
         if record is not None:
             self.aborts.append(record.abort)
             with self.stop.deferring():  # an encoder that is just starting cannot be ended

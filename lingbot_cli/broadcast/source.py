@@ -26,6 +26,7 @@ from lingbot_cli.render.request import (
 from lingbot_cli.runtime.model_options import describe_run
 from lingbot_cli.sinks.base import Chapter
 from lingbot_cli.timeline.chunks import nearest_frame
+from lingbot_cli.timeline.frame_rate import format_fps
 from lingbot_cli.timeline.live import LiveTimeline, loop_timeline
 from lingbot_cli.timeline.resolve import check_camera_flags
 from lingbot_cli.timeline.schedule import schedule_timeline
@@ -43,7 +44,7 @@ class PreparedStream:
     image: np.ndarray
     height: int
     width: int
-    fps: int
+    fps: float
     seed: int
     scale: float
     controls: Iterable[Control]
@@ -81,7 +82,7 @@ class PreparedStream:
         length = "until stopped" if self.frames is None else f"{self.frames / self.fps:.1f} s"
         preset, options, differences = self.model.preset, self.request.options, self.model.differences
         line = (
-            f"{self.width}x{self.height} · {length} at {self.fps} fps · seed {self.seed} · "
+            f"{self.width}x{self.height} · {length} at {format_fps(self.fps)} fps · seed {self.seed} · "
             f"{preset.name} ({preset.licence})"
         )
         changed = differences or options.speed_options() or options.notes

@@ -79,7 +79,7 @@ class StreamMonitor:
             "outputs": [asdict(output) for output in outputs],
         }
 
-    def summary(self, fps: int) -> str:
+    def summary(self, fps: float) -> str:
         """Return the statistics of the whole stream and of each output."""
         paced = self.pacer.stats
         seconds = max(self._reported - self._started, 1e-6)

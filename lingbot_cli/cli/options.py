@@ -3,7 +3,6 @@
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NoReturn, TypeVar
 
@@ -20,6 +19,7 @@ from lingbot_cli.operating_system import open_terminal
 from lingbot_cli.presets import PRESETS, Preset
 from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.sample_files import find_input
+from lingbot_cli.timeline.frame_rate import parse_fps
 from lingbot_cli.timeline.times import Time, parse_time
 from lingbot_cli.ui.display import Display, JsonDisplay, choose_display
 from lingbot_cli.video_size import check_image_size
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 TIMELINE_SUFFIXES = (".yaml", ".yml", ".jsonl")
-
-_MAX_FPS = 120
 
 
 def find_preset(name: str) -> Preset:
@@ -86,21 +84,6 @@ def parser(parse: Callable[[str], Value]) -> Callable[[str], Value]:
     return value
 
 
-def fps_value(text: str) -> int:
-    """Return an option's whole frames per second. Errors: BadParameter."""
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise typer.BadParameter("input should be a valid integer") from None
-    if rate < 1:
-        raise typer.BadParameter("input should be greater than or equal to 1")
-    if rate > _MAX_FPS:
-        raise typer.BadParameter(f"input should be less than or equal to {_MAX_FPS}")
-    if rate.denominator != 1:
-        raise typer.BadParameter(f"{text[:40]} is not whole, as frame rates must be; use {round(rate)}")
-    return int(rate)
-
-
 def image_file(text: str) -> Path:
     """Return an image's path; a sample's name is found in every folder."""
     return Path(find_input(text))
@@ -149,9 +132,12 @@ Duration = Annotated[
     ),
 ]
 Fps = Annotated[
-    int | None,
+    float | None,
     option(
-        "Frames per second, 1 to 120.", parser=fps_value, metavar="INTEGER", default="the timeline's, else 16"
+        "Frames per second, 1 to 120, such as 16, 29.97 or 30000/1001.",
+        parser=parser(parse_fps),
+        metavar="NUMBER",
+        default="the timeline's, else 16",
     ),
 ]
 Size = Annotated[

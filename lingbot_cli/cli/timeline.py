@@ -30,6 +30,7 @@ from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.files import write_file
 from lingbot_cli.sample_files import find_inputs
+from lingbot_cli.timeline.frame_rate import format_fps
 from lingbot_cli.timeline.times import format_clock
 from lingbot_cli.video_size import parse_size
 
@@ -173,7 +174,7 @@ def _summary(file: str, schedule: "TimelineSchedule") -> str:
     length = format_clock(schedule.grid.seconds(schedule.frames))
     return (
         f"{file}: good, {len(schedule.events)} events, {length}, {schedule.frames} frames at "
-        f"{schedule.grid.fps} fps, {_count_chunks(schedule)} chunks"
+        f"{format_fps(schedule.grid.fps)} fps, {_count_chunks(schedule)} chunks"
     )
 
 
@@ -233,7 +234,7 @@ def _total(preset: str, compiled: "CompiledTimeline", chunks: "tuple[PlannedChun
     scenes = sum(chunk.cut is not None for chunk in chunks if chunk.start) + 1
     length = format_clock(compiled.frames / compiled.grid.fps)
     return (
-        f"{length}: {compiled.frames} frames at {compiled.grid.fps} fps in {len(chunks)} chunks of "
+        f"{length}: {compiled.frames} frames at {format_fps(compiled.grid.fps)} fps in {len(chunks)} chunks of "
         f"{compiled.grid.chunk} latent frames, {scenes} scene{'s' if scenes > 1 else ''} ({preset})"
     )
 

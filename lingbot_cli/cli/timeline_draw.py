@@ -1,6 +1,5 @@
 """Drawings of timelines: the camera's path from above, and an animatic."""
 
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +21,7 @@ from lingbot_cli.cli.options import (
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.files import write_file
+from lingbot_cli.timeline.frame_rate import exact_fps
 from lingbot_cli.video_size import fit_size, parse_size
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def animatic(
     chapters = tuple(Chapter(marker.start, marker.text) for marker in compiled.markers)
     sink = choose_sink(output, OutputOptions(quality="draft", overwrite=overwrite), env.environ)
     try:
-        sink.open(VideoInfo(height, width, Fraction(compiled.grid.fps), compiled.frames, chapters))
+        sink.open(VideoInfo(height, width, exact_fps(compiled.grid.fps), compiled.frames, chapters))
         for frames in animatic_frames(compiled, images):
             sink.write(frames)
         sink.close()

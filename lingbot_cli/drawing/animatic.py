@@ -1,5 +1,6 @@
 """Animatic: a quick preview of the camera path in a grid space, without a model."""
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -82,8 +83,9 @@ def _time_code_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _draw_time_code(image: Image.Image, frame: int, fps: int) -> None:
-    seconds, rest = divmod(frame, fps)
+def _draw_time_code(image: Image.Image, frame: int, fps: float) -> None:
+    seconds = int(frame / fps)
+    rest = frame - math.ceil(seconds * fps)
     text = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}:{rest:02d}"
     size = max(10, image.height // 24)
     where = (image.width / 2, image.height - size)

@@ -39,7 +39,7 @@ class SceneMap:
         """Return the length of the camera's path in units."""
         return float(np.linalg.norm(np.diff(self.positions, axis=0), axis=1).sum())
 
-    def summary(self, fps: int) -> str:
+    def summary(self, fps: float) -> str:
         """Return frames, seconds and path length."""
         frames = len(self.positions)
         return f"{frames} frames, {format_clock(frames / fps)}, path {self.length:.1f} units"
@@ -82,7 +82,7 @@ def heading_arrow(yaw: float) -> str:
     return HEADING_ARROWS[round(yaw / 45) % 8]
 
 
-def text_map(scene: SceneMap, fps: int, width: int = 72, height: int = 20) -> list[str]:
+def text_map(scene: SceneMap, fps: float, width: int = 72, height: int = 20) -> list[str]:
     """Draw a scene as lines of text: a dotted path, an arrow each half second, a number at each event."""
     low, high = scene.positions.min(0), scene.positions.max(0)
     span = high - low
@@ -93,7 +93,7 @@ def text_map(scene: SceneMap, fps: int, width: int = 72, height: int = 20) -> li
     cells = np.floor((scene.positions - low) / [unit, 2 * unit] + 0.5).astype(int)
     for x, z in cells:
         grid[z][x] = "·"
-    for frame in range(0, len(cells), max(1, fps // 2)):
+    for frame in range(0, len(cells), max(1, int(fps / 2))):
         x, z = cells[frame]
         grid[z][x] = heading_arrow(scene.yaws[frame])
     for label in scene.labels:
@@ -101,7 +101,7 @@ def text_map(scene: SceneMap, fps: int, width: int = 72, height: int = 20) -> li
         for i, digit in enumerate(str(label.number)):
             if x + i < columns:
                 grid[z][x + i] = digit
-    headings = " ".join(heading_arrow(yaw) for yaw in scene.yaws[:: max(1, fps // 2)])
+    headings = " ".join(heading_arrow(yaw) for yaw in scene.yaws[:: max(1, int(fps / 2))])
     return [
         *("".join(row).rstrip() for row in reversed(grid)),
         "",
@@ -111,7 +111,7 @@ def text_map(scene: SceneMap, fps: int, width: int = 72, height: int = 20) -> li
     ]
 
 
-def svg_map(scenes: list[SceneMap], fps: int, title: str) -> str:
+def svg_map(scenes: list[SceneMap], fps: float, title: str) -> str:
     """Draw all scenes below each other as SVG: the path, a triangle each half second, numbered events."""
     body: list[str] = []
     top: float = SVG_MARGIN
@@ -131,7 +131,7 @@ def svg_map(scenes: list[SceneMap], fps: int, title: str) -> str:
     )
 
 
-def _svg_scene(scene: SceneMap, fps: int, top: float) -> tuple[list[str], float]:
+def _svg_scene(scene: SceneMap, fps: float, top: float) -> tuple[list[str], float]:
     """Return the SVG elements of a scene and its height, the legend included."""
     low, high = scene.positions.min(0), scene.positions.max(0)
     span = high - low
@@ -145,7 +145,7 @@ def _svg_scene(scene: SceneMap, fps: int, top: float) -> tuple[list[str], float]
     elements = [
         f'<polyline points="{path}" fill="none" stroke="#2a6f97" stroke-width="3" stroke-linejoin="round"/>'
     ]
-    for frame in range(0, len(points), max(1, fps // 2)):
+    for frame in range(0, len(points), max(1, int(fps / 2))):
         x, y = points[frame]
         elements.append(
             f'<path d="M0,-12 L6,5 L-6,5 Z" fill="#e07a5f" opacity="0.8" '

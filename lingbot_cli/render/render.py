@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any
 
 from lingbot_cli.render.backend import Backend, LoadPrepared, choose_backend
@@ -17,6 +16,7 @@ from lingbot_cli.render.preflight import preflight
 from lingbot_cli.render.request import PreparedVideo
 from lingbot_cli.render.resume import ResumeOptions, count_resumable_frames
 from lingbot_cli.sinks.base import Sink, output_names
+from lingbot_cli.timeline.frame_rate import exact_fps, format_fps
 from lingbot_cli.ui.display import Display, Report
 from lingbot_cli.ui.progress import ProgressMeter
 from lingbot_cli.ui.signals import StopRequest
@@ -114,7 +114,7 @@ def start_meter(job: RenderJob, saved: SavedChunks) -> ProgressMeter:
     """Return a progress meter that starts now, after the frames of an earlier run."""
     plan, first = job.prepared.plan, job.prepared.first_frame
     return ProgressMeter(
-        Fraction(plan.fps),
+        exact_fps(plan.fps),
         len(plan.chunks),
         job.prepared.frames,
         job.clock,
@@ -159,8 +159,8 @@ def summarize(job: RenderJob, result: RenderResult, saved: SavedChunks, seconds:
     }
     resumed = f", {saved.frames} of them resumed" if saved.frames else ""
     line = (
-        f"{job.sink.name.removesuffix(':')}: {result.frames} frames, {result.frames / rate:.1f} s at {rate} fps, "
-        f"rendered in {seconds:.1f} s ({fps:.1f} fps{resumed})"
+        f"{job.sink.name.removesuffix(':')}: {result.frames} frames, {result.frames / rate:.1f} s at "
+        f"{format_fps(rate)} fps, rendered in {seconds:.1f} s ({fps:.1f} fps{resumed})"
     )
     return Report(facts, line)
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from lingbot_cli.runtime.model_options import ModelOptions, describe_run
 from lingbot_cli.sinks.base import Chapter, VideoInfo
 from lingbot_cli.sinks.overlay import Caption
 from lingbot_cli.timeline.compile import iter_controls
+from lingbot_cli.timeline.frame_rate import exact_fps, format_fps
 from lingbot_cli.timeline.resolve import ResolvedTimeline, TimelineOverrides, resolve_timeline
 from lingbot_cli.timeline.schema import TimelineHeader
 from lingbot_cli.video_size import fit_size, parse_size
@@ -101,7 +101,7 @@ class PreparedVideo:
         return VideoInfo(
             self.plan.height,
             self.plan.width,
-            Fraction(self.plan.fps),
+            exact_fps(self.plan.fps),
             self.frames,
             chapters,
             variant=f"from frame {first}, decoded in {options.decode} by {options.decoder}",
@@ -112,7 +112,7 @@ class PreparedVideo:
         plan, preset, chunks = self.plan, self.model.preset, len(self.plan.chunks)
         video = (
             f"{plan.width}x{plan.height} · {self.frames} frames, {self.frames / plan.fps:.1f} s at "
-            f"{plan.fps} fps · {chunks} chunk{'s' if chunks > 1 else ''} · seed {plan.seed} · "
+            f"{format_fps(plan.fps)} fps · {chunks} chunk{'s' if chunks > 1 else ''} · seed {plan.seed} · "
             f"{plan.preset} ({preset.licence})"
         )
         run = describe_run(preset, self.model.differences, self.request.options)

@@ -14,7 +14,7 @@ from lingbot_cli.sinks.formats import format_of_suffix
 class MaxRateSink(FilterSink):
     """Sink that passes a video on, at no more than `max_fps` frames per second."""
 
-    def __init__(self, sink: Sink, max_fps: int) -> None:
+    def __init__(self, sink: Sink, max_fps: float) -> None:
         super().__init__(sink)
         self._max_fps = max_fps
         self._ratio = Fraction(1)  # of the frames that are passed on
@@ -23,7 +23,7 @@ class MaxRateSink(FilterSink):
         return {self.name: 0} if video.fps > self._max_fps else super().resumable_frames(video, limit)
 
     def _changed(self, video: VideoInfo) -> VideoInfo:
-        self._ratio = min(Fraction(1), self._max_fps / video.fps)
+        self._ratio = min(Fraction(1), Fraction(self._max_fps) / video.fps)
         frames = None if video.frames is None else math.ceil(video.frames * self._ratio)
         return replace(video, fps=video.fps * self._ratio, frames=frames)
 
@@ -38,11 +38,11 @@ class MaxRateSink(FilterSink):
         return math.ceil(frame * self._ratio) < math.ceil((frame + 1) * self._ratio)
 
 
-def rate_notes(targets: Iterable[str], fps: int) -> list[str]:
+def rate_notes(targets: Iterable[str], fps: float) -> list[str]:
     """Return a note for each output whose format shows fewer frames per second."""
     limits = ((target, format_of_suffix(target)) for target in targets)
     return [
-        f"{target}: {limit.max_fps} of {fps} frames per second, the most that {limit.muxer} players show"
+        f"{target}: {limit.max_fps} of {fps:.5g} frames per second, the most that {limit.muxer} players show"
         for target, limit in limits
         if limit is not None and limit.max_fps is not None and fps > limit.max_fps
     ]

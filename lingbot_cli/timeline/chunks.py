@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from lingbot_cli.timeline.frame_rate import exact_fps
 from lingbot_cli.timeline.times import Time
 
 
@@ -11,8 +12,13 @@ from lingbot_cli.timeline.times import Time
 class FrameGrid:
     """Video frames a second (`fps`) and latent frames a chunk (`chunk`)."""
 
-    fps: int = 16
+    fps: float = 16
     chunk: int = 4
+
+    @property
+    def rate(self) -> Fraction | int:
+        """Video frames a second, exactly."""
+        return self.fps if isinstance(self.fps, int) else exact_fps(self.fps)
 
     def chunk_boundary(self, chunks: int) -> int:
         """Return the frame at which the first `chunks` chunks end; the first latent is one frame."""
@@ -22,7 +28,7 @@ class FrameGrid:
         """Convert a time since the start of the video to frames."""
         if time.unit == "c":
             return Fraction(self.chunk_boundary(int(time.amount)))
-        return time.amount * (self.fps if time.unit == "s" else 1)
+        return time.amount * (self.rate if time.unit == "s" else 1)
 
     def span_end(self, start: Fraction, span: Time) -> Fraction:
         """Return the end of a span from `start`, both in frames; k chunks end k boundaries later."""

@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from lingbot_cli.timeline.frame_rate import FPS_SCHEMA, parse_fps
 from lingbot_cli.timeline.times import TIME_FORMS, Time, parse_time
 
 Value = TypeVar("Value")
@@ -45,6 +46,7 @@ _TIME_SCHEMA = {
     "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^[\s0-9.:hmsfcin]+$"}],
 }
 TimeField = Annotated[Time, PlainValidator(validate_time), WithJsonSchema(_TIME_SCHEMA)]
+FrameRateField = Annotated[float, PlainValidator(validator(parse_fps)), WithJsonSchema(FPS_SCHEMA)]
 NonEmptyText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=10_000)]
 FiniteAmount = Annotated[float, Field(ge=-1e5, le=1e5, allow_inf_nan=False)]
 PitchAngle = Annotated[float, Field(ge=-170, le=170, allow_inf_nan=False)]  # from limit to limit

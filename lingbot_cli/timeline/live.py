@@ -66,7 +66,7 @@ class LiveTimeline:
         header: Mapping[str, Any] | None = None,
         *,
         prompt: str | None = None,
-        fps: int | None = None,
+        fps: float | None = None,
         duration: Time | None = None,
         folder: Path = Path(),
         allow_outside: bool = False,

@@ -4,6 +4,7 @@ from fractions import Fraction
 
 from lingbot_cli.camera.keys import LETTERS
 from lingbot_cli.timeline.diagnostics import FixedItem, Problems, SourceLocation, SourceText, TimelineError
+from lingbot_cli.timeline.frame_rate import exact_fps
 from lingbot_cli.timeline.load import ParsedEvent, Timeline
 from lingbot_cli.timeline.schema import KeysEvent, TimelineHeader
 from lingbot_cli.timeline.times import Time
@@ -49,7 +50,7 @@ def format_moves(timeline: Timeline) -> str | None:
         span = event.span
         if span is None or span.unit == "c":
             return None
-        frames = span.amount * (timeline.header.fps if span.unit == "s" else 1)
+        frames = span.amount * (exact_fps(timeline.header.fps) if span.unit == "s" else 1)
         if frames.denominator != 1:
             return None
         moves.append(f"{event.keys or 'none'}-{frames}")

@@ -42,7 +42,7 @@ def read_poses_dir(
     chunk: int,
     *,
     prompt: str = "",
-    fps: int | None = None,
+    fps: float | None = None,
     duration: Time | None = None,
     options: PathOptions = NO_OPTIONS,
     camera: CameraSettings = DEFAULT_CAMERA,

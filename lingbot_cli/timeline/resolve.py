@@ -42,7 +42,7 @@ class TimelineOverrides:
     """
 
     prompt: str | None = None
-    fps: int | None = None
+    fps: float | None = None
     duration: Time | None = None
     scale: ScaleRule | None = None
     allow_outside: bool = False

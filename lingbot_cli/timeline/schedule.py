@@ -8,6 +8,7 @@ from pathlib import Path
 from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.chunks import FrameGrid, nearest_frame
 from lingbot_cli.timeline.diagnostics import UNLOCATED, Problems, SourceItem, TimelineError, TooManyProblems
+from lingbot_cli.timeline.frame_rate import format_fps
 from lingbot_cli.timeline.input_files import CameraPath, TimelineFiles
 from lingbot_cli.timeline.load import ParsedEvent, Timeline
 from lingbot_cli.timeline.schema import (
@@ -48,7 +49,7 @@ def schedule_timeline(
     timeline: Timeline,
     chunk: int,
     *,
-    fps: int | None = None,
+    fps: float | None = None,
     duration: Time | None = None,
     allow_outside: bool = False,
 ) -> TimelineSchedule:
@@ -121,7 +122,7 @@ def _schedule_event(
         problems.add(parsed.item.locate((key,)), message)
         first, last, end = last, last, start
     elif isinstance(event, SpannedEvent) and first == last:
-        message = f"lasts no whole frame; expected more than half of 1/{grid.fps} s"
+        message = f"lasts no whole frame; expected more than half of 1/{format_fps(grid.fps)} s"
         problems.add(parsed.item.locate((key,)), message)
     if last > MAX_FRAMES:
         message = f"ends at frame {last}; expected a video of at most {MAX_FRAMES} frames"
@@ -161,7 +162,7 @@ def path_frames(path: CameraPath, grid: FrameGrid) -> Fraction:
     rows = len(path.poses)
     if path.fps is None or rows == 1:
         return Fraction(rows)
-    return (rows - 1) * grid.fps / Fraction(path.fps).limit_denominator(10**6)
+    return (rows - 1) * grid.rate / Fraction(path.fps).limit_denominator(10**6)
 
 
 def _format_frame(grid: FrameGrid, frame: int) -> str:

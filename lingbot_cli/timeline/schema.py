@@ -20,6 +20,7 @@ from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.event_fields import (
     Displacement,
     Ease,
+    FrameRateField,
     NonEmptyText,
     SpannedEvent,
     StrictModel,
@@ -257,7 +258,7 @@ class TimelineHeader(StrictModel):
     """Settings of the whole video."""
 
     timeline: Literal[1] = 1
-    fps: Annotated[int, Field(ge=1, le=120)] = DEFAULT_FPS
+    fps: FrameRateField = DEFAULT_FPS
     duration: TimeField | None = None
     prompt: NonEmptyText | None = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None

@@ -2,19 +2,20 @@
 
 from lingbot_cli.timeline.chunks import split_into_chunks
 from lingbot_cli.timeline.diagnostics import Problem
+from lingbot_cli.timeline.frame_rate import format_fps
 from lingbot_cli.timeline.input_files import CameraPath
 from lingbot_cli.timeline.schedule import TimelineSchedule
 from lingbot_cli.timeline.schema import ActionEvent, CutEvent, MarkerEvent, PromptEvent, SpannedEvent
 
 
-def path_notes(path: CameraPath, fps: int) -> tuple[str, ...]:
+def path_notes(path: CameraPath, fps: float) -> tuple[str, ...]:
     """Return the notes on a camera file in a video of a frame rate."""
     written = path.source.frame_fps if path.source is not None else None
     if written is None or written == fps or path.fps is not None:
         return path.notes
-    note = (
-        f"written at {written} fps, a row a frame; `fps: {written}` keeps its speed in a video at {fps} fps"
-    )
+    rate = format_fps(written)
+    keep = f"`fps: {rate}` keeps its speed in a video at {format_fps(fps)} fps"
+    note = f"written at {rate} fps, a row a frame; {keep}"
     return (*path.notes, note)
 
 

@@ -66,7 +66,7 @@ def test_show_names_where_each_value_came_from(run_lingbot, tmp_path):
         ("seed: [1]\n", "lingbot.yaml:1:7: `seed` is not a value"),
         ("- seed\n", "lingbot.yaml:1:1: no settings"),
         ("seed: &a 1\n", "anchors are not allowed"),
-        ("fps: many\n", "lingbot.yaml:1: 'many' is no whole number from 1 to 120"),
+        ("fps: many\n", "lingbot.yaml:1: 'many' is no frame rate; expected 1 to 120"),
     ],
 )
 def test_a_wrong_file_is_named_with_its_place(run_lingbot, tmp_path, text, message):

@@ -41,7 +41,7 @@ class CameraFile:
     intrinsics: np.ndarray | None = None
     size: tuple[int, int] | None = None
     fps: float | None = None
-    frame_fps: int | None = None
+    frame_fps: float | None = None
     scale: str | None = None
     names: tuple[str, ...] = ()
     convention: Convention = "opencv"

@@ -47,7 +47,7 @@ def write_cameras(
 class CameraSettingsFile:
     """Frame rate and scale rule of a written video, and the poses `after` [M, 4, 4] its last frame."""
 
-    fps: int
+    fps: float
     scale: str
     after: np.ndarray
 
@@ -64,8 +64,8 @@ def read_settings(folder: Path) -> CameraSettingsFile | None:
     if not isinstance(settings, dict) or settings.get("scale") not in ("fixed", "clip"):
         raise UsageError(f'{path} was not written by an export; expected {{"fps": 16, "scale": "fixed"}}')
     fps = settings.get("fps")
-    if not isinstance(fps, int) or isinstance(fps, bool) or not 1 <= fps <= 120:
-        raise UsageError(f"{path}: `fps` is not a whole number from 1 to 120")
+    if not isinstance(fps, int | float) or isinstance(fps, bool) or not 1 <= fps <= 120:
+        raise UsageError(f"{path}: `fps` is not a number from 1 to 120")
     try:
         after = np.array(settings.get("after", []), np.float64).reshape(-1, 4, 4)
     except (ValueError, TypeError):
@@ -73,6 +73,6 @@ def read_settings(folder: Path) -> CameraSettingsFile | None:
     return CameraSettingsFile(fps, settings["scale"], after)
 
 
-def settings_text(fps: int, after: np.ndarray) -> str:
+def settings_text(fps: float, after: np.ndarray) -> str:
     """Return the content of a settings file for poses in walking units."""
     return json.dumps({"fps": fps, "scale": "fixed", "after": after.tolist()}) + "\n"
