@@ -81,7 +81,7 @@ def camera_check(
 
 
 def _recorded(
-    env: Env, ffmpeg: str, video: Path, camera: str | None, height: float | None, fps: int | None
+    env: Env, ffmpeg: str, video: Path, camera: str | None, height: float | None, fps: float | None
 ) -> "RecordedCamera":
     """Return the camera to compare with. Errors: UsageError."""
     from lingbot_cli.cli.timeline_draw import resolve_camera
@@ -114,7 +114,7 @@ def _print(env: Env, check: "CameraCheck") -> None:
     env.out.print(f"[bold]{verdict[check.within]}[/]")
 
 
-def _row(check: "SecondCheck", fps: int) -> str:
+def _row(check: "SecondCheck", fps: float) -> str:
     """Return a second as a line of text."""
     parts = [f"{check.start / fps:5.1f}–{check.end / fps:.1f} s"]
     if check.rotation_error is not None:

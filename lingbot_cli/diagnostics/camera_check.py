@@ -31,7 +31,7 @@ class RecordedCamera:
 
     poses: np.ndarray
     lenses: np.ndarray
-    fps: int
+    fps: float
     step: float
     cuts: tuple[int, ...] = ()
     height: float | None = None
