@@ -12,6 +12,7 @@ from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
 
 # What is measured at a start must not decide what a test sees, nor a waiting thread hold a core.
 os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks a public hub
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 BARS = [(255, 255, 255), (255, 255, 0), (0, 255, 255), (0, 255, 0), (255, 0, 255), (255, 0, 0), (0, 0, 255)]

@@ -5,14 +5,23 @@ from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 
-from lingbot_cli.checkpoints.registry import HubSource
+from lingbot_cli.checkpoints.registry import HubSource, PublishedModel
 from lingbot_cli.checkpoints.verify import ExpectedFile
 from lingbot_cli.errors import SetupError, write_errors
 
+LISTING_TIMEOUT_S = 3.0
 OFFLINE_HINT = "go online, or copy the model's folder here and name it with --model DIR"
 
 
-def list_files(source: HubSource) -> list[ExpectedFile]:
+def listed_bytes(model: PublishedModel) -> int | None:
+    """Return the bytes of a download by the hub's listing; None where that cannot be read within seconds."""
+    try:
+        return sum(file.size for source in model.sources for file in list_files(source, LISTING_TIMEOUT_S))
+    except SetupError:
+        return None
+
+
+def list_files(source: HubSource, timeout_s: float | None = None) -> list[ExpectedFile]:
     """List a source's files with sizes and hashes, at its revision or else the newest.
 
     Errors: SetupError if the hub cannot be reached or has no such files.
@@ -22,7 +31,9 @@ def list_files(source: HubSource) -> list[ExpectedFile]:
     if constants.HF_HUB_OFFLINE:
         raise SetupError(f"cannot download {source.repository}: HF_HUB_OFFLINE is set", hint=OFFLINE_HINT)
     try:
-        info = HfApi().model_info(source.repository, revision=source.revision, files_metadata=True)
+        info = HfApi().model_info(
+            source.repository, revision=source.revision, files_metadata=True, timeout=timeout_s
+        )
     except errors.GatedRepoError as error:
         raise SetupError(
             f"{source.repository}: its terms must be accepted first",

@@ -23,6 +23,7 @@ from lingbot_cli.checkpoints.download import (
     download_model,
     verify_checkpoint,
 )
+from lingbot_cli.checkpoints.hub import listed_bytes
 from lingbot_cli.checkpoints.registry import DECODERS, PUBLISHED, PublishedModel
 from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.options import PrintJson, model_names
@@ -86,7 +87,7 @@ def list_models(ctx: typer.Context, as_json: PrintJson = False) -> None:
     Example: lingbot models list
     """
     env: Env = ctx.obj
-    models = model_statuses(env.environ)
+    models = model_statuses(env.environ, listed_bytes)
     if as_json:
         print_json(env.out, [asdict(model) for model in models], indent=2)
         return
@@ -163,7 +164,9 @@ def show(
     env: Env = ctx.obj
     if is_absent(model, env.environ) and model in PUBLISHED:
         checkpoint = absent_checkpoint(model)
-        facts = _available(next(known for known in model_statuses(env.environ) if known.name == model))
+        facts = _available(
+            next(known for known in model_statuses(env.environ, listed_bytes) if known.name == model)
+        )
     else:
         checkpoint = read_checkpoint(model, assets, preset)
         facts = _describe(checkpoint)
@@ -280,7 +283,7 @@ def _published(name: str) -> PublishedModel:
 
 def _accept(env: Env, model: PublishedModel, accepted: bool) -> None:
     """Print the licence and ask for consent. Errors: UsageError without it."""
-    env.note(f"{model.name}, about {gigabytes(model.bytes)}. Licence: {model.terms}")
+    env.note(f"{model.name}, about {gigabytes(listed_bytes(model) or model.bytes)}. Licence: {model.terms}")
     if not accepted and not (env.stdin.isatty() and typer.confirm("Do you accept it?")):
         raise UsageError("the licence was not accepted", hint="read it, then use --accept-license")
 

@@ -1,13 +1,13 @@
 """Known models: files on this machine, size and memory."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from lingbot_cli.checkpoints.cache_dir import model_folder
 from lingbot_cli.checkpoints.checkpoint import find_layout
-from lingbot_cli.checkpoints.registry import PUBLISHED
+from lingbot_cli.checkpoints.registry import PUBLISHED, PublishedModel
 from lingbot_cli.errors import OutputError
 from lingbot_cli.presets import PRESETS
 from lingbot_cli.runtime.hardware import default_setup, free_memory
@@ -30,21 +30,30 @@ class ModelStatus:
     licence: str
 
 
-def model_statuses(environ: Mapping[str, str]) -> list[ModelStatus]:
-    """Return the status of every model that has a name, the built-in one first."""
-    models = []
+def model_statuses(
+    environ: Mapping[str, str], sizes: Callable[[PublishedModel], int | None] = lambda _: None
+) -> list[ModelStatus]:
+    """Return the status of every model that has a name, the built-in one first.
+
+    `sizes` returns the bytes of a download; after a None it is not asked again, and approximate ones are used.
+    """
+    models, readable = [], True
     for name in ("built-in", *PUBLISHED):
         preset = PRESETS[name]
         folder = find_layout(None).root if name == "built-in" else model_folder(name, environ)
         setup = default_setup(preset)
         needed = estimate_memory(preset, setup)
         free, free_host = free_memory(setup.device)
+        size = folder_bytes(folder) if folder.is_dir() else None
+        if size is None and readable:
+            size = sizes(PUBLISHED[name])
+            readable = size is not None
         models.append(
             ModelStatus(
                 name=name,
                 installed=folder.is_dir(),
                 folder=str(folder) if folder.is_dir() else None,
-                bytes=folder_bytes(folder) if folder.is_dir() else PUBLISHED[name].bytes,
+                bytes=PUBLISHED[name].bytes if size is None else size,
                 memory=needed.peak,
                 fits=needed.peak <= free and needed.host <= free_host,
                 licence=preset.licence,

@@ -187,6 +187,23 @@ def test_a_repository_that_is_not_there(cache: Path) -> None:
     assert f"no {REPOSITORY}" in said
 
 
+def test_the_catalogue_has_the_sizes_of_the_listing(hub: Hub, cache: Path) -> None:
+    needed = [
+        path for path in hub.repositories[REPOSITORY] if path != "README.md" and "config.json" not in path
+    ]
+    command = [sys.executable, "-m", "lingbot_cli", "models", "list", "--json"]
+    environment = os.environ | {
+        "HF_ENDPOINT": hub.url,
+        "HF_HUB_OFFLINE": "0",
+        "LINGBOT_CACHE_DIR": str(cache),
+    }
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    sizes = {model["name"]: model["bytes"] for model in json.loads(done.stdout)}
+    listed = sum(len(hub.repositories[REPOSITORY][path]) for path in needed)
+    assert listed <= sizes[NAME] <= listed + 20_000  # the configs
+    assert sizes["lingbot-world-v2-14b-causal-fast"] == 86_000_000_000  # the hub here has no such repository
+
+
 def test_offline_says_so(cache: Path) -> None:
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "LINGBOT_CACHE_DIR": str(cache)}
     command = [sys.executable, "-m", "lingbot_cli", "models", "pull", NAME, "--accept-license"]
