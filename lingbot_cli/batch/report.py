@@ -21,21 +21,31 @@ _COLOURS = {"rendered": "green", "skipped": "cyan", "stopped": "yellow"}
 
 
 def plan_table(states: Sequence[TaskState], manifest: Manifest) -> Table:
-    """Return the table of `--dry-run`: a line a video, the totals above."""
-    table = Table(title=_plan_totals(states, manifest), title_justify="left")
-    for heading in ("video", "status", "size", "frames", "length", "memory", "seed", "prompt"):
+    """Return the table of `--dry-run`: a line a video, the totals and what is the same for all above."""
+    headings = ("video", "status", "size", "frames", "length", "memory", "seed", "prompt")
+    rows = [_plan_row(state) for state in states]
+    same = {i for i in range(2, len(headings)) if len(rows) > 1 and len({row[i] for row in rows}) == 1}
+    common = " · ".join(f"{headings[i]} {rows[0][i]}" for i in sorted(same) if rows[0][i])
+    title = "\n".join([_plan_totals(states, manifest), *([f"all: {common}"] if common else [])])
+    table = Table(title=title, title_justify="left")
+    shown = [i for i in range(len(headings)) if i not in same]
+    for heading in (headings[i] for i in shown):
         table.add_column(
             heading, justify="right" if heading in ("frames", "length", "memory", "seed") else "left"
         )
-    for state in states:
-        each, status = state.planned, state.result.status if state.result is not None else ""
-        facts = ("", "", "", "")
-        if each.size:
-            length = duration_text(each.frames / each.fps)
-            facts = (each.size, str(each.frames), length, gigabytes(each.memory))
-        text = state.result.message if state.result is not None and state.result.message else _prompt(state)
-        table.add_row(escape(each.task.name), _coloured(status), *facts, str(each.seed), escape(redact(text)))
+    for row in rows:
+        table.add_row(*(row[i] for i in shown))
     return table
+
+
+def _plan_row(state: TaskState) -> tuple[str, ...]:
+    each, status = state.planned, state.result.status if state.result is not None else ""
+    facts = ("", "", "", "")
+    if each.size:
+        length = duration_text(each.frames / each.fps)
+        facts = (each.size, str(each.frames), length, gigabytes(each.memory))
+    text = state.result.message if state.result is not None and state.result.message else _prompt(state)
+    return escape(each.task.name), _coloured(status), *facts, str(each.seed), escape(redact(text))
 
 
 def _plan_totals(states: Sequence[TaskState], manifest: Manifest) -> str:

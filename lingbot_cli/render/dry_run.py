@@ -138,8 +138,11 @@ def _time_line(prepared: PreparedVideo) -> str:
     speed = last_speed(prepared)
     if speed is None:
         return "time: unknown before the first such video on this machine (measure with `lingbot bench`)"
-    seconds = duration_text(speed.seconds(prepared.plan.frames))
-    return f"time: about {seconds}, at the {speed.fps:.1f} fps of the last such video on this machine"
+    seconds = speed.seconds(prepared.plan.frames)
+    return (
+        f"time: about {duration_text(seconds)}, {duration_text(speed.start)} of it to the first chunk, at the "
+        f"{speed.fps:.1f} fps of the last such video on this machine"
+    )
 
 
 def _speed_key(prepared: PreparedVideo) -> str:

@@ -32,7 +32,16 @@ if TYPE_CHECKING:
     ModelLoader = Callable[[SessionDefaults], WorldModel]
 
 POLL_INTERVAL_S = 0.02
-_HELP = "X quit · WASD walk · IJKL or arrows look · QE down, up · Enter prompt · Space pause · R restart"
+_HELP = (
+    "X quit",
+    "WASD walk",
+    "IJKL or arrows look",
+    "Space pause",
+    "Enter prompt",
+    "R restart",
+    "QE down, up",
+)
+"""Hints of the status line, the most needed first."""
 
 
 def play_in_terminal(
@@ -50,8 +59,9 @@ def play_in_terminal(
     screen = Screen(env.stdin.fileno(), env.stdout.fileno())
     with StopRequest(env.err.print).handling():
         env.err.print("loading the model …")
-        service = ModelService(load(defaults), ClientLimits(), defaults)
-        service.warm_up()
+        with screen.without_echo():
+            service = ModelService(load(defaults), ClientLimits(), defaults)
+            service.warm_up()
         with screen:
             kind = screen.graphics() if graphics == "auto" else graphics
             TerminalPlayer(screen, service, recorder, kind).run()
@@ -145,11 +155,13 @@ class TerminalPlayer:
             return
         span = self._drawn_at[-1] - self._drawn_at[0] if self._drawn_at else 0
         rate = (len(self._drawn_at) - 1) / span if span else 0.0
-        keys = f" · {self._keys.upper()}" if self._keys else ""
-        state = "paused" if self._session.paused else f"{rate:.1f} fps"
+        parts = ["paused" if self._session.paused else f"{rate:.1f} fps"]
         if self._latency_s is not None:
-            state += f" · {self._latency_s:.1f} s latency"
-        self._screen.show_status(f"{state} · chunk {self._session.chunk_index}{keys} · {_HELP}")
+            parts.append(f"{self._latency_s:.1f} s latency")
+        parts.append(f"chunk {self._session.chunk_index}")
+        if self._keys:
+            parts.append(self._keys.upper())
+        self._screen.show_status(*parts, *_HELP)
 
     def _handle_key(self, key: str) -> None:
         if self._typed_prompt is not None:

@@ -4,12 +4,14 @@ import contextlib
 import os
 import re
 import select
+from collections.abc import Iterator
 from functools import partial
 from types import TracebackType
 from typing import Any
 
 from lingbot_cli import operating_system
 from lingbot_cli.console import printable
+from lingbot_cli.ui.progress import fit_line
 from lingbot_cli.ui.signals import on_forced_exit
 
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J"  # alternate screen, no cursor
@@ -42,6 +44,18 @@ class Screen:
             self._cleanup = cleanup.pop_all()
         return self
 
+    @contextlib.contextmanager
+    def without_echo(self) -> Iterator[None]:
+        """Discard the keys typed while the block runs instead of echoing them."""
+        before = operating_system.terminal_mode(self._in)
+        restore = partial(operating_system.restore_terminal, self._in, before)
+        with on_forced_exit(restore):
+            operating_system.read_single_keys(self._in)
+            try:
+                yield
+            finally:
+                restore()
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -72,9 +86,10 @@ class Screen:
             self.write("\x1b[2J")
         return size.columns, max(1, size.lines - 1)
 
-    def show_status(self, text: str) -> None:
-        """Write the status line."""
+    def show_status(self, *parts: str) -> None:
+        """Write the status line; the last parts are left out where it is narrow."""
         columns, rows = self.cells()
+        text = fit_line(parts, columns - 1)
         self.write(f"\x1b[{rows + 1};1H\x1b[0m{printable(text)[: columns - 1]}\x1b[K")
 
     def graphics(self) -> str:

@@ -1,7 +1,7 @@
 """Progress of a run: chunks, frames, speed and memory."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -81,7 +81,9 @@ class ProgressMeter:
         else:
             fps = (self._frames - self._first_frames) / max(now - self._first, 1e-6)
         self.fps = fps
-        left = None if self.total is None else (self.total - self._frames) / max(fps, 1e-6)
+        # After a resume the first chunk's time is that of start-up: it says nothing about the others.
+        guess = self._before and self._done == self._before + 1
+        left = None if self.total is None or guess else (self.total - self._frames) / max(fps, 1e-6)
         return Progress(
             chunk=self._done,
             chunks=self.chunks,
@@ -136,3 +138,9 @@ def duration_text(seconds: float) -> str:
 def size_text(count: int) -> str:
     """Format bytes: 512 MiB, 1.5 GiB."""
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
+def fit_line(parts: Sequence[str], columns: int) -> str:
+    """Join parts by dots; the last ones are left out, and the first is cut, so that the line has so many columns."""
+    count = next((n for n in range(len(parts), 1, -1) if len(" · ".join(parts[:n])) <= columns), 1)
+    return " · ".join(parts[:count])[:columns]

@@ -38,17 +38,17 @@ def sample_tiles(ffmpeg: str, video: Path, count: int, width: int) -> list[Tile]
 
 
 def draw_contact_sheet(tiles: Sequence[Tile], columns: int) -> Image.Image:
-    """Draw tiles in rows of `columns`, with their labels below."""
+    """Draw tiles in rows of `columns`, each as high as its highest tile, with their labels below."""
     if not 0 < len(tiles) <= _MAX_TILES:
         raise UsageError(f"{len(tiles)} frames do not fit on a sheet", hint=f"use 1 to {_MAX_TILES}")
     wide = max(tile.image.shape[1] for tile in tiles) + _GAP
-    high = max(tile.image.shape[0] for tile in tiles) + _LABEL + _GAP
-    rows = -(-len(tiles) // columns)
-    drawn = Image.new("RGB", (_GAP + min(columns, len(tiles)) * wide, _GAP + rows * high), _PAPER)
+    rows = [tiles[first : first + columns] for first in range(0, len(tiles), columns)]
+    heights = [max(tile.image.shape[0] for tile in row) + _LABEL + _GAP for row in rows]
+    drawn = Image.new("RGB", (_GAP + min(columns, len(tiles)) * wide, _GAP + sum(heights)), _PAPER)
     pen = ImageDraw.Draw(drawn)
     for index, tile in enumerate(tiles):
         row, column = divmod(index, columns)
-        left, top = _GAP + column * wide, _GAP + row * high
+        left, top = _GAP + column * wide, _GAP + sum(heights[:row])
         drawn.paste(Image.fromarray(tile.image), (left, top))
         label, font = choose_font(tile.label, 11)
         while len(label) > 1 and pen.textlength(label, font) > tile.image.shape[1]:

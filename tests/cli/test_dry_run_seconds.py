@@ -35,7 +35,7 @@ def test_the_seconds_are_those_of_the_last_such_film(folder):
     for unlike in (("--window", "9"), ("--size", "48x64"), ("--decode", "bfloat16"), ("--frames", "9:12")):
         assert planned(*unlike) is None
     said = lingbot(*FILM, "-o", "null:", "--dry-run").stdout
-    assert "time: about 7.0 s, at the 12.0 fps of the last such video" in said
+    assert "time: about 7.0 s, 4.0 s of it to the first chunk, at the 12.0 fps of the last such video" in said
 
 
 def test_a_film_of_two_chunks_says_nothing_of_speed(folder):

@@ -93,6 +93,17 @@ def works(tmux):
     tmux.until(r"\n3\n")
 
 
+def test_keys_typed_while_the_model_loads_are_not_echoed(tmux, command):
+    tmux.keys(command, "Enter")
+    tmux.until("loading the model …")
+    tmux.keys("wwwwqqqq")
+    tmux.until(r"▀{80,}\n▀{80,}")
+    tmux.keys("x")
+    tmux.until(r"recorded|nothing was recorded")
+    assert "wwww" not in tmux.shown()
+    works(tmux)
+
+
 def test_frames_are_drawn_keys_act_and_ctrl_c_restores_the_terminal(tmux, command, tmp_path):
     tmux.keys(command, "Enter")
     tmux.until(r"▀{80,}\n▀{80,}")

@@ -4,11 +4,12 @@ import io
 import json
 from fractions import Fraction
 
+import pytest
 from rich.console import Console
 
 from lingbot_cli.errors import OutputError
 from lingbot_cli.ui.display import Report, choose_display, progress_line
-from lingbot_cli.ui.progress import Progress, ProgressMeter, duration_text, memory_in_use, size_text
+from lingbot_cli.ui.progress import Progress, ProgressMeter, duration_text, fit_line, memory_in_use, size_text
 
 HALF = Progress(3, 6, 33, 72, 4.0, 12.0, 0.75, 3.25, 512 * 2**20, "wl")
 KEY = "rtmp://live.example/app/sekrit-key"
@@ -97,3 +98,19 @@ def test_memory_is_seen_to_grow():
 def test_amounts_as_people_read_them():
     assert [duration_text(s) for s in (8.64, 125, 3725)] == ["8.6 s", "2:05", "1:02:05"]
     assert [size_text(b) for b in (2**20, 2**30 * 3 // 2)] == ["1 MiB", "1.5 GiB"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [(80, "16.0 fps · W · X quit · WASD walk"), (25, "16.0 fps · W · X quit"), (10, "16.0 fps"), (4, "16.0")],
+)
+def test_a_narrow_line_leaves_out_its_last_parts(columns, line):
+    assert fit_line(("16.0 fps", "W", "X quit", "WASD walk"), columns) == line
+
+
+def test_the_first_chunk_after_a_resume_guesses_no_time_left():
+    meter = ProgressMeter(
+        Fraction(16), 6, 72, iter([0.0, 9.0, 10.0]).__next__, chunks_before=3, frames_before=36
+    )
+    assert meter.count(12).left is None
+    assert meter.count(12).left == 1.0

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lingbot_cli.videos.contact_sheet import Tile, draw_contact_sheet
 from tests.support.command import lingbot
 
 
@@ -55,3 +56,10 @@ def test_a_file_that_is_not_a_video(tmp_path):
     assert done.code == 2
     assert "text.mp4" in done.stderr
     assert not (tmp_path / "sheet.png").exists()
+
+
+def test_rows_are_as_high_as_their_own_tiles():
+    tiles = [Tile(np.zeros((height, 64, 3), np.uint8), "a") for height in (36, 36, 114)]
+    wide = draw_contact_sheet(tiles[:2], 2).height
+    tall = draw_contact_sheet(tiles[2:], 2).height
+    assert draw_contact_sheet(tiles, 2).height == wide + tall - 6
