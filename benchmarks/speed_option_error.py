@@ -30,11 +30,14 @@ IMAGE = REFERENCE.parents[2] / "samples" / "courtyard-day.png"
 
 @dataclass(frozen=True)
 class SpeedOption:
-    """Approximations in use: `linears` as on the command line, another `attend`, a smaller window."""
+    """Approximations in use: `linears`, `fast_steps` and `commit` as on the command line, another `attend`, a smaller
+    window."""
 
     linears: str | None = None
     attend: AttentionFunction = attend_all
     window: bool = False
+    fast_steps: int | None = None
+    commit: str | None = None
 
 
 def attend_int8(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -58,6 +61,10 @@ SPEED_OPTIONS = {
     "int8 attention": SpeedOption(attend=attend_int8),
     "smaller window": SpeedOption(window=True),
     "all three": SpeedOption("fp8", attend_int8, True),
+    "two steps": SpeedOption(fast_steps=2),
+    "one step": SpeedOption(fast_steps=1),
+    "keys of the last step": SpeedOption(commit="last-step"),
+    "two steps, keys of the last": SpeedOption(fast_steps=2, commit="last-step"),
 }
 
 
@@ -90,7 +97,8 @@ def flow_error(option: SpeedOption) -> float:
 
 def built_in_model(option: SpeedOption) -> WorldModel:
     """Return the built-in model with a speed option."""
-    world = load_model(options=ModelOptions(linears=option.linears), prompts=("a stone courtyard",))
+    options = ModelOptions(linears=option.linears, fast_steps=option.fast_steps, commit=option.commit)
+    world = load_model(options=options, prompts=("a stone courtyard",))
     preset = replace(world.preset, window=fast_window(world.preset)) if option.window else world.preset
     return replace(world, attend=option.attend, preset=preset)
 

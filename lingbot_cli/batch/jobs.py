@@ -82,6 +82,8 @@ class Job(StrictModel):
     linears: Literal["exact", "fp8"] | None = None
     kv_cache: Literal["exact", "int8", "fp8"] | None = None
     attention: Literal["exact", "int8"] | None = None
+    fast_steps: Annotated[int, Field(ge=1, le=2)] | None = None
+    commit: Literal["exact", "last-step"] | None = None
     decoder: NonEmptyText | None = None
     quality: Literal["web", "master", "draft"] = "web"
     codec: NonEmptyText | None = None

@@ -33,7 +33,18 @@ from lingbot_cli.timeline.resolve import TimelineOverrides
 from lingbot_cli.video_size import parse_size
 
 _MAX_NAME_BYTES = 255
-_MODEL_KEYS = {"model", "preset", "precision", "window", "fast", "linears", "attention", "kv_cache"}
+_MODEL_KEYS = {
+    "model",
+    "preset",
+    "precision",
+    "window",
+    "fast",
+    "linears",
+    "attention",
+    "kv_cache",
+    "fast_steps",
+    "commit",
+}
 NAME_FIELDS = ("image", "timeline", "prompt", "seed", "job")
 
 

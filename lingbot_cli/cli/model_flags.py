@@ -87,6 +87,15 @@ SPEED: Flags = {
         Literal["exact", "int8", "fp8"] | None,
         "Precision of the KV cache; 8 bits take half the memory.", default="exact"
     ),
+    "fast_steps": _speed(
+        int | None, "Denoising steps per chunk, of those of the scheduler: 2 or 1 for speed.",
+        default="all", min=1, max=2
+    ),
+    "commit": _speed(
+        Literal["exact", "last-step"] | None,
+        "Keys and values that later chunks see: of the clean latents, or of the last step, which saves a pass.",
+        default="exact"
+    ),
     "decoder": _speed(
         str | None, "Smaller decoder: taew2_1, lighttaew2_1, lightvae or a file of one.",
         default=BY_MODEL, metavar="NAME", autocompletion=lambda: [*DECODERS]
@@ -105,6 +114,10 @@ SPEED: Flags = {
 }  # fmt: skip
 
 PLACEMENT: Flags = {
+    "encode": _speed(
+        Literal["float32", "tf32"] | None, "Precision of the encoder: float32, or tf32 on CUDA.",
+        default="tf32 on CUDA, else float32", rare=True, **_type
+    ),
     "decode": _speed(
         Literal["float32", "bfloat16", "float16"] | None, "Precision of the decoder: float32, bfloat16 or float16.",
         default="float16 on CUDA, else float32", rare=True, **_type

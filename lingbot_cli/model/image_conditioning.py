@@ -1,5 +1,6 @@
 """Image conditioning: a mask and the VAE encoding of the first image followed by grey frames (model §8)."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -23,11 +24,21 @@ class ImageCondition:
     is bounded for a video of any length.
     """
 
-    def __init__(self, vae: VAE, image: Tensor, lock: AbstractContextManager[object] | None = None) -> None:
-        """`image` [3, H, W] float32 in −1…1, on the device of the VAE; `lock` is held while it encodes."""
+    def __init__(
+        self,
+        vae: VAE,
+        image: Tensor,
+        encoding: Callable[[], AbstractContextManager[object]] = nullcontext,
+        batch: int | None = None,
+    ) -> None:
+        """`image` [3, H, W] float32 in −1…1, on the device of the VAE; `encoding` wraps its encodes.
+
+        `batch`: latents encoded in one pass, by default as many as fit any device at this size.
+        """
         self._vae = vae
-        self._lock = lock or nullcontext()
+        self._encoding = encoding
         self._image = image
+        self._batch = batch or default_latent_batch(*image.shape[1:])
         self._cache = CausalConvCache()
         self._tail: Tensor | None = None
         self._latents_done = 0
@@ -38,9 +49,11 @@ class ImageCondition:
         encode = min(frames, max(self._constant_from + 1 - self._latents_done, 0))
         latents: list[Tensor] = []
         if encode:
-            with self._lock:
+            with self._encoding():
                 latents = self._encode(encode)
             self._tail = latents[-1][:, :, -1:]
+            if self._latents_done + encode > self._constant_from:
+                self._cache = CausalConvCache()  # gigabytes at 832×480, which no later latent needs
         if encode < frames:
             assert self._tail is not None
             latents.append(self._tail.expand(-1, -1, frames - encode, -1, -1))
@@ -54,9 +67,9 @@ class ImageCondition:
     def _encode(self, frames: int) -> list[Tensor]:
         """Encode the next latents, in batches that fit memory at this size."""
         height, width = self._image.shape[1:]
-        parts, step = [], default_latent_batch(height, width)
-        for start in range(0, frames, step):
-            video = self._image.new_zeros(1, 3, 4 * min(step, frames - start), height, width)
+        parts = []
+        for start in range(0, frames, self._batch):
+            video = self._image.new_zeros(1, 3, 4 * min(self._batch, frames - start), height, width)
             if start == 0 and self._latents_done == 0:
                 video = video[:, :, 3:]
                 video[:, :, 0] = self._image

@@ -99,7 +99,9 @@ class Session:
         self._decoder_cache = CausalConvCache()
         with current_device(model.device):
             first_image = resize_image(torch.from_numpy(image), height, width).to(model.device)
-        self._condition = ImageCondition(model.vae, first_image, model.vae_lock)
+        self._condition = ImageCondition(
+            model.vae, first_image, model.encoding, decode_batch if model.device.type == "cuda" else None
+        )
         config = model.transformer.config
         self._cache_shape = KVCacheShape(
             layers=config.layers,
@@ -143,8 +145,12 @@ class Session:
     def replay(self, control: Control, latents: np.ndarray | Tensor) -> None:
         """Write an already denoised chunk to the KV cache: `latents` [16, c, h, w] float32 from `denoise`.
 
-        After a replay of all chunks so far, in order, `denoise` continues bit-equal to the original session.
+        After a replay of all chunks so far, in order, `denoise` continues bit-equal to the original session. Keys of
+        the last denoising step do not follow from the clean latents: the chunk is denoised again for them.
         """
+        if self.model.reuse_keys:
+            self.denoise(control)
+            return
         with current_device(self.model.device):
             inputs = self._begin_chunk(control)
             self._commit(inputs, control, torch.as_tensor(latents, device=self.model.device)[None])
@@ -194,8 +200,9 @@ class Session:
 
     def _commit(self, inputs: ChunkInputs, control: Control, latents: Tensor) -> None:
         """Write the clean keys and values of latents [1, 16, c, h, w] to the KV cache and advance."""
-        with self._phase("commit"):
-            self._forward(inputs, latents, 0, flow=False)
+        if not self.model.reuse_keys:
+            with self._phase("commit"):
+                self._forward(inputs, latents, 0, flow=False)
         self._past_chunks.append(PastChunk(self.latent, latents, inputs.condition, inputs.camera))
         self._forget_evicted()
         self._advance(control)

@@ -1,6 +1,7 @@
 """A loaded model: weights and settings, shared by all sessions and never modified."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol
@@ -37,8 +38,10 @@ class WorldModel:
 
     `parallel` is this process's share if several devices render one video; `attend` computes self-attention over
     the KV cache, which holds 8-bit numbers where `kv_cache` is int8 or fp8; `decoder` replaces the VAE's.
-    Every encode and decode holds `vae_lock`: a VAE pass is the peak of memory use, and two at once would double it.
-    `leader` sends live sessions to the other processes of a group. `fit_prompt` cuts prompts that are too long.
+    Every encode and decode holds `vae_lock`: a VAE pass is the peak of memory use, and two at once would double
+    it; `encode_tf32` encodes with TF32 on a GPU. `reuse_keys` keeps a chunk's keys and values of its last denoising
+    step instead of computing those of its clean latents. `leader` sends live sessions to the other processes of a
+    group. `fit_prompt` cuts prompts that are too long.
     """
 
     preset: Preset
@@ -54,7 +57,19 @@ class WorldModel:
     kv_cache: str | None = None
     leader: "GroupLeader | None" = None
     fit_prompt: Callable[[str, str], str] = whole_prompt
+    encode_tf32: bool = False
+    reuse_keys: bool = False
     vae_lock: Lock = field(default_factory=Lock, repr=False, compare=False)
+
+    @contextmanager
+    def encoding(self) -> Iterator[None]:
+        """Hold the VAE for an encode, with its convolutions in TF32 where they may be."""
+        with self.vae_lock:
+            exact, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, self.encode_tf32
+            try:
+                yield
+            finally:
+                torch.backends.cudnn.allow_tf32 = exact
 
     @property
     def frame_decoder(self) -> TinyDecoder | VAE:

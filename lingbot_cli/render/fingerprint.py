@@ -42,7 +42,7 @@ def render_fingerprint(prepared: PreparedVideo) -> dict[str, str]:
         "threads": str(options.threads or "as many as are fastest"),
         "compile": {None: "as the device does", True: "yes", False: "no"}[options.compile],
         "image": hash_image(prepared.images[None]),
-    }
+    } | {name: value for name, value in (("encode", options.encode), ("commit", options.commit)) if value}
 
 
 def chunk_fingerprints(prepared: PreparedVideo) -> list[Fingerprint]:

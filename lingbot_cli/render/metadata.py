@@ -28,7 +28,8 @@ RECIPE_FLAGS = {
     *("convention", "matrix", "poses-fps", "allow-outside", "size", "seed", "model", "assets", "preset"),
     *("device", "precision", "chunk", "window", "sink", "shift", "steps", "decode", "text-on", "offload"),
     *("decode-on", "kernel", "compile", "no-compile", "threads", "linears", "attention", "kv-cache"),
-    *("decoder", "text-encoder", "lora", "fast", "quality", "codec", "crf", "overlay", "frames"),
+    *("encode", "fast-steps", "commit", "decoder", "text-encoder", "lora", "fast", "quality", "codec", "crf"),
+    *("overlay", "frames"),
 }
 """Flags that a recipe may hold, all that make the same video; of others a command would do more than render it."""
 

@@ -32,7 +32,8 @@ def resolve_model(
 
 def resolve_fast(options: ModelOptions, preset: Preset, device: str | None) -> ModelOptions:
     """Return the options with `--fast` resolved for a device by name, None for the best there is."""
-    if not (options.fast or options.linears or options.attention or options.kv_cache):
+    chosen = options.linears, options.attention, options.kv_cache, options.commit
+    if not options.fast and not any(chosen):
         return options
     return select_fast(options, preset, cuda_capability(device))
 
@@ -71,5 +72,6 @@ def select_fast(options: ModelOptions, preset: Preset, capability: Capability) -
         linears=None if linears == "exact" else linears,
         attention=None if attention == "exact" else attention,
         kv_cache=None if options.kv_cache == "exact" else options.kv_cache,
+        commit=None if options.commit == "exact" else options.commit,
         notes=tuple(dict.fromkeys((*options.notes, *notes))),
     )

@@ -22,11 +22,12 @@ class ModelOptions:
 
     `model`: name or folder; `assets`: folder of its text encoder and VAE; `preset`: name of its run settings where
     its own configs do not decide; `text_encoder`: a file in place of the model's own; `lora`: LoRAs to merge, each
-    FILE[:STRENGTH]. `precision` of the transformer, `decode` of the VAE's decoder. `chunk` to `steps` replace those
-    of the preset. `text_on` and `decode_on`: devices of the text encoder and the decoder; `offload` streams the
+    FILE[:STRENGTH]. `precision` of the transformer, `encode` and `decode` of the VAE. `chunk` to `steps` replace
+    those of the preset. `text_on` and `decode_on`: devices of the text encoder and the decoder; `offload` streams the
     transformer from main memory.
     `kernel`: name of the self-attention backend. `threads` of the CPU.
-    `linears`, `attention` and `decoder` (a file or a name) trade exactness for speed, `kv_cache` for memory; `fast`
+    `linears`, `attention`, `decoder` (a file or a name), `fast_steps` (the number of denoising steps) and `commit`
+    (last-step: without a pass over the clean latents) trade exactness for speed, `kv_cache` for memory; `fast`
     asks for those of speed that help on this device, and `notes`, which is no flag, names them.
     """
 
@@ -42,6 +43,7 @@ class ModelOptions:
     sink: int | None = None
     shift: float | None = None
     steps: tuple[int, ...] | None = None
+    encode: str | None = None
     decode: str | None = None
     text_on: str | None = None
     offload: bool = False
@@ -52,6 +54,8 @@ class ModelOptions:
     linears: str | None = None
     attention: str | None = None
     kv_cache: str | None = None
+    fast_steps: int | None = None
+    commit: str | None = None
     decoder: str | None = None
     fast: bool = False
     notes: tuple[str, ...] = ()
@@ -69,6 +73,8 @@ class ModelOptions:
             "linears": self.linears,
             "attention": self.attention,
             "kv-cache": self.kv_cache,
+            "fast-steps": None if self.fast_steps is None else str(self.fast_steps),
+            "commit": self.commit,
             "decoder": self.decoder,
         }
         return {name: value for name, value in options.items() if value is not None}
@@ -140,15 +146,32 @@ def apply_options(checkpoint: Checkpoint, options: ModelOptions) -> Checkpoint:
         folders = [folder for folder in (options.assets, checkpoint.layout.root) if folder is not None]
         checkpoint = replace(checkpoint, decoder=find_decoder(options.decoder, folders))
     given = {name: getattr(options, name) for name in _PRESET if getattr(options, name) is not None}
+    if options.fast_steps is not None:
+        if options.steps is not None:
+            raise UsageError(
+                "--fast-steps cannot be used with --steps", hint="name the steps by --steps alone"
+            )
+        given["steps"] = fewer_steps(checkpoint.preset.steps, options.fast_steps)
     preset = replace(checkpoint.preset, **given)
     _check(preset, given)
     replaced = tuple(
-        Difference(name, getattr(checkpoint.preset, name), value, value, source=f"--{name}")
+        Difference(name, getattr(checkpoint.preset, name), value, value, source=f"--{_flag(name, options)}")
         for name, value in given.items()
         if getattr(checkpoint.preset, name) != value
     )
     others = tuple(difference for difference in checkpoint.differences if difference.name not in given)
     return replace(checkpoint, preset=preset, differences=others + replaced)
+
+
+def fewer_steps(steps: tuple[int, ...], count: int) -> tuple[int, ...]:
+    """Return `count` of a schedule's indices, evenly apart from the first on; all of them if there are fewer."""
+    return (
+        tuple(steps[len(steps) * index // count] for index in range(count)) if count < len(steps) else steps
+    )
+
+
+def _flag(name: str, options: ModelOptions) -> str:
+    return "fast-steps" if name == "steps" and options.fast_steps is not None else name
 
 
 def _check(preset: Preset, given: Mapping[str, Any]) -> None:

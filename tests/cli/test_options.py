@@ -236,6 +236,8 @@ MODEL_OPTIONS = {
     "--window": ("9", r"\.window = 9", ""),
     "--linears": ("fp8", r"\.linears = fp8", ""),
     "--kv-cache": ("int8", r"\.kv_cache = int8", ""),
+    "--fast-steps": ("1", r"\.fast_steps = 1", ""),
+    "--commit": ("last-step", r"\.commit = last-step", ""),
     "--kernel": ("torch", r"\.kernel = torch", ""),
     "--compile": (None, r"\.compile = True", ""),
     "--assets": (ORIGINAL, r"assets = .*original-v1-fast", "flat model"),
@@ -246,6 +248,7 @@ MODEL_OPTIONS = {
     "--threads": ("1", r"\.threads = 1", ""),
 }
 MORE_MODEL_OPTIONS = {
+    "--encode": ("tf32", r"\.encode = tf32", ""),
     "--decode": ("bfloat16", r"\.decode = bfloat16", ""),
     "--decode-on": ("cpu", r"\.decode_on = cpu", ""),
     "--text-on": ("cpu", r"\.text_on = cpu", ""),

@@ -1,10 +1,13 @@
 """A condition encoded chunk by chunk equals the encode of the whole video."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from lingbot_cli.model.image_conditioning import ImageCondition, resize_image
-from tests.support.reference import sample_image, tiny_vae
+from lingbot_cli.model.session import Session
+from tests.support.reference import sample_image, tiny_vae, tiny_world, walk
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 4])
@@ -28,6 +31,7 @@ def test_the_encoder_rests_once_the_image_has_left_its_memory():
         last = condition.next(3)
     assert condition._latents_done == 120
     assert torch.equal(last[:, :, 0], last[:, :, 2])
+    assert not condition._cache.frames  # nothing reads what the layers carried
     calls = []
     condition._encode = lambda frames: calls.append(frames)
     condition.next(3)
@@ -40,11 +44,31 @@ def test_a_picture_is_fitted_to_any_size():
     assert resize_image(image, 54, 96).sub(image.permute(2, 0, 1).float() / 127.5 - 1).abs().max() < 1e-5
 
 
-def test_a_large_picture_is_encoded_in_parts_with_the_same_result(monkeypatch):
+def test_a_large_picture_is_encoded_in_parts_with_the_same_result():
     image = resize_image(torch.from_numpy(sample_image()), 16, 32)
     whole = ImageCondition(tiny_vae(), image).next(4)
-    monkeypatch.setattr("lingbot_cli.model.image_conditioning.default_latent_batch", lambda *_: 1)
-    parts = ImageCondition(tiny_vae(), image)
+    parts = ImageCondition(tiny_vae(), image, batch=1)
     torch.testing.assert_close(
         torch.cat([parts.next(3), parts.next(1)], 2)[:, 4:], whole[:, 4:], atol=1e-5, rtol=0
     )
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_only_the_encoder_computes_in_tf32(tf32, monkeypatch):
+    seen = []
+    world = replace(tiny_world(), encode_tf32=tf32)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    for name in ("encode", "decode"):
+        whole = getattr(type(world.vae), name)
+        monkeypatch.setattr(
+            type(world.vae),
+            name,
+            lambda *args, name=name, whole=whole: (
+                seen.append((name, torch.backends.cudnn.allow_tf32)) or whole(*args)
+            ),
+        )
+    Session(world, sample_image(), height=32, width=32).step(walk(1)[0])
+    assert set(seen) == {("encode", tf32), ("decode", False)}
+    with pytest.raises(RuntimeError), world.encoding():
+        raise RuntimeError
+    assert not torch.backends.cudnn.allow_tf32

@@ -100,6 +100,8 @@ def load_model(
         decoder=decoder,
         kv_cache=options.kv_cache,
         fit_prompt=PromptFitter(checkpoint.layout.tokenizer, checkpoint.preset.text_len, warn),
+        encode_tf32=device.type == "cuda" and options.encode != "float32",
+        reuse_keys=options.commit == "last-step",
     )
 
 
