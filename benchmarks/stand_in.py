@@ -26,7 +26,7 @@ class SleepingSession:
         self._picture = picture
         self._begun = False
 
-    def denoise(self, control: Control) -> np.ndarray:
+    def denoise(self, control: Control, _on_clean: object = None) -> np.ndarray:
         time.sleep(DENOISE)
         return np.zeros((16, len(control.poses), 1, 1), np.float32)
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from lingbot_cli.control import Control
 from lingbot_cli.errors import LingbotError, SetupError
 from lingbot_cli.model.process_group import PeerLostError, before_disconnect, broadcast_object
-from lingbot_cli.model.session import Session
+from lingbot_cli.model.session import OnClean, Session
 from lingbot_cli.model.world_model import PromptEncoder, WorldModel
 
 KEEP_ALIVE_INTERVAL_S = 600.0
@@ -104,9 +104,9 @@ class SharedSession(Session):
         with leader.calling(self._id, "start", image, preset.window, preset.sink, settings):
             weakref.finalize(self, leader.release, self._id)
 
-    def denoise(self, control: Control) -> Tensor:
+    def denoise(self, control: Control, on_clean: OnClean | None = None) -> Tensor:
         with self._leader.calling(self._id, "denoise", control):
-            return super().denoise(control)
+            return super().denoise(control, on_clean)
 
     def set_window(self, frames: int) -> None:
         with self._leader.calling(self._id, "set_window", frames):

@@ -28,6 +28,7 @@ from lingbot_cli.presets import check_window
 
 # Returns a context manager around a phase of a step, for measurements: encode, denoise, commit or decode.
 PhaseHook = Callable[[str], AbstractContextManager[object]]
+OnClean = Callable[[Tensor], object]
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Session:
         self._decode_batch = decode_batch or default_latent_batch(height, width)
         self._scale = scale
         self._noise = noise or seeded_noise(seed)
+        self._drawn: dict[tuple[int, int, tuple[int, ...]], Tensor] = {}
         self._phase = phase
         self._schedule = sigma_schedule(model.preset.steps, model.preset.shift)
         self._pose: np.ndarray | None = None
@@ -121,13 +123,19 @@ class Session:
         return self.decode(self.denoise(control))
 
     @torch.inference_mode()
-    def denoise(self, control: Control) -> Tensor:
-        """Denoise the next chunk to clean latents [16, c, h, w] float32 and write it to the KV cache."""
+    def denoise(self, control: Control, on_clean: OnClean | None = None) -> Tensor:
+        """Denoise the next chunk to clean latents [16, c, h, w] float32 and write it to the KV cache.
+
+        `on_clean` is called with the latents before the pass that writes them, so that decoding need not wait for it.
+        """
         with current_device(self.model.device):
             inputs = self._begin_chunk(control)
             with self._phase("denoise"):
                 latents = self._denoise(inputs)
+            if on_clean is not None:
+                on_clean(latents[0])
             self._commit(inputs, control, latents)
+            self._draw_ahead(len(control.poses))
             return latents[0]
 
     def _denoise(self, inputs: ChunkInputs) -> Tensor:
@@ -288,6 +296,14 @@ class Session:
         )
 
     def _draw_noise(self, step: int, frames: int) -> Tensor:
-        channels, height, width = self.shape
-        noise = self._noise(self.chunk, step, (channels, frames, height, width))
+        shape = (self.shape[0], frames, *self.shape[1:])
+        key = self.chunk, step, shape
+        noise = self._drawn.pop(key) if key in self._drawn else self._noise(*key)
         return upload(noise[None], self.model.device)
+
+    def _draw_ahead(self, frames: int) -> None:
+        """Draw the next chunk's noise on the host while a GPU computes this one."""
+        if self.model.device.type == "cuda":
+            shape = (self.shape[0], frames, *self.shape[1:])
+            keys = [(self.chunk, step, shape) for step in range(len(self._schedule.timesteps))]
+            self._drawn = {key: self._noise(*key) for key in keys}

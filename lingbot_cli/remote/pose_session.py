@@ -52,7 +52,7 @@ class PoseSession:
         self._lock = threading.Lock()
         self._socket: EngineWebSocket | None = None
 
-    def denoise(self, control: Control) -> np.ndarray:
+    def denoise(self, control: Control, on_clean: object = None) -> np.ndarray:  # noqa: ARG002 - as a local session
         """Push the next chunk's control; the latents stay on the server, so an empty array is returned."""
         with self._lock:
             self._pending.append(control)

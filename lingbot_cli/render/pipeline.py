@@ -102,15 +102,17 @@ def denoise_chunks(
 
 def _latents(task: ChunkTask, session: "Session") -> "np.ndarray | AsyncCopy":
     if task.latents is None:
-        return _start_download(session.denoise(task.control))
-    latents = task.latents()
+        copies: list[np.ndarray | AsyncCopy] = []
+        latents = session.denoise(task.control, lambda clean: copies.append(_start_download(clean)))
+        return copies[0] if copies else _start_download(latents)
+    saved = task.latents()
     if task.action == "replay":
-        session.replay(task.control, latents)
+        session.replay(task.control, saved)
     elif task.action == "skip":
         session.skip(task.control)
     from lingbot_cli.model.transfer import from_host
 
-    return from_host(latents)
+    return from_host(saved)
 
 
 def _decode(denoised: Generator[RenderedChunk, None, None]) -> Iterator[RenderedChunk]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
-from lingbot_cli.runtime.measurements import fastest, measure_once, processor_id
+from lingbot_cli.runtime.hardware import default_setup
+from lingbot_cli.runtime.measurements import MIN_SPEEDUP, fastest, measure_once, processor_id
 from lingbot_cli.runtime.model_options import ModelOptions, pick_precision
 
 if TYPE_CHECKING:
@@ -115,6 +116,25 @@ def pick_kernel(shape: "AttentionShape", device: "torch.device", dtype: "torch.d
         return {"kernel": fastest(seconds, DEFAULT_BACKEND), "seconds": seconds}
 
     return str(measure_once(KERNELS_FILE, "kernel", _kernel_key(shape, device, dtype), measure))
+
+
+def int8_attention_wins(preset: "Preset", device_name: str | None) -> bool:
+    """Return whether int8 attention is faster than every exact backend, at the preset's default size."""
+    from lingbot_cli.model.accel.attention_backends import time_backends
+    from lingbot_cli.model.accel.int8_attention import int8_attention
+    from lingbot_cli.model.device import compute_capability, pick_device, pick_dtype
+
+    device, dtype = pick_device(device_name), pick_dtype("bfloat16")
+    setup = default_setup(preset)
+    shape = attention_shape(preset, setup.height, setup.width)
+
+    def measure() -> dict[str, object]:
+        int8 = int8_attention(compute_capability(device), dtype)
+        seconds = time_backends(shape, device, dtype, {"int8": int8})
+        exact = min(spent for name, spent in seconds.items() if name != "int8")
+        return {"int8": seconds.get("int8", float("inf")) * MIN_SPEEDUP < exact, "seconds": seconds}
+
+    return bool(measure_once(KERNELS_FILE, "int8", f"int8, {_kernel_key(shape, device, dtype)}", measure))
 
 
 def pick_threads(preset: "Preset", height: int, width: int, dtype: "torch.dtype") -> int:

@@ -1,9 +1,12 @@
 """Fast mode: the speed options that `--fast` selects on a device."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.presets import Preset
+from lingbot_cli.runtime.autotune import int8_attention_wins
 from lingbot_cli.runtime.capabilities import (
     FP8_CAPABILITY,
     Capability,
@@ -35,13 +38,20 @@ def resolve_fast(options: ModelOptions, preset: Preset, device: str | None) -> M
     chosen = options.linears, options.attention, options.kv_cache, options.commit
     if not options.fast and not any(chosen):
         return options
-    return select_fast(options, preset, cuda_capability(device))
+    int8_wins = partial(int8_attention_wins, preset, device)
+    return select_fast(options, preset, cuda_capability(device), int8_wins)
 
 
-def select_fast(options: ModelOptions, preset: Preset, capability: Capability) -> ModelOptions:
+def select_fast(
+    options: ModelOptions,
+    preset: Preset,
+    capability: Capability,
+    int8_wins: Callable[[], bool] = lambda: True,
+) -> ModelOptions:
     """Return the options with `--fast` replaced by each speed option that helps; options given by name stay.
 
-    The result's `notes` name the speed options selected, those left out, and those that bring no speed here.
+    `int8_wins`: whether int8 attention is faster than the exact backends, where it runs at all. The result's `notes`
+    name the speed options selected, those left out, and those that bring no speed here.
     """
     notes: list[str] = []
     linears, attention, window = options.linears, options.attention, options.window
@@ -52,8 +62,10 @@ def select_fast(options: ModelOptions, preset: Preset, capability: Capability) -
             linears = "fp8"
         elif linears is None:
             omitted.append("without fp8 linears, which need compute capability {}.{}".format(*FP8_CAPABILITY))
-        if attention is None and problem is None:
+        if attention is None and problem is None and int8_wins():
             attention = "int8"
+        elif attention is None and problem is None:
+            omitted.append("without int8 attention, which is not faster here")
         elif attention is None:
             omitted.append(f"without int8 attention: {problem}")
         replaced = {

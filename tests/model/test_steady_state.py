@@ -1,6 +1,7 @@
 """With a full window every chunk costs the same, and none synchronises with the device."""
 
 from collections import Counter
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 
@@ -8,7 +9,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lingbot_cli.model.sampler import seeded_noise
 from lingbot_cli.model.session import Session
+from tests.support.fake_cuda import fake_cuda, fake_model, fake_session, meta_model
 from tests.support.reference import sample_image, tiny_world, walk
 
 # Operations that make the host wait for a value the device computes.
@@ -105,3 +108,40 @@ def test_a_reading_loop_would_be_caught():
     with Operations() as seen:
         torch.ones(3).sum().item()
     assert READS & set(seen.counts)
+
+
+def test_clean_latents_are_ready_before_the_pass_that_writes_them():
+    order = []
+
+    @contextmanager
+    def phase(name):
+        order.append(name)
+        yield
+
+    video = Session(tiny_world(), sample_image(), height=48, width=80, phase=phase)
+    clean = []
+    latents = video.denoise(walk(1)[0], lambda x: (clean.append(x.clone()), order.append("clean")))
+    assert order[-3:] == ["denoise", "clean", "commit"]
+    assert torch.equal(clean[0], latents)
+
+
+def test_a_gpus_next_noise_is_drawn_while_it_computes(monkeypatch):
+    drawn = []
+
+    def noise(*key):
+        drawn.append(key[:2])
+        return seeded_noise(7)(*key)
+
+    transformer, vae = meta_model()
+    with fake_cuda(monkeypatch):
+        model = fake_model(transformer, vae, torch.device("cuda:0"))
+        session = fake_session(model, noise=noise)
+        begun = []
+        monkeypatch.setattr(
+            session, "_commit", lambda *_: begun.append(len(drawn)) or session._advance(walk(1)[0])
+        )
+        for control in walk(2, model.preset.chunk):
+            session.denoise(control)
+    steps = range(4)
+    assert drawn == [(chunk, step) for chunk in range(3) for step in steps]
+    assert begun == [4, 8]  # the second chunk drew none

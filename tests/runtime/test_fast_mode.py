@@ -1,10 +1,16 @@
 """`--fast` takes what helps on the device, and leaves what is said by name."""
 
 import importlib.util
+import time
+from dataclasses import replace
 
 import pytest
 
+from lingbot_cli.model.accel import int8_attention as accelerated
+from lingbot_cli.model.accel.attention_backends import TIMING_ROUNDS
+from lingbot_cli.model.attention import attend_all
 from lingbot_cli.presets import PRESETS
+from lingbot_cli.runtime.autotune import int8_attention_wins
 from lingbot_cli.runtime.capabilities import fast_window, int8_attention_problem
 from lingbot_cli.runtime.fast_mode import resolve_fast, select_fast
 from lingbot_cli.runtime.model_options import ModelOptions
@@ -69,3 +75,32 @@ def test_every_window_holds_the_chunk_before_and_is_smaller():
     assert list(windows.values()) == [9, 15, 14, 15, 14]
     for name, preset in PRESETS.items():
         assert preset.sink + 2 * preset.chunk <= windows[name] < preset.window
+
+
+@pytest.mark.usefixtures("package")
+def test_int8_attention_is_taken_only_where_it_is_faster():
+    lost = select_fast(ModelOptions(fast=True), PRESET, (9, 0), int8_wins=lambda: False)
+    assert lost.attention is None
+    assert "without int8 attention, which is not faster here" in lost.notes[0]
+    named = select_fast(ModelOptions(fast=True, attention="int8"), PRESET, (9, 0), int8_wins=lambda: False)
+    assert named.attention == "int8"
+
+
+@pytest.mark.parametrize(("slower", "wins"), [(0.0, True), (0.2, False)])
+def test_the_race_of_int8_attention_is_run_once(slower, wins, monkeypatch):
+    runs = []
+
+    def int8_attention(_capability, _dtype):
+        def attend(q, k, v):
+            runs.append(time.sleep(slower))
+            if "output" not in results:
+                results["output"] = attend_all(q, k, v)
+            return results["output"]  # in no time: the question is the same each time
+
+        return attend
+
+    results = {}
+    monkeypatch.setattr(accelerated, "int8_attention", int8_attention)
+    preset = replace(PRESETS["built-in"], window=96)
+    assert [int8_attention_wins(preset, "cpu") for _ in range(2)] == [wins] * 2
+    assert len(runs) == 1 + TIMING_ROUNDS

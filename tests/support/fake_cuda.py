@@ -131,6 +131,6 @@ def fake_model(
     return WorldModel(preset, transformer, vae, RandomPromptEncoder(preset), device)  # type: ignore[arg-type]
 
 
-def fake_session(model: WorldModel, height: int = 64, width: int = 112) -> Session:
+def fake_session(model: WorldModel, height: int = 64, width: int = 112, **settings: Any) -> Session:
     """Return a session of a black image."""
-    return Session(model, np.zeros((height, width, 3), np.uint8), height=height, width=width)
+    return Session(model, np.zeros((height, width, 3), np.uint8), height=height, width=width, **settings)

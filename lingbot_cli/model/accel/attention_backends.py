@@ -3,9 +3,10 @@
 import importlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -75,8 +76,13 @@ def working_backends(device: torch.device, dtype: torch.dtype) -> list[str]:
 
 
 @torch.inference_mode()
-def time_backends(shape: AttentionShape, device: torch.device, dtype: torch.dtype) -> dict[str, float]:
-    """Return the shortest time in seconds of every backend that runs and agrees with the exact result."""
+def time_backends(
+    shape: AttentionShape,
+    device: torch.device,
+    dtype: torch.dtype,
+    more: Mapping[str, AttentionFunction] = MappingProxyType({}),
+) -> dict[str, float]:
+    """Return the shortest time in seconds of every backend that runs and agrees with the exact result, `more` too."""
     generator = torch.Generator(device).manual_seed(0)
     q, k, v = (
         torch.randn(1, count, shape.heads, shape.head_dim, device=device, generator=generator).to(dtype)
@@ -85,7 +91,7 @@ def time_backends(shape: AttentionShape, device: torch.device, dtype: torch.dtyp
     exact = _reference_attention(q[:, :_CHECKED_QUERIES], k, v)
     correct = {
         name: attend
-        for name, attend in list_backends(device).items()
+        for name, attend in (list_backends(device) | dict(more)).items()
         if (output := _try_backend(attend, q, k, v)) is not None
         and _relative_error(output[:, :_CHECKED_QUERIES], exact) <= MAX_RELATIVE_ERROR[dtype]
     }
