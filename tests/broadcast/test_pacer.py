@@ -98,11 +98,11 @@ def test_smooth_spreads_what_hold_shows_at_once():
 def test_hold_lets_a_fast_world_wait_and_drop_does_not():
     seen = Seen()
     made = pacer(seen, lead=0.25)
-    begun = time.monotonic()
     for first in range(1, 65, 16):
         made.write(chunk(first))
+        # It waited until no more than the lead of 8 frames was left; the last of the others may be on its way.
+        assert max(seen.numbers, default=0) >= first - 1 - 8 - 1
     made.close()
-    assert time.monotonic() - begun > 1.5
     assert [n for n in dict.fromkeys(seen.numbers) if n] == list(range(1, 65))
     seen = Seen()
     made = pacer(seen, pace="drop", lead=0.25)

@@ -45,7 +45,7 @@ def test_a_first_line_that_is_no_header_is_an_event():
         (b"nonsense", "<stdin>:1:1: not JSON"),
         (b'{"keys": "w", "keys": "s"}', "<stdin>:1:1: duplicate key 'keys'"),
         (b'{"keys": "w", "prompt": "gr\xf6\xdfer"}', "<stdin>:1: byte 28 is not UTF-8"),
-        (b"[" * 60_000, "<stdin>:1: nested too deeply"),
+        (b"[" * 60_000, "<stdin>:1:1: nested too deeply"),
         (b"x" * 10_000_000, "<stdin>:1: line too long"),
     ],
 )
@@ -55,7 +55,7 @@ def test_a_bad_line_is_told_and_skipped(line, said):
     assert [number for number, _, _ in lines] == [2]
     ((number, text),) = refused
     assert number == 1
-    assert text.startswith(said) or said.replace(":1:", ":1:1:") in text
+    assert text.startswith(said)
 
 
 def test_what_is_said_acts_and_is_followed_to_its_frame():

@@ -35,24 +35,32 @@ def diffusers(tmp_path: Path, scheduler: dict[str, object] | None, **transformer
 
 
 @pytest.mark.parametrize(
-    ("scheduler", "transformer", "name"),
+    ("scheduler", "transformer", "name", "source"),
     [
-        ({"shift": 10.0}, {}, V1),
-        ({"flow_shift": 5.0}, {}, V2_DIFFUSERS),
-        ({"flow_shift": 5.0, "dmd_denoising_steps": [1000, 750, 500, 250]}, {}, V2_DIFFUSERS),
-        ({"dmd_denoising_steps": [1000, 821, 642, 321]}, {}, V1),
-        ({"shift": 10.0}, {"num_frames_per_block": 4, "sink_size": 6}, V2),
+        ({"shift": 10.0}, {}, V1, "shift 10"),
+        ({"flow_shift": 5.0}, {}, V2_DIFFUSERS, "shift 5"),
+        (
+            *({"flow_shift": 5.0, "dmd_denoising_steps": [1000, 750, 500, 250]}, {}, V2_DIFFUSERS),
+            "shift 5, steps 0,250,500,750",
+        ),
+        ({"dmd_denoising_steps": [1000, 821, 642, 321]}, {}, V1, "steps 0,179,358,679"),
+        (
+            {"shift": 10.0},
+            {"num_frames_per_block": 4, "sink_size": 6},
+            V2,
+            "chunk 4, window 18, sink 6, shift 10",
+        ),
     ],
 )
 def test_the_layouts_own_configs_decide(
-    tmp_path: Path, scheduler: dict[str, object], transformer: dict[str, object], name: str
+    tmp_path: Path, scheduler: dict[str, object], transformer: dict[str, object], name: str, source: str
 ) -> None:
     checkpoint = read_checkpoint(diffusers(tmp_path, scheduler, **transformer))
     preset = checkpoint.preset
     assert preset.name == name
     for setting in ("licence", "steps", "shift", "chunk", "window", "sink"):
         assert getattr(preset, setting) == getattr(PRESETS[name], setting)
-    assert "shift" in checkpoint.preset_source or "steps" in checkpoint.preset_source
+    assert checkpoint.preset_source.endswith(source)
 
 
 def test_two_that_fit_are_both_named_and_one_can_be_chosen(tmp_path: Path) -> None:

@@ -14,9 +14,7 @@ from tests.support.realtime_client import client, init
 from tests.support.reference import sample_image
 
 
-@needs_chromium
-def test_the_page_and_any_client_play_on_it_and_sigterm_ends_it(tmp_path):
-    Image.fromarray(sample_image(32, 48)).save(tmp_path / "first.png")
+def test_any_client_plays_on_it_and_sigterm_ends_it():
     command = [
         sys.executable,
         "-m",
@@ -51,15 +49,6 @@ def test_the_page_and_any_client_play_on_it_and_sigterm_ends_it(tmp_path):
                 assert answer.startswith(
                     "size 832x480 is more than 8960 pixels; use 112x80, the size of this model"
                 )
-            with chromium(tmp_path / "profile") as browser:
-                tab = browser.open(page.split()[1])
-                tab.until("document.body.dataset.state === 'choosing'")
-                node = tab.call("DOM.getDocument")["root"]["nodeId"]
-                chooser = tab.call("DOM.querySelector", nodeId=node, selector="#image-file")["nodeId"]
-                tab.call("DOM.setFileInputFiles", nodeId=chooser, files=[str(tmp_path / "first.png")])
-                tab.until("document.body.dataset.shown > 3")
-                tab.key("keyDown", "l")
-                tab.until("Number(document.body.dataset.yaw) > 5")
             child.send_signal(signal.SIGTERM)
             assert child.wait(60) == 143
         finally:
@@ -68,6 +57,26 @@ def test_the_page_and_any_client_play_on_it_and_sigterm_ends_it(tmp_path):
     assert "stopped by SIGTERM" in rest
     assert "Traceback" not in rest
     assert "sekrit" not in rest
+
+
+@needs_chromium
+def test_the_page_plays_on_it(tmp_path):
+    Image.fromarray(sample_image(32, 48)).save(tmp_path / "first.png")
+    command = [sys.executable, "-m", "lingbot_cli", "serve", "--port", "0", "--token", "sekrit"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
+        try:
+            page = next(line.split()[1] for line in child.stdout if line.startswith("page:"))
+            with chromium(tmp_path / "profile") as browser:
+                tab = browser.open(page)
+                tab.until("document.body.dataset.state === 'choosing'")
+                node = tab.call("DOM.getDocument")["root"]["nodeId"]
+                chooser = tab.call("DOM.querySelector", nodeId=node, selector="#image-file")["nodeId"]
+                tab.call("DOM.setFileInputFiles", nodeId=chooser, files=[str(tmp_path / "first.png")])
+                tab.until("document.body.dataset.shown > 3")
+                tab.key("keyDown", "l")
+                tab.until("Number(document.body.dataset.yaw) > 5")
+        finally:
+            child.kill()
 
 
 @pytest.mark.parametrize(

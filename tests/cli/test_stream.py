@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -104,7 +103,6 @@ def test_a_reader_of_the_news_that_goes_away(small_picture):
 
 
 def test_a_film_into_nowhere_ends_by_itself(tmp_path, small_picture):
-    begun = time.monotonic()
     made = tmp_path / "made.mkv"
     done = lingbot(
         *(
@@ -129,7 +127,7 @@ def test_a_film_into_nowhere_ends_by_itself(tmp_path, small_picture):
     assert told, summary
     assert told[1] == told[2]  # all that left was sent
     assert 8 < float(told[3]) < 32
-    assert time.monotonic() - begun > 0.9
+    assert int(told[1]) >= 16
     assert made.exists()
 
 

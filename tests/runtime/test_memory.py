@@ -10,11 +10,12 @@ import pytest
 from lingbot_cli.cli import run
 from lingbot_cli.env import Env
 from lingbot_cli.errors import InsufficientMemoryError
+from lingbot_cli.model.session import Session
 from lingbot_cli.presets import PRESETS
 from lingbot_cli.runtime.memory import UMT5_XXL, MemorySetup, estimate_memory
 from lingbot_cli.runtime.memory_check import check_fits, largest_decode_batch
 from tests.support.peak_memory import peaks
-from tests.support.reference import REFERENCE
+from tests.support.reference import REFERENCE, sample_image, tiny_world
 
 SMALL = PRESETS["lingbot-world-v2-1.3b-causal-fast"]
 LARGE = PRESETS["lingbot-world-v2-14b-causal-fast"]
@@ -81,7 +82,7 @@ def test_what_does_not_fit_is_told_what_would() -> None:
     with pytest.raises(InsufficientMemoryError, match=r"needs 7\d\.\d GB on cuda") as error:
         check_fits(LARGE, ON_GPU, free=40_000_000_000, free_host=100_000_000_000)
     hint = error.value.hint or ""
-    assert "--offload (saves" in hint or "--offload" in hint
+    assert hint.startswith("any of these fits: --offload (saves 34.7 GB); --kv-cache int8 --precision fp8 ")
     for flags in hint.removeprefix("any of these fits: ").split("; "):
         assert _needs(flags.partition(" (saves")[0]) <= 40_000_000_000
 
@@ -156,3 +157,14 @@ def test_fp8_linears_keep_the_blocks_in_eight_bits() -> None:
     with pytest.raises(InsufficientMemoryError) as short:
         check_fits(LARGE, replace(ON_GPU, linears="fp8"), 20 * 10**9, 10**12)
     assert "--precision fp8" not in str(short.value.hint)
+
+
+@pytest.mark.parametrize(("window", "kv_cache"), [(6, None), (5, None), (6, "int8"), (6, "fp8")])
+def test_keys_and_values_are_those_of_a_sessions_cache(window: int, kv_cache: str | None) -> None:
+    world = tiny_world()
+    preset = replace(world.preset, window=window, sink=1)
+    session = Session(
+        replace(world, preset=preset, kv_cache=kv_cache), sample_image(32, 48), height=32, width=48
+    )
+    setup = MemorySetup(32, 48, device="cuda", precision="float32", kv_cache=kv_cache)
+    assert estimate_memory(preset, setup).keys_values == session._cache.nbytes

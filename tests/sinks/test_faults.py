@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -11,9 +12,14 @@ import pytest
 
 from lingbot_cli.errors import OutputError, SetupError, UsageError
 from lingbot_cli.sinks.base import Chapter, VideoInfo
+from lingbot_cli.sinks.codecs import CODECS
+from lingbot_cli.sinks.encoding import Encoding
 from lingbot_cli.sinks.factory import OutputOptions, choose_sinks
 from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg, resolve_codec
 from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess
+from lingbot_cli.sinks.ffmpeg_sink import FfmpegSink
+from lingbot_cli.sinks.formats import FORMATS
+from lingbot_cli.sinks.resumable import ResumableFile
 from tests.support.encoding_sink import VIDEO, open_sink, write_often
 from tests.support.processes import wait_until
 
@@ -120,9 +126,14 @@ def test_a_megabyte_of_messages_never_blocks_the_writer():
 
 
 def test_frames_that_were_not_encoded_are_noticed(tmp_path, bars):
-    sink = open_sink(tmp_path / "a.mp4")
-    sink.write(bars(3))
-    sink._written += 1
+    real = CODECS["x264"]
+    lossy = replace(real, filters=f"select=not(eq(n\\,1)),{real.filters}")  # loses the second frame
+    encoding = Encoding(find_ffmpeg({}), FORMATS["mp4"], lossy)
+    sink = FfmpegSink(
+        "a.mp4", ResumableFile(tmp_path / "a.mp4", encoding, None, overwrite=False), metadata=True
+    )
+    sink.open(VideoInfo(96, 128, Fraction(16), 4))
+    sink.write(bars(4))
     with pytest.raises(OutputError, match="3 of 4 frames"):
         sink.close()
     assert not (tmp_path / "a.mp4").exists()

@@ -26,6 +26,7 @@ def test_a_stream_meets_the_requirements_of_services(server, probe, audio):
     assert np.diff(times) == pytest.approx([1 / 16] * (len(times) - 1), abs=0.002)
     keys = [time for time, _, flags in frames if flags.startswith("K")]
     assert np.diff(keys) == pytest.approx([2] * (len(keys) - 1), abs=0.01)
+    assert len(keys) == -(-len(frames) // 32) >= 3
     rate = sum(size for _, size, _ in frames) * 8 / (len(frames) / 16)
     assert rate == pytest.approx(300_000, rel=0.2)
     if audio:
