@@ -2,17 +2,15 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
-from lingbot_cli.camera.keys import WALK_UNITS_PER_FRAME
 from lingbot_cli.endpoints import GENERATE_PATH, MODELS_PATH
 from lingbot_cli.server.auth import (
     PUBLIC_PATHS,
@@ -22,16 +20,10 @@ from lingbot_cli.server.auth import (
 )
 from lingbot_cli.server.connection import Connection
 from lingbot_cli.server.page import page_document
+from lingbot_cli.server.page_data import play_page_data, sample_path
 from lingbot_cli.server.service import ModelService
 from lingbot_cli.server.session_pool import SessionPool
 
-# Scenes that the built-in model was trained on.
-SUGGESTED_PROMPTS = {
-    "day": "a stone courtyard by day",
-    "dusk": "a stone courtyard at dusk",
-    "night": "a stone courtyard at night",
-    "snow": "a stone courtyard in snow",
-}
 RESPONSE_HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",  # the URL holds the token
@@ -45,16 +37,12 @@ def page_response(page_data: dict[str, object]) -> Response:
     return HTMLResponse(html, headers={**RESPONSE_HEADERS, "Content-Security-Policy": policy})
 
 
-def play_page_data(model: dict[str, Any]) -> dict[str, Any]:
-    """Return the data of the page in its playing mode; the built-in model has prompts to suggest."""
-    suggestions = SUGGESTED_PROMPTS if model["id"] == "built-in" else {}
-    return {
-        "mode": "play",
-        "route": GENERATE_PATH,
-        "model": model,
-        "walk_speed": WALK_UNITS_PER_FRAME,
-        "suggestions": [{"label": label, "prompt": prompt} for label, prompt in suggestions.items()],
-    }
+async def sample_image(request: Request) -> Response:
+    """Send a sample of the start screen."""
+    path = sample_path(request.path_params["name"])
+    if path is None:
+        return JSONResponse({"error": "no such sample"}, 404, headers=RESPONSE_HEADERS)
+    return FileResponse(path, headers=RESPONSE_HEADERS)
 
 
 def server_app(service: ModelService, rules: AccessRules, pool: SessionPool) -> Starlette:
@@ -99,6 +87,7 @@ def server_app(service: ModelService, rules: AccessRules, pool: SessionPool) -> 
 
     routes = [
         Route("/", page),
+        Route("/samples/{name}", sample_image),
         Route(MODELS_PATH, models),
         Route("/models", models),
         Route(f"{MODELS_PATH}/{{model:path}}", model_by_id),

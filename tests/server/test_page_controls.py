@@ -5,6 +5,8 @@ import io
 import json
 import os
 import subprocess
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -60,10 +62,21 @@ def browser(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def courtyard():
+def model():
+    return load_model()
+
+
+@pytest.fixture(scope="module")
+def start_screen(model):
+    with serving(offer=SessionDefaults(), world=model) as served:
+        yield f"http://127.0.0.1:{served.port}/?token={TOKEN}"
+
+
+@pytest.fixture(scope="module")
+def courtyard(model):
     first = crop_to_aspect(np.array(Image.open(SAMPLES / "courtyard-dusk.png").convert("RGB")), 64, 112)
     offer = SessionDefaults(first, "a stone courtyard at dusk", height=64, width=112, camera=CameraSettings())
-    with serving(offer=offer, world=load_model()) as served:
+    with serving(offer=offer, world=model) as served:
         yield f"http://127.0.0.1:{served.port}/?token={TOKEN}"
 
 
@@ -170,6 +183,29 @@ def test_a_page_without_an_image_asks_for_one(browser, without_image):
     assert tab.wrong == []
 
 
+def test_a_sample_is_chosen_on_the_start_screen(browser, start_screen):
+    tab = browser.open(start_screen, 768, 1024)
+    tab.until("document.body.dataset.state === 'choosing'")
+    names = "[...document.querySelectorAll('.card')].map((card) => card.textContent)"
+    assert tab.ask(names) == ["day", "dusk", "night", "snow"]
+    tab.ask("document.querySelectorAll('.card')[2].click()")
+    tab.until("document.body.dataset.shown > 3")
+    assert tab.data()["prompt"] == "a stone courtyard at night"
+    middle = "getContext('2d').getImageData(56, 4, 1, 1).data"
+    red, _, blue = tab.ask(f"[...document.getElementById('screen').{middle}]")[:3]
+    assert blue > red + 20  # the sky of that sample
+    tab.leave()
+    assert tab.wrong == []
+
+
+def test_other_files_are_not_samples():
+    for name in ("sea-gate-day", "day", "..%2fpyproject.toml", "%2e%2e/%2e%2e/pyproject.toml"):
+        with serving() as served, pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(
+                f"http://127.0.0.1:{served.port}/samples/{name}.jpg?token={TOKEN}", timeout=30
+            )
+
+
 def test_a_gamepad_walks_looks_and_pauses(tab):
     buttons = "Array.from({length: 16}, () => ({pressed: false}))"
     pad = f"{{id: 'Pad', mapping: 'standard', axes: [0.7, -0.7, 1, 0], buttons: {buttons}}}"
@@ -230,8 +266,8 @@ def difference(path, reference):
 
 @pytest.mark.parametrize(("width", "height"), [(360, 740), (768, 1024), (1440, 900), (740, 360)])
 @pytest.mark.parametrize("name", ["play", "start"])
-def test_the_page_looks_as_it_did(browser, courtyard, without_image, tmp_path, name, width, height):
-    tab = browser.open(courtyard if name == "play" else without_image, width, height)
+def test_the_page_looks_as_it_did(browser, courtyard, start_screen, tmp_path, name, width, height):
+    tab = browser.open(courtyard if name == "play" else start_screen, width, height)
     tab.until(
         "document.body.dataset.shown > 8" if name == "play" else "document.body.dataset.state === 'choosing'"
     )

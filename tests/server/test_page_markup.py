@@ -97,7 +97,7 @@ def hostile_server():
     async def page(_request):
         model = {"id": MARKUP, "prompt": MARKUP, "seed": MARKUP, "picture": True, "licence": MARKUP}
         named = [{"label": MARKUP, "prompt": MARKUP, "path": MARKUP}]
-        data = {"model": model, "suggestions": named, "samples": named, "walk_speed": MARKUP, MARKUP: MARKUP}
+        data = {"model": model, "scenes": named, "walk_speed": MARKUP, MARKUP: MARKUP}
         return page_response({"mode": "play", "route": "/socket", **data})
 
     async def socket(connection):

@@ -29,7 +29,7 @@ function markPrompt(prompt, eventIds) {
   for (const button of element("suggestions").children) button.ariaPressed = String(button.dataset.prompt === prompt);
 }
 
-for (const suggestion of pageData.suggestions || []) {
+for (const suggestion of pageData.scenes || []) {
   const button = document.createElement("button");
   button.type = "button";
   button.dataset.prompt = suggestion.prompt;

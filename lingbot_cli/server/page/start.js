@@ -4,7 +4,7 @@ class StartScreen {
   // Calls onChoose(bytes, prompt) with the bytes of an image file.
   constructor(pageData, token, onChoose) {
     this.onChoose = onChoose;
-    const model = pageData.model, samples = pageData.samples || [];
+    const model = pageData.model, samples = pageData.scenes || [];
     element("start-note").textContent = samples.length
       ? "Pick a first image, or bring one. The built-in model has learned this one place; other images lead to blurred ones."
       : "Pick the first image. The video continues from it.";
