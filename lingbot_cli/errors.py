@@ -36,6 +36,10 @@ class OutputError(LingbotError):
     exit_code = 4
 
 
+class EncoderStalledError(OutputError):
+    """Encoder that hangs."""
+
+
 class StreamLostError(LingbotError):
     """Lost live output or server."""
 

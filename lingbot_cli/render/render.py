@@ -1,10 +1,13 @@
 """Render of a prepared video into a sink: preflight, open, load, run, finish."""
 
+import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+from lingbot_cli.errors import EncoderStalledError
 from lingbot_cli.render.backend import Backend, LoadPrepared, choose_backend
 from lingbot_cli.render.chunk_plan import NO_SAVED_CHUNKS, ChunkTask, SavedChunks
 from lingbot_cli.render.dry_run import save_speed
@@ -48,8 +51,33 @@ def render_video(
     """Render a prepared video into a sink; on failure leave a playable partial file.
 
     `encoding`: flags for the recipe in the metadata, None for no recipe. `load` may return a loaded model, and checks
-    memory itself. The sink ends closed or aborted. Errors: those of any stage; RunInterrupted after a signal.
+    memory itself. The sink ends closed or aborted. After an encoder that hangs, the video is resumed once, where its
+    chunks are saved. Errors: those of any stage; RunInterrupted after a signal.
     """
+    render = partial(_render, prepared, sink, display, encoding=encoding, clock=clock, load=load, group=group)
+    try:
+        return render(resume)
+    except EncoderStalledError as stall:
+        if resume is None or group or not (sink.restartable and resume.store.count_chunks()):
+            raise
+        message = f"{stall}; it is started again after the last saved chunk"
+    display.warning(message)
+    gc.collect()  # the first model, which the error held
+    return render(replace(resume, resume=resume.resume or "exact", fork_at=None))
+
+
+def _render(
+    prepared: PreparedVideo,
+    sink: Sink,
+    display: Display,
+    resume: ResumeOptions | None,
+    *,
+    encoding: Mapping[str, Any] | None,
+    clock: Callable[[], float],
+    load: LoadPrepared | None,
+    group: ProcessGroup | None,
+) -> RenderResult:
+    """Render a prepared video, with one encoder an output."""
     began = clock()
     backend = choose_backend(prepared, display, load=load, group=group)
     job = RenderJob(prepared, sink, display, backend, clock, resume)

@@ -43,6 +43,11 @@ class Sink:
 
     name: str
 
+    @property
+    def restartable(self) -> bool:
+        """Return whether it can be opened again after `abort` and continue its video."""
+        return False
+
     def resumable_frames(self, video: VideoInfo, limit: int) -> dict[str, int]:  # noqa: ARG002
         """Return the number of leading frames, at most `limit`, that each output has from an earlier run.
 
@@ -77,6 +82,7 @@ class NullSink(Sink):
 
     name = "null:"
     frames = 0
+    restartable = True
 
     def open(self, video: VideoInfo) -> None:  # noqa: ARG002
         self.frames = 0
@@ -92,6 +98,10 @@ class FilterSink(Sink):
         self.name = sink.name
         self._sink = sink
         self._frame = 0  # index of the next one
+
+    @property
+    def restartable(self) -> bool:
+        return self._sink.restartable
 
     def resumable_frames(self, video: VideoInfo, limit: int) -> dict[str, int]:
         return self._sink.resumable_frames(self._changed(video), limit)
@@ -123,6 +133,10 @@ class TeeSink(Sink):
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self.sinks = tuple(sinks)
         self.name = ", ".join(sink.name for sink in self.sinks if sink.name)
+
+    @property
+    def restartable(self) -> bool:
+        return all(sink.restartable for sink in self.sinks)
 
     def resumable_frames(self, video: VideoInfo, limit: int) -> dict[str, int]:
         return {

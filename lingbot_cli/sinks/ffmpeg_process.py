@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from lingbot_cli.errors import OutputError
+from lingbot_cli.errors import EncoderStalledError, OutputError
 from lingbot_cli.operating_system import PASSES_DESCRIPTORS, reader_closed, set_blocking, wait_writable
 from lingbot_cli.redact import redact
 from lingbot_cli.ui.signals import add_exit_hook, check_stop, stop_requested
@@ -217,6 +217,8 @@ class FfmpegProcess:
             self.stop()
             code = self._child.returncode
         self._reader.join(timeout=1)
+        if code is None:  # a disk that hangs lets no signal through
+            return EncoderStalledError("ffmpeg stalled, and could not be ended")
         messages = "; ".join(list(self._last_lines)[-3:])
         how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
         return OutputError(f"ffmpeg {how}" + (f": {messages}" if messages else ""))
@@ -243,7 +245,9 @@ class StallWatch:
             check_stop()
         if now - self._since > STALL_TIMEOUT_S:
             self._process.stop()
-            raise OutputError(f"ffmpeg stalled: it accepted and encoded nothing for {STALL_TIMEOUT_S:g} s")
+            raise EncoderStalledError(
+                f"ffmpeg stalled: it accepted and encoded nothing for {STALL_TIMEOUT_S:g} s"
+            )
 
 
 class StdoutFfmpegProcess(FfmpegProcess):

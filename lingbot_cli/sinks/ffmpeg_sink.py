@@ -32,6 +32,10 @@ class FfmpegSink(Sink):
         self._skip = 0  # coming frames that this output has already and other sinks lack
         self._written = 0
 
+    @property
+    def restartable(self) -> bool:
+        return self._output.restartable
+
     def resumable_frames(self, video: VideoInfo, limit: int) -> dict[str, int]:
         self._output.find_existing(video, limit)
         return {self.name: self._output.existing}
@@ -99,4 +103,4 @@ class FfmpegSink(Sink):
         try:
             yield
         except OutputError as failure:
-            raise OutputError(f"{self.name}: {failure}", hint=failure.hint) from failure
+            raise type(failure)(f"{self.name}: {failure}", hint=failure.hint) from failure

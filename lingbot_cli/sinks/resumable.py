@@ -25,6 +25,8 @@ class ResumableOutput:
     `resume_dir`: folder of the link by which a later run finds it again, None if it cannot.
     """
 
+    restartable = True
+
     def __init__(self, encoding: Encoding, resume_dir: Path | None = None) -> None:
         self.existing = 0
         self._encoding = encoding
@@ -174,6 +176,8 @@ class StreamOutput(ResumableOutput):
 
     `open_stream` opens it when the encoder is about to start; `name` is for errors.
     """
+
+    restartable = False
 
     def __init__(self, name: str, encoding: Encoding, open_stream: Callable[[], BinaryIO]) -> None:
         super().__init__(encoding)

@@ -1,0 +1,85 @@
+"""A render whose encoder hangs: continued from its saved chunks where nothing is lost, else ended in order."""
+
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lingbot_cli.sinks import ffmpeg_process
+from lingbot_cli.sinks.ffmpeg_sink import FfmpegSink
+from tests.support.command import lingbot
+from tests.support.reference import sample_image
+
+
+@pytest.fixture
+def render(tmp_path, monkeypatch):
+    """Return a function that renders with encoders that hang at their fourth chunk, as often as is asked for."""
+    Image.fromarray(sample_image(40, 48)).save(tmp_path / "first.png")
+    monkeypatch.setattr(ffmpeg_process, "STALL_TIMEOUT_S", 0.6)
+    monkeypatch.setattr("lingbot_cli.sinks.ffmpeg_sink._ENCODE_TIMEOUT_S", 0.2)
+    write, state = FfmpegSink.write, {"stalls": 0, "chunks": 0, "encoders": []}
+
+    def write_and_hang(sink, frames):
+        pid = sink.encoder._child.pid if hasattr(sink.encoder, "_child") else sink.encoder._encode._child.pid
+        if pid not in state["encoders"]:
+            state["encoders"].append(pid)
+            state["chunks"] = 0
+        state["chunks"] += 1
+        if state["chunks"] == 4 and len(state["encoders"]) <= state["stalls"]:
+            os.kill(pid, signal.SIGSTOP)
+            frames = np.tile(frames, (40, 1, 1, 1))  # more than the pipe takes
+        write(sink, frames)
+
+    monkeypatch.setattr(FfmpegSink, "write", write_and_hang)
+
+    def run(name, stalls, *more):
+        state.update(stalls=stalls, chunks=0, encoders=[])
+        arguments = (
+            "--moves",
+            "w-93",
+            "--size",
+            "64x64",
+            "--quality",
+            "master",
+            "--json",
+            "-o",
+            str(tmp_path / name),
+        )
+        done = lingbot("render", str(tmp_path / "first.png"), *arguments, *more)
+        return done, [json.loads(line) for line in done.stdout.splitlines()]
+
+    return run
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+def test_an_encoder_that_hangs_once_is_started_again_without_a_loss(render, tmp_path, decode, name):
+    whole, _ = render(f"whole-{name}", 0)
+    done, lines = render(name, 1)
+    assert (whole.code, done.code) == (0, 0), done.stderr
+    warning = next(each["message"] for each in lines if "stalled" in each.get("message", ""))
+    assert warning.endswith("; it is started again after the last saved chunk")
+    assert lines[-1]["frames"] == 93
+    assert lines[-1]["latents"] == json.loads(whole.stdout.splitlines()[-1])["latents"]
+    assert np.array_equal(decode(tmp_path / name, 64, 64), decode(tmp_path / f"whole-{name}", 64, 64))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "first.png", f"whole-{name}"])
+
+
+def test_an_encoder_that_hangs_again_ends_the_run_with_what_can_be_resumed(render, tmp_path):
+    done, lines = render("a.mkv", 9)
+    assert done.code == 4
+    assert lines[-1]["exit_code"] == 4
+    assert sum("stalled" in each.get("message", "") for each in lines) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mkv.resume", "a.partial.mkv", "first.png"]
+    again, lines = render("a.mkv", 0, "--resume")
+    assert again.code == 0, again.stderr
+    assert lines[-1]["resumed_frames"] > 0
+
+
+def test_a_pipe_that_has_taken_frames_is_not_begun_again(render, tmp_path):
+    with (tmp_path / "b.mkv").open("wb") as file:
+        done, lines = render("a.mkv", 2, "-o", f"/dev/fd/{file.fileno()}", "--format", "mkv")
+    assert done.code == 4
+    assert sum("stalled" in each.get("message", "") for each in lines) == 1
