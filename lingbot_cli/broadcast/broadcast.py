@@ -210,7 +210,8 @@ def _local_sessions(stream: PreparedStream, display: Display, group: ProcessGrou
     checkpoint, options, preset = stream.checkpoint, stream.request.options, stream.model.preset
     height, width = stream.height, stream.width
     latents = max(preset.window, (stream.chunks or 1) * preset.chunk)  # a stream fills the window
-    setup = fit_sessions(checkpoint, options, height, width, latents)
+    gpus = 1 if group is None else group.size
+    setup = fit_sessions(checkpoint, options, height, width, latents, gpus)
     model = load_tuned(
         checkpoint,
         options,

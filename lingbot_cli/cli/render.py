@@ -67,7 +67,7 @@ def render(
     if group:
         end_with_launcher(env.environ)
         model = replace(model, device=group.device(model.device))
-    request = timeline.request(image, model, engine, env)
+    request = replace(timeline.request(image, model, engine, env), gpus=group.size if group else gpus)
     if group or gpus > 1:
         check_multi_gpu(timeline.timeline, resuming=resume.continues)
     try:

@@ -49,7 +49,8 @@ def memory_setup(prepared: PreparedVideo, device: str) -> MemorySetup:
     plan, model = prepared.plan, prepared.model
     latents = sum(len(control.poses) for control in prepared.controls)
     setup = model_setup(model, prepared.request.options, plan.height, plan.width, device, latents)
-    return replace(setup, read_prompts=not all_prompts_cached(prepared.prompts, model.text_identity))
+    read = not all_prompts_cached(prepared.prompts, model.text_identity)
+    return replace(setup, read_prompts=read, gpus=prepared.request.gpus)
 
 
 def model_setup(
@@ -74,11 +75,12 @@ def model_setup(
 
 
 def fit_sessions(
-    checkpoint: Checkpoint, options: ModelOptions, height: int, width: int, latents: int
+    checkpoint: Checkpoint, options: ModelOptions, height: int, width: int, latents: int, gpus: int = 1
 ) -> MemorySetup:
     """Return the memory setup of sessions that hold `latents` latent frames. Errors: those of `fit_memory`."""
     device = pick_device_name(options.device)
-    return fit_memory(checkpoint, model_setup(checkpoint, options, height, width, device, latents))
+    setup = model_setup(checkpoint, options, height, width, device, latents)
+    return fit_memory(checkpoint, replace(setup, gpus=gpus))
 
 
 def fit_memory(checkpoint: Checkpoint, setup: MemorySetup) -> MemorySetup:

@@ -31,7 +31,10 @@ _FRAME_RANGE = re.compile(r"(\d{0,7}):(\d{0,7})", re.ASCII)
 
 @dataclass(frozen=True)
 class Request:
-    """One video as a command asks for it; None leaves a choice to the timeline's header or the model."""
+    """One video as a command asks for it; None leaves a choice to the timeline's header or the model.
+
+    `gpus`: processes that render each chunk together.
+    """
 
     image: Path
     timeline: str | None = None
@@ -42,6 +45,7 @@ class Request:
     seed: int | None = None
     options: ModelOptions = field(default_factory=ModelOptions)
     remote: RemoteTarget | None = None
+    gpus: int = 1
 
 
 @dataclass(frozen=True)

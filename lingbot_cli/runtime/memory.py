@@ -39,7 +39,8 @@ class MemorySetup:
     `latents`: latent frames of the video, 0 if unknown. `read_prompts`: the text encoder is loaded, because a prompt
     is not cached. `decode_batch`: latents decoded in one call, None for as many as any device takes at that size.
     `decode_on`: another device that decodes. `block_bytes`: of the transformer's packed blocks, `text_bytes` of a
-    packed text encoder; None for plain ones.
+    packed text encoder; None for plain ones. `gpus`: processes that share each chunk's tokens and the heads of its
+    attention; each has all weights, and the first one decodes.
     """
 
     height: int
@@ -57,6 +58,7 @@ class MemorySetup:
     read_prompts: bool = True
     block_bytes: int | None = None
     text_bytes: int | None = None
+    gpus: int = 1
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,7 @@ def _keys_values(preset: Preset, setup: MemorySetup, size: int) -> int:
     token = preset.dim * size
     if setup.kv_cache:  # with a scale of two bytes a head
         token = preset.dim + 2 * preset.heads
-    return 2 * preset.layers * slots * _tokens(setup) * token
+    return 2 * preset.layers * slots * _tokens(setup) * token // setup.gpus
 
 
 def _dequantised_block(preset: Preset, setup: MemorySetup, size: int) -> int:
@@ -200,8 +202,9 @@ def _dequantised_block(preset: Preset, setup: MemorySetup, size: int) -> int:
     if not setup.kv_cache:
         return 0
     frames = preset.window if preset.window >= 0 else max(preset.chunk, setup.latents)
-    whole = 2 * frames * _tokens(setup) * preset.dim * size
-    return min(whole, max(KV_BLOCK_BYTES, whole // preset.heads))
+    heads = preset.heads // setup.gpus
+    whole = 2 * frames * _tokens(setup) * preset.dim * size // setup.gpus
+    return min(whole, max(KV_BLOCK_BYTES, whole // heads))
 
 
 def _state(preset: Preset, setup: MemorySetup, size: int) -> tuple[int, int, int]:
@@ -225,7 +228,7 @@ def _state(preset: Preset, setup: MemorySetup, size: int) -> tuple[int, int, int
 
 def _transformer_work(preset: Preset, setup: MemorySetup, size: int) -> int:
     """Return the bytes of a forward: the residual stream twice in float32, then feed-forward or rotated keys."""
-    tokens, d = preset.chunk * _tokens(setup), preset.dim
+    tokens, d = -(-preset.chunk * _tokens(setup) // setup.gpus), preset.dim
     camera = (2 * preset.layers + 1) * tokens * d * size
     feed_forward = tokens * (d * (8 + size) + 2 * preset.ffn * size)
     attention = tokens * d * (4 + 5 * size + (12 if size < 4 else 8)) + _dequantised_block(

@@ -48,7 +48,7 @@ def load_served_model(
     area = checkpoint.preset.area
     height, width = defaults.size(area) or fit_size(*ASSUMED_IMAGE_SIZE, area)
     latents = max(checkpoint.preset.window, checkpoint.preset.chunk)  # a session fills the window
-    fit_sessions(checkpoint, options, height, width, latents)
+    fit_sessions(checkpoint, options, height, width, latents, 1 if group is None else group.size)
     return load_tuned(
         checkpoint, options, (defaults.prompt,), height, width, note=note, warn=note, group=group
     )

@@ -57,6 +57,15 @@ def test_a_gpu_with_memory_to_spare_decodes_a_whole_chunk_in_one_call() -> None:
     assert least < estimate_memory(SMALL, between).peak <= least + 2_000_000_000
 
 
+def test_several_gpus_divide_tokens_and_heads_but_no_weights() -> None:
+    one, four = (estimate_memory(LARGE, replace(ON_GPU, gpus=gpus)) for gpus in (1, 4))
+    assert four.keys_values == one.keys_values // 4
+    assert (four.transformer, four.vae, four.state) == (one.transformer, one.vae, one.state)
+    whole = estimate_memory(LARGE, replace(ON_GPU, decode_on="cpu", height=720, width=1280))
+    shared = estimate_memory(LARGE, replace(ON_GPU, decode_on="cpu", height=720, width=1280, gpus=4))
+    assert shared.work < whole.work
+
+
 def test_the_pools_of_two_streams_are_both_counted() -> None:
     def work(**changes: object) -> int:
         return estimate_memory(SMALL, replace(ON_GPU, **changes)).work  # type: ignore[arg-type]
