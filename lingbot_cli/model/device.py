@@ -9,6 +9,7 @@ from lingbot_cli.runtime.capabilities import Capability, check_device
 from lingbot_cli.runtime.hardware import usable_gpu_memory
 
 TORCH_VERSION = torch.__version__
+OUT_OF_MEMORY = (torch.OutOfMemoryError, MemoryError)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -53,6 +54,12 @@ def _device_problem(name: str, error: Exception) -> str:
     if int(index or 0) >= count:
         return f"there {'is one device' if count == 1 else f'are {count} devices'}, {kind}:0 to {kind}:{count - 1}"
     return str(error).splitlines()[0]
+
+
+def empty_caches() -> None:
+    """Return the memory that PyTorch's allocator holds without use to the GPUs."""
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def list_gpus() -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from time import perf_counter
 from lingbot_cli.runtime.malloc import return_freed_memory
 from lingbot_cli.server.capacity import Capacity
 from lingbot_cli.server.metrics import Metrics
-from lingbot_cli.server.play_session import ChunkInput, PlaySession
+from lingbot_cli.server.play_session import ChunkInput, PlaySession, RenderTaskResult
 
 RELEASE_DELAY_S = 1.0  # from the end of a session to the return of its memory
 
@@ -202,9 +203,8 @@ class SessionPool:
         await asyncio.shield(rendering)
 
     async def _render(self, session: PlaySession, chunk_input: ChunkInput, prepare_s: float) -> None:
-        loop = asyncio.get_running_loop()
         task = session.render_task(chunk_input, prepare_s)
-        chunk = session.accept(await loop.run_in_executor(self._executor, task))
+        chunk = session.accept(await self._run(task, first=session.chunk_index == 0))
         if chunk is not None:
             self.metrics.chunks.inc()
             self.metrics.frames.inc(len(chunk.frames))
@@ -213,6 +213,25 @@ class SessionPool:
             if chunk.index:
                 self.capacity.chunk_rendered(len(chunk.frames), chunk.render_s)
                 self._update()
+
+    async def _run(self, task: Callable[[], RenderTaskResult], *, first: bool) -> RenderTaskResult:
+        """Run a task on the render thread.
+
+        The first chunk of a session takes its memory: if there is too little, the detached sessions are dropped and
+        the chunk is rendered once more. A later chunk has changed its session already.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._executor, task)
+        except Exception as error:
+            if not (first and self._detached and _is_out_of_memory(error)):
+                raise
+            error.__traceback__ = None  # its frames hold what the session had allocated
+        for key in list(self._detached):
+            self._drop(key)
+            self.metrics.evicted.inc()
+        await loop.run_in_executor(self._executor, _free_unused_memory)
+        return await loop.run_in_executor(self._executor, task)
 
     def _rendered(self, key: str, future: "asyncio.Future[None]") -> None:
         del self._rendering[key]
@@ -227,3 +246,18 @@ class SessionPool:
         if self._release is not None:
             self._release.cancel()
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    from lingbot_cli.model.device import OUT_OF_MEMORY
+
+    return isinstance(error, OUT_OF_MEMORY)
+
+
+def _free_unused_memory() -> None:
+    """Return the memory of dropped sessions to the devices and the system."""
+    from lingbot_cli.model.device import empty_caches
+
+    gc.collect()
+    empty_caches()
+    return_freed_memory()

@@ -12,6 +12,7 @@ from contextlib import suppress
 import msgpack
 import numpy as np
 import pytest
+import torch
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -265,3 +266,29 @@ def test_an_ended_session_is_freed_without_the_garbage_collector(way, counted):
             wait_until(lambda: not counted)  # the last reference may be the render thread's
         finally:
             gc.enable()
+
+
+def test_detached_sessions_make_room_for_a_new_one_once(monkeypatch):
+    begin, short = Session.__init__, []
+
+    def without_memory(self, *args, **options):
+        if short:
+            raise short.pop()
+        begin(self, *args, **options)
+
+    with serving(PoolLimits(slots=1, alive=4, grace_s=60)) as served:
+        with served.client() as first:
+            first.send(**init())
+            first.chunk()
+            first.socket.socket.close()
+        wait_for(served, sessions=0, worlds_kept=1)
+        monkeypatch.setattr(Session, "__init__", without_memory)
+        short.append(torch.OutOfMemoryError("CUDA out of memory"))
+        with served.client() as second:
+            second.send(**init(max_chunks=1))
+            assert len(second.chunk()[0]) == 9
+        assert wait_for(served, worlds_kept=0)["lingbot_worlds_evicted_total"] == 1
+        short.append(torch.OutOfMemoryError("CUDA out of memory"))
+        with served.client() as third:  # nothing is left to drop
+            third.send(**init(max_chunks=1))
+            assert third.close_code() == 1011
