@@ -114,7 +114,7 @@ def detect_layout(root: Path, assets: Path | None = None, text: Path | None = No
 
     Errors: SetupError that lists found and missing files, UsageError for unneeded assets.
     """
-    if text is not None and not text.exists():
+    if text is not None and not text.is_file() and not text.is_dir():
         raise UsageError(
             f"--text-encoder {text}: no such file", hint="name a .safetensors, .gguf or .pth file"
         )

@@ -275,6 +275,18 @@ def test_a_stray_link_to_itself_is_passed_over(tmp_path: Path) -> None:
     assert lingbot("models", "verify", str(root)).code == 0
 
 
+def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.safetensors")
+    (tmp_path / "zero.safetensors").symlink_to("/dev/zero")
+    (tmp_path / "loop.safetensors").symlink_to("loop.safetensors")
+    render = ("render", "samples/courtyard-day.png", "--moves", "w-4", "--dry-run", "-o", "null:")
+    for option in ("--model", "--lora", "--decoder", "--text-encoder"):
+        for name in ("fifo", "zero", "loop"):
+            done = lingbot(*render, option, str(tmp_path / f"{name}.safetensors"))
+            assert done.code in (2, 3), (option, name)
+            assert option in done.stderr
+
+
 def test_the_whole_one_passes() -> None:
     env = Env(stdout=io.StringIO(), stderr=io.StringIO())
     for name in ("original-v1-fast", "diffusers-v1-fast"):
