@@ -1,7 +1,6 @@
 # docker build -t lingbot .                                  the CPU build of torch
 # docker build -t lingbot --build-arg TORCH=cu130 .          for NVIDIA GPUs (docker run --gpus all)
-# docker run --rm -v "$PWD:/work" lingbot render /opt/lingbot/samples/courtyard-day.png \
-#   --timeline /opt/lingbot/recipes/first-walk.yaml -o walk.mp4
+# docker run --rm -v "$PWD:/work" lingbot render samples/courtyard-day.png -t recipes/first-walk.yaml -o walk.mp4
 FROM python:3.13-slim
 ARG TORCH=cpu
 # A C compiler, with which torch compiles the blocks on a GPU; fonts for overlays and contact sheets.

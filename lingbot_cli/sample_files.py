@@ -15,6 +15,17 @@ def sample_names() -> list[str]:
     return [file.relative_to(PACKAGE).as_posix() for file in files if file.suffix in _DATA]
 
 
+def complete_names(incomplete: str) -> list[str]:
+    """Return the samples and recipes whose names begin so; none where files do, which the shell completes."""
+    folder, slash, start = incomplete.rpartition("/")
+    try:
+        if any(path.name.startswith(start) for path in Path(folder + slash or ".").iterdir()):
+            return []
+    except OSError:  # no such folder
+        pass
+    return [name for name in sample_names() if name.startswith(incomplete)]
+
+
 def find_inputs(text: str) -> list[str]:
     """Return the files that an argument names: the package's for names under samples/ and recipes/ without a file.
 

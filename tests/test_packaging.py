@@ -40,9 +40,10 @@ def built(tmp_path_factory):
     source, out = tmp_path_factory.mktemp("source") / "lingbot", tmp_path_factory.mktemp("dist")
     listed = run("git", "ls-files", "-co", "--exclude-standard", cwd=ROOT).splitlines()
     for name in listed:
-        if (ROOT / name).is_file() and not name.startswith(("tests/data/", "training/")):
-            (source / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, source / name)
+        file, copied = ROOT / name, source / name
+        if not name.startswith(("tests/data/", "training/")) and (file.is_file() or file.is_symlink()):
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, copied, follow_symlinks=False)
     run(sys.executable, "man/generate.py", "man", cwd=source, env={**os.environ, "PYTHONPATH": str(source)})
     environ = {**os.environ, "LINGBOT_URL": URL}
     run(sys.executable, "-m", "build", "--no-isolation", "-o", str(out), cwd=source, env=environ)
@@ -78,15 +79,13 @@ def test_metadata_and_links(built):
 
 
 def test_the_wheel_renders_and_serves_its_page_in_any_folder(installed, tmp_path):
-    site, source = installed
-    image = source / "samples" / "courtyard-day.png"
-    image = image if image.is_file() else next(source.rglob("courtyard-day.png"))
+    site, _ = installed
     environ = {**os.environ, "PYTHONPATH": str(site)}
     argv = (sys.executable, "-c", PROGRAM, str(site))
     run(
         *argv,
         "render",
-        str(image),
+        "samples/courtyard-day.png",
         "--moves",
         "w-5",
         "--size",
@@ -102,6 +101,7 @@ def test_the_wheel_renders_and_serves_its_page_in_any_folder(installed, tmp_path
     assert {"lingbot_cli/server/page/index.html", "lingbot_cli/py.typed"} <= names
     pages = {f"lingbot-{__version__}.data/data/share/man/man1/lingbot-{name}.1" for name in COMMANDS}
     assert pages <= names
+    assert {"lingbot_cli/samples/courtyard-day.png", "lingbot_cli/recipes/first-walk.yaml"} <= names
     assert not [name for name in names if name.startswith(("tests/", "training/", "benchmarks/"))]
 
 

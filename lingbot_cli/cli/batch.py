@@ -11,7 +11,7 @@ from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.options import Engine, Fast, parse_duration
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
-from lingbot_cli.sample_files import find_input
+from lingbot_cli.sample_files import complete_names, find_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,12 +112,18 @@ class WorkerFlags:
         return partial(RayWorkerPool, address=address, jobs=jobs if self.bring else None)
 
 
+JobsFile = Annotated[
+    str,
+    typer.Argument(
+        help="Jobs: .yaml, .jsonl, or - for JSONL on stdin.", parser=find_input, autocompletion=complete_names
+    ),
+]
+
+
 @app.command()
 def batch(
     ctx: typer.Context,
-    jobs: Annotated[
-        str, typer.Argument(help="Jobs: .yaml, .jsonl, or - for JSONL on stdin.", parser=find_input)
-    ],
+    jobs: JobsFile,
     output: BatchOutputFlags,
     job: JobFlags,
     worker: WorkerFlags,

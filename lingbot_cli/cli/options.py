@@ -18,7 +18,7 @@ from lingbot_cli.errors import RunInterrupted, UsageError
 from lingbot_cli.operating_system import open_terminal
 from lingbot_cli.presets import PRESETS, Preset
 from lingbot_cli.runtime.model_options import ModelOptions
-from lingbot_cli.sample_files import find_input
+from lingbot_cli.sample_files import complete_names, find_input
 from lingbot_cli.timeline.frame_rate import parse_fps
 from lingbot_cli.timeline.times import Time, parse_time
 from lingbot_cli.ui.display import Display, JsonDisplay, choose_display
@@ -97,17 +97,28 @@ def exit_after_stop(env: Env, stop: RunInterrupted, *lines: str) -> NoReturn:
 
 
 FirstImage = Annotated[
-    Path, typer.Argument(help="First frame of the video: a PNG, JPEG or WebP image.", parser=image_file)
+    Path,
+    typer.Argument(
+        help="First frame of the video: a PNG, JPEG or WebP image.",
+        parser=image_file,
+        autocompletion=complete_names,
+    ),
 ]
 TimelineArgument = Annotated[
     str,
-    typer.Argument(metavar="FILE", parser=find_input, help="A timeline; - reads JSONL from standard input."),
+    typer.Argument(
+        metavar="FILE",
+        parser=find_input,
+        autocompletion=complete_names,
+        help="A timeline; - reads JSONL from standard input.",
+    ),
 ]
 TimelineOrMoves = Annotated[
     str,
     typer.Argument(
         metavar="FILE",
         parser=find_input,
+        autocompletion=complete_names,
         help="A timeline, - for JSONL from standard input, or moves such as w-10,iw-15.",
     ),
 ]
@@ -116,6 +127,7 @@ CameraArgument = Annotated[
     typer.Argument(
         metavar="FILE",
         parser=find_input,
+        autocompletion=complete_names,
         help="A timeline, - for JSONL from standard input, camera files, or moves such as w-10,iw-15.",
     ),
 ]
@@ -180,6 +192,7 @@ class TimelineFlags:
             names="-t --timeline",
             metavar="FILE",
             parser=find_input,
+            autocompletion=complete_names,
         ),
     ] = None
     moves: Annotated[str | None, option("Keys and frames, such as w-10,iw-15,none-10.", metavar="MOVES")] = (

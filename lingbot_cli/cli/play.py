@@ -14,7 +14,7 @@ from lingbot_cli.cli.options import Size, exit_after_stop, image_file
 from lingbot_cli.env import Env
 from lingbot_cli.errors import RunInterrupted
 from lingbot_cli.runtime.model_options import ModelOptions, flag_words
-from lingbot_cli.sample_files import FIRST_IMAGE, FIRST_PROMPT
+from lingbot_cli.sample_files import FIRST_IMAGE, FIRST_PROMPT, complete_names
 
 if TYPE_CHECKING:
     from lingbot_cli.server.record import SessionRecorder
@@ -48,7 +48,11 @@ class StartFlags:
 
 OptionalImage = Annotated[
     Path | None,
-    typer.Argument(help=f"First frame: a PNG, JPEG or WebP image; {FIRST_IMAGE} without one.", parser=Path),
+    typer.Argument(
+        help=f"First frame: a PNG, JPEG or WebP image; {FIRST_IMAGE} without one.",
+        parser=Path,
+        autocompletion=complete_names,
+    ),
 ]
 
 

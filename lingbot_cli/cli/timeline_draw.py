@@ -21,6 +21,7 @@ from lingbot_cli.cli.options import (
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.files import write_file
+from lingbot_cli.sample_files import complete_names
 from lingbot_cli.timeline.frame_rate import exact_fps
 from lingbot_cli.video_size import fit_size, parse_size
 
@@ -73,7 +74,8 @@ def animatic(
     file: CameraArgument,
     output: Annotated[str, option("Video to write, such as walk.mp4.", names="-o --output", metavar="FILE")],
     image: Annotated[
-        Path | None, option("First frame of the video.", parser=image_file, metavar="FILE")
+        Path | None,
+        option("First frame of the video.", parser=image_file, autocompletion=complete_names, metavar="FILE"),
     ] = None,
     size: Size = None,
     overwrite: Overwrite = False,

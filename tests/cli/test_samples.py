@@ -1,6 +1,9 @@
 """Samples and recipes come with the package: listed, copied, and named in any folder."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -55,3 +58,26 @@ def test_samples_are_listed_and_copied(elsewhere):
     assert refused.code == 2
     assert "--overwrite" in refused.stderr
     assert lingbot("samples", "mine", "--overwrite").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("render", "samples/courtyard-d"), {"samples/courtyard-day.png", "samples/courtyard-dusk.png"}),
+        (("play", "ph"), set()),  # files are left to the shell
+        (("render", "photo.png", "-t", "recipes/first"), {"recipes/first-walk.yaml"}),
+        (("timeline", "plan", "photos/w"), set()),
+        (("play", "samples/sea"), {"samples/sea-gate-day.png"}),
+        (("render", "--model", "lingbot-world-f"), {"lingbot-world-fast"}),
+    ],
+)
+def test_the_shell_completes_samples_and_models(elsewhere, words, expected):
+    (elsewhere / "photos").mkdir()
+    for name in ("photo.png", "photos/walk.yaml", "other.png"):
+        (elsewhere / name).touch()
+    asked = {"_LINGBOT_COMPLETE": "complete_bash", "COMP_CWORD": str(len(words))}
+    done = subprocess.run(
+        [sys.executable, "-m", "lingbot_cli"], capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, **asked, "COMP_WORDS": " ".join(("lingbot", *words))},
+    )  # fmt: skip
+    assert set(done.stdout.split()) == expected, done.stderr

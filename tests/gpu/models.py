@@ -1,7 +1,7 @@
 """Measurements of whole models of random weights: phases, speed as played, memory, offload and sessions."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -109,7 +109,7 @@ def whole_model(bench: Bench, preset: Preset, options: ModelOptions) -> dict[str
         "realtime": speed / preset.fps,
         "reserved_bytes": bench.reserved(),
         "estimated_bytes": estimate.peak - estimate.runtime,
-        "estimate": dict(estimate.rows()),
+        "estimate": asdict(estimate),
         "recache": _recache(bench, model, walked[: skip + 1]),
     }
 
