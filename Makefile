@@ -19,7 +19,8 @@ setup: $(VENV)/.ready
 
 demo: setup
 	mkdir -p demo
-	$(BIN)/lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml -o demo/first-walk.mp4 --overwrite
+	$(BIN)/lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml --upscale 4 \
+		-o demo/first-walk.mp4 --overwrite
 	@echo
 	@echo "The video is demo/first-walk.mp4. To go on:"
 	@echo "  . $(BIN)/activate"

@@ -19,10 +19,11 @@ from lingbot_cli.operating_system import open_terminal
 from lingbot_cli.presets import PRESETS, Preset
 from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.sample_files import complete_names, find_input
-from lingbot_cli.timeline.frame_rate import parse_fps
+from lingbot_cli.sinks.rescale import Rescale, Scaler
+from lingbot_cli.timeline.frame_rate import exact_fps, parse_fps
 from lingbot_cli.timeline.times import Time, parse_time
 from lingbot_cli.ui.display import Display, JsonDisplay, choose_display
-from lingbot_cli.video_size import check_image_size
+from lingbot_cli.video_size import check_image_size, parse_image_size
 
 if TYPE_CHECKING:
     from lingbot_cli.render.request import Request
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 TIMELINE_SUFFIXES = (".yaml", ".yml", ".jsonl")
+
+_MAX_OUTPUT_SIDE_PX = 8192
 
 
 def find_preset(name: str) -> Preset:
@@ -271,6 +274,44 @@ class TimelineFlags:
         return Request(
             image, self.timeline, self.moves, self.poses, overrides, self.size, self.seed, model, remote
         )
+
+
+@dataclass(frozen=True)
+class RescaleFlags:
+    """Size and rate of the encoded video; the model renders as without them."""
+
+    panel: ClassVar[str] = "Output"
+
+    upscale: Annotated[int | None, option("Enlarge the frames 2, 3 or 4 times.", min=2, max=4)] = None
+    output_size: Annotated[
+        str | None,
+        option(
+            "Size of the encoded frames.",
+            parser=parser(check_image_size),
+            metavar="WIDTHxHEIGHT",
+            default="the rendered size",
+        ),
+    ] = None
+    scaler: Annotated[Scaler, option("Filter of --upscale and --output-size.", rare=True)] = "lanczos"
+    interpolate: Annotated[
+        float | None,
+        option(
+            "Frames per second of the encoded video, filled in by motion.",
+            parser=parser(parse_fps),
+            metavar="FPS",
+            default="the rendered rate",
+        ),
+    ] = None
+
+    def rescale(self) -> Rescale:
+        """Return the size and rate that is encoded. Errors: UsageError."""
+        if self.upscale is not None and self.output_size is not None:
+            raise UsageError("--upscale and --output-size exclude each other", hint="give one of them")
+        size = parse_image_size(self.output_size) if self.output_size is not None else None
+        if size is not None and max(size) > _MAX_OUTPUT_SIDE_PX:
+            raise UsageError(f"--output-size {self.output_size}: a side is longer than {_MAX_OUTPUT_SIDE_PX}")
+        fps = exact_fps(self.interpolate) if self.interpolate is not None else None
+        return Rescale(self.upscale or 1, size, self.scaler, fps)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import typer
 
 from lingbot_cli.camera.convention import ExportFormat
 from lingbot_cli.cli.app import option
-from lingbot_cli.cli.options import Overwrite, Quality, TimelineFlags, parser
+from lingbot_cli.cli.options import Overwrite, Quality, RescaleFlags, TimelineFlags, parser
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.files import find_stream
@@ -31,7 +31,7 @@ class RenderTimelineFlags(TimelineFlags):
 
 
 @dataclass(frozen=True)
-class OutputFlags:
+class OutputFlags(RescaleFlags):
     """Files of a video and their encoding."""
 
     panel: ClassVar[str] = "Output"
@@ -127,7 +127,9 @@ class OutputFlags:
         from lingbot_cli.sinks.output_paths import check_distinct, copy_name
         from lingbot_cli.sinks.overlay import OverlaySink
 
-        options = OutputOptions(self.quality, self.codec, self.crf, self.format, self.overwrite, keep)
+        options = OutputOptions(
+            self.quality, self.codec, self.crf, self.format, self.overwrite, keep, self.rescale()
+        )
         sink = choose_sinks(targets, options, env.environ, env.stdout_bytes if "-" in targets else None)
         if self.overlay == "burn":
             return OverlaySink(sink, prepared.captions(), enlarge=False)
@@ -153,6 +155,10 @@ class OutputFlags:
             "crf": self.crf,
             "overlay": overlay,
             "frames": frames,
+            "upscale": self.upscale,
+            "output-size": self.output_size,
+            "scaler": None if self.scaler == "lanczos" else self.scaler,
+            "interpolate": self.interpolate,
         }
 
 

@@ -11,7 +11,7 @@ import typer
 
 from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.model_flags import MODEL_FLAGS, Gpus, shared_by_gpus
-from lingbot_cli.cli.options import DisplayFlags, Engine, FirstImage, Overwrite, TimelineFlags
+from lingbot_cli.cli.options import DisplayFlags, Engine, FirstImage, Overwrite, RescaleFlags, TimelineFlags
 from lingbot_cli.env import Env
 from lingbot_cli.errors import LingbotError, UsageError
 from lingbot_cli.files import check_folder, check_new, write_file
@@ -69,7 +69,7 @@ class StreamTimelineFlags(TimelineFlags):
 
 
 @dataclass(frozen=True)
-class StreamOutputFlags:
+class StreamOutputFlags(RescaleFlags):
     """Targets of a stream, their encoding and pace."""
 
     panel: ClassVar[str] = "Output"
@@ -116,7 +116,7 @@ class StreamOutputFlags:
         """Return the targets to send to. Errors: UsageError."""
         from lingbot_cli.sinks.live.targets import StreamOptions, choose_target
 
-        options = StreamOptions(self.bitrate, not self.no_audio, self.overwrite)
+        options = StreamOptions(self.bitrate, not self.no_audio, self.overwrite, self.rescale())
         return [choose_target(url, options, env.environ) for url in self._urls(env)]
 
     def _urls(self, env: Env) -> list[str]:
@@ -143,7 +143,8 @@ class StreamOutputFlags:
 
         if self.record is None:
             return None
-        return choose_sink(str(self.record), OutputOptions(overwrite=self.overwrite), env.environ)
+        options = OutputOptions(overwrite=self.overwrite, rescale=self.rescale())
+        return choose_sink(str(self.record), options, env.environ)
 
 
 @app.command()

@@ -18,6 +18,7 @@ from lingbot_cli.sinks.ffmpeg_args import (
 )
 from lingbot_cli.sinks.ffmpeg_binary import check_codec, version_line
 from lingbot_cli.sinks.formats import Format
+from lingbot_cli.sinks.rescale import UNSCALED, Rescale
 
 MIN_FREE_BYTES = 100_000
 """Disk space for about one second of video."""
@@ -25,13 +26,14 @@ MIN_FREE_BYTES = 100_000
 
 @dataclass(frozen=True)
 class Encoding:
-    """The ffmpeg executable, the container, the codec and its quality."""
+    """The ffmpeg executable, the container, the codec and its quality, and the size and rate that is encoded."""
 
     ffmpeg: str
     container: Format
     codec: Codec
     quality: str = "web"
     crf: int | None = None
+    rescale: Rescale = UNSCALED
 
     def args(
         self, video: VideoInfo, url: str, metadata_url: str | None = None, *, first: int = 0
@@ -40,7 +42,7 @@ class Encoding:
 
         `metadata_url`: URL of ffmetadata text. `first`: number of the first image of a sequence.
         """
-        container, codec = self.container, self.codec
+        container, codec, shown = self.container, self.codec, self.rescale.applied(video)
         metadata, frames_input, metadata_map = metadata_input(metadata_url)
         piped = url.startswith("pipe:")
         args = [self.ffmpeg, "-hide_banner", "-nostats", "-loglevel", "warning", "-y"]
@@ -48,9 +50,11 @@ class Encoding:
         args += metadata
         args += raw_frames_input(video)
         args += ["-map", f"{frames_input}:v", *metadata_map]
-        args += ["-vf", codec_filters(video, codec)]
+        args += ["-vf", ",".join([*self.rescale.filters(video), codec_filters(shown, codec)])]
         args += ["-c:v", codec.encoder, "-pix_fmt", codec.pixels]
-        args += ["-g", str(keyframe_interval(video.fps)), "-fps_mode", "passthrough"]
+        args += ["-g", str(keyframe_interval(shown.fps)), "-fps_mode", "passthrough"]
+        if self.rescale.fps is not None and shown.frames is not None:
+            args += ["-frames:v", str(shown.frames)]
         args += codec.args
         args += quality_args(codec, self.quality, self.crf)
         args += container.piped_args if piped and container.piped_args is not None else container.args
@@ -70,7 +74,8 @@ class Encoding:
             return
         raw_bytes = 0.0
         if video.frames and self.codec.encoder == "rawvideo":
-            raw_bytes = video.frames * video.height * video.width * (3 if self.codec.lossless else 1.5)
+            shown = self.rescale.applied(video)
+            raw_bytes = (shown.frames or 0) * shown.height * shown.width * (3 if self.codec.lossless else 1.5)
         check_disk_space(folder, MIN_FREE_BYTES + int(raw_bytes), "the video")
 
     def fingerprint(self, video: VideoInfo, name: str) -> str:
@@ -80,6 +85,6 @@ class Encoding:
 
     def find_cut_point(self, file: Path, video: VideoInfo, limit: int) -> CutPoint | None:
         """Return the last cut point within the first `limit` frames of a file of this encoding, if any."""
-        if self.container.segment_args is None:
+        if self.container.segment_args is None or self.rescale.fps is not None:
             return None
         return find_cut_point(file, read_packets(self.ffmpeg, file), video.fps, limit)

@@ -17,13 +17,14 @@ from lingbot_cli.sinks.formats import FORMATS, Format, choose_codec, choose_form
 from lingbot_cli.sinks.image_sequence import ResumableSequence
 from lingbot_cli.sinks.output_paths import check_distinct, is_partial_name
 from lingbot_cli.sinks.resample import MaxRateSink
+from lingbot_cli.sinks.rescale import UNSCALED, Rescale
 from lingbot_cli.sinks.resumable import ResumableFile, StreamOutput
 from lingbot_cli.ui.signals import check_stop
 
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Values of --quality, --codec, --crf, --format and --overwrite.
+    """Values of --quality, --codec, --crf, --format and --overwrite, and the size and rate that is encoded.
 
     `resume_dir`: folder of the links by which a later run finds partial videos, None if it cannot resume.
     """
@@ -34,6 +35,7 @@ class OutputOptions:
     format: str | None = None
     overwrite: bool = False
     resume_dir: Path | None = None
+    rescale: Rescale = UNSCALED
 
 
 def choose_sinks(
@@ -59,7 +61,14 @@ def choose_sink(
         return NullSink()
     container = choose_format(target, options.format)
     sink = _choose_encoder(target, container, options, environ, stdout)
-    return sink if container.max_fps is None else MaxRateSink(sink, container.max_fps)
+    if container.max_fps is None:
+        return sink
+    if options.rescale.fps is not None and options.rescale.fps > container.max_fps:
+        raise UsageError(
+            f"--interpolate {float(options.rescale.fps):g}: {container.muxer} shows at most {container.max_fps}",
+            hint=f"use --interpolate {container.max_fps}, or another format",
+        )
+    return MaxRateSink(sink, container.max_fps)
 
 
 def _choose_encoder(
@@ -74,7 +83,7 @@ def _choose_encoder(
     codec = CODECS[resolve_codec(ffmpeg, codec_name)]
     if options.crf is not None and not codec.quality_flag:
         raise UsageError(f"--crf {options.crf}: not supported by {codec.encoder}", hint="leave out --crf")
-    encoding = Encoding(ffmpeg, container, codec, options.quality, options.crf)
+    encoding = Encoding(ffmpeg, container, codec, options.quality, options.crf, options.rescale)
     path = Path(target)
     if target == "-" and stdout is None:
         raise UsageError("-o -: standard output is in use", hint="name a file")
@@ -85,7 +94,8 @@ def _choose_encoder(
     else:
         stream = find_stream(path)
     if stream is not None:
-        return FfmpegSink(name, _stream_output(name, stream, encoding), metadata=container.metadata)
+        piped = _stream_output(name, stream, encoding)
+        return FfmpegSink(name, piped, metadata=container.metadata, rescale=options.rescale)
     if is_partial_name(target):
         raise UsageError(
             f"-o {target}: such names are for videos that are not complete yet",
@@ -93,7 +103,7 @@ def _choose_encoder(
         )
     make = ResumableSequence if container.sequence else ResumableFile
     output = make(path, encoding, options.resume_dir, overwrite=options.overwrite)
-    return FfmpegSink(target, output, metadata=container.metadata)
+    return FfmpegSink(target, output, metadata=container.metadata, rescale=options.rescale)
 
 
 def _stream_output(name: str, stream: StreamFile, encoding: Encoding) -> StreamOutput:

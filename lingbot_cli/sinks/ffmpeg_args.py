@@ -5,6 +5,7 @@ from fractions import Fraction
 
 from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.codecs import CODECS, Codec
+from lingbot_cli.sinks.rescale import UNSCALED, Rescale
 
 _KEYFRAME_INTERVAL_S = 2
 _HD_WIDTH, _SD_HEIGHT = 1280, 576  # players take wider or higher video without colour tags as BT.709
@@ -13,22 +14,31 @@ _MIN_KBITS, _MAX_KBITS = 300, 12_000  # accepted by streaming services
 
 
 def stream_args(
-    ffmpeg: str, video: VideoInfo, *, url: str, muxer: str, kbits: int | None = None, audio: bool = True
+    ffmpeg: str,
+    video: VideoInfo,
+    *,
+    url: str,
+    muxer: str,
+    kbits: int | None = None,
+    audio: bool = True,
+    rescale: Rescale = UNSCALED,
 ) -> list[str]:
     """Return the command that reads raw RGB frames and sends H.264 at a constant rate to `url`, without delay.
 
     `kbits`: bit rate in kbit/s. A keyframe every 2 s; with `audio` a silent AAC track, which services require.
     """
-    rate = f"{kbits or default_bitrate(video)}k"
+    shown = rescale.applied(video)
+    rate = f"{kbits or default_bitrate(shown)}k"
+    filters = ",".join([*rescale.filters(video), codec_filters(shown, CODECS["x264"])])
     args = [ffmpeg, "-hide_banner", "-nostats", "-loglevel", "warning"]
     args += ["-progress", "pipe:2", "-stats_period", "0.5"]
     args += ["-probesize", "32", "-analyzeduration", "0"]
     args += raw_frames_input(video)
     if audio:
         args += ["-f", "lavfi", "-i", "anullsrc=r=44100:cl=stereo"]
-    args += ["-map", "0:v", "-map_metadata", "-1", "-vf", CODECS["x264"].filters, "-c:v", "libx264"]
+    args += ["-map", "0:v", "-map_metadata", "-1", "-vf", filters, "-c:v", "libx264"]
     args += ["-preset", "veryfast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-fps_mode", "passthrough"]
-    args += ["-g", str(keyframe_interval(video.fps)), "-sc_threshold", "0"]
+    args += ["-g", str(keyframe_interval(shown.fps)), "-sc_threshold", "0"]
     args += ["-b:v", rate, "-minrate", rate, "-maxrate", rate, "-bufsize", rate]
     args += ["-x264-params", "nal-hrd=cbr"]
     if audio:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from lingbot_cli.sinks.base import Sink, VideoInfo
 from lingbot_cli.sinks.concat import ConcatEncoder
 from lingbot_cli.sinks.ffmetadata import metadata_text
 from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess
+from lingbot_cli.sinks.rescale import UNSCALED, Rescale
 from lingbot_cli.sinks.resumable import ResumableOutput
 
 ENCODER_DELAY_FRAMES = 9  # x265 holds back most: with an unwritten fragment, less than a second
@@ -19,15 +21,22 @@ _ABORT_TIMEOUT_S = 1.0  # to finish the partial file after an interruption
 
 
 class FfmpegSink(Sink):
-    """Sink that feeds the encoder of `output`. `metadata`: whether the format has metadata and chapters."""
+    """Sink that feeds the encoder of `output`. `metadata`: whether the format has metadata and chapters.
 
-    def __init__(self, name: str, output: ResumableOutput, *, metadata: bool) -> None:
+    `rescale`: that of the encoder.
+    """
+
+    def __init__(
+        self, name: str, output: ResumableOutput, *, metadata: bool, rescale: Rescale = UNSCALED
+    ) -> None:
         self.name = name
         self._output = output
         self._metadata = metadata
         self._encoder: FfmpegProcess | ConcatEncoder | None = None
         self._prepared = False
         self._encode_timeout_s = _ENCODE_TIMEOUT_S
+        self._rescale = rescale
+        self._fps = Fraction(1)
         self._shape = (0, 0, 3)
         self._skip = 0  # coming frames that this output has already and other sinks lack
         self._written = 0
@@ -45,7 +54,7 @@ class FfmpegSink(Sink):
 
     def open(self, video: VideoInfo) -> None:
         self.preflight(video)
-        self._shape = (video.height, video.width, 3)
+        self._shape, self._fps = (video.height, video.width, 3), video.fps
         self._skip = self._output.existing - video.start_frame
         self._written = 0
         metadata = metadata_text(video) if self._metadata and (video.metadata or video.chapters) else None
@@ -68,7 +77,8 @@ class FfmpegSink(Sink):
             self.encoder.write(frames[skipped:])
         self._written += len(frames) - skipped
         # Frames in pipes and queues are lost when the encoder is killed.
-        if not self.encoder.wait_encoded(self._written - ENCODER_DELAY_FRAMES, self._encode_timeout_s):
+        due = self._due(self._written - ENCODER_DELAY_FRAMES)
+        if not self.encoder.wait_encoded(due, self._encode_timeout_s):
             self._encode_timeout_s = _SHORT_ENCODE_TIMEOUT_S
         self._output.update()
 
@@ -80,8 +90,8 @@ class FfmpegSink(Sink):
     def close(self) -> None:
         with self._name_in_errors():
             self.encoder.finish(timeout_s=None)
-            if self.encoder.encoded != self._written:
-                raise OutputError(f"{self.encoder.encoded} of {self._written} frames were encoded")
+            if self.encoder.encoded < (due := self._due(self._written)):
+                raise OutputError(f"{self.encoder.encoded} of {due} frames were encoded")
             self._output.update()
             self._output.commit()
 
@@ -97,6 +107,10 @@ class FfmpegSink(Sink):
         with contextlib.suppress(OSError):
             self._output.abandon(empty=empty)
         return None if empty or self._output.partial is None else str(self._output.partial)
+
+    def _due(self, written: int) -> int:
+        """Return the number of encoded frames of a number of written ones."""
+        return self._rescale.encoded_frames(written, self._fps)
 
     @contextlib.contextmanager
     def _name_in_errors(self) -> Iterator[None]:

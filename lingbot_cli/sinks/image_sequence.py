@@ -47,12 +47,19 @@ class ResumableSequence(ResumableOutput):
         link = self._link(self._pattern, video)
         found = link.find() if link is not None else None
         self.existing = 0
-        if found is not None and self._marker.exists() and self._marker.samefile(found[0]):
+        if (
+            self._encoding.rescale.fps is None
+            and found is not None
+            and self._marker.exists()
+            and self._marker.samefile(found[0])
+        ):
             images = self._partial_names.find(self._partial)
             self.existing = min(limit, next(number for number in count() if number not in images))
 
     def check(self, video: VideoInfo) -> None:
-        check_name(self._folder / self._names.name(max(0, (video.frames or 1) - 1)))
+        check_name(
+            self._folder / self._names.name(max(0, (self._encoding.rescale.applied(video).frames or 1) - 1))
+        )
         check_folder(self._folder.absolute().parent)
         if self._folder.exists():
             check_folder(self._folder)

@@ -20,6 +20,7 @@ from lingbot_cli.sinks.live.reconnecting_output import Outage, OutputStats, Reco
 from lingbot_cli.sinks.live.rtmp_address import RtmpAddress, query_values, with_decoded
 from lingbot_cli.sinks.live.rtmp_protocol import FlvTag
 from lingbot_cli.sinks.live.send_queue import MAX_QUEUE_S, FrameQueue, TagQueue
+from lingbot_cli.sinks.rescale import UNSCALED, Rescale
 
 _CONNECT_TIMEOUT_S = 4.5  # for the first connection of every output
 _TARGETS_HINT = "use rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, a file such as a.mp4, or null:"
@@ -35,6 +36,13 @@ class StreamOptions:
     kbits: int | None = None
     audio: bool = True
     overwrite: bool = False
+    rescale: Rescale = UNSCALED
+
+    def command(self, ffmpeg: str, video: VideoInfo, *, url: str, muxer: str) -> list[str]:
+        """Return the command of the encoder."""
+        return stream_args(
+            ffmpeg, video, url=url, muxer=muxer, kbits=self.kbits, audio=self.audio, rescale=self.rescale
+        )
 
 
 OnOutage = Callable[[Outage], None]
@@ -136,7 +144,9 @@ def choose_target(url: str, options: StreamOptions, environ: Mapping[str, str]) 
     if url != "null:" and not url.lower().endswith(_SUFFIXES):
         # The text may contain a key, so it is not repeated.
         raise UsageError("--to: neither a stream address nor a supported file name", hint=_TARGETS_HINT)
-    return _sink_target(choose_sink(url, OutputOptions(overwrite=options.overwrite), environ))
+    return _sink_target(
+        choose_sink(url, OutputOptions(overwrite=options.overwrite, rescale=options.rescale), environ)
+    )
 
 
 def start_all(
@@ -157,9 +167,7 @@ def start_all(
 
 def _rtmp_target(address: RtmpAddress, options: StreamOptions, ffmpeg: str) -> Target:
     def start(video: VideoInfo, _still: np.ndarray, on_outage: OnOutage) -> LiveOutput:
-        command = stream_args(
-            ffmpeg, video, url="pipe:1", muxer="flv", kbits=options.kbits, audio=options.audio
-        )
+        command = options.command(ffmpeg, video, url="pipe:1", muxer="flv")
         return RtmpOutput(address, command, float(video.fps), on_outage)
 
     return Target(address.name, start)
@@ -169,9 +177,7 @@ def _srt_target(name: str, url: str, options: StreamOptions, ffmpeg: str, *, lis
     secrets = with_decoded(query_values(url))
 
     def start(video: VideoInfo, still: np.ndarray, on_outage: OnOutage) -> LiveOutput:
-        command = stream_args(
-            ffmpeg, video, url=url, muxer="mpegts", kbits=options.kbits, audio=options.audio
-        )
+        command = options.command(ffmpeg, video, url=url, muxer="mpegts")
         ending = threading.Event() if listens else None
 
         def connect() -> SrtConnection:
