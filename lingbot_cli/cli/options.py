@@ -20,6 +20,7 @@ from lingbot_cli.presets import PRESETS, Preset
 from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.sample_files import complete_names, find_input
 from lingbot_cli.sinks.rescale import Rescale, Scaler
+from lingbot_cli.sinks.soundtrack import Soundtrack
 from lingbot_cli.timeline.frame_rate import exact_fps, parse_fps
 from lingbot_cli.timeline.times import Time, parse_time
 from lingbot_cli.ui.display import Display, JsonDisplay, choose_display
@@ -277,8 +278,8 @@ class TimelineFlags:
 
 
 @dataclass(frozen=True)
-class RescaleFlags:
-    """Size and rate of the encoded video; the model renders as without them."""
+class EncodedFlags:
+    """Size, rate and sound of the encoded video; the model renders as without them."""
 
     panel: ClassVar[str] = "Output"
 
@@ -302,6 +303,17 @@ class RescaleFlags:
             default="the rendered rate",
         ),
     ] = None
+
+    audio: Annotated[
+        Path | None, option("Sound of the video: MP3, M4A, WAV or Ogg; it fades at the end.", metavar="FILE")
+    ] = None
+    audio_loop: Annotated[bool, option("Repeat --audio until the video ends.", rare=True)] = False
+
+    def soundtrack(self) -> Soundtrack | None:
+        """Return the sound of the video. Errors: UsageError."""
+        if self.audio_loop and self.audio is None:
+            raise UsageError("--audio-loop needs --audio", hint="add --audio FILE")
+        return Soundtrack(self.audio, self.audio_loop) if self.audio is not None else None
 
     def rescale(self) -> Rescale:
         """Return the size and rate that is encoded. Errors: UsageError."""

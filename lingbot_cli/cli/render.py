@@ -85,7 +85,7 @@ def render(
             return
         if preview is not None:
             sink = TeeSink([sink, preview])
-        output.save_camera(prepared, targets, overwrite=overwrite_poses)
+        output.save_files(prepared, targets, overwrite=overwrite_poses)
         encoding = output.encoding(timeline.frames)
         render_video(prepared, sink, shown, encoding=encoding, clock=env.clock, resume=options, group=group)
         output.open_video(targets, shown.warning)

@@ -9,10 +9,10 @@ import typer
 
 from lingbot_cli.camera.convention import ExportFormat
 from lingbot_cli.cli.app import option
-from lingbot_cli.cli.options import Overwrite, Quality, RescaleFlags, TimelineFlags, parser
+from lingbot_cli.cli.options import EncodedFlags, Overwrite, Quality, TimelineFlags, parser
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
-from lingbot_cli.files import find_stream
+from lingbot_cli.files import find_stream, write_file
 from lingbot_cli.timeline.times import Time, parse_time
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class RenderTimelineFlags(TimelineFlags):
 
 
 @dataclass(frozen=True)
-class OutputFlags(RescaleFlags):
+class OutputFlags(EncodedFlags):
     """Files of a video and their encoding."""
 
     panel: ClassVar[str] = "Output"
@@ -64,6 +64,10 @@ class OutputFlags(RescaleFlags):
         Literal["none", "keys", "burn"],
         option("keys: also write a copy with keys and prompt on it; burn: draw them on the video."),
     ] = "none"
+    subtitles: Annotated[
+        Literal["none", "srt", "track"],
+        option("The prompts as subtitles: a .srt file beside each video, or a track in MP4, MOV and MKV."),
+    ] = "none"
     overwrite: Overwrite = False
     no_metadata: Annotated[bool, option("Leave out the metadata that `lingbot show` reads.", rare=True)] = (
         False
@@ -85,7 +89,12 @@ class OutputFlags(RescaleFlags):
             raise UsageError("--poses-format needs --save-poses", hint="add --save-poses FOLDER")
         return self.poses_format or "npy"
 
-    def save_camera(self, prepared: "PreparedVideo", targets: list[str], *, overwrite: bool) -> None:
+    def save_files(self, prepared: "PreparedVideo", targets: list[str], *, overwrite: bool) -> None:
+        """Write the subtitles and the camera that are wanted beside the videos."""
+        self._save_subtitles(prepared, targets)
+        self._save_camera(prepared, targets, overwrite=overwrite)
+
+    def _save_camera(self, prepared: "PreparedVideo", targets: list[str], *, overwrite: bool) -> None:
         """Write the camera of every frame, with the names that an image sequence gives them."""
         from lingbot_cli.sinks.output_paths import sequence_names
         from lingbot_cli.timeline.poses_dir import write_poses_dir
@@ -102,6 +111,14 @@ class OutputFlags(RescaleFlags):
             names=sequence_names(targets, self.save_poses, prepared.frames),
             overwrite=overwrite,
         )
+
+    def _save_subtitles(self, prepared: "PreparedVideo", targets: list[str]) -> None:
+        """Write the prompts to a .srt file beside each video. Errors: UsageError for one that exists."""
+        if self.subtitles == "srt":
+            for target in files_of(targets):
+                path = Path(target)
+                path = path.parent if "%" in path.name else path
+                write_file(path.with_suffix(".srt"), prepared.subtitles(), overwrite=self.overwrite)
 
     def targets(self, image: Path) -> list[str]:
         """Return the names of all outputs. Errors: UsageError for --open or --poses-format alone."""
@@ -128,7 +145,15 @@ class OutputFlags(RescaleFlags):
         from lingbot_cli.sinks.overlay import OverlaySink
 
         options = OutputOptions(
-            self.quality, self.codec, self.crf, self.format, self.overwrite, keep, self.rescale()
+            self.quality,
+            self.codec,
+            self.crf,
+            self.format,
+            self.overwrite,
+            keep,
+            self.rescale(),
+            self.soundtrack(),
+            self.subtitles == "track",
         )
         sink = choose_sinks(targets, options, env.environ, env.stdout_bytes if "-" in targets else None)
         if self.overlay == "burn":
@@ -159,6 +184,9 @@ class OutputFlags(RescaleFlags):
             "output-size": self.output_size,
             "scaler": None if self.scaler == "lanczos" else self.scaler,
             "interpolate": self.interpolate,
+            "audio": None if self.audio is None else str(self.audio),
+            "audio-loop": self.audio_loop,
+            "subtitles": None if self.subtitles == "none" else self.subtitles,
         }
 
 

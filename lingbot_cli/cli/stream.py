@@ -11,7 +11,7 @@ import typer
 
 from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.model_flags import MODEL_FLAGS, Gpus, shared_by_gpus
-from lingbot_cli.cli.options import DisplayFlags, Engine, FirstImage, Overwrite, RescaleFlags, TimelineFlags
+from lingbot_cli.cli.options import DisplayFlags, EncodedFlags, Engine, FirstImage, Overwrite, TimelineFlags
 from lingbot_cli.env import Env
 from lingbot_cli.errors import LingbotError, UsageError
 from lingbot_cli.files import check_folder, check_new, write_file
@@ -69,7 +69,7 @@ class StreamTimelineFlags(TimelineFlags):
 
 
 @dataclass(frozen=True)
-class StreamOutputFlags(RescaleFlags):
+class StreamOutputFlags(EncodedFlags):
     """Targets of a stream, their encoding and pace."""
 
     panel: ClassVar[str] = "Output"
@@ -116,7 +116,11 @@ class StreamOutputFlags(RescaleFlags):
         """Return the targets to send to. Errors: UsageError."""
         from lingbot_cli.sinks.live.targets import StreamOptions, choose_target
 
-        options = StreamOptions(self.bitrate, not self.no_audio, self.overwrite, self.rescale())
+        if self.audio is not None and self.no_audio:
+            raise UsageError("--audio and --no-audio exclude each other", hint="leave one of them out")
+        options = StreamOptions(
+            self.bitrate, not self.no_audio, self.overwrite, self.rescale(), self.soundtrack()
+        )
         return [choose_target(url, options, env.environ) for url in self._urls(env)]
 
     def _urls(self, env: Env) -> list[str]:
@@ -143,7 +147,7 @@ class StreamOutputFlags(RescaleFlags):
 
         if self.record is None:
             return None
-        options = OutputOptions(overwrite=self.overwrite, rescale=self.rescale())
+        options = OutputOptions(overwrite=self.overwrite, rescale=self.rescale(), audio=self.soundtrack())
         return choose_sink(str(self.record), options, env.environ)
 
 

@@ -30,7 +30,7 @@ RECIPE_FLAGS = {
     *("decode-on", "kernel", "compile", "no-compile", "threads", "linears", "attention", "kv-cache"),
     *("encode", "fast-steps", "commit", "decoder", "text-encoder", "lora", "fast", "quality", "codec", "crf"),
     *("overlay", "frames"),
-    *("upscale", "output-size", "scaler", "interpolate"),
+    *("upscale", "output-size", "scaler", "interpolate", "audio", "audio-loop", "subtitles"),
 }
 """Flags that a recipe may hold, all that make the same video; of others a command would do more than render it."""
 

@@ -94,6 +94,25 @@ class PreparedVideo:
             for frame in range(chunk.start, chunk.start + chunk.frames)
         ][self.first_frame :]
 
+    def subtitles(self) -> str:
+        """Return the prompts as SRT text, each from its first frame to the next one's."""
+        fps, first = self.plan.fps, self.first_frame
+        spans: list[tuple[int, int, str]] = []
+        for chunk in self.plan.chunks:
+            start, end = max(chunk.start - first, 0), chunk.start + chunk.frames - first
+            if spans and spans[-1][2] == chunk.prompt:
+                spans[-1] = (spans[-1][0], end, chunk.prompt)
+            elif end > 0:
+                spans.append((start, end, chunk.prompt))
+
+        def time(frame: int) -> str:
+            seconds, ms = divmod(round(1000 * frame / fps), 1000)
+            return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d},{ms:03d}"
+
+        cues = [(start, end, " ".join(prompt.split())) for start, end, prompt in spans if prompt.strip()]
+        lines = [f"{i}\n{time(a)} --> {time(b)}\n{text}\n" for i, (a, b, text) in enumerate(cues, 1)]
+        return "\n".join(lines)
+
     def video_info(self) -> VideoInfo:
         """Return the sinks' description of the video, without metadata."""
         first, options = self.first_frame, self.request.options
@@ -108,6 +127,7 @@ class PreparedVideo:
             exact_fps(self.plan.fps),
             self.frames,
             chapters,
+            subtitles=self.subtitles(),
             variant=f"from frame {first}, decoded in {options.decode} by {options.decoder}",
         )
 

@@ -22,7 +22,7 @@ class VideoInfo:
 
     `fps`: frames per second. `frames`: their number, None for a live stream. `metadata`: tags for formats that
     have them. `start_frame`: index of the first frame that will be written; every sink has those before it.
-    `variant`: a difference between videos of the same render, such as captions.
+    `subtitles`: SRT text. `variant`: a difference between videos of the same render, such as captions.
     """
 
     height: int
@@ -33,6 +33,7 @@ class VideoInfo:
     metadata: Mapping[str, str] = field(default_factory=dict)
     start_frame: int = 0
     variant: str = ""
+    subtitles: str = ""
 
 
 class Sink:

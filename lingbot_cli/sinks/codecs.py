@@ -10,6 +10,10 @@ _SCALE = "scale=in_range=full:out_range={range}:out_color_matrix={matrix}:flags=
 _TAG_BT709 = "setparams=range=tv:colorspace=bt709:color_primaries=bt709:color_trc=bt709"
 _TO_YUV420_BT709 = _SCALE.format(range="limited", matrix="bt709") + ",format=yuv420p," + _TAG_BT709
 _TO_YUV420_BT601 = _SCALE.format(range="limited", matrix="bt601") + ",format=yuv420p"
+_TO_YUV422_10, _TO_YUV444_10 = (
+    _SCALE.format(range="limited", matrix="bt709") + f",format={pixels}," + _TAG_BT709
+    for pixels in ("yuv422p10le", "yuv444p10le")
+)
 _TO_YUVJ444 = _SCALE.format(range="full", matrix="bt601") + ",format=yuvj444p"
 _GIF = "split[a][b];[a]palettegen=stats_mode=single[p];[b][p]paletteuse=new=1:dither=bayer:bayer_scale=3"
 
@@ -77,6 +81,10 @@ CODECS = {
     "av1": _yuv420(
         "libsvtav1", "-crf", 26, 45, "-preset 10 -svtav1-params pred-struct=1:lookahead=0", "-preset 12"
     ),
+    "prores": Codec(
+        "prores_ks", "yuv422p10le", _TO_YUV422_10, split_args("-profile:v 3 -vendor apl0"), even=True
+    ),
+    "prores-4444": Codec("prores_ks", "yuv444p10le", _TO_YUV444_10, split_args("-profile:v 4 -vendor apl0")),
     "ffv1": Codec("ffv1", "bgr0", "format=bgr0", split_args("-level 3 -g 1 -slicecrc 1"), lossless=True),
     "h264_nvenc": _yuv420("h264_nvenc", "-cq", 20, 32, _NVENC_ARGS, "-preset p1"),
     "hevc_nvenc": _yuv420("hevc_nvenc", "-cq", 22, 34, f"{_NVENC_ARGS} -tag:v hvc1", "-preset p1"),

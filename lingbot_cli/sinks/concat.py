@@ -190,18 +190,14 @@ class ConcatEncoder:
             raise
 
 
-def remux_args(ffmpeg: str, source: Path, target: Path) -> list[str]:
-    """Return the command that copies an MP4 file with its index first."""
-    args = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", f"file:{source.absolute()}"]
-    args += ["-map", "0:v", "-map_metadata", "0", "-map_chapters", "0", "-c", "copy"]
-    args += ["-movflags", "+faststart+use_metadata_tags"]
-    return [*args, "-f", "mp4", f"file:{target.absolute()}"]
+def remux(ffmpeg: str, tracks: Sequence[str], muxer: str, target: Path) -> bool:
+    """Write a file of `tracks`, an MP4 or MOV with its index first.
 
-
-def write_index_first(ffmpeg: str, source: Path, target: Path) -> bool:
-    """Copy an MP4 file with its index first; return False where a full or hanging disk or a signal prevents it."""
+    Returns False where ffmpeg fails, or a full or hanging disk or a signal prevents it.
+    """
+    index = ("-movflags", "+faststart+use_metadata_tags") if muxer in ("mp4", "mov") else ()
     child = subprocess.Popen(
-        remux_args(ffmpeg, source, target),
+        [ffmpeg, "-nostdin", "-v", "error", "-y", *tracks, *index, "-f", muxer, f"file:{target.absolute()}"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

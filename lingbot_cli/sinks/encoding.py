@@ -19,6 +19,7 @@ from lingbot_cli.sinks.ffmpeg_args import (
 from lingbot_cli.sinks.ffmpeg_binary import check_codec, version_line
 from lingbot_cli.sinks.formats import Format
 from lingbot_cli.sinks.rescale import UNSCALED, Rescale
+from lingbot_cli.sinks.soundtrack import Soundtrack
 
 MIN_FREE_BYTES = 100_000
 """Disk space for about one second of video."""
@@ -26,7 +27,7 @@ MIN_FREE_BYTES = 100_000
 
 @dataclass(frozen=True)
 class Encoding:
-    """The ffmpeg executable, the container, the codec and its quality, and the size and rate that is encoded."""
+    """The ffmpeg executable, the container, the codec and its quality, the size and rate, and other tracks."""
 
     ffmpeg: str
     container: Format
@@ -34,6 +35,21 @@ class Encoding:
     quality: str = "web"
     crf: int | None = None
     rescale: Rescale = UNSCALED
+    audio: Soundtrack | None = None
+    subtitle_track: bool = False
+
+    def track_args(self, video: VideoInfo, source: Path, subtitles: Path | None) -> list[str]:
+        """Return the arguments that copy a complete video and add its sound and its subtitles, a file of SRT text."""
+        args = ["-i", f"file:{source.absolute()}", *(self.audio.input_args() if self.audio else ())]
+        args += ["-i", f"file:{subtitles.absolute()}"] if subtitles else []
+        args += ["-map", "0:v", "-map_metadata", "0", "-map_chapters", "0", "-c:v", "copy"]
+        if self.audio:
+            seconds = None if video.frames is None else float(video.frames / video.fps)
+            args += ["-map", "1:a:0", "-af", self.audio.filters(seconds), "-shortest"]
+            args += ["-c:a", str(self.container.audio_codec), "-b:a", "192k", "-ar", "48000"]
+        if subtitles:
+            args += ["-map", f"{2 if self.audio else 1}:s", "-c:s", str(self.container.subtitle_codec)]
+        return args
 
     def args(
         self, video: VideoInfo, url: str, metadata_url: str | None = None, *, first: int = 0

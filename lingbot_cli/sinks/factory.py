@@ -19,12 +19,13 @@ from lingbot_cli.sinks.output_paths import check_distinct, is_partial_name
 from lingbot_cli.sinks.resample import MaxRateSink
 from lingbot_cli.sinks.rescale import UNSCALED, Rescale
 from lingbot_cli.sinks.resumable import ResumableFile, StreamOutput
+from lingbot_cli.sinks.soundtrack import Soundtrack
 from lingbot_cli.ui.signals import check_stop
 
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """Values of --quality, --codec, --crf, --format and --overwrite, and the size and rate that is encoded.
+    """Values of --quality, --codec, --crf, --format and --overwrite, the size and rate that is encoded, other tracks.
 
     `resume_dir`: folder of the links by which a later run finds partial videos, None if it cannot resume.
     """
@@ -36,6 +37,8 @@ class OutputOptions:
     overwrite: bool = False
     resume_dir: Path | None = None
     rescale: Rescale = UNSCALED
+    audio: Soundtrack | None = None
+    subtitle_track: bool = False
 
 
 def choose_sinks(
@@ -83,7 +86,16 @@ def _choose_encoder(
     codec = CODECS[resolve_codec(ffmpeg, codec_name)]
     if options.crf is not None and not codec.quality_flag:
         raise UsageError(f"--crf {options.crf}: not supported by {codec.encoder}", hint="leave out --crf")
-    encoding = Encoding(ffmpeg, container, codec, options.quality, options.crf, options.rescale)
+    encoding = Encoding(
+        ffmpeg,
+        container,
+        codec,
+        options.quality,
+        options.crf,
+        options.rescale,
+        options.audio,
+        options.subtitle_track,
+    )
     path = Path(target)
     if target == "-" and stdout is None:
         raise UsageError("-o -: standard output is in use", hint="name a file")
@@ -93,6 +105,7 @@ def _choose_encoder(
         stream: StreamFile | None = StreamFile(path, stdout.fileno())
     else:
         stream = find_stream(path)
+    _check_tracks(target, container, options, ffmpeg, piped=stream is not None)
     if stream is not None:
         piped = _stream_output(name, stream, encoding)
         return FfmpegSink(name, piped, metadata=container.metadata, rescale=options.rescale)
@@ -104,6 +117,22 @@ def _choose_encoder(
     make = ResumableSequence if container.sequence else ResumableFile
     output = make(path, encoding, options.resume_dir, overwrite=options.overwrite)
     return FfmpegSink(target, output, metadata=container.metadata, rescale=options.rescale)
+
+
+def _check_tracks(
+    target: str, container: Format, options: OutputOptions, ffmpeg: str, *, piped: bool
+) -> None:
+    """Refuse sound and subtitles where an output has none. Errors: UsageError."""
+    wanted = {"--audio": options.audio is not None, "--subtitles track": options.subtitle_track}
+    codecs = {"--audio": container.audio_codec, "--subtitles track": container.subtitle_codec}
+    for flag, asked in wanted.items():
+        if asked and (codecs[flag] is None or piped):
+            kind = "a pipe" if piped else container.muxer
+            raise UsageError(
+                f"-o {target}: {flag} is not possible in {kind}", hint="use a file of .mp4, .mov or .mkv"
+            )
+    if options.audio is not None:
+        options.audio.check(ffmpeg)
 
 
 def _stream_output(name: str, stream: StreamFile, encoding: Encoding) -> StreamOutput:

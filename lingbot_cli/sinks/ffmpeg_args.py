@@ -6,6 +6,7 @@ from fractions import Fraction
 from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.codecs import CODECS, Codec
 from lingbot_cli.sinks.rescale import UNSCALED, Rescale
+from lingbot_cli.sinks.soundtrack import Soundtrack
 
 _KEYFRAME_INTERVAL_S = 2
 _HD_WIDTH, _SD_HEIGHT = 1280, 576  # players take wider or higher video without colour tags as BT.709
@@ -22,10 +23,12 @@ def stream_args(
     kbits: int | None = None,
     audio: bool = True,
     rescale: Rescale = UNSCALED,
+    soundtrack: Soundtrack | None = None,
 ) -> list[str]:
     """Return the command that reads raw RGB frames and sends H.264 at a constant rate to `url`, without delay.
 
-    `kbits`: bit rate in kbit/s. A keyframe every 2 s; with `audio` a silent AAC track, which services require.
+    `kbits`: bit rate in kbit/s. A keyframe every 2 s; with `audio` an AAC track, which services require: the
+    `soundtrack`, else silence.
     """
     shown = rescale.applied(video)
     rate = f"{kbits or default_bitrate(shown)}k"
@@ -35,7 +38,8 @@ def stream_args(
     args += ["-probesize", "32", "-analyzeduration", "0"]
     args += raw_frames_input(video)
     if audio:
-        args += ["-f", "lavfi", "-i", "anullsrc=r=44100:cl=stereo"]
+        source = "anullsrc=r=44100:cl=stereo" if soundtrack is None else soundtrack.endless_source()
+        args += ["-f", "lavfi", "-i", source]
     args += ["-map", "0:v", "-map_metadata", "-1", "-vf", filters, "-c:v", "libx264"]
     args += ["-preset", "veryfast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-fps_mode", "passthrough"]
     args += ["-g", str(keyframe_interval(shown.fps)), "-sc_threshold", "0"]

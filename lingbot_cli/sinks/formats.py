@@ -25,6 +25,7 @@ class Format:
     partial file playable; `piped_args` replace them where the output cannot seek. `metadata`: whether the file has
     metadata and chapters. `sequence`: one file per frame. `segment_args` send each packet at once, to append to a
     video; None where frames cannot be appended. `max_fps`: the most frames a second that players show.
+    `audio_codec`, `subtitle_codec`: encoders of its other tracks, None where it has none.
     """
 
     muxer: str
@@ -37,6 +38,8 @@ class Format:
     sequence: bool = False
     segment_args: tuple[str, ...] | None = None
     max_fps: int | None = None
+    audio_codec: str | None = None
+    subtitle_codec: str | None = None
 
 
 FORMATS = {
@@ -53,6 +56,18 @@ FORMATS = {
         ),
         metadata=True,
         segment_args=split_args("-movflags +frag_every_frame+empty_moov+default_base_moof -flush_packets 1"),
+        audio_codec="aac",
+        subtitle_codec="mov_text",
+    ),
+    "mov": Format(
+        "mov",
+        (".mov",),
+        ("prores", "prores-4444"),
+        None,
+        args=split_args("-movflags +delay_moov+use_metadata_tags -frag_duration 250000 -flush_packets 1"),
+        metadata=True,
+        audio_codec="pcm_s16le",
+        subtitle_codec="mov_text",
     ),
     "mkv": Format(
         "matroska",
@@ -63,6 +78,8 @@ FORMATS = {
         piped_args=_CLUSTERS,
         metadata=True,
         segment_args=_CLUSTER_PER_FRAME,
+        audio_codec="aac",
+        subtitle_codec="subrip",
     ),
     "webm": Format(
         "webm",
@@ -73,6 +90,7 @@ FORMATS = {
         piped_args=_CLUSTERS,
         metadata=True,
         segment_args=_CLUSTER_PER_FRAME,
+        audio_codec="libopus",
     ),
     # Its times are hundredths of a second, and players show shorter ones than two for ten.
     "gif": Format("gif", (".gif",), ("gif",), None, args=_FLUSH, piped_args=_FLUSH, max_fps=50),

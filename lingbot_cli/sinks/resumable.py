@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -12,11 +13,12 @@ from typing import BinaryIO
 from lingbot_cli.errors import OutputError, UsageError, write_errors
 from lingbot_cli.files import check_folder, check_new, derived_path, follow_link
 from lingbot_cli.sinks.base import VideoInfo
-from lingbot_cli.sinks.concat import ConcatEncoder, CutPoint, concat_args, write_index_first
+from lingbot_cli.sinks.concat import ConcatEncoder, CutPoint, concat_args, remux
 from lingbot_cli.sinks.encoding import Encoding
 from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess, StdoutFfmpegProcess
 from lingbot_cli.sinks.output_paths import partial_name
 from lingbot_cli.sinks.resume_link import ResumeLink, lock_file
+from lingbot_cli.ui.signals import check_stop
 
 
 class ResumableOutput:
@@ -89,6 +91,7 @@ class ResumableFile(ResumableOutput):
         self._growing = self._partial  # the file that the encoder writes
         self._overwrite = overwrite
         self._resume_link: ResumeLink | None = None
+        self._video: VideoInfo | None = None
         self._cut: CutPoint | None = None
         self._concat: ConcatEncoder | None = None  # until the longer file has replaced the partial one
 
@@ -111,6 +114,7 @@ class ResumableFile(ResumableOutput):
         self._encoding.check(video, self._path.parent)
 
     def prepare(self, video: VideoInfo) -> None:
+        self._video = video
         link = self._resume_link = self._link(self._path, video)
         if self._cut is not None:
             assert link is not None
@@ -148,8 +152,7 @@ class ResumableFile(ResumableOutput):
             self._concat = None
 
     def commit(self) -> None:
-        if self._encoding.container.muxer == "mp4":
-            self._put_index_first()
+        self._remux()
         check_new(self._path, overwrite=self._overwrite)
         try:
             with self._partial.open("rb+") as written:
@@ -158,13 +161,30 @@ class ResumableFile(ResumableOutput):
         except OSError as failure:
             raise OutputError(f"{self._path} could not be finished: {failure.strerror}") from failure
 
-    def _put_index_first(self) -> None:
-        """Move the index of a complete MP4 file to its start; leave the file as it is where that cannot be done."""
+    def _remux(self) -> None:
+        """Add the other tracks of a complete file, and move the index of MP4 and MOV to its start.
+
+        Without other tracks, the file stays as it is where that cannot be done. Errors: OutputError with them.
+        """
+        encoding, video, muxer = self._encoding, self._video, self._encoding.container.muxer
+        assert video is not None
+        tracks = encoding.audio is not None or (encoding.subtitle_track and bool(video.subtitles))
+        if not tracks and muxer not in ("mp4", "mov"):
+            return
         copy = derived_path(self._partial, ".index", stem=f".{self._partial.name}")
-        with contextlib.suppress(OSError):
-            if write_index_first(self._encoding.ffmpeg, self._partial, copy):
+        done = False
+        with contextlib.suppress(OSError), tempfile.NamedTemporaryFile("w", suffix=".srt") as file:
+            file.write(video.subtitles)
+            file.flush()
+            subtitles = Path(file.name) if encoding.subtitle_track and video.subtitles else None
+            args = encoding.track_args(video, self._partial, subtitles)
+            done = remux(encoding.ffmpeg, args, muxer, copy)
+            if done:
                 copy.replace(self._partial)
             copy.unlink(missing_ok=True)
+        if tracks and not done:
+            check_stop()
+            raise OutputError(f"{self._name}: sound and subtitles could not be added")
 
     def abandon(self, *, empty: bool) -> None:
         if self._concat is not None or empty:

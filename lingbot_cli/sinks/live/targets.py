@@ -21,6 +21,7 @@ from lingbot_cli.sinks.live.rtmp_address import RtmpAddress, query_values, with_
 from lingbot_cli.sinks.live.rtmp_protocol import FlvTag
 from lingbot_cli.sinks.live.send_queue import MAX_QUEUE_S, FrameQueue, TagQueue
 from lingbot_cli.sinks.rescale import UNSCALED, Rescale
+from lingbot_cli.sinks.soundtrack import Soundtrack
 
 _CONNECT_TIMEOUT_S = 4.5  # for the first connection of every output
 _TARGETS_HINT = "use rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, a file such as a.mp4, or null:"
@@ -37,11 +38,23 @@ class StreamOptions:
     audio: bool = True
     overwrite: bool = False
     rescale: Rescale = UNSCALED
+    soundtrack: Soundtrack | None = None
+
+    def file_options(self) -> OutputOptions:
+        """Return the options of a target that is a file."""
+        return OutputOptions(overwrite=self.overwrite, rescale=self.rescale, audio=self.soundtrack)
 
     def command(self, ffmpeg: str, video: VideoInfo, *, url: str, muxer: str) -> list[str]:
         """Return the command of the encoder."""
         return stream_args(
-            ffmpeg, video, url=url, muxer=muxer, kbits=self.kbits, audio=self.audio, rescale=self.rescale
+            ffmpeg,
+            video,
+            url=url,
+            muxer=muxer,
+            kbits=self.kbits,
+            audio=self.audio,
+            rescale=self.rescale,
+            soundtrack=self.soundtrack,
         )
 
 
@@ -144,9 +157,7 @@ def choose_target(url: str, options: StreamOptions, environ: Mapping[str, str]) 
     if url != "null:" and not url.lower().endswith(_SUFFIXES):
         # The text may contain a key, so it is not repeated.
         raise UsageError("--to: neither a stream address nor a supported file name", hint=_TARGETS_HINT)
-    return _sink_target(
-        choose_sink(url, OutputOptions(overwrite=options.overwrite, rescale=options.rescale), environ)
-    )
+    return _sink_target(choose_sink(url, options.file_options(), environ))
 
 
 def start_all(

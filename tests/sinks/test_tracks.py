@@ -1,0 +1,143 @@
+"""Sound, subtitles and ProRes in files and streams."""
+
+import os
+import shlex
+import subprocess
+import wave
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lingbot_cli.errors import UsageError
+from lingbot_cli.sinks.base import Chapter, VideoInfo
+from lingbot_cli.sinks.factory import OutputOptions, choose_sink
+from lingbot_cli.sinks.soundtrack import Soundtrack
+from tests.support.command import lingbot
+from tests.support.live_outputs import Feed, start
+from tests.support.reference import sample_image
+from tests.support.rtmp_server import until
+
+RATE = 8000
+FRAMES = 48
+SRT = "1\n00:00:00,000 --> 00:00:01,500\na stone courtyard\n\n2\n00:00:01,500 --> 00:00:03,000\nit rains\n"
+VIDEO = VideoInfo(48, 64, Fraction(16), FRAMES, (Chapter(0, "gate"),), {"lingbot": "{}"}, subtitles=SRT)
+
+
+@pytest.fixture(scope="module")
+def tone(tmp_path_factory):
+    """Write a tone of 1 s."""
+    path = tmp_path_factory.mktemp("tone") / "it's, a [tone]; x:y.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        samples = 16000 * np.sin(np.arange(RATE) * 2 * np.pi * 440 / RATE)
+        file.writeframes(samples.astype("<i2").tobytes())
+    return path
+
+
+def write(path, bars, **options):
+    sink = choose_sink(str(path), OutputOptions(**options), os.environ)
+    sink.open(VIDEO)
+    sink.write(bars(FRAMES, 48, 64))
+    sink.close()
+
+
+def loudness(ffmpeg, path):
+    """Return the root mean square of every half second of sound."""
+    command = [ffmpeg, "-v", "error", "-i", str(path), "-map", "0:a:0", "-ar", str(RATE), "-ac", "1"]
+    done = subprocess.run([*command, "-f", "s16le", "-"], capture_output=True, check=True, timeout=60)
+    samples = np.frombuffer(done.stdout, "<i2").astype(float)
+    return [
+        float(np.sqrt((part**2).mean())) for part in np.array_split(samples, max(1, len(samples) // 4000))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("a.mp4", "aac"), ("a.mov", "pcm_s16le"), ("a.mkv", "aac"), ("a.webm", "opus")]
+)
+def test_sound_is_cut_to_the_video_and_silent_after_its_end(
+    tmp_path, bars, probe, decode, tone, ffmpeg, name, codec
+):
+    write(tmp_path / name, bars, audio=Soundtrack(tone))
+    found = probe(tmp_path / name)
+    assert [each["codec_name"] for each in found["streams"] if each["codec_type"] == "audio"] == [codec]
+    assert float(found["format"]["duration"]) == pytest.approx(3, abs=0.06)
+    assert len(decode(tmp_path / name, 48, 64)) == FRAMES
+    assert [chapter["tags"]["title"] for chapter in found["chapters"]] == ["gate"]
+    parts = loudness(ffmpeg, tmp_path / name)
+    assert parts[0] > 5000
+    assert max(parts[3:]) < 50
+
+
+def test_looped_sound_lasts_and_fades(tmp_path, bars, tone, ffmpeg):
+    write(tmp_path / "a.mp4", bars, audio=Soundtrack(tone, loop=True))
+    parts = loudness(ffmpeg, tmp_path / "a.mp4")
+    assert parts[2] > 5000
+    assert parts[3] > 5000
+    assert parts[5] < 0.7 * parts[3]
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv"])
+def test_prompts_are_a_subtitle_track(tmp_path, bars, tone, ffmpeg, name):
+    write(tmp_path / name, bars, audio=Soundtrack(tone), subtitle_track=True)
+    command = [ffmpeg, "-v", "error", "-i", str(tmp_path / name), "-map", "0:s:0", "-f", "srt", "-"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == SRT.split()
+
+
+@pytest.mark.parametrize(
+    ("codec", "profile", "pixels"), [(None, "HQ", "yuv422p10le"), ("prores-4444", "4444", "yuv444p")]
+)
+def test_mov_holds_prores(tmp_path, bars, probe, decode, codec, profile, pixels):
+    write(tmp_path / "a.mov", bars, codec=codec)
+    video = probe(tmp_path / "a.mov")["video"]
+    assert (video["codec_name"], video["profile"]) == ("prores", profile)
+    assert video["pix_fmt"].startswith(pixels)
+    assert (video["color_space"], int(video["nb_read_frames"])) == ("bt709", FRAMES)
+    error = np.abs(decode(tmp_path / "a.mov", 48, 64).astype(int) - bars(FRAMES, 48, 64)).mean()
+    assert error < (4 if codec else 8)  # 4:2:2 blurs the colours of the bars
+
+
+def test_outputs_without_sound_and_files_without_sound_are_refused(tmp_path, tone):
+    with pytest.raises(UsageError, match="not possible in gif"):
+        choose_sink("a.gif", OutputOptions(audio=Soundtrack(tone)), os.environ)
+    text = tmp_path / "a.mp3"
+    text.write_text("no sound")
+    with pytest.raises(UsageError, match="no readable sound"):
+        choose_sink("a.mp4", OutputOptions(audio=Soundtrack(text)), os.environ)
+
+
+def test_the_commands_write_sound_and_subtitles(tmp_path, probe, tone):
+    Image.fromarray(sample_image(40, 48)).save(tmp_path / "first.png")
+    flags = (
+        str(tmp_path / "first.png"),
+        "--moves",
+        "w-9",
+        "--size",
+        "48x32",
+        "--prompt",
+        "a gate",
+        "--audio",
+        str(tone),
+    )
+    done = lingbot("render", *flags, "--subtitles", "srt", "-o", str(tmp_path / "a.mp4"))
+    assert done.code == 0, done.stderr
+    assert (tmp_path / "a.srt").read_text() == "1\n00:00:00,000 --> 00:00:00,562\na gate\n"
+    assert "audio" in {each["codec_type"] for each in probe(tmp_path / "a.mp4")["streams"]}
+    again = lingbot("show", str(tmp_path / "a.mp4")).stdout.splitlines()[-1]
+    assert f"--audio {shlex.quote(str(tone))} --subtitles srt" in again
+    streamed = lingbot("stream", *flags, "--to", str(tmp_path / "s.mp4"))
+    assert streamed.code == 0, streamed.stderr
+    assert "audio" in {each["codec_type"] for each in probe(tmp_path / "s.mp4")["streams"]}
+
+
+def test_a_streamed_sound_replaces_the_silence(server, tone, ffmpeg):
+    output = start(server.url, soundtrack=Soundtrack(tone, loop=True))
+    with Feed(output, fps=48):
+        until(lambda: output.stats.sent >= FRAMES)
+    output.close()
+    (video,) = server.recordings()
+    assert min(loudness(ffmpeg, video)[1:4]) > 5000
