@@ -77,7 +77,8 @@ class StreamOutputFlags(EncodedFlags):
     to: Annotated[
         list[str] | None,
         option(
-            "rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, a file or null:. Repeatable.",
+            "rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, udp://HOST:PORT, a file, an HLS playlist or null:. "
+            "Repeatable.",
             metavar="URL",
             default="LINGBOT_STREAM_URL",
         ),

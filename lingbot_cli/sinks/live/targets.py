@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lingbot_cli.errors import LingbotError, UsageError
+from lingbot_cli.files import check_folder, check_new
 from lingbot_cli.sinks.base import Sink, VideoInfo
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink
 from lingbot_cli.sinks.ffmpeg_args import stream_args
@@ -24,9 +25,13 @@ from lingbot_cli.sinks.rescale import UNSCALED, Rescale
 from lingbot_cli.sinks.soundtrack import Soundtrack
 
 _CONNECT_TIMEOUT_S = 4.5  # for the first connection of every output
-_TARGETS_HINT = "use rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, a file such as a.mp4, or null:"
+_TARGETS_HINT = (
+    "use rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, udp://HOST:PORT, a file such as a.mp4 or live/index.m3u8, "
+    "or null:"
+)
 _SUFFIXES = tuple(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
 _LISTENER = re.compile(r"[?&]mode=listener(?:&|$)")
+_UDP_URL = re.compile(r"(udp://(?:[^/@?\s:]+|\[[^\]\s]+\]):\d{1,5})/?(\?\S*)?", re.I)
 _SRT_URL = re.compile(r"(srt://(?:[^/@?\s:]*|\[[^\]\s]+\]):\d{1,5})/?(\?\S*)?", re.I)
 
 
@@ -151,9 +156,17 @@ def choose_target(url: str, options: StreamOptions, environ: Mapping[str, str]) 
         listens = _LISTENER.search(url) is not None
         if match[1].startswith("srt://:") and not listens:
             raise UsageError("--to: the SRT address has no host", hint="add one, or ?mode=listener")
-        return _srt_target(match[1], url, options, find_ffmpeg(environ), listens=listens)
+        return _ffmpeg_target(match[1], url, options, find_ffmpeg(environ), listens=listens)
+    if scheme == "udp":
+        match = _UDP_URL.fullmatch(url)
+        if match is None:
+            raise UsageError("--to: incomplete UDP address", hint="use udp://HOST:PORT")
+        packets = "" if "pkt_size=" in url else "&pkt_size=1316" if "?" in url else "?pkt_size=1316"
+        return _ffmpeg_target(match[1], url + packets, options, find_ffmpeg(environ))
     if "://" in url:
         raise UsageError(f"--to: unsupported protocol {scheme}://", hint=_TARGETS_HINT)
+    if url.lower().endswith(".m3u8"):
+        return _hls_target(Path(url), options, find_ffmpeg(environ))
     if url != "null:" and not url.lower().endswith(_SUFFIXES):
         # The text may contain a key, so it is not repeated.
         raise UsageError("--to: neither a stream address nor a supported file name", hint=_TARGETS_HINT)
@@ -184,11 +197,22 @@ def _rtmp_target(address: RtmpAddress, options: StreamOptions, ffmpeg: str) -> T
     return Target(address.name, start)
 
 
-def _srt_target(name: str, url: str, options: StreamOptions, ffmpeg: str, *, listens: bool) -> Target:
-    secrets = with_decoded(query_values(url))
+def _hls_target(playlist: Path, options: StreamOptions, ffmpeg: str) -> Target:
+    """Return the target of an HLS playlist, its segments beside it. Errors: UsageError for one that exists."""
+    check_new(playlist, overwrite=options.overwrite)
+    check_folder(playlist.parent)
+    playlist.unlink(missing_ok=True)  # a new stream would be appended to it
+    return _ffmpeg_target(str(playlist), str(playlist.absolute()), options, ffmpeg, muxer="hls")
+
+
+def _ffmpeg_target(
+    name: str, url: str, options: StreamOptions, ffmpeg: str, *, listens: bool = False, muxer: str = "mpegts"
+) -> Target:
+    """Return a target that ffmpeg itself sends to or writes."""
+    secrets = with_decoded(query_values(url)) if "://" in url else []
 
     def start(video: VideoInfo, still: np.ndarray, on_outage: OnOutage) -> LiveOutput:
-        command = options.command(ffmpeg, video, url=url, muxer="mpegts")
+        command = options.command(ffmpeg, video, url=url, muxer=muxer)
         ending = threading.Event() if listens else None
 
         def connect() -> SrtConnection:
