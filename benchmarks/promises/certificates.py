@@ -4,7 +4,7 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -158,19 +158,23 @@ def connect(protocol: str, certificate: Path, port: int, folder: Path) -> tuple[
     return process.returncode, messages
 
 
-def certificates(folder: Path, tries: int = 1) -> Outcome:
-    """Connect with every certificate over every protocol."""
-    files, failures, refused = make_certificates(folder / "certificates"), [], 0
-    for protocol in PROTOCOLS:
+def certificates(
+    folder: Path, protocols: Sequence[str] = PROTOCOLS, kinds: Sequence[str] = tuple(CERTIFICATES)
+) -> Outcome:
+    """Connect with certificates of these kinds over these protocols."""
+    folder.mkdir(exist_ok=True)
+    files, failures, refused, count = make_certificates(folder / "certificates"), [], 0, 0
+    for protocol in protocols:
         with plain_server(protocol, folder) as port:
-            for number, (kind, file) in enumerate(tries * list(files.items())):
+            for number, kind in enumerate(kinds):
+                file = files[kind]
                 code, messages = connect(protocol, file, port, folder / f"{protocol}-{number}")
                 if kind == "good" and code:
                     failures.append(f"{protocol}, good: exit code {code}, {messages.strip()}")
                 if kind != "good":
+                    count += 1
                     named = "certificate" in messages and "Traceback" not in messages
                     refused += code in (3, 5) and named
                     if code not in (3, 5) or not named:
                         failures.append(f"{protocol}, {kind}: exit code {code}, {messages.strip()}")
-    count = tries * len(PROTOCOLS) * (len(files) - 1)
     return Outcome("bad TLS certificates", count, f"{refused} refused, good ones accepted", tuple(failures))

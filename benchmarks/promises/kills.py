@@ -15,7 +15,7 @@ from tests.support.hub_server import hub_serving
 from tests.support.reference import REFERENCE
 
 FPS, FRAMES, CHUNK_FRAMES = 16, 69, 12
-VIDEOS = ("1.mp4", "2.mp4", "3.mp4")
+VIDEOS = ("1.mp4", "2.mp4")
 MODEL = "lingbot-world-fast"
 DOWNLOAD_BYTES_A_SECOND = 2_000_000
 
@@ -39,6 +39,7 @@ def kill_often(
             failures.append(f"run {run} ended with exit code {process.returncode}")
 
     whole_s = seconds(finish)
+    whole = progress(run)
     for _ in range(tries):
         if least == 0:
             run += 1
@@ -47,7 +48,7 @@ def kill_often(
         now = progress(run)
         if now < least:
             failures.append(f"run {run}: {now} finished after a kill, {least} before")
-        least = 0 if process.returncode == 0 else now
+        least = 0 if process.returncode == 0 or now == whole else now
         if process.returncode > 0:
             failures.append(f"run {run} ended with exit code {process.returncode}")
     finish()
@@ -108,7 +109,7 @@ def batch(folder: Path, tries: int) -> Outcome:
     jobs = folder / "jobs.jsonl"
     shutil.copy(IMAGE, folder)
     defaults = {"image": IMAGE.name, "moves": "w-21", "prompt": "a court", "size": SMALL[1]}
-    lines = [{"defaults": defaults}, {"seeds": "1..3", "output": "{seed}.mp4"}]
+    lines = [{"defaults": defaults}, {"seeds": "1..2", "output": "{seed}.mp4"}]
     jobs.write_text("\n".join(map(json.dumps, lines)))
 
     def finished(run: int) -> int:

@@ -24,7 +24,8 @@ def test_a_full_disk_ends_the_render(tmp_path):
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
 def test_bad_certificates_are_refused(tmp_path):
-    assert certificates(tmp_path).failures == ()
+    assert certificates(tmp_path / "all", ["https"]).failures == ()
+    assert certificates(tmp_path / "one", ["rtmps", "wss"], ["of another host"]).failures == ()
 
 
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs a C compiler")
