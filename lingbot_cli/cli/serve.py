@@ -48,6 +48,15 @@ class AccessFlags:
         option("Origin of another page, such as http://127.0.0.1:18080. Repeatable.", metavar="URL"),
     ] = None
 
+    name: Annotated[
+        str,
+        option(
+            "Name of this server in resume keys, one of several behind a balancer.",
+            metavar="NAME",
+            default="none",
+        ),
+    ] = ""
+
     def rules(self) -> "AccessRules":
         """Return who is admitted. Errors: UsageError for --no-token on an address that others reach."""
         from lingbot_cli.server.auth import AccessRules, is_loopback, new_token
@@ -96,6 +105,14 @@ class SessionFlags:
         float, option("Seconds without input after which a client is closed.", min=1, metavar="SECONDS")
     ] = 600
     lifetime: Annotated[float, option("Seconds that a session may last.", min=1, metavar="SECONDS")] = 14400
+    drain: Annotated[
+        float,
+        option(
+            "Seconds after SIGTERM for the sessions to end; no new ones begin.",
+            min=0,
+            metavar="SECONDS",
+        ),
+    ] = 0
     max_pixels: Annotated[
         int | None, option("Largest frame, in pixels.", min=256, default="832x480 on a GPU, else the model's")
     ] = None
@@ -175,6 +192,7 @@ def serve(
     from lingbot_cli.image import read_image
     from lingbot_cli.server.http_server import ListenAddress
     from lingbot_cli.server.protocol import ClientLimits
+    from lingbot_cli.server.resume_key import ResumeKeys, check_server_name
     from lingbot_cli.server.serve import load_served_model, run_notes, run_server
     from lingbot_cli.server.service import ModelService, SessionDefaults
 
@@ -183,6 +201,7 @@ def serve(
     offer = SessionDefaults(None if image is None else read_image(image), prompt)
     sessions.pixels(0)
     address, rules = ListenAddress(access.host, access.port), access.rules()
+    keys = ResumeKeys(check_server_name(access.name), rules.token)
     with shared_by_gpus(env, model, gpus) as (options, group):
         if log_chunks:
             _log_chunks(env.err.file)
@@ -192,7 +211,7 @@ def serve(
             world = load_served_model(options, offer, env.note, group)
             least = ClientLimits().max_pixels if world.device.type == "cuda" else 0
             pixels = sessions.pixels(max(least, int(MAX_SHARE * world.preset.area)))
-            return ModelService(world, replace(limits, max_pixels=pixels), offer)
+            return ModelService(world, replace(limits, max_pixels=pixels), offer, resume_keys=keys)
 
         try:
             run_server(
@@ -202,6 +221,7 @@ def serve(
                 sessions.pool_limits(),
                 announce=partial(_print_addresses, env.print),
                 max_message_bytes=limits.max_message_bytes,
+                drain_s=sessions.drain,
             )
         except RunInterrupted as stop:
             exit_after_stop(env, stop)

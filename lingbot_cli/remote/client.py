@@ -51,9 +51,13 @@ class EngineAddress:
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}
 
-    @property
-    def websocket_url(self) -> str:
-        return self._url(GENERATE_PATH, secure_http=False)
+    def websocket_url(self, resume_key: str | None = None) -> str:
+        """Return the address of the realtime endpoint; a balancer finds the server that a resume key names."""
+        url = self._url(GENERATE_PATH, secure_http=False)
+        server, _, signed = (resume_key or "").partition(".")
+        if not (server and "." in signed):
+            return url
+        return f"{url}{'&' if '?' in url else '?'}{urlencode({'server': server})}"
 
     def fetch_info(self) -> "ServerInfo":
         """Request the model information. Errors: StreamLostError without an answer, UsageError when denied."""

@@ -23,14 +23,18 @@ class EngineWebSocket:
     """`idle` is called while no message arrives, and may raise; `warn` gets the position in the engine's queue."""
 
     def __init__(
-        self, engine: EngineAddress, idle: Callable[[], None], warn: Callable[[str], None] = lambda _: None
+        self,
+        engine: EngineAddress,
+        idle: Callable[[], None],
+        warn: Callable[[str], None] = lambda _: None,
+        resume_key: str | None = None,
     ) -> None:
         self._idle = idle
         self._warn = warn
         self._cleanup = ExitStack()
         self._socket: ClientConnection = self._cleanup.enter_context(
             connect(
-                engine.websocket_url,
+                engine.websocket_url(resume_key),
                 additional_headers=engine.headers,
                 max_size=None,
                 open_timeout=CONNECT_TIMEOUT_S,

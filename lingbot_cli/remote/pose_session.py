@@ -113,7 +113,7 @@ class PoseSession:
 
     def _connect(self) -> EngineWebSocket:
         self._idle()
-        socket = self._socket = EngineWebSocket(self._engine, self._idle, self._warn)
+        socket = self._socket = EngineWebSocket(self._engine, self._idle, self._warn, self._resume_key)
         message = init_message(self._scene, self._pending[0], exact=True)
         if self._resume_key is not None:
             message |= {"resume": self._resume_key, "have": self._received}

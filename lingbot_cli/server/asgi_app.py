@@ -7,7 +7,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
@@ -71,12 +71,19 @@ def server_app(service: ModelService, rules: AccessRules, pool: SessionPool) -> 
         return JSONResponse({"model_path": name, "served_model_name": name}, headers=RESPONSE_HEADERS)
 
     async def health(_request: Request) -> Response:
-        return JSONResponse({"status": "ok", "free": pool.free}, headers=RESPONSE_HEADERS)
+        status = "draining" if pool.draining else "ok"
+        content = {"status": status, "free": pool.free}
+        return JSONResponse(content, 503 if pool.draining else 200, headers=RESPONSE_HEADERS)
 
     async def prometheus(_request: Request) -> Response:
         return Response(pool.metrics.text(), media_type="text/plain; version=0.0.4", headers=RESPONSE_HEADERS)
 
     async def generate(socket: WebSocket) -> None:
+        own = service.resume_keys.server
+        if pool.draining and (not own or socket.query_params.get("server") != own):
+            # Before it is accepted, so that a balancer takes another server.
+            await PlainTextResponse("this server is ending\n", 503)(socket.scope, socket.receive, socket.send)
+            return
         await socket.accept(accepted_subprotocol(socket.scope.get("subprotocols", ())))
         await Connection(socket, pool, service).run()
 

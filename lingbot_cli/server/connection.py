@@ -179,7 +179,8 @@ class Connection:
                     self._pool.detach(session)  # its last chunk may be lost on the way
                 raise CloseConnection(1000, "all chunks are rendered")
         except QueueFull:
-            raise CloseConnection(1013, f"the queue is full; {self._pool.capacity}") from None
+            full = f"the queue is full; {self._pool.capacity}"
+            raise CloseConnection(1013, "this server is ending" if self._pool.draining else full) from None
 
     async def _resume(self, init: Init) -> PlaySession:
         """Take over a session before waiting for a slot, so that its grace time cannot end while it waits.
@@ -187,6 +188,9 @@ class Connection:
         Errors: CloseConnection at once for an unknown key or chunks that are no longer held.
         """
         key = init.resume or ""
+        server = self._service.resume_keys.server_of(key)
+        if server is not None and server != self._service.resume_keys.server:
+            raise CloseConnection(4421, f"that session is on the server {server}")
         await self._pool.disconnect_player(key)
         session = self._pool.attach(key)
         if session is None:

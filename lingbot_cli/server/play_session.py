@@ -100,10 +100,15 @@ class PlaySession:
     """Events change the next chunk; `unsent` holds rendered chunks until they are sent whole."""
 
     def __init__(
-        self, settings: SessionSettings, chunk_latents: int, factory: SessionFactory, limits: ClientLimits
+        self,
+        settings: SessionSettings,
+        chunk_latents: int,
+        factory: SessionFactory,
+        limits: ClientLimits,
+        resume_key: str = "",
     ) -> None:
         self.id = secrets.token_hex(8)
-        self.resume_key = secrets.token_urlsafe(18)
+        self.resume_key = resume_key
         self.unsent: deque[ChunkOutput] = deque()
         self._sent: deque[ChunkOutput] = deque(maxlen=MAX_RESENT_CHUNKS)
         self._chunk_latents = chunk_latents

@@ -1,6 +1,8 @@
 """Load a model and serve it until a signal: shared by the commands `serve` and `play`."""
 
+import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -73,8 +75,12 @@ def run_server(
     *,
     announce: Callable[[str, SessionPool], None],
     max_message_bytes: int,
+    drain_s: float = 0.0,
 ) -> None:
-    """Serve until a signal; `announce` is called with the page's URL and the pool. Errors: InterruptedRun."""
+    """Serve until a signal; `announce` is called with the page's URL and the pool. Errors: InterruptedRun.
+
+    After SIGTERM the sessions may end by themselves for `drain_s` seconds, and no new ones begin.
+    """
     bound = address.bind()
     try:
         served, pool = service(), SessionPool(pool_limits)
@@ -89,6 +95,11 @@ def run_server(
                 announce(page_url(bound, rules.token), pool)
                 while server.running and not wait.wait(POLL_INTERVAL_S):
                     served.check()
+                if stopped.number == signal.SIGTERM:
+                    pool.draining = True
+                    end = time.monotonic() + drain_s
+                    while pool.sessions and time.monotonic() < end:
+                        time.sleep(POLL_INTERVAL_S)
             finally:
                 server.stop()
             stopped.check(whole=False)

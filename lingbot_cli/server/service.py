@@ -3,7 +3,7 @@
 import io
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from lingbot_cli.image import crop_to_aspect, read_image
 from lingbot_cli.server.client_messages import Init
 from lingbot_cli.server.play_session import PlaySession, SessionFactory, SessionSettings
 from lingbot_cli.server.protocol import ClientLimits, ProtocolError
+from lingbot_cli.server.resume_key import ResumeKeys
 from lingbot_cli.timeline.schema import CameraSettings
 from lingbot_cli.video_size import fit_size, parse_size
 
@@ -52,12 +53,14 @@ class ModelService:
     limits: ClientLimits
     defaults: SessionDefaults = SessionDefaults()
     on_chunk: Callable[[PlaySession], None] = lambda _session: None
+    resume_keys: ResumeKeys = field(default_factory=ResumeKeys)
 
     def new_session(self, init: Init) -> PlaySession:
         """Create a client's session. Errors: ProtocolError for settings beyond the limits."""
         preset = self.model.preset
         try:
-            return PlaySession(self._settings(init), preset.chunk, self._session_factory(init), self.limits)
+            settings, factory = self._settings(init), self._session_factory(init)
+            return PlaySession(settings, preset.chunk, factory, self.limits, self.resume_keys.new())
         except UsageError as error:
             raise ProtocolError("bad_init", f"init: {error}") from error
 

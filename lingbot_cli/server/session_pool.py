@@ -36,7 +36,7 @@ class PoolLimits:
 
 
 class QueueFull(Exception):
-    """The admission queue is full."""
+    """The admission queue is full, or takes no more clients."""
 
 
 class SessionPool:
@@ -55,6 +55,7 @@ class SessionPool:
         self._players: dict[str, asyncio.Task[None]] = {}
         self._rendering: dict[str, asyncio.Future[None]] = {}
         self._release: asyncio.TimerHandle | None = None
+        self.draining = False  # no new sessions; may be set from any thread
 
     @asynccontextmanager
     async def slot(
@@ -64,7 +65,7 @@ class SessionPool:
 
         A reconnecting client goes before clients without a session. Errors: QueueFull.
         """
-        if len(self._queue) >= self.limits.queue_length:
+        if len(self._queue) >= self.limits.queue_length or (self.draining and not reconnecting):
             raise QueueFull
         waiter = asyncio.Event()  # set when the queue may have moved
         (self._queue.appendleft if reconnecting else self._queue.append)(waiter)
@@ -78,6 +79,8 @@ class SessionPool:
                     continue  # the queue may have moved during the call
                 waiter.clear()
                 await waiter.wait()
+                if self.draining and not reconnecting:
+                    raise QueueFull
             self._queue.remove(waiter)
             self._playing += 1
         except BaseException:
@@ -96,7 +99,12 @@ class SessionPool:
     @property
     def free(self) -> int:
         """Number of clients that would play at once without waiting."""
-        return max(0, self.capacity.players - self._playing - len(self._queue))
+        return 0 if self.draining else max(0, self.capacity.players - self._playing - len(self._queue))
+
+    @property
+    def sessions(self) -> int:
+        """Number of sessions that are played or wait for their client."""
+        return self._playing + len(self._detached)
 
     def _update(self) -> None:
         """Wake the queue and update the metrics."""
@@ -212,7 +220,7 @@ class SessionPool:
             self.metrics.fps.set(len(chunk.frames) / max(chunk.render_s, 1e-6))
             if chunk.index:
                 self.capacity.chunk_rendered(len(chunk.frames), chunk.render_s)
-                self._update()
+            self._update()
 
     async def _run(self, task: Callable[[], RenderTaskResult], *, first: bool) -> RenderTaskResult:
         """Run a task on the render thread.

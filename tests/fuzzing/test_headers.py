@@ -174,4 +174,4 @@ def test_requests_without_the_token(headers, query):
 def test_engine_addresses(text):
     with suppress(UsageError):
         engine = EngineAddress.parse(text, {})
-        assert engine.websocket_url.startswith(("ws://", "wss://"))
+        assert engine.websocket_url().startswith(("ws://", "wss://"))

@@ -121,8 +121,8 @@ def test_a_wrong_token_is_a_usage_error(film, tmp_path, served, monkeypatch):
 def test_the_token_is_removed_from_the_address():
     engine = EngineAddress.parse("ws://127.0.0.1:9/v1/realtime_video/generate?token=sekrit", {})
     assert engine.token == "sekrit"
-    assert "sekrit" not in f"{engine} {engine.websocket_url}"
-    assert engine.websocket_url == "ws://127.0.0.1:9/v1/realtime_video/generate"
+    assert "sekrit" not in f"{engine} {engine.websocket_url()}"
+    assert engine.websocket_url() == "ws://127.0.0.1:9/v1/realtime_video/generate"
     with pytest.raises(UsageError):
         EngineAddress.parse("rtmp://host", {})
 

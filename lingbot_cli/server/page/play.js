@@ -54,6 +54,8 @@ function connect() {
   setState("connecting", "connecting …");
   const address = new URL(pageData.route, location.href);
   address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+  const [server, , signature] = (sessionStorage.getItem("resume") ?? "").split(".");
+  if (server && signature) address.searchParams.set("server", server); // for a balancer
   const opened = socket = new WebSocket(address, ["lingbot", `token.${encodeToken(token)}`]);
   socket.binaryType = "arraybuffer";
   pendingHeader = null;
@@ -85,7 +87,7 @@ function forgetFrames() {
 
 function handleClose(event) {
   socket = null;
-  const sessionEnded = event.code === 4404;
+  const sessionEnded = event.code === 4404 || event.code === 4421; // or its server
   if (sessionEnded) sessionStorage.removeItem("resume");
   if (event.code === 4409) { setState("ended", "this session is played in another tab"); return; }
   const closedByServer = event.code === 1000 || event.code === 1008 || event.code === 1011;
