@@ -11,6 +11,7 @@ from urllib.parse import quote
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.operating_system import max_open_files
@@ -66,46 +67,56 @@ class ConnectionRegistry:
 
     def __init__(self, max_connections: int) -> None:
         self._max_connections = max_connections
-        self._silent: OrderedDict[LimitedProtocol, asyncio.BaseTransport] = OrderedDict()
-        self._served: set[asyncio.BaseTransport] = set()
+        self._silent: OrderedDict[asyncio.Transport, None] = OrderedDict()
+        self._served: set[asyncio.Transport] = set()
 
-    def admit(self, protocol: "LimitedProtocol", transport: asyncio.BaseTransport) -> bool:
+    def admit(self, transport: asyncio.Transport) -> bool:
         """Add a new connection; False when all places are taken by connections that are served."""
-        self._served = {each for each in self._served if not each.is_closing()}
-        for each, its_transport in list(self._silent.items()):
-            if its_transport.is_closing():
-                del self._silent[each]
-        while self._silent and len(self) >= self._max_connections:
-            next(iter(self._silent)).drop()
         if len(self) >= self._max_connections:
-            return False
-        self._silent[protocol] = transport
+            if not self._silent:
+                return False
+            oldest = next(iter(self._silent))
+            self.remove(oldest)
+            oldest.abort()
+        self._silent[transport] = None
         return True
 
-    def request_received(self, protocol: "LimitedProtocol") -> None:
+    def request_received(self, transport: asyncio.Transport) -> None:
         """Record that a connection has sent its first request."""
-        transport = self._silent.pop(protocol, None)
-        if transport is not None:
+        if transport in self._silent:
+            del self._silent[transport]
             self._served.add(transport)
 
-    def remove(self, protocol: "LimitedProtocol") -> None:
-        """Forget a connection that has not sent a request."""
-        self._silent.pop(protocol, None)
+    def remove(self, transport: asyncio.Transport) -> None:
+        """Forget a connection."""
+        self._silent.pop(transport, None)
+        self._served.discard(transport)
 
     def __len__(self) -> int:
         return len(self._silent) + len(self._served)
+
+
+class LimitedWebSocket(WebSocketsSansIOProtocol):
+    """WebSocket that gives the place of its connection back when it ends."""
+
+    registry: ConnectionRegistry
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.registry.remove(self.transport)
+        super().connection_lost(exc)
 
 
 class LimitedProtocol(H11Protocol):
     """HTTP connection that is dropped without a whole request header in time, or when its place is needed."""
 
     registry: ConnectionRegistry
+    websocket: type[LimitedWebSocket]
     header_timeout_s: float = HEADER_TIMEOUT_S
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._timer: asyncio.TimerHandle | None = None
-        if not self.registry.admit(self, transport):
+        if not self.registry.admit(transport):
             transport.abort()
             return
         self._timer = asyncio.get_running_loop().call_later(self.header_timeout_s, self.drop)
@@ -115,17 +126,17 @@ class LimitedProtocol(H11Protocol):
         if self._timer is not None and (self.cycle is not None or self.transport.get_protocol() is not self):
             self._timer.cancel()
             self._timer = None
-            self.registry.request_received(self)
+            self.registry.request_received(self.transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self.registry.remove(self)
+        self.registry.remove(self.transport)
         super().connection_lost(exc)
 
     def drop(self) -> None:
         """Close the connection at once."""
-        self.registry.remove(self)
+        self.registry.remove(self.transport)
         self.transport.abort()
 
 
@@ -134,7 +145,8 @@ def limited_protocol(
 ) -> type[LimitedProtocol]:
     """Return the protocol class of one server, with a registry of its own."""
     registry = ConnectionRegistry(max_connections or default_max_connections())
-    members = {"registry": registry, "header_timeout_s": header_timeout_s}
+    websocket = type("ServerWebSocket", (LimitedWebSocket,), {"registry": registry})
+    members = {"registry": registry, "websocket": websocket, "header_timeout_s": header_timeout_s}
     return type("ServerProtocol", (LimitedProtocol,), members)
 
 
@@ -149,12 +161,13 @@ class HttpServer:
         max_message_bytes: int,
         protocol: type[LimitedProtocol] | None = None,
     ) -> None:
+        protocol = protocol or limited_protocol()
         config = uvicorn.Config(
             app,
-            http=protocol or limited_protocol(),
+            http=protocol,
             log_config=None,
             access_log=False,  # it would print the token
-            ws="websockets-sansio",
+            ws=protocol.websocket,
             ws_max_size=max_message_bytes,
             ws_per_message_deflate=False,  # frames are compressed already
             timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,

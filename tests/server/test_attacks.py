@@ -14,6 +14,7 @@ from lingbot_cli.server.http_server import limited_protocol
 from lingbot_cli.server.protocol import ClientLimits, ProtocolError, unpack
 from lingbot_cli.server.service import SessionDefaults
 from lingbot_cli.server.session_pool import PoolLimits
+from tests.support.processes import wait_until
 from tests.support.realtime_client import init
 from tests.support.reference import sample_image
 from tests.support.serving import serving
@@ -165,3 +166,17 @@ def test_a_header_that_never_ends_is_dropped():
         slow.settimeout(30)
         with suppress(ConnectionResetError):
             assert slow.recv(100) == b""
+
+
+def test_every_connection_gives_its_place_back():
+    protocol = limited_protocol(max_connections=4)
+    with serving(protocol=protocol) as served:
+        for _ in range(6):
+            with served.client() as client:
+                client.send(**init(max_chunks=1))
+                client.chunk()
+            with urllib.request.urlopen(f"http://127.0.0.1:{served.port}/healthz", timeout=30) as answer:
+                assert answer.status == 200
+            with socket.create_connection(("127.0.0.1", served.port), 10):
+                pass
+        wait_until(lambda: len(protocol.registry) == 0)
