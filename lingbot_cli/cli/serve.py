@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lingbot_cli.server.auth import AccessRules
+    from lingbot_cli.server.resume_key import ResumeKeys
     from lingbot_cli.server.session_pool import PoolLimits, SessionPool
 
 app = App()
@@ -68,6 +69,12 @@ class AccessFlags:
             )
         token = None if self.no_token else self.token or new_token()
         return AccessRules(token, tuple(self.allow_host or ()), tuple(self.allow_origin or ()))
+
+    def resume_keys(self, rules: "AccessRules") -> "ResumeKeys":
+        """Return the keys of this server, signed with the token. Errors: UsageError for a wrong --name."""
+        from lingbot_cli.server.resume_key import ResumeKeys, check_server_name
+
+        return ResumeKeys(check_server_name(self.name), rules.token)
 
 
 @dataclass(frozen=True)
@@ -138,6 +145,7 @@ class SessionFlags:
             alive=self.alive or sessions + 3,
             grace_s=self.grace,
             idle_timeout_s=self.idle,
+            drain_s=self.drain,
             lifetime_s=self.lifetime,
         )
 
@@ -177,9 +185,7 @@ def serve(
             metavar="FILE",
         ),
     ] = None,
-    prompt: Annotated[
-        str, option("First prompt for clients that send none.", panel="Camera and prompt")
-    ] = "",
+    prompt: Annotated[str, option("First prompt for clients without one.", panel="Camera and prompt")] = "",
     gpus: Gpus = 1,
     log_chunks: Annotated[
         bool, option("Log the times of every chunk to standard error.", panel="Display")
@@ -192,7 +198,6 @@ def serve(
     from lingbot_cli.image import read_image
     from lingbot_cli.server.http_server import ListenAddress
     from lingbot_cli.server.protocol import ClientLimits
-    from lingbot_cli.server.resume_key import ResumeKeys, check_server_name
     from lingbot_cli.server.serve import load_served_model, run_notes, run_server
     from lingbot_cli.server.service import ModelService, SessionDefaults
 
@@ -201,7 +206,7 @@ def serve(
     offer = SessionDefaults(None if image is None else read_image(image), prompt)
     sessions.pixels(0)
     address, rules = ListenAddress(access.host, access.port), access.rules()
-    keys = ResumeKeys(check_server_name(access.name), rules.token)
+    keys = access.resume_keys(rules)
     with shared_by_gpus(env, model, gpus) as (options, group):
         if log_chunks:
             _log_chunks(env.err.file)
@@ -221,7 +226,6 @@ def serve(
                 sessions.pool_limits(),
                 announce=partial(_print_addresses, env.print),
                 max_message_bytes=limits.max_message_bytes,
-                drain_s=sessions.drain,
             )
         except RunInterrupted as stop:
             exit_after_stop(env, stop)

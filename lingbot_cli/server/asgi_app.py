@@ -30,6 +30,9 @@ RESPONSE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+_ENDING = PlainTextResponse("this server is ending\n", 503)
+"""Answer to a WebSocket before it is accepted, so that a balancer takes another server."""
+
 
 def page_response(page_data: dict[str, object]) -> Response:
     """Return the page with its data, under a policy that lets it load nothing from other origins."""
@@ -71,18 +74,15 @@ def server_app(service: ModelService, rules: AccessRules, pool: SessionPool) -> 
         return JSONResponse({"model_path": name, "served_model_name": name}, headers=RESPONSE_HEADERS)
 
     async def health(_request: Request) -> Response:
-        status = "draining" if pool.draining else "ok"
-        content = {"status": status, "free": pool.free}
+        content = {"status": "draining" if pool.draining else "ok", "free": pool.free}
         return JSONResponse(content, 503 if pool.draining else 200, headers=RESPONSE_HEADERS)
 
     async def prometheus(_request: Request) -> Response:
         return Response(pool.metrics.text(), media_type="text/plain; version=0.0.4", headers=RESPONSE_HEADERS)
 
     async def generate(socket: WebSocket) -> None:
-        own = service.resume_keys.server
-        if pool.draining and (not own or socket.query_params.get("server") != own):
-            # Before it is accepted, so that a balancer takes another server.
-            await PlainTextResponse("this server is ending\n", 503)(socket.scope, socket.receive, socket.send)
+        if pool.draining and socket.query_params.get("server", "") != (service.resume_keys.server or None):
+            await _ENDING(socket.scope, socket.receive, socket.send)
             return
         await socket.accept(accepted_subprotocol(socket.scope.get("subprotocols", ())))
         await Connection(socket, pool, service).run()

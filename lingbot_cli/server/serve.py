@@ -75,11 +75,10 @@ def run_server(
     *,
     announce: Callable[[str, SessionPool], None],
     max_message_bytes: int,
-    drain_s: float = 0.0,
 ) -> None:
     """Serve until a signal; `announce` is called with the page's URL and the pool. Errors: InterruptedRun.
 
-    After SIGTERM the sessions may end by themselves for `drain_s` seconds, and no new ones begin.
+    After SIGTERM the sessions may end by themselves for the limits' `drain_s`, and no new ones begin.
     """
     bound = address.bind()
     try:
@@ -97,7 +96,7 @@ def run_server(
                     served.check()
                 if stopped.number == signal.SIGTERM:
                     pool.draining = True
-                    end = time.monotonic() + drain_s
+                    end = time.monotonic() + pool_limits.drain_s
                     while pool.sessions and time.monotonic() < end:
                         time.sleep(POLL_INTERVAL_S)
             finally:

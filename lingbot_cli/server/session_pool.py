@@ -33,6 +33,7 @@ class PoolLimits:
     grace_s: float = 30.0
     idle_timeout_s: float = 600.0
     lifetime_s: float = 4 * 3600.0
+    drain_s: float = 0.0
 
 
 class QueueFull(Exception):
