@@ -82,10 +82,9 @@ def server_app(service: ModelService, rules: AccessRules, pool: SessionPool) -> 
 
     async def generate(socket: WebSocket) -> None:
         if pool.draining and socket.query_params.get("server", "") != (service.resume_keys.server or None):
-            await _ENDING(socket.scope, socket.receive, socket.send)
-            return
+            return await _ENDING(socket.scope, socket.receive, socket.send)
         await socket.accept(accepted_subprotocol(socket.scope.get("subprotocols", ())))
-        await Connection(socket, pool, service).run()
+        return await Connection(socket, pool, service).run()
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
