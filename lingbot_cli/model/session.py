@@ -101,9 +101,7 @@ class Session:
         self._decoder_cache = CausalConvCache()
         with current_device(model.device):
             first_image = resize_image(torch.from_numpy(image), height, width).to(model.device)
-        self._condition = ImageCondition(
-            model.vae, first_image, model.encoding, decode_batch if model.device.type == "cuda" else None
-        )
+        self._condition = ImageCondition(model.vae, first_image, model.encoding)
         config = model.transformer.config
         self._cache_shape = KVCacheShape(
             layers=config.layers,
