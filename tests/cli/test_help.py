@@ -86,7 +86,7 @@ def test_the_help_of_render_fits_two_screens_in_panels_with_plain_types():
     panels = ["Camera and prompt", "Output", "Model", "Speed", "Resume", "Display", "Options"]
     assert titles == ["Arguments", *panels]
     shown = "\n".join(lines)
-    assert "--fps INTEGER" in shown
+    assert "--fps NUMBER" in shown
     assert "--duration TIME" in shown
     assert "[default: the timeline's, else 42]" in shown
     assert "<" not in shown
