@@ -190,14 +190,17 @@ class ConcatEncoder:
             raise
 
 
-def remux(ffmpeg: str, tracks: Sequence[str], muxer: str, target: Path) -> bool:
-    """Write a file of `tracks`, an MP4 or MOV with its index first.
-
-    Returns False where ffmpeg fails, or a full or hanging disk or a signal prevents it.
-    """
+def remux_args(ffmpeg: str, tracks: Sequence[str], muxer: str, target: Path) -> list[str]:
+    """Return the command that writes a file of `tracks`, an MP4 or MOV with its index first."""
     index = ("-movflags", "+faststart+use_metadata_tags") if muxer in ("mp4", "mov") else ()
+    args = [ffmpeg, "-nostdin", "-v", "error", "-y", *tracks, *index]
+    return [*args, "-f", muxer, f"file:{target.absolute()}"]
+
+
+def remux(ffmpeg: str, tracks: Sequence[str], muxer: str, target: Path) -> bool:
+    """Write a file of `tracks`; return False where ffmpeg, a full or hanging disk or a signal prevents it."""
     child = subprocess.Popen(
-        [ffmpeg, "-nostdin", "-v", "error", "-y", *tracks, *index, "-f", muxer, f"file:{target.absolute()}"],
+        remux_args(ffmpeg, tracks, muxer, target),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
