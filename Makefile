@@ -1,9 +1,10 @@
-# make demo: render a first video. make test: lint, type-check and run the tests. Both create .venv first.
+# make demo: render a first video. make check: lint, types and the quick tests. make test: lint, types and every test.
+# Each creates .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test setup lint drawings dist clean
+.PHONY: demo check test setup lint drawings dist clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -43,6 +44,10 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Everything that runs no video, model or browser.
+check: lint
+	$(BIN)/pytest -m "not video and not model and not browser"
 
 test: lint $(VENV)/.peers
 	$(BIN)/pytest

@@ -2,8 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,3 +101,30 @@ def probe():
         return answer
 
     return ask
+
+
+# What a test needs, by what its module imports and by its fixtures; `-m` chooses by these markers.
+NEEDS = {
+    "model": re.compile(r"\btorch\b|tiny_world|load_model|support\.reference"),
+    "browser": re.compile(r"support\.(chromium|firefox)"),
+    "video": re.compile(
+        r"\bsubprocess\b|find_ffmpeg|OutputOptions|"
+        r"support\.(command|serving|stream_command|encoding_sink|processes|rtmp_server|live_outputs|peak_memory|play_tiny)"
+    ),
+}
+VIDEO_FIXTURES = {"bars", "decode", "probe", "ffmpeg"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        source = _source(item.path)
+        for marker, sign in NEEDS.items():
+            if sign.search(source):
+                item.add_marker(marker)
+        if VIDEO_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("video")
+
+
+@cache
+def _source(path: Path) -> str:
+    return path.read_text()
