@@ -108,7 +108,7 @@ NEEDS = {
     "model": re.compile(r"\btorch\b|tiny_world|load_model|support\.reference"),
     "browser": re.compile(r"support\.(chromium|firefox)"),
     "video": re.compile(
-        r"\bsubprocess\b|find_ffmpeg|OutputOptions|"
+        r"\bsubprocess\b|find_ffmpeg|OutputOptions|from benchmarks|"
         r"support\.(command|serving|stream_command|encoding_sink|processes|rtmp_server|live_outputs|peak_memory|play_tiny)"
     ),
 }
