@@ -206,6 +206,35 @@ def test_other_files_are_not_samples():
             )
 
 
+def test_a_restart_takes_the_walking_speed_that_is_chosen(tab):
+    def step():
+        """Return the way in one chunk with a key held."""
+        tab.key("keyDown", "w")
+        tab.chunks(2)
+        first = tab.data()
+        tab.chunks(2)
+        last = tab.data()
+        tab.key("keyUp", "w")
+        moved = [float(each["position"].split(" ")[2]) for each in (first, last)]
+        return (moved[1] - moved[0]) / (int(last["chunk"]) - int(first["chunk"]))
+
+    normal = step()
+    for speed, factor in (("2", 2), ("1", 1)):
+        tab.ask(f"document.getElementById('speed').value = '{speed}'")
+        click(tab, "restart")
+        tab.until("Number(document.body.dataset.chunk) < 2 && document.body.dataset.state === 'playing'")
+        assert step() == pytest.approx(factor * normal, rel=0.01)
+
+
+def test_a_sample_that_cannot_be_loaded_is_an_error(browser, start_screen):
+    tab = browser.open(start_screen)
+    tab.until("document.body.dataset.state === 'choosing'")
+    tab.ask("(window.fetch = async () => { throw new TypeError('no network'); }, true)")
+    tab.ask("document.querySelector('.card').click()")
+    tab.until("document.getElementById('start-note').textContent.includes('no network')")
+    tab.leave()
+
+
 def test_a_gamepad_walks_looks_and_pauses(tab):
     buttons = "Array.from({length: 16}, () => ({pressed: false}))"
     pad = f"{{id: 'Pad', mapping: 'standard', axes: [0.7, -0.7, 1, 0], buttons: {buttons}}}"

@@ -53,7 +53,6 @@ function restart() {
   showMessage("");
   const sameCamera = element("speed").value === element("speed").dataset.used;
   if (socket && session && sameCamera) { sendEvent("reset", { seed: seed(), prompt: element("prompt").value }); return; }
-  element("speed").dataset.used = element("speed").value;
   startAgain();
 }
 
@@ -134,7 +133,6 @@ setInterval(() => { if (session) sendEvent("heartbeat"); }, HEARTBEAT_INTERVAL_M
 if (!watchOnly) {
   element("prompt").value = model.prompt;
   element("seed").value = model.seed;
-  element("speed").dataset.used = element("speed").value;
   new CameraInput(element("screen"), {
     onKeys: (keys) => {
       showHeld(keys);
@@ -143,7 +141,7 @@ if (!watchOnly) {
     onTurn: (turn) => sendEvent("turn", turn),
     onGamepad: (name, pressed) => {
       element("gamepad").textContent = `Gamepad: ${name}`;
-      for (const number of pressed) tools[GAMEPAD_TOOLS[number]]?.act();
+      if (element("start").hidden) for (const number of pressed) tools[GAMEPAD_TOOLS[number]]?.act();
     },
   });
 }

@@ -40,8 +40,14 @@ function initMessage() {
     output_compression: quality.options(1).quality,
   };
   const key = sessionStorage.getItem("resume");
-  if (key) message.resume = key;
-  else if (firstImage) message.first_frame = firstImage;
+  const speed = element("speed");
+  if (key) {
+    message.resume = key;
+    speed.dataset.used ??= speed.value;
+    return message;
+  }
+  speed.dataset.used = speed.value;
+  if (firstImage) message.first_frame = firstImage;
   return message;
 }
 

@@ -17,9 +17,13 @@ class StartScreen {
       name.textContent = sample.label;
       card.append(picture, name);
       card.addEventListener("click", async () => {
-        const answer = await fetch(`${sample.path}?token=${encodeURIComponent(token)}`);
-        if (answer.ok) this.choose(await answer.blob(), sample.prompt);
-        else this.fail(`the server answered ${answer.status} for this sample`);
+        try {
+          const answer = await fetch(`${sample.path}?token=${encodeURIComponent(token)}`);
+          if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+          await this.choose(await answer.blob(), sample.prompt);
+        } catch (error) {
+          this.fail(`this sample cannot be loaded: ${error.message}`);
+        }
       });
       element("cards").append(card);
     }
@@ -48,8 +52,7 @@ class StartScreen {
   }
 
   fail(text) {
-    this.close();
-    showMessage(text);
+    element("start-note").textContent = text;
   }
 
   open(closable) {
