@@ -35,6 +35,7 @@ def test_a_wrong_key_ends_it_before_anything_is_loaded(tmp_path, small_picture):
     [
         (("--moves", "w-5"), "--to is required"),
         (("--moves", "w-5", "--to", "null:", "--to", "null:"), "named twice"),
+        (("--moves", "w-5", "--to", "a.m3u8", "--to", "./a.m3u8"), "the same place as --to a.m3u8"),
         (("--moves", "w-5", "--to", "rtmp://host/key-only"), "incomplete RTMP address"),
         (("-t", "-", "--loop", "--to", "null:"), "--loop needs a timeline that ends"),
         (
@@ -50,6 +51,16 @@ def test_mistakes_are_refused(small_picture, arguments, message):
     done = lingbot("stream", str(small_picture), *arguments)
     assert done.code == 2
     assert message in done.stderr
+
+
+def test_a_refused_stream_keeps_the_playlist_that_it_was_to_overwrite(small_picture, tmp_path):
+    playlist = tmp_path / "index.m3u8"
+    playlist.write_text("#EXTM3U")
+    done = lingbot(
+        *("stream", str(small_picture), "--moves", "x-5", "--to", str(playlist), "--overwrite"),
+    )
+    assert done.code == 2
+    assert playlist.read_text() == "#EXTM3U"
 
 
 URL = "rtmp://host/live/a-secret"

@@ -4,12 +4,12 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from lingbot_cli.errors import LingbotError, UsageError
+from lingbot_cli.errors import LingbotError, UsageError, write_errors
 from lingbot_cli.files import check_folder, check_new
 from lingbot_cli.sinks.base import Sink, VideoInfo
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink
@@ -29,6 +29,7 @@ _TARGETS_HINT = (
     "use rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, udp://HOST:PORT, a file such as a.mp4 or live/index.m3u8, "
     "or null:"
 )
+PLAYLIST_SUFFIX = ".m3u8"
 _SUFFIXES = tuple(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
 _LISTENER = re.compile(r"[?&]mode=listener(?:&|$)")
 _UDP_URL = re.compile(r"(udp://(?:[^/@?\s:]+|\[[^\]\s]+\]):\d{1,5})/?(\?\S*)?", re.I)
@@ -165,7 +166,7 @@ def choose_target(url: str, options: StreamOptions, environ: Mapping[str, str]) 
         return _ffmpeg_target(match[1], url + packets, options, find_ffmpeg(environ))
     if "://" in url:
         raise UsageError(f"--to: unsupported protocol {scheme}://", hint=_TARGETS_HINT)
-    if url.lower().endswith(".m3u8"):
+    if url.lower().endswith(PLAYLIST_SUFFIX):
         return _hls_target(Path(url), options, find_ffmpeg(environ))
     if url != "null:" and not url.lower().endswith(_SUFFIXES):
         # The text may contain a key, so it is not repeated.
@@ -178,8 +179,10 @@ def start_all(
 ) -> list[LiveOutput]:
     """Start every target at once; abort all and raise if one that calls is not connected within 4.5 s."""
     deadline = time.monotonic() + _CONNECT_TIMEOUT_S
-    outputs = [target.start(video, still, on_outage) for target in targets]
+    outputs: list[LiveOutput] = []
     try:
+        for target in targets:
+            outputs.append(target.start(video, still, on_outage))
         for output in outputs:
             output.wait_started(deadline - time.monotonic())
     except LingbotError:
@@ -201,8 +204,15 @@ def _hls_target(playlist: Path, options: StreamOptions, ffmpeg: str) -> Target:
     """Return the target of an HLS playlist, its segments beside it. Errors: UsageError for one that exists."""
     check_new(playlist, overwrite=options.overwrite)
     check_folder(playlist.parent)
-    playlist.unlink(missing_ok=True)  # a new stream would be appended to it
-    return _ffmpeg_target(str(playlist), str(playlist.absolute()), options, ffmpeg, muxer="hls")
+    target = _ffmpeg_target(str(playlist), str(playlist.absolute()), options, ffmpeg, muxer="hls")
+
+    def start(video: VideoInfo, still: np.ndarray, on_outage: OnOutage) -> LiveOutput:
+        check_new(playlist, overwrite=options.overwrite)
+        with write_errors(playlist):
+            playlist.unlink(missing_ok=True)  # a new stream would be appended to it
+        return target.start(video, still, on_outage)
+
+    return replace(target, start=start)
 
 
 def _ffmpeg_target(

@@ -29,6 +29,9 @@ def test_a_playlist_grows_and_ends_as_a_video_on_demand(tmp_path, probe):
     assert int(found["video"]["nb_read_frames"]) == output.stats.sent
     with pytest.raises(UsageError, match="exists"):
         choose_target(str(playlist), StreamOptions(), os.environ)
+    replaced = start(str(playlist), overwrite=True)
+    assert not playlist.exists()  # the encoder has no segment yet
+    replaced.abort()
 
 
 def test_mpeg_ts_arrives_over_udp(tmp_path, ffmpeg, probe):
