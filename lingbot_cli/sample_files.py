@@ -31,9 +31,14 @@ def find_inputs(text: str) -> list[str]:
 
     Their names may hold `*`, which a shell leaves where nothing matches.
     """
-    if Path(text).exists() or Path(text).parts[:1] not in {(folder,) for folder in FOLDERS}:
+    if Path(text).parts[:1] not in {(folder,) for folder in FOLDERS}:
         return [text]
-    return sorted(str(file) for file in PACKAGE.glob(text) if file.is_file()) or [text]
+    try:
+        if Path(text).exists():
+            return [text]
+        return sorted(str(file) for file in PACKAGE.glob(text) if file.is_file()) or [text]
+    except (OSError, ValueError):  # too long a name, or a pattern such as **.yaml
+        return [text]
 
 
 def find_input(text: str) -> str:

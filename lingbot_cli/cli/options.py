@@ -1,5 +1,6 @@
 """Options that several commands share: arguments, single flags, and the groups of timeline, model and display."""
 
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,14 +47,14 @@ def find_preset(name: str) -> Preset:
 
 def is_timeline_file(text: str) -> bool:
     """Return whether an argument is a timeline file or standard input rather than moves such as w-10,iw-15."""
-    return text == "-" or Path(text).suffix in TIMELINE_SUFFIXES or Path(text).exists()
+    return text == "-" or Path(text).suffix in TIMELINE_SUFFIXES or os.path.exists(text)
 
 
 def camera_source(text: str) -> dict[str, str]:
     """Return an argument as a timeline, as camera files or as moves, under the name of its option."""
     if text == "-" or Path(text).suffix in TIMELINE_SUFFIXES:
         return {"timeline": text}
-    return {"poses": text} if Path(text).exists() else {"moves": text}
+    return {"poses": text} if os.path.exists(text) else {"moves": text}  # false for any long text
 
 
 def model_names() -> list[str]:

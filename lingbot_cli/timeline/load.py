@@ -1,6 +1,7 @@
 """Loading of a timeline file (YAML or JSON Lines), with every problem in it and its location."""
 
 import gc
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,7 +61,7 @@ def read_source(path: str, stdin: Callable[[int], bytes] | None = None) -> Sourc
     if path == "-" and stdin is not None:
         name, folder, data = "<stdin>", Path.cwd(), stdin(MAX_BYTES + 1)
     else:
-        name, folder = path, Path(path).parent if Path(path).is_file() else Path.cwd()
+        name, folder = path, Path(path).parent if os.path.isfile(path) else Path.cwd()
         try:
             with Path(path).open("rb") as stream:
                 data = stream.read(MAX_BYTES + 1)

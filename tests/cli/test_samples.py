@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from lingbot_cli.cli.options import image_file
+from lingbot_cli.cli.options import camera_source, image_file, is_timeline_file
 from lingbot_cli.sample_files import FIRST_IMAGE, find_input, find_inputs, sample_names
 from tests.support.command import lingbot
 
@@ -45,6 +45,21 @@ def test_a_file_of_that_name_goes_before_the_package(elsewhere):
     assert find_inputs("samples/none.png") == ["samples/none.png"]
     assert find_inputs("walk.yaml") == ["walk.yaml"]
     assert find_inputs("samples/../../secret") == ["samples/../../secret"]
+
+
+@pytest.mark.parametrize("text", ["w-5," * 2000, "samples/" + "x" * 300, "samples/**.yaml", "samples/\0"])
+def test_no_argument_is_too_odd_to_be_looked_for(text):
+    assert find_inputs(text) == [text]
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_moves_of_any_length_are_no_file():
+    moves = ",".join(["w-4"] * 1200)
+    assert camera_source(moves) == {"moves": moves}
+    assert not is_timeline_file(moves)
+    refused = lingbot("timeline", "check", "x" * 300 + ".yaml")
+    assert refused.code == 2
+    assert "file name too long" in refused.stderr
 
 
 def test_samples_are_listed_and_copied(elsewhere):
