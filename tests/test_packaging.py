@@ -15,6 +15,7 @@ import yaml
 
 from lingbot_cli import __version__
 from lingbot_cli.cli import COMMANDS
+from lingbot_cli.sample_files import sample_names
 
 ROOT = Path(__file__).parents[1]
 URL = "https://example.org/someone/lingbot"
@@ -101,7 +102,7 @@ def test_the_wheel_renders_and_serves_its_page_in_any_folder(installed, tmp_path
     assert {"lingbot_cli/server/page/index.html", "lingbot_cli/py.typed"} <= names
     pages = {f"lingbot-{__version__}.data/data/share/man/man1/lingbot-{name}.1" for name in COMMANDS}
     assert pages <= names
-    assert {"lingbot_cli/samples/courtyard-day.png", "lingbot_cli/recipes/first-walk.yaml"} <= names
+    assert {f"lingbot_cli/{name}" for name in sample_names()} <= names
     assert not [name for name in names if name.startswith(("tests/", "training/", "benchmarks/"))]
 
 
