@@ -51,7 +51,7 @@ def _draw_chart(
     bounds: Sequence[float],
 ) -> None:
     end = max((span[1] for span in spans), default=1.0)
-    largest = 1.25 * max([*bounds, *(value for value in values if value is not None)])
+    largest = 1.25 * max([*bounds, *(value for value in values if value is not None)]) or 1.0
     foot, height = top + _ROW_PX - 22, _ROW_PX - 22 - _TOP_PX
 
     def place(time: float, value: float) -> tuple[float, float]:

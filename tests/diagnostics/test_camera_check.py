@@ -116,8 +116,11 @@ def test_more_frames_than_poses_are_refused(tmp_path, ffmpeg):
 
 
 def test_a_plain_video_is_unknown_and_no_success(tmp_path, ffmpeg):
-    done = lingbot("camera-check", *_grey_video(tmp_path, ffmpeg, 16), "--camera", "w-16")
-    assert done.code == 1
+    plot = tmp_path / "plot.png"
+    video = _grey_video(tmp_path, ffmpeg, 16)
+    done = lingbot("camera-check", *video, "--camera", "w-16", "--max-error", "0", "--plot", str(plot))
+    assert done.code == 1, done.stderr
+    assert plot.exists()
     assert "too few points" in done.stdout
     assert "unknown" in done.stdout.splitlines()[-1]
 
