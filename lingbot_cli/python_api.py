@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -22,6 +22,7 @@ from lingbot_cli.runtime.fast_mode import resolve_model
 from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.sample_files import find_input
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink
+from lingbot_cli.timeline.frame_rate import parse_fps
 from lingbot_cli.timeline.resolve import TimelineOverrides
 from lingbot_cli.timeline.schema import CameraSettings
 from lingbot_cli.timeline.times import parse_time
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from lingbot_cli.model.world_model import WorldModel
     from lingbot_cli.server.play_session import PlaySession
 
+Parsed = TypeVar("Parsed")
 ImageSource = str | Path | np.ndarray
 """A file, a name under samples/, or an array [H, W, 3] uint8."""
 
@@ -66,17 +68,21 @@ class LoadedModel:
         prompt: str | None = None,
         seed: int | None = None,
         size: str | None = None,
-        fps: int | None = None,
+        fps: float | str | None = None,
         duration: str | float | None = None,
     ) -> "Video":
         """Plan the video of a timeline's file, of moves such as "w-10,iw-15" or of camera files.
 
-        `size` such as "832x480", `duration` such as "10s" or seconds. Errors: UsageError.
+        `size` such as "832x480", `fps` such as 24 or "30000/1001", `duration` such as "10s" or seconds. Errors:
+        UsageError.
         """
         from lingbot_cli.cli.options import camera_source
 
         overrides = TimelineOverrides(
-            prompt, fps, None if duration is None else parse_time(duration), allow_outside=False
+            prompt,
+            _parsed("fps", parse_fps, fps),
+            _parsed("duration", parse_time, duration),
+            allow_outside=False,
         )
         source = camera_source(find_input(str(timeline)))
         with tempfile.TemporaryDirectory() as folder:
@@ -183,6 +189,14 @@ class LiveSession:
         assert chunk is not None
         session.mark_sent(chunk)
         return chunk.frames
+
+
+def _parsed(name: str, parse: Callable[[object], Parsed], value: object) -> Parsed | None:
+    """Return an argument's parsed value, None without one. Errors: UsageError."""
+    try:
+        return None if value is None else parse(value)
+    except ValueError as wrong:
+        raise UsageError(f"{name}: {wrong}") from wrong
 
 
 def _image_file(image: ImageSource, folder: Path) -> Path:

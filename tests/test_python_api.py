@@ -42,8 +42,9 @@ def test_frames_are_those_of_the_command_line(tmp_path, model):
 
 def test_an_array_is_an_image_and_a_video_shows_itself(model):
     array = np.asarray(Image.open(IMAGE).convert("RGB"))
-    video = model.render(array, "w-5", size="32x32")
-    same = model.render(IMAGE, "w-5", size="32x32")
+    video = model.render(array, "w-5", size="32x32", fps="30000/1001")
+    assert video.fps == pytest.approx(30000 / 1001)
+    same = model.render(IMAGE, "w-5", size="32x32", fps=30000 / 1001)
     np.testing.assert_array_equal(np.stack(list(video)), np.stack(list(same)))
     assert video._repr_html_().startswith("<video controls")
 
@@ -61,5 +62,8 @@ def test_errors_name_the_problem(model):
         model.render("none.png", "w-5")
     with pytest.raises(UsageError, match="is not a move"):
         model.render(IMAGE, "walk")
+    for wrong in ({"fps": 0}, {"fps": 1000}, {"fps": True}, {"duration": -1}, {"duration": "abc"}):
+        with pytest.raises(UsageError, match=f"{next(iter(wrong))}: .*expected"):
+            model.render(IMAGE, "w-5", **wrong)
     with pytest.raises(AttributeError):
         _ = lingbot.nothing
