@@ -47,6 +47,7 @@ class SessionPool:
         self.limits = limits
         self.metrics = Metrics()
         self.capacity = Capacity(limits.slots, limits.min_fps)
+        self.metrics.capacity.set_function(lambda: self.capacity.players)
         self._executor = ThreadPoolExecutor(1, "render")
         self._render_lock = asyncio.Lock()
         self._queue: deque[asyncio.Event] = deque()
@@ -110,7 +111,6 @@ class SessionPool:
     def _update(self) -> None:
         """Wake the queue and update the metrics."""
         self.metrics.sessions.set(self._playing)
-        self.metrics.capacity.set(self.capacity.players)
         self.metrics.queue.set(len(self._queue))
         self.metrics.detached.set(len(self._detached))
         for waiter in self._queue:

@@ -58,6 +58,11 @@ def counted(monkeypatch):
     return made
 
 
+def test_the_capacity_is_known_before_the_first_client_comes():
+    with serving(PoolLimits(slots=3)) as served:
+        assert read_metrics(served)["lingbot_capacity"] == 3
+
+
 def test_fifty_clients_half_of_which_disconnect_leak_nothing(counted):
     before = len(render_threads())
     chance = random.Random(5)
