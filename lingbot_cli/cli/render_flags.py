@@ -39,7 +39,7 @@ class OutputFlags(EncodedFlags):
     output: Annotated[
         list[str] | None,
         option(
-            "Video (.mp4 .mkv .webm .gif .webp .y4m), images (frames/%05d.png), - for standard output, or "
+            "Video (.mp4 .mov .mkv .webm .gif .webp .y4m), images (frames/%05d.png), - for standard output, or "
             "null:. Repeatable.",
             names="-o --output",
             metavar="FILE",

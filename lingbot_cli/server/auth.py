@@ -101,7 +101,8 @@ def accepted_subprotocol(offered: Iterable[str]) -> str | None:
 class AccessMiddleware:
     """ASGI middleware that denies requests with an HTTP status, before a WebSocket is accepted.
 
-    Paths of `PUBLIC_PATHS` need no token; their answers hold nothing about the model or its clients.
+    Paths of `PUBLIC_PATHS` need no token; their answers name neither the model nor its clients, only how
+    many more may play.
     """
 
     def __init__(self, app: ASGIApp, rules: AccessRules) -> None:
