@@ -85,9 +85,10 @@ def render(
             return
         if preview is not None:
             sink = TeeSink([sink, preview])
-        output.save_files(prepared, targets, overwrite=overwrite_poses)
+        output.save_camera(prepared, targets, overwrite=overwrite_poses)
         encoding = output.encoding(timeline.frames)
         render_video(prepared, sink, shown, encoding=encoding, clock=env.clock, resume=options, group=group)
+        output.save_subtitles(prepared, targets)
         output.open_video(targets, shown.warning)
     except LingbotError as error:
         shown.error(error)

@@ -12,7 +12,7 @@ from lingbot_cli.cli.app import option
 from lingbot_cli.cli.options import EncodedFlags, Overwrite, Quality, TimelineFlags, parser
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
-from lingbot_cli.files import find_stream, write_file
+from lingbot_cli.files import check_new, find_stream, write_file
 from lingbot_cli.timeline.times import Time, parse_time
 
 if TYPE_CHECKING:
@@ -89,12 +89,7 @@ class OutputFlags(EncodedFlags):
             raise UsageError("--poses-format needs --save-poses", hint="add --save-poses FOLDER")
         return self.poses_format or "npy"
 
-    def save_files(self, prepared: "PreparedVideo", targets: list[str], *, overwrite: bool) -> None:
-        """Write the subtitles and the camera that are wanted beside the videos."""
-        self._save_subtitles(prepared, targets)
-        self._save_camera(prepared, targets, overwrite=overwrite)
-
-    def _save_camera(self, prepared: "PreparedVideo", targets: list[str], *, overwrite: bool) -> None:
+    def save_camera(self, prepared: "PreparedVideo", targets: list[str], *, overwrite: bool) -> None:
         """Write the camera of every frame, with the names that an image sequence gives them."""
         from lingbot_cli.sinks.output_paths import sequence_names
         from lingbot_cli.timeline.poses_dir import write_poses_dir
@@ -112,28 +107,39 @@ class OutputFlags(EncodedFlags):
             overwrite=overwrite,
         )
 
-    def _save_subtitles(self, prepared: "PreparedVideo", targets: list[str]) -> None:
-        """Write the prompts to a .srt file beside each video. Errors: UsageError for one that exists."""
-        if self.subtitles == "srt":
-            for target in files_of(targets):
-                path = Path(target)
-                path = path.parent if "%" in path.name else path
-                write_file(path.with_suffix(".srt"), prepared.subtitles(), overwrite=self.overwrite)
+    def _subtitle_files(self, targets: list[str]) -> list[Path]:
+        """Return the .srt files beside the videos, each once. Errors: UsageError for one that exists."""
+        from lingbot_cli.sinks.output_paths import subtitle_name
+
+        if self.subtitles != "srt":
+            return []
+        paths = {path.resolve(): path for path in map(subtitle_name, files_of(targets))}
+        for path in paths.values():
+            check_new(path, overwrite=self.overwrite)
+        return list(paths.values())
+
+    def save_subtitles(self, prepared: "PreparedVideo", targets: list[str]) -> None:
+        """Write the prompts to a .srt file beside each complete video. Errors: UsageError for one that exists."""
+        for path in self._subtitle_files(targets):
+            write_file(path, prepared.subtitles(), overwrite=self.overwrite)
 
     def targets(self, image: Path) -> list[str]:
-        """Return the names of all outputs. Errors: UsageError for --open or --poses-format alone."""
+        """Return the names of all outputs. Errors: UsageError for options that need a file, and have none."""
         self.camera_format()
         targets = self.output or [f"{image.stem}.mp4"]
-        if self.open and not files_of(targets):
-            raise UsageError("--open: no output is a file", hint="name one with -o")
+        for flag, asked in {"--open": self.open, "--subtitles srt": self.subtitles == "srt"}.items():
+            if asked and not files_of(targets):
+                raise UsageError(f"{flag}: no output is a file", hint="name one with -o")
         return targets
 
     def open_video(self, targets: list[str], warn: Callable[[str], None]) -> None:
         """Open the first file, or the folder of its images, where --open asks for it."""
         if not self.open:
             return
+        from lingbot_cli.sinks.formats import is_sequence
+
         path = Path(files_of(targets)[0])
-        path = path.parent if "%" in path.name else path
+        path = path.parent if is_sequence(str(path)) else path
         if typer.launch(str(path.absolute())):
             warn(f"no program was found to open {path}")
 
@@ -156,6 +162,8 @@ class OutputFlags(EncodedFlags):
             self.subtitles == "track",
         )
         sink = choose_sinks(targets, options, env.environ, env.stdout_bytes if "-" in targets else None)
+        subtitles = [str(path) for path in self._subtitle_files(targets)]
+        check_distinct([*targets, *subtitles])
         if self.overlay == "burn":
             return OverlaySink(sink, prepared.captions(), enlarge=False)
         if self.overlay == "none":

@@ -25,6 +25,14 @@ def copy_name(target: str, suffix: str) -> str:
     return str(derived_path(path, f".{suffix}{path.suffix}", stem=path.stem))
 
 
+def subtitle_name(target: str) -> Path:
+    """Return the subtitles beside an output: a.mp4 → a.srt, a/%05d.png → a.srt."""
+    path = Path(target)
+    if is_sequence(target):
+        return _sibling_folder(path.parent, "", "srt")
+    return derived_path(path, ".srt", stem=path.stem)
+
+
 def _sibling_folder(folder: Path, text: str, suffix: str) -> Path:
     """Return frames.TEXT.SUFFIX for frames/, also for a sequence in the working directory."""
     folder = folder if folder.name else Path("frames")

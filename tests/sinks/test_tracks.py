@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lingbot_cli.errors import UsageError
+from lingbot_cli.errors import OutputError, UsageError
+from lingbot_cli.model.session import Session
 from lingbot_cli.sinks.base import Chapter, VideoInfo
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink
 from lingbot_cli.sinks.soundtrack import Soundtrack
@@ -132,6 +133,51 @@ def test_the_commands_write_sound_and_subtitles(tmp_path, probe, tone):
     streamed = lingbot("stream", *flags, "--to", str(tmp_path / "s.mp4"))
     assert streamed.code == 0, streamed.stderr
     assert "audio" in {each["codec_type"] for each in probe(tmp_path / "s.mp4")["streams"]}
+
+
+@pytest.fixture
+def walk(tmp_path, monkeypatch):
+    """Return the arguments of a short render in the working folder `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(sample_image(40, 48)).save("first.png")
+    return ("render", "first.png", "--moves", "w-21", "--size", "32x32", "--prompt", "a gate")
+
+
+def test_subtitles_are_written_once_for_each_stem(walk, tmp_path):
+    outputs = ("-o", "%05d.png", "-o", "100%.mkv", "-o", str(tmp_path / "100%.mp4"))
+    done = lingbot(*walk, "--frames", "0:4", "--subtitles", "srt", *outputs)
+    assert done.code == 0, done.stderr
+    assert {path.name for path in tmp_path.glob("*.srt")} == {"frames.srt", "100%.srt"}
+
+
+def test_subtitles_are_written_with_a_complete_video_alone(walk, monkeypatch, tmp_path):
+    denoise, calls = Session.denoise, []
+
+    def interrupted(session, control, on_clean=None):
+        calls.append(control)
+        if len(calls) == 2:
+            raise OutputError("cut off")
+        return denoise(session, control, on_clean)
+
+    flags = ("--subtitles", "srt", "-o", "a.mkv")
+    monkeypatch.setattr(Session, "denoise", interrupted)
+    assert lingbot(*walk, *flags).code == 4
+    assert not list(tmp_path.glob("*.srt"))
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    done = lingbot(*walk, *flags, "--resume")
+    assert done.code == 0, done.stderr
+    assert (tmp_path / "a.srt").is_file()
+    assert lingbot(*walk, "--subtitles", "srt", "-o", "a.mp4", "--dry-run").code == 2
+
+
+@pytest.mark.parametrize(
+    "flags", [("-o", "null:"), ("-o", "-", "--format", "y4m"), ("--format", "mp4", "-o", "a.srt")]
+)
+def test_subtitles_without_a_place_are_refused(walk, flags):
+    done = lingbot(*walk, "--subtitles", "srt", *flags)
+    assert done.code == 2
+    assert "a.srt: given twice" in done.stderr or "--subtitles srt: no output is a file" in done.stderr
 
 
 def test_a_streamed_sound_replaces_the_silence(server, tone, ffmpeg):
