@@ -88,8 +88,7 @@ def render(
         output.save_camera(prepared, targets, overwrite=overwrite_poses)
         encoding = output.encoding(timeline.frames)
         render_video(prepared, sink, shown, encoding=encoding, clock=env.clock, resume=options, group=group)
-        output.save_subtitles(prepared, targets)
-        output.open_video(targets, shown.warning)
+        output.finish(prepared, targets, shown.warning)
     except LingbotError as error:
         shown.error(error)
         raise

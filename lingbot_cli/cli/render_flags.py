@@ -118,24 +118,25 @@ class OutputFlags(EncodedFlags):
             check_new(path, overwrite=self.overwrite)
         return list(paths.values())
 
-    def save_subtitles(self, prepared: "PreparedVideo", targets: list[str]) -> None:
-        """Write the prompts to a .srt file beside each complete video. Errors: UsageError for one that exists."""
+    def finish(self, prepared: "PreparedVideo", targets: list[str], warn: Callable[[str], None]) -> None:
+        """Write the subtitles of the complete videos, and open the first of them, as the options ask."""
         for path in self._subtitle_files(targets):
             write_file(path, prepared.subtitles(), overwrite=self.overwrite)
+        if self.open:
+            self._open_video(targets, warn)
 
     def targets(self, image: Path) -> list[str]:
         """Return the names of all outputs. Errors: UsageError for options that need a file, and have none."""
         self.camera_format()
         targets = self.output or [f"{image.stem}.mp4"]
-        for flag, asked in {"--open": self.open, "--subtitles srt": self.subtitles == "srt"}.items():
+        subtitles = f"--subtitles {self.subtitles}"
+        for flag, asked in {"--open": self.open, subtitles: self.subtitles != "none"}.items():
             if asked and not files_of(targets):
                 raise UsageError(f"{flag}: no output is a file", hint="name one with -o")
         return targets
 
-    def open_video(self, targets: list[str], warn: Callable[[str], None]) -> None:
-        """Open the first file, or the folder of its images, where --open asks for it."""
-        if not self.open:
-            return
+    def _open_video(self, targets: list[str], warn: Callable[[str], None]) -> None:
+        """Open the first file, or the folder of its images."""
         from lingbot_cli.sinks.formats import is_sequence
 
         path = Path(files_of(targets)[0])
