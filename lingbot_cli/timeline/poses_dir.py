@@ -1,5 +1,6 @@
 """Published camera folder (poses.npy, intrinsics.npy, action.npy, a row a frame), and exports of cameras."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +35,7 @@ DEFAULT_CAMERA = CameraSettings()
 
 def is_published(folder: Path) -> bool:
     """Return whether a path is a folder with poses.npy."""
-    return (folder / POSES_FILE).is_file()
+    return os.path.isfile(folder / POSES_FILE)  # false for a name that is too long
 
 
 def read_poses_dir(

@@ -57,9 +57,12 @@ def test_moves_of_any_length_are_no_file():
     moves = ",".join(["w-4"] * 1200)
     assert camera_source(moves) == {"moves": moves}
     assert not is_timeline_file(moves)
-    refused = lingbot("timeline", "check", "x" * 300 + ".yaml")
-    assert refused.code == 2
-    assert "file name too long" in refused.stderr
+    for refused in (
+        lingbot("timeline", "check", "x" * 300 + ".yaml"),
+        lingbot("render", FIRST_IMAGE, "--poses", "x" * 300),
+    ):
+        assert refused.code == 2
+        assert "file name too long" in refused.stderr.lower()
 
 
 def test_samples_are_listed_and_copied(elsewhere):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def read_cameras(
 
     `convention` and `matrix` win over those of the format. Errors: UsageError with the file and the row.
     """
-    cameras = _read_folder(path) if path.is_dir() else _read_file(path)
+    cameras = _read_folder(path) if os.path.isdir(path) else _read_file(path)
     if cameras.format == "COLMAP" and (convention not in (None, "opencv") or matrix not in (None, "w2c")):
         raise UsageError(
             f"{path}: COLMAP's poses are world-to-camera in OpenCV axes",
