@@ -224,20 +224,25 @@ def prepare(
     return PreparedVideo(request, model, resolved, plan, controls, images, text)
 
 
-def select_frames(prepared: PreparedVideo, frames: str) -> PreparedVideo:
-    """Return the video cut to the frames `A:B`, B excluded; either may be left out. Errors: UsageError.
-
-    Earlier chunks are generated too, for later ones attend to them, but decoded only where the decoder needs them.
-    """
+def frame_range(frames: str, total: int) -> tuple[int, int]:
+    """Return the first frame of a range `A:B` of `total` frames and the one after its last. Errors: UsageError."""
     found = _FRAME_RANGE.fullmatch(frames)
     if found is None:
         raise UsageError(f"--frames {frames}: not a range", hint="write A:B, for example 0:48 or 480:")
-    total = prepared.plan.frames
     first, end = int(found[1] or 0), int(found[2] or total)
     if not first < end <= total:
         raise UsageError(
             f"--frames {frames}: the video has frames 0 to {total}", hint="write A:B with A before B"
         )
+    return first, end
+
+
+def select_frames(prepared: PreparedVideo, frames: str) -> PreparedVideo:
+    """Return the video cut to the frames `A:B`, B excluded; either may be left out. Errors: UsageError.
+
+    Earlier chunks are generated too, for later ones attend to them, but decoded only where the decoder needs them.
+    """
+    first, end = frame_range(frames, prepared.plan.frames)
     count = sum(chunk.start < end for chunk in prepared.plan.chunks)
     chunks, controls = list(prepared.plan.chunks[:count]), list(prepared.controls[:count])
     shown = end - chunks[-1].start
