@@ -173,8 +173,8 @@ class ResumableFile(ResumableOutput):
             return
         copy = derived_path(self._partial, ".index", stem=f".{self._partial.name}")
         done = False
-        with contextlib.suppress(OSError), tempfile.NamedTemporaryFile("w", suffix=".srt") as file:
-            file.write(video.subtitles)
+        with contextlib.suppress(OSError), tempfile.NamedTemporaryFile(suffix=".srt") as file:
+            file.write(video.subtitles.encode())
             file.flush()
             subtitles = Path(file.name) if encoding.subtitle_track and video.subtitles else None
             args = encoding.track_args(video, self._partial, subtitles)
