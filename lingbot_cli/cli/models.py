@@ -120,6 +120,11 @@ def pull_model(
     """
     env: Env = ctx.obj
     if name in DECODERS:
+        if revision is not None:
+            raise UsageError(
+                f"--revision cannot be used with {name}: of a decoder the newest version is downloaded",
+                hint="leave it out",
+            )
         env.err.print(f"downloaded: {download_decoder(name)}", markup=False)
         return
     model = _published(name)

@@ -294,7 +294,9 @@ class EncodedFlags:
             default="the rendered size",
         ),
     ] = None
-    scaler: Annotated[Scaler, option("Filter of --upscale and --output-size.", rare=True)] = "lanczos"
+    scaler: Annotated[
+        Scaler | None, option("Filter of --upscale and --output-size.", rare=True, default="lanczos")
+    ] = None
     interpolate: Annotated[
         float | None,
         option(
@@ -310,21 +312,29 @@ class EncodedFlags:
     ] = None
     audio_loop: Annotated[bool, option("Repeat --audio until the video ends.", rare=True)] = False
 
-    def soundtrack(self) -> Soundtrack | None:
-        """Return the sound of the video. Errors: UsageError."""
+    def soundtrack(self, env: Env) -> Soundtrack | None:
+        """Return the sound of the video, which ffmpeg can read. Errors: UsageError, SetupError."""
+        from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
+
         if self.audio_loop and self.audio is None:
             raise UsageError("--audio-loop needs --audio", hint="add --audio FILE")
-        return Soundtrack(self.audio, self.audio_loop) if self.audio is not None else None
+        if self.audio is None:
+            return None
+        soundtrack = Soundtrack(self.audio, self.audio_loop)
+        soundtrack.check(find_ffmpeg(env.environ))
+        return soundtrack
 
     def rescale(self) -> Rescale:
         """Return the size and rate that is encoded. Errors: UsageError."""
         if self.upscale is not None and self.output_size is not None:
             raise UsageError("--upscale and --output-size exclude each other", hint="give one of them")
+        if self.scaler is not None and self.upscale is None and self.output_size is None:
+            raise UsageError("--scaler needs --upscale or --output-size", hint="add one of them")
         size = parse_image_size(self.output_size) if self.output_size is not None else None
         if size is not None and max(size) > _MAX_OUTPUT_SIDE_PX:
             raise UsageError(f"--output-size {self.output_size}: a side is longer than {_MAX_OUTPUT_SIDE_PX}")
         fps = exact_fps(self.interpolate) if self.interpolate is not None else None
-        return Rescale(self.upscale or 1, size, self.scaler, fps)
+        return Rescale(self.upscale or 1, size, self.scaler or "lanczos", fps)
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,7 @@ class OutputFlags(EncodedFlags):
             self.overwrite,
             keep,
             self.rescale(),
-            self.soundtrack(),
+            self.soundtrack(env),
             self.subtitles == "track",
         )
         sink = choose_sinks(targets, options, env.environ, env.stdout_bytes if "-" in targets else None)
@@ -191,7 +191,7 @@ class OutputFlags(EncodedFlags):
             "frames": frames,
             "upscale": self.upscale,
             "output-size": self.output_size,
-            "scaler": None if self.scaler == "lanczos" else self.scaler,
+            "scaler": self.scaler,
             "interpolate": self.interpolate,
             "audio": None if self.audio is None else str(self.audio),
             "audio-loop": self.audio_loop,

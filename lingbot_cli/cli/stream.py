@@ -120,7 +120,7 @@ class StreamOutputFlags(EncodedFlags):
         if self.audio is not None and self.no_audio:
             raise UsageError("--audio and --no-audio exclude each other", hint="leave one of them out")
         options = StreamOptions(
-            self.bitrate, not self.no_audio, self.overwrite, self.rescale(), self.soundtrack()
+            self.bitrate, not self.no_audio, self.overwrite, self.rescale(), self.soundtrack(env)
         )
         return [choose_target(url, options, env.environ) for url in self._urls(env)]
 
@@ -153,7 +153,7 @@ class StreamOutputFlags(EncodedFlags):
 
         if self.record is None:
             return None
-        options = OutputOptions(overwrite=self.overwrite, rescale=self.rescale(), audio=self.soundtrack())
+        options = OutputOptions(overwrite=self.overwrite, rescale=self.rescale(), audio=self.soundtrack(env))
         return choose_sink(str(self.record), options, env.environ)
 
 

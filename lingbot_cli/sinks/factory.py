@@ -105,7 +105,7 @@ def _choose_encoder(
         stream: StreamFile | None = StreamFile(path, stdout.fileno())
     else:
         stream = find_stream(path)
-    _check_tracks(target, container, options, ffmpeg, piped=stream is not None)
+    _check_tracks(target, container, options, piped=stream is not None)
     if stream is not None:
         piped = _stream_output(name, stream, encoding)
         return FfmpegSink(name, piped, metadata=container.metadata, rescale=options.rescale)
@@ -119,9 +119,7 @@ def _choose_encoder(
     return FfmpegSink(target, output, metadata=container.metadata, rescale=options.rescale)
 
 
-def _check_tracks(
-    target: str, container: Format, options: OutputOptions, ffmpeg: str, *, piped: bool
-) -> None:
+def _check_tracks(target: str, container: Format, options: OutputOptions, *, piped: bool) -> None:
     """Refuse sound and subtitles where an output has none. Errors: UsageError."""
     wanted = {"--audio": options.audio is not None, "--subtitles track": options.subtitle_track}
     codecs = {"--audio": container.audio_codec, "--subtitles track": container.subtitle_codec}
@@ -131,8 +129,6 @@ def _check_tracks(
             raise UsageError(
                 f"-o {target}: {flag} is not possible in {kind}", hint="use a file of .mp4, .mov or .mkv"
             )
-    if options.audio is not None:
-        options.audio.check(ffmpeg)
 
 
 def _stream_output(name: str, stream: StreamFile, encoding: Encoding) -> StreamOutput:

@@ -22,7 +22,15 @@ class Soundtrack:
         if not self.file.is_file():
             raise UsageError(f"--audio {self.file}: no such file")
         args = [ffmpeg, "-v", "error", "-i", self._url, "-map", "0:a:0", "-t", "0.1", "-f", "null", "-"]
-        done = subprocess.run(args, capture_output=True, stdin=subprocess.DEVNULL, timeout=_PROBE_TIMEOUT_S)
+        try:
+            done = subprocess.run(
+                args, capture_output=True, stdin=subprocess.DEVNULL, timeout=_PROBE_TIMEOUT_S
+            )
+        except subprocess.TimeoutExpired:
+            raise UsageError(
+                f"--audio {self.file}: could not be read within {_PROBE_TIMEOUT_S} s",
+                hint="use a copy on a local disk",
+            ) from None
         if done.returncode:
             raise UsageError(f"--audio {self.file}: no readable sound", hint="use MP3, M4A, WAV or Ogg")
 

@@ -174,7 +174,10 @@ def test_a_decoder_is_downloaded_and_verified(cache: Path) -> None:
     files = {"taew2_1.pth": b"p" * 20_000, "taew2_1.safetensors": b"s" * 20_000, "other.pth": b"o"}
     with hub_serving({DECODER_REPOSITORY: files}) as serving:
         code, said = finish(pull(serving, cache, name="taew2_1"))
+        other = finish(pull(serving, cache, "--revision", "abc", name="taew2_1"))
     assert code == 0, said
+    assert other[0] == 2
+    assert "--revision cannot be used with taew2_1" in other[1]
     decoders = {path.name for path in (cache / "decoders").iterdir() if path.is_file()}
     assert decoders == {"taew2_1.safetensors"}
     assert (cache / "decoders" / "taew2_1.safetensors").read_bytes() == files["taew2_1.safetensors"]

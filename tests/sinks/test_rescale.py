@@ -87,8 +87,14 @@ def test_a_stream_is_enlarged(tmp_path, probe):
     assert (probe(target)["video"]["width"], probe(target)["video"]["height"]) == (320, 240)
 
 
-def test_two_sizes_are_refused():
-    done = lingbot("render", "samples/courtyard-day.png", "--moves", "w-9", "--upscale", "2", "--output-size",
-                   "640x360", "--dry-run")  # fmt: skip
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("--upscale", "2", "--output-size", "640x360"), "exclude each other"),
+        (("--scaler", "lanczos"), "--scaler needs --upscale or --output-size"),
+    ],
+)
+def test_contradictory_sizes_are_refused(flags, message):
+    done = lingbot("render", "samples/courtyard-day.png", "--moves", "w-9", *flags, "--dry-run")
     assert done.code == 2
-    assert "exclude each other" in done.stderr
+    assert message in done.stderr

@@ -3,8 +3,10 @@
 import os
 import shlex
 import subprocess
+import sys
 import wave
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ from tests.support.rtmp_server import until
 
 RATE = 8000
 FRAMES = 48
-SRT = "1\n00:00:00,000 --> 00:00:01,500\na stone courtyard\n\n2\n00:00:01,500 --> 00:00:03,000\nit rains\n"
+SRT = "1\n00:00:00,000 --> 00:00:01,500\na stone cloître\n\n2\n00:00:01,500 --> 00:00:03,000\nit rains\n"
 VIDEO = VideoInfo(48, 64, Fraction(16), FRAMES, (Chapter(0, "gate"),), {"lingbot": "{}"}, subtitles=SRT)
 
 
@@ -37,6 +39,14 @@ def tone(tmp_path_factory):
         samples = 16000 * np.sin(np.arange(RATE) * 2 * np.pi * 440 / RATE)
         file.writeframes(samples.astype("<i2").tobytes())
     return path
+
+
+@pytest.fixture
+def walk(tmp_path, monkeypatch):
+    """Return the arguments of a short render in the working folder `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(sample_image(40, 48)).save("first.png")
+    return ("render", "first.png", "--moves", "w-21", "--size", "32x32", "--prompt", "a gate")
 
 
 def write(path, bars, **options):
@@ -102,13 +112,48 @@ def test_mov_holds_prores(tmp_path, bars, probe, decode, codec, profile, pixels)
     assert error < (4 if codec else 8)  # 4:2:2 blurs the colours of the bars
 
 
-def test_outputs_without_sound_and_files_without_sound_are_refused(tmp_path, tone):
+def test_outputs_without_sound_are_refused(tone):
     with pytest.raises(UsageError, match="not possible in gif"):
         choose_sink("a.gif", OutputOptions(audio=Soundtrack(tone)), os.environ)
-    text = tmp_path / "a.mp3"
-    text.write_text("no sound")
-    with pytest.raises(UsageError, match="no readable sound"):
-        choose_sink("a.mp4", OutputOptions(audio=Soundtrack(text)), os.environ)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(("stream", "--to", url) for url in ("udp://127.0.0.1:9", "srt://127.0.0.1:9", "a.m3u8", "null:")),
+        *(("render", "-o", output) for output in ("a.mp4", "null:")),
+    ],
+)
+def test_files_without_sound_are_refused_whatever_the_output(walk, command):
+    Path("a.mp3").write_text("no sound")
+    for file, message in (("a.mp3", "no readable sound"), ("b.mp3", "no such file")):
+        done = lingbot(command[0], *walk[1:], *command[1:], "--audio", file)
+        assert done.code == 2
+        assert f"--audio {file}: {message}" in done.stderr
+
+
+def test_a_sound_that_is_not_read_in_time_is_refused(tmp_path, tone, monkeypatch):
+    slow = tmp_path / "ffmpeg"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    monkeypatch.setattr("lingbot_cli.sinks.soundtrack._PROBE_TIMEOUT_S", 0.1)
+    with pytest.raises(UsageError, match="could not be read within"):
+        Soundtrack(tone).check(str(slow))
+
+
+def test_subtitles_are_utf_8_in_every_locale(tmp_path, ffmpeg):
+    path = tmp_path / "a.mkv"
+    code = (
+        "import sys, numpy as np; from tests.sinks.test_tracks import write;"
+        "write(sys.argv[1], lambda *shape: np.zeros((*shape, 3), np.uint8), subtitle_track=True)"
+    )
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", code, str(path)], env=os.environ | locale, check=True, timeout=60)
+    command = [ffmpeg, "-v", "error", "-i", str(path), "-map", "0:s:0", "-f", "srt", "-"]
+    assert (
+        "a stone cloître"
+        in subprocess.run(command, capture_output=True, check=True, timeout=60).stdout.decode()
+    )
 
 
 def test_the_commands_write_sound_and_subtitles(tmp_path, probe, tone):
@@ -133,14 +178,6 @@ def test_the_commands_write_sound_and_subtitles(tmp_path, probe, tone):
     streamed = lingbot("stream", *flags, "--to", str(tmp_path / "s.mp4"))
     assert streamed.code == 0, streamed.stderr
     assert "audio" in {each["codec_type"] for each in probe(tmp_path / "s.mp4")["streams"]}
-
-
-@pytest.fixture
-def walk(tmp_path, monkeypatch):
-    """Return the arguments of a short render in the working folder `tmp_path`."""
-    monkeypatch.chdir(tmp_path)
-    Image.fromarray(sample_image(40, 48)).save("first.png")
-    return ("render", "first.png", "--moves", "w-21", "--size", "32x32", "--prompt", "a gate")
 
 
 def test_subtitles_are_written_once_for_each_stem(walk, tmp_path):
@@ -172,12 +209,18 @@ def test_subtitles_are_written_with_a_complete_video_alone(walk, monkeypatch, tm
 
 
 @pytest.mark.parametrize(
-    "flags", [("-o", "null:"), ("-o", "-", "--format", "y4m"), ("--format", "mp4", "-o", "a.srt")]
+    ("flags", "message"),
+    [
+        (("srt", "-o", "null:"), "--subtitles srt: no output is a file"),
+        (("srt", "-o", "-", "--format", "y4m"), "--subtitles srt: no output is a file"),
+        (("track", "-o", "null:"), "--subtitles track: no output is a file"),
+        (("srt", "--format", "mp4", "-o", "a.srt"), "a.srt: given twice"),
+    ],
 )
-def test_subtitles_without_a_place_are_refused(walk, flags):
-    done = lingbot(*walk, "--subtitles", "srt", *flags)
+def test_subtitles_without_a_place_are_refused(walk, flags, message):
+    done = lingbot(*walk, "--subtitles", *flags)
     assert done.code == 2
-    assert "a.srt: given twice" in done.stderr or "--subtitles srt: no output is a file" in done.stderr
+    assert message in done.stderr
 
 
 def test_a_streamed_sound_replaces_the_silence(server, tone, ffmpeg):
