@@ -86,7 +86,7 @@ class StreamOutputFlags(EncodedFlags):
     to_file: Annotated[
         Path | None, option("Read targets from a file, one per line: no key in the shell's history.")
     ] = None
-    record: Annotated[Path | None, option("Also write the frames to a file.")] = None
+    record: Annotated[Path | None, option("Also write the video to a file, without repeats.")] = None
     overwrite: Overwrite = False
     pace: Annotated[
         Literal["hold", "smooth", "drop"],

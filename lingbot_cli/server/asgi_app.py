@@ -48,6 +48,11 @@ async def sample_image(request: Request) -> Response:
     return FileResponse(path, headers=RESPONSE_HEADERS)
 
 
+def _may_resume(socket: WebSocket, server: str) -> bool:
+    """Return whether a client may have a session here: one that names this server, or any if it has no name."""
+    return not server or socket.query_params.get("server") == server
+
+
 def server_app(service: ModelService, rules: AccessRules, pool: SessionPool) -> Starlette:
     """Create the ASGI application that serves one model."""
 
@@ -81,7 +86,7 @@ def server_app(service: ModelService, rules: AccessRules, pool: SessionPool) -> 
         return Response(pool.metrics.text(), media_type="text/plain; version=0.0.4", headers=RESPONSE_HEADERS)
 
     async def generate(socket: WebSocket) -> None:
-        if pool.draining and socket.query_params.get("server", "") != (service.resume_keys.server or None):
+        if pool.draining and not _may_resume(socket, service.resume_keys.server):
             return await _ENDING(socket.scope, socket.receive, socket.send)
         await socket.accept(accepted_subprotocol(socket.scope.get("subprotocols", ())))
         return await Connection(socket, pool, service).run()

@@ -95,9 +95,10 @@ def run_server(
                 while server.running and not wait.wait(POLL_INTERVAL_S):
                     served.check()
                 if stopped.number == signal.SIGTERM:
-                    pool.draining = True
+                    pool.drain()
                     end = time.monotonic() + pool_limits.drain_s
-                    while pool.sessions and time.monotonic() < end:
+                    while pool.sessions and server.running and time.monotonic() < end:
+                        served.check()
                         time.sleep(POLL_INTERVAL_S)
             finally:
                 server.stop()

@@ -57,7 +57,8 @@ class SessionPool:
         self._players: dict[str, asyncio.Task[None]] = {}
         self._rendering: dict[str, asyncio.Future[None]] = {}
         self._release: asyncio.TimerHandle | None = None
-        self.draining = False  # no new sessions; may be set from any thread
+        self._loop: asyncio.AbstractEventLoop | None = None  # of the clients, from the first on
+        self.draining = False  # no new sessions
 
     @asynccontextmanager
     async def slot(
@@ -67,22 +68,26 @@ class SessionPool:
 
         A reconnecting client goes before clients without a session. Errors: QueueFull.
         """
-        if len(self._queue) >= self.limits.queue_length or (self.draining and not reconnecting):
+        if len(self._queue) >= self.limits.queue_length:
             raise QueueFull
+        self._loop = asyncio.get_running_loop()
         waiter = asyncio.Event()  # set when the queue may have moved
         (self._queue.appendleft if reconnecting else self._queue.append)(waiter)
         self._update()
         try:
             reported = 0
-            while (position := self._queue.index(waiter) + 1) > 1 or self._playing >= self.capacity.players:
+            while True:
+                if self.draining and not reconnecting:
+                    raise QueueFull
+                position = self._queue.index(waiter) + 1
+                if position == 1 and self._playing < self.capacity.players:
+                    break
                 if position != reported:
                     await on_position(position)
                     reported = position
                     continue  # the queue may have moved during the call
                 waiter.clear()
                 await waiter.wait()
-                if self.draining and not reconnecting:
-                    raise QueueFull
             self._queue.remove(waiter)
             self._playing += 1
         except BaseException:
@@ -98,6 +103,13 @@ class SessionPool:
             self._update()
             self._release_memory()
 
+    def drain(self) -> None:
+        """Begin no session any more, and send the clients without one away; from any thread."""
+        self.draining = True
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the server has ended
+                self._loop.call_soon_threadsafe(self._update)
+
     @property
     def free(self) -> int:
         """Number of clients that would play at once without waiting."""
@@ -106,7 +118,7 @@ class SessionPool:
     @property
     def sessions(self) -> int:
         """Number of sessions that are played or wait for their client."""
-        return self._playing + len(self._detached)
+        return self._playing + len(self._returning) + len(self._detached)
 
     def _update(self) -> None:
         """Wake the queue and update the metrics."""

@@ -19,10 +19,11 @@ TOKEN = "a-token-of-tests"
 
 @dataclass(frozen=True)
 class Served:
-    """Port and token of a server."""
+    """Port and token of a server, and its pool if it runs in this process."""
 
     port: int
     token: str = TOKEN
+    pool: SessionPool | None = None
 
     def client(self, **options):
         return client(self.port, self.token, **options)
@@ -34,15 +35,16 @@ def serving(pool_limits=None, limits=None, offer=None, world=None, rules=None, p
     offer = offer or SessionDefaults(sample_image(), "a courtyard", height=32, width=32)
     service = ModelService(world or tiny_world(), limits, offer)
     bound = ListenAddress().bind()
+    pool = SessionPool(pool_limits or PoolLimits())
     server = HttpServer(
-        server_app(service, rules or AccessRules(TOKEN), SessionPool(pool_limits or PoolLimits())),
+        server_app(service, rules or AccessRules(TOKEN), pool),
         bound,
         max_message_bytes=limits.max_message_bytes,
         protocol=protocol,
     )
     server.start()
     try:
-        yield Served(bound.getsockname()[1])
+        yield Served(bound.getsockname()[1], pool=pool)
     finally:
         server.stop()
         bound.close()
