@@ -87,7 +87,9 @@ class ModelOptions:
             given["steps"] = ",".join(map(str, self.steps))
         given["lora"] = list(self.lora)
         given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
-        return {name: value for name, value in given.items() if value not in (None, False, [])}
+        return {
+            name: value for name, value in given.items() if value not in (None, []) and value is not False
+        }
 
 
 def flag_words(flags: Mapping[str, Any]) -> list[str]:

@@ -31,6 +31,10 @@ def latents(done):
     return json.loads(done.stdout.splitlines()[-1])["latents"]
 
 
+def test_a_sink_of_0_stays_among_the_flags():
+    assert ModelOptions(sink=0, threads=2).flags() == {"sink": 0, "threads": 2}
+
+
 def test_the_recipe_in_a_film_renders_it_again(folder):
     arguments = ("first.png", "-t", "walk.yaml", "--size", "32x32", "--seed", "7", "-o", "film.mkv")
     first = lingbot("render", *arguments, "--quality", "master", "--json")
