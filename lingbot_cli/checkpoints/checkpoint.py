@@ -197,7 +197,7 @@ def with_loras(checkpoint: Checkpoint, loras: tuple[str, ...]) -> Checkpoint:
     return replace(
         checkpoint,
         changes=changes,
-        identity=lora_identity(checkpoint.identity, loras, fingerprints),
+        identity=lora_identity(checkpoint.identity, fingerprints, changes),
         block_bytes=None if packed is None else packed + factors * (checkpoint.packing is not None),
     )
 

@@ -81,10 +81,17 @@ def read_loras(texts: Iterable[str], tensors: Mapping[str, Entry], place: Path) 
     return changes
 
 
-def lora_identity(model: str, texts: Iterable[str], fingerprints: Iterable[str]) -> str:
-    """Return the fingerprint of a model's weights with LoRAs merged."""
-    strengths = [parse_lora(text)[1] for text in texts]
-    parts = [model, *(f"{each}:{strength!r}" for each, strength in zip(fingerprints, strengths, strict=True))]
+def lora_files(text: str) -> list[Path]:
+    """Return the files that decide what FILE[:STRENGTH] changes: its tensors and PEFT's config beside them."""
+    file = parse_lora(text)[0]
+    config = file.with_name("adapter_config.json")
+    return [file, config] if file.name == "adapter_model.safetensors" and config.is_file() else [file]
+
+
+def lora_identity(model: str, fingerprints: Iterable[str], changes: Changes) -> str:
+    """Return the fingerprint of a model's weights with LoRAs merged, which their scales decide too."""
+    scales = [f"{name}:{each.scale!r}" for name, changed in changes.items() for each in changed]
+    parts = [model, *fingerprints, *scales]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:32]
 
 
@@ -163,10 +170,9 @@ def _flat(layer: str) -> str:
 
 def _peft_settings(file: Path) -> Mapping[str, Any]:
     """Return the adapter's settings, from its own metadata or the config beside it; empty where it has none."""
-    config = file.with_name("adapter_config.json")
     settings: dict[str, Any] = {}
-    if file.name == "adapter_model.safetensors" and config.is_file():
-        settings = read_json(config)
+    if config := lora_files(str(file))[1:]:
+        settings = read_json(config[0])
     elif text := read_metadata(file).get("lora_adapter_metadata"):
         try:
             stored = json.loads(text)

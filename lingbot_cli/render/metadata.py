@@ -13,7 +13,7 @@ from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from lingbot_cli import __version__
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
-from lingbot_cli.checkpoints.lora import parse_lora
+from lingbot_cli.checkpoints.lora import lora_files
 from lingbot_cli.errors import UsageError
 from lingbot_cli.redact import redact_values
 from lingbot_cli.render.fingerprint import preset_json
@@ -116,7 +116,7 @@ def make_recipe(
         files.append(Path(request.poses))
     if isinstance(model, Checkpoint) and model.decoder is not None:
         files.append(model.decoder)
-    files += [parse_lora(text)[0] for text in options.lora]
+    files += [file for text in options.lora for file in lora_files(text)]
     recipe = {
         "recipe": RECIPE_VERSION,
         "image": str(request.image),

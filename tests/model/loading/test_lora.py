@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint, with_loras
+from lingbot_cli.checkpoints.lora import lora_files
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.model.accel.fp8 import Fp8Linear
 from lingbot_cli.model.loading.loader import load_model, load_transformer
@@ -153,6 +154,17 @@ def test_the_settings_of_peft_give_the_scale(tmp_path: Path) -> None:
     (folder / "adapter_config.json").write_text(json.dumps({"use_dora": True}))
     with pytest.raises(SetupError, match="use_dora is not supported"):
         with_loras(read_checkpoint(DIFFUSERS), (str(folder),))
+
+
+def test_the_fingerprint_and_the_recipe_follow_the_config_of_peft(tmp_path: Path) -> None:
+    file, config = tmp_path / "adapter_model.safetensors", tmp_path / "adapter_config.json"
+    write_lora(file, "peft")
+    identities = set()
+    for settings in ({}, {"lora_alpha": 8}, {"lora_alpha": 8, "use_rslora": True}):
+        config.write_text(json.dumps(settings))
+        identities.add(with_loras(read_checkpoint(DIFFUSERS), (str(tmp_path),)).identity)
+    assert len(identities) == 3
+    assert lora_files(f"{file}:0.5") == [file, config]
 
 
 @pytest.mark.parametrize(
