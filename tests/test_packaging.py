@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from email.parser import Parser
 from pathlib import Path
@@ -15,7 +16,7 @@ import yaml
 
 from lingbot_cli import __version__
 from lingbot_cli.cli import COMMANDS
-from lingbot_cli.sample_files import sample_names
+from lingbot_cli.sample_files import PACKAGE, sample_names
 
 ROOT = Path(__file__).parents[1]
 URL = "https://example.org/someone/lingbot"
@@ -116,6 +117,12 @@ def test_tests_of_the_sdist_pass_with_the_wheel(installed):
     options = ("-p", "no:cacheprovider", "-o", "addopts=", "--import-mode=append")
     command = (sys.executable, "-P", "-c", program, str(site), *options, *tests)
     assert " passed" in run(*command, cwd=source, env=environ)
+
+
+def test_every_sample_and_recipe_is_packaged():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    files = {file for pattern in settings["package-data"]["lingbot_cli"] for file in PACKAGE.glob(pattern)}
+    assert set(sample_names()) <= {file.relative_to(PACKAGE).as_posix() for file in files}
 
 
 def test_the_version_is_the_same_everywhere():

@@ -107,10 +107,10 @@ def recorded_camera(recipe: Mapping[str, Any], height: float | None) -> Recorded
     if height is None and preset["name"] == _BUILT_IN:
         height = _BUILT_IN_HEIGHT
     camera = camera_of(resolved.compiled, height, *frame_range(found.frames, resolved.compiled.frames))
-    return camera if found.interpolate is None else _interpolated(camera, exact_fps(found.interpolate))
+    return camera if found.interpolate is None else interpolated(camera, exact_fps(found.interpolate))
 
 
-def _interpolated(camera: RecordedCamera, fps: Fraction) -> RecordedCamera:
+def interpolated(camera: RecordedCamera, fps: Fraction) -> RecordedCamera:
     """Return the camera of frames interpolated to a rate, which neither pass a cut nor the last rendered frame."""
     ratio = fps / exact_fps(camera.fps)
     rows = np.arange(Rescale(fps=fps).encoded_frames(len(camera.poses), exact_fps(camera.fps))) / float(ratio)

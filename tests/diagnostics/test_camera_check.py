@@ -12,8 +12,11 @@ from PIL import Image
 
 from lingbot_cli.camera.pose import CameraPose
 from lingbot_cli.diagnostics.camera_check import Limits, RecordedCamera, check_camera
+from lingbot_cli.diagnostics.recorded_camera import interpolated
 from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink
+from lingbot_cli.sinks.rescale import Rescale
+from lingbot_cli.videos.read import read_frames
 from tests.support.command import lingbot
 from training.place.render import render
 from training.place.walk import walk_of_keys
@@ -107,6 +110,23 @@ def test_the_command_reads_a_video_and_its_cameras(curve, tmp_path, ffmpeg):
     missing = lingbot("camera-check", video)
     assert missing.code == 2
     assert "--camera" in missing.stderr
+
+
+def test_interpolated_frames_show_the_interpolated_camera(curve, tmp_path, ffmpeg):
+    frames, recorded = curve
+    video = tmp_path / "curve.mkv"
+    options = OutputOptions(quality="master", rescale=Rescale(fps=Fraction(30)))
+    sink = choose_sink(str(video), options, {"LINGBOT_FFMPEG": ffmpeg})
+    sink.open(VideoInfo(480, 832, Fraction(FPS), len(frames)))
+    sink.write(frames)
+    sink.close()
+    camera = interpolated(recorded, Fraction(30))
+    shown = list(read_frames(ffmpeg, video))
+    assert len(shown) == len(camera.poses)
+    [second] = check_camera(shown, camera, SPEC).seconds
+    assert second.rotation_error < 0.5
+    assert second.heading_error < 5
+    assert second.speed == pytest.approx(1, abs=0.1)
 
 
 def test_more_frames_than_poses_are_refused(tmp_path, ffmpeg):
