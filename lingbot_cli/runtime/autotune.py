@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lingbot_cli.presets import Preset
 
 KERNELS_FILE = "kernels.json"
+INT8_FILE = "int8-attention.json"
 THREADS_FILE = "threads.json"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables that set the number of threads; then none is measured."""
@@ -131,10 +132,10 @@ def int8_attention_wins(preset: "Preset", device_name: str | None) -> bool:
     def measure() -> dict[str, object]:
         int8 = int8_attention(compute_capability(device), dtype)
         seconds = time_backends(shape, device, dtype, {"int8": int8})
-        exact = min(spent for name, spent in seconds.items() if name != "int8")
+        exact = min((spent for name, spent in seconds.items() if name != "int8"), default=float("inf"))
         return {"int8": seconds.get("int8", float("inf")) * MIN_SPEEDUP < exact, "seconds": seconds}
 
-    return bool(measure_once(KERNELS_FILE, "int8", f"int8, {_kernel_key(shape, device, dtype)}", measure))
+    return bool(measure_once(INT8_FILE, "int8", _kernel_key(shape, device, dtype), measure))
 
 
 def pick_threads(preset: "Preset", height: int, width: int, dtype: "torch.dtype") -> int:

@@ -5,17 +5,26 @@ import time
 from dataclasses import replace
 
 import pytest
+import torch
 
+from lingbot_cli.model.accel import attention_backends
 from lingbot_cli.model.accel import int8_attention as accelerated
 from lingbot_cli.model.accel.attention_backends import TIMING_ROUNDS
 from lingbot_cli.model.attention import attend_all
 from lingbot_cli.presets import PRESETS
-from lingbot_cli.runtime.autotune import int8_attention_wins
+from lingbot_cli.runtime.autotune import (
+    KERNELS_FILE,
+    attention_shape,
+    int8_attention_wins,
+    pick_kernel,
+)
 from lingbot_cli.runtime.capabilities import fast_window, int8_attention_problem
 from lingbot_cli.runtime.fast_mode import resolve_fast, select_fast
+from lingbot_cli.runtime.measurements import read_measurements
 from lingbot_cli.runtime.model_options import ModelOptions
 
 PRESET = PRESETS["lingbot-world-v2-1.3b-causal-fast"]
+CPU = torch.device("cpu")
 HERE = importlib.util.find_spec("sageattention") is not None
 
 
@@ -86,6 +95,33 @@ def test_int8_attention_is_taken_only_where_it_is_faster():
     assert named.attention == "int8"
 
 
+@pytest.fixture
+def int8_calls(monkeypatch):
+    """Replace int8 attention by a function that only counts its calls."""
+    calls = []
+
+    def count(*_):
+        calls.append(None)
+        raise RuntimeError("no kernel")
+
+    monkeypatch.setattr(accelerated, "int8_attention", lambda *_: count)
+    return calls
+
+
+def test_kernels_and_int8_attention_are_each_measured_once(int8_calls):
+    for width in (32, 48):
+        pick_kernel(attention_shape(PRESETS["built-in"], 32, width), CPU, torch.float32)
+        int8_attention_wins(PRESETS["built-in"], "cpu")
+    assert len(int8_calls) == 1
+    assert len(read_measurements(KERNELS_FILE, "kernel")) == 2
+
+
+@pytest.mark.usefixtures("int8_calls")
+def test_int8_attention_does_not_win_where_nothing_runs(monkeypatch):
+    monkeypatch.setattr(attention_backends, "list_backends", lambda _: {})
+    assert not int8_attention_wins(PRESETS["built-in"], "cpu")
+
+
 @pytest.mark.parametrize(("slower", "wins"), [(0.0, True), (0.2, False)])
 def test_the_race_of_int8_attention_is_run_once(slower, wins, monkeypatch):
     runs = []
@@ -99,7 +135,12 @@ def test_the_race_of_int8_attention_is_run_once(slower, wins, monkeypatch):
 
         return attend
 
+    def exact(q, k, v):
+        time.sleep(0.05)
+        return attend_all(q, k, v)
+
     results = {}
+    monkeypatch.setattr(attention_backends, "list_backends", lambda _: {"torch": exact})
     monkeypatch.setattr(accelerated, "int8_attention", int8_attention)
     preset = replace(PRESETS["built-in"], window=96)
     assert [int8_attention_wins(preset, "cpu") for _ in range(2)] == [wins] * 2
