@@ -92,6 +92,9 @@ class Session:
         self._decode_batch = decode_batch or default_latent_batch(height, width)
         self._scale = scale
         self._noise = noise or seeded_noise(seed)
+        self._draws_ahead = (
+            noise is None and model.device.type == "cuda"
+        )  # recorded noise ends with its video
         self._drawn: dict[tuple[int, int, tuple[int, ...]], Tensor] = {}
         self._phase = phase
         self._schedule = sigma_schedule(model.preset.steps, model.preset.shift)
@@ -301,7 +304,7 @@ class Session:
 
     def _draw_ahead(self, frames: int) -> None:
         """Draw the next chunk's noise on the host while a GPU computes this one."""
-        if self.model.device.type == "cuda":
+        if self._draws_ahead:
             shape = (self.shape[0], frames, *self.shape[1:])
             keys = [(self.chunk, step, shape) for step in range(len(self._schedule.timesteps))]
             self._drawn = {key: self._noise(*key) for key in keys}

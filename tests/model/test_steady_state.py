@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lingbot_cli.model import session as sessions
 from lingbot_cli.model.sampler import seeded_noise
 from lingbot_cli.model.session import Session
 from tests.support.fake_cuda import fake_cuda, fake_model, fake_session, meta_model
@@ -125,23 +126,26 @@ def test_clean_latents_are_ready_before_the_pass_that_writes_them():
     assert torch.equal(clean[0], latents)
 
 
-def test_a_gpus_next_noise_is_drawn_while_it_computes(monkeypatch):
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_gpus_next_noise_is_drawn_while_it_computes_unless_it_is_recorded(monkeypatch, recorded):
     drawn = []
 
     def noise(*key):
+        if recorded and key[0] == 2:
+            raise IndexError("the recording has two chunks")
         drawn.append(key[:2])
         return seeded_noise(7)(*key)
 
+    monkeypatch.setattr(sessions, "seeded_noise", lambda _seed: noise)
     transformer, vae = meta_model()
     with fake_cuda(monkeypatch):
         model = fake_model(transformer, vae, torch.device("cuda:0"))
-        session = fake_session(model, noise=noise)
+        session = fake_session(model, noise=noise if recorded else None)
         begun = []
         monkeypatch.setattr(
             session, "_commit", lambda *_: begun.append(len(drawn)) or session._advance(walk(1)[0])
         )
         for control in walk(2, model.preset.chunk):
             session.denoise(control)
-    steps = range(4)
-    assert drawn == [(chunk, step) for chunk in range(3) for step in steps]
-    assert begun == [4, 8]  # the second chunk drew none
+    assert drawn == [(chunk, step) for chunk in range(2 if recorded else 3) for step in range(4)]
+    assert begun == [4, 8]  # the second chunk drew none after its beginning
