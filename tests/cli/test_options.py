@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from fractions import Fraction
 from importlib import import_module
 from pathlib import Path
 from types import FunctionType, MethodType, SimpleNamespace
@@ -32,10 +33,11 @@ OTHER_IMAGE = str(ROOT / "samples/courtyard-night.png")
 CHECKPOINTS = ROOT / "tests/data/reference/checkpoints"
 MODEL = str(CHECKPOINTS / "diffusers-v1-fast")
 ORIGINAL = str(CHECKPOINTS / "original-v1-fast")
+TEXT_ENCODER = f"{ORIGINAL}/models_t5_umt5-xxl-enc-bf16.pth"
 LARGE = "lingbot-world-v2-14b-causal-fast"
 
 
-PLAIN = (str, int, float, Path, type, range, type(None))
+PLAIN = (str, int, float, Fraction, Path, type, range, type(None))
 
 
 class Recorded(LingbotError):
@@ -227,7 +229,14 @@ TIMELINE = {
     "--seed": ("7", r"\.seed = 7", ""),
     "--allow-outside": (None, r"allow_outside = True", "timeline"),
 }
+ENCODED = {
+    "--upscale": ("2", r"\.factor = 2", ""),
+    "--output-size": ("96x64", r"\.size\.0 = 96", ""),
+    "--scaler": ("neighbor", r"\.scaler = neighbor", "enlarged"),
+    "--interpolate": ("32", r"rescale\.fps = 32", ""),
+}
 MODEL_OPTIONS = {
+    "--text-encoder": (TEXT_ENCODER, r"text_encoder = .*models_t5", ""),
     "--model": (MODEL, r"model = .*diffusers-v1-fast", ""),
     "--preset": ("built-in", r"\.preset = built-in", ""),
     "--device": ("cpu", r"\.device = cpu", ""),
@@ -262,6 +271,7 @@ DISPLAY = {
 }
 TABLE = {
     "render": TIMELINE
+    | ENCODED
     | MODEL_OPTIONS
     | MORE_MODEL_OPTIONS
     | DISPLAY
@@ -272,6 +282,7 @@ TABLE = {
         "--codec": ("x265", r"codec\.encoder = libx265", ""),
         "--crf": ("31", r"_encoding\.crf = 31", ""),
         "--format": ("rgb", r"container\.muxer = rawvideo", "pipe"),
+        "--subtitles": ("track", r"subtitle_track = True", ""),
         "--overlay": ("burn", r"OverlaySink", ""),
         "--overwrite": (None, r"_overwrite = True", ""),
         "--no-metadata": (None, r"encoding = None", ""),
@@ -289,6 +300,10 @@ TABLE = {
         "--help-all": (None, r"printed = (?s:.*)--steps", ""),
     },
     "stream": TIMELINE
+    | {
+        option: (value, effect, "enlarged in a file" if where else "to a file")
+        for option, (value, effect, where) in ENCODED.items()
+    }
     | MODEL_OPTIONS
     | MORE_MODEL_OPTIONS
     | DISPLAY
@@ -430,7 +445,8 @@ TABLE = {
         "--preset": ("lingbot-world-fast", r"verify_checkpoint\.preset = lingbot-world-fast", ""),
     },
     "models convert": {
-        "--precision": ("float16", r"convert\.precision = float16", ""),
+        "--text-encoder": (TEXT_ENCODER, r"convert\.checkpoint.*models_t5", ""),
+        "--to": ("float16", r"convert\.precision = float16", ""),
         "--assets": (ORIGINAL, r"convert\.checkpoint\.layout\.vae = .*original", "flat model"),
         "--preset": ("lingbot-world-fast", r"convert\.checkpoint\.preset_source = --preset", ""),
         "--lora": ("given-lora.safetensors", r"given-lora", ""),
@@ -441,6 +457,25 @@ TABLE = {
 # Options that another file exercises, where it takes files of their own or a real run to see the effect.
 ELSEWHERE = {
     "render --open": "tests/cli/test_render.py",
+    **{
+        f"{command} --{name}": "tests/sinks/test_tracks.py"
+        for command in ("render", "stream")
+        for name in ("audio", "audio-loop")
+    },
+    **{
+        f"camera-check --{name}": "tests/diagnostics/test_camera_check.py"
+        for name in ("camera", "camera-height", "fps", "json", "overwrite", "plot")
+    },
+    **{
+        f"camera-check --max-{name}": "tests/diagnostics/test_camera_check.py"
+        for name in ("error", "heading-error", "speed-error")
+    },
+    **{f"serve --{name}": "tests/server/test_balancer.py" for name in ("drain", "name")},
+    **{
+        f"timeline schema --{name}": "tests/timeline/test_json_schema.py"
+        for name in ("jobs", "output", "overwrite")
+    },
+    "samples --overwrite": "tests/cli/test_samples.py",
     "stream --save-timeline": "tests/cli/test_stream_events.py",
     **{f"show --{name}": "tests/cli/test_show.py" for name in ("timeline", "overwrite", "json")},
     **{
@@ -472,6 +507,7 @@ def situation(command: str, name: str) -> list[str]:
     where = ["-o", "a.mp4"] if command == "render" else ["--to", "null:"]
     return {
         "": base,
+        "enlarged": [*base, "--upscale", "2"],
         "no camera": [IMAGE, "--size", "32x32", *where],
         "no size": base[:-2] if command == "bench" else [IMAGE, "--moves", "w-9", *where],
         "poses": [IMAGE, "--size", "32x32", *where, "--poses", "given.npy"],
@@ -483,6 +519,7 @@ def situation(command: str, name: str) -> list[str]:
         "pipe": [IMAGE, *WITH_MOVES, "-o", "/dev/null"],
         "save poses": [*base, "--save-poses", "poses"],
         "no target": [IMAGE, *WITH_MOVES],
+        "enlarged in a file": [IMAGE, *WITH_MOVES, "--to", "b.mkv", "--upscale", "2"],
         "to a file": [IMAGE, *WITH_MOVES, "--to", "b.mkv"],
         "to a server": [IMAGE, *WITH_MOVES, "--to", "rtmp://127.0.0.1/live/key"],
         "in a terminal": [*base, "--in", "terminal"],
@@ -555,7 +592,11 @@ DEFAULTS = {
     "timeline animatic --preset": "built-in",
     "timeline export --format": "npy",
     "timeline export --preset": "built-in",
-    "models convert --precision": "bfloat16",
+    "models convert --to": "bfloat16",
+    "camera-check --max-error": 1.0,
+    "camera-check --max-heading-error": 10.0,
+    "camera-check --max-speed-error": 0.25,
+    "render --subtitles": "none",
     "parity --device": "cpu",
     "parity --precision": "float32",
 }
@@ -575,7 +616,10 @@ def options_of(command: object, path: list[str]) -> Iterator[tuple[str, str, obj
 
 
 def every_option() -> list[tuple[str, str, object]]:
-    commands = (typer.main.get_command(import_module(f"lingbot_cli.cli.{name}").app) for name in COMMANDS)
+    commands = (
+        typer.main.get_command(import_module(f"lingbot_cli.cli.{name.replace('-', '_')}").app)
+        for name in COMMANDS
+    )
     return [each for name, app in zip(COMMANDS, commands, strict=True) for each in options_of(app, [name])]
 
 

@@ -143,6 +143,12 @@ def test_a_plain_video_is_unknown_and_no_success(tmp_path, ffmpeg):
     assert plot.exists()
     assert "too few points" in done.stdout
     assert "unknown" in done.stdout.splitlines()[-1]
+    command = ("camera-check", *video, "--camera", "w-16", "--plot", str(plot))
+    assert lingbot(*command).code == 2
+    limits = ("--max-heading-error", "3", "--max-speed-error", "0.5")
+    again = json.loads(lingbot(*command, "--overwrite", "--fps", "8", *limits, "--json").stdout)
+    assert again["limits"] == {"rotation": 1, "heading": 3, "speed": 0.5}
+    assert [second["start"] for second in again["seconds"]] == [0, 8]
 
 
 def _grey_video(folder, ffmpeg, frames):

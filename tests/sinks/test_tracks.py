@@ -168,13 +168,14 @@ def test_the_commands_write_sound_and_subtitles(tmp_path, probe, tone):
         "a gate",
         "--audio",
         str(tone),
+        "--audio-loop",
     )
     done = lingbot("render", *flags, "--subtitles", "srt", "-o", str(tmp_path / "a.mp4"))
     assert done.code == 0, done.stderr
     assert (tmp_path / "a.srt").read_text() == "1\n00:00:00,000 --> 00:00:00,562\na gate\n"
     assert "audio" in {each["codec_type"] for each in probe(tmp_path / "a.mp4")["streams"]}
     again = lingbot("show", str(tmp_path / "a.mp4")).stdout.splitlines()[-1]
-    assert f"--audio {shlex.quote(str(tone))} --subtitles srt" in again
+    assert f"--audio {shlex.quote(str(tone))} --audio-loop --subtitles srt" in again
     streamed = lingbot("stream", *flags, "--to", str(tmp_path / "s.mp4"))
     assert streamed.code == 0, streamed.stderr
     assert "audio" in {each["codec_type"] for each in probe(tmp_path / "s.mp4")["streams"]}

@@ -99,3 +99,4 @@ def test_every_key_of_the_schema_is_described_by_its_event(tmp_path):
     assert all(event["description"] for event in whole["properties"]["events"]["items"]["anyOf"])
     assert json.loads(lingbot("timeline", "schema", "--jobs").stdout) == jobs_schema()
     assert lingbot("timeline", "schema", "-o", str(file)).code == 2
+    assert lingbot("timeline", "schema", "-o", str(file), "--overwrite").code == 0
