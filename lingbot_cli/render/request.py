@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -155,19 +155,23 @@ def resolve_request(
 ) -> tuple[Request, Checkpoint | RemoteModel]:
     """Return the request with `--fast` replaced by the options it selects, and its model, local or remote.
 
-    Errors: UsageError for speed options with a server; those of `resolve_model`.
+    Errors: UsageError for options that a server decides; those of `resolve_model`.
     """
     if request.remote is not None:
-        if request.options.lora:
-            raise UsageError("--engine: a LoRA is the server's", hint="give --lora to `lingbot serve`")
-        if request.options.fast or request.options.speed_options():
+        if names := _model_flags(request.options):
             raise UsageError(
-                "--engine: the server chooses its speed options",
-                hint="give --fast to `lingbot serve` and leave it out here",
+                f"--engine: the server decides {', '.join(names)}",
+                hint="give them to `lingbot serve` and leave them out here",
             )
         return request, request.remote.model
     options, model = resolve_model(request.options, checkpoint)
     return replace(request, options=options), model
+
+
+def _model_flags(options: ModelOptions) -> list[str]:
+    """Return the flags given beside those that name the model."""
+    names = [each.name for each in fields(options) if getattr(options, each.name) != each.default]
+    return [f"--{name.replace('_', '-')}" for name in names if name not in ("model", "preset", "notes")]
 
 
 def choose_size(asked: str | None, header: TimelineHeader, image: np.ndarray, area: int) -> tuple[int, int]:
