@@ -77,11 +77,19 @@ def check_value(name: str, value: object, like: object, place: Path | None) -> N
     elif isinstance(like, tuple):
         valid = isinstance(value, list) and bool(value) and all(_is_integer(each, 0, 1000) for each in value)
     elif isinstance(like, float):
-        valid = type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+        valid = is_finite(value)
     else:
         valid = _is_integer(value, _LEAST.get(name, 1), _MAX_INTEGER)
     if not valid:
         raise SetupError(f"{place}: {name} is {str(value)[:40]!r}", hint=DOWNLOAD_AGAIN)
+
+
+def is_finite(value: object) -> bool:
+    """Return whether a value is a number that a float can hold, neither NaN nor infinite."""
+    try:
+        return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+    except OverflowError:
+        return False
 
 
 def _is_integer(value: object, least: int, most: int) -> bool:
@@ -91,7 +99,8 @@ def _is_integer(value: object, least: int, most: int) -> bool:
 def scheduler_values(root: Path) -> dict[str, Any]:
     """Return shift and steps of a diffusers layout's scheduler, under the names of the preset's fields.
 
-    Steps are published as indices from the schedule's start or as timesteps that fall from 1000.
+    Steps are published as indices from the schedule's start or as timesteps that fall from 1000. Errors: SetupError
+    for a value of a wrong type or out of range.
     """
     file = root / "scheduler" / "scheduler_config.json"
     if not file.is_file():
@@ -99,9 +108,11 @@ def scheduler_values(root: Path) -> dict[str, Any]:
     config = read_json(file)
     values: dict[str, Any] = {}
     shift = config.get("flow_shift", config.get("shift"))
-    if isinstance(shift, int | float) and not isinstance(shift, bool):
+    if shift is not None:
+        check_value("shift", shift, 1.0, file)
         values["shift"] = float(shift)
     steps = config.get("dmd_denoising_steps")
-    if isinstance(steps, list) and steps and all(type(step) is int for step in steps):
+    if steps is not None:
+        check_value("dmd_denoising_steps", steps, (0,), file)
         values["steps"] = tuple(steps if steps == sorted(steps) else [1000 - step for step in steps])
     return values

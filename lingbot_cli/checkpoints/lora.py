@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lingbot_cli.checkpoints.config_values import is_finite
 from lingbot_cli.checkpoints.headers import TensorEntry, read_header, read_json, read_metadata
 from lingbot_cli.checkpoints.packed import PREFIXES, Entry
 from lingbot_cli.errors import SetupError, UsageError
@@ -149,6 +150,8 @@ def _changes(
         raise _misshapen(file, up, place, tensor)
     alpha = _number(parts[".alpha"]) if ".alpha" in parts else settings.get("lora_alpha", rank)
     scale = strength * alpha / (rank**0.5 if settings.get("use_rslora") else rank)
+    if not math.isfinite(scale):
+        raise _misfit(file, down.name, place, f"has a scale of {scale}")
     return (*differences, TensorChange(scale, (up, down)))
 
 
@@ -177,10 +180,10 @@ def _peft_settings(file: Path) -> Mapping[str, Any]:
         try:
             stored = json.loads(text)
             settings = {key.removeprefix("transformer."): value for key, value in stored.items()}
-        except (ValueError, AttributeError) as problem:
+        except (ValueError, AttributeError, TypeError, RecursionError) as problem:
             raise SetupError(f"{file}: its lora_adapter_metadata cannot be read: {problem}") from problem
     unsupported = [key for key in ("alpha_pattern", "use_dora") if settings.get(key)]
-    if unsupported or not isinstance(settings.get("lora_alpha", 1), int | float):
+    if unsupported or not is_finite(settings.get("lora_alpha", 1)):
         key = unsupported[0] if unsupported else "lora_alpha"
         raise SetupError(f"{file}: its setting {key} is not supported", hint="merge it with its own program")
     return settings

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from lingbot_cli.checkpoints.checkpoint import read_checkpoint
+from lingbot_cli.checkpoints.config_values import config_values
 from lingbot_cli.checkpoints.preset_choice import PresetEvidence, choose_preset
-from lingbot_cli.errors import UsageError
+from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.presets import PRESETS
 from tests.support.command import lingbot
 from tests.support.reference import REFERENCE
@@ -32,6 +33,29 @@ def diffusers(tmp_path: Path, scheduler: dict[str, object] | None, **transformer
     config = root / "transformer" / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | transformer))
     return root
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "name"),
+    [
+        ({"shift": 10**400}, "shift"),
+        ({"flow_shift": float("nan")}, "shift"),
+        ({"shift": "5"}, "shift"),
+        ({"dmd_denoising_steps": [1000, 2000]}, "dmd_denoising_steps"),
+        ({"dmd_denoising_steps": []}, "dmd_denoising_steps"),
+    ],
+)
+def test_a_scheduler_of_wrong_values_is_refused(
+    tmp_path: Path, scheduler: dict[str, object], name: str
+) -> None:
+    with pytest.raises(SetupError, match=rf"scheduler_config\.json: {name} is"):
+        read_checkpoint(diffusers(tmp_path, scheduler))
+
+
+@pytest.mark.parametrize("shift", [10**400, float("inf")], ids=["long", "infinite"])
+def test_a_shift_that_no_float_holds_is_refused(shift: float) -> None:
+    with pytest.raises(SetupError, match=r"lingbot\.json: shift is"):
+        config_values({"settings": {"shift": shift}}, Path("lingbot.json"))
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,35 @@ def test_the_fingerprint_and_the_recipe_follow_the_config_of_peft(tmp_path: Path
 
 
 @pytest.mark.parametrize(
+    ("metadata", "reason"),
+    [
+        (5, "cannot be read"),
+        ("5", "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
+        ('{"lora_alpha": NaN}', "lora_alpha is not supported"),
+        (f'{{"lora_alpha": 1{"0" * 400}}}', "lora_alpha is not supported"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(metadata: object, reason: str, tmp_path: Path) -> None:
+    file = write_lora(tmp_path / "a.safetensors", "diffusers")
+    content = file.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    table = json.loads(content[8 : 8 + length]) | {"__metadata__": {"lora_adapter_metadata": metadata}}
+    header = json.dumps(table).encode()
+    file.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + length :])
+    with pytest.raises(SetupError, match=reason):
+        with_loras(read_checkpoint(DIFFUSERS), (str(file),))
+
+
+def test_a_scale_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    file = write_lora(tmp_path / "a.safetensors")
+    name = f"diffusion_model.{LAYERS[0]}"
+    save_file(load_file(file) | {f"{name}.alpha": torch.tensor(float("nan"))}, file)
+    with pytest.raises(SetupError, match=rf"{name}\.lora_down\.weight has a scale of nan"):
+        with_loras(read_checkpoint(DIFFUSERS), (str(file),))
+
+
+@pytest.mark.parametrize(
     ("change", "key", "reason"),
     [
         (
