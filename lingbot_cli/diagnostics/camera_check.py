@@ -11,7 +11,7 @@ from lingbot_cli.diagnostics.camera_estimate import STEPS, CameraMotion, angle, 
 from lingbot_cli.diagnostics.point_tracks import load_opencv
 from lingbot_cli.errors import UsageError
 
-_MIN_WIDTH_PX = 416  # smaller frames are enlarged
+_MIN_WIDTH_PX = 416  # of smaller frames an estimate can be wrong without a sign of it
 _MIN_SHARE = 0.5  # of a second, that the rest of a scene is still checked
 _MIN_STEPS = 2.0  # walking steps a second below which no travel need be seen
 _MIRROR_TURN = 0.02  # of a rotation matrix's entries, about a degree
@@ -26,7 +26,7 @@ class RecordedCamera:
     """Camera that a video was rendered for: `poses` [N, 4, 4] and `lenses` [N, 4] for 832×480, a row a frame.
 
     `cuts`: frames at which scenes begin. `step` is the length of a walking step. `height` over the ground of the
-    first pose, None if unknown; up is −y.
+    first pose, None if unknown; up is −y. `width`: pixels of a frame as it was rendered, None if unknown.
     """
 
     poses: np.ndarray
@@ -35,6 +35,7 @@ class RecordedCamera:
     step: float
     cuts: tuple[int, ...] = ()
     height: float | None = None
+    width: int | None = None
 
 
 @dataclass(frozen=True)
@@ -132,10 +133,11 @@ def check_camera(frames: Iterable[np.ndarray], recorded: RecordedCamera, limits:
 
     The height of the camera over the ground gives the frames a scale. Without it, the height at which the median
     speed is the recorded one takes its place, so that only seconds of another speed than the rest are found.
+    Errors: UsageError for frames that are too small, or more than the camera has.
     """
     checks, grounds = [], []
-    for start, window, enlarged in _windows(frames, recorded):
-        motion = estimate_motion(window, _pixel_lenses(recorded, start, window), enlarged)
+    for start, window in _windows(frames, recorded):
+        motion = estimate_motion(window, _pixel_lenses(recorded, start, window))
         check = _compare(motion, recorded, start, start + len(window) - 1)
         checks.append(check)
         grounds.append(_ground(motion, check, recorded) if motion is not None else None)
@@ -196,15 +198,15 @@ def _judged(check: SecondCheck, recorded: RecordedCamera, limits: Limits) -> Sec
 
 def _windows(
     frames: Iterable[np.ndarray], recorded: RecordedCamera
-) -> Iterator[tuple[int, list[np.ndarray], int]]:
-    """Yield the first frame's number, the grey frames of every second of a scene, and how much they were enlarged.
+) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """Yield the first frame's number and the grey frames of every second of a scene.
 
     A second has both its ends; what is left of a scene is checked if it is longer than half a second.
     """
     cv2 = load_opencv()
     length = max(STEPS, recorded.fps)
     window: list[np.ndarray] = []
-    start, enlarged = 0, 1
+    start = 0
     for number, frame in enumerate(frames):
         if number == len(recorded.poses):
             raise UsageError(
@@ -214,15 +216,16 @@ def _windows(
         cut = number in recorded.cuts
         if cut or len(window) > length:
             if len(window) > max(STEPS, _MIN_SHARE * length):
-                yield start, window, enlarged
+                yield start, window
             window, start = ([], number) if cut else (window[-1:], number - 1)
-        enlarged = -(-_MIN_WIDTH_PX // frame.shape[1])
-        size = (frame.shape[1] * enlarged, frame.shape[0] * enlarged)
-        window.append(
-            cv2.resize(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_CUBIC)
-        )
+        if (width := min(recorded.width or frame.shape[1], frame.shape[1])) < _MIN_WIDTH_PX:
+            raise UsageError(
+                f"frames of {width} pixels across are too small to show their camera",
+                hint=f"check a video that is rendered at {_MIN_WIDTH_PX} pixels or more",
+            )
+        window.append(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))
     if len(window) > max(STEPS, _MIN_SHARE * length):
-        yield start, window, enlarged
+        yield start, window
 
 
 def _pixel_lenses(recorded: RecordedCamera, start: int, window: list[np.ndarray]) -> np.ndarray:

@@ -42,18 +42,14 @@ class CameraMotion:
         return self.poses[-1, :3, 3]
 
 
-def estimate_motion(
-    frames: Sequence[np.ndarray], lenses: np.ndarray, enlarged: int = 1
-) -> CameraMotion | None:
+def estimate_motion(frames: Sequence[np.ndarray], lenses: np.ndarray) -> CameraMotion | None:
     """Return the motion over grey frames uint8 [H, W], None where too few points can be tracked.
 
-    `lenses` [F, 4]: fx, fy, cx, cy in pixels; `enlarged`: times that the frames were enlarged. Several directions
-    of travel are tried; the best three are refined with points that are tracked
-    again where each expects them, and the one that explains most of them wins.
+    `lenses` [F, 4]: fx, fy, cx, cy in pixels. Several directions of travel are tried; the best three are refined
+    with points that are tracked again where each expects them, and the one that explains most of them wins.
     """
     keys = [round(i * (len(frames) - 1) / STEPS) for i in range(STEPS + 1)]
     tracks = track_points(frames, keys, lenses)
-    tracks = Tracks(tracks.pixels, tracks.weights / enlarged)
     if (tracks.seen().sum(1) < MIN_POINTS).any():
         return None
     shown, optics = [frames[key] for key in keys], lenses[keys]

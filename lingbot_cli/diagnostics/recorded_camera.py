@@ -107,6 +107,7 @@ def recorded_camera(recipe: Mapping[str, Any], height: float | None) -> Recorded
     if height is None and preset["name"] == _BUILT_IN:
         height = _BUILT_IN_HEIGHT
     camera = camera_of(resolved.compiled, height, *frame_range(found.frames, resolved.compiled.frames))
+    camera = replace(camera, width=parse_size(found.size)[1])
     return camera if found.interpolate is None else interpolated(camera, exact_fps(found.interpolate))
 
 

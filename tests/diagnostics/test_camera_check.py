@@ -13,6 +13,7 @@ from PIL import Image
 from lingbot_cli.camera.pose import CameraPose
 from lingbot_cli.diagnostics.camera_check import Limits, RecordedCamera, check_camera
 from lingbot_cli.diagnostics.recorded_camera import interpolated
+from lingbot_cli.errors import UsageError
 from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink
 from lingbot_cli.sinks.rescale import Rescale
@@ -153,7 +154,17 @@ def test_a_plain_video_is_unknown_and_no_success(tmp_path, ffmpeg):
 
 def _grey_video(folder, ffmpeg, frames):
     sink = choose_sink(str(folder / "grey.mp4"), OutputOptions(), {"LINGBOT_FFMPEG": ffmpeg})
-    sink.open(VideoInfo(64, 96, Fraction(FPS), frames))
-    sink.write(np.full((frames, 64, 96, 3), 127, np.uint8))
+    sink.open(VideoInfo(240, 416, Fraction(FPS), frames))
+    sink.write(np.full((frames, 240, 416, 3), 127, np.uint8))
     sink.close()
     return [str(folder / "grey.mp4")]
+
+
+@pytest.mark.parametrize(("width", "rendered"), [(112, None), (448, 112)])
+def test_frames_that_are_too_small_are_refused(width, rendered):
+    frames = np.zeros((20, 240, width, 3), np.uint8)
+    camera = RecordedCamera(
+        np.tile(np.eye(4), (20, 1, 1)), np.tile(LENS, (20, 1)), 16.0, 0.05, width=rendered
+    )
+    with pytest.raises(UsageError, match="frames of 112 pixels across are too small"):
+        check_camera(frames, camera, Limits())

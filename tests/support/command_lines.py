@@ -26,7 +26,7 @@ COMMAND_LINES: dict[str, tuple[tuple[str, ...], ...]] = {
     "show": (("show", "a.mkv"), ("show", "a.mkv", "--json"), ("show", IMAGE)),
     "sheet": (("sheet", "a.mkv", "-o", f"sheet{IMAGE}", "--overwrite"),),
     "diff": (("diff", "a.mkv", "a.mkv"), ("diff", "a.mkv", "a.mkv", "--json"), ("diff", IMAGE, IMAGE)),
-    "camera-check": (("camera-check", "a.mkv"), ("camera-check", "a.mkv", "--json"), ("camera-check", IMAGE)),
+    "camera-check": (("camera-check", "a.mkv"), ("camera-check", IMAGE)),
     "samples": (("samples",), ("samples", f"copy{ESCAPE}", "--overwrite")),
     "bench": (("bench", "--compare", f"{ESCAPE}.json", f"{ESCAPE}.json"),),
     "timeline": (
