@@ -37,7 +37,16 @@ class ResumeOptions:
         return self.resume is not None or self.fork_at is not None
 
     def preflight(self, prepared: PreparedVideo) -> None:
-        """Refuse to discard an interrupted run (UsageError), and a disk too small (OutputError)."""
+        """Refuse to discard an interrupted run (UsageError), and a disk too small (OutputError).
+
+        A fast resume is refused where keys and values are those of the last step: without the chunks before, the
+        chunks in the window cannot be denoised again.
+        """
+        if self.resume == "fast" and prepared.request.options.commit == "last-step":
+            raise UsageError(
+                "--resume fast cannot be used with --commit last-step",
+                hint="use --resume, which denoises every saved chunk of the scene again",
+            )
         saved, plan = self.store.count_chunks(), prepared.plan
         latents = sum(len(control.poses) for control in prepared.controls[saved:])
         self.store.check_space(latents * plan.height * plan.width)  # 16 channels of 4 bytes per 8×8 pixels

@@ -92,6 +92,14 @@ def test_a_fast_resume_says_that_it_is_approximate(cut_off):
     assert said[-1]["frames"] == 46
 
 
+@pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])
+def test_a_fast_resume_needs_the_pass_over_the_clean_latents(cut_off, dry_run):
+    folder = cut_off(3)
+    refused = render(folder, "--resume", "fast", "--commit", "last-step", *dry_run, code=2)
+    assert "--resume fast cannot be used with --commit last-step" in refused
+    assert len(list((folder / "film.resume").glob("*.safetensors"))) == 3
+
+
 def test_other_seed_and_other_words_are_refused_and_a_fork_renders_only_what_follows(whole, cut_off):
     folder = cut_off(4)
     assert "seed 42, now 7" in render(folder, "--resume", "--seed", "7", code=2)
