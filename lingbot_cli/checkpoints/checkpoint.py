@@ -49,7 +49,7 @@ class Checkpoint:
     bits with scales, `packing` names any other scheme in which they stay packed. `block_bytes` are those of packed
     blocks, `text_bytes` those of a packed text encoder. `preset_source` says what decided for the preset.
     `changes` are those of LoRAs, merged while the weights load. `decoder`: a file that decodes in
-    place of the VAE.
+    place of the VAE, and `decoder_identity` its fingerprint.
     """
 
     layout: Layout
@@ -66,6 +66,7 @@ class Checkpoint:
     text_bytes: int | None = None
     changes: Changes = field(default_factory=dict)
     decoder: Path | None = None
+    decoder_identity: str | None = None
 
 
 def find_layout(

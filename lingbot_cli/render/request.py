@@ -121,6 +121,7 @@ class PreparedVideo:
             for marker in self.resolved.compiled.markers
             if first <= marker.start < self.plan.frames
         )
+        decoder = self.model.decoder_identity if isinstance(self.model, Checkpoint) else None
         return VideoInfo(
             self.plan.height,
             self.plan.width,
@@ -128,7 +129,7 @@ class PreparedVideo:
             self.frames,
             chapters,
             subtitles=self.subtitles(),
-            variant=f"from frame {first}, decoded in {options.decode} by {options.decoder}",
+            variant=f"from frame {first}, decoded in {options.decode} by {decoder}",
         )
 
     def summary(self) -> str:

@@ -5,7 +5,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from lingbot_cli.checkpoints.checkpoint import Checkpoint, Difference, read_checkpoint, with_loras
+from lingbot_cli.checkpoints.checkpoint import (
+    Checkpoint,
+    Difference,
+    fingerprint,
+    read_checkpoint,
+    with_loras,
+)
 from lingbot_cli.checkpoints.decoders import find_decoder
 from lingbot_cli.errors import UsageError
 from lingbot_cli.presets import Preset, check_window
@@ -146,7 +152,8 @@ def apply_options(checkpoint: Checkpoint, options: ModelOptions) -> Checkpoint:
     checkpoint = with_loras(checkpoint, options.lora)
     if options.decoder is not None:
         folders = [folder for folder in (options.assets, checkpoint.layout.root) if folder is not None]
-        checkpoint = replace(checkpoint, decoder=find_decoder(options.decoder, folders))
+        decoder = find_decoder(options.decoder, folders)
+        checkpoint = replace(checkpoint, decoder=decoder, decoder_identity=fingerprint([decoder]))
     given = {name: getattr(options, name) for name in _PRESET if getattr(options, name) is not None}
     if options.fast_steps is not None:
         if options.steps is not None:

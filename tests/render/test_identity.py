@@ -133,6 +133,19 @@ def test_packets_of_another_encoding_are_not_appended_to(change: dict[str, objec
         assert encoding.fingerprint(replace(info, **other), "a.mp4") != found
 
 
+def test_packets_of_a_decoder_of_other_content_are_not_appended_to(folder: Path) -> None:
+    file = folder / "decoder.safetensors"
+
+    def variant(content: bytes, **options: object) -> str:
+        file.write_bytes(content)
+        return video(folder, options=options).video_info().variant
+
+    by_file = {"decoder": str(file)}
+    first = variant(b"one", **by_file)
+    assert variant(b"one", **by_file) == first
+    assert len({first, variant(b"two", **by_file), variant(b"one")}) == 3
+
+
 @pytest.mark.parametrize("harm", ["deleted", "cut by a byte", "longer by a byte", "empty", "no entry"])
 def test_a_deleted_or_truncated_video_is_rendered_again(tmp_path: Path, harm: str) -> None:
     manifest, file = Manifest(tmp_path), tmp_path / "a.mp4"
