@@ -78,6 +78,10 @@ def _measure(
     if random_weights:
         from lingbot_cli.model.loading.random_weights import random_checkpoint, random_model
 
+        for name in ("lora", "text_encoder", "assets", "preset"):
+            if getattr(model, name):
+                flag = name.replace("_", "-")
+                raise UsageError(f"--{flag} cannot be used with --random-weights", hint="leave it out")
         checkpoint, load = random_checkpoint(model.model), random_model
     request = Request(Path(), size=size, options=model)
     with tempfile.TemporaryDirectory() as folder, bench_scene(request, chunks, checkpoint) as prepared:

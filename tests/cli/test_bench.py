@@ -3,9 +3,13 @@
 import json
 
 import pytest
+import torch
 
 from lingbot_cli.diagnostics.bench import PHASES
 from lingbot_cli.diagnostics.timers import HostTimer, PhaseTimer
+from lingbot_cli.model.loading import random_weights
+from lingbot_cli.model.loading.random_weights import random_checkpoint, random_model
+from lingbot_cli.runtime.model_options import ModelOptions
 from tests.support import json_output
 from tests.support.command import lingbot
 
@@ -60,6 +64,26 @@ def test_random_weights_need_no_model():
     refused = lingbot(*SMALL, "--random-weights", "--model", "another")
     assert refused.code == 2
     assert "lingbot-world-fast" in refused.stderr
+
+
+@pytest.mark.parametrize("flag", ["--lora", "--text-encoder", "--assets", "--preset"])
+def test_random_weights_refuse_files_of_a_model(flag):
+    refused = lingbot(*SMALL, "--random-weights", flag, "built-in")
+    assert refused.code == 2
+    assert f"{flag} cannot be used with --random-weights" in refused.stderr
+
+
+@pytest.mark.parametrize(("commit", "reused"), [(None, False), ("last-step", True)])
+def test_random_weights_take_the_keys_of_the_commit_option(commit, reused):
+    model = random_model(random_checkpoint(None), ModelOptions(device="cpu", commit=commit))
+    assert model.reuse_keys is reused
+
+
+@pytest.mark.parametrize(("encode", "rounded"), [(None, True), ("tf32", True), ("float32", False)])
+def test_random_weights_on_a_gpu_encode_in_tf32_as_others_do(monkeypatch, encode, rounded):
+    monkeypatch.setattr(random_weights, "pick_device", lambda _: torch.device("cuda"))
+    monkeypatch.setattr(random_weights, "_fill_random", lambda *_: None)  # stays on the meta device
+    assert random_model(random_checkpoint(None), ModelOptions(encode=encode)).encode_tf32 is rounded
 
 
 def test_speed_options_are_measured_and_named():

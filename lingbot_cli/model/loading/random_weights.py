@@ -70,6 +70,8 @@ def random_model(checkpoint: Checkpoint, options: ModelOptions, _prompts: Iterab
         attend=attend,
         decoder=decoder,
         kv_cache=options.kv_cache,
+        encode_tf32=on_cuda and options.encode != "float32",
+        reuse_keys=options.commit == "last-step",
     )
 
 
