@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import string
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -116,7 +116,7 @@ def _expand_job(
             seed=seed,
             options=ModelOptions(
                 assets=None if job.assets is None else Path(job.assets),
-                text_encoder=None if job.text_encoder is None else Path(job.text_encoder),
+                text_encoder=None if files["text_encoder"] is None else Path(files["text_encoder"]),
                 lora=loras,
                 decoder=files["decoder"],
                 **job.model_dump(include=_MODEL_KEYS),
@@ -125,19 +125,21 @@ def _expand_job(
         yield Task(str(PurePosixPath(_output_name(job, number, prompt, seed))), request, options)
 
 
-def _is_lora(path: Path) -> bool:
+def _lora_file(path: Path) -> Path | None:
+    """Return the file of a LoRA named with its strength or without; None if there is none."""
     with contextlib.suppress(UsageError):
-        return bool(parse_lora(str(path)))
-    return False
+        return parse_lora(str(path))[0]
+    return None
 
 
-_PATH_CHECKS = {
+_PATH_CHECKS: dict[str, Callable[[Path], bool]] = {
     "image": Path.is_file,
     "timeline": Path.is_file,
     "poses": Path.exists,
     "intrinsics": Path.is_file,
     "decoder": Path.is_file,
-    "lora": _is_lora,
+    "text_encoder": Path.exists,
+    "lora": lambda path: _lora_file(path) is not None,
 }
 
 
@@ -145,14 +147,23 @@ def _resolve_path(
     source: SourceText, item: SourceItem, allow_outside: bool, problems: Problems, key: str, name: str | None
 ) -> str | None:
     """Resolve a path of a job against the jobs file's folder; add its errors to `problems`."""
-    if name is None or name in DECODERS:
+    if name is None or (key == "decoder" and name in DECODERS):
         return name
     path = source.folder / name
     message = None
-    if not allow_outside and not path.resolve().is_relative_to(source.folder.resolve()):
-        message = f"{name} lies outside the jobs file's folder; expected a file under it, or --allow-outside"
-    elif not _PATH_CHECKS[key](path):
-        message = f"{name} does not exist; expected it under {source.folder}"
+    try:
+        places = [path, (_lora_file(path) if key == "lora" else None) or path]
+        inside = all(each.resolve().is_relative_to(source.folder.resolve()) for each in places)
+        if not allow_outside and not inside:
+            message = (
+                f"{name} lies outside the jobs file's folder; expected a file under it, or --allow-outside"
+            )
+        elif not _PATH_CHECKS[key](path):
+            message = f"{name} does not exist; expected it under {source.folder}"
+    except (OSError, ValueError, RuntimeError) as wrong:  # a null byte, a long name, a loop of links
+        message = (
+            f"{name[:40]!r} is no path: {getattr(wrong, 'strerror', None) or wrong}; expected a file's name"
+        )
     if message is not None:
         problems.append(Problem(item.locate((key,)), message))
     return str(path)

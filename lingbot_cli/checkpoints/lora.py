@@ -61,8 +61,8 @@ def parse_lora(text: str) -> tuple[Path, float]:
         if not math.isfinite(strength):
             raise UsageError(f"--lora {text}: {number!r} is no strength", hint="write FILE or FILE:0.8")
     path = Path(os.path.expanduser(name))
-    inside = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
-    if len(inside) != 1 or not inside[0].is_file():
+    inside = sorted(path.glob("*.safetensors")) if os.path.isdir(path) else [path]
+    if len(inside) != 1 or not os.path.isfile(inside[0]):
         raise UsageError(f"--lora {text}: no such file", hint="name a LoRA's .safetensors file")
     if inside[0].suffix != ".safetensors":
         raise UsageError(f"--lora {text}: not a .safetensors file", hint="convert it to safetensors")

@@ -118,6 +118,57 @@ def test_every_error_is_reported_at_once_with_its_line(write):
         assert any(at == line and text in message for at, message in found), (line, text, found)
 
 
+PATH_KEYS = ("image", "timeline", "poses", "intrinsics", "decoder", "text_encoder", "lora")
+
+
+@pytest.mark.parametrize("key", PATH_KEYS)
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("../a.png", "outside the jobs file's folder"),
+        ("none", "none does not exist"),
+        ("a\0b", r"'a\x00b' is no path"),
+        ("a" * 5000, "a" * 40),
+    ],
+)
+def test_every_path_is_checked(write, key, name, reason):
+    moves = {} if key in ("timeline", "poses", "intrinsics") else {"moves": "w-5"}
+    poses = {"poses": "walk.yaml"} if key == "intrinsics" else {}
+    job = {"image": "a.png", **moves, **poses, key: [name] if key == "lora" else name}
+    with pytest.raises(TimelineError) as wrong:
+        read_tasks(write(json.dumps([job])))
+    assert any(reason in problem.message for problem in wrong.value.problems)
+
+
+@pytest.mark.parametrize("key", ["image", "timeline", "text_encoder"])
+def test_the_name_of_a_decoder_is_a_file_elsewhere(write, key):
+    job = {"image": "a.png", **({} if key == "timeline" else {"moves": "w-5"}), key: "lightvae"}
+    with pytest.raises(TimelineError) as wrong:
+        read_tasks(write(json.dumps([job])))
+    assert "lightvae does not exist" in wrong.value.problems[0].message
+    (task,) = read_tasks(write("- {image: a.png, moves: w-5, decoder: lightvae}"))
+    assert task.request.options.decoder == "lightvae"
+
+
+def test_a_lora_of_another_folder_is_refused_with_a_strength_too(write, tmp_path):
+    folder = tmp_path / "jobs"
+    folder.mkdir()
+    (tmp_path / "a.safetensors").touch()
+    (folder / "link.safetensors").symlink_to(tmp_path / "a.safetensors")
+    source = write("- {image: ../a.png, moves: w-5, lora: ['link.safetensors:0.8']}", "jobs/jobs.yaml")
+    with pytest.raises(TimelineError) as wrong:
+        read_tasks(source)
+    assert "link.safetensors:0.8 lies outside" in str([each.message for each in wrong.value.problems])
+    (task,) = read_tasks(source, allow_outside=True)
+    assert task.request.options.lora == (f"{folder}/link.safetensors:0.8",)
+
+
+def test_a_text_encoder_is_found_beside_the_jobs_file(write, tmp_path):
+    (tmp_path / "text.pth").touch()
+    (task,) = read_tasks(write("- {image: a.png, moves: w-5, text_encoder: text.pth}"))
+    assert task.request.options.text_encoder == tmp_path / "text.pth"
+
+
 @pytest.mark.parametrize("text", ["", "jobs: 3", "jobs: []", "&a [*a]", "jobs: [", "5"])
 def test_a_file_that_is_no_jobs_file_is_refused(write, text):
     with pytest.raises(UsageError):
