@@ -186,7 +186,8 @@ def show(
             value = ", ".join(
                 f"{name} {_text(name, item)}" for name, item in value.items() if item is not None
             )
-        env.print(f"{key.replace('_', ' ')}: {_text(key, value)}")
+        label = "size" if key == "bytes" else key.replace("_", " ")
+        env.print(f"{label}: {_text(key, value)}")
 
 
 def _show_cards(env: Env, checkpoint: Checkpoint, cards_gb: list[int], *, as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """NaN and infinite weights and latents end in a sentence, with the chunks before them kept."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
 from lingbot_cli.render.pipeline import all_finite
 from lingbot_cli.render.resume_store import ResumeStore
@@ -63,9 +65,11 @@ def test_the_chunks_before_stay_playable(tmp_path: Path, monkeypatch: pytest.Mon
 
     denoise = Session.denoise
 
-    def overflowing(session: Session, control: object) -> torch.Tensor:
-        latents = denoise(session, control)
-        return latents * float("nan") if session.chunk == 3 else latents
+    def overflowing(
+        session: Session, control: Control, on_clean: Callable[[torch.Tensor], None]
+    ) -> torch.Tensor:
+        factor = float("nan") if session.chunk == 2 else 1.0
+        return denoise(session, control, lambda clean: on_clean(clean * factor)) * factor
 
     monkeypatch.setattr(Session, "denoise", overflowing)
     flags = ("--moves", "w-44", "--size", "64x32", "--device", "cpu")

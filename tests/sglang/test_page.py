@@ -44,7 +44,7 @@ class Studio:
     def __init__(self, browser, page, port, **fields):
         server = f"ws://127.0.0.1:{port}/v1/realtime_video/generate?token={TOKEN}"
         self.tab = browser.open(f"{page}/index.html?server={quote(server)}&model=built-in")
-        self.tab.until("document.getElementById('historyList').children.length > 0")
+        self.tab.until("document.getElementById('historyList')?.children.length > 0")
         self.tab.ask(CHOOSE_IMAGE % base64.b64encode(png()).decode())
         self.set(size=SIZE, prompt="a courtyard", fps="16", **fields)
 
