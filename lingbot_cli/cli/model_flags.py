@@ -174,10 +174,10 @@ def shared_by_gpus(
     options = replace(options, device=group.device(options.device))
     if not group.is_leader:
         with ignoring_signals():
-            follow_sessions(group, options)
+            follow_sessions(group, group.resolve_fast(options, idle=True))
         exit_follower()
     try:
-        yield options, group
+        yield group.resolve_fast(options, idle=True), group
     finally:
         group.disconnect()
 

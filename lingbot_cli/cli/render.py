@@ -71,6 +71,8 @@ def render(
     if group or gpus > 1:
         check_multi_gpu(timeline.timeline, resuming=resume.continues)
     try:
+        if group and not dry_run:
+            request = replace(request, options=group.resolve_fast(model))
         prepared = _prepare(request, timeline.frames, targets, env, dry_run=dry_run)
         if group and not group.is_leader:
             render_as_follower(prepared, group)

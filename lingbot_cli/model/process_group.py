@@ -23,10 +23,12 @@ def device_of_rank(requested: str | None, local_rank: int) -> str | None:
 
 
 def connect(device: str | None, *, idle: bool = False) -> None:
-    """Join the default process group with this process's device; wait for all others.
+    """Join the default process group with this process's device, unless it was joined; wait for all others.
 
     An `idle` group may go without a message for an hour.
     """
+    if dist.is_initialized():
+        return
     picked = pick_device(device)
     if picked.type == "cuda":
         torch.cuda.set_device(picked)

@@ -56,6 +56,14 @@ class ProcessGroup:
         """Return the leader's choice to every process; only the leader calls `choose`, which may measure."""
         return cast(T, _torch_group().broadcast_object(choose() if self.is_leader else None))
 
+    def resolve_fast(self, options: ModelOptions, *, idle: bool = False) -> ModelOptions:
+        """Return the options with `--fast` replaced by what the leader selects; `idle` as in `connect`."""
+        if not options.fast:
+            return options
+        self.connect(options.device, idle=idle)
+        selected = self.broadcast(lambda: resolve_model(options)[0])
+        return replace(selected, device=options.device)
+
     def shard(self, model: "WorldModel") -> "WorldModel":
         """Return the model with sequence-parallel attention, once connected. Errors: UsageError for its heads."""
         from lingbot_cli.model.sequence_parallel import Ulysses

@@ -130,3 +130,32 @@ def test_a_follower_measures_nothing(tmp_path, monkeypatch):
     assert "self-attention: torch" in leader or "self-attention: math" in leader
     assert (tmp_path / "leader" / "kernels.json").exists()
     assert not (tmp_path / "follower" / "kernels.json").exists()
+
+
+FAST = """
+import os, sys
+from lingbot_cli.__main__ import main
+from lingbot_cli.runtime import fast_mode
+
+def measure(*_):
+    assert os.environ["RANK"] == "0", "a follower measures"
+    return False
+
+fast_mode.cuda_capability = lambda _: (8, 0)
+fast_mode.int8_attention_problem = lambda _: None
+fast_mode.int8_attention_wins = measure
+main()
+"""
+
+
+@pytest.mark.parametrize("command", [("render", "-o", "film.mkv"), ("stream", "--to", "null:")], ids=str)
+def test_the_leader_alone_measures_int8_attention(tmp_path, monkeypatch, command):
+    image = Path("samples/courtyard-day.png").absolute()
+    monkeypatch.setenv("PYTHONPATH", os.getcwd())
+    monkeypatch.chdir(tmp_path)
+    name, *output = command
+    leader, _ = run_group(
+        *("-c", FAST, name, str(image), "--moves", "w-8", "--size", "32x32", "--device", "cpu", "--fast"),
+        *output,
+    )
+    assert "without int8 attention, which is not faster here" in leader
