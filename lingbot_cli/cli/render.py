@@ -21,6 +21,7 @@ from lingbot_cli.errors import LingbotError, UsageError
 from lingbot_cli.runtime.model_options import ModelOptions
 
 if TYPE_CHECKING:
+    from lingbot_cli.render.multi_gpu import ProcessGroup
     from lingbot_cli.render.request import PreparedVideo, Request
     from lingbot_cli.render.resume import ResumeOptions
     from lingbot_cli.sinks.base import Sink
@@ -71,9 +72,7 @@ def render(
     if group or gpus > 1:
         check_multi_gpu(timeline.timeline, resuming=resume.continues)
     try:
-        if group and not dry_run:
-            request = replace(request, options=group.resolve_fast(model))
-        prepared = _prepare(request, timeline.frames, targets, env, dry_run=dry_run)
+        prepared = _prepare(request, timeline.frames, targets, env, group, dry_run=dry_run)
         if group and not group.is_leader:
             render_as_follower(prepared, group)
             exit_follower()
@@ -110,12 +109,20 @@ def _check_remote(timeline: RenderTimelineFlags, resume: ResumeFlags, *, shared:
 
 
 def _prepare(
-    request: "Request", frames: str | None, targets: list[str], env: Env, *, dry_run: bool
+    request: "Request",
+    frames: str | None,
+    targets: list[str],
+    env: Env,
+    group: "ProcessGroup | None",
+    *,
+    dry_run: bool,
 ) -> "PreparedVideo":
     """Prepare a video; a dry run plans with a model that is not on this machine, too."""
     from lingbot_cli.render.request import prepare, select_frames
     from lingbot_cli.sinks.resample import rate_notes
 
+    if group and not dry_run:
+        request = replace(request, options=group.resolve_fast(request.options))
     name = request.options.model
     planned = None
     if dry_run and request.remote is None and name is not None and is_absent(name, env.environ):
