@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Processes of the tests.
+JOBS ?= 2
 
 .PHONY: demo check test setup lint drawings dist clean
 
@@ -50,7 +52,7 @@ check: lint
 	$(BIN)/pytest -m "not video and not model and not browser"
 
 test: lint $(VENV)/.peers
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 clean:
 	rm -rf $(VENV) build demo dist man/*.1 *.egg-info
