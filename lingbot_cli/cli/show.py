@@ -65,7 +65,9 @@ def _print(out: Console, metadata: dict[str, Any], video: Path) -> None:
     model, versions = metadata["model"], metadata["versions"]
     rows = {"model": f"{model['preset']['name']} ({model['identity']})"}
     rows |= {
-        name: str(value) for name, value in metadata["flags"].items() if name not in ("timeline", "model")
+        name: ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        for name, value in metadata["flags"].items()
+        if name not in ("timeline", "model")
     }
     rows |= _camera_rows(metadata.get("camera"))
     rows |= {"versions": ", ".join(f"{name} {number}" for name, number in versions.items())}
