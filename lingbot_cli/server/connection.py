@@ -55,6 +55,7 @@ class Connection:
         self._closing = False
         self._event_received = asyncio.Event()
         self._rate_limiter = RateLimiter(service.limits.max_events_per_s)
+        self._timeline_limiter = RateLimiter(1)
         self._received_at: dict[int, float] = {}
 
     async def run(self) -> None:
@@ -289,7 +290,10 @@ class Connection:
             raise ProtocolError("unsupported", "only a session with `camera` settings has a timeline")
         if not session.sent_frames:
             raise ProtocolError("not_yet", "nothing was rendered yet")
-        text = recorded_timeline(session.controller, session.sent_frames)
+        if not self._timeline_limiter.allow(monotonic()):
+            raise ProtocolError("too_fast", "at most one timeline a second")
+        # Of hours of play it takes long enough to hold up other clients.
+        text = await asyncio.to_thread(recorded_timeline, session.controller, session.sent_frames)
         await self._send_addition({"type": "timeline", "content": text})
 
     async def _send_addition(self, message: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from lingbot_cli.timeline.schema import CameraSettings
 from tests.support.chromium import chromium, needs_chromium
 from tests.support.firefox import firefox, needs_firefox
 from tests.support.realtime_client import png
+from tests.support.reference import sample_image
 from tests.support.serving import TOKEN, serving
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -37,6 +38,12 @@ CATCH_FILES = """(() => {
 READ_FILE = """(async () => {
   const bytes = new Uint8Array(await window.saved.at(-1).blob.arrayBuffer());
   return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
+})()"""
+NOTE_CHUNKS = """(() => {
+  window.chunks = [];
+  const note = () => window.chunks.push(Number(document.body.dataset.chunk));
+  new MutationObserver(note).observe(document.body, {attributes: true, attributeFilter: ['data-chunk']});
+  return true;
 })()"""
 CHOOSE_IMAGE = """(() => {
   const bytes = Uint8Array.from(atob('%s'), (c) => c.charCodeAt(0));
@@ -173,11 +180,11 @@ def test_a_page_without_an_image_asks_for_one(browser, without_image):
     tab.until("document.body.dataset.shown > 3")
     assert tab.ask("document.getElementById('start').hidden")
     # Another image starts another session, from its first chunk.
-    chunk = int(tab.data()["chunk"])
     tab.chunks(1)
     resume = tab.ask("sessionStorage.getItem('resume')")
+    tab.ask(NOTE_CHUNKS)
     tab.ask(CHOOSE_IMAGE % base64.b64encode(png()).decode())
-    tab.until(f"document.body.dataset.shown > 3 && Number(document.body.dataset.chunk) <= {chunk + 1}")
+    tab.until("window.chunks.includes(0) && document.body.dataset.shown > 3")
     assert tab.ask("sessionStorage.getItem('resume')") != resume
     tab.leave()
     assert tab.wrong == []
@@ -232,6 +239,20 @@ def test_a_sample_that_cannot_be_loaded_is_an_error(browser, start_screen):
     tab.ask("(window.fetch = async () => { throw new TypeError('no network'); }, true)")
     tab.ask("document.querySelector('.card').click()")
     tab.until("document.getElementById('start-note').textContent.includes('no network')")
+    tab.leave()
+
+
+def test_what_cannot_be_sent_is_said(browser):
+    offer = SessionDefaults(sample_image(), "a courtyard", height=32, width=48, camera=CameraSettings())
+    with serving(offer=offer) as served:
+        tab = browser.open(f"http://127.0.0.1:{served.port}/?token={TOKEN}")
+        tab.until("document.body.dataset.shown > 3")
+    tab.until("document.body.dataset.state === 'reconnecting'")
+    click(tab, "send")
+    assert "the prompt was not sent" in tab.ask("document.getElementById('message').textContent")
+    assert tab.ask("document.getElementById('prompt-state').textContent") == ""
+    click(tab, "save-walk")
+    assert "the walk cannot be saved" in tab.ask("document.getElementById('message').textContent")
     tab.leave()
 
 

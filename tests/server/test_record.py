@@ -43,6 +43,8 @@ def test_a_client_gets_its_session_as_a_timeline(served):
             pass
         client.event("timeline")
         lines = [json.loads(line) for line in client.until("timeline")["content"].splitlines()]
+        client.event("timeline")
+        assert client.until("error")["code"] == "too_fast"
     assert lines[0] == {"timeline": 1, "prompt": "a courtyard"} | lines[0]
     assert [line["keys"] for line in lines if "keys" in line] == ["w"]
     assert lines[-1]["end"]

@@ -10,8 +10,8 @@ const start = new StartScreen(pageData, token, (bytes, prompt) => {
 
 function applyPrompt(text) {
   if (!text.trim()) return;
-  sendEvent("prompt", text);
-  setPendingPrompt(eventId);
+  setPendingPrompt(sendEvent("prompt", text));
+  if (pendingPrompt === null) showMessage("not connected; the prompt was not sent");
   element("screen").focus();
 }
 
@@ -62,7 +62,7 @@ function saveWalk() {
     saveFile(new Blob([text], { type: "application/jsonl" }), "walk.jsonl");
     showMessage("saved walk.jsonl; render it with: lingbot render IMAGE --timeline walk.jsonl");
   };
-  sendEvent("timeline");
+  if (sendEvent("timeline") === null) showMessage("not connected; the walk cannot be saved");
 }
 
 function toggleVideo() {

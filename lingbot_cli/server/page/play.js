@@ -16,11 +16,13 @@ document.body.dataset.mode = pageData.mode;
 // Percent-encodes characters that a WebSocket subprotocol must not have.
 const encodeToken = (text) => encodeURIComponent(text).replace(/[()]/g, (sign) => `%${sign.charCodeAt(0).toString(16)}`);
 
+// Returns the event's id, null without a connection.
 function sendEvent(kind, payload) {
-  if (!socket || socket.readyState !== WebSocket.OPEN || watchOnly) return;
+  if (!socket || socket.readyState !== WebSocket.OPEN || watchOnly) return null;
   eventId += 1;
   sentAt.set(eventId, performance.now());
   socket.send(pack({ type: "event", kind, payload, event_id: eventId }));
+  return eventId;
 }
 
 function seed() {

@@ -3,6 +3,7 @@
 const element = (id) => document.getElementById(id);
 const SMALL_WIDTH = 400; // narrower frames are enlarged by whole numbers of screen pixels
 const FADE_AFTER_MS = 3000;
+const MAX_PATH_POINTS = 2000; // of a longer path every other point is drawn
 
 function setState(name, text) {
   document.body.dataset.state = name;
@@ -58,6 +59,7 @@ class PathMap {
 
   // Adds a camera-to-world pose of 16 numbers: x to the right, z ahead.
   add(pose) {
+    if (this.points.length >= MAX_PATH_POINTS) this.points = this.points.filter((_, index) => index % 2 === 0);
     this.points.push([pose[3], -pose[11]]);
     const { canvas, points } = this, context = canvas.getContext("2d"), { width, height } = canvas;
     const colour = getComputedStyle(document.body).getPropertyValue("--accent");
