@@ -21,7 +21,7 @@ from lingbot_cli.model.attention import AttentionFunction, attend_all
 from lingbot_cli.model.loading.loader import load_model, load_transformer
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import WorldModel
-from lingbot_cli.runtime.capabilities import fast_window
+from lingbot_cli.runtime.hardware import fast_window
 from lingbot_cli.runtime.model_options import ModelOptions
 from tests.support.reference import REFERENCE, walk
 

@@ -14,10 +14,10 @@ from lingbot_cli.checkpoints.checkpoint import check_name
 from lingbot_cli.checkpoints.layouts import check_assets
 from lingbot_cli.errors import LingbotError, UsageError
 from lingbot_cli.presets import PRESETS
-from lingbot_cli.runtime.capabilities import check_device
+from lingbot_cli.runtime.hardware import check_device
 from lingbot_cli.sinks.codecs import CODEC_FAMILIES, CODECS
 from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
-from lingbot_cli.timeline.frame_rate import parse_fps
+from lingbot_cli.timeline.times import parse_fps
 from lingbot_cli.video_size import parse_size
 
 PROJECT_FILE = "lingbot.yaml"

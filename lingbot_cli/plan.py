@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lingbot_cli.camera.pose import CameraPose
-from lingbot_cli.camera.relative_pose import invert_poses
+from lingbot_cli.camera.pose import CameraPose, invert_poses
 from lingbot_cli.camera.scale import StepSizes
 from lingbot_cli.presets import Preset
 from lingbot_cli.timeline.compile import CompiledTimeline, iter_controls

@@ -22,10 +22,9 @@ from lingbot_cli.runtime.fast_mode import resolve_model
 from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.sample_files import find_input
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink
-from lingbot_cli.timeline.frame_rate import parse_fps
 from lingbot_cli.timeline.resolve import TimelineOverrides
 from lingbot_cli.timeline.schema import CameraSettings
-from lingbot_cli.timeline.times import parse_time
+from lingbot_cli.timeline.times import parse_fps, parse_time
 from lingbot_cli.video_size import parse_size
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from lingbot_cli.camera.pose import CameraPose
-from lingbot_cli.camera.relative_pose import relative_poses
+from lingbot_cli.camera.pose import CameraPose, relative_poses
 from lingbot_cli.model.image_conditioning import resize_image
 from lingbot_cli.model.vae import VAE
 from lingbot_cli.model.vae_layers import CausalConvCache

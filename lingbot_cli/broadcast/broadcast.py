@@ -11,10 +11,9 @@ import numpy as np
 from PIL import Image
 
 from lingbot_cli.broadcast.just_in_time import just_in_time
-from lingbot_cli.broadcast.latency import LatencyTracker
 from lingbot_cli.broadcast.pacer import Pace, Pacer
 from lingbot_cli.broadcast.source import PreparedStream
-from lingbot_cli.broadcast.stats import StreamMonitor, report_outage
+from lingbot_cli.broadcast.stats import LatencyTracker, StreamMonitor, report_outage
 from lingbot_cli.errors import UsageError
 from lingbot_cli.render.chunk_plan import new_tasks
 from lingbot_cli.render.multi_gpu import ProcessGroup
@@ -22,7 +21,7 @@ from lingbot_cli.render.pipeline import RenderResult, StartSession, StopRequeste
 from lingbot_cli.sinks.base import Sink, TeeSink, VideoInfo
 from lingbot_cli.sinks.live.targets import LiveOutput, Target, start_all
 from lingbot_cli.sinks.resample import rate_notes
-from lingbot_cli.timeline.frame_rate import exact_fps
+from lingbot_cli.timeline.times import exact_fps
 from lingbot_cli.ui.display import Display, Report
 from lingbot_cli.ui.progress import ProgressMeter
 from lingbot_cli.ui.signals import StopRequest

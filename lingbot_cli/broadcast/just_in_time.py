@@ -1,4 +1,4 @@
-"""Just-in-time start of live chunks: each as late as the pace allows, so that it has the newest events."""
+"""Just-in-time start and pacing of live chunks: each as late as the pace allows, so that it has the newest events."""
 
 import collections
 import threading
@@ -12,6 +12,7 @@ _TIMED_CHUNKS = 8
 """The slowest of the last chunks predicts the next one's time."""
 _HISTORY_CHUNKS = 256
 """Chunks with known times."""
+SAFETY_MARGIN_S = 0.05  # a chunk is ready this long before it is due
 
 
 class ChunkTimings:
@@ -76,3 +77,25 @@ def just_in_time(
         timings.start(clock())
         frames += control.frames
         yield control
+
+
+class ChunkPacer:
+    """Schedule in monotonic seconds; the frames that were sent last until `due`."""
+
+    def __init__(self) -> None:
+        self.due = 0.0
+        self._render_s = 0.0
+
+    def render_delay(self, now: float) -> float:
+        """Return the seconds until the next chunk should be rendered."""
+        return max(0.0, self.due - self._render_s - SAFETY_MARGIN_S - now)
+
+    def send_delay(self, now: float) -> float:
+        """Return the seconds until the next chunk should be sent."""
+        return max(0.0, self.due - now)
+
+    def chunk_sent(self, duration_s: float, render_s: float, now: float) -> None:
+        """Record a chunk of `duration_s` that took `render_s` to render."""
+        # Slower chunks raise the estimate at once, faster ones lower it gradually.
+        self._render_s = max(render_s, 0.8 * self._render_s + 0.2 * render_s)
+        self.due = max(self.due, now) + duration_s

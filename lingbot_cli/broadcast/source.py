@@ -26,10 +26,10 @@ from lingbot_cli.render.request import (
 from lingbot_cli.runtime.model_options import describe_run
 from lingbot_cli.sinks.base import Chapter
 from lingbot_cli.timeline.chunks import nearest_frame
-from lingbot_cli.timeline.frame_rate import format_fps
 from lingbot_cli.timeline.live import LiveTimeline, loop_timeline
 from lingbot_cli.timeline.resolve import check_camera_flags
 from lingbot_cli.timeline.schedule import schedule_timeline
+from lingbot_cli.timeline.times import format_fps
 
 
 @dataclass(frozen=True)

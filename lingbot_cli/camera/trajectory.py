@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lingbot_cli.camera.named_paths import Aim
-from lingbot_cli.camera.pose import CameraPose, pose_matrices
-from lingbot_cli.camera.relative_pose import invert_poses
+from lingbot_cli.camera.pose import CameraPose, invert_poses, pose_matrices
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,15 @@ from pathlib import Path
 from lingbot_cli import operating_system
 from lingbot_cli.checkpoints.cache_dir import model_folder
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint
-from lingbot_cli.checkpoints.decoders import SUFFIXES, decoders_folder
 from lingbot_cli.checkpoints.hub import download_file, list_files
-from lingbot_cli.checkpoints.registry import DECODER_REPOSITORY, DECODERS, HubSource, PublishedModel
+from lingbot_cli.checkpoints.registry import (
+    DECODER_REPOSITORY,
+    DECODER_SUFFIXES,
+    DECODERS,
+    HubSource,
+    PublishedModel,
+    decoders_folder,
+)
 from lingbot_cli.checkpoints.verify import ExpectedFile, expected_files, find_mismatch, write_record
 from lingbot_cli.errors import OutputError, SetupError, UsageError, write_errors
 
@@ -49,9 +55,11 @@ def download_model(
 def download_decoder(name: str) -> Path:
     """Download a decoder by its name, verify every byte, and return its file. Errors: those of `download_model`."""
     folder = decoders_folder()
-    source = HubSource(DECODER_REPOSITORY, None, tuple(f"{DECODERS[name]}{suffix}" for suffix in SUFFIXES))
+    source = HubSource(
+        DECODER_REPOSITORY, None, tuple(f"{DECODERS[name]}{suffix}" for suffix in DECODER_SUFFIXES)
+    )
     with write_errors(folder), _exclusive(folder / ".partial" / name):
-        expected = max(list_files(source), key=lambda file: file.path.endswith(SUFFIXES[0]))
+        expected = max(list_files(source), key=lambda file: file.path.endswith(DECODER_SUFFIXES[0]))
         part = _download_verified(expected, "", folder / f"{expected.path}.part", lambda _: None)
         return part.replace(folder / expected.path)
 

@@ -1,6 +1,12 @@
-"""Published models: hub repositories, revisions, needed files and licence terms."""
+"""Published models and decoders: hub repositories, revisions, needed files and licence terms."""
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+
+from lingbot_cli.checkpoints.cache_dir import cache_folder
+from lingbot_cli.errors import SetupError, UsageError
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class PublishedModel:
 
 DECODERS = {"taew2_1": "taew2_1", "lighttaew2_1": "lighttaew2_1", "lightvae": "lightvaew2_1"}
 """Smaller decoders of Wan 2.1 latents, by name: their files without the suffix."""
+DECODER_SUFFIXES = (".safetensors", ".pth")
 DECODER_REPOSITORY = "lightx2v/Autoencoders"
 
 V2_14B = "5c33dd40b213598c418fd25bff30fdbd23fd38a7"
@@ -95,3 +102,32 @@ PUBLISHED = {
         ),
     )
 }
+
+
+def decoders_folder() -> Path:
+    """Return the folder of downloaded decoders."""
+    return cache_folder() / "decoders"
+
+
+def find_decoder(text: str, folders: Iterable[Path]) -> Path:
+    """Return the file of a decoder, named by itself or by a decoder's name, in the given folders or the cache.
+
+    Errors: UsageError for neither a file nor a known name, SetupError for a decoder that is not on this machine.
+    """
+    path = Path(os.path.expanduser(text))
+    if path.is_file():
+        return path
+    if text not in DECODERS:
+        raise UsageError(
+            f"--decoder {text}: neither a file nor a known decoder",
+            hint=f"use a file or {', '.join(DECODERS)}",
+        )
+    places = [*folders, decoders_folder()]
+    files = [folder / f"{DECODERS[text]}{suffix}" for folder in places for suffix in DECODER_SUFFIXES]
+    found = next((file for file in files if file.is_file()), None)
+    if found is None:
+        raise SetupError(
+            f"--decoder {text} is not on this machine",
+            hint=f"run: lingbot models pull {text}, or name its file",
+        )
+    return found

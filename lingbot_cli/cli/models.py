@@ -31,10 +31,10 @@ from lingbot_cli.console import print_json
 from lingbot_cli.env import Env
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.presets import PRESETS
-from lingbot_cli.runtime.graphics_cards import SIZES, fit_cards
 from lingbot_cli.runtime.hardware import default_setup
 from lingbot_cli.runtime.installed import ModelStatus, model_statuses, remove_model
 from lingbot_cli.runtime.memory import estimate_memory, gigabytes
+from lingbot_cli.runtime.memory_check import SIZES, fit_cards
 from lingbot_cli.runtime.model_options import ModelOptions
 
 MAX_CARD_GB = 1024

@@ -22,8 +22,7 @@ from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.sample_files import complete_names, find_input
 from lingbot_cli.sinks.rescale import Rescale, Scaler
 from lingbot_cli.sinks.soundtrack import Soundtrack
-from lingbot_cli.timeline.frame_rate import exact_fps, parse_fps
-from lingbot_cli.timeline.times import Time, parse_time
+from lingbot_cli.timeline.times import Time, exact_fps, parse_fps, parse_time
 from lingbot_cli.ui.display import Display, JsonDisplay, choose_display
 from lingbot_cli.video_size import check_image_size, parse_image_size
 

@@ -19,8 +19,7 @@ from lingbot_cli.video_size import MAX_SHARE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lingbot_cli.server.auth import AccessRules
-    from lingbot_cli.server.resume_key import ResumeKeys
+    from lingbot_cli.server.auth import AccessRules, ResumeKeys
     from lingbot_cli.server.session_pool import PoolLimits, SessionPool
 
 app = App()
@@ -72,7 +71,7 @@ class AccessFlags:
 
     def resume_keys(self, rules: "AccessRules") -> "ResumeKeys":
         """Return the keys of this server, signed with the token. Errors: UsageError for a wrong --name."""
-        from lingbot_cli.server.resume_key import ResumeKeys, check_server_name
+        from lingbot_cli.server.auth import ResumeKeys, check_server_name
 
         return ResumeKeys(check_server_name(self.name), rules.token)
 

@@ -213,8 +213,8 @@ def _stream_live(
 ) -> None:
     """Stream the events of standard input; `save`: the timeline to write them to at the end."""
     from lingbot_cli.broadcast.broadcast import broadcast
-    from lingbot_cli.broadcast.latency import LatencyTracker
     from lingbot_cli.broadcast.source import prepare_live
+    from lingbot_cli.broadcast.stats import LatencyTracker
     from lingbot_cli.broadcast.stdin_events import EventReader, apply_events
 
     if save is not None:

@@ -30,8 +30,7 @@ from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.files import write_file
 from lingbot_cli.sample_files import find_inputs
-from lingbot_cli.timeline.frame_rate import format_fps
-from lingbot_cli.timeline.times import format_clock
+from lingbot_cli.timeline.times import format_clock, format_fps
 from lingbot_cli.video_size import parse_size
 
 if TYPE_CHECKING:

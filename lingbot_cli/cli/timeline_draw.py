@@ -22,7 +22,7 @@ from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.files import write_file
 from lingbot_cli.sample_files import complete_names
-from lingbot_cli.timeline.frame_rate import exact_fps
+from lingbot_cli.timeline.times import exact_fps
 from lingbot_cli.video_size import fit_size, parse_size
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from lingbot_cli.camera.plucker import scale_intrinsics
-from lingbot_cli.camera.relative_pose import invert_poses
+from lingbot_cli.camera.pose import invert_poses
 from lingbot_cli.diagnostics.camera_estimate import STEPS, CameraMotion, angle, estimate_motion, turn_angle
 from lingbot_cli.diagnostics.point_tracks import load_opencv
 from lingbot_cli.errors import UsageError

@@ -83,8 +83,7 @@ def _attention() -> Finding:
 
     from lingbot_cli.model.accel.attention_backends import working_backends
     from lingbot_cli.model.device import pick_device
-    from lingbot_cli.runtime.autotune import KERNELS_FILE
-    from lingbot_cli.runtime.measurements import read_measurements
+    from lingbot_cli.runtime.autotune import KERNELS_FILE, read_measurements
 
     device = pick_device(None)
     names = working_backends(device, torch.bfloat16 if device.type == "cuda" else torch.float32)

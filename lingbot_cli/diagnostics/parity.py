@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lingbot_cli.camera.interpolate import resample_path
-from lingbot_cli.camera.relative_pose import clip_scale
+from lingbot_cli.camera.pose import clip_scale
 from lingbot_cli.checkpoints.packed import packing_of, read_entries
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError

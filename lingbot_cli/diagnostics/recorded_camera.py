@@ -21,12 +21,11 @@ from lingbot_cli.render.request import frame_range
 from lingbot_cli.sinks.rescale import Rescale
 from lingbot_cli.timeline.compile import CompiledTimeline
 from lingbot_cli.timeline.diagnostics import SourceText
-from lingbot_cli.timeline.frame_rate import exact_fps, parse_fps
 from lingbot_cli.timeline.input_files import PathOptions
 from lingbot_cli.timeline.load import parse_timeline
 from lingbot_cli.timeline.resolve import TimelineOverrides, resolve_parsed, resolve_timeline
 from lingbot_cli.timeline.schema import TimelineHeader
-from lingbot_cli.timeline.times import Time, parse_time
+from lingbot_cli.timeline.times import Time, exact_fps, parse_fps, parse_time
 from lingbot_cli.video_size import parse_size
 
 _BUILT_IN, _BUILT_IN_HEIGHT = "built-in", 1.0

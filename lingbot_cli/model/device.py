@@ -5,8 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from lingbot_cli.errors import SetupError, UsageError
-from lingbot_cli.runtime.capabilities import Capability, check_device
-from lingbot_cli.runtime.hardware import usable_gpu_memory
+from lingbot_cli.runtime.hardware import Capability, check_device, usable_gpu_memory
 
 TORCH_VERSION = torch.__version__
 OUT_OF_MEMORY = (torch.OutOfMemoryError, MemoryError)

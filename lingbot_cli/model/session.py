@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lingbot_cli.camera.plucker import plucker_rays
-from lingbot_cli.camera.relative_pose import FIXED_SCALE, relative_poses
+from lingbot_cli.camera.pose import FIXED_SCALE, relative_poses
 from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
 from lingbot_cli.model import rope

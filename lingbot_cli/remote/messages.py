@@ -9,8 +9,7 @@ import numpy as np
 from PIL import Image
 
 from lingbot_cli.camera.keys import PITCH_DEGREES_PER_LATENT, WALK_UNITS_PER_LATENT, YAW_DEGREES_PER_LATENT
-from lingbot_cli.camera.pose import CameraPose
-from lingbot_cli.camera.relative_pose import relative_poses
+from lingbot_cli.camera.pose import CameraPose, relative_poses
 from lingbot_cli.control import Control
 
 _KEY_PAIRS = (("w", "s"), ("d", "a"), ("l", "j"), ("i", "k"))

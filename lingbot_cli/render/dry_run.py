@@ -12,9 +12,9 @@ from lingbot_cli.render.chunk_plan import SavedChunks
 from lingbot_cli.render.fingerprint import render_fingerprint, short_hash
 from lingbot_cli.render.preflight import memory_setup, pick_device_name
 from lingbot_cli.render.request import PreparedVideo
-from lingbot_cli.runtime.graphics_cards import CARDS_GB, CardFit, fit_cards
-from lingbot_cli.runtime.measurements import read_measurements, write_measurements
+from lingbot_cli.runtime.autotune import read_measurements, write_measurements
 from lingbot_cli.runtime.memory import MemoryEstimate, estimate_memory, gigabytes
+from lingbot_cli.runtime.memory_check import CARDS_GB, CardFit, fit_cards
 from lingbot_cli.ui.progress import RenderSpeed, duration_text
 
 SPEEDS_FILE = "speeds.json"

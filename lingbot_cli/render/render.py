@@ -19,7 +19,7 @@ from lingbot_cli.render.preflight import preflight
 from lingbot_cli.render.request import PreparedVideo
 from lingbot_cli.render.resume import ResumeOptions, count_resumable_frames
 from lingbot_cli.sinks.base import Sink, output_names
-from lingbot_cli.timeline.frame_rate import exact_fps, format_fps
+from lingbot_cli.timeline.times import exact_fps, format_fps
 from lingbot_cli.ui.display import Display, Report
 from lingbot_cli.ui.progress import ProgressMeter
 from lingbot_cli.ui.signals import StopRequest

@@ -19,9 +19,9 @@ from lingbot_cli.runtime.model_options import ModelOptions, describe_run
 from lingbot_cli.sinks.base import Chapter, VideoInfo
 from lingbot_cli.sinks.overlay import Caption
 from lingbot_cli.timeline.compile import iter_controls
-from lingbot_cli.timeline.frame_rate import exact_fps, format_fps
 from lingbot_cli.timeline.resolve import ResolvedTimeline, TimelineOverrides, resolve_timeline
 from lingbot_cli.timeline.schema import TimelineHeader
+from lingbot_cli.timeline.times import exact_fps, format_fps
 from lingbot_cli.video_size import fit_size, parse_size
 
 DEFAULT_SEED = 42

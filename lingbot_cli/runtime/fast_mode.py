@@ -7,14 +7,14 @@ from functools import partial
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.presets import Preset
 from lingbot_cli.runtime.autotune import int8_attention_wins
-from lingbot_cli.runtime.capabilities import (
+from lingbot_cli.runtime.hardware import (
     FP8_CAPABILITY,
     Capability,
+    cuda_capability,
     fast_window,
     has_fp8_units,
     int8_attention_problem,
 )
-from lingbot_cli.runtime.hardware import cuda_capability
 from lingbot_cli.runtime.model_options import ModelOptions, apply_options, read_model
 
 

@@ -12,7 +12,7 @@ from lingbot_cli.checkpoints.checkpoint import (
     read_checkpoint,
     with_loras,
 )
-from lingbot_cli.checkpoints.decoders import find_decoder
+from lingbot_cli.checkpoints.registry import find_decoder
 from lingbot_cli.errors import UsageError
 from lingbot_cli.presets import Preset, check_window
 

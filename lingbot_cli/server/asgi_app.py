@@ -19,8 +19,7 @@ from lingbot_cli.server.auth import (
     accepted_subprotocol,
 )
 from lingbot_cli.server.connection import Connection
-from lingbot_cli.server.page import page_document
-from lingbot_cli.server.page_data import play_page_data, sample_path
+from lingbot_cli.server.page import page_document, play_page_data, sample_path
 from lingbot_cli.server.service import ModelService
 from lingbot_cli.server.session_pool import SessionPool
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from starlette.websockets import WebSocket
 
+from lingbot_cli.broadcast.just_in_time import ChunkPacer
 from lingbot_cli.errors import LingbotError
 from lingbot_cli.redact import redact
-from lingbot_cli.server.chunk_pacing import ChunkPacer
 from lingbot_cli.server.client_events import (
     ClientEvent,
     OutputChange,

@@ -16,8 +16,7 @@ from lingbot_cli.camera.keys import (
     key_motion,
     wasd_held,
 )
-from lingbot_cli.camera.pose import CameraPose, pose_matrices
-from lingbot_cli.camera.relative_pose import FIXED_SCALE
+from lingbot_cli.camera.pose import FIXED_SCALE, CameraPose, pose_matrices
 from lingbot_cli.control import FRAMES_PER_LATENT, Control
 from lingbot_cli.server.client_events import CameraTurn
 from lingbot_cli.server.input_queue import SampledInput

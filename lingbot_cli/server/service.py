@@ -10,10 +10,10 @@ import numpy as np
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.image import crop_to_aspect, read_image
+from lingbot_cli.server.auth import ResumeKeys
 from lingbot_cli.server.client_messages import Init
 from lingbot_cli.server.play_session import PlaySession, SessionFactory, SessionSettings
 from lingbot_cli.server.protocol import ClientLimits, ProtocolError
-from lingbot_cli.server.resume_key import ResumeKeys
 from lingbot_cli.timeline.schema import CameraSettings
 from lingbot_cli.video_size import fit_size, parse_size
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lingbot_cli.broadcast.just_in_time import ChunkPacer
 from lingbot_cli.camera.keys import LETTERS
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.operating_system import HAS_TERMINALS
-from lingbot_cli.server.chunk_pacing import ChunkPacer
 from lingbot_cli.server.client_messages import ActionStates, Init
 from lingbot_cli.server.play_session import PlaySession, RenderTaskResult
 from lingbot_cli.server.protocol import ClientLimits

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from lingbot_cli.timeline.frame_rate import exact_fps
-from lingbot_cli.timeline.times import Time
+from lingbot_cli.timeline.times import Time, exact_fps
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from lingbot_cli.camera.interpolate import sample_path, sample_rows
 from lingbot_cli.camera.keys import AXIS_COUNT, PITCH, WASD, YAW, key_motion, wasd_held
 from lingbot_cli.camera.named_paths import curve_path, orbit_path
-from lingbot_cli.camera.relative_pose import relative_poses
+from lingbot_cli.camera.pose import relative_poses
 from lingbot_cli.camera.scale import FIXED, FIXED_SCALE, ScaleRule, StepSizes, latent_steps
 from lingbot_cli.camera.trajectory import (
     AimSegment,

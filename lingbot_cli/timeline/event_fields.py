@@ -16,8 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from lingbot_cli.timeline.frame_rate import FPS_SCHEMA, parse_fps
-from lingbot_cli.timeline.times import TIME_FORMS, Time, parse_time
+from lingbot_cli.timeline.times import FPS_SCHEMA, TIME_FORMS, Time, parse_fps, parse_time
 
 Value = TypeVar("Value")
 

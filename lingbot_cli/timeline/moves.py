@@ -4,10 +4,9 @@ from fractions import Fraction
 
 from lingbot_cli.camera.keys import LETTERS
 from lingbot_cli.timeline.diagnostics import FixedItem, Problems, SourceLocation, SourceText, TimelineError
-from lingbot_cli.timeline.frame_rate import exact_fps
 from lingbot_cli.timeline.load import ParsedEvent, Timeline
 from lingbot_cli.timeline.schema import KeysEvent, TimelineHeader
-from lingbot_cli.timeline.times import Time
+from lingbot_cli.timeline.times import Time, exact_fps
 from lingbot_cli.video_size import MAX_FRAMES
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.chunks import FrameGrid, nearest_frame
 from lingbot_cli.timeline.diagnostics import UNLOCATED, Problems, SourceItem, TimelineError, TooManyProblems
-from lingbot_cli.timeline.frame_rate import format_fps
 from lingbot_cli.timeline.input_files import CameraPath, TimelineFiles
 from lingbot_cli.timeline.load import ParsedEvent, Timeline
 from lingbot_cli.timeline.schema import (
@@ -19,7 +18,7 @@ from lingbot_cli.timeline.schema import (
     TimelineEvent,
     TimelineHeader,
 )
-from lingbot_cli.timeline.times import Time, format_clock
+from lingbot_cli.timeline.times import Time, format_clock, format_fps
 from lingbot_cli.video_size import MAX_FRAMES
 
 

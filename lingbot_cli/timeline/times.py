@@ -1,4 +1,4 @@
-"""Times as a timeline writes them: seconds, frames, chunks and clock notation."""
+"""Times and frame rates as a timeline writes them: seconds, frames, chunks, clock notation; 29.97, 30000/1001."""
 
 import re
 from dataclasses import dataclass
@@ -18,6 +18,18 @@ _UNITS_PATTERN = re.compile(
     r"(?:(\d{1,4})\s*h\s*)?(?:(\d{1,5})\s*m(?:in)?\s*)?(?:(\d{1,7}(?:\.\d{1,12})?)\s*s)?", re.ASCII
 )
 _UNIT_NAMES = {"f": "frames", "c": "chunks"}
+MAX_FPS = 120
+FPS_FORMS = f"1 to {MAX_FPS} frames per second, such as 16, 29.97 or 30000/1001"
+_TEXT = re.compile(r"\s*(\d{1,7}(?:\.\d{1,16})?|\d{1,7}/\d{1,7})\s*", re.ASCII)
+_NTSC = [Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120)]
+_ROUNDING = Fraction(5, 1000)  # of what people write for a rate of NTSC
+_MAX_DENOMINATOR = 1001
+FPS_SCHEMA = {
+    "anyOf": [
+        {"type": "number", "minimum": 1, "maximum": MAX_FPS},
+        {"type": "string", "pattern": rf"^{_TEXT.pattern}$"},
+    ]
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +104,26 @@ def format_clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds, 1), 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+
+
+def parse_fps(value: object) -> float:
+    """Return a frame rate, an int if it is whole. Errors: ValueError, as `problem; expected …`."""
+    match = _TEXT.fullmatch(str(value)) if not isinstance(value, bool) else None
+    if match is None or match[1].endswith("/0"):
+        raise ValueError(f"'{str(value)[:40]}' is no frame rate; expected {FPS_FORMS}")
+    rate = Fraction(match[1])
+    if not 1 <= rate <= MAX_FPS:
+        raise ValueError(f"{str(value)[:40]} is out of range; expected {FPS_FORMS}")
+    if rate.denominator == 1:
+        return int(rate)
+    return float(next((ntsc for ntsc in _NTSC if abs(ntsc - rate) < _ROUNDING), rate))
+
+
+def exact_fps(fps: float) -> Fraction:
+    """Return a frame rate as a fraction."""
+    return Fraction(fps).limit_denominator(_MAX_DENOMINATOR)
+
+
+def format_fps(fps: float) -> str:
+    """Format a frame rate: 16, 29.97."""
+    return f"{fps:.5g}"

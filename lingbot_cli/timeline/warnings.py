@@ -2,10 +2,10 @@
 
 from lingbot_cli.timeline.chunks import split_into_chunks
 from lingbot_cli.timeline.diagnostics import Problem
-from lingbot_cli.timeline.frame_rate import format_fps
 from lingbot_cli.timeline.input_files import CameraPath
 from lingbot_cli.timeline.schedule import TimelineSchedule
 from lingbot_cli.timeline.schema import ActionEvent, CutEvent, MarkerEvent, PromptEvent, SpannedEvent
+from lingbot_cli.timeline.times import format_fps
 
 
 def path_notes(path: CameraPath, fps: float) -> tuple[str, ...]:

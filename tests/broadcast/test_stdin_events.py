@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from lingbot_cli.broadcast.latency import EventLatency, LatencyTracker
+from lingbot_cli.broadcast.stats import EventLatency, LatencyTracker
 from lingbot_cli.broadcast.stdin_events import EventReader, apply_events
 from lingbot_cli.timeline.live import LiveTimeline
 from tests.support.rtmp_server import until

@@ -6,7 +6,7 @@ from safetensors.numpy import load_file
 
 from lingbot_cli.camera.interpolate import resample_path
 from lingbot_cli.camera.plucker import plucker_rays
-from lingbot_cli.camera.relative_pose import clip_scale, relative_poses
+from lingbot_cli.camera.pose import clip_scale, relative_poses
 from tests.support.camera_reference import DATA, recorded
 
 CASES = ["v1-act-control", "v1-full-attention", "v1-window-and-sink", "v2-window-and-sink"]

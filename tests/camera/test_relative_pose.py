@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lingbot_cli.camera.interpolate import resample_path, sample_path
-from lingbot_cli.camera.pose import CameraPose
-from lingbot_cli.camera.relative_pose import FIXED_SCALE, clip_scale, invert_poses, relative_poses
+from lingbot_cli.camera.pose import FIXED_SCALE, CameraPose, clip_scale, invert_poses, relative_poses
 from tests.support.camera_reference import TRAJECTORIES, integrate_steps, recorded
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lingbot_cli.timeline.frame_rate import FPS_FORMS
+from lingbot_cli.timeline.times import FPS_FORMS
 from tests.support.command import lingbot
 
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from lingbot_cli.camera.pose import CameraPose
-from lingbot_cli.drawing.animatic import animatic_frames, fit_image, placeholder_image
-from lingbot_cli.drawing.space import build_space, draw_view
+from lingbot_cli.drawing.animatic import animatic_frames, build_space, draw_view, fit_image, placeholder_image
 from tests.support.timelines import compile_text
 
 LENS = np.array([416.0, 416, 416, 240])

@@ -9,8 +9,8 @@ from PIL import Image
 from lingbot_cli.camera.keys import key_motion
 from lingbot_cli.control import Control
 from lingbot_cli.image import crop_to_aspect
+from lingbot_cli.model.image_conditioning import shows_trained_scene
 from lingbot_cli.model.loading.loader import load_model
-from lingbot_cli.model.scene_check import shows_trained_scene
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import WorldModel
 from tests.support.camera_reference import integrate_steps

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from lingbot_cli.presets import PRESETS
-from lingbot_cli.runtime.autotune import KERNELS_FILE, attention_shape, pick_kernel
-from lingbot_cli.runtime.measurements import read_measurements
+from lingbot_cli.runtime.autotune import KERNELS_FILE, attention_shape, pick_kernel, read_measurements
 from tests.support.command import lingbot
 
 CPU = torch.device("cpu")

@@ -12,8 +12,13 @@ import torch
 
 from lingbot_cli.checkpoints.checkpoint import read_checkpoint
 from lingbot_cli.model.accel import cpu_threads as threads
-from lingbot_cli.runtime.autotune import THREAD_VARIABLES, THREADS_FILE, Tuning, choose_tuning
-from lingbot_cli.runtime.measurements import read_measurements
+from lingbot_cli.runtime.autotune import (
+    THREAD_VARIABLES,
+    THREADS_FILE,
+    Tuning,
+    choose_tuning,
+    read_measurements,
+)
 from lingbot_cli.runtime.model_options import ModelOptions
 from tests.support.command import lingbot
 

@@ -17,10 +17,10 @@ from lingbot_cli.runtime.autotune import (
     attention_shape,
     int8_attention_wins,
     pick_kernel,
+    read_measurements,
 )
-from lingbot_cli.runtime.capabilities import fast_window, int8_attention_problem
 from lingbot_cli.runtime.fast_mode import resolve_fast, select_fast
-from lingbot_cli.runtime.measurements import read_measurements
+from lingbot_cli.runtime.hardware import fast_window, int8_attention_problem
 from lingbot_cli.runtime.model_options import ModelOptions
 
 PRESET = PRESETS["lingbot-world-v2-1.3b-causal-fast"]

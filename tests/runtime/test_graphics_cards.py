@@ -9,8 +9,8 @@ import pytest
 from lingbot_cli.checkpoints.checkpoint import absent_checkpoint
 from lingbot_cli.checkpoints.registry import PUBLISHED
 from lingbot_cli.render.preflight import model_setup
-from lingbot_cli.runtime.graphics_cards import CARDS_GB, SIZES, CardFit, fit_card, fit_cards
 from lingbot_cli.runtime.memory import MemorySetup, estimate_memory
+from lingbot_cli.runtime.memory_check import CARDS_GB, SIZES, CardFit, fit_card, fit_cards
 from lingbot_cli.runtime.model_options import ModelOptions
 from tests.support.command import lingbot
 

@@ -15,7 +15,7 @@ import yaml
 from websockets.exceptions import InvalidStatus
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.server.resume_key import ResumeKeys, check_server_name
+from lingbot_cli.server.auth import ResumeKeys, check_server_name
 from tests.support.processes import wait_until
 from tests.support.realtime_client import init
 from tests.support.rtmp_server import answers, free_port

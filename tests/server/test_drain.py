@@ -8,9 +8,8 @@ import pytest
 
 from lingbot_cli.errors import SetupError
 from lingbot_cli.server import serve
-from lingbot_cli.server.auth import AccessRules
+from lingbot_cli.server.auth import AccessRules, ResumeKeys
 from lingbot_cli.server.http_server import ListenAddress
-from lingbot_cli.server.resume_key import ResumeKeys
 from lingbot_cli.server.session_pool import PoolLimits
 from tests.support.realtime_client import init
 from tests.support.serving import TOKEN, serving

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lingbot_cli.server.chunk_pacing import ChunkPacer
+from lingbot_cli.broadcast.just_in_time import ChunkPacer
 from lingbot_cli.server.client_messages import ActionScript, ActionStates
 from lingbot_cli.server.input_queue import InputQueue
 from lingbot_cli.server.protocol import ClientLimits, RateLimiter

@@ -11,8 +11,7 @@ from lingbot_cli.model.attention import attend_all
 from lingbot_cli.presets import PRESETS
 from lingbot_cli.render import preflight
 from lingbot_cli.runtime import load_model
-from lingbot_cli.runtime.autotune import KERNELS_FILE, attention_shape, pick_kernel
-from lingbot_cli.runtime.measurements import read_measurements
+from lingbot_cli.runtime.autotune import KERNELS_FILE, attention_shape, pick_kernel, read_measurements
 from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.server.serve import load_served_model
 from lingbot_cli.server.service import SessionDefaults

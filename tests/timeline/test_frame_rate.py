@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 from lingbot_cli.timeline.chunks import FrameGrid
-from lingbot_cli.timeline.frame_rate import exact_fps, format_fps, parse_fps
-from lingbot_cli.timeline.times import parse_time
+from lingbot_cli.timeline.times import exact_fps, format_fps, parse_fps, parse_time
 from tests.support.command import lingbot
 from tests.support.reference import sample_image
 

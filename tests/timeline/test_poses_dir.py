@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lingbot_cli.camera.relative_pose import clip_scale
+from lingbot_cli.camera.pose import clip_scale
 from lingbot_cli.camera.scale import FIXED
 from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.compile import iter_controls

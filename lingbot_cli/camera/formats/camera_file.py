@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lingbot_cli.camera.convention import Convention, Matrix
-from lingbot_cli.camera.relative_pose import invert_poses
+from lingbot_cli.camera.pose import invert_poses
 from lingbot_cli.errors import UsageError
 
 MAX_ROWS = 1_000_000

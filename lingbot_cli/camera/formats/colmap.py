@@ -16,7 +16,7 @@ import numpy as np
 from lingbot_cli.camera.formats import camera_file
 from lingbot_cli.camera.formats.camera_file import MAX_ROWS, CameraFile, natural_order
 from lingbot_cli.camera.interpolate import to_quaternions, to_rotations
-from lingbot_cli.camera.relative_pose import invert_poses
+from lingbot_cli.camera.pose import invert_poses
 from lingbot_cli.errors import UsageError
 
 # Number in binary files, name, number of parameters; the first 3 or 4 are f (or fx, fy), cx, cy.

@@ -14,7 +14,7 @@ import numpy as np
 
 from lingbot_cli.camera.formats.camera_file import MAX_ROWS, CameraFile, check_lenses, check_rigid, read_text
 from lingbot_cli.camera.interpolate import to_rotations
-from lingbot_cli.camera.relative_pose import invert_poses
+from lingbot_cli.camera.pose import invert_poses
 from lingbot_cli.errors import UsageError
 
 RE10K_COLUMNS, TUM_COLUMNS = 19, 8

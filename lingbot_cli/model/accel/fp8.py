@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lingbot_cli.runtime.capabilities import Capability, has_fp8_units
+from lingbot_cli.runtime.hardware import Capability, has_fp8_units
 
 FP8 = torch.float8_e4m3fn
 FP8_MAX = 448.0

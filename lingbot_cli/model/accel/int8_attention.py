@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from lingbot_cli.errors import SetupError, UsageError
-from lingbot_cli.runtime.capabilities import INT8_PACKAGE, Capability, int8_attention_problem
+from lingbot_cli.runtime.hardware import INT8_PACKAGE, Capability, int8_attention_problem
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, absent_checkpoint
-from lingbot_cli.checkpoints.decoders import find_decoder
+from lingbot_cli.checkpoints.registry import find_decoder
 from lingbot_cli.errors import UsageError
 from lingbot_cli.model.accel.fp8 import FP8, SCALE_SUFFIX, quantise_weight
 from lingbot_cli.model.device import pick_device

@@ -10,7 +10,7 @@ from lingbot_cli.camera.formats import colmap, nerfstudio, text_files
 from lingbot_cli.camera.formats.camera_file import to_convention
 from lingbot_cli.camera.formats.read_cameras import read_cameras
 from lingbot_cli.camera.interpolate import to_quaternions, to_rotations
-from lingbot_cli.camera.relative_pose import invert_poses
+from lingbot_cli.camera.pose import invert_poses
 
 SIZE = (1920, 1080)
 EXACT = {"rtol": 0, "atol": 1e-6}

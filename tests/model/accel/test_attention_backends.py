@@ -13,7 +13,7 @@ from lingbot_cli.model.accel.attention_backends import (
     working_backends,
 )
 from lingbot_cli.model.attention import attend_all
-from lingbot_cli.runtime.measurements import fastest
+from lingbot_cli.runtime.autotune import fastest
 
 CPU = torch.device("cpu")
 SHAPE = AttentionShape(queries=12, keys=40, heads=3, head_dim=16)

@@ -5,7 +5,7 @@ import torch
 
 from lingbot_cli.model.accel import cpu_threads as threads
 from lingbot_cli.presets import PRESETS
-from lingbot_cli.runtime.measurements import fastest
+from lingbot_cli.runtime.autotune import fastest
 
 
 @pytest.fixture
