@@ -55,6 +55,12 @@ def check_name(path: Path) -> None:
         )
 
 
+def file_state(path: Path) -> tuple[int, ...]:
+    """Return numbers that change when a file's content does: its place, size and time of change."""
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 def name_limit(folder: Path) -> int:
     """Return the largest number of bytes of a file name in a folder."""
     try:

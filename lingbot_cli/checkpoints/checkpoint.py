@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from lingbot_cli.checkpoints.packed import Entry, entry_bytes, packing_of, read_
 from lingbot_cli.checkpoints.preset_choice import PresetEvidence, choose_preset
 from lingbot_cli.checkpoints.tensor_names import text_name, vae_name
 from lingbot_cli.errors import SetupError, UsageError
+from lingbot_cli.files import file_state
 from lingbot_cli.presets import PRESETS, Preset
 
 FULL_HASH_BYTES = 8 * 2**20
@@ -212,8 +214,13 @@ def fingerprint(files: list[Path]) -> str:
     """Hash the names, sizes and contents of files to 32 hexadecimal digits, within seconds at any size.
 
     A file of up to 8 MiB counts whole, a larger one by 64 evenly spread samples that include its header. This
-    tells models apart; `lingbot models verify` compares every byte.
+    tells models apart; `lingbot models verify` compares every byte. Files that have not changed are not read again.
     """
+    return _fingerprint(tuple(files), tuple(map(file_state, files)))
+
+
+@lru_cache(maxsize=64)
+def _fingerprint(files: tuple[Path, ...], _states: object) -> str:
     digest = hashlib.sha256()
     for file in files:
         size = file.stat().st_size

@@ -52,6 +52,19 @@ def download_model(
     return target
 
 
+def check_installed_revision(model: PublishedModel, revision: str) -> None:
+    """Refuse a revision that an installed model does not have. Errors: UsageError."""
+    repository = model.sources[0].repository
+    installed = {
+        file.revision for file in expected_files(model_folder(model.name)) if file.repository == repository
+    }
+    if not any(each.startswith(revision) for each in installed):
+        raise UsageError(
+            f"--revision {revision}: {model.name} is installed at {', '.join(installed) or 'an unknown revision'}",
+            hint=f"remove it first with `lingbot models rm {model.name}`",
+        )
+
+
 def download_decoder(name: str) -> Path:
     """Download a decoder by its name, verify every byte, and return its file. Errors: those of `download_model`."""
     folder = decoders_folder()

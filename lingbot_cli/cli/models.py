@@ -19,6 +19,7 @@ from lingbot_cli.checkpoints.checkpoint import (
 )
 from lingbot_cli.checkpoints.download import (
     DownloadProgress,
+    check_installed_revision,
     download_decoder,
     download_model,
     verify_checkpoint,
@@ -129,6 +130,8 @@ def pull_model(
         return
     model = _published(name)
     if model_folder(name, env.environ).is_dir():
+        if revision is not None:
+            check_installed_revision(model, revision)
         env.err.print(f"{name} is installed: {model_folder(name, env.environ)}")
         return
     _accept(env, model, accept_license)

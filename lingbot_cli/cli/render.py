@@ -51,8 +51,9 @@ def render(
 
     Example: lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml -o walk.mp4
     """
+    from lingbot_cli.presets import check_heads
     from lingbot_cli.render.backend import render_as_follower
-    from lingbot_cli.render.launcher import end_with_launcher
+    from lingbot_cli.render.launcher import end_with_launcher, launch_processes
     from lingbot_cli.render.multi_gpu import ProcessGroup, check_multi_gpu, exit_follower
     from lingbot_cli.render.render import render_video
     from lingbot_cli.sinks.base import TeeSink
@@ -73,11 +74,14 @@ def render(
         check_multi_gpu(timeline.timeline, resuming=resume.continues)
     try:
         prepared = _prepare(request, timeline.frames, targets, env, group, dry_run=dry_run)
+        if request.gpus > 1:
+            check_heads(prepared.model.preset.heads, request.gpus)
         if group and not group.is_leader:
-            render_as_follower(prepared, group)
+            if not dry_run:  # else the leader prints the plan alone, and never connects
+                render_as_follower(prepared, group)
             exit_follower()
-        if gpus > 1 and not group:
-            _launch(prepared, gpus, env, shown, dry_run=dry_run)
+        if gpus > 1 and not group and not dry_run:
+            raise typer.Exit(launch_processes(env.argv, gpus, env.environ, shown.warning))
         sink = output.sink(targets, prepared, env, options.store.outputs if options else None)
         overwrite_poses = output.overwrite or resume.resume is not None
         if dry_run:
@@ -131,16 +135,6 @@ def _prepare(
     warnings = (*prepared.resolved.warnings, *rate_notes(targets, prepared.plan.fps))
     prepared = replace(prepared, resolved=replace(prepared.resolved, warnings=warnings))
     return prepared if frames is None else select_frames(prepared, frames)
-
-
-def _launch(prepared: "PreparedVideo", gpus: int, env: Env, display: "Display", *, dry_run: bool) -> None:
-    """Render in one process per GPU and exit; a dry run only checks that the heads divide."""
-    from lingbot_cli.presets import check_heads
-    from lingbot_cli.render.launcher import launch_processes
-
-    check_heads(prepared.model.preset.heads, gpus)
-    if not dry_run:
-        raise typer.Exit(launch_processes(env.argv, gpus, env.environ, display.warning))
 
 
 def _print_plan(

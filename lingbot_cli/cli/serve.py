@@ -47,7 +47,10 @@ class AccessFlags:
         list[str] | None,
         option("Origin of another page, such as http://127.0.0.1:18080. Repeatable.", metavar="URL"),
     ] = None
-
+    per_address: Annotated[
+        int,
+        option("Connections of one address at a time, 0 for no limit; a proxy is one address.", min=0),
+    ] = 64
     name: Annotated[
         str,
         option(
@@ -67,7 +70,8 @@ class AccessFlags:
                 hint="leave --host out, or leave --no-token out and give clients the token",
             )
         token = None if self.no_token else self.token or new_token()
-        return AccessRules(token, tuple(self.allow_host or ()), tuple(self.allow_origin or ()))
+        hosts, origins = tuple(self.allow_host or ()), tuple(self.allow_origin or ())
+        return AccessRules(token, hosts, origins, self.per_address)
 
     def resume_keys(self, rules: "AccessRules") -> "ResumeKeys":
         """Return the keys of this server, signed with the token. Errors: UsageError for a wrong --name."""

@@ -5,6 +5,7 @@ import json
 import platform
 import shlex
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from lingbot_cli import __version__
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.checkpoints.lora import lora_files
 from lingbot_cli.errors import UsageError
+from lingbot_cli.files import file_state
 from lingbot_cli.redact import redact_values
 from lingbot_cli.render.fingerprint import preset_json
 from lingbot_cli.render.request import PreparedVideo
@@ -182,6 +184,11 @@ def recipe_command(recipe: Mapping[str, Any], output: str, timeline: str | None 
 
 
 def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file's content."""
+    """Return the SHA-256 of a file's content, which is read again only when the file has changed."""
+    return _sha256_file(path, file_state(path))
+
+
+@lru_cache(maxsize=64)
+def _sha256_file(path: Path, _state: object) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

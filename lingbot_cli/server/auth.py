@@ -42,11 +42,15 @@ def new_token() -> str:
 
 @dataclass(frozen=True)
 class AccessRules:
-    """Token, None where everybody on this machine is admitted, and `hosts` and `origins` besides its own."""
+    """Token, None where everybody on this machine is admitted, and `hosts` and `origins` besides its own.
+
+    `per_address`: connections of one address at a time, 0 for no limit.
+    """
 
     token: str | None = field(repr=False)
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    per_address: int = 64
 
     def denial(
         self, headers: Mapping[str, str], query: str, *, public: bool = False

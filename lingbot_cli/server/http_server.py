@@ -1,9 +1,11 @@
 """HTTP server of an ASGI application, in a thread of its own, with limits of silent connections."""
 
 import asyncio
+import ipaddress
+import logging
 import socket
 import threading
-from collections import OrderedDict
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +17,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.operating_system import max_open_files
+
+log = logging.getLogger("lingbot.server")
 
 SHUTDOWN_TIMEOUT_S = 3  # for open connections
 HEADER_TIMEOUT_S = 10.0
@@ -62,35 +66,68 @@ def default_max_connections() -> int:
     return MAX_CONNECTIONS if limit is None else max(16, min(MAX_CONNECTIONS, (limit - RESERVED_FILES) // 2))
 
 
-class ConnectionRegistry:
-    """Open connections; those that have not sent a request yet make place for new ones, the oldest first."""
+def network_of(host: str) -> str:
+    """Return the network that counts as one address: an IPv4 address, or the /64 that one IPv6 customer has."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    mapped = getattr(address, "ipv4_mapped", None)
+    if mapped is not None or address.version == 4:
+        return str(mapped or address)
+    return str(ipaddress.ip_network((address, 64), strict=False))
 
-    def __init__(self, max_connections: int) -> None:
+
+class ConnectionRegistry:
+    """Open connections, in all and of each address.
+
+    Those that have not sent a request yet make place for new ones, the oldest first. `per_address` 0: no limit.
+    """
+
+    def __init__(self, max_connections: int, per_address: int = 0) -> None:
         self._max_connections = max_connections
-        self._silent: OrderedDict[asyncio.Transport, None] = OrderedDict()
-        self._served: set[asyncio.Transport] = set()
+        self._per_address = per_address
+        self._silent: dict[asyncio.Transport, str] = {}  # the network of each, the oldest first
+        self._served: dict[asyncio.Transport, str] = {}
+        self._counts: Counter[str] = Counter()
 
     def admit(self, transport: asyncio.Transport) -> bool:
         """Add a new connection; False when all places are taken by connections that are served."""
-        if len(self) >= self._max_connections:
-            if not self._silent:
+        network = network_of((transport.get_extra_info("peername") or ("",))[0])
+        if self._per_address and self._counts[network] >= self._per_address:
+            if not self._drop_silent(network):
+                log.warning(
+                    "refused %s: it has %d connections; see --per-address", network, self._per_address
+                )
                 return False
-            oldest = next(iter(self._silent))
-            self.remove(oldest)
-            oldest.abort()
-        self._silent[transport] = None
+        elif len(self) >= self._max_connections and not self._drop_silent():
+            log.warning("refused %s: all %d connections are in use", network, self._max_connections)
+            return False
+        self._silent[transport] = network
+        self._counts[network] += 1
         return True
+
+    def _drop_silent(self, network: str | None = None) -> bool:
+        """Drop the oldest connection without a request, of a network or of all; False if there is none."""
+        for transport, its_network in self._silent.items():
+            if network in (None, its_network):
+                self.remove(transport)
+                transport.abort()
+                return True
+        return False
 
     def request_received(self, transport: asyncio.Transport) -> None:
         """Record that a connection has sent its first request."""
         if transport in self._silent:
-            del self._silent[transport]
-            self._served.add(transport)
+            self._served[transport] = self._silent.pop(transport)
 
     def remove(self, transport: asyncio.Transport) -> None:
         """Forget a connection."""
-        self._silent.pop(transport, None)
-        self._served.discard(transport)
+        network = self._silent.pop(transport, None) or self._served.pop(transport, None)
+        if network is not None:
+            self._counts[network] -= 1
+            if not self._counts[network]:
+                del self._counts[network]
 
     def __len__(self) -> int:
         return len(self._silent) + len(self._served)
@@ -141,10 +178,12 @@ class LimitedProtocol(H11Protocol):
 
 
 def limited_protocol(
-    max_connections: int | None = None, header_timeout_s: float = HEADER_TIMEOUT_S
+    max_connections: int | None = None,
+    header_timeout_s: float = HEADER_TIMEOUT_S,
+    per_address: int = 0,
 ) -> type[LimitedProtocol]:
     """Return the protocol class of one server, with a registry of its own."""
-    registry = ConnectionRegistry(max_connections or default_max_connections())
+    registry = ConnectionRegistry(max_connections or default_max_connections(), per_address)
     websocket = type("ServerWebSocket", (LimitedWebSocket,), {"registry": registry})
     members = {"registry": registry, "websocket": websocket, "header_timeout_s": header_timeout_s}
     return type("ServerProtocol", (LimitedProtocol,), members)

@@ -11,7 +11,7 @@ from lingbot_cli.runtime.fast_mode import resolve_model
 from lingbot_cli.runtime.model_options import ModelOptions, describe_run
 from lingbot_cli.server.asgi_app import server_app
 from lingbot_cli.server.auth import AccessRules
-from lingbot_cli.server.http_server import HttpServer, ListenAddress, page_url
+from lingbot_cli.server.http_server import HttpServer, ListenAddress, limited_protocol, page_url
 from lingbot_cli.server.service import ModelService, SessionDefaults
 from lingbot_cli.server.session_pool import PoolLimits, SessionPool
 from lingbot_cli.ui.signals import StopRequest
@@ -85,7 +85,12 @@ def run_server(
         served, pool = service(), SessionPool(pool_limits)
         if served.defaults.image is not None:
             warm_up(served, pool)
-        server = HttpServer(server_app(served, rules, pool), bound, max_message_bytes=max_message_bytes)
+        server = HttpServer(
+            server_app(served, rules, pool),
+            bound,
+            max_message_bytes=max_message_bytes,
+            protocol=limited_protocol(per_address=rules.per_address),
+        )
         wait = threading.Event()
         with StopRequest(lambda _text: wait.set()).handling() as stopped:
             stopped.graceful = True

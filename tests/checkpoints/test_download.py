@@ -77,6 +77,10 @@ def test_only_what_is_needed_is_fetched_and_it_is_whole(hub: Hub, cache: Path) -
     record = json.loads((folder / "files.json").read_text())["files"]
     assert {row["revision"] for row in record} == {"c" * 40}
     assert finish(pull(hub, cache))[0] == 0  # it is here: nothing to accept, nothing to fetch
+    assert finish(pull(hub, cache, "--revision", "c" * 8))[0] == 0
+    code, said = finish(pull(hub, cache, "--revision", "abc123"))
+    assert code == 2
+    assert f"--revision abc123: {NAME} is installed at {'c' * 40}" in said
 
     env = Env(stdout=io.StringIO(), stderr=io.StringIO(), environ={"LINGBOT_CACHE_DIR": str(cache)})
     assert run(["models", "verify", NAME], env) == 0

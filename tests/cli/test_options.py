@@ -329,6 +329,7 @@ TABLE = {
         "--no-token": (None, r"rules\.token = None", ""),
         "--allow-host": ("my.example", r"rules\.hosts\.0 = my\.example", ""),
         "--allow-origin": ("http://127.0.0.1:9", r"rules\.origins\.0 = http://127\.0\.0\.1:9", ""),
+        "--per-address": ("7", r"rules\.per_address = 7", ""),
         "--min-fps": ("8", r"pool\.min_fps = 8", ""),
         "--sessions": ("3", r"pool\.slots = 3", ""),
         "--alive": ("9", r"pool\.alive = 9", ""),

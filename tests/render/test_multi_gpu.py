@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.support.command import lingbot
 from tests.support.processes import children, has_exited, wait_until
+from tests.support.rtmp_server import free_port
 
 LINGBOT = [sys.executable, "-m", "lingbot_cli"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "lingbot_cli"]
@@ -49,6 +50,28 @@ def test_two_processes_make_the_film_of_one(tmp_path, image, start):
     assert done.returncode == 0, done.stderr
     assert "two.mkv: 25 frames" in done.stderr
     assert abs(frames(tmp_path / "one.mkv") - frames(tmp_path / "two.mkv")).max() <= 1
+
+
+def test_a_dry_run_is_planned_by_the_leader_and_waits_for_nobody(image, monkeypatch):
+    plan = ["render", str(image), "--moves", "w-10", "--size", "96x64", "--dry-run"]
+    group = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    follower = subprocess.run(
+        [*LINGBOT, *plan],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**environment(), **group, "RANK": "1", "LOCAL_RANK": "1"},
+    )
+    assert (follower.returncode, follower.stdout) == (0, ""), follower.stderr
+    for name, value in group.items():
+        monkeypatch.setenv(name, value)
+    leader = lingbot(*plan)
+    assert leader.code == 0
+    assert "10 frames" in leader.stdout
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    refused = lingbot(*plan)
+    assert refused.code == 2
+    assert "6 attention heads cannot be shared among 4 devices" in refused.stderr
 
 
 @pytest.fixture

@@ -1,16 +1,19 @@
 """Attacks on the server: strips of images, messages that unfold, idle sockets, made-up keys."""
 
 import io
+import resource
 import socket
+import sys
 import time
 import urllib.request
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import msgpack
 import pytest
 from PIL import Image
+from websockets.exceptions import ConnectionClosed, InvalidMessage
 
-from lingbot_cli.server.http_server import limited_protocol
+from lingbot_cli.server.http_server import ConnectionRegistry, limited_protocol, network_of
 from lingbot_cli.server.protocol import ClientLimits, ProtocolError, unpack
 from lingbot_cli.server.service import SessionDefaults
 from lingbot_cli.server.session_pool import PoolLimits
@@ -155,6 +158,90 @@ def test_the_server_answers_while_idle_sockets_take_every_place():
         finally:
             for each in idle:
                 each.close()
+
+
+@pytest.fixture
+def many_files():
+    """Let this process open 4,096 files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY != hard < 4096:
+        pytest.skip("this machine allows too few open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_files")
+@pytest.mark.skipif(sys.platform != "linux", reason="uses other loopback addresses")
+def test_a_thousand_idle_sockets_of_one_address_take_its_places_alone():
+    protocol = limited_protocol(per_address=64)
+    with serving(protocol=protocol) as served, ExitStack() as stack:
+        for _ in range(1000):
+            sock = socket.create_connection(("127.0.0.1", served.port), 10, source_address=("127.0.0.2", 0))
+            stack.enter_context(sock)
+        with served.client() as client:
+            client.send(**init(max_chunks=1))
+            client.chunk()
+            assert len(protocol.registry) <= 65
+            with urllib.request.urlopen(f"http://127.0.0.1:{served.port}/healthz", timeout=30) as answer:
+                assert answer.status == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="uses other loopback addresses")
+def test_an_address_with_all_its_connections_is_refused_and_others_play(caplog):
+    with serving(protocol=limited_protocol(per_address=3)) as served, ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(served.client(source_address=("127.0.0.2", 0)))
+        with (
+            pytest.raises((ConnectionClosed, InvalidMessage, OSError)),
+            served.client(source_address=("127.0.0.2", 0)),
+        ):
+            pass
+        assert "refused 127.0.0.2: it has 3 connections; see --per-address" in caplog.text
+        with served.client(source_address=("127.0.0.3", 0)) as other:
+            other.send(**init(max_chunks=1))
+            other.chunk()
+
+
+@pytest.mark.parametrize(
+    ("host", "network"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8::ffff:1", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+    ],
+)
+def test_an_ipv6_customer_counts_as_one_address(host, network):
+    assert network_of(host) == network
+
+
+def test_places_of_an_address_are_counted_until_its_connections_end():
+    registry, first, second = ConnectionRegistry(10, 1), Transport("192.0.2.1"), Transport("192.0.2.1")
+    assert registry.admit(first)
+    assert registry.admit(second)  # the first has sent no request
+    assert first.aborted
+    registry.request_received(second)
+    assert not registry.admit(first)
+    assert registry.admit(Transport("192.0.2.2"))
+    registry.remove(second)
+    assert registry.admit(first)
+    assert len(registry) == 2
+
+
+class Transport:
+    """A transport that has a peer and can be aborted."""
+
+    def __init__(self, host):
+        self.host, self.aborted = host, False
+
+    def get_extra_info(self, _name):
+        return self.host, 1
+
+    def abort(self):
+        self.aborted = True
 
 
 def test_a_header_that_never_ends_is_dropped():

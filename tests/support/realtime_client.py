@@ -112,6 +112,10 @@ def client(port: int, token: str, *, extended: bool = True, **options: Any):
     if extended:
         options.setdefault("subprotocols", ["lingbot"])
     with connect(
-        f"ws://127.0.0.1:{port}{ROUTE}?token={token}", max_size=None, open_timeout=30, **options
+        f"ws://127.0.0.1:{port}{ROUTE}?token={token}",
+        max_size=None,
+        open_timeout=30,
+        close_timeout=1,
+        **options,
     ) as socket:
         yield Client(socket)

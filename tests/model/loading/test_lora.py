@@ -1,6 +1,7 @@
 """LoRAs in every key style, merged into plain and packed weights, named in the fingerprint and the metadata."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lingbot_cli.checkpoints.checkpoint import Checkpoint, read_checkpoint, with_loras
+from lingbot_cli.checkpoints.checkpoint import Checkpoint, fingerprint, read_checkpoint, with_loras
 from lingbot_cli.checkpoints.lora import lora_files
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.model.accel.fp8 import Fp8Linear
 from lingbot_cli.model.loading.loader import load_model, load_transformer
 from lingbot_cli.model.loading.packed_layers import PackedLinear
+from lingbot_cli.render.metadata import sha256_file
 from tests.model.loading.test_packed import V1, latents, options, write
 from tests.support.command import lingbot
 from tests.support.packed_checkpoint import DIFFUSERS, beside_config, transformer_tensors
@@ -130,6 +132,20 @@ def test_offloaded_packed_blocks_hold_their_loras(tmp_path: Path) -> None:
     assert checkpoint.block_bytes == sum(
         value.nbytes for value in eager.transformer.blocks.state_dict().values()
     )
+
+
+def test_a_file_is_read_again_only_when_it_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, read = tmp_path / "a.safetensors", []
+    file.write_bytes(b"a")
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", lambda path, *mode: read.append(path) or opened(path, *mode))
+    hashes = {(sha256_file(file), fingerprint([file])) for _ in range(3)}
+    assert (len(hashes), read) == (1, [file] * 2)
+    os.utime(file, ns=(0, 0))
+    opened(file, "wb").write(b"b")
+    assert (sha256_file(file), fingerprint([file])) not in hashes
 
 
 def test_the_fingerprint_follows_files_and_strengths(tmp_path: Path) -> None:
