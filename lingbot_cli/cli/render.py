@@ -51,10 +51,8 @@ def render(
 
     Example: lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml -o walk.mp4
     """
-    from lingbot_cli.presets import check_heads
-    from lingbot_cli.render.backend import render_as_follower
-    from lingbot_cli.render.launcher import end_with_launcher, launch_processes
-    from lingbot_cli.render.multi_gpu import ProcessGroup, check_multi_gpu, exit_follower
+    from lingbot_cli.render.launcher import end_with_launcher
+    from lingbot_cli.render.multi_gpu import ProcessGroup, check_multi_gpu
     from lingbot_cli.render.render import render_video
     from lingbot_cli.sinks.base import TeeSink
 
@@ -75,13 +73,7 @@ def render(
     try:
         prepared = _prepare(request, timeline.frames, targets, env, group, dry_run=dry_run)
         if request.gpus > 1:
-            check_heads(prepared.model.preset.heads, request.gpus)
-        if group and not group.is_leader:
-            if not dry_run:  # else the leader prints the plan alone, and never connects
-                render_as_follower(prepared, group)
-            exit_follower()
-        if gpus > 1 and not group and not dry_run:
-            raise typer.Exit(launch_processes(env.argv, gpus, env.environ, shown.warning))
+            _share(prepared, group, env, shown, dry_run=dry_run)
         sink = output.sink(targets, prepared, env, options.store.outputs if options else None)
         overwrite_poses = output.overwrite or resume.resume is not None
         if dry_run:
@@ -135,6 +127,28 @@ def _prepare(
     warnings = (*prepared.resolved.warnings, *rate_notes(targets, prepared.plan.fps))
     prepared = replace(prepared, resolved=replace(prepared.resolved, warnings=warnings))
     return prepared if frames is None else select_frames(prepared, frames)
+
+
+def _share(
+    prepared: "PreparedVideo", group: "ProcessGroup | None", env: Env, display: "Display", *, dry_run: bool
+) -> None:
+    """Start the processes of several GPUs, or follow the leader, and exit; return in the leader.
+
+    A dry run has no processes but those of torchrun, and its followers do not connect.
+    """
+    from lingbot_cli.presets import check_heads
+    from lingbot_cli.render.backend import render_as_follower
+    from lingbot_cli.render.launcher import launch_processes
+    from lingbot_cli.render.multi_gpu import exit_follower
+
+    gpus = prepared.request.gpus
+    check_heads(prepared.model.preset.heads, gpus)
+    if group is None and not dry_run:
+        raise typer.Exit(launch_processes(env.argv, gpus, env.environ, display.warning))
+    if group is not None and not group.is_leader:
+        if not dry_run:
+            render_as_follower(prepared, group)
+        exit_follower()
 
 
 def _print_plan(
