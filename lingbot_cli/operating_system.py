@@ -127,7 +127,7 @@ def peak_memory() -> int:
 
 
 def free_ram() -> int:
-    """Return the RAM that this process may take, in bytes, where /proc does not tell."""
+    """Return the RAM that this process may take, in bytes, on a system without /proc."""
     if not hasattr(os, "sysconf"):
         import psutil
 
@@ -148,7 +148,7 @@ def new_session() -> None:
 
 @contextlib.contextmanager
 def holding_interrupts() -> Iterator[None]:
-    """Hold Ctrl-C back from this thread, and from children that are started meanwhile."""
+    """Hold Ctrl-C back from this thread, and from children that are started within the block."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

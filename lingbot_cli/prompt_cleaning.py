@@ -62,9 +62,9 @@ class PromptFitter:
         fitted = prompt
         if words := prompt.removesuffix(action_text).split() if action_text else []:
             counts = range(1, len(words) + 1)
-            kept = bisect_left(counts, 1, key=lambda n: bool(self.lost_words(_fit(words, n, action_text))))
-            fitted = _fit(words, kept, action_text)
-            lost = " ".join([*words[kept:], self.lost_words(fitted)]).strip()
+            fits = bisect_left(counts, 1, key=lambda n: bool(self.lost_words(_fit(words, n, action_text))))
+            fitted = _fit(words, fits, action_text)
+            lost = " ".join([*words[fits:], self.lost_words(fitted)]).strip()
         self.warn(f"prompt “{prompt[:40]}…” is longer than {self.text_len} tokens; lost: “{lost}”")
         return fitted
 

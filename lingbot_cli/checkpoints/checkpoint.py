@@ -214,7 +214,8 @@ def fingerprint(files: list[Path]) -> str:
     """Hash the names, sizes and contents of files to 32 hexadecimal digits, within seconds at any size.
 
     A file of up to 8 MiB counts whole, a larger one by 64 evenly spread samples that include its header. This
-    tells models apart; `lingbot models verify` compares every byte. Files that have not changed are not read again.
+    distinguishes models; `lingbot models verify` compares every byte. Files that have not changed are not read
+    again.
     """
     return _fingerprint(tuple(files), tuple(map(file_state, files)))
 

@@ -8,7 +8,7 @@ from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.presets import PRESETS, Preset
 
 SHAPE = ("dim", "layers", "ffn", "text_dim")
-"""Preset fields that tensor shapes show; together they tell the published architectures apart."""
+"""Preset fields that tensor shapes show; together they distinguish the published architectures."""
 DESCRIBED = ("chunk", "window", "sink", "shift", "steps")
 """Preset fields on which the published presets of one architecture differ."""
 

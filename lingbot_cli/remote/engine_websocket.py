@@ -112,7 +112,7 @@ def raw_frames(batch: dict[str, Any], height: int, width: int) -> np.ndarray:
 def engine_error(message: dict[str, Any]) -> LingbotError:
     """Convert an engine's `error` message: UsageError where the user can mend it, else StreamLostError.
 
-    `retry` of lingbot's own server tells them apart; a published server names only an invalid request.
+    `retry` of lingbot's own server distinguishes them; a published server names only an invalid request.
     """
     content = " ".join(str(message.get("content")).split())[:300]
     if message.get("retry") is True or content.startswith("invalid generate request"):

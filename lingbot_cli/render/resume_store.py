@@ -28,12 +28,14 @@ from lingbot_cli.sinks.output_paths import sequence_folder
 
 LOCK_TIMEOUT_S = 10.0
 LOCK_POLL_INTERVAL_S = 0.1
+_FINGERPRINT_FILE = "video.json"
+_EARLIER_FINGERPRINT_FILE = "film.json"  # its name in earlier versions
 _HASH_KEY = "latents"
 
 
 @dataclass(frozen=True)
 class ResumeStore:
-    """A folder with `film.json`, the fingerprint of the render, `tuning.json`, and one file per chunk.
+    """A folder with `video.json`, the fingerprint of the render, `tuning.json`, and one file per chunk.
 
     Another tuning might change the last bits of the latents. A chunk's file holds its `latents`
     [16, c, h, w] float32, with its fingerprint as metadata. Each file is written whole or not at all, once.
@@ -93,7 +95,7 @@ class ResumeStore:
 
     def fingerprint(self) -> Fingerprint | None:
         """Return the fingerprint of the saved render; None without one."""
-        return self._read("film.json")
+        return self._read(_FINGERPRINT_FILE) or self._read(_EARLIER_FINGERPRINT_FILE)
 
     def load(
         self, fingerprint: Fingerprint, chunks: Sequence[Fingerprint], *, fork: int | None = None
@@ -138,7 +140,8 @@ class ResumeStore:
     def start(self, fingerprint: Fingerprint, keep: int, tuning: Tuning | None = None) -> None:
         """Save the fingerprint and the tuning of a new run, and remove all chunks after the first `keep`."""
         with write_errors(self.folder):
-            self._write("film.json", json.dumps(dict(fingerprint), indent=1).encode())
+            self._write(_FINGERPRINT_FILE, json.dumps(dict(fingerprint), indent=1).encode())
+            (self.folder / _EARLIER_FINGERPRINT_FILE).unlink(missing_ok=True)
             if tuning is not None:
                 self._write("tuning.json", json.dumps(tuning.as_texts()).encode())
             for file in self.folder.glob("*.safetensors"):

@@ -48,7 +48,7 @@ def stream_args(
     if audio:
         args += ["-map", "1:a", "-c:a", "aac", "-b:a", "96k", "-shortest"]
     if muxer == "hls":
-        # A restarted encoder goes on in the same playlist; its end turns the stream into a video on demand.
+        # A restarted encoder continues the same playlist; its end turns the stream into a video on demand.
         args += ["-hls_time", "2", "-hls_list_size", "0"]
         args += ["-hls_flags", "append_list+independent_segments+temp_file"]
     return [*args, "-flush_packets", "1", "-muxdelay", "0", "-f", muxer, url]

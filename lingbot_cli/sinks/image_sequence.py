@@ -35,7 +35,8 @@ class ResumableSequence(ResumableOutput):
         self._folder = follow_link(pattern.parent)
         self._overwrite = overwrite
         self._partial = sequence_folder(pattern, "partial")
-        self._marker = self._partial / ".film"
+        earlier = self._partial / ".film"  # the marker of earlier versions
+        self._marker = earlier if earlier.exists() else self._partial / ".video"
         self._names = names
         self._partial_names = names.for_writing(self._folder.absolute().parent)
 

@@ -13,7 +13,7 @@ from lingbot_cli.sinks.frame_pattern import FramePattern
 
 
 def partial_name(path: Path) -> Path:
-    """Return the name of an incomplete video: film.mp4 → film.partial.mp4."""
+    """Return the name of an incomplete video: walk.mp4 → walk.partial.mp4."""
     return derived_path(path, f".partial{path.suffix}", stem=path.stem)
 
 

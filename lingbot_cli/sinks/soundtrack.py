@@ -47,7 +47,7 @@ class Soundtrack:
         name = str(self.file.absolute())
         for special in ("\\':", "\\'[],;"):  # an option's value, then a filter graph
             name = "".join(f"\\{c}" if c in special else c for c in name)
-        rest = "asetpts=N/SR/TB" if self.loop else "apad"  # the times begin anew with every round
+        rest = "asetpts=N/SR/TB" if self.loop else "apad"  # the times start at 0 with every round
         return f"amovie={name}:loop={0 if self.loop else 1},aresample=44100,{rest}"
 
     def filters(self, seconds: float | None) -> str:

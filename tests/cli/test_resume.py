@@ -146,6 +146,15 @@ def test_what_an_interrupted_film_left_is_not_thrown_away_unasked(whole, cut_off
     assert render(folder, "--overwrite")[-1]["latents"] == (whole / "hash").read_text()
 
 
+def test_a_folder_with_the_earlier_name_of_its_fingerprint_still_resumes(whole, cut_off):
+    saved = cut_off(2) / "film.resume"
+    (saved / "video.json").rename(saved / "film.json")
+    done = render(saved.parent, "--resume", "--keep-latents")
+    assert any("resuming after 2 of" in each.get("message", "") for each in done)
+    assert done[-1]["latents"] == (whole / "hash").read_text()
+    assert {path.name for path in saved.glob("*.json")} == {"tuning.json", "video.json"}
+
+
 def _tensor(**arrays):
     return lambda folder: save_file(arrays, folder / "000001.safetensors", safe_open_metadata(folder))
 
@@ -160,8 +169,8 @@ def _text(name, text):
 
 
 def _replace_by_folder(folder):
-    (folder / "film.json").unlink()
-    (folder / "film.json").mkdir()
+    (folder / "video.json").unlink()
+    (folder / "video.json").mkdir()
 
 
 def _replace_by_file(folder):
@@ -181,9 +190,9 @@ DAMAGES = {
     "another file": _text("notes.safetensors", "x"),
     "cut": _text("000001.safetensors", ""),
     "noise": lambda folder: (folder / "000001.safetensors").write_bytes(bytes(range(256)) * 9),
-    "nested": _text("film.json", "[" * 99_999),
-    "values": _text("film.json", '{"seed": [1], "device": {"a": 1}}'),
-    "bytes": lambda folder: (folder / "film.json").write_bytes(b"\xff\xfe{"),
+    "nested": _text("video.json", "[" * 99_999),
+    "values": _text("video.json", '{"seed": [1], "device": {"a": 1}}'),
+    "bytes": lambda folder: (folder / "video.json").write_bytes(b"\xff\xfe{"),
     "threads": _text("tuning.json", '{"threads": "-3"}'),
     "many threads": _text("tuning.json", '{"threads": "999999999999"}'),
     "kernel": _text("tuning.json", '{"threads": "1", "kernel": "none-such"}'),
