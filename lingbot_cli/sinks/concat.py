@@ -165,7 +165,8 @@ class ConcatEncoder:
             self._encode.write(frames)
 
     def wait_encoded(self, frames: int, timeout_s: float) -> bool:
-        return self._concat.wait_encoded(self._existing + frames - _CONCAT_DELAY_FRAMES, timeout_s)
+        due = self._existing + frames - _CONCAT_DELAY_FRAMES
+        return self._concat.wait_encoded(due, timeout_s, source=self._encode)
 
     def check(self) -> None:
         with self._stop_on_failure():

@@ -29,6 +29,7 @@ _MAX_LINE_BYTES = 4096
 _POLL_INTERVAL_S = 0.1
 STALL_TIMEOUT_S = 8.0
 """How long an encoder may accept and encode nothing: many times what a slow one needs for a frame."""
+_IDLE_S = 0.25  # after which a sleeping encoder is not between two frames
 _STOP_TIMEOUT_S = 1.0  # the same, once a signal has asked the run to end
 
 
@@ -151,15 +152,33 @@ class FfmpegProcess:
         """Return whether the reader of its output is behind, so that a pause is no stall."""
         return False
 
-    def wait_encoded(self, frames: int, timeout_s: float) -> bool:
-        """Wait until `frames` are encoded, ffmpeg has exited or the run is to end; return False after the timeout."""
-        deadline = time.monotonic() + timeout_s
+    @property
+    def idle(self) -> bool:
+        """Whether ffmpeg waits for frames: all its threads sleep. False where that cannot be known."""
+        try:
+            threads = [stat.read_text() for stat in Path(f"/proc/{self._child.pid}/task").glob("*/stat")]
+        except OSError:
+            return False
+        return bool(threads) and all(text.rpartition(") ")[2].startswith("S") for text in threads)
+
+    def wait_encoded(self, frames: int, timeout_s: float, source: "FfmpegProcess | None" = None) -> bool:
+        """Wait until `frames` are encoded or no more will be; return False after the timeout.
+
+        No more will be when ffmpeg has exited, when it and its `source` stay idle, as after a write that the disk
+        refused, or when the run is to end.
+        """
+        now = busy_at = time.monotonic()
+        deadline = now + timeout_s
         with self._changed:
             while not (self.encoded >= frames or self._stderr_closed or stop_requested()):
-                remaining = deadline - time.monotonic()
-                if remaining <= 0:
+                if now >= deadline:
                     return False
-                self._changed.wait(min(remaining, _POLL_INTERVAL_S))
+                if not self.idle or (source is not None and not source.idle):
+                    busy_at = now
+                if now - busy_at > _IDLE_S:
+                    break
+                self._changed.wait(min(deadline - now, _POLL_INTERVAL_S))
+                now = time.monotonic()
         return True
 
     def check(self) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,6 +109,19 @@ def test_a_full_disk(tmp_path, decode):
         assert not (disk / "a.mp4").exists()
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks /proc for the encoder's threads")
+def test_an_encoder_that_waits_for_more_frames_is_not_waited_for():
+    asleep = FfmpegProcess(lambda _: ["sleep", "600"])
+    busy = FfmpegProcess(lambda _: ["sh", "-c", "while :; do :; done"])
+    try:
+        assert asleep.wait_encoded(1, 60)
+        assert not asleep.wait_encoded(1, 1.0, source=busy)
+        assert not busy.wait_encoded(1, 1.0)
+    finally:
+        asleep.stop()
+        busy.stop()
 
 
 def test_a_megabyte_of_messages_never_blocks_the_writer():

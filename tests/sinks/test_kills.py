@@ -97,6 +97,7 @@ def test_no_encoder_delays_more_frames_than_expected(tmp_path, codec):
 def test_a_dead_encoder_is_not_waited_for(tmp_path):
     sink = choose_sink(str(tmp_path / "film.mkv"), OutputOptions(), os.environ)
     sink.open(VideoInfo(96, 160, Fraction(FPS)))
+    os.kill(sink.encoder._child.pid, signal.SIGSTOP)  # else it would be found idle
     waiting = threading.Thread(target=sink.encoder.wait_encoded, args=(1, 60), daemon=True)
     waiting.start()
     os.kill(sink.encoder._child.pid, signal.SIGKILL)
