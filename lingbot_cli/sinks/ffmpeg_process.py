@@ -154,7 +154,7 @@ class FfmpegProcess:
 
     @property
     def idle(self) -> bool:
-        """Whether ffmpeg waits for frames: all its threads sleep. False where that cannot be known."""
+        """True while all threads of ffmpeg sleep: it waits for frames. False where that cannot be known."""
         try:
             threads = [stat.read_text() for stat in Path(f"/proc/{self._child.pid}/task").glob("*/stat")]
         except OSError:
