@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lingbot_cli.checkpoints.checkpoint import read_checkpoint
 from lingbot_cli.image import read_image
+from lingbot_cli.model import rope
 from lingbot_cli.model.attention import AttentionFunction, attend_all
 from lingbot_cli.model.loading.loader import load_model, load_transformer
 from lingbot_cli.model.session import Session
@@ -83,6 +84,7 @@ def flow(option: SpeedOption) -> Tensor:
         torch.tensor([900.0]),
         camera,
         text,
+        rope.rotation_table(0, 3, 3, 5, transformer.config.head_dim, torch.device("cpu")),
         lambda _, q, k, v: option.attend(q, k, v),
     )
     assert made is not None

@@ -70,7 +70,6 @@ class TeacherForcing:
         times = torch.cat(t).flatten()
 
         def attend(_: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            q, k = self._turned(q, count), self._turned(k, count)
             parts = [x.view(count, *shape[:2], *x.shape[1:]) for x in (q, k, v.to(q.dtype))]
             return _attend_streams(*parts).flatten(0, 2)
 
@@ -80,16 +79,13 @@ class TeacherForcing:
             times,
             _repeat_pairs(self.camera, count),
             _repeat_pairs(self.text, count),
+            self.turn.unflatten(1, (len(condition) // count, -1)).repeat(1, count, 1, 1),
             attend,
         )
         return flow.view(count, *shape)
 
     def _time(self, clips: int, step: int) -> Tensor:
         return torch.full((clips,), float(SCHEDULE.timesteps[step]), device=self.turn.device)
-
-    def _turned(self, x: Tensor, count: int) -> Tensor:
-        flat = x.reshape(count, -1, *x.shape[2:])
-        return rope.rotate(flat, self.turn).view_as(x)
 
     @torch.no_grad()
     def rollout(self, first: int, again: bool) -> Tensor:
@@ -101,16 +97,12 @@ class TeacherForcing:
             camera, text = _chunk_pairs(self.camera, clips, j), _chunk_pairs(self.text, clips, j)
             condition = self.batch.condition[:, j]
             tokens = self.turn.shape[1] // (clips * chunks)
-            turn = self.turn.view(2, clips, chunks, tokens, -1)[:, :, j].reshape(2, clips * tokens, -1)
+            turn = self.turn.view(2, clips, chunks, tokens, -1)[:, :, j]
 
-            def attend(
-                layer: int, q: Tensor, k: Tensor, v: Tensor, j: int = j, turn: Tensor = turn
-            ) -> Tensor:
-                k = rope.rotate(k.reshape(1, -1, *k.shape[2:]), turn).view_as(k)
+            def attend(layer: int, q: Tensor, k: Tensor, v: Tensor, j: int = j) -> Tensor:
                 past[layer, j] = (k, v.to(k.dtype))
                 if not q.shape[1]:
                     return q
-                q = rope.rotate(q.reshape(1, -1, *q.shape[2:]), turn).view_as(q)
                 seen = [past[layer, i] for i in (*visible_chunks(j), j)]
                 keys, values = (torch.cat([pair[n] for pair in seen], 1) for n in (0, 1))
                 return unfused_attention(q, keys, values)
@@ -121,11 +113,10 @@ class TeacherForcing:
                     sigma, t = SCHEDULE.sigmas[step], self._time(clips, step)
                     noise = torch.randn_like(clean)
                     noisy = (1 - sigma) * clean + sigma * noise if step else noise
-                    clean = noisy - sigma * self.model(noisy, condition, t, camera, text, attend)
+                    clean = noisy - sigma * self.model(noisy, condition, t, camera, text, turn, attend)
             made.append(clean)
-            self.model(
-                clean, condition, torch.zeros(clips, device=clean.device), camera, text, attend, flow=False
-            )
+            zeros = torch.zeros(clips, device=clean.device)
+            self.model(clean, condition, zeros, camera, text, turn, attend, flow=False)
         return torch.stack(made, 1)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Queries, keys and values [B, N, heads, d] of one block's tokens, not yet rotated → [B, N, heads, d].
+# Queries and keys, rotated, and values [B, N, heads, d] of one block's tokens → [B, N, heads, d].
 AttentionFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 

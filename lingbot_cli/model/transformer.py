@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
+from lingbot_cli.model import rope
 from lingbot_cli.model.attention import Attention, AttentionFunction
 from lingbot_cli.model.sequence_parallel import SINGLE_PROCESS, SequenceParallel
 from lingbot_cli.presets import Preset
@@ -72,10 +73,11 @@ class Block(nn.Module):
         """Return six rows [B, 1, dim] of `time` [B, 6, dim]: shift, scale, gate for attention, then for the FFN."""
         return (self.modulation.float() + time).split(1, dim=1)
 
-    def self_keys_values(self, x: Tensor, time: Tensor) -> tuple[Tensor, Tensor]:
-        """Return only the unrotated keys and values of this block's self-attention."""
+    def self_keys_values(self, x: Tensor, time: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
+        """Return only the rotated keys and the values of this block's self-attention."""
         shift, scale, *_ = self.modulate(time)
-        return self.self_attn.keys_values(self._modulated_norm(x, shift, scale))
+        k, v = self.self_attn.keys_values(self._modulated_norm(x, shift, scale))
+        return rope.rotate(k, rotation), v
 
     def forward(
         self,
@@ -83,16 +85,19 @@ class Block(nn.Module):
         time: Tensor,
         camera: tuple[Tensor, Tensor],
         text: tuple[Tensor, Tensor],
+        rotation: Tensor,
         attend: AttentionFunction,
     ) -> Tensor:
-        """Run the block over tokens x [B, N, dim]."""
-        return self.after_attention(x, attend(*self.before_attention(x, time)), time, camera, text)
+        """Run the block over tokens x [B, N, dim], at the positions of a table `rotation` [2, N, d/2]."""
+        attended = attend(*self.before_attention(x, time, rotation))
+        return self.after_attention(x, attended, time, camera, text)
 
-    def before_attention(self, x: Tensor, time: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the unrotated queries, keys and values of this block's self-attention."""
+    def before_attention(self, x: Tensor, time: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the queries and keys, rotated, and the values of this block's self-attention."""
         shift, scale, *_ = self.modulate(time)
         y = self._modulated_norm(x, shift, scale)
-        return self.self_attn.queries(y), *self.self_attn.keys_values(y)
+        q, (k, v) = self.self_attn.queries(y), self.self_attn.keys_values(y)
+        return rope.rotate(q, rotation), rope.rotate(k, rotation), v
 
     def after_attention(
         self,
@@ -225,6 +230,7 @@ class Transformer(nn.Module):
         t: Tensor,
         camera: BlockPairs,
         text: BlockPairs,
+        rotation: Tensor,
         attend: LayerAttention,
         *,
         flow: bool = True,
@@ -232,9 +238,10 @@ class Transformer(nn.Module):
     ) -> Tensor | None:
         """Return the flow [B, 16, c, h, w] float32 of latents [B, 16, c, h, w], condition [B, 20, c, h, w], t [B].
 
-        `attend(layer, q, k, v)` rotates, writes to the KV cache and attends. With `flow=False` the pass only fills
-        the cache: it stops at the last block's keys and values and returns None. `parallel` selects this
-        process's share of the tokens; `camera` holds only that share.
+        `rotation` [2, N, d/2] rotates queries and keys (rope.rotation_table); `attend(layer, q, k, v)` writes to the
+        KV cache and attends. With `flow=False` the pass only fills the cache: it stops at the last block's keys and
+        values and returns None. `parallel` selects this process's share of the tokens; `camera` and `rotation` hold
+        only that share.
         """
         tokens = patchify(torch.cat([latents, condition], dim=1).to(self.dtype))
         x = F.linear(
@@ -244,11 +251,11 @@ class Transformer(nn.Module):
         last = len(self.blocks) - 1
         for layer, block in enumerate(self.iter_blocks()):
             if layer == last and not flow:
-                k, v = block.self_keys_values(x, rows)
+                k, v = block.self_keys_values(x, rows, rotation)
                 attend(layer, k[:, :0], k, v)
                 return None
             pairs = camera.of(layer, block), text.of(layer, block)
-            x = block(x, rows, *pairs, lambda q, k, v, i=layer: attend(i, q, k, v))
+            x = block(x, rows, *pairs, rotation, lambda q, k, v, i=layer: attend(i, q, k, v))
         return unpatchify(parallel.gather(self.head(x, embedding), tokens.shape[1]), latents.shape)
 
 

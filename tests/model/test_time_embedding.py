@@ -37,7 +37,9 @@ def test_a_forward_computes_nothing_in_float64_on_the_device():
     text = outer.embed_text(torch.empty(5, 48, device=META))
     camera = outer.embed_camera(torch.empty(1, 384, 3, 4, 4, device=META))
     with Types() as types:
-        outer(x, y, torch.zeros(1), camera, text, lambda _i, q, _k, _v: q)
+        outer(
+            x, y, torch.zeros(1), camera, text, torch.empty(2, 12, 12, device=META), lambda _i, q, _k, _v: q
+        )
     assert torch.float64 not in types.on_meta
     assert {torch.bfloat16, torch.float32} <= types.on_meta
 

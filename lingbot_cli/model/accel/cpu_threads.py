@@ -77,10 +77,13 @@ def _transformer_load(preset: Preset, height: int, width: int, dtype: torch.dtyp
     camera = torch.zeros_like(x, dtype=dtype)
     keys = torch.randn(1, window * tokens, config.heads, config.head_dim, dtype=dtype)
     text = torch.randn(1, config.text_len, config.heads, config.head_dim, dtype=dtype)
+    rotation = torch.zeros(2, preset.chunk * tokens, config.head_dim // 2)
 
     def run() -> None:
         for _ in range(BLOCK_PASSES):
-            block(x, rows, (camera, camera), (text, text), lambda q, _k, _v: attend_all(q, keys, keys))
+            block(
+                x, rows, (camera, camera), (text, text), rotation, lambda q, _k, _v: attend_all(q, keys, keys)
+            )
 
     return run
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lingbot_cli.model.world_model import WorldModel
 
 Method = Callable[..., Any]
-COMPILED_METHODS = ("before_attention", "after_attention")
+COMPILED_METHODS = ("before_attention", "after_attention", "self_keys_values")
 """Pure functions of tensors; attention between them reads and writes the KV cache eagerly."""
 COMPILERS = ("cc", "gcc", "clang")
 
@@ -82,13 +82,15 @@ def compile_blocks(model: "WorldModel", tokens: int) -> None:
         device, dtype = model.device, model.transformer.dtype
         x = torch.zeros(1, tokens, config.dim, device=device)
         time_rows = torch.zeros(1, 6, config.dim, device=device)
+        rotation = torch.zeros(2, tokens, config.head_dim // 2, device=device)
         # Distinct tensors, as in a session: code compiled for one tensor passed twice would be compiled again.
         camera = [torch.zeros(1, tokens, config.dim, device=device, dtype=dtype) for _ in range(2)]
         text = [
             torch.zeros(1, config.text_len, config.heads, config.head_dim, device=device, dtype=dtype)
             for _ in range(2)
         ]
-        q, k, v = blocks[0].before_attention(x, time_rows)
+        blocks[0].self_keys_values(x, time_rows, rotation)
+        q, k, v = blocks[0].before_attention(x, time_rows, rotation)
         attended = model.attend(q, k, v)
         blocks[0].after_attention(x, attended, time_rows, (camera[0], camera[1]), (text[0], text[1]))
     except BaseException:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lingbot_cli.checkpoints.checkpoint import read_checkpoint
+from lingbot_cli.model import rope
 from lingbot_cli.model.accel.fp8 import (
     Fp8Linear,
     matmul_fp8,
@@ -32,6 +33,7 @@ def flow(precision: str) -> torch.Tensor:
             torch.tensor([900.0]),
             transformer.embed_camera(rays),
             text,
+            rope.rotation_table(0, 2, 2, 3, transformer.config.head_dim, torch.device("cpu")),
             lambda _, q, k, v: attend_all(q, k, v),
         )
     assert made is not None

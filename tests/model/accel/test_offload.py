@@ -74,8 +74,8 @@ def test_every_product_of_a_block_reads_weights_on_the_device(precision: str, fl
     text = transformer.embed_text(torch.empty(5, config.text_dim, device=META))
     camera = transformer.embed_camera(torch.empty(1, config.control_dim, 3, 4, 4, device=META))
     x, y = (torch.empty(1, channels, 3, 4, 4, device=META) for channels in (16, 20))
-    t = torch.zeros(1)
-    transformer(x, y, t, camera, text, lambda _i, q, _k, _v: q, flow=flow)
+    t, rotation = torch.zeros(1), torch.empty(2, 12, config.head_dim // 2, device=META)
+    transformer(x, y, t, camera, text, rotation, lambda _i, q, _k, _v: q, flow=flow)
     assert set(read) == {"meta"}
     assert len(read) > 20 * (len(transformer.blocks) - 1)
 

@@ -1,5 +1,6 @@
 """Compiled blocks: equal results, one compilation for all layers, eager fallback."""
 
+from collections import Counter
 from copy import deepcopy
 from dataclasses import replace
 
@@ -21,6 +22,16 @@ def film(world, chunks=3):
     return torch.cat([video.denoise(control) for control in walk(chunks)], dim=1)
 
 
+@torch.inference_mode()
+def operations(world):
+    """Return how often the passes of a chunk run each operation of PyTorch outside compiled code."""
+    session, control = Session(world, sample_image(), height=48, width=80), walk(1)[0]
+    inputs = session._begin_chunk(control)
+    with torch.profiler.profile() as profile:
+        session._commit(inputs, control, session._denoise(inputs))
+    return Counter({event.key: event.count for event in profile.key_averages()})
+
+
 def test_compiled_blocks_give_the_same_latents_and_are_compiled_once(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     world, said = own_world(), []
@@ -31,6 +42,9 @@ def test_compiled_blocks_give_the_same_latents_and_are_compiled_once(monkeypatch
     compiled = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     assert compiled == len(COMPILED_METHODS)
     torch.testing.assert_close(film(world), film(tiny_world()), atol=1e-5, rtol=1e-5)
+    # Queries and keys of four passes over three blocks are rotated, and in the commit all but the last queries.
+    assert operations(tiny_world())["aten::view_as_complex"] == 4 * 3 * 2 + 5
+    assert not {"aten::view_as_complex", "aten::stack"} & set(operations(world))
     smaller = Session(world, sample_image(), height=32, width=48)
     exact = Session(tiny_world(), sample_image(), height=32, width=48)
     assert torch.equal(smaller.denoise(walk(1)[0]), exact.denoise(walk(1)[0]))
