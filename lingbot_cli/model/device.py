@@ -8,7 +8,8 @@ from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.runtime.hardware import Capability, check_device, usable_gpu_memory
 
 TORCH_VERSION = torch.__version__
-OUT_OF_MEMORY = (torch.OutOfMemoryError, MemoryError)
+OUT_OF_MEMORY_TEXTS = ("DefaultCPUAllocator", "_ALLOC_FAILED", "out of memory")
+"""Parts of the RuntimeError of PyTorch's CPU allocator, of cuBLAS and cuDNN, and of CUDA itself."""
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -53,6 +54,13 @@ def _device_problem(name: str, error: Exception) -> str:
     if int(index or 0) >= count:
         return f"there {'is one device' if count == 1 else f'are {count} devices'}, {kind}:0 to {kind}:{count - 1}"
     return str(error).splitlines()[0]
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error means that a device or the host has too little free memory."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY_TEXTS)
 
 
 def empty_caches() -> None:

@@ -45,7 +45,8 @@ class ImageCondition:
         self._encoding = encoding
         self._image = image
         self._batch = batch or default_latent_batch(*image.shape[1:])
-        self._cache = CausalConvCache()
+        self._cache: CausalConvCache | None = CausalConvCache()
+        self._requests: tuple[int, ...] = ()  # frames of each call that encoded
         self._tail: Tensor | None = None
         self._latents_done = 0
         self._constant_from = vae.config.encoder_receptive_field // 4 + 1
@@ -55,8 +56,11 @@ class ImageCondition:
         encode = min(frames, max(self._constant_from + 1 - self._latents_done, 0))
         latents: list[Tensor] = []
         if encode:
+            if self._cache is None:
+                self._restore_cache()
             with self._encoding():
                 latents = self._encode(encode)
+            self._requests += (frames,)
             self._tail = latents[-1][:, :, -1:]
             if self._latents_done + encode > self._constant_from:
                 self._cache = CausalConvCache()  # gigabytes at 832×480, which no later latent needs
@@ -69,6 +73,16 @@ class ImageCondition:
             mask[:, :, 0] = 1.0
         self._latents_done += frames
         return torch.cat([mask, y], dim=1)
+
+    def forget_cache(self) -> None:
+        """Drop what the encoder carries, after a call that failed; the next call computes it again."""
+        self._cache = None
+
+    def _restore_cache(self) -> None:
+        self._cache, self._latents_done = CausalConvCache(), 0
+        requests, self._requests = self._requests, ()
+        for frames in requests:
+            self.next(frames)
 
     def _encode(self, frames: int) -> list[Tensor]:
         """Encode the next latents, in batches that fit memory at this size."""

@@ -1,5 +1,6 @@
 """Ring KV cache with attention sink and sliding window (model §5)."""
 
+from collections import deque
 from dataclasses import dataclass, replace
 
 import torch
@@ -50,6 +51,8 @@ class KVCache:
         self.slot_frames: dict[int, int] = {}  # slot → absolute latent frame
         self._chunk_rows: list[slice] = []
         self._visible_rows: list[slice] = []
+        self._unmoved: deque[int] = deque()  # buffers that a change of the window has not reached
+        self._moves: list[tuple[slice, slice]] = []
         slots = max(shape.window, 0)
         self._buffers = [self._new_planes(slots * shape.tokens) for _ in range(2 * shape.layers)]
 
@@ -82,7 +85,10 @@ class KVCache:
                     done += count
 
     def resize(self, window: int) -> None:
-        """Change the window, keeping the sink and the newest frames."""
+        """Change the window, keeping the sink and the newest frames; a call that failed goes on where it ended."""
+        self._move_rows()
+        if window == self.shape.window:
+            return
         sources = {frame: slot for slot, frame in self.slot_frames.items()}
         self.shape = replace(self.shape, window=window)
         frames = sorted(sources)
@@ -90,18 +96,24 @@ class KVCache:
             sink = [frame for frame in frames if frame < self.shape.sink]
             frames = sink + frames[len(sink) :][self.shape.sink - window :]
         self.slot_frames = {self._slot_of(frame): frame for frame in frames}
-        rows = max(window, 1 + max(self.slot_frames, default=-1)) * self.shape.tokens
-        moves = [
+        self._moves = [
             (self._rows([sources[frame]])[0], self._rows([slot])[0])
             for slot, frame in self.slot_frames.items()
         ]
-        # One buffer after the other, so that two caches never coexist.
-        for index, planes in enumerate(self._buffers):
-            moved = self._new_planes(rows)
-            for new, old in zip(moved, planes, strict=True):
-                for source, target in moves:
+        self._unmoved.extend(range(len(self._buffers)))
+        self._move_rows()
+
+    def _move_rows(self) -> None:
+        """Move the rows of one buffer after the other, so that two caches never coexist."""
+        slots = max(self.shape.window, 1 + max(self.slot_frames, default=-1))
+        while self._unmoved:
+            index = self._unmoved[0]
+            moved = self._new_planes(slots * self.shape.tokens)
+            for new, old in zip(moved, self._buffers[index], strict=True):
+                for source, target in self._moves:
                     new[:, target] = old[:, source]
             self._buffers[index] = moved
+            self._unmoved.popleft()
 
     @property
     def nbytes(self) -> int:
@@ -143,11 +155,11 @@ class KVCache:
         return torch.cat([buffer[:, rows] for rows in self._visible_rows], dim=1)
 
     def _grow(self, slots: int) -> None:
-        """Double the buffers of an unbounded cache when they are full."""
-        have = self._buffers[0][0].shape[1] // self.shape.tokens
-        if slots <= have:
-            return
+        """Double the buffers of an unbounded cache that are full."""
         for index, planes in enumerate(self._buffers):
+            have = planes[0].shape[1] // self.shape.tokens
+            if slots <= have:
+                continue
             larger = self._new_planes(max(slots, 2 * have) * self.shape.tokens)
             for new, old in zip(larger, planes, strict=True):
                 new[:, : old.shape[1]] = old

@@ -1,8 +1,8 @@
 """A session: the state of one video, rendered chunk by chunk along a camera path under a changing prompt."""
 
-from collections import deque
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,14 +15,14 @@ from lingbot_cli.control import Control
 from lingbot_cli.errors import UsageError
 from lingbot_cli.model import rope
 from lingbot_cli.model.accel.quantised_kv_cache import new_kv_cache
+from lingbot_cli.model.chunk_decoder import ChunkDecoder
 from lingbot_cli.model.device import current_device
 from lingbot_cli.model.image_conditioning import ImageCondition, resize_image
 from lingbot_cli.model.kv_cache import KVCache, KVCacheShape
 from lingbot_cli.model.sampler import NoiseSource, seeded_noise, sigma_schedule
-from lingbot_cli.model.transfer import upload
+from lingbot_cli.model.transfer import AsyncCopy, download, upload
 from lingbot_cli.model.transformer import BlockPairs, LayerAttention
 from lingbot_cli.model.vae import default_latent_batch
-from lingbot_cli.model.vae_layers import CausalConvCache
 from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.presets import check_window
 
@@ -62,7 +62,10 @@ class PastChunk:
 
 
 class Session:
-    """The state of one video: KV cache, positions, prompt, camera, noise and VAE streaming caches."""
+    """The state of one video: KV cache, positions, prompt, camera, noise and VAE streaming caches.
+
+    After a `start`, `denoise`, `decode` or `set_window` that failed, the same call may be made again.
+    """
 
     def __init__(
         self,
@@ -90,7 +93,6 @@ class Session:
         self.latent = 0
         self.chunk = 0
         self._size = (height, width)
-        self._decode_batch = decode_batch or default_latent_batch(height, width)
         self._scale = scale
         self._noise = noise or seeded_noise(seed)
         self._draws_ahead = (
@@ -102,7 +104,8 @@ class Session:
         self._pose: np.ndarray | None = None
         self._prompt: str | None = None
         self._text: BlockPairs
-        self._decoder_cache = CausalConvCache()
+        self._decoder = ChunkDecoder(model, decode_batch or default_latent_batch(height, width))
+        self._undecoded: Tensor | None = None
         with current_device(model.device):
             first_image = resize_image(torch.from_numpy(image), height, width).to(model.device)
         self._condition = ImageCondition(model.vae, first_image, model.encoding)
@@ -118,11 +121,33 @@ class Session:
         )
         check_window(model.preset.window, model.preset.sink, model.preset.chunk)
         self._cache = self._new_cache()
-        self._past_chunks: deque[PastChunk] = deque()
+        self._past_chunks: tuple[PastChunk, ...] = ()
 
     def step(self, control: Control) -> Tensor:
         """Render the next chunk to frames [T, H, W, 3] uint8 RGB; T is 4(c−1)+1 for the first chunk, then 4c."""
         return self.decode(self.denoise(control))
+
+    def start(self, control: Control) -> tuple[AsyncCopy, AsyncCopy]:
+        """Start the next chunk; return copies of its latents [16, c, h, w] and frames [T, H, W, 3] to the host.
+
+        They are complete before the pass that writes the KV cache: a GPU runs that pass while the host sends the
+        frames and prepares the next chunk's rays. Not so with another device that decodes, or in a process group,
+        whose other processes would wait for the decoder.
+        """
+        copies: list[AsyncCopy] = []
+
+        def finish(latents: Tensor) -> None:
+            copies.extend((download(latents), download(self.decode(latents))))
+
+        if self.model.leader is None and self.model.decode_device == self.model.device:
+            with self._decoder.undoing_failure():
+                self.denoise(control, finish)
+        else:
+            if self._undecoded is None:
+                self._undecoded = self.denoise(control)
+            finish(self._undecoded)
+            self._undecoded = None
+        return copies[0], copies[1]
 
     @torch.inference_mode()
     def denoise(self, control: Control, on_clean: OnClean | None = None) -> Tensor:
@@ -130,7 +155,7 @@ class Session:
 
         `on_clean` is called with the latents before the pass that writes them, so that decoding need not wait for it.
         """
-        with current_device(self.model.device):
+        with current_device(self.model.device), self._undoing_failure():
             inputs = self._begin_chunk(control)
             with self._phase("denoise"):
                 latents = self._denoise(inputs)
@@ -188,15 +213,23 @@ class Session:
     @torch.inference_mode()
     def decode(self, latents: np.ndarray | Tensor) -> Tensor:
         """Decode the next chunk's latents [16, c, h, w] to frames [T, H, W, 3] uint8 RGB, on the decoder's device."""
-        with current_device(self.model.decode_device), self._phase("decode"), self.model.vae_lock:
-            on_device = torch.as_tensor(latents, device=self.model.decode_device)[None]
-            decoder = self.model.frame_decoder
-            frames = []
-            for part in on_device.split(self._decode_batch, dim=2):
-                video = decoder.decode(part, self._decoder_cache)[0].float()
-                pixels = ((video + 1.0) * 127.5).round().to(torch.uint8)
-                frames.append(pixels.permute(1, 2, 3, 0).contiguous())
-            return torch.cat(frames)
+        device = self.model.decode_device
+        with current_device(device), self._phase("decode"), self.model.vae_lock:
+            return self._decoder.decode(torch.as_tensor(latents, device=device))
+
+    @contextmanager
+    def _undoing_failure(self) -> Iterator[None]:
+        """Restore the state before the block if it fails, so that the same chunk can be denoised again.
+
+        The KV cache needs nothing: the same rows are written again. The encoder's cache is computed again.
+        """
+        before = vars(self) | {"_condition": copy(self._condition)}
+        try:
+            yield
+        except BaseException:
+            vars(self).update(before)
+            self._condition.forget_cache()
+            raise
 
     def _begin_chunk(self, control: Control) -> ChunkInputs:
         self._set_prompt(control)
@@ -213,7 +246,7 @@ class Session:
         if not self.model.reuse_keys:
             with self._phase("commit"):
                 self._forward(inputs, latents, 0, flow=False)
-        self._past_chunks.append(PastChunk(self.latent, latents, inputs.condition, inputs.camera))
+        self._past_chunks += (PastChunk(self.latent, latents, inputs.condition, inputs.camera),)
         self._forget_evicted()
         self._advance(control)
 
@@ -290,7 +323,7 @@ class Session:
     def _forget_evicted(self) -> None:
         """Drop the inputs of chunks that have no frame in the KV cache."""
         cached = set(self._cache.slot_frames.values())
-        self._past_chunks = deque(
+        self._past_chunks = tuple(
             past
             for past in self._past_chunks
             if cached & set(range(past.start, past.start + past.latents.shape[2]))

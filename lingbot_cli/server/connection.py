@@ -10,7 +10,7 @@ from typing import Any
 from starlette.websockets import WebSocket
 
 from lingbot_cli.broadcast.just_in_time import ChunkPacer
-from lingbot_cli.errors import LingbotError
+from lingbot_cli.errors import InsufficientMemoryError, LingbotError
 from lingbot_cli.redact import redact
 from lingbot_cli.server.client_events import (
     ClientEvent,
@@ -68,15 +68,13 @@ class Connection:
             await self._socket.close(close.code, close.reason)
         except DISCONNECTED:
             log.info("a client disconnected")
+        except InsufficientMemoryError as error:
+            await self._socket.fail(ProtocolError("out_of_memory", f"{error}; {error.hint}", retry=False))
         except LingbotError as error:
             await self._socket.fail(ProtocolError("failed", str(error), retry=False))
         except Exception as error:
             log.error("a session failed: %s", redact(f"{type(error).__name__}: {error}"))
-            if type(error).__name__ == "OutOfMemoryError":  # of torch, which is not imported here
-                failure = ProtocolError("out_of_memory", "not enough memory", retry=False)
-            else:
-                failure = ProtocolError("internal", "the server failed", retry=False)
-            await self._socket.fail(failure)
+            await self._socket.fail(ProtocolError("internal", "the server failed", retry=False))
         finally:
             self._pool.metrics.connections.dec()
 

@@ -220,21 +220,26 @@ class PlaySession:
         return ChunkInput(control, sampled.event_ids, sampled.event_id, window)
 
     def render_task(self, chunk_input: ChunkInput, prepare_s: float = 0.0) -> Callable[[], RenderTaskResult]:
-        """Return the function that renders a chunk; one thread at a time may call it."""
+        """Return the function that renders a chunk; one thread at a time may call it.
+
+        After a failure it may be called again, and renders the same chunk.
+        """
         generation, index = self._generation, self.chunk_index
         session, settings = self._session, self.settings
         scale = settings.scale or self.controller.scale
 
         def render() -> RenderTaskResult:
+            nonlocal session
             start = perf_counter()
-            model_session = session if session is not None else self._factory(settings, scale)
+            if session is None:
+                session = self._factory(settings, scale)
             if chunk_input.window is not None:
-                model_session.set_window(chunk_input.window)
-            latents = model_session.denoise(chunk_input.control)
-            frames = model_session.decode(latents).cpu().numpy()
-            check_latents(latents.cpu().numpy(), model_session, index)
-            chunk = ChunkOutput(index, frames, chunk_input, perf_counter() - start, prepare_s)
-            return RenderTaskResult(generation, model_session, chunk)
+                session.set_window(chunk_input.window)
+            latents, frames = session.start(chunk_input.control)
+            pixels = frames.numpy()
+            check_latents(latents.numpy(), session, index)
+            chunk = ChunkOutput(index, pixels, chunk_input, perf_counter() - start, prepare_s)
+            return RenderTaskResult(generation, session, chunk)
 
         return render
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from time import perf_counter
 from lingbot_cli.runtime.malloc import return_freed_memory
 from lingbot_cli.server.capacity import Capacity
 from lingbot_cli.server.metrics import Metrics
+from lingbot_cli.server.out_of_memory import attempt, attempt_again
 from lingbot_cli.server.play_session import ChunkInput, PlaySession, RenderTaskResult
 
 RELEASE_DELAY_S = 1.0  # from the end of a session to the return of its memory
@@ -225,7 +225,7 @@ class SessionPool:
 
     async def _render(self, session: PlaySession, chunk_input: ChunkInput, prepare_s: float) -> None:
         task = session.render_task(chunk_input, prepare_s)
-        chunk = session.accept(await self._run(task, first=session.chunk_index == 0))
+        chunk = session.accept(await self._run(task))
         if chunk is not None:
             self.metrics.chunks.inc()
             self.metrics.frames.inc(len(chunk.frames))
@@ -235,24 +235,16 @@ class SessionPool:
                 self.capacity.chunk_rendered(len(chunk.frames), chunk.render_s)
             self._update()
 
-    async def _run(self, task: Callable[[], RenderTaskResult], *, first: bool) -> RenderTaskResult:
-        """Run a task on the render thread.
-
-        The first chunk of a session takes its memory: if there is too little, the detached sessions are dropped and
-        the chunk is rendered once more. A later chunk has changed its session already.
-        """
+    async def _run(self, task: Callable[[], RenderTaskResult]) -> RenderTaskResult:
+        """Run a task on the render thread; if memory runs out, drop the detached sessions and run it once more."""
         loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._executor, task)
-        except Exception as error:
-            if not (first and self._detached and _is_out_of_memory(error)):
-                raise
-            error.__traceback__ = None  # its frames hold what the session had allocated
-        for key in list(self._detached):
-            self._drop(key)
-            self.metrics.evicted.inc()
-        await loop.run_in_executor(self._executor, _free_unused_memory)
-        return await loop.run_in_executor(self._executor, task)
+        result = await loop.run_in_executor(self._executor, attempt, task)
+        if result is None:
+            for key in list(self._detached):
+                self._drop(key)
+                self.metrics.evicted.inc()
+            result = await loop.run_in_executor(self._executor, attempt_again, task)
+        return result
 
     def _rendered(self, key: str, future: "asyncio.Future[None]") -> None:
         del self._rendering[key]
@@ -267,18 +259,3 @@ class SessionPool:
         if self._release is not None:
             self._release.cancel()
         self._executor.shutdown(wait=False, cancel_futures=True)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    from lingbot_cli.model.device import OUT_OF_MEMORY
-
-    return isinstance(error, OUT_OF_MEMORY)
-
-
-def _free_unused_memory() -> None:
-    """Return the memory of dropped sessions to the devices and the system."""
-    from lingbot_cli.model.device import empty_caches
-
-    gc.collect()
-    empty_caches()
-    return_freed_memory()

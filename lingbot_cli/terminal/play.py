@@ -14,6 +14,7 @@ from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.operating_system import HAS_TERMINALS
 from lingbot_cli.server.client_messages import ActionStates, Init
+from lingbot_cli.server.out_of_memory import attempt, attempt_again
 from lingbot_cli.server.play_session import PlaySession, RenderTaskResult
 from lingbot_cli.server.protocol import ClientLimits
 from lingbot_cli.server.record import SessionRecorder
@@ -209,7 +210,7 @@ def render_in_thread(session: PlaySession) -> "Future[RenderTaskResult]":
 
     def render() -> None:
         try:
-            future.set_result(task())
+            future.set_result(attempt(task) or attempt_again(task))
         except BaseException as error:
             future.set_exception(error)
 

@@ -12,6 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lingbot_cli.model import session as sessions
 from lingbot_cli.model.sampler import seeded_noise
 from lingbot_cli.model.session import Session
+from lingbot_cli.model.transfer import AsyncCopy
+from lingbot_cli.server.protocol import ClientLimits
+from lingbot_cli.server.service import ModelService, SessionDefaults
 from tests.support.fake_cuda import fake_cuda, fake_model, fake_session, meta_model
 from tests.support.reference import sample_image, tiny_world, walk
 
@@ -124,6 +127,26 @@ def test_clean_latents_are_ready_before_the_pass_that_writes_them():
     latents = video.denoise(walk(1)[0], lambda x: (clean.append(x.clone()), order.append("clean")))
     assert order[-3:] == ["denoise", "clean", "commit"]
     assert torch.equal(clean[0], latents)
+
+
+def test_a_live_session_prepares_rays_while_the_device_writes_the_cache_of_the_chunk_before(monkeypatch):
+    order = []
+
+    def record(owner, name):
+        function = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *args: order.append(name) or function(*args))
+
+    for owner, name in (
+        (sessions, "plucker_rays"),
+        (sessions, "download"),
+        (Session, "_commit"),
+        (AsyncCopy, "numpy"),
+    ):
+        record(owner, name)
+    defaults = SessionDefaults(sample_image(), height=32, width=32)
+    ModelService(tiny_world(), ClientLimits(), defaults).warm_up(2)
+    # The host waits for copies that were ordered before the commit pass, which is not waited for.
+    assert order == ["plucker_rays", "download", "download", "_commit", "numpy", "numpy"] * 2
 
 
 @pytest.mark.parametrize("recorded", [False, True])

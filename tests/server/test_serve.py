@@ -1,11 +1,13 @@
 """Loading a served model: kernel, threads and compilation by the flags of a render."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
 from lingbot_cli.errors import InsufficientMemoryError
+from lingbot_cli.model.accel import torch_compile
 from lingbot_cli.model.accel.offload import StreamedBlocks
 from lingbot_cli.model.attention import attend_all
 from lingbot_cli.presets import PRESETS
@@ -15,7 +17,10 @@ from lingbot_cli.runtime.autotune import KERNELS_FILE, attention_shape, pick_ker
 from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.server.serve import load_served_model
 from lingbot_cli.server.service import SessionDefaults
+from tests.support.command import lingbot
 from tests.support.reference import sample_image
+
+IMAGE = Path(__file__).parents[2] / "samples" / "courtyard-day.png"
 
 OFFER = SessionDefaults(sample_image(), "a court", height=32, width=48)
 
@@ -50,6 +55,19 @@ def test_it_takes_the_flags_of_render(folder):
         "--compile has no effect with --offload: the blocks stay eager",
     ]
     assert not (folder / KERNELS_FILE).exists()
+
+
+def test_live_modes_compile_where_a_render_does(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(
+        torch_compile, "should_compile", lambda asked, device: compiled.append((asked, device)) or True
+    )
+    monkeypatch.setattr(torch_compile, "compile_or_warn", lambda _, *size, **__: compiled.append(size))
+    words = (str(IMAGE), "--moves", "w-9", "--device", "cpu", "--size", "48x32")
+    assert lingbot("render", *words, "-o", "null:").code == 0
+    assert lingbot("stream", *words, "--to", "null:").code == 0
+    load_served_model(ModelOptions(device="cpu"), OFFER, lambda _: None)
+    assert compiled == [(None, "cpu"), (32, 48)] * 3
 
 
 def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(monkeypatch):

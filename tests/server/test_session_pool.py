@@ -1,6 +1,7 @@
 """Admission queue, detached sessions and eviction; clients that disconnect leak nothing."""
 
 import gc
+import itertools
 import random
 import re
 import threading
@@ -273,27 +274,50 @@ def test_an_ended_session_is_freed_without_the_garbage_collector(way, counted):
             gc.enable()
 
 
-def test_detached_sessions_make_room_for_a_new_one_once(monkeypatch):
-    begin, short = Session.__init__, []
-
-    def without_memory(self, *args, **options):
-        if short:
-            raise short.pop()
-        begin(self, *args, **options)
-
+@pytest.mark.parametrize(
+    ("place", "call"),
+    [("__init__", 1), ("_set_prompt", 2), ("_forward", 7), ("decode", 3), ("_draw_ahead", 2)],
+)
+def test_a_chunk_without_memory_is_rendered_again_without_the_detached_sessions(monkeypatch, place, call):
+    walk = init(condition_inputs={"camera_actions": [["l"]] * 9})
     with serving(PoolLimits(slots=1, alive=4, grace_s=60)) as served:
         with served.client() as first:
-            first.send(**init())
-            first.chunk()
+            first.send(**walk)
+            expected = [first.chunk()[0] for _ in range(3)]
             first.socket.socket.close()
         wait_for(served, sessions=0, worlds_kept=1)
-        monkeypatch.setattr(Session, "__init__", without_memory)
-        short.append(torch.OutOfMemoryError("CUDA out of memory"))
+        fail_at(monkeypatch, place, {call})
         with served.client() as second:
-            second.send(**init(max_chunks=1))
-            assert len(second.chunk()[0]) == 9
+            second.send(**walk, max_chunks=3)
+            for frames in expected:
+                assert (second.chunk()[0] == frames).all()
         assert wait_for(served, worlds_kept=0)["lingbot_worlds_evicted_total"] == 1
-        short.append(torch.OutOfMemoryError("CUDA out of memory"))
-        with served.client() as third:  # nothing is left to drop
-            third.send(**init(max_chunks=1))
-            assert third.close_code() == 1011
+
+
+def test_a_chunk_without_memory_twice_ends_its_session_alone(monkeypatch):
+    with serving(PoolLimits(slots=2, grace_s=0)) as served, served.client() as player:
+        player.send(**init())
+        player.chunk()
+        fail_at(monkeypatch, "__init__", {1, 2})
+        with served.client() as second:
+            second.send(**init())
+            error = second.until("error")
+            assert error["code"] == "out_of_memory"
+            assert error["content"] == (
+                "not enough memory for the next chunk; use a smaller size, a smaller window or fewer sessions"
+            )
+            assert second.close_code() == 1011
+        for _ in range(3):
+            player.chunk()
+
+
+def fail_at(monkeypatch, place, calls):
+    """Let a method of sessions run out of memory at some of its calls, counted from 1."""
+    method, count = getattr(Session, place), itertools.count(1)
+
+    def without_memory(self, *args, **options):
+        if next(count) in calls:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return method(self, *args, **options)
+
+    monkeypatch.setattr(Session, place, without_memory)
