@@ -10,6 +10,7 @@ _SHORT = 4
 # Two slashes, or the one that is left when an address is taken for a file's name.
 _RTMP = re.compile(r"(?P<keep>rtmps?:/{1,2}[^/\s'\"]+/[^/\s'\"?]+)/[^\s'\"]+", re.I)
 _RTMP_QUERY = re.compile(r"(?P<keep>rtmps?:/{1,2}[^\s'\"?]+\?)[^\s'\"]+", re.I)
+_WHIP = re.compile(r"(?P<keep>whip\+https?:/{1,2}[^/\s'\"?]+)/[^\s'\"]+", re.I)
 _USERINFO = re.compile(r"(?P<keep>[a-z][a-z0-9+.-]+:/{1,2})[^/\s@'\"]+@", re.I)
 _PARAMETER = re.compile(
     r"(?P<keep>[?&;\s'\"](?:[a-z0-9_-]*(?:token|secret|passw(?:or)?d|passphrase|signature|api[_-]?key)|pass"
@@ -28,7 +29,8 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
         # A short one would be part of many words.
         whole = r"(?<!\w){}(?!\w)" if len(secret) < _SHORT else "{}"
         text = re.sub(whole.format(re.escape(secret)), HIDDEN, text)
-    text = _RTMP.sub(rf"\g<keep>/{HIDDEN}", text)
+    for address in (_RTMP, _WHIP):
+        text = address.sub(rf"\g<keep>/{HIDDEN}", text)
     text = _USERINFO.sub(rf"\g<keep>{HIDDEN}@", text)
     for pattern in (_RTMP_QUERY, _SRT, _PARAMETER, _BEARER, _HUB_TOKEN):
         text = pattern.sub(rf"\g<keep>{HIDDEN}", text)

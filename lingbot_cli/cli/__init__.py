@@ -21,7 +21,7 @@ from lingbot_cli.redact import redact
 COMMANDS = {
     "render": "Render an image, a prompt and a timeline into a video",
     "batch": "Render every video of a jobs file once: finished ones are skipped, interrupted ones are continued",
-    "stream": "Stream a video to RTMP, RTMPS, SRT or a file at a steady rate, until its timeline ends or Ctrl-C",
+    "stream": "Stream a video to RTMP, SRT, WHIP or a file at a steady rate, until its timeline ends or Ctrl-C",
     "play": "Play in a browser on this machine, or in the terminal",
     "serve": "Serve the model over WebSockets, with a page to play it in, until Ctrl-C",
     "samples": "List the sample images and recipes that come with lingbot, or copy them",

@@ -1,4 +1,4 @@
-"""`lingbot stream`: a timeline or live events, sent to RTMP, RTMPS, SRT or a file."""
+"""`lingbot stream`: a timeline or live events, sent to RTMP, SRT or WHIP servers, or to a file."""
 
 import json
 import os
@@ -77,8 +77,8 @@ class StreamOutputFlags(EncodedFlags):
     to: Annotated[
         list[str] | None,
         option(
-            "rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, udp://HOST:PORT, a file, an HLS playlist or null:. "
-            "Repeatable.",
+            "rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, udp://HOST:PORT, whip+https://TOKEN@HOST/PATH, a file, "
+            "an HLS playlist or null:. Repeatable.",
             metavar="URL",
             default="LINGBOT_STREAM_URL",
         ),
@@ -168,7 +168,7 @@ def stream(
     engine: Engine = None,
     gpus: Gpus = 1,
 ) -> None:
-    """Stream a video to RTMP, RTMPS, SRT or a file at a steady rate, until its timeline ends or Ctrl-C.
+    """Stream a video to RTMP, SRT, WHIP or a file at a steady rate, until its timeline ends or Ctrl-C.
 
     Example: lingbot stream samples/courtyard-day.png -t recipes/look-around.jsonl --loop --to rtmp://HOST/APP/KEY
     """

@@ -43,10 +43,15 @@ def stream_args(
     args += ["-map", "0:v", "-map_metadata", "-1", "-vf", filters, "-c:v", "libx264"]
     args += ["-preset", "veryfast", "-tune", "zerolatency", "-pix_fmt", "yuv420p", "-fps_mode", "passthrough"]
     args += ["-g", str(keyframe_interval(shown.fps)), "-sc_threshold", "0"]
+    whip = muxer == "whip"
     args += ["-b:v", rate, "-minrate", rate, "-maxrate", rate, "-bufsize", rate]
-    args += ["-x264-params", "nal-hrd=cbr"]
+    # Every browser decodes the baseline; streaming services require a constant bit rate.
+    args += ["-profile:v", "baseline"] if whip else ["-x264-params", "nal-hrd=cbr"]
     if audio:
-        args += ["-map", "1:a", "-c:a", "aac", "-b:a", "96k", "-shortest"]
+        codec = ["libopus", "-ar", "48000", "-ac", "2"] if whip else ["aac"]
+        args += ["-map", "1:a", "-c:a", *codec, "-b:a", "96k", "-shortest"]
+    if whip:
+        args += ["-handshake_timeout", "3000"]
     if muxer == "hls":
         # A restarted encoder continues the same playlist; its end turns the stream into a video on demand.
         args += ["-hls_time", "2", "-hls_list_size", "0"]

@@ -47,6 +47,20 @@ def _version(path: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
+@lru_cache(maxsize=4)
+def check_whip(ffmpeg: str) -> None:
+    """Raise SetupError unless ffmpeg can send over WHIP, as version 8 can if it was built with DTLS."""
+    help_text = subprocess.run(
+        [ffmpeg, "-hide_banner", "-h", "muxer=whip"], capture_output=True, text=True, timeout=30
+    ).stdout
+    if "WHIP muxer AVOptions" not in help_text:
+        raise SetupError(
+            f"{ffmpeg} cannot send over WHIP",
+            hint="leave LINGBOT_FFMPEG unset to use the ffmpeg that came with lingbot, or set it to ffmpeg 8 "
+            "or newer whose `ffmpeg -muxers` lists whip",
+        )
+
+
 def resolve_codec(ffmpeg: str, name: str) -> str:
     """Return `name`, or for a family (h264, hevc) its first codec that works on this machine."""
     *hardware, software = CODEC_FAMILIES.get(name, (name,))

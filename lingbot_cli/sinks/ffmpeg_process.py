@@ -123,6 +123,16 @@ class FfmpegProcess:
         elif line.strip() and not _PROGRESS.match(line):
             self._last_lines.append(redact(line.decode(errors="replace").strip(), self._secrets))
 
+    @property
+    def last_message(self) -> str:
+        """Its last messages, on one line."""
+        return "; ".join(list(self._last_lines)[-3:])
+
+    @property
+    def muxer_failed(self) -> bool:
+        """True once a packet could not be written or sent, after which none is."""
+        return any("Error submitting a packet to the muxer" in line for line in list(self._last_lines))
+
     def write(self, frames: np.ndarray) -> None:
         """Write raw frames, uint8 [T, H, W, 3].
 
@@ -238,7 +248,7 @@ class FfmpegProcess:
         self._reader.join(timeout=1)
         if code is None:  # a disk that hangs lets no signal through
             return EncoderStalledError("ffmpeg stalled, and could not be ended")
-        messages = "; ".join(list(self._last_lines)[-3:])
+        messages = self.last_message
         how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
         return OutputError(f"ffmpeg {how}" + (f": {messages}" if messages else ""))
 

@@ -1,4 +1,4 @@
-"""Connections of a live output: RTMP, an FLV encoder, SRT through ffmpeg, or a file sink."""
+"""Connections of a live output: RTMP, an FLV encoder, an ffmpeg that sends by itself, or a file sink."""
 
 import contextlib
 import os
@@ -128,8 +128,8 @@ class FlvEncoder(_EncoderConnection):
         return OutputError(str(failure), hint=failure.hint)
 
 
-class SrtConnection(_EncoderConnection):
-    """ffmpeg that encodes frames and sends them over SRT itself; connected once it has sent `first`.
+class FfmpegConnection(_EncoderConnection):
+    """ffmpeg that encodes frames and sends or writes them itself; connected once it has sent `first`.
 
     With `ending`, it listens and waits for its caller until that is set.
     """

@@ -1,4 +1,4 @@
-"""Targets of a stream: --to addresses of RTMP, RTMPS and SRT servers, files and null:, as live outputs."""
+"""Targets of a stream: --to addresses of RTMP, SRT and WHIP servers, files and null:, as live outputs."""
 
 import re
 import threading
@@ -14,20 +14,21 @@ from lingbot_cli.files import check_folder, check_new
 from lingbot_cli.sinks.base import Sink, VideoInfo
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink
 from lingbot_cli.sinks.ffmpeg_args import stream_args
-from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
+from lingbot_cli.sinks.ffmpeg_binary import check_whip, find_ffmpeg
 from lingbot_cli.sinks.formats import FORMATS
-from lingbot_cli.sinks.live.connections import FlvEncoder, RtmpConnection, SinkConnection, SrtConnection
+from lingbot_cli.sinks.live.connections import FfmpegConnection, FlvEncoder, RtmpConnection, SinkConnection
 from lingbot_cli.sinks.live.reconnecting_output import Outage, OutputStats, ReconnectingOutput
 from lingbot_cli.sinks.live.rtmp_address import RtmpAddress, query_values, with_decoded
 from lingbot_cli.sinks.live.rtmp_protocol import FlvTag
 from lingbot_cli.sinks.live.send_queue import MAX_QUEUE_S, FrameQueue, TagQueue
+from lingbot_cli.sinks.live.whip import WhipAddress, WhipConnection
 from lingbot_cli.sinks.rescale import UNSCALED, Rescale
 from lingbot_cli.sinks.soundtrack import Soundtrack
 
 _CONNECT_TIMEOUT_S = 4.5  # for the first connection of every output
 _TARGETS_HINT = (
-    "use rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, udp://HOST:PORT, a file such as a.mp4 or live/index.m3u8, "
-    "or null:"
+    "use rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, udp://HOST:PORT, whip+https://TOKEN@HOST/PATH, a file such "
+    "as a.mp4 or live/index.m3u8, or null:"
 )
 PLAYLIST_SUFFIX = ".m3u8"
 _SUFFIXES = tuple(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
@@ -164,6 +165,8 @@ def choose_target(url: str, options: StreamOptions, environ: Mapping[str, str]) 
             raise UsageError("--to: incomplete UDP address", hint="use udp://HOST:PORT")
         packets = "" if "pkt_size=" in url else "&pkt_size=1316" if "?" in url else "?pkt_size=1316"
         return _ffmpeg_target(match[1], url + packets, options, find_ffmpeg(environ))
+    if scheme in ("whip+https", "whip+http"):
+        return _whip_target(WhipAddress.parse(url), options, find_ffmpeg(environ))
     if "://" in url:
         raise UsageError(f"--to: unsupported protocol {scheme}://", hint=_TARGETS_HINT)
     if url.lower().endswith(PLAYLIST_SUFFIX):
@@ -200,6 +203,21 @@ def _rtmp_target(address: RtmpAddress, options: StreamOptions, ffmpeg: str) -> T
     return Target(address.name, start)
 
 
+def _whip_target(address: WhipAddress, options: StreamOptions, ffmpeg: str) -> Target:
+    check_whip(ffmpeg)
+
+    def start(video: VideoInfo, still: np.ndarray, on_outage: OnOutage) -> LiveOutput:
+        def connect() -> WhipConnection:
+            def command(url: str) -> list[str]:
+                return options.command(ffmpeg, video, url=url, muxer="whip")
+
+            return WhipConnection(address, command, still, float(video.fps))
+
+        return ReconnectingOutput(address.name, connect, _frame_queue(video), on_outage)
+
+    return Target(address.name, start)
+
+
 def _hls_target(playlist: Path, options: StreamOptions, ffmpeg: str) -> Target:
     """Return the target of an HLS playlist, its segments beside it. Errors: UsageError for one that exists."""
     check_new(playlist, overwrite=options.overwrite)
@@ -225,8 +243,8 @@ def _ffmpeg_target(
         command = options.command(ffmpeg, video, url=url, muxer=muxer)
         ending = threading.Event() if listens else None
 
-        def connect() -> SrtConnection:
-            return SrtConnection(name, command, still, float(video.fps), secrets, ending=ending)
+        def connect() -> FfmpegConnection:
+            return FfmpegConnection(name, command, still, float(video.fps), secrets, ending=ending)
 
         return ReconnectingOutput(name, connect, _frame_queue(video), on_outage, listening=ending)
 

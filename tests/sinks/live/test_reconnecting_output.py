@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from lingbot_cli.errors import OutputError, StreamLostError
-from lingbot_cli.sinks.live.connections import SrtConnection
+from lingbot_cli.sinks.live.connections import FfmpegConnection
 from lingbot_cli.sinks.live.reconnecting_output import ReconnectingOutput
 from lingbot_cli.sinks.live.rtmp_protocol import COMMAND, encode_amf, encode_message
 from lingbot_cli.sinks.live.send_queue import FrameQueue
@@ -127,7 +127,7 @@ def test_a_stalled_connection_is_aborted():
 
 def test_an_encoder_that_cannot_start_is_retried():
     with pytest.raises(StreamLostError, match="could not be started"):
-        SrtConnection("srt://host:1", ["/nowhere/ffmpeg"], STILL, 16.0, ())
+        FfmpegConnection("srt://host:1", ["/nowhere/ffmpeg"], STILL, 16.0, ())
 
 
 @contextmanager
