@@ -10,7 +10,7 @@ from lingbot_cli.camera.scale import StepSizes
 from lingbot_cli.presets import Preset
 from lingbot_cli.timeline.compile import CompiledTimeline, iter_controls
 from lingbot_cli.timeline.input_files import PathReport
-from lingbot_cli.timeline.times import format_clock
+from lingbot_cli.timeline.times import format_clock, format_fps
 
 
 @dataclass(frozen=True)
@@ -140,3 +140,18 @@ def format_chunk_table(chunks: tuple[PlannedChunk, ...], fps: float) -> list[str
     return [
         "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[5]]).rstrip() for row in rows
     ]
+
+
+def total_line(preset: str, compiled: CompiledTimeline, chunks: tuple[PlannedChunk, ...]) -> str:
+    """Return the length of a video in seconds, frames, chunks and scenes as a line."""
+    scenes = sum(chunk.cut is not None for chunk in chunks if chunk.start) + 1
+    length = format_clock(compiled.frames / compiled.grid.fps)
+    return (
+        f"{length}: {compiled.frames} frames at {format_fps(compiled.grid.fps)} fps in {len(chunks)} chunks of "
+        f"{compiled.grid.chunk} latent frames, {scenes} scene{'s' if scenes > 1 else ''} ({preset})"
+    )
+
+
+def chunks_json(chunks: tuple[PlannedChunk, ...]) -> list[dict[str, object]]:
+    """Return chunks as plain data."""
+    return [{**asdict(chunk), "cut": str(chunk.cut) if chunk.cut else None} for chunk in chunks]

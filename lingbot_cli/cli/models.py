@@ -1,12 +1,13 @@
 """`lingbot models`: list, download, verify, convert and remove models."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from lingbot_cli.checkpoints.cache_dir import model_folder
 from lingbot_cli.checkpoints.checkpoint import (
@@ -35,7 +36,7 @@ from lingbot_cli.presets import PRESETS
 from lingbot_cli.runtime.hardware import default_setup
 from lingbot_cli.runtime.installed import ModelStatus, model_statuses, remove_model
 from lingbot_cli.runtime.memory import estimate_memory, gigabytes
-from lingbot_cli.runtime.memory_check import SIZES, fit_cards
+from lingbot_cli.runtime.memory_check import SIZES, CardFit, fit_cards
 from lingbot_cli.runtime.model_options import ModelOptions
 
 MAX_CARD_GB = 1024
@@ -89,15 +90,9 @@ def list_models(ctx: typer.Context, as_json: PrintJson = False) -> None:
     """
     env: Env = ctx.obj
     models = model_statuses(env.environ, listed_bytes)
+    _print_rows(env, ("model", "installed", "size", "memory", "fits"), models, as_json=as_json)
     if as_json:
-        print_json(env.out, [asdict(model) for model in models], indent=2)
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("model", "installed", "size", "memory", "fits"):
-        table.add_column(heading, no_wrap=True)
-    for model in models:
-        table.add_row(*_row(model))
-    env.out.print(table)
     env.print("\nmemory: peak on this machine for a video of the model's own size")
     for model in models:
         env.print(f"{model.name}: {model.licence}")
@@ -134,7 +129,9 @@ def pull_model(
             check_installed_revision(model, revision)
         env.err.print(f"{name} is installed: {model_folder(name, env.environ)}")
         return
-    _accept(env, model, accept_license)
+    env.note(f"{name}, about {gigabytes(listed_bytes(model) or model.bytes)}. Licence: {model.terms}")
+    if not accept_license and not (env.stdin.isatty() and typer.confirm("Do you accept it?")):
+        raise UsageError("the licence was not accepted", hint="read it, then use --accept-license")
     last = -1.0
 
     def report(fetching: DownloadProgress) -> None:
@@ -200,15 +197,7 @@ def _show_cards(env: Env, checkpoint: Checkpoint, cards_gb: list[int], *, as_jso
         model_setup(checkpoint, ModelOptions(), height, width, "cuda", latents=0) for height, width in SIZES
     ]
     fits = fit_cards(checkpoint.preset, setups, cards_gb)
-    if as_json:
-        print_json(env.out, [asdict(fit) for fit in fits], indent=2)
-        return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("card", "size", "options", "on it", "RAM"):
-        table.add_column(heading, no_wrap=True)
-    for fit in fits:
-        table.add_row(*fit.row())
-    env.out.print(table)
+    _print_rows(env, ("card", "size", "options", "on it", "RAM"), fits, as_json=as_json)
 
 
 @app.command("verify")
@@ -290,22 +279,17 @@ def _published(name: str) -> PublishedModel:
     return PUBLISHED[name]
 
 
-def _accept(env: Env, model: PublishedModel, accepted: bool) -> None:
-    """Print the licence and ask for consent. Errors: UsageError without it."""
-    env.note(f"{model.name}, about {gigabytes(listed_bytes(model) or model.bytes)}. Licence: {model.terms}")
-    if not accepted and not (env.stdin.isatty() and typer.confirm("Do you accept it?")):
-        raise UsageError("the licence was not accepted", hint="read it, then use --accept-license")
-
-
-def _row(model: ModelStatus) -> list[str]:
-    fits = {True: "yes", False: "no", None: "?"}[model.fits]
-    return [
-        model.name,
-        "yes" if model.installed else "no",
-        gigabytes(model.bytes),
-        gigabytes(model.memory),
-        fits,
-    ]
+def _print_rows(
+    env: Env, headings: Sequence[str], rows: Sequence[ModelStatus | CardFit], *, as_json: bool
+) -> None:
+    """Print a table of rows, or their JSON."""
+    if as_json:
+        print_json(env.out, [asdict(row) for row in rows], indent=2)
+        return
+    table = Table(*(Column(heading, no_wrap=True) for heading in headings), box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row.row())
+    env.out.print(table)
 
 
 def _text(key: str, value: Any) -> str:

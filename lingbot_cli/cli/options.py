@@ -1,11 +1,11 @@
-"""Options that several commands share: arguments, single flags, and the groups of timeline, model and display."""
+"""Options that several commands share: arguments, single flags, and the groups of timeline and display."""
 
 import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -20,11 +20,9 @@ from lingbot_cli.operating_system import open_terminal
 from lingbot_cli.presets import PRESETS, Preset
 from lingbot_cli.runtime.model_options import ModelOptions
 from lingbot_cli.sample_files import complete_names, find_input
-from lingbot_cli.sinks.rescale import Rescale, Scaler
-from lingbot_cli.sinks.soundtrack import Soundtrack
-from lingbot_cli.timeline.times import Time, exact_fps, parse_fps, parse_time
+from lingbot_cli.timeline.times import Time, parse_fps, parse_time
 from lingbot_cli.ui.display import Display, JsonDisplay, choose_display
-from lingbot_cli.video_size import check_image_size, parse_image_size
+from lingbot_cli.video_size import check_image_size
 
 if TYPE_CHECKING:
     from lingbot_cli.render.request import Request
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 TIMELINE_SUFFIXES = (".yaml", ".yml", ".jsonl")
-
-_MAX_OUTPUT_SIDE_PX = 8192
 
 
 def find_preset(name: str) -> Preset:
@@ -108,31 +104,20 @@ FirstImage = Annotated[
         autocompletion=complete_names,
     ),
 ]
-TimelineArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="FILE",
-        parser=find_input,
-        autocompletion=complete_names,
-        help="A timeline; - reads JSONL from standard input.",
-    ),
-]
+
+
+def _camera_argument(help: str) -> Any:
+    return typer.Argument(metavar="FILE", parser=find_input, autocompletion=complete_names, help=help)
+
+
+TimelineArgument = Annotated[str, _camera_argument("A timeline; - reads JSONL from standard input.")]
 TimelineOrMoves = Annotated[
-    str,
-    typer.Argument(
-        metavar="FILE",
-        parser=find_input,
-        autocompletion=complete_names,
-        help="A timeline, - for JSONL from standard input, or moves such as w-10,iw-15.",
-    ),
+    str, _camera_argument("A timeline, - for JSONL from standard input, or moves such as w-10,iw-15.")
 ]
 CameraArgument = Annotated[
     str,
-    typer.Argument(
-        metavar="FILE",
-        parser=find_input,
-        autocompletion=complete_names,
-        help="A timeline, - for JSONL from standard input, camera files, or moves such as w-10,iw-15.",
+    _camera_argument(
+        "A timeline, - for JSONL from standard input, camera files, or moves such as w-10,iw-15."
     ),
 ]
 PresetName = Annotated[
@@ -275,65 +260,6 @@ class TimelineFlags:
         return Request(
             image, self.timeline, self.moves, self.poses, overrides, self.size, self.seed, model, remote
         )
-
-
-@dataclass(frozen=True)
-class EncodedFlags:
-    """Size, rate and sound of the encoded video; the model renders as without them."""
-
-    panel: ClassVar[str] = "Output"
-
-    upscale: Annotated[int | None, option("Enlarge the frames 2, 3 or 4 times.", min=2, max=4)] = None
-    output_size: Annotated[
-        str | None,
-        option(
-            "Size of the encoded frames.",
-            parser=parser(check_image_size),
-            metavar="WIDTHxHEIGHT",
-            default="the rendered size",
-        ),
-    ] = None
-    scaler: Annotated[
-        Scaler | None, option("Filter of --upscale and --output-size.", rare=True, default="lanczos")
-    ] = None
-    interpolate: Annotated[
-        float | None,
-        option(
-            "Frames per second of the encoded video, filled in by motion.",
-            parser=parser(parse_fps),
-            metavar="FPS",
-            default="the rendered rate",
-        ),
-    ] = None
-
-    audio: Annotated[
-        Path | None, option("Sound of the video: MP3, M4A, WAV or Ogg; it fades at the end.", metavar="FILE")
-    ] = None
-    audio_loop: Annotated[bool, option("Repeat --audio until the video ends.", rare=True)] = False
-
-    def soundtrack(self, env: Env) -> Soundtrack | None:
-        """Return the sound of the video, which ffmpeg can read. Errors: UsageError, SetupError."""
-        from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
-
-        if self.audio_loop and self.audio is None:
-            raise UsageError("--audio-loop needs --audio", hint="add --audio FILE")
-        if self.audio is None:
-            return None
-        soundtrack = Soundtrack(self.audio, self.audio_loop)
-        soundtrack.check(find_ffmpeg(env.environ))
-        return soundtrack
-
-    def rescale(self) -> Rescale:
-        """Return the size and rate that is encoded. Errors: UsageError."""
-        if self.upscale is not None and self.output_size is not None:
-            raise UsageError("--upscale and --output-size exclude each other", hint="give one of them")
-        if self.scaler is not None and self.upscale is None and self.output_size is None:
-            raise UsageError("--scaler needs --upscale or --output-size", hint="add one of them")
-        size = parse_image_size(self.output_size) if self.output_size is not None else None
-        if size is not None and max(size) > _MAX_OUTPUT_SIDE_PX:
-            raise UsageError(f"--output-size {self.output_size}: a side is longer than {_MAX_OUTPUT_SIDE_PX}")
-        fps = exact_fps(self.interpolate) if self.interpolate is not None else None
-        return Rescale(self.upscale or 1, size, self.scaler or "lanczos", fps)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Groups of options of `lingbot render`: frames, outputs and resume."""
+"""Groups of options of `lingbot render`: frames, outputs and resume; and the encoding, shared with `stream`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,16 +9,21 @@ import typer
 
 from lingbot_cli.camera.convention import ExportFormat
 from lingbot_cli.cli.app import option
-from lingbot_cli.cli.options import EncodedFlags, Overwrite, Quality, TimelineFlags, parser
+from lingbot_cli.cli.options import Overwrite, Quality, TimelineFlags, parser
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.files import check_new, find_stream, write_file
-from lingbot_cli.timeline.times import Time, parse_time
+from lingbot_cli.sinks.rescale import Rescale, Scaler
+from lingbot_cli.sinks.soundtrack import Soundtrack
+from lingbot_cli.timeline.times import Time, exact_fps, parse_fps, parse_time
+from lingbot_cli.video_size import check_image_size, parse_image_size
 
 if TYPE_CHECKING:
     from lingbot_cli.render.request import PreparedVideo
     from lingbot_cli.render.resume import ResumeOptions
     from lingbot_cli.sinks.base import Sink
+
+_MAX_OUTPUT_SIDE_PX = 8192
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,65 @@ class RenderTimelineFlags(TimelineFlags):
     frames: Annotated[
         str | None, option("Render only frames A to before B; either may be left out.", metavar="A:B")
     ] = None
+
+
+@dataclass(frozen=True)
+class EncodedFlags:
+    """Size, rate and sound of the encoded video; the model renders as without them."""
+
+    panel: ClassVar[str] = "Output"
+
+    upscale: Annotated[int | None, option("Enlarge the frames 2, 3 or 4 times.", min=2, max=4)] = None
+    output_size: Annotated[
+        str | None,
+        option(
+            "Size of the encoded frames.",
+            parser=parser(check_image_size),
+            metavar="WIDTHxHEIGHT",
+            default="the rendered size",
+        ),
+    ] = None
+    scaler: Annotated[
+        Scaler | None, option("Filter of --upscale and --output-size.", rare=True, default="lanczos")
+    ] = None
+    interpolate: Annotated[
+        float | None,
+        option(
+            "Frames per second of the encoded video, filled in by motion.",
+            parser=parser(parse_fps),
+            metavar="FPS",
+            default="the rendered rate",
+        ),
+    ] = None
+
+    audio: Annotated[
+        Path | None, option("Sound of the video: MP3, M4A, WAV or Ogg; it fades at the end.", metavar="FILE")
+    ] = None
+    audio_loop: Annotated[bool, option("Repeat --audio until the video ends.", rare=True)] = False
+
+    def soundtrack(self, env: Env) -> Soundtrack | None:
+        """Return the sound of the video, which ffmpeg can read. Errors: UsageError, SetupError."""
+        from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
+
+        if self.audio_loop and self.audio is None:
+            raise UsageError("--audio-loop needs --audio", hint="add --audio FILE")
+        if self.audio is None:
+            return None
+        soundtrack = Soundtrack(self.audio, self.audio_loop)
+        soundtrack.check(find_ffmpeg(env.environ))
+        return soundtrack
+
+    def rescale(self) -> Rescale:
+        """Return the size and rate that is encoded. Errors: UsageError."""
+        if self.upscale is not None and self.output_size is not None:
+            raise UsageError("--upscale and --output-size exclude each other", hint="give one of them")
+        if self.scaler is not None and self.upscale is None and self.output_size is None:
+            raise UsageError("--scaler needs --upscale or --output-size", hint="add one of them")
+        size = parse_image_size(self.output_size) if self.output_size is not None else None
+        if size is not None and max(size) > _MAX_OUTPUT_SIDE_PX:
+            raise UsageError(f"--output-size {self.output_size}: a side is longer than {_MAX_OUTPUT_SIDE_PX}")
+        fps = exact_fps(self.interpolate) if self.interpolate is not None else None
+        return Rescale(self.upscale or 1, size, self.scaler or "lanczos", fps)
 
 
 @dataclass(frozen=True)

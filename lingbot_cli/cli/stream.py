@@ -11,7 +11,8 @@ import typer
 
 from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.model_flags import MODEL_FLAGS, Gpus, shared_by_gpus
-from lingbot_cli.cli.options import DisplayFlags, EncodedFlags, Engine, FirstImage, Overwrite, TimelineFlags
+from lingbot_cli.cli.options import DisplayFlags, Engine, FirstImage, Overwrite, TimelineFlags
+from lingbot_cli.cli.render_flags import EncodedFlags
 from lingbot_cli.env import Env
 from lingbot_cli.errors import LingbotError, UsageError
 from lingbot_cli.files import check_folder, check_new, write_file

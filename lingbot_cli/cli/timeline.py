@@ -29,16 +29,10 @@ from lingbot_cli.console import print_json
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.files import write_file
-from lingbot_cli.sample_files import find_inputs
-from lingbot_cli.timeline.times import format_clock, format_fps
+from lingbot_cli.sample_files import PACKAGE, find_inputs
 from lingbot_cli.video_size import parse_size
 
 if TYPE_CHECKING:
-    from lingbot_cli.plan import PlannedChunk
-    from lingbot_cli.timeline.compile import CompiledTimeline
-    from lingbot_cli.timeline.diagnostics import Problem, SourceText
-    from lingbot_cli.timeline.load import Timeline
-    from lingbot_cli.timeline.schedule import TimelineSchedule
     from lingbot_cli.timeline.schema import TimelineHeader
 
 Form = Literal["yaml", "jsonl", "moves"]
@@ -66,19 +60,13 @@ def new(
 
     Example: lingbot timeline new walk.yaml
     """
-    from importlib.resources import files as package_files
-
     env: Env = ctx.obj
-    text = package_files("lingbot_cli.timeline").joinpath("scaffold.yaml").read_text(encoding="utf-8")
-    if file is None:
-        env.out.print(text, end="", markup=False, soft_wrap=True)
-        return
-    if file.suffix not in (".yaml", ".yml"):
+    text = (PACKAGE / "timeline" / "scaffold.yaml").read_text(encoding="utf-8")
+    if file is not None and file.suffix not in (".yaml", ".yml"):
         raise UsageError(
             f"{file} is not a .yaml name", hint="use a name such as walk.yaml: JSONL has no comments"
         )
-    write_file(file, text, overwrite=overwrite)
-    env.print(f"{file}: written; next: lingbot timeline show {file}")
+    _print_or_write(env, text, file, overwrite, f"{file}: written; next: lingbot timeline show {file}")
 
 
 def schema(
@@ -98,11 +86,8 @@ def schema(
     from lingbot_cli.timeline.json_schema import timeline_schema
 
     text = json.dumps(jobs_schema() if jobs else timeline_schema(), indent=2, ensure_ascii=False) + "\n"
-    if output is None:
-        env.out.print(text, end="", markup=False, soft_wrap=True)
-        return
-    write_file(output, text, overwrite=overwrite)
-    env.print(f"{output}: written; first line of a timeline: # yaml-language-server: $schema={output}")
+    note = f"{output}: written; first line of a timeline: # yaml-language-server: $schema={output}"
+    _print_or_write(env, text, output, overwrite, note)
 
 
 def check(
@@ -116,10 +101,13 @@ def check(
 
     Example: lingbot timeline check recipes/*.yaml
     """
+    from lingbot_cli.timeline.check import check_timeline
+
     env: Env = ctx.obj
     reports, count = [], 0
     for file in (each for name in files for each in find_inputs(name)):
-        report, errors, lines = _check(env, file, find_preset(preset).chunk, allow_outside=allow_outside)
+        chunk = find_preset(preset).chunk
+        report, errors, lines = check_timeline(file, env.read_stdin, chunk, allow_outside=allow_outside)
         reports.append(report)
         count += errors
         if not as_json:
@@ -131,65 +119,6 @@ def check(
         env.note(f"{count} error{'s' if count > 1 else ''}")
     if count:
         raise typer.Exit(2)
-
-
-def _check(
-    env: Env, file: str, chunk: int, *, allow_outside: bool
-) -> tuple[dict[str, object], int, list[str]]:
-    """Return the facts of one timeline, the number of its errors, and its lines for people."""
-    from lingbot_cli.timeline.diagnostics import TimelineError
-    from lingbot_cli.timeline.load import load_timeline
-    from lingbot_cli.timeline.schedule import schedule_timeline
-    from lingbot_cli.timeline.warnings import find_warnings
-
-    try:
-        timeline = load_timeline(file, env.read_stdin)
-        schedule = schedule_timeline(timeline, chunk, allow_outside=allow_outside)
-    except TimelineError as error:
-        errors = [problem.as_dict(error.source) for problem in error.problems]
-        return {"file": file, "errors": errors}, len(errors), error.rendered
-    except UsageError as error:
-        line = f"{error}; {error.hint}" if error.hint else f"{error}"
-        return {"file": file, "errors": [{"file": file, "message": str(error)}]}, 1, [line]
-    warnings = find_warnings(schedule)
-    lines = [_summary(file, schedule), *_warning_lines(warnings, timeline.source)]
-    return _facts(file, schedule, timeline.source, warnings), 0, lines
-
-
-def _warning_lines(warnings: "list[Problem]", source: "SourceText") -> list[str]:
-    lines = source.text.split("\n")
-    return [f"note: {warning.render(source, lines)}" for warning in warnings]
-
-
-def _count_chunks(schedule: "TimelineSchedule") -> int:
-    from lingbot_cli.timeline.chunks import split_into_chunks
-    from lingbot_cli.timeline.schema import CutEvent
-
-    cuts = sorted(each.start for each in schedule.events if isinstance(each.event, CutEvent))
-    return len(split_into_chunks(schedule.frames, schedule.grid.chunk, cuts))
-
-
-def _summary(file: str, schedule: "TimelineSchedule") -> str:
-    length = format_clock(schedule.grid.seconds(schedule.frames))
-    return (
-        f"{file}: good, {len(schedule.events)} events, {length}, {schedule.frames} frames at "
-        f"{format_fps(schedule.grid.fps)} fps, {_count_chunks(schedule)} chunks"
-    )
-
-
-def _facts(
-    file: str, schedule: "TimelineSchedule", source: "SourceText", warnings: "list[Problem]"
-) -> dict[str, object]:
-    return {
-        "file": file,
-        "errors": [],
-        "notes": [warning.as_dict(source) for warning in warnings],
-        "events": len(schedule.events),
-        "frames": schedule.frames,
-        "fps": schedule.grid.fps,
-        "seconds": schedule.grid.seconds(schedule.frames),
-        "chunks": _count_chunks(schedule),
-    }
 
 
 def plan(
@@ -206,11 +135,11 @@ def plan(
 
     Example: lingbot timeline plan recipes/first-walk.yaml
     """
-    from lingbot_cli.plan import format_chunk_table, plan_chunks
+    from lingbot_cli.plan import chunks_json, format_chunk_table, plan_chunks, total_line
+    from lingbot_cli.timeline.check import find_warnings, warning_lines
     from lingbot_cli.timeline.compile import compile_timeline
     from lingbot_cli.timeline.load import load_timeline
     from lingbot_cli.timeline.schedule import schedule_timeline
-    from lingbot_cli.timeline.warnings import find_warnings
 
     env: Env = ctx.obj
     timeline = load_timeline(file, env.read_stdin)
@@ -220,37 +149,21 @@ def plan(
     compiled = compile_timeline(schedule, prompt=prompt)
     chunks = plan_chunks(compiled)
     if as_json:
-        facts = _plan_facts(preset, compiled, chunks)
+        facts = {
+            "preset": preset,
+            "fps": compiled.grid.fps,
+            "frames": compiled.frames,
+            "seconds": compiled.frames / compiled.grid.fps,
+            "scale": compiled.scale,
+            "steps": asdict(compiled.step_sizes()),
+            "paths": [asdict(path) for path in compiled.paths],
+            "chunks": chunks_json(chunks),
+        }
         print_json(env.out, facts, indent=2)
         return
-    warnings = _warning_lines(find_warnings(schedule), timeline.source)
-    paths = [str(path) for path in compiled.paths]
-    total = _total(preset, compiled, chunks)
-    env.print(*format_chunk_table(chunks, compiled.grid.fps), total, *paths, *warnings)
-
-
-def _total(preset: str, compiled: "CompiledTimeline", chunks: "tuple[PlannedChunk, ...]") -> str:
-    scenes = sum(chunk.cut is not None for chunk in chunks if chunk.start) + 1
-    length = format_clock(compiled.frames / compiled.grid.fps)
-    return (
-        f"{length}: {compiled.frames} frames at {format_fps(compiled.grid.fps)} fps in {len(chunks)} chunks of "
-        f"{compiled.grid.chunk} latent frames, {scenes} scene{'s' if scenes > 1 else ''} ({preset})"
-    )
-
-
-def _plan_facts(
-    preset: str, compiled: "CompiledTimeline", chunks: "tuple[PlannedChunk, ...]"
-) -> dict[str, object]:
-    return {
-        "preset": preset,
-        "fps": compiled.grid.fps,
-        "frames": compiled.frames,
-        "seconds": compiled.frames / compiled.grid.fps,
-        "scale": compiled.scale,
-        "steps": asdict(compiled.step_sizes()),
-        "paths": [asdict(path) for path in compiled.paths],
-        "chunks": [{**asdict(chunk), "cut": str(chunk.cut) if chunk.cut else None} for chunk in chunks],
-    }
+    warnings = warning_lines(find_warnings(schedule), timeline.source)
+    table = format_chunk_table(chunks, compiled.grid.fps)
+    env.print(*table, total_line(preset, compiled, chunks), *map(str, compiled.paths), *warnings)
 
 
 def export(
@@ -308,6 +221,7 @@ def convert(
     from lingbot_cli.timeline.diagnostics import TimelineError
     from lingbot_cli.timeline.load import load_timeline
     from lingbot_cli.timeline.moves import parse_moves
+    from lingbot_cli.timeline.writer import check_file_names, to_text
 
     env: Env = ctx.obj
     form = to or FORMS.get(output.suffix if output else "")
@@ -316,41 +230,19 @@ def convert(
     timeline = load_timeline(file, env.read_stdin) if is_timeline_file(file) else parse_moves(file)
     if timeline.problems:
         raise TimelineError(timeline.source, list(timeline.problems))
-    text = _write_form(timeline, form)
+    text = to_text(timeline, form)
+    if output is not None:
+        check_file_names(timeline, output)
+    _print_or_write(env, text, output, overwrite)
+
+
+def _print_or_write(env: Env, text: str, output: Path | None, overwrite: bool, *notes: str) -> None:
+    """Print a text, or write it to a file and print notes."""
     if output is None:
         env.out.print(text, end="", markup=False, soft_wrap=True)
         return
-    _check_folder(timeline, output)
     write_file(output, text, overwrite=overwrite)
-
-
-def _write_form(timeline: "Timeline", form: Form) -> str:
-    from lingbot_cli.timeline.moves import format_moves
-    from lingbot_cli.timeline.writer import to_jsonl, to_yaml
-
-    if form == "yaml":
-        return to_yaml(timeline)
-    if form == "jsonl":
-        return to_jsonl(timeline)
-    moves = format_moves(timeline)
-    if moves is None:
-        raise UsageError(
-            f"{timeline.source.name} cannot be written as moves: it holds more than keys one after the other",
-            hint="convert it to yaml or jsonl",
-        )
-    return moves + "\n"
-
-
-def _check_folder(timeline: "Timeline", output: Path) -> None:
-    """Refuse to move a timeline away from the files that it names. Errors: UsageError."""
-    from lingbot_cli.timeline.schema import CutEvent, PosesEvent
-
-    names_files = any(isinstance(each.event, PosesEvent | CutEvent) for each in timeline.events)
-    if names_files and output.parent.resolve() != timeline.source.folder.resolve():
-        raise UsageError(
-            f"{timeline.source.name} names files beside it, which {output} would not find",
-            hint=f"write it into {timeline.source.folder}",
-        )
+    env.print(*notes)
 
 
 for _command in (new, schema, check, plan, show, animatic, export, convert):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
-from lingbot_cli.plan import format_chunk_table
+from lingbot_cli.plan import chunks_json, format_chunk_table
 from lingbot_cli.render.chunk_plan import SavedChunks
 from lingbot_cli.render.fingerprint import render_fingerprint, short_hash
 from lingbot_cli.render.preflight import memory_setup, pick_device_name
@@ -53,14 +53,11 @@ def dry_run_lines(prepared: PreparedVideo, outputs: Sequence[str]) -> list[str]:
 def dry_run_json(prepared: PreparedVideo, outputs: Sequence[str]) -> dict[str, object]:
     """Return the plan as plain data."""
     device, memory = device_and_memory(prepared) or (None, None)
-    chunks = [
-        {**asdict(chunk), "cut": str(chunk.cut) if chunk.cut else None} for chunk in prepared.plan.chunks
-    ]
     speed = last_speed(prepared)
     return {
         "event": "dry_run",
         **asdict(prepared.plan),
-        "chunks": chunks,
+        "chunks": chunks_json(prepared.plan.chunks),
         "speed_options": prepared.request.options.speed_options(),
         "device": device,
         "memory": memory and {**asdict(memory), "peak": memory.peak},

@@ -11,7 +11,7 @@ from lingbot_cli.checkpoints.registry import PUBLISHED, PublishedModel
 from lingbot_cli.errors import OutputError
 from lingbot_cli.presets import PRESETS
 from lingbot_cli.runtime.hardware import default_setup, free_memory
-from lingbot_cli.runtime.memory import estimate_memory
+from lingbot_cli.runtime.memory import estimate_memory, gigabytes
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,11 @@ class ModelStatus:
     memory: int
     fits: bool
     licence: str
+
+    def row(self) -> tuple[str, str, str, str, str]:
+        """Return the cells of a table: name, installed, size, memory, fits."""
+        installed, fits = ("yes" if flag else "no" for flag in (self.installed, self.fits))
+        return self.name, installed, gigabytes(self.bytes), gigabytes(self.memory), fits
 
 
 def model_statuses(

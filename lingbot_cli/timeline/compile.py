@@ -1,36 +1,28 @@
 """Compilation of a schedule: camera, prompts and cuts of every video frame, and a Control per chunk."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
-from lingbot_cli.camera.interpolate import sample_path, sample_rows
-from lingbot_cli.camera.keys import AXIS_COUNT, PITCH, WASD, YAW, key_motion, wasd_held
-from lingbot_cli.camera.named_paths import curve_path, orbit_path
+from lingbot_cli.camera.interpolate import sample_rows
+from lingbot_cli.camera.keys import WASD, wasd_held
 from lingbot_cli.camera.pose import relative_poses
-from lingbot_cli.camera.scale import FIXED, FIXED_SCALE, ScaleRule, StepSizes, latent_steps
+from lingbot_cli.camera.scale import FIXED, FIXED_SCALE, ScaleRule, StepSizes
 from lingbot_cli.camera.trajectory import (
-    AimSegment,
     FrameMotion,
-    MoveSegment,
-    PathSegment,
     Segment,
     Trajectory,
 )
 from lingbot_cli.control import Control
 from lingbot_cli.prompt_cleaning import join_sentences
-from lingbot_cli.timeline.chunks import FrameChunk, FrameGrid, split_into_chunks
-from lingbot_cli.timeline.input_files import CameraPath, PathReport
+from lingbot_cli.timeline.chunks import FrameChunk, FrameGrid
+from lingbot_cli.timeline.input_files import PathReport
+from lingbot_cli.timeline.motion import motion_segment, motion_steps, path_rows, sample_segment
 from lingbot_cli.timeline.named_moves import (
-    AxisMove,
-    FollowEvent,
-    LookAtEvent,
     NamedMove,
-    OrbitEvent,
 )
 from lingbot_cli.timeline.schedule import ScheduledEvent, TimelineSchedule
 from lingbot_cli.timeline.schema import (
@@ -39,20 +31,8 @@ from lingbot_cli.timeline.schema import (
     CutEvent,
     KeysEvent,
     MarkerEvent,
-    MoveEvent,
-    PosesEvent,
     PromptEvent,
-    SpannedEvent,
-    TurnEvent,
 )
-
-# Share of the way done at the share u of the span.
-EASING_CURVES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "linear": lambda u: u,
-    "in": lambda u: u * u,
-    "out": lambda u: u * (2 - u),
-    "in-out": lambda u: u * u * (3 - 2 * u),
-}
 
 
 @dataclass(frozen=True)
@@ -119,7 +99,7 @@ def compile_timeline(
     events, header = schedule.events, schedule.header
     cuts = [(e.start, e.image) for e in events if isinstance(e.event, CutEvent) and e.image is not None]
     cuts.sort(key=lambda cut: cut[0])
-    chunks = split_into_chunks(schedule.frames, schedule.grid.chunk, [start for start, _ in cuts])
+    chunks = schedule.chunks()
     shown = range(chunks[-1].end)
     initial = prompt if prompt is not None else header.prompt
     prompts = [TimedText(0, initial)] if initial else []
@@ -165,7 +145,7 @@ def compile_frames(
         for frame in range(max(segment.start, shown.start), min(segment.end, shown.stop)):
             active[frame] = (*active.get(frame, ()), segment)
     scenes = {chunk.scene_start for chunk in chunks}
-    steps = _motion_steps(events, camera, grid, shown).tolist()
+    steps = motion_steps(events, camera, grid, shown).tolist()
     motions = (
         FrameMotion(tuple(step), active.get(frame, ()), frame in scenes)
         for frame, step in zip(shown, steps, strict=True)
@@ -193,67 +173,12 @@ def compile_frames(
     )
 
 
-def motion_segment(scheduled: ScheduledEvent, grid: FrameGrid, camera: CameraSettings) -> Segment | None:
-    """Return the segment of an event with a path of its own, None for any other event."""
-    event, frames = scheduled.event, scheduled.end - scheduled.start
-    unit = camera.speed * grid.fps  # a second of walking
-    if not isinstance(event, NamedMove) or isinstance(event, AxisMove):
-        return _path_segment(scheduled, grid)
-    shares = EASING_CURVES[event.ease](np.arange(frames + 1) / max(1, frames))
-    if isinstance(event, LookAtEvent):
-        point = event.look_at
-        return AimSegment(
-            scheduled.start,
-            (point.forward * unit, point.right * unit, point.up * unit),
-            tuple(shares.tolist()),
-        )
-    if isinstance(event, OrbitEvent):
-        orbit = event.orbit
-        return MoveSegment(
-            scheduled.start,
-            frames,
-            partial(
-                orbit_path,
-                shares=shares,
-                angle=orbit.angle,
-                radius=orbit.radius * unit,
-                up=orbit.up * unit,
-            ),
-        )
-    if isinstance(event, FollowEvent):
-        keys = [
-            (key.forward * unit, key.right * unit, key.up * unit, key.yaw, key.pitch, key.roll)
-            for key in event.follow
-        ]
-        return MoveSegment(scheduled.start, frames, partial(curve_path, shares=shares, keys=keys))
-    return None
-
-
-def _path_segment(scheduled: ScheduledEvent, grid: FrameGrid) -> PathSegment | None:
-    """Return the path of a `poses` event in walking units, a row a frame and one for the frame after its last.
-
-    None for any other event.
-    """
-    if scheduled.camera_path is None:
-        return None
-    poses, scale = _sample_segment(scheduled, scheduled.camera_path, grid)
-    if scale != FIXED_SCALE:
-        poses[:, :3, 3] *= FIXED_SCALE / scale
-    return PathSegment(scheduled.start, poses)
-
-
-def _sample_segment(scheduled: ScheduledEvent, path: CameraPath, grid: FrameGrid) -> tuple[np.ndarray, float]:
-    """Return a path's poses at the frames of its span and at the one after, in the file's units, and its scale."""
-    poses = sample_path(path.poses, _path_rows(scheduled, path, grid), beyond=True)
-    return poses, path.scale.scale(latent_steps(poses[:-1]))
-
-
 def _report_path(scheduled: ScheduledEvent, grid: FrameGrid) -> PathReport | None:
     """Return the report of a `poses` event, None for any other event."""
     path = scheduled.camera_path
     if path is None or path.source is None:
         return None
-    poses, scale = _sample_segment(scheduled, path, grid)
+    poses, scale = sample_segment(scheduled, path, grid)
     return PathReport.of(path, scheduled.start, poses[:-1], scale)
 
 
@@ -297,62 +222,6 @@ def _prompt_with_actions(compiled: CompiledTimeline, chunk: FrameChunk, since: i
     return join_sentences([compiled.prompt_at(chunk.start), joined]), joined
 
 
-def _motion_steps(
-    events: Iterable[ScheduledEvent], camera: CameraSettings, grid: FrameGrid, shown: range
-) -> np.ndarray:
-    """Sum the motion of keys, moves and turns per shown frame → [N, 7] (axes of camera.keys)."""
-    out = np.zeros((len(shown), AXIS_COUNT))
-    for scheduled in events:
-        span = scheduled.end - scheduled.start
-        first, last = max(scheduled.start, shown.start), min(scheduled.end, shown.stop)
-        if last <= first:
-            continue
-        event = scheduled.event
-        if isinstance(event, KeysEvent):
-            step = np.array(key_motion(event.keys, camera.speed, camera.turn_rate))
-        elif isinstance(event, AxisMove):
-            step = np.array(event.steps(camera.speed * grid.fps)) / span
-        elif isinstance(event, MoveEvent):
-            distance = np.array([event.move.forward, event.move.right, event.move.up])
-            step = np.concatenate([distance * (camera.speed * grid.fps / span), np.zeros(AXIS_COUNT - 3)])
-        elif isinstance(event, TurnEvent):
-            step = np.zeros(AXIS_COUNT)
-            step[[YAW, PITCH, PITCH + 1]] = event.turn.yaw, event.turn.pitch, event.turn.roll
-            step /= span
-        else:
-            continue
-        speeds = _easing_speeds(event.ease, span, range(first - scheduled.start, last - scheduled.start))
-        out[first - shown.start : last - shown.start] += speeds[:, None] * step
-    return out
-
-
-def _easing_speeds(ease: str, frames: int, part: range) -> np.ndarray:
-    """Return the speed of a part of a span's `frames`, 1 on average; linear is exactly 1."""
-    if ease == "linear":
-        return np.ones(len(part))
-    return np.diff(EASING_CURVES[ease](np.arange(part.start, part.stop + 1) / frames)) * frames
-
-
-def _path_rows(scheduled: ScheduledEvent, path: CameraPath, grid: FrameGrid) -> np.ndarray:
-    """Return the row of its file, fractional between two, that a path has at each frame of its span.
-
-    And at the frame after its last, where the next event begins: the path continues at the speed of its end.
-    """
-    event, frames, last = scheduled.event, scheduled.end - scheduled.start, len(path.poses) - 1
-    stretched = isinstance(event, SpannedEvent) and (event.span is not None or event.until is not None)
-    # Multiplied before it is divided: a row a frame stays exactly that row.
-    if path.fps is not None and not stretched:
-        rows = np.arange(frames + 1) * path.fps / grid.fps
-    else:
-        rows = np.arange(frames) * last / max(1, frames - 1)
-        rows = np.append(rows, 2 * rows[-1] - rows[-2] if frames > 1 else last)
-    ease = event.ease if isinstance(event, PosesEvent) else "linear"
-    if ease == "linear" or not last:
-        return rows
-    eased = EASING_CURVES[ease](np.minimum(rows[:-1] / last, 1)) * last
-    return np.append(eased, 2 * eased[-1] - eased[-2] if frames > 1 else last)
-
-
 def _frame_intrinsics(
     events: Iterable[ScheduledEvent], camera: CameraSettings, grid: FrameGrid, shown: range
 ) -> np.ndarray:
@@ -361,7 +230,7 @@ def _frame_intrinsics(
     for scheduled in sorted(events, key=lambda event: event.start):
         path = scheduled.camera_path
         if path is not None and path.intrinsics is not None and scheduled.start < shown.stop:
-            rows = _path_rows(scheduled, path, grid)[:-1]
+            rows = path_rows(scheduled, path, grid)[:-1]
             first = max(scheduled.start, shown.start)
             at = np.minimum(np.arange(first, shown.stop) - scheduled.start, len(rows) - 1)
             out[first - shown.start :] = sample_rows(path.intrinsics, rows[at])

@@ -15,7 +15,6 @@ from lingbot_cli.timeline.compile import (
     TimedText,
     chunk_control,
     compile_frames,
-    motion_segment,
 )
 from lingbot_cli.timeline.diagnostics import UNLOCATED, Problems, SourceItem, SourceText, TimelineError
 from lingbot_cli.timeline.input_files import TimelineFiles
@@ -29,6 +28,7 @@ from lingbot_cli.timeline.live_events import (
     schedule_live_event,
 )
 from lingbot_cli.timeline.load import ParsedEvent, Timeline
+from lingbot_cli.timeline.motion import motion_segment
 from lingbot_cli.timeline.schedule import ScheduledEvent, TimelineSchedule
 from lingbot_cli.timeline.schema import (
     ActionEvent,

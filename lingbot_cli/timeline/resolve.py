@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lingbot_cli.camera.scale import FIXED, ScaleRule
 from lingbot_cli.errors import UsageError
+from lingbot_cli.timeline.check import find_warnings
 from lingbot_cli.timeline.chunks import FrameGrid, nearest_frame
 from lingbot_cli.timeline.compile import CompiledTimeline, compile_timeline
 from lingbot_cli.timeline.input_files import NO_OPTIONS, PathOptions, load_camera_path
@@ -15,7 +16,6 @@ from lingbot_cli.timeline.poses_dir import ACTION_FILE, is_published, read_poses
 from lingbot_cli.timeline.schedule import ScheduledEvent, TimelineSchedule, path_frames, schedule_timeline
 from lingbot_cli.timeline.schema import PosesEvent, TimelineHeader
 from lingbot_cli.timeline.times import MAX_FRAMES, Time
-from lingbot_cli.timeline.warnings import find_warnings
 
 FrameSize = Callable[[TimelineHeader], tuple[int, int]]
 """Chooses the height and width of the video's frames, in pixels."""

@@ -6,7 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from lingbot_cli.errors import UsageError
-from lingbot_cli.timeline.chunks import FrameGrid, nearest_frame
+from lingbot_cli.timeline.chunks import FrameChunk, FrameGrid, nearest_frame, split_into_chunks
 from lingbot_cli.timeline.diagnostics import UNLOCATED, Problems, SourceItem, TimelineError, TooManyProblems
 from lingbot_cli.timeline.input_files import CameraPath, TimelineFiles
 from lingbot_cli.timeline.load import ParsedEvent, Timeline
@@ -42,6 +42,11 @@ class TimelineSchedule:
     grid: FrameGrid
     events: tuple[ScheduledEvent, ...]
     frames: int
+
+    def chunks(self) -> list[FrameChunk]:
+        """Return the chunks of the video, in scenes that begin at its cuts."""
+        cuts = sorted(each.start for each in self.events if isinstance(each.event, CutEvent))
+        return split_into_chunks(self.frames, self.grid.chunk, cuts)
 
 
 def schedule_timeline(

@@ -1,16 +1,44 @@
-"""Writer of timelines, as YAML or JSON Lines."""
+"""Writer of timelines, as YAML, JSON Lines or moves."""
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel
 
 from lingbot_cli.camera.scale import ScaleRule
+from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.load import Timeline
-from lingbot_cli.timeline.schema import WaitEvent
+from lingbot_cli.timeline.moves import format_moves
+from lingbot_cli.timeline.schema import CutEvent, PosesEvent, WaitEvent
 from lingbot_cli.timeline.times import Time
 from lingbot_cli.timeline.yaml_reader import is_plain_text
+
+
+def to_text(timeline: Timeline, form: Literal["yaml", "jsonl", "moves"]) -> str:
+    """Return a timeline in a form. Errors: UsageError for one that moves cannot hold."""
+    if form == "yaml":
+        return to_yaml(timeline)
+    if form == "jsonl":
+        return to_jsonl(timeline)
+    moves = format_moves(timeline)
+    if moves is None:
+        raise UsageError(
+            f"{timeline.source.name} cannot be written as moves: it holds more than keys one after the other",
+            hint="convert it to yaml or jsonl",
+        )
+    return moves + "\n"
+
+
+def check_file_names(timeline: Timeline, output: Path) -> None:
+    """Refuse to move a timeline away from the files that it names. Errors: UsageError."""
+    names_files = any(isinstance(each.event, PosesEvent | CutEvent) for each in timeline.events)
+    if names_files and output.parent.resolve() != timeline.source.folder.resolve():
+        raise UsageError(
+            f"{timeline.source.name} names files beside it, which {output} would not find",
+            hint=f"write it into {timeline.source.folder}",
+        )
 
 
 def to_yaml(timeline: Timeline) -> str:

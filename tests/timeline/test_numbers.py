@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from lingbot_cli.camera.pose import CameraPose
-from lingbot_cli.timeline.compile import EASING_CURVES, iter_controls
+from lingbot_cli.timeline.compile import iter_controls
+from lingbot_cli.timeline.motion import EASING_CURVES
 from tests.support.timelines import compile_text
 
 QUARTER = {"linear": 0.25, "in": 0.0625, "out": 0.4375, "in-out": 0.15625}
