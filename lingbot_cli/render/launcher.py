@@ -79,12 +79,12 @@ def end_with_launcher(environ: Mapping[str, str]) -> None:
 
 def _watch(processes: Sequence[Process], warn: Callable[[str], None]) -> int:
     while True:
-        leader = processes[0].poll()
-        if leader is not None:
+        leader, *followers = [process.poll() for process in processes]
+        if leader is not None and leader != SetupError.exit_code:
             return leader if leader >= 0 else 128 - leader
-        for rank, process in enumerate(processes[1:], start=1):
-            code = process.poll()
-            if code:
+        for rank, code in enumerate(followers, start=1):
+            # A leader that has lost a follower may end first, with a SetupError, as followers do without it.
+            if code and (leader is None or code != SetupError.exit_code):
                 reason = f"signal {-code}" if code < 0 else f"exit code {code}"
                 warn(f"process {rank} of {len(processes)} ended with {reason}; stopping all")
                 _terminate(processes)
@@ -92,6 +92,8 @@ def _watch(processes: Sequence[Process], warn: Callable[[str], None]) -> int:
                     f"process {rank} of {len(processes)} (device {rank}) died: {reason}",
                     hint="see its output above; use a smaller --gpus to leave the device out",
                 )
+        if leader is not None:
+            return leader
         time.sleep(POLL_INTERVAL_S)
 
 

@@ -4,11 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from lingbot_cli.errors import SetupError
+from lingbot_cli.render.launcher import _watch
 from tests.support.command import lingbot
 from tests.support.processes import children, has_exited, wait_until
 from tests.support.rtmp_server import free_port
@@ -87,10 +90,16 @@ def endless(tmp_path, image):
         launcher.kill()
 
 
+def rank(pid):
+    """Return the rank of a process of a group."""
+    environ = Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return int(next(entry for entry in environ if entry.startswith("RANK=")).removeprefix("RANK="))
+
+
 def test_a_dead_follower_ends_the_job_with_a_sentence(endless, tmp_path):
-    leader, follower = sorted(children(endless.pid))
+    leader, follower = sorted(children(endless.pid), key=rank)
     os.kill(follower, signal.SIGKILL)
-    _, said = endless.communicate(timeout=60)
+    _, said = endless.communicate(timeout=180)
     assert endless.returncode == 3, said
     assert "process 1 of 2 (device 1) died: signal 9" in said
     wait_until(lambda: has_exited(leader))
@@ -98,10 +107,31 @@ def test_a_dead_follower_ends_the_job_with_a_sentence(endless, tmp_path):
     assert list(tmp_path.glob("film.partial*"))
 
 
+@pytest.mark.parametrize(
+    ("leader", "follower", "reason"),
+    [
+        ("exit 3", "kill -9 $$", "died: signal 9"),  # it lost the follower, and was faster than the launcher
+        ("exit 3", "exit 1", "died: exit code 1"),
+        ("exit 3", "exit 3", None),  # both lack something, or the follower lost the leader
+        ("exit 4", "kill -9 $$", None),
+        ("exit 0", "exit 0", None),
+    ],
+)
+def test_the_first_reason_is_named_in_whatever_order_processes_are_seen(leader, follower, reason):
+    processes = [subprocess.Popen(["sh", "-c", command]) for command in (leader, follower)]
+    for process in processes:
+        process.wait(60)
+    if reason is None:
+        assert _watch(processes, [].append) == int(leader.split()[1])
+    else:
+        with pytest.raises(SetupError, match=reason):
+            _watch(processes, [].append)
+
+
 def test_a_signal_ends_all_after_the_same_chunk(endless, tmp_path):
     family = children(endless.pid)
     endless.send_signal(signal.SIGTERM)
-    _, said = endless.communicate(timeout=60)
+    _, said = endless.communicate(timeout=180)
     assert endless.returncode == 143, said
     wait_until(lambda: all(has_exited(pid) for pid in family))
     assert list(tmp_path.glob("film.partial*"))
