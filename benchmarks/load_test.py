@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +30,7 @@ from websockets.sync.client import connect
 
 IMAGE = Path(__file__).parents[1] / "samples" / "courtyard-day.png"
 FPS = 16
-START_TIMEOUT_S, RECEIVE_TIMEOUT_S = 300.0, 120.0
+START_TIMEOUT_S, RECEIVE_TIMEOUT_S, POLL_INTERVAL_S = 300.0, 120.0, 0.5
 KEY_INTERVAL_S = (0.5, 2.0)
 
 
@@ -51,17 +51,23 @@ class PlayerReport:
         return sum(count for _, count in self.frames[1:]) / (self.frames[-1][0] - self.frames[0][0])
 
 
-def play(url: str, report: PlayerReport, end: float, chance: random.Random) -> None:
-    """Play until the monotonic second `end`."""
+def play(
+    url: str,
+    report: PlayerReport,
+    end: float,
+    chance: random.Random,
+    done: Callable[[], bool] = lambda: False,
+) -> None:
+    """Play until the monotonic second `end`, or until `done`."""
     sent: dict[int, float] = {}
     next_key = time.monotonic()
     with connect(url, max_size=None, subprotocols=["lingbot"], open_timeout=START_TIMEOUT_S) as socket:  # type: ignore[list-item]
         socket.send(msgpack.packb({"type": "init", "camera": {}, "fps": FPS, "realtime_output_pacing": True}))
-        while time.monotonic() < end:
+        while time.monotonic() < end and not done():
             try:
-                message: dict[str, Any] = msgpack.unpackb(socket.recv(max(0.01, end - time.monotonic())))
+                message: dict[str, Any] = msgpack.unpackb(socket.recv(POLL_INTERVAL_S))
             except TimeoutError:
-                return
+                continue
             now = time.monotonic()
             if message["type"] == "frame_batch_header":
                 socket.recv(RECEIVE_TIMEOUT_S)
@@ -119,14 +125,19 @@ def serving(options: Sequence[str]) -> Iterator[ServerProcess]:
             server.communicate()
 
 
-def load(url: str, players: int, seconds: float) -> list[PlayerReport]:
-    """Let players play at the same time."""
+def load(
+    url: str,
+    players: int,
+    seconds: float,
+    done: Callable[[Sequence[PlayerReport]], bool] = lambda _reports: False,
+) -> list[PlayerReport]:
+    """Let players play at the same time, for some seconds or until `done`."""
     reports = [PlayerReport() for _ in range(players)]
     end = time.monotonic() + seconds
 
     def run(number: int) -> None:
         try:
-            play(url, reports[number], end, random.Random(number))
+            play(url, reports[number], end, random.Random(number), lambda: done(reports))
         except (OSError, ConnectionClosed) as error:
             reports[number].failure = str(error)
 
