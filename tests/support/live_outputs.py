@@ -29,16 +29,16 @@ class Feed:
         self.output, self.fps = output, fps
         self.left = threading.Event()
         self.longest = 0.0
+        self.frames = 0
         self.thread = threading.Thread(target=self.work)
 
     def work(self):
         noise = np.random.default_rng(0).integers(0, 256, (16, 64, 96, 3), np.uint8)
-        index = 0
         while not self.left.wait(1 / self.fps):
             started = time.monotonic()
-            self.output.put(noise[index % 16])
+            self.output.put(noise[self.frames % 16])
             self.longest = max(self.longest, time.monotonic() - started)
-            index += 1
+            self.frames += 1
 
     def __enter__(self):
         self.thread.start()
@@ -47,6 +47,11 @@ class Feed:
     def __exit__(self, *_):
         self.left.set()
         self.thread.join()
+
+
+def shortest(outages):
+    """Return the seconds of the shortest outage: a writer that waits for an output waits so long."""
+    return min(outage.seconds for outage in outages if outage.seconds is not None)
 
 
 def packets(path, stream):

@@ -45,7 +45,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def until(true, seconds=20.0):
+def until(true, seconds=60.0):
     """Wait until `true()`; return the seconds it took."""
     started = time.monotonic()
     while not true():

@@ -11,7 +11,7 @@ import pytest
 from lingbot_cli.errors import OutputError
 from lingbot_cli.sinks.live.rtmp_address import RtmpAddress
 from lingbot_cli.sinks.live.targets import RtmpOutput
-from tests.support.live_outputs import Feed, packets, start
+from tests.support.live_outputs import Feed, packets, shortest, start
 from tests.support.rtmp_server import until
 
 
@@ -26,6 +26,11 @@ def gaps(frames):
     found = np.flatnonzero(steps > 0.2)
     assert all(frames[gap + 1][2].startswith("K") for gap in found)
     return steps[found]
+
+
+def of_encoder(outages):
+    """Return the outages of the encoder, not those of the connection."""
+    return [outage for outage in outages if outage.name.startswith("the encoder of rtmp://")]
 
 
 def decode_errors(video):
@@ -51,7 +56,7 @@ def test_a_killed_encoder_is_restarted(server):
         sent = output.stats.sent
         until(lambda: output.stats.sent > sent + 20)
     output.close()
-    assert feed.longest < 0.5
+    assert feed.longest < shortest(outages)
     assert [outage.seconds is None for outage in outages] == [True, False] * 2
     assert "killed by signal 9" in outages[0].reason
     assert outages[0].name == f"the encoder of rtmp://127.0.0.1:{server.port}/live"
@@ -69,21 +74,24 @@ def test_a_stalled_encoder_is_restarted(server):
     output = start(server.url, outages)
     with Feed(output) as feed:
         until(lambda: output.stats.sent > 20)
-        os.kill(encoder(output), signal.SIGSTOP)
-        until(lambda: any(outage.seconds for outage in outages), seconds=60)
+        stopped, put = encoder(output), feed.frames
+        os.kill(stopped, signal.SIGSTOP)
+        until(lambda: len(of_encoder(outages)) == 2)
+        put = feed.frames - put
+        assert encoder(output) != stopped
         sent = output.stats.sent
         until(lambda: output.stats.sent > sent + 40)
-    output.close()
-    assert feed.longest < 0.5
-    lost, outage = (each for each in outages if each.name.startswith("the encoder of rtmp://"))
+    output.abort()
+    assert feed.longest < shortest(outages)
+    lost, outage = of_encoder(outages)
     assert "stalled: it accepted and encoded nothing for 8 s" in lost.reason
     assert lost.seconds is None
     assert outage.seconds > 8  # since it stopped, not since that was noticed
-    assert outage.frames > 40  # frames in pipes are not counted
+    assert 0 < outage.frames <= put
     # The server may have disconnected; the rest arrived on a new connection.
     video = server.recordings()[-1]
     assert decode_errors(video) == ""
-    assert all(8 < gap < 20 for gap in gaps(packets(video, "v")))
+    assert max(gaps(packets(video, "v")), default=9) > 8
 
 
 def test_a_short_stall_does_not_restart_the_encoder(server):

