@@ -127,7 +127,7 @@ class StreamOutputFlags(EncodedFlags):
 
     def _urls(self, env: Env) -> list[str]:
         from lingbot_cli.sinks.formats import format_of_suffix
-        from lingbot_cli.sinks.live.targets import PLAYLIST_SUFFIX, read_urls
+        from lingbot_cli.sinks.live.targets import read_urls
         from lingbot_cli.sinks.output_paths import check_distinct
 
         urls = [*(self.to or ()), *(read_urls(self.to_file) if self.to_file is not None else ())]
@@ -139,12 +139,7 @@ class StreamOutputFlags(EncodedFlags):
             )
         if len(set(urls)) < len(urls):
             raise UsageError("--to: a target is named twice")
-        files = [
-            url
-            for url in urls
-            if "://" not in url
-            and (format_of_suffix(url) is not None or url.lower().endswith(PLAYLIST_SUFFIX))
-        ]
+        files = [url for url in urls if "://" not in url and format_of_suffix(url) is not None]
         check_distinct([*files, *([str(self.record)] if self.record is not None else [])], option="--to")
         return urls
 

@@ -192,19 +192,23 @@ class ConcatEncoder:
 
 
 def remux_args(ffmpeg: str, tracks: Sequence[str], muxer: str, target: Path) -> list[str]:
-    """Return the command that writes a file of `tracks`, an MP4 or MOV with its index first."""
+    """Return the command that writes a file or playlist of `tracks`, an MP4 or MOV with its index first."""
     index = ("-movflags", "+faststart+use_metadata_tags") if muxer in ("mp4", "mov") else ()
     args = [ffmpeg, "-nostdin", "-v", "error", "-y", *tracks, *index]
     return [*args, "-f", muxer, f"file:{target.absolute()}"]
 
 
 def remux(ffmpeg: str, tracks: Sequence[str], muxer: str, target: Path) -> bool:
-    """Write a file of `tracks`; return False where ffmpeg, a full or hanging disk or a signal prevents it."""
+    """Write a file of `tracks`, or a playlist in a folder of its own.
+
+    Return False where ffmpeg, a full or hanging disk or a signal prevents it.
+    """
     child = subprocess.Popen(
         remux_args(ffmpeg, tracks, muxer, target),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        cwd=target.parent,
         start_new_session=True,
     )
     size, changed_at = 0, time.monotonic()
@@ -212,7 +216,8 @@ def remux(ffmpeg: str, tracks: Sequence[str], muxer: str, target: Path) -> bool:
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return child.wait(_REMUX_POLL_INTERVAL_S) == 0
-            now = target.stat().st_size if target.exists() else 0
+            files = target.parent.iterdir() if muxer == "hls" else [target]
+            now = sum(file.stat().st_size for file in files if file.exists())
             if now != size:
                 size, changed_at = now, time.monotonic()
             if stop_requested() or time.monotonic() - changed_at > STALL_TIMEOUT_S:

@@ -135,8 +135,9 @@ def _stream_output(name: str, stream: StreamFile, encoding: Encoding) -> StreamO
     """Return the output of a stream. Errors: UsageError for a format that needs a file."""
     if encoding.container.piped_args is None:
         names = [name for name, each in FORMATS.items() if each.piped_args is not None]
+        refused = next(name for name, each in FORMATS.items() if each is encoding.container)
         raise UsageError(
-            f"-o {name}: {encoding.container.muxer} cannot be written to a pipe, a device or standard output",
+            f"-o {name}: {refused} cannot be written to a pipe, a device or standard output",
             hint=f"use --format {names[0]}, {', '.join(names[1:-1])} or {names[-1]}, or name a file",
         )
     return StreamOutput(name, encoding, partial(stream.open, check_stop))

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 
 from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.codecs import CODECS, Codec
+from lingbot_cli.sinks.output_paths import segment_stem
 from lingbot_cli.sinks.rescale import UNSCALED, Rescale
 from lingbot_cli.sinks.soundtrack import Soundtrack
 
@@ -54,9 +56,14 @@ def stream_args(
         args += ["-handshake_timeout", "3000"]
     if muxer == "hls":
         # A restarted encoder continues the same playlist; its end turns the stream into a video on demand.
-        args += ["-hls_time", "2", "-hls_list_size", "0"]
+        args += ["-hls_time", "2", "-hls_playlist_type", "event", *segment_args(Path(url))]
         args += ["-hls_flags", "append_list+independent_segments+temp_file"]
     return [*args, "-flush_packets", "1", "-muxdelay", "0", "-f", muxer, url]
+
+
+def segment_args(playlist: Path) -> list[str]:
+    """Return the option that names the segments, seen from the playlist's folder: live/index.m3u8 → index0.ts."""
+    return ["-hls_segment_filename", f"{segment_stem(playlist)}%d.ts"]
 
 
 def default_bitrate(video: VideoInfo) -> int:

@@ -36,10 +36,10 @@ _STOP_TIMEOUT_S = 1.0  # the same, once a signal has asked the run to end
 class FfmpegProcess:
     """Running ffmpeg, in a session of its own so that Ctrl-C in the terminal does not reach it.
 
-    `command` returns the arguments, given the URL from which ffmpeg reads `metadata`. `output`: its
-    standard output, None to discard it. `lock`: an open file that stays locked while ffmpeg runs. A write or the end
-    fails when ffmpeg stalls: it accepts and encodes nothing for STALL_TIMEOUT_S, nor, if `may_be_slow`, uses the CPU.
-    `secrets` are removed from its messages.
+    `command` returns the arguments, given the URL from which ffmpeg reads `metadata`. `output`: its standard output,
+    None to discard it. `lock`: an open file that stays locked while ffmpeg runs. `folder`: its working folder.
+    `secrets` are removed from its messages. A write or the end fails when ffmpeg stalls: it accepts and encodes
+    nothing for STALL_TIMEOUT_S, nor, if `may_be_slow`, uses the CPU.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class FfmpegProcess:
         metadata: str | None = None,
         output: BinaryIO | None = None,
         lock: BinaryIO | None = None,
+        folder: Path | None = None,
         may_be_slow: bool = True,
         secrets: Sequence[str] = (),
     ) -> None:
@@ -68,6 +69,7 @@ class FfmpegProcess:
                     stdout=subprocess.DEVNULL if output is None else output,
                     stderr=subprocess.PIPE,
                     pass_fds=inherited,
+                    cwd=folder,
                     start_new_session=True,
                     bufsize=0,
                 )

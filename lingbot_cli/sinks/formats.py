@@ -7,11 +7,14 @@ from lingbot_cli.errors import UsageError
 from lingbot_cli.sinks.codecs import CODECS, split_args
 from lingbot_cli.sinks.frame_pattern import FramePattern
 
+PLAYLIST_SUFFIX = ".m3u8"
 QUALITIES = ("web", "master", "draft")
 
 # Without delay_moov there is no edit list, and the first frame of a file with B-frames is shown late.
 _FLUSH = split_args("-flush_packets 1")
 _ATOMIC_FILES = split_args("-atomic_writing 1")
+# Its frames would be late by as many as a B-frame waits for.
+_TRANSPORT = split_args("-bf 0 -muxdelay 0 -flush_packets 1")
 _CLUSTERS = ("-cluster_time_limit", "250", *_FLUSH)
 _CLUSTER_PER_FRAME = ("-cluster_size_limit", "1", *_FLUSH)
 _MP4_CODECS = split_args("h264 x264 x264rgb hevc x265 av1 h264_nvenc hevc_nvenc h264_qsv hevc_qsv")
@@ -25,7 +28,8 @@ class Format:
     partial file playable; `piped_args` replace them where the output cannot seek. `metadata`: whether the file has
     metadata and chapters. `sequence`: one file per frame. `segment_args` send each packet at once, to append to a
     video; None where frames cannot be appended. `max_fps`: the most frames a second that players show.
-    `audio_codec`, `subtitle_codec`: encoders of its other tracks, None where it has none.
+    `audio_codec`, `subtitle_codec`: encoders of its other tracks, None where it has none. `playlist`: the complete
+    file is split into the segments of an HLS playlist.
     """
 
     muxer: str
@@ -40,6 +44,7 @@ class Format:
     max_fps: int | None = None
     audio_codec: str | None = None
     subtitle_codec: str | None = None
+    playlist: bool = False
 
 
 FORMATS = {
@@ -91,6 +96,26 @@ FORMATS = {
         metadata=True,
         segment_args=_CLUSTER_PER_FRAME,
         audio_codec="libopus",
+    ),
+    "ts": Format(
+        "mpegts",
+        (".ts",),
+        ("h264", "x264", "h264_nvenc", "h264_qsv"),
+        None,
+        args=_TRANSPORT,
+        piped_args=_TRANSPORT,
+        segment_args=_TRANSPORT,
+        audio_codec="aac",
+    ),
+    "hls": Format(
+        "mpegts",
+        (PLAYLIST_SUFFIX,),
+        ("h264", "x264", "h264_nvenc", "h264_qsv"),
+        None,
+        args=_TRANSPORT,
+        segment_args=_TRANSPORT,
+        audio_codec="aac",
+        playlist=True,
     ),
     # Its times are hundredths of a second, and players show shorter ones than two for ten.
     "gif": Format("gif", (".gif",), ("gif",), None, args=_FLUSH, piped_args=_FLUSH, max_fps=50),

@@ -1,6 +1,7 @@
 """Names of outputs while they are written, and outputs that would write the same file."""
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
@@ -8,13 +9,22 @@ from pathlib import Path
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.files import derived_path, find_stream, follow_link
-from lingbot_cli.sinks.formats import is_sequence
+from lingbot_cli.sinks.formats import PLAYLIST_SUFFIX, is_sequence
 from lingbot_cli.sinks.frame_pattern import FramePattern
+
+_UNSAFE = re.compile(r"[%#?:\\\"\s]")
 
 
 def partial_name(path: Path) -> Path:
-    """Return the name of an incomplete video: walk.mp4 → walk.partial.mp4."""
+    """Return the name of an incomplete video: walk.mp4 → walk.partial.mp4, walk.m3u8 → walk.m3u8.partial.ts."""
+    if path.suffix.lower() == PLAYLIST_SUFFIX:
+        return derived_path(path, ".partial.ts", stem=path.name)
     return derived_path(path, f".partial{path.suffix}", stem=path.stem)
+
+
+def segment_stem(playlist: Path) -> str:
+    """Return the beginning of the segments' names, with no character that has a meaning in URLs or patterns."""
+    return _UNSAFE.sub("_", playlist.stem)
 
 
 def copy_name(target: str, suffix: str) -> str:

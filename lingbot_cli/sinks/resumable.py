@@ -17,6 +17,7 @@ from lingbot_cli.sinks.concat import ConcatEncoder, CutPoint, concat_args, remux
 from lingbot_cli.sinks.encoding import Encoding
 from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess, StdoutFfmpegProcess
 from lingbot_cli.sinks.output_paths import partial_name
+from lingbot_cli.sinks.playlist import check_playlist, write_playlist
 from lingbot_cli.sinks.resume_link import ResumeLink, lock_file
 from lingbot_cli.ui.signals import check_stop
 
@@ -109,7 +110,7 @@ class ResumableFile(ResumableOutput):
         self.existing = self._cut.frames if self._cut is not None else 0
 
     def check(self, video: VideoInfo) -> None:
-        check_new(self._name, overwrite=self._overwrite)
+        self._check_free()
         check_folder(self._path.parent)
         self._encoding.check(video, self._path.parent)
 
@@ -151,9 +152,22 @@ class ResumableFile(ResumableOutput):
                 self._growing.replace(self._partial)
             self._concat = None
 
+    def _check_free(self) -> None:
+        if self._encoding.container.playlist:
+            check_playlist(self._name, overwrite=self._overwrite)
+        else:
+            check_new(self._name, overwrite=self._overwrite)
+
     def commit(self) -> None:
+        if self._encoding.container.playlist:
+            self._check_free()
+            assert self._video is not None
+            tracks = self._encoding.track_args(self._video, self._partial, None)
+            write_playlist(self._encoding.ffmpeg, tracks, self._path)
+            self._partial.unlink(missing_ok=True)
+            return
         self._remux()
-        check_new(self._path, overwrite=self._overwrite)
+        self._check_free()
         try:
             with self._partial.open("rb+") as written:
                 os.fsync(written.fileno())

@@ -26,6 +26,7 @@ VIDEO = VideoInfo(96, 160, Fraction(16), TOTAL, (Chapter(30, "half"),), {"commen
 FORMATS = [
     *(("a.mp4", None), ("a.mkv", None), ("a.mkv", "x265"), ("a.mp4", "x265"), ("a.webm", "vp9")),
     *(("a.mp4", "av1"), ("a.mkv", "ffv1"), ("a.mp4", "x264rgb"), ("a.y4m", None), ("a.png", None)),
+    *(("a.ts", None), ("a.m3u8", None)),
 ]
 
 

@@ -37,6 +37,8 @@ def write(folder, name, video, **options):
         ("a.webm", {"quality": "draft"}, "vp9", 6),
         ("a.gif", {}, "gif", 2),
         ("a.y4m", {}, "rawvideo", 3),
+        ("a.ts", {}, "h264", 3),
+        ("a.m3u8", {}, "h264", 3),
         ("%03d.png", {}, "png", 0),
         ("%03d.jpg", {}, "mjpeg", 1),
     ],

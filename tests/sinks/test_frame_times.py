@@ -17,7 +17,12 @@ from lingbot_cli.sinks.resample import MaxRateSink, rate_notes
 FRAMES = 41
 CHAPTERS = (Chapter(0, "gate"), Chapter(13, "tower"), Chapter(30, "sea"))
 VIDEO = VideoInfo(96, 128, Fraction(16), FRAMES, CHAPTERS, {"lingbot": "{}"})
-TIME_BASES = {"mkv": 1000, "webm": 1000, "gif": 100}  # units a second of formats that round times
+TIME_BASES = {
+    "mkv": 1000,
+    "webm": 1000,
+    "gif": 100,
+    "ts": 90000,
+}  # units a second of formats that round times
 
 
 def write(path, bars, video=VIDEO, **options):
@@ -40,6 +45,7 @@ def write(path, bars, video=VIDEO, **options):
         ("a.webm", {}),
         ("a.gif", {}),
         ("a.y4m", {}),
+        ("a.ts", {}),
     ],
 )
 @pytest.mark.parametrize("target", ["file", "stream"])
@@ -54,7 +60,7 @@ def test_every_frame_and_chapter_has_its_time(tmp_path, bars, read_times, name, 
     exact = 0.501 / TIME_BASES[path.suffix[1:]] if path.suffix[1:] in TIME_BASES else 1e-6
     assert start == 0
     assert np.allclose(frames, np.arange(FRAMES) / 16, atol=exact, rtol=0)
-    if path.suffix not in (".gif", ".y4m"):
+    if path.suffix not in (".gif", ".y4m", ".ts"):
         assert np.allclose(chapters, [chapter.start / 16 for chapter in CHAPTERS], atol=1e-3, rtol=0)
 
 

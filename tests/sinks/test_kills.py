@@ -56,7 +56,7 @@ def kill_once(folder: Path, seed: int, name: str, who: str) -> tuple[int, Path]:
     ("name", "who", "moments"),
     [
         *[("film.mp4", who, 17) for who in ("ffmpeg", "renderer")],
-        *[(name, who, 4) for name in ("film.mkv", "film.webm") for who in ("ffmpeg", "renderer")],
+        *[(name, who, 4) for name in ("film.mkv", "film.webm", "film.ts") for who in ("ffmpeg", "renderer")],
     ],
 )
 def test_a_kill_costs_less_than_a_second_and_leaves_no_final_name(tmp_path, decode, name, who, moments):

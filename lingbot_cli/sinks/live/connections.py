@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -143,6 +144,7 @@ class FfmpegConnection(_EncoderConnection):
         secrets: Sequence[str],
         *,
         ending: threading.Event | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.name = name
         deadline = time.monotonic() + CONNECT_TIMEOUT_S
@@ -150,7 +152,9 @@ class FfmpegConnection(_EncoderConnection):
             if ending is not None:
                 self._encoder = ListeningFfmpegProcess(command, ending, secrets=secrets)
             else:
-                self._encoder = FfmpegProcess(lambda _: command, may_be_slow=False, secrets=secrets)
+                self._encoder = FfmpegProcess(
+                    lambda _: command, folder=folder, may_be_slow=False, secrets=secrets
+                )
             while not self._encoder.encoded:
                 if ending is None and time.monotonic() > deadline:
                     self._encoder.stop()

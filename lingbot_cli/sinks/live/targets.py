@@ -9,19 +9,20 @@ from pathlib import Path
 
 import numpy as np
 
-from lingbot_cli.errors import LingbotError, UsageError, write_errors
-from lingbot_cli.files import check_folder, check_new
+from lingbot_cli.errors import LingbotError, UsageError
+from lingbot_cli.files import check_folder
 from lingbot_cli.sinks.base import Sink, VideoInfo
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink
 from lingbot_cli.sinks.ffmpeg_args import stream_args
 from lingbot_cli.sinks.ffmpeg_binary import check_whip, find_ffmpeg
-from lingbot_cli.sinks.formats import FORMATS
+from lingbot_cli.sinks.formats import FORMATS, PLAYLIST_SUFFIX
 from lingbot_cli.sinks.live.connections import FfmpegConnection, FlvEncoder, RtmpConnection, SinkConnection
 from lingbot_cli.sinks.live.reconnecting_output import Outage, OutputStats, ReconnectingOutput
 from lingbot_cli.sinks.live.rtmp_address import RtmpAddress, query_values, with_decoded
 from lingbot_cli.sinks.live.rtmp_protocol import FlvTag
 from lingbot_cli.sinks.live.send_queue import MAX_QUEUE_S, FrameQueue, TagQueue
 from lingbot_cli.sinks.live.whip import WhipAddress, WhipConnection
+from lingbot_cli.sinks.playlist import check_playlist, remove_playlist
 from lingbot_cli.sinks.rescale import UNSCALED, Rescale
 from lingbot_cli.sinks.soundtrack import Soundtrack
 
@@ -30,7 +31,6 @@ _TARGETS_HINT = (
     "use rtmp://HOST/APP/KEY, rtmps://…, srt://HOST:PORT, udp://HOST:PORT, whip+https://TOKEN@HOST/PATH, a file such "
     "as a.mp4 or live/index.m3u8, or null:"
 )
-PLAYLIST_SUFFIX = ".m3u8"
 _SUFFIXES = tuple(suffix for format_ in FORMATS.values() for suffix in format_.suffixes)
 _LISTENER = re.compile(r"[?&]mode=listener(?:&|$)")
 _UDP_URL = re.compile(r"(udp://(?:[^/@?\s:]+|\[[^\]\s]+\]):\d{1,5})/?(\?\S*)?", re.I)
@@ -220,23 +220,29 @@ def _whip_target(address: WhipAddress, options: StreamOptions, ffmpeg: str) -> T
 
 def _hls_target(playlist: Path, options: StreamOptions, ffmpeg: str) -> Target:
     """Return the target of an HLS playlist, its segments beside it. Errors: UsageError for one that exists."""
-    check_new(playlist, overwrite=options.overwrite)
+    check_playlist(playlist, overwrite=options.overwrite)
     check_folder(playlist.parent)
-    target = _ffmpeg_target(str(playlist), str(playlist.absolute()), options, ffmpeg, muxer="hls")
+    target = _ffmpeg_target(str(playlist), str(playlist.absolute()), options, ffmpeg, folder=playlist.parent)
 
     def start(video: VideoInfo, still: np.ndarray, on_outage: OnOutage) -> LiveOutput:
-        check_new(playlist, overwrite=options.overwrite)
-        with write_errors(playlist):
-            playlist.unlink(missing_ok=True)  # a new stream would be appended to it
+        check_playlist(playlist, overwrite=options.overwrite)
+        remove_playlist(playlist)  # a new stream would be appended to it
         return target.start(video, still, on_outage)
 
     return replace(target, start=start)
 
 
 def _ffmpeg_target(
-    name: str, url: str, options: StreamOptions, ffmpeg: str, *, listens: bool = False, muxer: str = "mpegts"
+    name: str,
+    url: str,
+    options: StreamOptions,
+    ffmpeg: str,
+    *,
+    listens: bool = False,
+    folder: Path | None = None,
 ) -> Target:
-    """Return a target that ffmpeg itself sends to or writes."""
+    """Return a target that ffmpeg itself sends to, or writes as HLS in a `folder`."""
+    muxer = "mpegts" if folder is None else "hls"
     secrets = with_decoded(query_values(url)) if "://" in url else []
 
     def start(video: VideoInfo, still: np.ndarray, on_outage: OnOutage) -> LiveOutput:
@@ -244,7 +250,9 @@ def _ffmpeg_target(
         ending = threading.Event() if listens else None
 
         def connect() -> FfmpegConnection:
-            return FfmpegConnection(name, command, still, float(video.fps), secrets, ending=ending)
+            return FfmpegConnection(
+                name, command, still, float(video.fps), secrets, ending=ending, folder=folder
+            )
 
         return ReconnectingOutput(name, connect, _frame_queue(video), on_outage, listening=ending)
 

@@ -1,11 +1,16 @@
 """HLS playlists and MPEG-TS over UDP, read by ffmpeg."""
 
 import os
+import stat
 import subprocess
+from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from lingbot_cli.errors import UsageError
+from lingbot_cli.sinks.base import VideoInfo
+from lingbot_cli.sinks.factory import OutputOptions, choose_sink
 from lingbot_cli.sinks.live.targets import StreamOptions, choose_target
 from tests.support.live_outputs import Feed, start
 from tests.support.rtmp_server import free_port, until
@@ -29,9 +34,50 @@ def test_a_playlist_grows_and_ends_as_a_video_on_demand(tmp_path, probe):
     assert int(found["video"]["nb_read_frames"]) == output.stats.sent
     with pytest.raises(UsageError, match="exists"):
         choose_target(str(playlist), StreamOptions(), os.environ)
+    (tmp_path / "index.note.ts").touch()
     replaced = start(str(playlist), overwrite=True)
-    assert not playlist.exists()  # the encoder has no segment yet
+    assert [path.name for path in tmp_path.iterdir()] == ["index.note.ts"]  # the encoder has no segment yet
     replaced.abort()
+
+
+def test_a_pipe_named_as_a_playlist_is_refused_and_stays(tmp_path):
+    pipe = tmp_path / "index.m3u8"
+    os.mkfifo(pipe)
+    with pytest.raises(UsageError, match="is a pipe or a device"):
+        choose_target(str(pipe), StreamOptions(overwrite=True), os.environ)
+    with pytest.raises(UsageError, match="hls cannot be written to a pipe"):
+        choose_sink(str(pipe), OutputOptions(overwrite=True), os.environ)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_a_playlist_of_a_file_replaces_an_earlier_one_and_nothing_else(tmp_path, bars, read_times):
+    playlist, video = tmp_path / "100%d" / "50%_%03d #1.m3u8", VideoInfo(96, 128, Fraction(16), 112)
+    playlist.parent.mkdir()
+
+    def write(frames, **options):
+        sink = choose_sink(str(playlist), OutputOptions(**options), os.environ)
+        sink.open(video)
+        sink.write(bars(frames))
+        return sink
+
+    (playlist.parent / "50___03d__1.ts").touch()  # no segment
+    sink = write(112)
+    assert (playlist.parent / f"{playlist.name}.partial.ts").exists()
+    sink.close()
+    segments = [f"50___03d__1{number}.ts" for number in range(2)]
+    names = sorted([playlist.name, "50___03d__1.ts", *segments])
+    assert sorted(path.name for path in playlist.parent.iterdir()) == names
+    text = playlist.read_text()
+    assert "#EXT-X-PLAYLIST-TYPE:VOD" in text
+    assert text.rstrip().endswith("#EXT-X-ENDLIST")
+    start_time, frames, _ = read_times(playlist)
+    assert start_time == 0
+    assert np.allclose(frames, np.arange(112) / 16, atol=1e-4, rtol=0)
+    playlist.unlink()
+    with pytest.raises(UsageError, match=r"50___03d__1\d\.ts exists"):
+        write(16)
+    write(16, overwrite=True).close()
+    assert not (playlist.parent / segments[1]).exists()
 
 
 def test_mpeg_ts_arrives_over_udp(tmp_path, ffmpeg, probe):
