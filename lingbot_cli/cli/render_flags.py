@@ -103,8 +103,8 @@ class OutputFlags(EncodedFlags):
     output: Annotated[
         list[str] | None,
         option(
-            "Video (.mp4 .mov .mkv .webm .gif .webp .y4m), images (frames/%05d.png), - for standard output, or "
-            "null:. Repeatable.",
+            "Video (.mp4 .mov .mkv .webm .ts .gif .webp .y4m .m3u8), images (frames/%05d.png), - for standard "
+            "output, or null:. Repeatable.",
             names="-o --output",
             metavar="FILE",
             default="IMAGE.mp4",

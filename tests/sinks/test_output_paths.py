@@ -92,7 +92,7 @@ def test_formats_that_need_a_file_are_refused_on_a_pipe(tmp_path):
     os.mkfifo(tmp_path / "pipe.webp")
     with pytest.raises(UsageError, match="webp cannot be written to a pipe") as refused:
         choose_sink(str(tmp_path / "pipe.webp"), OutputOptions(overwrite=True), os.environ)
-    assert "--format mp4, mkv, webm, gif, y4m or rgb" in refused.value.hint
+    assert "--format mp4, mkv, webm, ts, gif, y4m or rgb" in refused.value.hint
 
 
 def test_the_target_of_a_link_is_replaced_and_the_link_stays(tmp_path, bars, decode):
