@@ -143,14 +143,7 @@ class Video:
     ) -> Path:
         """Render into a file of any format that `lingbot render -o` writes, and return its path."""
         sink = choose_sink(str(path), OutputOptions(quality=quality, overwrite=overwrite), os.environ)
-        try:
-            sink.open(self.prepared.video_info())
-            for frames in self._chunks():
-                sink.write(frames)
-            sink.close()
-        except BaseException:
-            sink.abort()
-            raise
+        sink.write_video(self.prepared.video_info(), self._chunks())
         return Path(path)
 
     def _repr_html_(self) -> str:

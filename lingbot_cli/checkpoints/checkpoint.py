@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from lingbot_cli.checkpoints.cache_dir import model_folder
-from lingbot_cli.checkpoints.config_values import ARCHITECTURE, config_values, scheduler_values
-from lingbot_cli.checkpoints.headers import read_json, read_shards
+from lingbot_cli.checkpoints.config_values import ARCHITECTURE, config_values, scheduler_values, tensor_values
+from lingbot_cli.checkpoints.headers import read_json
 from lingbot_cli.checkpoints.layouts import Layout, detect_layout, shards
 from lingbot_cli.checkpoints.lora import Changes, lora_identity, parse_lora, read_loras
-from lingbot_cli.checkpoints.other_models import other_tensors
-from lingbot_cli.checkpoints.packed import Entry, entry_bytes, packing_of, read_entries
+from lingbot_cli.checkpoints.packed import packing_of, read_entries
 from lingbot_cli.checkpoints.preset_choice import PresetEvidence, choose_preset
-from lingbot_cli.checkpoints.tensor_names import text_name, vae_name
+from lingbot_cli.checkpoints.tensor_names import text_name
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.files import file_state
 from lingbot_cli.presets import PRESETS, Preset
@@ -149,7 +148,7 @@ def read_checkpoint(
     configured = config_values(config, layout.config)
     if layout.kind == "diffusers":
         configured |= scheduler_values(layout.root)
-    stored = _tensor_values(tensors, layout) | _control_kind(tensors)
+    stored = tensor_values(tensors, layout)
     base, preset_source = choose_preset(_preset_evidence(model, layout, config, configured, stored), preset)
     if preset is not None and layout.kind == "lingbot" and config.get("preset") != preset:
         configured = {name: value for name, value in configured.items() if name in ARCHITECTURE}
@@ -160,7 +159,8 @@ def read_checkpoint(
         for name, value in (configured | stored).items()
         if getattr(base, name) != value
     )
-    packing = packing_of(entry for name, entry in tensors.items() if name.startswith("blocks."))
+    blocks = [entry for name, entry in tensors.items() if name.startswith("blocks.")]
+    packing = packing_of(blocks)
     parts = [file for part in (layout.transformer, layout.vae) for file in part_files(part)]
     text = fingerprint([*part_files(layout.text), layout.tokenizer])
     return Checkpoint(
@@ -171,7 +171,7 @@ def read_checkpoint(
         stored=packing or max(tensors.values(), key=lambda entry: entry.elements).dtype,
         fp8=packing == "fp8",
         packing=None if packing == "fp8" else packing,
-        block_bytes=None if packing is None else _block_bytes(tensors),
+        block_bytes=None if packing is None else sum(entry.bytes for entry in blocks),
         text_bytes=_packed_text_bytes(layout.text),
         identity=fingerprint(parts),
         text_identity=f"{text}-{actual.text_len}",
@@ -289,38 +289,6 @@ def _preset_evidence(
     )
 
 
-def _tensor_values(tensors: dict[str, Entry], layout: Layout) -> dict[str, Any]:
-    """Return the architecture that tensor shapes imply, of the VAE too unless it is a `.pth` file."""
-    try:
-        values: dict[str, Any] = {
-            "dim": tensors["patch_embedding.weight"].shape[0],
-            "ffn": tensors["blocks.0.ffn.0.weight"].shape[0],
-            "layers": sum(name.endswith(".ffn.0.weight") for name in tensors),
-            "text_dim": tensors["text_embedding.0.weight"].shape[1],
-            "freq_dim": tensors["time_embedding.0.weight"].shape[1],
-        }
-    except (KeyError, IndexError) as error:
-        if (other := other_tensors(layout.transformer, tensors)) is not None:
-            raise other from error
-        raise SetupError(
-            f"{layout.transformer} holds no LingBot transformer: {error} is missing or misshapen",
-            hint="name the folder of a complete model",
-        ) from error
-    if layout.vae.suffix == ".pth":
-        return values
-    vae = {vae_name(name): entry for name, entry in read_shards(*shards(layout.vae)).items()}
-    if "encoder.conv1.weight" not in vae:
-        raise SetupError(f"{layout.vae} holds no Wan VAE: encoder.conv1.weight is missing")
-    blocks = sum(
-        name.startswith("encoder.downsamples.") and name.endswith("residual.2.weight") for name in vae
-    )
-    return values | {"vae_dim": vae["encoder.conv1.weight"].shape[0], "vae_blocks": blocks // 4}
-
-
-def _block_bytes(tensors: dict[str, Entry]) -> int:
-    return sum(entry_bytes(entry) for name, entry in tensors.items() if name.startswith("blocks."))
-
-
 def _packed_text_bytes(part: Path) -> int | None:
     """Return the bytes of a packed text encoder, its embeddings as bfloat16; None for a plain one."""
     if part.suffix == ".pth":
@@ -332,19 +300,5 @@ def _packed_text_bytes(part: Path) -> int | None:
     if packing_of(entries.values()) is None:
         return None
     vocabulary = [entry for name, entry in entries.items() if text_name(name) == "shared.weight"]
-    unpacked = sum(2 * entry.elements - entry_bytes(entry) for entry in vocabulary)
-    return sum(map(entry_bytes, entries.values())) + unpacked
-
-
-def _control_kind(tensors: dict[str, Entry]) -> dict[str, Any]:
-    projection = tensors.get("patch_embedding_wancamctrl.weight")
-    channels = projection.shape[-1] if projection else 0
-    kinds = {4 * 384: "cam", 4 * 448: "act"}
-    if projection is None:
-        raise SetupError(
-            "not a LingBot-World model: a Wan transformer without a camera (no patch_embedding_wancamctrl.weight)",
-            hint="name a LingBot-World model; `lingbot models list` has their names",
-        )
-    if channels not in kinds:
-        raise SetupError(f"transformer with {channels} control channels: only {list(kinds)} are supported")
-    return {"control": kinds[channels]}
+    unpacked = sum(2 * entry.elements - entry.bytes for entry in vocabulary)
+    return sum(entry.bytes for entry in entries.values()) + unpacked

@@ -1,4 +1,4 @@
-"""Values of a checkpoint's configs under the names of the preset's fields, each checked for its type."""
+"""Values of a checkpoint's configs and tensor shapes under the names of the preset's fields, each checked."""
 
 import math
 from collections.abc import Mapping
@@ -6,7 +6,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from lingbot_cli.checkpoints.headers import DOWNLOAD_AGAIN, read_json
+from lingbot_cli.checkpoints.headers import DOWNLOAD_AGAIN, read_json, read_shards
+from lingbot_cli.checkpoints.layouts import Layout, shards
+from lingbot_cli.checkpoints.other_models import other_tensors
+from lingbot_cli.checkpoints.packed import Entry
+from lingbot_cli.checkpoints.tensor_names import vae_name
 from lingbot_cli.errors import SetupError
 from lingbot_cli.presets import PRESETS, Preset
 
@@ -116,3 +120,46 @@ def scheduler_values(root: Path) -> dict[str, Any]:
         check_value("dmd_denoising_steps", steps, (0,), file)
         values["steps"] = tuple(steps if steps == sorted(steps) else [1000 - step for step in steps])
     return values
+
+
+def tensor_values(tensors: dict[str, Entry], layout: Layout) -> dict[str, Any]:
+    """Return the architecture that tensor shapes imply, of the VAE too unless it is a `.pth` file."""
+    try:
+        values: dict[str, Any] = {
+            "dim": tensors["patch_embedding.weight"].shape[0],
+            "ffn": tensors["blocks.0.ffn.0.weight"].shape[0],
+            "layers": sum(name.endswith(".ffn.0.weight") for name in tensors),
+            "text_dim": tensors["text_embedding.0.weight"].shape[1],
+            "freq_dim": tensors["time_embedding.0.weight"].shape[1],
+        }
+    except (KeyError, IndexError) as error:
+        if (other := other_tensors(layout.transformer, tensors)) is not None:
+            raise other from error
+        raise SetupError(
+            f"{layout.transformer} holds no LingBot transformer: {error} is missing or misshapen",
+            hint="name the folder of a complete model",
+        ) from error
+    values["control"] = _control_kind(tensors)
+    if layout.vae.suffix == ".pth":
+        return values
+    vae = {vae_name(name): entry for name, entry in read_shards(*shards(layout.vae)).items()}
+    if "encoder.conv1.weight" not in vae:
+        raise SetupError(f"{layout.vae} holds no Wan VAE: encoder.conv1.weight is missing")
+    blocks = sum(
+        name.startswith("encoder.downsamples.") and name.endswith("residual.2.weight") for name in vae
+    )
+    return values | {"vae_dim": vae["encoder.conv1.weight"].shape[0], "vae_blocks": blocks // 4}
+
+
+def _control_kind(tensors: dict[str, Entry]) -> str:
+    projection = tensors.get("patch_embedding_wancamctrl.weight")
+    channels = projection.shape[-1] if projection else 0
+    kinds = {4 * 384: "cam", 4 * 448: "act"}
+    if projection is None:
+        raise SetupError(
+            "not a LingBot-World model: a Wan transformer without a camera (no patch_embedding_wancamctrl.weight)",
+            hint="name a LingBot-World model; `lingbot models list` has their names",
+        )
+    if channels not in kinds:
+        raise SetupError(f"transformer with {channels} control channels: only {list(kinds)} are supported")
+    return kinds[channels]

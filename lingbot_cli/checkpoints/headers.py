@@ -35,6 +35,11 @@ class TensorEntry:
         """The number of values in the tensor."""
         return math.prod(self.shape)
 
+    @property
+    def bytes(self) -> int:
+        """Size in the file."""
+        return self.end - self.start
+
 
 def read_header(file: Path) -> dict[str, TensorEntry]:
     """Return every tensor of one safetensors file by name.

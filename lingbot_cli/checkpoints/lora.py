@@ -198,7 +198,7 @@ def _number(entry: TensorEntry) -> float:
         raise SetupError(f"{entry.file}: {entry.name} is not one number")
     with entry.file.open("rb") as source:
         source.seek(entry.start)
-        value = np.frombuffer(source.read(entry.end - entry.start), kinds[entry.dtype])
+        value = np.frombuffer(source.read(entry.bytes), kinds[entry.dtype])
     if entry.dtype == "BF16":
         value = (value.astype("<u4") << 16).view("<f4")
     return float(value[0])

@@ -65,7 +65,7 @@ class PackedEntry:
     @property
     def bytes(self) -> int:
         """Size in the file, scales included."""
-        return sum(entry.end - entry.start for entry in self.parts.values())
+        return sum(entry.bytes for entry in self.parts.values())
 
 
 Entry = TensorEntry | PackedEntry
@@ -115,11 +115,6 @@ def packing_of(entries: Iterable[Entry]) -> str | None:
     return counts.most_common(1)[0][0] if counts else None
 
 
-def entry_bytes(entry: Entry) -> int:
-    """Return an entry's size in its file."""
-    return entry.bytes if isinstance(entry, PackedEntry) else entry.end - entry.start
-
-
 def _pack(
     name: str, tensor: TensorEntry, tensors: Mapping[str, TensorEntry], settings: Any
 ) -> PackedEntry | None:
@@ -163,7 +158,7 @@ def _comfy_settings(files: Iterable[Path], tensors: Mapping[str, TensorEntry]) -
             if name.endswith(COMFY_QUANT):
                 with tensor.file.open("rb") as source:
                     source.seek(tensor.start)
-                    text = source.read(min(tensor.end - tensor.start, _MAX_SETTINGS_BYTES))
+                    text = source.read(min(tensor.bytes, _MAX_SETTINGS_BYTES))
                 settings[name.removesuffix(COMFY_QUANT)] = json.loads(text)
     except (ValueError, KeyError, TypeError, RecursionError) as problem:
         place = next(iter(files), "")
@@ -205,7 +200,7 @@ def _read_gguf_entries(file: Path) -> dict[str, Entry]:
         name = next((full_name.removeprefix(p) for p in PREFIXES if full_name.startswith(p)), full_name)
         tensor = replace(tensor, name=name)
         if tensor.dtype not in _PLAIN_GGUF:
-            raw = replace(tensor, dtype="U8", shape=(tensor.end - tensor.start,))
+            raw = replace(tensor, dtype="U8", shape=(tensor.bytes,))
             entries[name] = PackedEntry(name, tensor.dtype, tensor.shape, raw)
         else:
             entries[name] = tensor

@@ -41,7 +41,8 @@ def choose_preset(evidence: PresetEvidence, asked: str | None) -> tuple[Preset, 
         if evidence.named not in PRESETS:
             raise SetupError(f"{evidence.named_by} names an unknown preset: {evidence.named}")
         return PRESETS[evidence.named], evidence.named_by
-    fitting = [preset for preset in _of_architecture(evidence.stored) if _fits(preset, evidence.settings)]
+    candidates = _of_architecture(evidence.stored)
+    fitting = [preset for preset in candidates if _has(preset, DESCRIBED, evidence.settings)]
     if len(fitting) == 1:
         return fitting[0], f"only preset with {_facts(evidence) or 'these tensor shapes'}"
     raise _undecided(evidence, fitting)
@@ -51,7 +52,7 @@ def _asked_preset(evidence: PresetEvidence, asked: str) -> Preset:
     if asked not in PRESETS:
         raise UsageError(f"--preset {asked}: unknown preset", hint=f"use one of {', '.join(PRESETS)}")
     preset = PRESETS[asked]
-    same = [other.name for other in PRESETS.values() if _has_shape(other, evidence.stored)]
+    same = [other.name for other in PRESETS.values() if _has(other, SHAPE, evidence.stored)]
     if same and asked not in same:
         raise UsageError(
             f"--preset {asked}: its transformer is {preset.dim} wide with {preset.layers} layers, that of "
@@ -64,15 +65,11 @@ def _asked_preset(evidence: PresetEvidence, asked: str) -> Preset:
 def _of_architecture(stored: Mapping[str, Any]) -> list[Preset]:
     """Return the published presets of the stored architecture, or all of them if it is nobody's."""
     published = [preset for preset in PRESETS.values() if preset.name != "built-in"]
-    return [preset for preset in published if _has_shape(preset, stored)] or published
+    return [preset for preset in published if _has(preset, SHAPE, stored)] or published
 
 
-def _has_shape(preset: Preset, stored: Mapping[str, Any]) -> bool:
-    return all(getattr(preset, name) == stored[name] for name in SHAPE)
-
-
-def _fits(preset: Preset, settings: Mapping[str, Any]) -> bool:
-    return all(getattr(preset, name) == settings[name] for name in DESCRIBED if name in settings)
+def _has(preset: Preset, names: tuple[str, ...], values: Mapping[str, Any]) -> bool:
+    return all(getattr(preset, name) == values[name] for name in names if name in values)
 
 
 def _undecided(evidence: PresetEvidence, fitting: list[Preset]) -> UsageError:

@@ -10,6 +10,7 @@ from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.options import Fps, Overwrite, PrintJson
 from lingbot_cli.console import print_json
 from lingbot_cli.env import Env
+from lingbot_cli.errors import UsageError, write_errors
 
 if TYPE_CHECKING:
     from lingbot_cli.diagnostics.camera_check import CameraCheck, RecordedCamera, SecondCheck
@@ -56,7 +57,6 @@ def camera_check(
     from lingbot_cli.diagnostics.camera_check import Limits, check_camera
     from lingbot_cli.diagnostics.camera_plot import draw_camera_check
     from lingbot_cli.diagnostics.point_tracks import load_opencv
-    from lingbot_cli.errors import write_errors
     from lingbot_cli.files import check_new
     from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
     from lingbot_cli.videos.read import read_frames
@@ -86,17 +86,14 @@ def _recorded(
     """Return the camera to compare with. Errors: UsageError."""
     from lingbot_cli.cli.timeline_draw import resolve_camera
     from lingbot_cli.diagnostics.recorded_camera import camera_of, recorded_camera
-    from lingbot_cli.errors import UsageError
-    from lingbot_cli.render.metadata import METADATA_KEY, read_recipe
-    from lingbot_cli.sinks.ffmetadata import read_tags
-    from lingbot_cli.sinks.formats import is_sequence
+    from lingbot_cli.render.metadata import find_recipe
     from lingbot_cli.timeline.resolve import TimelineOverrides
 
     if camera is None:
-        tags = {} if is_sequence(video.name) else read_tags(ffmpeg, video)
-        if METADATA_KEY not in tags:
+        recipe = find_recipe(ffmpeg, video)
+        if recipe is None:
             raise UsageError(f"{video}: no camera in its metadata", hint="give the camera with --camera")
-        return recorded_camera(read_recipe(tags, video), height)
+        return recorded_camera(recipe, height)
     resolved = resolve_camera(env, camera, "built-in", TimelineOverrides(fps=fps))
     return camera_of(resolved.compiled, height)
 

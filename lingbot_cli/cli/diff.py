@@ -38,14 +38,14 @@ def diff(
 
     Example: lingbot diff walk.mp4 walk-again.mp4 --min-psnr 35
     """
+    from lingbot_cli.render.metadata import find_recipe
     from lingbot_cli.sinks.ffmpeg_binary import find_ffmpeg
     from lingbot_cli.videos.compare import compare_videos, metadata_differences
 
     env: Env = ctx.obj
     ffmpeg = find_ffmpeg(env.environ)
-    comparison = compare_videos(
-        ffmpeg, one, other, metadata_differences(_metadata(ffmpeg, one), _metadata(ffmpeg, other))
-    )
+    recipes = [find_recipe(ffmpeg, video, whole=False) or {} for video in (one, other)]
+    comparison = compare_videos(ffmpeg, one, other, metadata_differences(*recipes))
     alike = comparison.is_within(psnr, ssim)
     if as_json:
         print_json(env.out, _facts(comparison, alike))
@@ -53,19 +53,6 @@ def diff(
         _print(env, comparison, alike)
     if not alike:
         raise typer.Exit(1)
-
-
-def _metadata(ffmpeg: str, video: Path) -> dict[str, Any]:
-    """Read the metadata of a video, empty where it has none."""
-    from lingbot_cli.render.metadata import METADATA_KEY
-    from lingbot_cli.sinks.ffmetadata import read_tags
-    from lingbot_cli.sinks.formats import is_sequence
-
-    if is_sequence(video.name) or METADATA_KEY not in (tags := read_tags(ffmpeg, video)):
-        return {}
-    from lingbot_cli.render.metadata import read_recipe
-
-    return read_recipe(tags, video, whole=False)
 
 
 def _facts(comparison: "VideoComparison", alike: bool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from lingbot_cli.cli.app import Flags, option
 from lingbot_cli.cli.options import Fast, model_names
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
-from lingbot_cli.presets import PRESETS
+from lingbot_cli.presets import PRESETS, check_heads
 from lingbot_cli.runtime.model_options import ModelOptions, parse_steps
 
 if TYPE_CHECKING:
@@ -158,8 +158,9 @@ def shared_by_gpus(
     renders until the leader ends. Errors: UsageError for heads that cannot be shared, SetupError for a process that
     died.
     """
-    from lingbot_cli.render.launcher import end_with_launcher
+    from lingbot_cli.render.launcher import end_with_launcher, launch_processes
     from lingbot_cli.render.multi_gpu import ProcessGroup, exit_follower, follow_sessions
+    from lingbot_cli.runtime.fast_mode import resolve_model
     from lingbot_cli.ui.signals import ignoring_signals
 
     group = ProcessGroup.of(env.environ)
@@ -167,7 +168,8 @@ def shared_by_gpus(
         raise UsageError("--engine cannot be used with --gpus", hint="the server chooses its GPUs")
     if group is None:
         if gpus > 1:
-            _launch(env, options, gpus)
+            check_heads(resolve_model(options)[1].preset.heads, gpus)
+            raise typer.Exit(launch_processes(env.argv, gpus, env.environ, env.note))
         yield options, None
         return
     end_with_launcher(env.environ)
@@ -180,12 +182,3 @@ def shared_by_gpus(
         yield group.resolve_fast(options, idle=True), group
     finally:
         group.disconnect()
-
-
-def _launch(env: Env, options: ModelOptions, gpus: int) -> None:
-    from lingbot_cli.presets import check_heads
-    from lingbot_cli.render.launcher import launch_processes
-    from lingbot_cli.runtime.fast_mode import resolve_model
-
-    check_heads(resolve_model(options)[1].preset.heads, gpus)
-    raise typer.Exit(launch_processes(env.argv, gpus, env.environ, env.note))

@@ -1,7 +1,6 @@
 """`lingbot render`: one video, from an image and a timeline."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,15 +8,12 @@ import typer
 from lingbot_cli.checkpoints.checkpoint import Checkpoint, absent_checkpoint, find_layout, is_absent
 from lingbot_cli.cli.app import App, option
 from lingbot_cli.cli.model_flags import RENDER_FLAGS, Gpus
-from lingbot_cli.cli.options import (
-    DisplayFlags,
-    Engine,
-    FirstImage,
-)
+from lingbot_cli.cli.options import DisplayFlags, Engine, FirstImage
 from lingbot_cli.cli.render_flags import OutputFlags, RenderTimelineFlags, ResumeFlags, uses_stdout
 from lingbot_cli.console import print_json
 from lingbot_cli.env import Env
 from lingbot_cli.errors import LingbotError, UsageError
+from lingbot_cli.presets import check_heads
 from lingbot_cli.runtime.model_options import ModelOptions
 
 if TYPE_CHECKING:
@@ -77,8 +73,8 @@ def render(
         sink = output.sink(targets, prepared, env, options.store.outputs if options else None)
         overwrite_poses = output.overwrite or resume.resume is not None
         if dry_run:
-            _print_plan(env, prepared, sink, output.save_poses, as_json=display.as_json)
-            _check_run(prepared, sink, options, output, shown, overwrite=overwrite_poses)
+            as_json = display.as_json
+            _dry_run(env, prepared, sink, options, output, shown, as_json=as_json, overwrite=overwrite_poses)
             return
         if preview is not None:
             sink = TeeSink([sink, preview])
@@ -136,7 +132,6 @@ def _share(
 
     A dry run has no processes but those of torchrun, and its followers do not connect.
     """
-    from lingbot_cli.presets import check_heads
     from lingbot_cli.render.backend import render_as_follower
     from lingbot_cli.render.launcher import launch_processes
     from lingbot_cli.render.multi_gpu import exit_follower
@@ -151,32 +146,28 @@ def _share(
         exit_follower()
 
 
-def _print_plan(
-    env: Env, prepared: "PreparedVideo", sink: "Sink", poses: Path | None, *, as_json: bool
-) -> None:
-    from lingbot_cli.render.dry_run import dry_run_json, dry_run_lines
-
-    outputs = [sink.name, *([f"{poses}/"] if poses else [])]
-    if as_json:
-        print_json(env.out, dry_run_json(prepared, outputs))
-        return
-    env.print(*dry_run_lines(prepared, outputs))
-
-
-def _check_run(
+def _dry_run(
+    env: Env,
     prepared: "PreparedVideo",
     sink: "Sink",
     options: "ResumeOptions | None",
     output: OutputFlags,
     display: "Display",
     *,
+    as_json: bool,
     overwrite: bool,
 ) -> None:
-    """Raise what a run would raise before it renders."""
+    """Print the plan, then raise what a run would raise before it renders."""
     from lingbot_cli.render.backend import choose_backend
+    from lingbot_cli.render.dry_run import dry_run_json, dry_run_lines
     from lingbot_cli.render.preflight import preflight
     from lingbot_cli.timeline.poses_dir import check_overwrite
 
+    outputs = [sink.name, *([f"{output.save_poses}/"] if output.save_poses else [])]
+    if as_json:
+        print_json(env.out, dry_run_json(prepared, outputs))
+    else:
+        env.print(*dry_run_lines(prepared, outputs))
     if isinstance(prepared.model, Checkpoint) and prepared.model.layout.kind == "absent":
         find_layout(prepared.request.options.model)
     if output.save_poses is not None:

@@ -111,14 +111,8 @@ def animatic(
     height, width = images[None].shape[:2]
     chapters = tuple(Chapter(marker.start, marker.text) for marker in compiled.markers)
     sink = choose_sink(output, OutputOptions(quality="draft", overwrite=overwrite), env.environ)
-    try:
-        sink.open(VideoInfo(height, width, exact_fps(compiled.grid.fps), compiled.frames, chapters))
-        for frames in animatic_frames(compiled, images):
-            sink.write(frames)
-        sink.close()
-    except BaseException:
-        sink.abort()
-        raise
+    video = VideoInfo(height, width, exact_fps(compiled.grid.fps), compiled.frames, chapters)
+    sink.write_video(video, animatic_frames(compiled, images))
     length = compiled.frames / compiled.grid.fps
     env.print(f"{output}: {compiled.frames} frames, {length:.1f} s")
 

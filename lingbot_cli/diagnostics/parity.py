@@ -238,14 +238,7 @@ def _load_transformer(preset: Preset, file: Path, device: torch.device, dtype: t
     with torch.device("meta"):
         transformer = Transformer(TransformerConfig.of(preset)).to(dtype)
     tensors = use_packed_layers(transformer, stored_tensors(file), dtype, within="blocks.")
-    dtypes = {name: parameter.dtype for name, parameter in transformer.state_dict().items()}
-    fill_module(
-        transformer,
-        tensors,
-        part="transformer",
-        device_of=lambda _: device,
-        dtype_of=lambda name: dtypes[name],
-    )
+    fill_module(transformer, tensors, part="transformer", device_of=lambda _: device)
     return transformer.eval()
 
 

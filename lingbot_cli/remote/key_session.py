@@ -1,13 +1,14 @@
 """Render a scene on a server that takes keys only: all of them at once, each prompt before its chunk."""
 
-import queue
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 
 import numpy as np
 
-from lingbot_cli.control import FRAMES_PER_LATENT
+from lingbot_cli.control import FRAMES_PER_LATENT, Control
 from lingbot_cli.errors import UsageError
+from lingbot_cli.prefetch import prefetch
 from lingbot_cli.remote.client import EngineAddress
 from lingbot_cli.remote.engine_websocket import (
     DISCONNECTED,
@@ -19,7 +20,6 @@ from lingbot_cli.remote.messages import RemoteScene, action_script, init_message
 QUEUE_LATENTS = 512
 """Latent frames of a script that a published server holds; it drops the first ones of a longer script."""
 MAX_BUFFERED_CHUNKS = 2
-POLL_INTERVAL_S = 0.2
 
 
 def check_script_length(scene: RemoteScene) -> None:
@@ -39,93 +39,52 @@ def render_with_keys(
 ) -> Generator[np.ndarray, None, None]:
     """Yield the frames [T, H, W, 3] uint8 of every chunk. Errors: StreamLostError, UsageError."""
     check_script_length(scene)
-    receiver = _Receiver(engine, scene, warn)
-    receiver.start()
+    stopped = threading.Event()
+
+    def check_stopped() -> None:
+        if stopped.is_set():
+            raise _Stopped
+
+    chunks = _receive(engine, scene, check_stopped, warn)
     try:
-        for _ in scene.controls:
-            while (chunk := receiver.next_chunk()) is None:
-                idle()
-            yield chunk
+        yield from prefetch(chunks, "engine receiver", idle=idle, ahead=MAX_BUFFERED_CHUNKS)
     except DISCONNECTED as error:
         raise connection_lost(engine, error) from error
     finally:
-        receiver.stop()
+        stopped.set()
 
 
-class _Receiver(threading.Thread):
-    """Receives chunks as they come and sends each prompt in time, however slowly the chunks are taken.
+def _receive(
+    engine: EngineAddress, scene: RemoteScene, idle: Callable[[], None], warn: Callable[[str], None]
+) -> Iterator[np.ndarray]:
+    """Yield chunks as they come and send each prompt in time, however slowly the chunks are taken.
 
     A published server takes the prompt of chunk k before it sends chunk k−1, and holds only the newest one: the
     prompt of chunk k is sent when chunk k−2 has come, that of chunk 1 at once.
     """
-
-    def __init__(self, engine: EngineAddress, scene: RemoteScene, warn: Callable[[str], None]) -> None:
-        super().__init__(name="engine receiver", daemon=True)
-        self._engine, self._scene, self._warn = engine, scene, warn
-        self._chunks: queue.Queue[np.ndarray | BaseException] = queue.Queue(MAX_BUFFERED_CHUNKS)
-        self._stopped = threading.Event()
-
-    def next_chunk(self) -> np.ndarray | None:
-        """Return the next chunk; None after a short wait without one. Errors: those of the connection."""
-        try:
-            found = self._chunks.get(timeout=POLL_INTERVAL_S)
-        except queue.Empty:
-            return None
-        if isinstance(found, BaseException):
-            raise found
-        return found
-
-    def stop(self) -> None:
-        """Close the connection and end the thread."""
-        self._stopped.set()
-        self.join()
-
-    def run(self) -> None:
-        socket = None
-        try:
-            socket = EngineWebSocket(self._engine, self._check_stopped, self._warn)
-            self._receive(socket)
-        except _Stopped:
-            return
-        except BaseException as error:
-            self._put(error)
-        finally:
-            if socket is not None:
-                socket.close()
-
-    def _receive(self, socket: EngineWebSocket) -> None:
-        controls = self._scene.controls
-        init = init_message(self._scene, controls[0], exact=False)
-        actions = {"camera_actions": action_script(controls)}
+    controls = scene.controls
+    init = init_message(scene, controls[0], exact=False)
+    actions = {"camera_actions": action_script(controls)}
+    with closing(EngineWebSocket(engine, idle, warn)) as socket:
         socket.send({**init, "max_chunks": len(controls), "condition_inputs": actions})
-        self._send_prompt(socket, 1)
+        _send_prompt(socket, controls, 1, warn)
         for index in range(len(controls)):
-            chunk = socket.receive_chunk(self._scene.height, self._scene.width)
-            self._send_prompt(socket, index + 2)
-            self._put(chunk)
+            chunk = socket.receive_chunk(scene.height, scene.width)
+            _send_prompt(socket, controls, index + 2, warn)
+            yield chunk
 
-    def _send_prompt(self, socket: EngineWebSocket, index: int) -> None:
-        """Send the prompt of a chunk where it changes; warn where the server has finished already."""
-        controls = self._scene.controls
-        if index >= len(controls) or controls[index].prompt == controls[index - 1].prompt:
-            return
-        prompt = controls[index].prompt
-        try:
-            socket.send(prompt_event(index, prompt))
-        except DISCONNECTED:
-            self._warn(f"the prompt of chunk {index} came too late for the engine: {prompt[:60]}")
 
-    def _put(self, item: np.ndarray | BaseException) -> None:
-        while not self._stopped.is_set():
-            try:
-                self._chunks.put(item, timeout=POLL_INTERVAL_S)
-                return
-            except queue.Full:
-                continue
-
-    def _check_stopped(self) -> None:
-        if self._stopped.is_set():
-            raise _Stopped
+def _send_prompt(
+    socket: EngineWebSocket, controls: Sequence[Control], index: int, warn: Callable[[str], None]
+) -> None:
+    """Send the prompt of a chunk where it changes; warn where the server has finished already."""
+    if index >= len(controls) or controls[index].prompt == controls[index - 1].prompt:
+        return
+    prompt = controls[index].prompt
+    try:
+        socket.send(prompt_event(index, prompt))
+    except DISCONNECTED:
+        warn(f"the prompt of chunk {index} came too late for the engine: {prompt[:60]}")
 
 
 class _Stopped(Exception):

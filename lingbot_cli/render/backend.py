@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -159,21 +160,15 @@ class LocalBackend(Backend):
             check_backends(self.prepared)
 
     def choose_tuning(self, previous: Tuning | None) -> Tuning | None:
-        checkpoint, options, plan = (
-            self.prepared.checkpoint,
-            self.prepared.request.options,
-            self.prepared.plan,
+        options, plan, group = self.prepared.request.options, self.prepared.plan, self._group
+        choose = partial(
+            choose_tuning, self.prepared.checkpoint, options, plan.height, plan.width, previous=previous
         )
-        group = self._group
-
-        def choose(processes: int = 1) -> Tuning:
-            return choose_tuning(
-                checkpoint, options, plan.height, plan.width, processes=processes, previous=previous
-            )
-
-        if group is not None:
+        if group is None:
+            self._tuning = choose()
+        else:
             group.connect(options.device)
-        self._tuning = choose() if group is None else group.broadcast(lambda: choose(group.size))
+            self._tuning = group.broadcast(partial(choose, processes=group.size))
         return self._tuning
 
     def precision(self) -> str:

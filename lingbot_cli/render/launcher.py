@@ -8,11 +8,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import FrameType
 
 from lingbot_cli.errors import SetupError
-from lingbot_cli.operating_system import EXIT_SIGNALS
+from lingbot_cli.ui.signals import handled_by
 
 TERMINATE_TIMEOUT_S = 10.0
 POLL_INTERVAL_S = 0.05
@@ -54,7 +55,7 @@ def launch_processes(
     ]
     os.close(alive)
     try:
-        with _forward_signals(processes[0]):
+        with handled_by(partial(_forward, processes[0])):
             return _watch(processes, warn)
     finally:
         _terminate(processes)
@@ -111,15 +112,6 @@ def _terminate(processes: Sequence[Process]) -> None:
         process.wait()
 
 
-@contextlib.contextmanager
-def _forward_signals(leader: Process) -> Iterator[None]:
-    def forward(number: int, _frame: FrameType | None) -> None:
-        if leader.poll() is None:
-            leader.send_signal(number)
-
-    before = {number: signal.signal(number, forward) for number in EXIT_SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _forward(leader: Process, number: int, _frame: FrameType | None) -> None:
+    if leader.poll() is None:
+        leader.send_signal(number)

@@ -22,6 +22,8 @@ from lingbot_cli.render.fingerprint import preset_json
 from lingbot_cli.render.request import PreparedVideo
 from lingbot_cli.runtime.autotune import Tuning
 from lingbot_cli.runtime.model_options import flag_words
+from lingbot_cli.sinks.ffmetadata import read_tags
+from lingbot_cli.sinks.formats import is_sequence
 
 METADATA_KEY = "lingbot"
 RECIPE_VERSION = 1
@@ -171,6 +173,12 @@ def read_recipe(tags: Mapping[str, str], path: Path, *, whole: bool = True) -> d
     except (ValueError, KeyError, TypeError, RecursionError) as wrong:
         raise UsageError(f"{path}: unreadable recipe: {wrong}") from wrong
     return recipe
+
+
+def find_recipe(ffmpeg: str, video: Path, *, whole: bool = True) -> dict[str, Any] | None:
+    """Return the recipe of a video, None for images and for a video without one. Errors: those of `read_recipe`."""
+    tags = {} if is_sequence(video.name) else read_tags(ffmpeg, video)
+    return read_recipe(tags, video, whole=whole) if METADATA_KEY in tags else None
 
 
 def recipe_command(recipe: Mapping[str, Any], output: str, timeline: str | None = None) -> str:

@@ -104,11 +104,8 @@ def follow_sessions(group: ProcessGroup, options: ModelOptions) -> None:
 
     options, checkpoint = resolve_model(options)
     size = 0, 0  # the leader's counts
-    follow(load_tuned(checkpoint, options, (), *size, note=_ignore, warn=_ignore, group=group))
-
-
-def _ignore(_line: str) -> None:
-    """Leave the messages to the leader."""
+    silent: Callable[[str], None] = lambda _: None  # noqa: E731 - the leader prints the messages
+    follow(load_tuned(checkpoint, options, (), *size, note=silent, warn=silent, group=group))
 
 
 def exit_follower() -> NoReturn:

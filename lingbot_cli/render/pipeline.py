@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lingbot_cli.errors import SetupError
+from lingbot_cli.prefetch import prefetch
 from lingbot_cli.render.chunk_plan import ChunkTask
-from lingbot_cli.render.prefetch import prefetch
 from lingbot_cli.sinks.base import Sink
 
 if TYPE_CHECKING:

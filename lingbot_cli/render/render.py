@@ -54,37 +54,27 @@ def render_video(
     memory itself. The sink ends closed or aborted. After an encoder that hangs, the video is resumed once, where its
     chunks are saved. Errors: those of any stage; RunInterrupted after a signal.
     """
-    render = partial(_render, prepared, sink, display, encoding=encoding, clock=clock, load=load, group=group)
+    choose = partial(choose_backend, prepared, display, load=load, group=group)
     try:
-        return render(resume)
+        return _render(RenderJob(prepared, sink, display, choose(), clock, resume), encoding)
     except EncoderStalledError as stall:
         if resume is None or group or not (sink.restartable and resume.store.count_chunks()):
             raise
         message = f"{stall}; it is started again after the last saved chunk"
     display.warning(message)
     gc.collect()  # the first model, which the error held
-    return render(replace(resume, resume=resume.resume or "exact", fork_at=None))
+    resume = replace(resume, resume=resume.resume or "exact", fork_at=None)
+    return _render(RenderJob(prepared, sink, display, choose(), clock, resume), encoding)
 
 
-def _render(
-    prepared: PreparedVideo,
-    sink: Sink,
-    display: Display,
-    resume: ResumeOptions | None,
-    *,
-    encoding: Mapping[str, Any] | None,
-    clock: Callable[[], float],
-    load: LoadPrepared | None,
-    group: ProcessGroup | None,
-) -> RenderResult:
+def _render(job: RenderJob, encoding: Mapping[str, Any] | None) -> RenderResult:
     """Render a prepared video, with one encoder an output."""
-    began = clock()
-    backend = choose_backend(prepared, display, load=load, group=group)
-    job = RenderJob(prepared, sink, display, backend, clock, resume)
+    prepared, display, backend, resume = job.prepared, job.display, job.backend, job.resume
+    began = job.clock()
     with StopRequest(display.warning).handling() as stop, resume.store.locked() if resume else nullcontext():
         announce(job)
         with aborting_on_failure(job):
-            preflight(prepared, sink, resume, backend)
+            preflight(prepared, job.sink, resume, backend)
             saved = open_sink(job, stop, encoding)
             backend.load(display)
             meter = start_meter(job, saved)
@@ -94,7 +84,7 @@ def _render(
             resume.store.clear()
     if backend.measures_speed:
         save_speed(prepared, saved, meter.speed(since=began))
-    display.done(summarize(job, result, saved, clock() - meter.began))
+    display.done(summarize(job, result, saved, job.clock() - meter.began))
     return result
 
 

@@ -159,7 +159,11 @@ def resolve_request(
     Errors: UsageError for options that a server decides; those of `resolve_model`.
     """
     if request.remote is not None:
-        if names := _model_flags(request.options):
+        options = request.options
+        given = [each.name for each in fields(options) if getattr(options, each.name) != each.default]
+        if names := [
+            f"--{name.replace('_', '-')}" for name in given if name not in ("model", "preset", "notes")
+        ]:
             raise UsageError(
                 f"--engine: the server decides {', '.join(names)}",
                 hint="give them to `lingbot serve` and leave them out here",
@@ -167,12 +171,6 @@ def resolve_request(
         return request, request.remote.model
     options, model = resolve_model(request.options, checkpoint)
     return replace(request, options=options), model
-
-
-def _model_flags(options: ModelOptions) -> list[str]:
-    """Return the flags given beside those that name the model."""
-    names = [each.name for each in fields(options) if getattr(options, each.name) != each.default]
-    return [f"--{name.replace('_', '-')}" for name in names if name not in ("model", "preset", "notes")]
 
 
 def choose_size(asked: str | None, header: TimelineHeader, image: np.ndarray, area: int) -> tuple[int, int]:

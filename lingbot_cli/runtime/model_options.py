@@ -162,9 +162,16 @@ def apply_options(checkpoint: Checkpoint, options: ModelOptions) -> Checkpoint:
             )
         given["steps"] = fewer_steps(checkpoint.preset.steps, options.fast_steps)
     preset = replace(checkpoint.preset, **given)
-    _check(preset, given)
+    if preset.chunk < 1 or preset.sink < 0 or preset.shift <= 0:
+        raise UsageError(
+            f"chunk {preset.chunk}, sink {preset.sink}, shift {preset.shift}: out of range",
+            hint="chunk and shift are positive, sink is not negative",
+        )
+    if given:
+        check_window(preset.window, preset.sink, preset.chunk)
+    flags = {} if options.fast_steps is None else {"steps": "fast-steps"}
     replaced = tuple(
-        Difference(name, getattr(checkpoint.preset, name), value, value, source=f"--{_flag(name, options)}")
+        Difference(name, getattr(checkpoint.preset, name), value, value, source=f"--{flags.get(name, name)}")
         for name, value in given.items()
         if getattr(checkpoint.preset, name) != value
     )
@@ -177,20 +184,6 @@ def fewer_steps(steps: tuple[int, ...], count: int) -> tuple[int, ...]:
     return (
         tuple(steps[len(steps) * index // count] for index in range(count)) if count < len(steps) else steps
     )
-
-
-def _flag(name: str, options: ModelOptions) -> str:
-    return "fast-steps" if name == "steps" and options.fast_steps is not None else name
-
-
-def _check(preset: Preset, given: Mapping[str, Any]) -> None:
-    if preset.chunk < 1 or preset.sink < 0 or preset.shift <= 0:
-        raise UsageError(
-            f"chunk {preset.chunk}, sink {preset.sink}, shift {preset.shift}: out of range",
-            hint="chunk and shift are positive, sink is not negative",
-        )
-    if given:
-        check_window(preset.window, preset.sink, preset.chunk)
 
 
 def describe_run(preset: Preset, differences: Sequence[Difference], options: ModelOptions) -> list[str]:

@@ -1,6 +1,6 @@
 """Sink: a consumer of video frames, and the sinks that write no file themselves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -71,6 +71,17 @@ class Sink:
 
     def close(self) -> None:
         """Finish the video and give it its final name."""
+
+    def write_video(self, video: VideoInfo, frames: Iterable[np.ndarray]) -> None:
+        """Open the sink, write a whole video and close it; a failure aborts it."""
+        try:
+            self.open(video)
+            for each in frames:
+                self.write(each)
+            self.close()
+        except BaseException:
+            self.abort()
+            raise
 
     def abort(self) -> str | None:
         """End early without raising; return the path of the partial video, None if there is none."""

@@ -61,7 +61,7 @@ class StopRequest:
         notifier.start()
         _active.append(self)
         try:
-            with _handled_by(self._on_signal):
+            with handled_by(self._on_signal):
                 yield self
         finally:
             _active.remove(self)
@@ -116,12 +116,13 @@ def on_forced_exit(hook: Callable[[], None]) -> Iterator[None]:
 @contextlib.contextmanager
 def ignoring_signals() -> Iterator[None]:
     """Leave the signals to another process while the block runs."""
-    with _handled_by(signal.SIG_IGN):
+    with handled_by(signal.SIG_IGN):
         yield
 
 
 @contextlib.contextmanager
-def _handled_by(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
+def handled_by(handler: Callable[[int, FrameType | None], None] | signal.Handlers) -> Iterator[None]:
+    """Handle the signals that end a run by `handler` while the block runs."""
     before = {number: signal.signal(number, handler) for number in EXIT_SIGNALS}
     try:
         yield

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from lingbot_cli.render.prefetch import prefetch
+from lingbot_cli.prefetch import prefetch
 
 
 def settle(true, seconds=10):

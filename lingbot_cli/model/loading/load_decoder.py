@@ -35,8 +35,8 @@ def load_decoder(
         named = _takes_raw_latents(file)
         tensors = {name: tensor for name, tensor in stored.items() if name.startswith("decoder.")}
         with torch.device("meta"):
-            tiny = TinyDecoder(raw_latents=bool(named))
-        fill_module(tiny, tensors, part="tiny decoder", device_of=lambda _: device, dtype_of=lambda _: dtype)
+            tiny = TinyDecoder(raw_latents=bool(named)).to(dtype)
+        fill_module(tiny, tensors, part="tiny decoder", device_of=lambda _: device)
         tiny.eval()
         if own is not None:
             _choose_latents(tiny, file, named, own, own_device)

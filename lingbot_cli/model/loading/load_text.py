@@ -10,7 +10,7 @@ from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.checkpoints.headers import DOWNLOAD_AGAIN
 from lingbot_cli.checkpoints.tensor_names import text_name
 from lingbot_cli.errors import SetupError
-from lingbot_cli.model.loading.packed_layers import PackedLinear, use_packed_layers
+from lingbot_cli.model.loading.packed_layers import use_packed_layers
 from lingbot_cli.model.loading.prompt_cache import CachedPromptEncoder
 from lingbot_cli.model.loading.tensor_io import (
     OnLoadProgress,
@@ -45,25 +45,12 @@ def load_text_encoder(
     Packed weights of linear layers stay packed.
     """
     tensors = text_tensors(checkpoint)
-    model = umt5_on_meta(umt5_config({name: tensor.shape for name, tensor in tensors.items()}))
     packed = any(isinstance(tensor, PackedTensor) for tensor in tensors.values())
     stored = tensors["shared.weight"].dtype
     dtype = torch.bfloat16 if packed or stored == torch.bfloat16 else torch.float32
+    model = umt5_on_meta(umt5_config({name: tensor.shape for name, tensor in tensors.items()})).to(dtype)
     tensors = use_packed_layers(model, tensors, dtype)
-    layers = {path: layer for path, layer in model.named_modules() if isinstance(layer, PackedLinear)}
-    packed_types = {
-        f"{path}.{name}": value.dtype
-        for path, layer in layers.items()
-        for name, value in layer.named_parameters()
-    }
-    fill_module(
-        model,
-        tensors,
-        part="text encoder",
-        device_of=lambda _: device,
-        dtype_of=lambda name: packed_types.get(name, dtype),
-        report=report,
-    )
+    fill_module(model, tensors, part="text encoder", device_of=lambda _: device, report=report)
     tokenizer = load_tokenizer(checkpoint.layout.tokenizer)
     return TextEncoder(model, tokenizer, checkpoint.preset.text_len)
 

@@ -136,14 +136,12 @@ def load_transformer(
         if "fp8" in (precision, linears):
             tensors = quantise_stored(tensors)
     tensors = use_packed_layers(transformer, tensors, activation_dtype(precision), within="blocks.")
-    dtypes = {name: parameter.dtype for name, parameter in transformer.state_dict().items()}
     host = HostBlocks(transformer, device) if offloaded else None
     fill_module(
         transformer,
         tensors,
         part="transformer",
         device_of=lambda _: device,
-        dtype_of=lambda name: dtypes[name],
         target_of=lambda name: host.tensor(name) if host is not None else None,
         report=report,
     )

@@ -57,7 +57,7 @@ class JoinedFactor(StoredTensor):
         self.axis = 1 - index
         side = self.entries[0].shape[index]
         rank = sum(entry.shape[self.axis] for entry in self.entries)
-        size = sum(entry.end - entry.start for entry in self.entries)
+        size = sum(entry.bytes for entry in self.entries)
         super().__init__((side, rank) if index == 0 else (rank, side), torch.float32, size)
 
     def pieces(self) -> Iterator[Tensor]:

@@ -65,7 +65,7 @@ class SafetensorsTensor(StoredTensor):
     """A tensor of a safetensors file, read in pieces."""
 
     def __init__(self, entry: TensorEntry) -> None:
-        super().__init__(entry.shape, STORED_DTYPES[entry.dtype], entry.end - entry.start)
+        super().__init__(entry.shape, STORED_DTYPES[entry.dtype], entry.bytes)
         self.entry = entry
 
     def pieces(self) -> Iterator[Tensor]:
@@ -152,13 +152,14 @@ def fill_module(
     *,
     part: str,
     device_of: Callable[[str], torch.device],
-    dtype_of: Callable[[str], torch.dtype],
+    dtype_of: Callable[[str], torch.dtype] | None = None,
     report: OnLoadProgress | None = None,
     target_of: Callable[[str], Tensor | None] = lambda _: None,
 ) -> None:
     """Load the stored tensors into a module on the meta device; both must have the same names and shapes.
 
-    `target_of` returns memory to fill in place of a new tensor, None for a new one.
+    `dtype_of` returns the type of a tensor, by default that of the module. `target_of` returns memory to fill in
+    place of a new tensor, None for a new one.
     Errors: SetupError that lists missing, unexpected and misshapen tensors.
     """
     parameters = module.state_dict(keep_vars=True)
@@ -169,7 +170,8 @@ def fill_module(
     for name in wanted:
         target = target_of(name)
         if target is None:
-            target = torch.empty(wanted[name].shape, dtype=dtype_of(name), device=device_of(name))
+            dtype = wanted[name].dtype if dtype_of is None else dtype_of(name)
+            target = torch.empty(wanted[name].shape, dtype=dtype, device=device_of(name))
         tensors[name].write_to(target)
         filled[name] = target
         done += tensors[name].bytes

@@ -5,7 +5,7 @@ Layout: the GGUF specification of ggml, version 3. Rounding: that of ggml's refe
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -31,7 +31,7 @@ def write_gguf(file: Path, tensors: Mapping[str, StoredTensor], kind: str) -> No
         for name, stored in tensors.items():
             values = torch.empty(stored.shape)
             stored.write_to(values)
-            target.write(_padded(_encode(values, kinds[name]).view(-1).view(torch.uint8).numpy().tobytes()))
+            target.write(_padded(_ENCODERS[kinds[name]](values).view(-1).view(torch.uint8).numpy().tobytes()))
 
 
 def quantise_q8_0(values: Tensor) -> Tensor:
@@ -53,21 +53,15 @@ def quantise_q4_0(values: Tensor) -> Tensor:
     return torch.cat([scale.half().view(torch.uint8), bits[:, :16] | (bits[:, 16:] << 4)], dim=1)
 
 
-_QUANTISERS = {"Q8_0": quantise_q8_0, "Q4_0": quantise_q4_0}
+_ENCODERS: dict[str, Callable[[Tensor], Tensor]] = {
+    "Q8_0": quantise_q8_0, "Q4_0": quantise_q4_0, "BF16": Tensor.bfloat16, "F32": Tensor.float
+}  # fmt: skip
 
 
 def _kind(name: str, tensor: StoredTensor, kind: str) -> str:
     if is_quantised_weight(name) and len(tensor.shape) == 2 and tensor.shape[1] % BLOCK == 0:
         return kind
     return "F32" if len(tensor.shape) < 2 or name.endswith("modulation") else "BF16"
-
-
-def _encode(values: Tensor, kind: str) -> Tensor:
-    if kind == "F32":
-        return values
-    return (
-        {"Q8_0": quantise_q8_0, "Q4_0": quantise_q4_0}[kind](values) if kind != "BF16" else values.bfloat16()
-    )
 
 
 def _header(tensors: Mapping[str, StoredTensor], kinds: Mapping[str, str]) -> bytes:

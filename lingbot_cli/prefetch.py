@@ -19,14 +19,14 @@ class _End:
 
 
 def prefetch(
-    items: Iterable[T], name: str, *, idle: Callable[[], None] = lambda: None
+    items: Iterable[T], name: str, *, idle: Callable[[], None] = lambda: None, ahead: int = 1
 ) -> Generator[T, None, None]:
-    """Yield `items` while a thread computes the next one.
+    """Yield `items` while a thread computes the next one, and as many as are `ahead` wait.
 
     An exception in `items` is raised here, in the reader. `idle` is called every 0.2 s while the reader waits, and
     may raise. When the reader stops early the thread ends after its current item.
     """
-    ready: queue.Queue[T | _End] = queue.Queue(1)
+    ready: queue.Queue[T | _End] = queue.Queue(ahead)
     abandoned = threading.Event()
 
     def put(item: T | _End) -> bool:
