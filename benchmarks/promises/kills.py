@@ -15,7 +15,6 @@ from tests.support.hub_server import hub_serving
 from tests.support.reference import REFERENCE
 
 FPS, FRAMES, CHUNK_FRAMES = 16, 69, 12
-VIDEOS = ("1.mp4", "2.mp4")
 MODEL = "lingbot-world-fast"
 DOWNLOAD_BYTES_A_SECOND = 2_000_000
 
@@ -26,10 +25,12 @@ def kill_often(
     tries: int,
     promise: str,
     environ: Callable[[int], dict[str, str]] = lambda _run: {},
+    earliest: float = 0.1,
 ) -> Outcome:
     """Kill a command `tries` times, run after run, and let it end.
 
-    A `command` of run n is repeated until it ends by itself; the `progress` of run n must never shrink.
+    A `command` of run n is repeated until it ends by itself; the `progress` of run n must never shrink. Kills come at
+    random moments from `earliest` on, as a share of the time of a whole run.
     """
     chance, failures, orphan_s, run, least = random.Random(0), [], 0.0, 0, 0
 
@@ -44,7 +45,7 @@ def kill_often(
         if least == 0:
             run += 1
         process = start(command(run), environ(run))
-        orphan_s = max(orphan_s, kill(process, chance.uniform(0.1, 1.2) * whole_s))
+        orphan_s = max(orphan_s, kill(process, chance.uniform(earliest, 1.2) * whole_s))
         now = progress(run)
         if now < least:
             failures.append(f"run {run}: {now} finished after a kill, {least} before")
@@ -104,24 +105,27 @@ def record(folder: Path, tries: int) -> Outcome:
     return Outcome("stream --record killed", tries, figure, tuple(failures))
 
 
-def batch(folder: Path, tries: int) -> Outcome:
+def batch(folder: Path, tries: int, videos: int = 8) -> Outcome:
     """Kill `batch`; finished videos stay finished, and the rest is rendered by the next run."""
+    names = [f"{seed}.mp4" for seed in range(1, videos + 1)]
     jobs = folder / "jobs.jsonl"
     shutil.copy(IMAGE, folder)
     defaults = {"image": IMAGE.name, "moves": "w-21", "prompt": "a court", "size": SMALL[1]}
-    lines = [{"defaults": defaults}, {"seeds": "1..2", "output": "{seed}.mp4"}]
+    lines = [{"defaults": defaults}, {"seeds": f"1..{videos}", "output": "{seed}.mp4"}]
     jobs.write_text("\n".join(map(json.dumps, lines)))
 
     def finished(run: int) -> int:
         manifest = Manifest(folder / str(run))
-        done = [name for name in VIDEOS if manifest.entry(name) is not None]
+        done = [name for name in names if manifest.entry(name) is not None]
         broken = [name for name in done if frame_count(manifest.path(name)) != 21]
         return -1 if broken else len(done)
 
     def command(run: int) -> list[object]:
         return ["batch", jobs, "-o", folder / str(run)]
 
-    return kill_often(command, finished, tries, "batch killed")
+    return kill_often(
+        command, finished, tries, "batch killed", earliest=0.6
+    )  # before that nothing is rendered
 
 
 def pull(folder: Path, tries: int) -> Outcome:
