@@ -176,7 +176,9 @@ class LiveSession:
         session = self._session
         session.inputs.push_actions(ActionStates((keys,)))
         if prompt is not None:
-            session.inputs.set_prompt(prompt)
+            if encoding := session.prepare_prompt(prompt):
+                encoding.result()
+            session.set_prompt(prompt)
         chunk = session.accept(session.render_task(session.next_input())())
         assert chunk is not None
         session.mark_sent(chunk)

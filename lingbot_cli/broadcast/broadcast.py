@@ -70,7 +70,7 @@ def broadcast(
         with running.aborting_on_failure():
             monitor = running.open()
             if stream.request.remote is None:
-                start_session = _local_sessions(stream, display, group)
+                start_session = _local_sessions(stream, display, group, live=tracker is not None)
             else:
                 start_session = _remote_sessions(stream, display, stop)
             stop.graceful = True
@@ -200,8 +200,10 @@ class _Broadcast:
             raise failures[0]
 
 
-def _local_sessions(stream: PreparedStream, display: Display, group: ProcessGroup | None) -> StartSession:
-    """Load the model; return a function that starts the session of a scene."""
+def _local_sessions(
+    stream: PreparedStream, display: Display, group: ProcessGroup | None, *, live: bool
+) -> StartSession:
+    """Load the model, to which prompts may come if `live`; return a function that starts the session of a scene."""
     from lingbot_cli.model.group_session import open_session
     from lingbot_cli.render.preflight import fit_sessions
     from lingbot_cli.runtime.load_model import load_tuned
@@ -220,6 +222,7 @@ def _local_sessions(stream: PreparedStream, display: Display, group: ProcessGrou
         note=display.note,
         warn=lambda text: None if text in stream.warnings else display.warning(text),
         group=group,
+        keep_text_encoder=live,
     )
 
     def start_session(cut: Path | None) -> "Session":

@@ -17,6 +17,8 @@ from lingbot_cli.model.vae import VAE
 from lingbot_cli.presets import Preset
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from lingbot_cli.model.group_session import GroupLeader
 
 
@@ -32,6 +34,11 @@ def whole_prompt(prompt: str, _action_text: str) -> str:
     return prompt
 
 
+def prompt_is_ready(_prompt: str) -> "Future[None] | None":
+    """Prepare nothing."""
+    return None
+
+
 @dataclass(frozen=True)
 class WorldModel:
     """Weights and settings; `identity` is the weights' fingerprint, the same on every device.
@@ -41,7 +48,8 @@ class WorldModel:
     Every encode and decode holds `vae_lock`: a VAE pass is the peak of memory use, and two at once would double
     it; `encode_tf32` encodes with TF32 on a GPU. `reuse_keys` keeps a chunk's keys and values of its last denoising
     step instead of computing those of its clean latents. `leader` sends live sessions to the other processes of a
-    group. `fit_prompt` cuts prompts that are too long.
+    group. `fit_prompt` cuts prompts that are too long; `prepare_prompt` encodes one aside, and returns
+    None once sessions can take it without waiting.
     """
 
     preset: Preset
@@ -57,6 +65,7 @@ class WorldModel:
     kv_cache: str | None = None
     leader: "GroupLeader | None" = None
     fit_prompt: Callable[[str, str], str] = whole_prompt
+    prepare_prompt: Callable[[str], "Future[None] | None"] = prompt_is_ready
     encode_tf32: bool = False
     reuse_keys: bool = False
     vae_lock: Lock = field(default_factory=Lock, repr=False, compare=False)

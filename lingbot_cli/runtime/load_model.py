@@ -25,11 +25,15 @@ def load_model(
     prompts: Iterable[str],
     report: "OnLoadProgress | None" = None,
     warn: OnMessage = lambda _: None,
+    *,
+    keep_text_encoder: bool = False,
 ) -> "WorldModel":
     """Load a model and encode the prompts that are known; torch is imported only now."""
     from lingbot_cli.model.loading.loader import load_model
 
-    return load_model(checkpoint, options, prompts=prompts, report=report, warn=warn)
+    return load_model(
+        checkpoint, options, prompts=prompts, report=report, warn=warn, keep_text_encoder=keep_text_encoder
+    )
 
 
 def compile_model(
@@ -52,8 +56,9 @@ def load_tuned(
     note: OnMessage,
     warn: OnMessage,
     group: "ProcessGroup | None" = None,
+    keep_text_encoder: bool = True,
 ) -> "WorldModel":
-    """Load a model for images of a size, tuned, and compiled where wanted.
+    """Load a model for images of a size, tuned, and compiled where wanted; its text encoder is for prompts to come.
 
     In a `group` it is this process's share, for the leader's size and tuning; followers share the leader's sessions.
     """
@@ -65,7 +70,8 @@ def load_tuned(
         size = group.broadcast(lambda: (height, width))
         tuning = group.broadcast(lambda: choose_tuning(checkpoint, options, *size, processes=group.size))
     note(tuning.describe())
-    model = load_model(checkpoint, options, prompts, load_progress(note), warn)
+    report = load_progress(note)
+    model = load_model(checkpoint, options, prompts, report, warn, keep_text_encoder=keep_text_encoder)
     model = apply_tuning(model if group is None else group.shard(model), tuning)
     compile_model(model, options, *size, note=note, warn=warn)
     return group.lead(model) if group is not None and group.is_leader else model

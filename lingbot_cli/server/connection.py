@@ -3,7 +3,9 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -224,12 +226,24 @@ class Connection:
                 return
             elif not session.ready:
                 self._event_received.clear()
+                if encoding := session.encoding:
+                    encoding.add_done_callback(partial(self._wake, asyncio.get_running_loop()))
                 await self._event_received.wait()
             else:
                 if self._paced:
                     await asyncio.sleep(pacer.render_delay(monotonic()))
                 if session.ready:
                     await self._pool.render(session)
+                if error := session.take_prompt_error():
+                    log.error("a prompt could not be encoded: %s", redact(f"{type(error).__name__}: {error}"))
+                    reason = str(error) if isinstance(error, LingbotError) else "the server failed"
+                    await self._socket.reject(
+                        ProtocolError("prompt_failed", f"the prompt cannot be encoded: {reason}")
+                    )
+
+    def _wake(self, loop: asyncio.AbstractEventLoop, _encoding: "Future[None]") -> None:
+        with suppress(RuntimeError):  # the server has ended
+            loop.call_soon_threadsafe(self._event_received.set)
 
     async def _send_chunk(self, session: PlaySession, chunk: ChunkOutput, pacer: ChunkPacer) -> None:
         start = perf_counter()

@@ -3,6 +3,7 @@
 import secrets
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from lingbot_cli.server.input_to_control import (
     StepController,
     TimelineController,
 )
+from lingbot_cli.server.pending_prompt import PendingPrompt, PreparePrompt
 from lingbot_cli.server.protocol import ClientLimits, ProtocolError
 from lingbot_cli.timeline.schema import CameraSettings
 
@@ -59,6 +61,7 @@ class SessionSettings:
     max_chunks: int | None = None
 
 
+Encoding = Future[None] | None
 SessionFactory = Callable[[SessionSettings, float], "Session"]
 """Creates the model's session from settings and a translation scale; called on the render thread."""
 
@@ -106,6 +109,7 @@ class PlaySession:
         factory: SessionFactory,
         limits: ClientLimits,
         resume_key: str = "",
+        prepare_prompt: PreparePrompt = lambda *_: None,
     ) -> None:
         self.id = secrets.token_hex(8)
         self.resume_key = resume_key
@@ -114,6 +118,7 @@ class PlaySession:
         self._chunk_latents = chunk_latents
         self._factory = factory
         self._limits = limits
+        self.prepare_prompt = prepare_prompt
         self._generation = 0
         self.restart(settings)
 
@@ -131,7 +136,13 @@ class PlaySession:
         self.controller = self._camera_controller(settings)
         self._turns: list[CameraTurn] = []
         self._window: int | None = None
-        self._controls: deque[tuple[Control, int | None]] = deque()
+        self._controls: deque[tuple[Control, int | None, Encoding]] = deque()
+        self._pending_prompt = PendingPrompt(self.prepare_prompt)
+        self._prompt_error: Exception | None = None
+        self._next_encoding: tuple[str, Encoding] = (
+            settings.prompt,
+            None if settings.exact else self.prepare_prompt(settings.prompt),
+        )  # of the first prompt, or of the control sent last
         self._session: Session | None = None
 
     def reset(self, seed: int | None, prompt: str | None) -> None:
@@ -148,14 +159,14 @@ class PlaySession:
         payload, event_id = event.payload, event.id
         match payload:
             case PromptChange():
-                self.inputs.set_prompt(payload.text, event_id)
+                self.set_prompt(payload.text, event_id)
             case ActionScript() | ActionStates():
                 self.inputs.push_actions(payload, event_id)
             case CompositeInput():
                 if payload.actions is not None:
                     self.inputs.push_actions(payload.actions, event_id)
                 if payload.prompt is not None:
-                    self.inputs.set_prompt(payload.prompt.text, event_id)
+                    self.set_prompt(payload.prompt.text, event_id)
                 self.inputs.add_event(event_id)
             case CameraTurn():
                 self._turns.append(payload)
@@ -176,6 +187,33 @@ class PlaySession:
             case _:
                 self.inputs.add_event(event_id)
 
+    def set_prompt(self, text: str, event_id: int | None = None) -> None:
+        """Change the prompt from the first chunk on that begins after it is encoded."""
+        self._pending_prompt.set(text, event_id)
+        self._take_prompt()
+
+    def _take_prompt(self) -> None:
+        try:
+            taken = self._pending_prompt.take()
+        except Exception as error:
+            self._prompt_error = error
+            return
+        if taken is not None:
+            text, event_ids = taken
+            for replaced in event_ids[:-1]:
+                self.inputs.add_event(replaced)
+            self.inputs.set_prompt(text, event_ids[-1])
+
+    @property
+    def prompt_pending(self) -> bool:
+        """True while a new prompt is being encoded."""
+        return bool(self._pending_prompt)
+
+    def take_prompt_error(self) -> Exception | None:
+        """Return the error of a prompt that could not be encoded, once; the session goes on under the one before."""
+        error, self._prompt_error = self._prompt_error, None
+        return error
+
     def _change_window(self, frames: int) -> None:
         windows = self.settings.windows
         if not windows:
@@ -195,7 +233,10 @@ class PlaySession:
             )
         if len(self._controls) >= MAX_QUEUED_CONTROLS:
             raise ProtocolError("too_fast", f"at most {MAX_QUEUED_CONTROLS} controls may be queued")
-        self._controls.append((control, event_id))
+        if not self.control_count or control.prompt != self._next_encoding[0]:
+            encoding = self.prepare_prompt(control.prompt)
+            self._next_encoding = control.prompt, encoding
+        self._controls.append((control, event_id, self._next_encoding[1]))
         self.control_count += 1
 
     @property
@@ -206,14 +247,28 @@ class PlaySession:
     @property
     def ready(self) -> bool:
         """True when the next chunk can be rendered."""
-        return not self.paused and not self.finished and (not self.settings.exact or bool(self._controls))
+        if self.paused or self.finished or (self.settings.exact and not self._controls):
+            return False
+        return self.encoding is None
+
+    @property
+    def encoding(self) -> Encoding:
+        """The encoding of a prompt that the next chunk waits for."""
+        if self.settings.exact:
+            encoding = self._controls[0][2] if self._controls else None
+        else:
+            encoding = self._next_encoding[1] if self.chunk_index == 0 else None
+        return None if encoding is None or encoding.done() else encoding
 
     def next_input(self) -> ChunkInput:
-        """Take the next chunk's input from the events so far."""
+        """Take the next chunk's input from the events so far; errors of the encoding of its prompt are raised."""
         window, self._window = self._window, None
         if self.settings.exact:
-            control, event_id = self._controls.popleft()
+            control, event_id, encoding = self._controls.popleft()
+            _wait_for(encoding)
             return ChunkInput(control, () if event_id is None else (event_id,), event_id, window)
+        _wait_for(self._next_encoding[1])
+        self._take_prompt()
         sampled = self.inputs.sample(self._chunk_latents)
         turns, self._turns = self._turns, []
         control = self.controller.control(sampled, turns)
@@ -282,3 +337,8 @@ class PlaySession:
         return TimelineController(
             self._chunk_latents, {key: value for key, value in header.items() if value is not None}
         )
+
+
+def _wait_for(encoding: Encoding) -> None:
+    if encoding is not None:
+        encoding.result()

@@ -60,7 +60,14 @@ class ModelService:
         preset = self.model.preset
         try:
             settings, factory = self._settings(init), self._session_factory(init)
-            return PlaySession(settings, preset.chunk, factory, self.limits, self.resume_keys.new())
+            return PlaySession(
+                settings,
+                preset.chunk,
+                factory,
+                self.limits,
+                self.resume_keys.new(),
+                self.model.prepare_prompt,
+            )
         except UsageError as error:
             raise ProtocolError("bad_init", f"init: {error}") from error
 

@@ -1,6 +1,5 @@
 """Player in the terminal: draws frames at their rate, reads keys, renders chunks in a thread."""
 
-import threading
 from collections import deque
 from concurrent.futures import Future
 from time import monotonic
@@ -10,6 +9,7 @@ import numpy as np
 
 from lingbot_cli.broadcast.just_in_time import ChunkPacer
 from lingbot_cli.camera.keys import LETTERS
+from lingbot_cli.daemon_thread import run_in_daemon_thread
 from lingbot_cli.env import Env
 from lingbot_cli.errors import UsageError
 from lingbot_cli.operating_system import HAS_TERMINALS
@@ -134,6 +134,8 @@ class TerminalPlayer:
                 self._pacer.chunk_sent(len(chunk.frames) / self._session.settings.fps, chunk.render_s, now)
                 if self._recorder is not None:
                     self._recorder.chunk_sent(self._session)
+        if error := self._session.take_prompt_error():
+            raise error
         if self._session.ready and self._pacer.render_delay(now) == 0:
             self._rendering = render_in_thread(self._session)
 
@@ -160,6 +162,8 @@ class TerminalPlayer:
         if self._latency_s is not None:
             parts.append(f"{self._latency_s:.1f} s latency")
         parts.append(f"chunk {self._session.chunk_index}")
+        if self._session.prompt_pending:
+            parts.append("prompt pending")
         if self._keys:
             parts.append(self._keys.upper())
         self._screen.show_status(*parts, *_HELP)
@@ -192,7 +196,7 @@ class TerminalPlayer:
         prompt = self._typed_prompt or ""
         if key in ("\r", "\n"):
             if prompt.strip():
-                self._session.inputs.set_prompt(prompt.strip(), self._new_event(monotonic()))
+                self._session.set_prompt(prompt.strip(), self._new_event(monotonic()))
             self._typed_prompt = None
         elif key == "\x1b":
             self._typed_prompt = None
@@ -204,15 +208,6 @@ class TerminalPlayer:
 
 
 def render_in_thread(session: PlaySession) -> "Future[RenderTaskResult]":
-    """Render the next chunk in a daemon thread, which does not delay the exit of a failed program."""
+    """Render the next chunk in a thread."""
     task = session.render_task(session.next_input())
-    future: Future[RenderTaskResult] = Future()
-
-    def render() -> None:
-        try:
-            future.set_result(attempt(task) or attempt_again(task))
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=render, name="render", daemon=True).start()
-    return future
+    return run_in_daemon_thread(lambda: attempt(task) or attempt_again(task), "render")

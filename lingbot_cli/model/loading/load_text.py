@@ -34,6 +34,7 @@ def cached_prompt_encoder(
         identity=checkpoint.text_identity,
         dim=checkpoint.preset.text_dim,
         folder=prompts_folder(),
+        device=device,
     )
 
 

@@ -52,13 +52,13 @@ def load_model(
     prompts: Iterable[str] = (),
     report: OnLoadProgress | None = None,
     warn: Callable[[str], None] = lambda _: None,
+    keep_text_encoder: bool = False,
 ) -> WorldModel:
     """Load a model: a folder, a downloaded model's name, a checkpoint, or else the model of the options.
 
     Default precisions are bfloat16 for the transformer and float16 for the decoder on CUDA, else float32; each by
-    its own device.
-    `prompts` are encoded first, and the text encoder's memory is freed before the transformer is loaded.
-    `warn` receives a sentence for each prompt that is cut.
+    its own device. `prompts` are encoded first, and the text encoder's memory is freed before the transformer is
+    loaded, unless it is kept for prompts to come. `warn` receives a sentence for each prompt that is cut.
     Errors: SetupError, UsageError.
     """
     checkpoint = (
@@ -79,7 +79,8 @@ def load_model(
     text_encoder = cached_prompt_encoder(checkpoint, pick_device(options.text_on or "cpu"), report)
     for prompt in prompts:
         text_encoder.encode(prompt)
-    text_encoder.release()
+    if not keep_text_encoder:
+        text_encoder.release()
     vae = load_vae(checkpoint, device, decoder_dtype, report, decoder_on=decoder_on)
     decoder = None
     if checkpoint.decoder is not None:
@@ -100,6 +101,7 @@ def load_model(
         decoder=decoder,
         kv_cache=options.kv_cache,
         fit_prompt=PromptFitter(checkpoint.layout.tokenizer, checkpoint.preset.text_len, warn),
+        prepare_prompt=text_encoder.prepare,
         encode_tf32=device.type == "cuda" and options.encode != "float32",
         reuse_keys=options.commit == "last-step",
     )

@@ -1,0 +1,144 @@
+"""A prompt is encoded beside the chunks: its session plays on until then, and others never wait."""
+
+import threading
+from concurrent.futures import Future
+from dataclasses import replace
+
+import pytest
+
+from lingbot_cli.errors import SetupError
+from lingbot_cli.image import crop_to_aspect
+from lingbot_cli.model.loading.prompt_cache import CachedPromptEncoder
+from lingbot_cli.model.session import Session
+from lingbot_cli.server.pending_prompt import PendingPrompt
+from lingbot_cli.server.session_pool import PoolLimits
+from tests.support.realtime_client import init
+from tests.support.reference import TinyText, sample_image, tiny_world, walk
+from tests.support.serving import serving
+
+WAIT_S = 60
+
+
+class SlowText:
+    """Loader of a text encoder, and the encoder, that waits until it may go on."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.threads: set[str] = set()
+        self.damaged = False
+
+    def load(self):
+        self.threads.add(threading.current_thread().name)
+        assert self.go_on.wait(WAIT_S)
+        if self.damaged:
+            raise SetupError("text.safetensors is damaged")
+        return self
+
+    def encode(self, cleaned):
+        self.threads.add(threading.current_thread().name)
+        return TinyText().encode(cleaned)
+
+
+@pytest.fixture
+def text():
+    return SlowText()
+
+
+@pytest.fixture
+def served(text, tmp_path):
+    known = CachedPromptEncoder(TinyText, identity="text", dim=48, folder=tmp_path)
+    known.encode("a courtyard")
+    encoder = CachedPromptEncoder(text.load, identity="text", dim=48, folder=tmp_path)
+    world = replace(tiny_world(), text_encoder=encoder, prepare_prompt=encoder.prepare)
+    with serving(PoolLimits(slots=2, grace_s=20), world=world) as found:
+        yield found
+
+
+def test_a_prompt_counts_from_the_first_chunk_after_it_is_encoded_and_nobody_waits(served, text):
+    still = init(condition_inputs={"camera_actions": [["l"]]})
+    with served.client() as player, served.client() as other:
+        player.send(**still)
+        chunks = [player.chunk() for _ in range(2)]
+        player.event("prompt", "it rains", event_id=5)
+        other.send(**init(prompt="snow falls"))
+        other.until("session", state="started")
+        chunks += [player.chunk() for _ in range(5)]  # while the encoder is loaded for both
+        assert not any(5 in stats["event_ids"] for _, stats in chunks)
+        text.go_on.set()
+        assert len(other.chunk()[0]) == 9
+        while 5 not in chunks[-1][1]["event_ids"]:
+            chunks.append(player.chunk())
+        player.socket.socket.close()
+    change = len(chunks) - 1
+    assert [stats["prompt"] for _, stats in chunks] == ["a courtyard"] * change + ["it rains"]
+    assert text.threads == {"text encoder"}
+    with served.client() as again:  # now the prompt is known: it counts from the next chunk on
+        again.send(**still, realtime_output_pacing=True)
+        frames = [again.chunk()[0] for _ in range(2)]
+        again.event("prompt", "it rains", event_id=6)
+        stats = again.until("chunk_stats")
+        assert 6 in stats["event_ids"] or 6 in again.chunk()[1]["event_ids"]
+    assert all((one == other).all() for one, (other, _) in zip(frames, chunks, strict=False))
+
+
+def test_a_chunk_of_given_poses_waits_for_its_own_prompt(served, text):
+    with served.client() as player, served.client() as other:
+        player.send(**init(controls=True, max_chunks=2, scale=1.0))
+        other.send(**init())
+        controls = [
+            replace(control, prompt=text)
+            for control, text in zip(walk(2), ("a courtyard", "fog"), strict=True)
+        ]
+        for control in controls:
+            player.event(
+                "control",
+                {
+                    "poses": control.poses.reshape(-1, 16).tolist(),
+                    "intrinsics": control.intrinsics.tolist(),
+                    "actions": control.actions.tolist(),
+                    "prompt": control.prompt,
+                },
+            )
+        frames = [player.chunk()[0]]
+        for _ in range(3):
+            other.chunk()
+        text.go_on.set()
+        frames.append(player.chunk()[0])
+    whole = Session(
+        tiny_world(), crop_to_aspect(sample_image(48, 64), 32, 32), height=32, width=32, seed=42, scale=1.0
+    )
+    expected = [whole.step(control).numpy() for control in controls]
+    assert all((one == other).all() for one, other in zip(frames, expected, strict=True))
+    assert text.threads == {"text encoder"}
+
+
+def test_a_prompt_that_cannot_be_encoded_leaves_the_session_as_it_is(served, text):
+    text.damaged = True
+    text.go_on.set()
+    with served.client() as player:
+        player.send(**init())
+        player.chunk()
+        player.event("prompt", "it rains", event_id=5)
+        error = player.until("error")
+        assert error["code"] == "prompt_failed"
+        assert error["content"] == "the prompt cannot be encoded: text.safetensors is damaged"
+        assert player.chunk()[1]["prompt"] == "a courtyard"
+    with served.client() as player:
+        player.send(**init(prompt="it rains"))
+        assert player.until("error")["content"] == "text.safetensors is damaged"
+
+
+def test_one_prompt_is_encoded_at_a_time_and_the_newest_is_taken():
+    started: dict[str, Future[None]] = {}
+    prompt = PendingPrompt(lambda text: started.setdefault(text, Future()))
+    for number, text in enumerate(("a", "b", "c")):
+        prompt.set(text, number)
+        assert prompt.take() is None
+    assert list(started) == ["a"]
+    started["a"].set_result(None)
+    assert prompt.take() is None
+    assert list(started) == ["a", "c"]
+    started["c"].set_result(None)
+    assert prompt.take() == ("c", [0, 1, 2])
+    assert prompt.take() is None
+    assert not prompt
