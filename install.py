@@ -2,10 +2,11 @@
 
     python install.py -c constraints.txt -e ".[dev]"
 
-pip installs the CUDA build of torch on Linux, 5.9 GB; uv chooses by the GPU's driver. Where uv cannot be used, or
-pip is configured with an index of its own, which uv would ignore, pip installs.
+pip installs the CUDA build of torch on Linux, 5.9 GB; uv chooses by the GPU's driver, or as UV_TORCH_BACKEND says.
+Where uv cannot be used, or pip is configured with an index of its own, which uv would ignore, pip installs.
 """
 
+import os
 import subprocess
 import sys
 
@@ -19,10 +20,10 @@ def main(arguments: list[str]) -> int:
         and "find-links" not in configured
         and _run(*pip, "install", "-q", "uv") == 0
     ):
-        uv = [sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable]
-        if _run(*uv, "--torch-backend", "auto", *arguments) == 0:
+        os.environ.setdefault("UV_TORCH_BACKEND", "auto")
+        if _run(sys.executable, "-m", "uv", "pip", "install", "--python", sys.executable, *arguments) == 0:
             return 0
-        print("uv failed; pip goes on", flush=True)
+        print("uv failed; pip installs, on Linux with the CUDA build of torch", flush=True)
     return _run(*pip, "install", "--progress-bar", "on", *arguments)
 
 

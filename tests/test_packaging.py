@@ -1,5 +1,7 @@
 """Wheel and sdist: they install, work in any folder and pass tests of their own; manual pages and metadata."""
 
+import importlib.metadata
+import importlib.util
 import os
 import re
 import shutil
@@ -19,6 +21,7 @@ from lingbot_cli.cli import COMMANDS
 from lingbot_cli.sample_files import PACKAGE, sample_names
 
 ROOT = Path(__file__).parents[1]
+UV = Path(importlib.util.find_spec("uv").origin)
 URL = "https://example.org/someone/lingbot"
 PROGRAM = """
 import sys, lingbot_cli
@@ -148,7 +151,7 @@ def test_manual_pages_have_every_option_and_no_error(tmp_path):
     assert "--accept-license" in text
 
 
-def test_installing_without_an_index_of_its_own_uses_uv_and_falls_back_to_pip(tmp_path):
+def test_install_falls_back_to_pip_where_uv_fails(tmp_path):
     """Stand-ins for pip and uv log their arguments; uv fails."""
     for module, code in (("pip", "0"), ("uv", "1")):
         (tmp_path / f"{module}.py").write_text(
@@ -159,5 +162,41 @@ def test_installing_without_an_index_of_its_own_uses_uv_and_falls_back_to_pip(tm
     lines = (tmp_path / "log").read_text().splitlines()
     assert lines[:2] == ["pip config list", "pip install -q uv"]
     assert lines[2].startswith("uv pip install --python ")
-    assert lines[2].endswith(" --torch-backend auto .")
     assert lines[3] == "pip install --progress-bar on ."
+
+
+@pytest.fixture(scope="module")
+def uv_environ(tmp_path_factory):
+    """Return an environment in which uv and pip find, without a network, an empty wheel of each dependency alone."""
+    folder = tmp_path_factory.mktemp("uv")
+    for line in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]:
+        name = re.split("[>;]", line)[0].replace("-", "_")
+        version = "2.13.0+cpu" if name == "torch" else importlib.metadata.version(name)
+        with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+            facts = f"{name}-{version}.dist-info"
+            wheel.writestr(f"{facts}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+            wheel.writestr(f"{facts}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(f"{facts}/RECORD", "")
+    environ = {key: value for key, value in os.environ.items() if not key.startswith(("PIP_", "UV_"))}
+    settings = {"NO_INDEX": "1", "FIND_LINKS": folder, "OFFLINE": "1", "PYTHON_DOWNLOADS": "never"}
+    folders = {"CACHE_DIR": folder / "cache", "TOOL_DIR": folder / "tools", "TOOL_BIN_DIR": folder / "bin"}
+    environ |= {f"UV_{name}": str(value) for name, value in {**settings, **folders}.items()}
+    return {**environ, "UV_PYTHON": sys.executable, "PIP_CONFIG_FILE": os.devnull, "PYTHONPATH": str(UV.parents[1])}
+
+
+def test_install_uses_uv(built, uv_environ, tmp_path):
+    run(sys.executable, "-m", "venv", "--without-pip", str(tmp_path))
+    python = tmp_path / Path(sys.executable).parent.name / "python"
+    constraints = str(ROOT / "constraints.txt")
+    run(str(python), str(ROOT / "install.py"), "-c", constraints, str(built[0]), env=uv_environ)
+    packages = "import importlib.metadata as m; print(m.version('torch'), m.version('lingbot'))"
+    assert run(str(python), "-c", packages, cwd=tmp_path) == f"2.13.0+cpu {__version__}\n"
+    assert (python.parent / "lingbot").exists()
+
+
+def test_documented_lines_of_uv_install_the_command(built, uv_environ):
+    lines = re.findall("`uv (tool install[^`]*) \\.`", (ROOT / "docs" / "install.md").read_text())
+    assert len(lines) == 3
+    for line in lines:
+        run(sys.executable, "-m", "uv", *line.split(), "--force", str(built[0]), env=uv_environ)
+        assert (Path(uv_environ["UV_TOOL_BIN_DIR"]) / "lingbot").exists()

@@ -18,21 +18,24 @@ from lingbot_cli.runtime.memory import gigabytes
 from lingbot_cli.ui.progress import duration_text
 
 _COLOURS = {"rendered": "green", "skipped": "cyan", "stopped": "yellow"}
+_NUMBERS = ("frames", "length", "memory", "seed", "time", "tries")
 
 
 def plan_table(states: Sequence[TaskState], manifest: Manifest) -> Table:
     """Return the table of `--dry-run`: a line a video, the totals and what is the same for all above."""
     headings = ("video", "status", "size", "frames", "length", "memory", "seed", "prompt")
-    rows = [_plan_row(state) for state in states]
-    same = {i for i in range(2, len(headings)) if len(rows) > 1 and len({row[i] for row in rows}) == 1}
-    common = " · ".join(f"{headings[i]} {rows[0][i]}" for i in sorted(same) if rows[0][i])
-    title = "\n".join([_plan_totals(states, manifest), *([f"all: {common}"] if common else [])])
-    table = Table(title=title, title_justify="left")
+    return _table(_plan_totals(states, manifest), headings, [_plan_row(state) for state in states], first=2)
+
+
+def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], first: int) -> Table:
+    """Return a table without the columns, from `first` on, that are empty or alike; the title has what is alike."""
+    columns = list(enumerate(zip(*rows, strict=True)))
+    same = [i for i, texts in columns if i >= first and len(set(texts)) == 1 and (len(rows) > 1 or not texts[0])]
+    common = " · ".join(f"{headings[i]} {rows[0][i]}" for i in same if rows[0][i])
+    table = Table(title=f"{title}\nall: {common}" if common else title, title_justify="left")
     shown = [i for i in range(len(headings)) if i not in same]
     for heading in (headings[i] for i in shown):
-        table.add_column(
-            heading, justify="right" if heading in ("frames", "length", "memory", "seed") else "left"
-        )
+        table.add_column(heading, justify="right" if heading in _NUMBERS else "left", overflow="fold")
     for row in rows:
         table.add_row(*(row[i] for i in shown))
     return table
@@ -74,23 +77,21 @@ def _coloured(status: str) -> str:
 
 def result_table(states: Sequence[TaskState]) -> Table:
     """Return the table at the end of a run: a line a video, the totals above."""
-    table = Table(title=summary(states), title_justify="left")
-    for heading in ("video", "status", "frames", "time", "tries", "message"):
-        table.add_column(
-            heading, justify="right" if heading in ("frames", "time", "tries") else "left", overflow="fold"
-        )
+    rows = []
     for state in states:
         result = state.result
         assert result is not None
-        table.add_row(
-            escape(state.planned.task.name),
-            _coloured(result.status),
-            str(result.frames or ""),
-            duration_text(result.seconds) if result.seconds else "",
-            str(state.attempts or ""),
-            escape(redact(result.message)),
+        rows.append(
+            (
+                escape(state.planned.task.name),
+                _coloured(result.status),
+                str(result.frames or ""),
+                duration_text(result.seconds) if result.seconds else "",
+                str(state.attempts or ""),
+                escape(redact(result.message)),
+            )
         )
-    return table
+    return _table(summary(states), ("video", "status", "frames", "time", "tries", "message"), rows, first=1)
 
 
 def summary(states: Sequence[TaskState]) -> str:

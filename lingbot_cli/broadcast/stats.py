@@ -169,6 +169,7 @@ class StreamMonitor:
         outputs = [output.stats for output in self._outputs]
         parts = [
             f"chunk {self._chunks}",
+            *(f"{output.name} is disconnected" for output in outputs if not output.connected),
             f"rendered {self._render_fps:.1f} fps",
             f"sent {self._sent_fps():.1f} fps",
             f"{paced.repeats} repeats",
@@ -176,7 +177,6 @@ class StreamMonitor:
             f"buffer {paced.buffer:.1f} s",
             *(() if self._latency is None else (f"latency {self._latency:.1f} s",)),
             f"{sum(output.reconnects for output in outputs)} reconnects",
-            *(f"{output.name} is disconnected" for output in outputs if not output.connected),
         ]
         return " · ".join(parts)
 

@@ -154,7 +154,8 @@ class TerminalPlayer:
 
     def _show_status(self) -> None:
         if self._typed_prompt is not None:
-            self._screen.show_status(f"prompt: {self._typed_prompt}▏")
+            room = max(1, self._screen.cells()[0] - len("prompt: ▏") - 1)
+            self._screen.show_status(f"prompt: {self._typed_prompt[-room:]}▏")
             return
         span = self._drawn_at[-1] - self._drawn_at[0] if self._drawn_at else 0
         rate = (len(self._drawn_at) - 1) / span if span else 0.0
@@ -166,7 +167,7 @@ class TerminalPlayer:
             parts.append("prompt pending")
         if self._keys:
             parts.append(self._keys.upper())
-        self._screen.show_status(*parts, *_HELP)
+        self._screen.show_status(" · ".join((*parts, *_HELP)))
 
     def _handle_key(self, key: str) -> None:
         if self._typed_prompt is not None:

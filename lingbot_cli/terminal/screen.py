@@ -86,11 +86,11 @@ class Screen:
             self.write("\x1b[2J")
         return size.columns, max(1, size.lines - 1)
 
-    def show_status(self, *parts: str) -> None:
+    def show_status(self, line: str) -> None:
         """Write the status line; the last parts are left out where it is narrow."""
         columns, rows = self.cells()
-        text = fit_line(parts, columns - 1)
-        self.write(f"\x1b[{rows + 1};1H\x1b[0m{printable(text)[: columns - 1]}\x1b[K")
+        text = fit_line(printable(line), columns - 1)
+        self.write(f"\x1b[{rows + 1};1H\x1b[0m{text}\x1b[K")
 
     def graphics(self) -> str:
         """Query the terminal for its best graphics: kitty, sixel or blocks."""

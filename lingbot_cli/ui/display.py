@@ -12,7 +12,7 @@ from rich.text import Text
 from lingbot_cli.console import print_json
 from lingbot_cli.errors import LingbotError
 from lingbot_cli.redact import redact
-from lingbot_cli.ui.progress import Progress, duration_text, size_text
+from lingbot_cli.ui.progress import Progress, duration_text, fit_line, size_text
 
 
 @dataclass(frozen=True)
@@ -65,18 +65,16 @@ class Display:
 
 
 def progress_line(progress: Progress) -> str:
-    """Return the progress after a chunk in one line."""
+    """Return the progress after a chunk in one line, the most important first, as a narrow line ends early."""
     parts = [
         f"chunk {progress.chunk}/{progress.chunks}" if progress.chunks else f"chunk {progress.chunk}",
-        f"{progress.frames} frames",
+        *([] if progress.left is None else [f"{duration_text(progress.left)} left"]),
         f"{progress.fps:.1f} fps",
+        *([f"keys {progress.keys}"] if progress.keys else []),
         f"{progress.realtime:.2f}× real time",
+        f"{progress.frames} frames",
+        size_text(progress.memory),
     ]
-    if progress.left is not None:
-        parts.append(f"{duration_text(progress.left)} left")
-    parts.append(size_text(progress.memory))
-    if progress.keys:
-        parts.append(f"keys {progress.keys}")
     return " · ".join(parts)
 
 
@@ -122,13 +120,13 @@ class LiveDisplay(PlainDisplay):
     def plan(self, report: Report) -> None:
         super().plan(report)
         self._live.start()
-        self._live.update(Text("rendering the first chunk …"), refresh=True)
+        self._show("rendering the first chunk …")
 
     def chunk(self, progress: Progress) -> None:
-        self._live.update(Text(progress_line(progress)), refresh=True)
+        self._show(progress_line(progress))
 
     def state(self, report: Report) -> None:
-        self._live.update(Text(redact(report.text)), refresh=True)
+        self._show(redact(report.text))
 
     def done(self, report: Report) -> None:
         self.close()
@@ -136,6 +134,9 @@ class LiveDisplay(PlainDisplay):
 
     def close(self) -> None:
         self._live.stop()
+
+    def _show(self, line: str) -> None:
+        self._live.update(Text(fit_line(line, self.console.width)), refresh=True)
 
 
 class JsonDisplay(Display):

@@ -1,7 +1,7 @@
 """Progress of a run: chunks, frames, speed and memory."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -140,7 +140,8 @@ def size_text(count: int) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
-def fit_line(parts: Sequence[str], columns: int) -> str:
-    """Join parts by dots; the last ones are left out, and the first is cut, so that the line has so many columns."""
-    count = next((n for n in range(len(parts), 1, -1) if len(" · ".join(parts[:n])) <= columns), 1)
-    return " · ".join(parts[:count])[:columns]
+def fit_line(line: str, columns: int) -> str:
+    """Leave out the last of a line's parts, which dots separate, and cut the first, for so many columns."""
+    while len(line) > columns and " · " in line:
+        line = line.rpartition(" · ")[0]
+    return line[:columns]

@@ -34,10 +34,10 @@ def told(**how):
 
 def test_a_line_says_everything():
     assert progress_line(HALF) == (
-        "chunk 3/6 · 33 frames · 12.0 fps · 0.75× real time · 3.2 s left · 512 MiB · keys wl"
+        "chunk 3/6 · 3.2 s left · 12.0 fps · keys wl · 0.75× real time · 33 frames · 512 MiB"
     )
     live = Progress(3, None, 33, None, 4.0, 12.0, 0.75, None, 2**31)
-    assert progress_line(live) == "chunk 3 · 33 frames · 12.0 fps · 0.75× real time · 2.0 GiB"
+    assert progress_line(live) == "chunk 3 · 12.0 fps · 0.75× real time · 33 frames · 2.0 GiB"
 
 
 def test_a_log_has_a_line_for_everything():
@@ -105,7 +105,7 @@ def test_amounts_as_people_read_them():
     [(80, "16.0 fps · W · X quit · WASD walk"), (25, "16.0 fps · W · X quit"), (10, "16.0 fps"), (4, "16.0")],
 )
 def test_a_narrow_line_leaves_out_its_last_parts(columns, line):
-    assert fit_line(("16.0 fps", "W", "X quit", "WASD walk"), columns) == line
+    assert fit_line("16.0 fps · W · X quit · WASD walk", columns) == line
 
 
 def test_the_first_chunk_after_a_resume_guesses_no_time_left():
