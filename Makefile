@@ -23,7 +23,7 @@ setup: $(VENV)/.ready
 demo: setup
 	mkdir -p demo
 	$(BIN)/lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml --upscale 4 \
-		-o demo/first-walk.mp4 --overwrite
+		-o demo/first-walk.mp4 -o demo/first-walk.webp --overwrite
 	@echo
 	@echo "The video is demo/first-walk.mp4. To go on:"
 	@echo "  . $(BIN)/activate"
@@ -36,11 +36,10 @@ dist: setup
 	$(BIN)/python -m build
 
 # Drawings of the paths beside the recipes, and the animation in the README.
-drawings: setup
+drawings: demo
 	for recipe in recipes/*.yaml recipes/*.jsonl; do \
 		$(BIN)/lingbot timeline show $$recipe -o $${recipe%.*}.svg --overwrite || exit; done
-	mkdir -p docs
-	$(BIN)/lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml -o docs/first-walk.gif --overwrite
+	cp demo/first-walk.webp docs
 
 lint: setup
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
     python install.py -c constraints.txt -e ".[dev]"
 
-pip installs the CUDA build of torch on Linux, 5.9 GB; uv chooses by the GPU's driver, or as UV_TORCH_BACKEND says.
+pip installs the CUDA build of torch on Linux, 5.6 GB; uv chooses by the GPU's driver, or as UV_TORCH_BACKEND says.
 Where uv cannot be used, or pip is configured with an index of its own, which uv would ignore, pip installs.
 """
 

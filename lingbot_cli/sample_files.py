@@ -46,6 +46,12 @@ def find_input(text: str) -> str:
     return find_inputs(text)[0]
 
 
+def find_sample(name: str, folder: Path) -> Path | None:
+    """Return the package's file of a name under samples/ or recipes/ that a folder lacks; None for other names."""
+    known = name.startswith(FOLDERS) and name in sample_names() and not (folder / name).exists()
+    return PACKAGE / name if known else None
+
+
 def summary(name: str) -> str:
     """Return a recipe's first comment or the note of its header, empty without one."""
     if Path(name).suffix == ".png":

@@ -13,8 +13,10 @@ import zipfile
 from email.parser import Parser
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from lingbot_cli import __version__
 from lingbot_cli.cli import COMMANDS
@@ -78,7 +80,7 @@ def test_metadata_and_links(built):
     assert facts["Description-Content-Type"] == "text/markdown"
     readme = facts.get_payload()
     assert f"]({URL}/blob/v{__version__}/docs/timeline.md)" in readme
-    assert f"![a walk through the courtyard]({URL}/raw/v{__version__}/docs/first-walk.gif)" in readme
+    assert f"![a walk through the courtyard]({URL}/raw/v{__version__}/docs/first-walk.webp)" in readme
     assert "](docs/" not in readme
     assert "](recipes/" not in readme
 
@@ -134,6 +136,23 @@ def test_the_version_is_the_same_everywhere():
     assert headings[0].startswith(f"## {__version__}")
 
 
+def test_the_picture_in_the_readme_is_the_demo(tmp_path):
+    recipe = (ROOT / "Makefile").read_text().partition("\ndemo: setup\n")[2].replace("\\\n", " ")
+    (command,) = re.findall(r"^\t\$\(BIN\)/lingbot (.+)$", recipe.partition("\n\n")[0], flags=re.MULTILINE)
+    (picture,) = re.findall(r"\]\((docs/[a-z-]+\.webp)\)", (ROOT / "README.md").read_text())
+    words = command.replace("demo/", f"{tmp_path}/").split()
+    run(sys.executable, "-m", "lingbot_cli", *words, "--frames", ":9", cwd=ROOT)
+    with Image.open(ROOT / picture) as shown, Image.open(tmp_path / Path(picture).name) as made:
+        assert shown.n_frames == 72
+        assert made.n_frames == 9
+        assert shown.size == made.size
+        for frame in (0, 8):
+            shown.seek(frame)
+            made.seek(frame)
+            error = np.asarray(shown.convert("RGB"), float) - np.asarray(made.convert("RGB"), float)
+            assert np.sqrt(np.mean(error**2)) < 5
+
+
 @pytest.mark.skipif(shutil.which("groff") is None, reason="needs groff")
 def test_manual_pages_have_every_option_and_no_error(tmp_path):
     run(sys.executable, "man/generate.py", str(tmp_path), cwd=ROOT)
@@ -181,7 +200,12 @@ def uv_environ(tmp_path_factory):
     settings = {"NO_INDEX": "1", "FIND_LINKS": folder, "OFFLINE": "1", "PYTHON_DOWNLOADS": "never"}
     folders = {"CACHE_DIR": folder / "cache", "TOOL_DIR": folder / "tools", "TOOL_BIN_DIR": folder / "bin"}
     environ |= {f"UV_{name}": str(value) for name, value in {**settings, **folders}.items()}
-    return {**environ, "UV_PYTHON": sys.executable, "PIP_CONFIG_FILE": os.devnull, "PYTHONPATH": str(UV.parents[1])}
+    return {
+        **environ,
+        "UV_PYTHON": sys.executable,
+        "PIP_CONFIG_FILE": os.devnull,
+        "PYTHONPATH": str(UV.parents[1]),
+    }
 
 
 def test_install_uses_uv(built, uv_environ, tmp_path):

@@ -30,8 +30,10 @@ def plan_table(states: Sequence[TaskState], manifest: Manifest) -> Table:
 def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], first: int) -> Table:
     """Return a table without the columns, from `first` on, that are empty or alike; the title has what is alike."""
     columns = list(enumerate(zip(*rows, strict=True)))
-    same = [i for i, texts in columns if i >= first and len(set(texts)) == 1 and (len(rows) > 1 or not texts[0])]
-    common = " · ".join(f"{headings[i]} {rows[0][i]}" for i in same if rows[0][i])
+    same = [
+        i for i, texts in columns if i >= first and len(set(texts)) == 1 and (len(rows) > 1 or not texts[0])
+    ]
+    common = " · ".join(f"{headings[i]} {rows[0][i]}" for i in same if rows[0][i] and headings[i] != "status")
     table = Table(title=f"{title}\nall: {common}" if common else title, title_justify="left")
     shown = [i for i in range(len(headings)) if i not in same]
     for heading in (headings[i] for i in shown):

@@ -17,6 +17,7 @@ from lingbot_cli.errors import UsageError
 from lingbot_cli.remote.client import RemoteTarget
 from lingbot_cli.render.request import Request
 from lingbot_cli.runtime.model_options import ModelOptions
+from lingbot_cli.sample_files import find_sample
 from lingbot_cli.sinks.factory import OutputOptions
 from lingbot_cli.sinks.formats import choose_codec, choose_format
 from lingbot_cli.sinks.output_paths import is_partial_name
@@ -149,6 +150,8 @@ def _resolve_path(
     """Resolve a path of a job against the jobs file's folder; add its errors to `problems`."""
     if name is None or (key == "decoder" and name in DECODERS):
         return name
+    if sample := find_sample(name, source.folder):
+        return str(sample)
     path = source.folder / name
     message = None
     try:

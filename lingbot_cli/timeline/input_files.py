@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from lingbot_cli.camera.convention import Convention, Matrix, describe_convention
 from lingbot_cli.camera.scale import CLIP, ScaleRule, StepSizes, latent_steps, parse_scale
 from lingbot_cli.errors import UsageError
+from lingbot_cli.sample_files import find_sample
 from lingbot_cli.timeline.diagnostics import Problems
 from lingbot_cli.timeline.load import ParsedEvent, Timeline
 from lingbot_cli.timeline.schema import CutEvent, PosesEvent
@@ -190,6 +191,8 @@ class TimelineFiles:
 
     def _find(self, name: str, *, folders: bool = False) -> Path:
         """Return a file, or a folder too, by its name. Errors: ValueError."""
+        if sample := find_sample(name, self._folder):
+            return sample
         path = self._folder / name
         try:
             outside = not path.resolve().is_relative_to(self._folder.resolve())

@@ -10,9 +10,11 @@ from PIL import Image
 
 from lingbot_cli.batch import jobs
 from lingbot_cli.batch.manifest import Manifest
+from lingbot_cli.batch.report import _table
 from lingbot_cli.batch.run import check_outputs, select_shard
 from lingbot_cli.batch.tasks import read_tasks, slug
 from lingbot_cli.errors import UsageError
+from lingbot_cli.sample_files import PACKAGE
 from lingbot_cli.timeline.diagnostics import TimelineError
 from lingbot_cli.timeline.load import read_source
 from lingbot_cli.timeline.resolve import resolve_timeline
@@ -55,6 +57,30 @@ jobs:
 def test_jsonl_gives_the_same(write):
     text = '{"defaults": {"image": "a.png", "moves": "w-5"}}\n\n{"seeds": "3..4"}\n{"output": "b.gif"}\n'
     assert [task.name for task in read_tasks(write(text, "jobs.jsonl"))] == ["a-3.mp4", "a-4.mp4", "b.gif"]
+
+
+def test_samples_are_found_in_every_folder(write, tmp_path):
+    text = "jobs: [{image: samples/courtyard-day.png, timeline: recipes/first-walk.yaml}]"
+    (task,) = read_tasks(write(text))
+    assert (task.request.image, task.request.timeline) == (
+        PACKAGE / "samples" / "courtyard-day.png",
+        str(PACKAGE / "recipes" / "first-walk.yaml"),
+    )
+    (tmp_path / "samples").mkdir()
+    (tmp_path / "samples" / "courtyard-day.png").write_bytes((tmp_path / "a.png").read_bytes())
+    assert read_tasks(write(text))[0].request.image == tmp_path / "samples" / "courtyard-day.png"
+    with pytest.raises(TimelineError, match="outside"):
+        read_tasks(write("jobs: [{image: samples/../../a.png, moves: w-5}]"))
+
+
+def test_the_last_table_has_columns_that_differ():
+    rows = [("a-1.mp4", "rendered", "16", "1.5 s", ""), ("a-2.mp4", "rendered", "16", "1.7 s", "")]
+    headings = ("video", "status", "frames", "time", "message")
+    table = _table("2 videos", headings, rows, first=1)
+    assert [column.header for column in table.columns] == ["video", "time"]
+    assert table.title == "2 videos\nall: frames 16"
+    alone = _table("1 video", headings, rows[:1], first=1)
+    assert [column.header for column in alone.columns] == ["video", "status", "frames", "time"]
 
 
 def test_cameras_of_other_tools(write, tmp_path):

@@ -37,6 +37,13 @@ def test_recipes_are_found_by_a_pattern_too():
     assert "12 videos" in jobs.stdout
 
 
+def test_a_timeline_cuts_to_a_sample_in_every_folder(elsewhere):
+    events = "events: [{keys: w, for: 1s}, {cut: samples/courtyard-night.png}, {keys: w, for: 1s}]"
+    (elsewhere / "walk.yaml").write_text(events)
+    done = lingbot("timeline", "check", "walk.yaml")
+    assert done.code == 0, done.stdout
+
+
 def test_a_file_of_that_name_goes_before_the_package(elsewhere):
     assert find_input(FIRST_IMAGE) != FIRST_IMAGE
     (elsewhere / "samples").mkdir()
