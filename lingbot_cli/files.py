@@ -125,13 +125,12 @@ def write_file(
     content: str | bytes,
     *,
     overwrite: bool = True,
-    durable: bool = False,
     make_folder: bool = False,
 ) -> None:
     """Write a file by replacing it: readers find the old content or the new, never a part.
 
     `make_folder`: its folder is created if missing. A pipe, a device or an open descriptor is written into; of a
-    symbolic link the target is replaced. Text is written as UTF-8; a `durable` file is on the disk when this returns.
+    symbolic link the target is replaced. Text is written as UTF-8.
     Errors: UsageError for a path that exists, OutputError.
     """
     check_new(path, overwrite=overwrite)
@@ -148,9 +147,6 @@ def write_file(
         try:
             with part.open("wb") as out:
                 out.write(data)
-                if durable:
-                    out.flush()
-                    os.fsync(out.fileno())
             part.replace(target)
         except BaseException:
             part.unlink(missing_ok=True)

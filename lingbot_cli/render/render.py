@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from lingbot_cli.errors import EncoderStalledError
+from lingbot_cli.errors import EncoderStalledError, OutputError
 from lingbot_cli.render.backend import Backend, LoadPrepared, choose_backend
 from lingbot_cli.render.chunk_plan import NO_SAVED_CHUNKS, ChunkTask, SavedChunks
 from lingbot_cli.render.dry_run import save_speed
@@ -52,14 +52,17 @@ def render_video(
 
     `encoding`: flags for the recipe in the metadata, None for no recipe. `load` may return a loaded model, and checks
     memory itself. The sink ends closed or aborted. After an encoder that hangs, the video is resumed once, where its
-    chunks are saved. Errors: those of any stage; RunInterrupted after a signal.
+    chunks are saved and every sink can be opened again. Errors: those of any stage; RunInterrupted after a signal.
     """
     choose = partial(choose_backend, prepared, display, load=load, group=group)
     try:
         return _render(RenderJob(prepared, sink, display, choose(), clock, resume), encoding)
     except EncoderStalledError as stall:
-        if resume is None or group or not (sink.restartable and resume.store.count_chunks()):
+        if resume is None or not resume.store.count_chunks():
             raise
+        if group or not sink.restartable:
+            hint = "continue after the last saved chunk with --resume, without --gpus"
+            raise OutputError(str(stall), hint=hint if group else hint.partition(", ")[0]) from stall
         message = f"{stall}; it is started again after the last saved chunk"
     display.warning(message)
     gc.collect()  # the first model, which the error held

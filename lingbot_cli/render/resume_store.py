@@ -17,8 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from lingbot_cli import operating_system
+from lingbot_cli.durable_writes import DurableWriter
 from lingbot_cli.errors import LingbotError, UsageError, write_errors
-from lingbot_cli.files import check_disk_space, check_folder, derived_path, follow_link, write_file
+from lingbot_cli.files import check_disk_space, check_folder, derived_path, follow_link
 from lingbot_cli.render.chunk_plan import SavedChunks
 from lingbot_cli.render.fingerprint import Fingerprint, fingerprint_difference
 from lingbot_cli.render.pipeline import all_finite
@@ -31,6 +32,7 @@ LOCK_POLL_INTERVAL_S = 0.1
 _FINGERPRINT_FILE = "video.json"
 _EARLIER_FINGERPRINT_FILE = "film.json"  # its name in earlier versions
 _HASH_KEY = "latents"
+_writer = DurableWriter()
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ class ResumeStore:
         try:
             yield
         finally:
-            if not self.count_chunks():
+            if not (self.count_chunks() or _writer.hangs):
                 self.clear()
             lock.close()
 
@@ -201,7 +203,9 @@ class ResumeStore:
         return texts if isinstance(texts, dict) else None
 
     def _write(self, name: str, data: bytes) -> None:
-        write_file(self.folder / name, data, durable=True)
+        path = self.folder / name
+        with write_errors(path):
+            _writer.write(path, data)
 
 
 def _hash_latents(latents: np.ndarray) -> str:

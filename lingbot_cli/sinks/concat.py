@@ -160,6 +160,10 @@ class ConcatEncoder:
         """Number of new frames in the video; negative while the existing ones are being copied."""
         return self._concat.encoded - self._existing
 
+    @property
+    def ended(self) -> bool:
+        return self._encode.ended and self._concat.ended
+
     def write(self, frames: np.ndarray) -> None:
         with self._stop_on_failure():
             self._encode.write(frames)

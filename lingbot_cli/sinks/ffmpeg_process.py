@@ -215,6 +215,11 @@ class FfmpegProcess:
         if self._child.returncode != 0:
             raise self.exit_error()
 
+    @property
+    def ended(self) -> bool:
+        """True once ffmpeg has exited; a disk that hangs lets no signal through."""
+        return self._child.poll() is not None
+
     def wait_exit(self, timeout_s: float) -> bool:
         """Wait for the exit of ffmpeg; return whether it has exited."""
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -248,11 +253,18 @@ class FfmpegProcess:
             self.stop()
             code = self._child.returncode
         self._reader.join(timeout=1)
-        if code is None:  # a disk that hangs lets no signal through
-            return EncoderStalledError("ffmpeg stalled, and could not be ended")
+        if code is None:
+            return self.stall_error()
         messages = self.last_message
         how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
         return OutputError(f"ffmpeg {how}" + (f": {messages}" if messages else ""))
+
+    def stall_error(self) -> OutputError:
+        """Return an error for a stall, an EncoderStalledError if ffmpeg was ended, and can be started again."""
+        text = f"ffmpeg stalled: it accepted and encoded nothing for {STALL_TIMEOUT_S:g} s"
+        if self.ended:
+            return EncoderStalledError(text)
+        return OutputError(f"{text}, nor could it be ended: its disk hangs")
 
 
 class StallWatch:
@@ -276,9 +288,7 @@ class StallWatch:
             check_stop()
         if now - self._since > STALL_TIMEOUT_S:
             self._process.stop()
-            raise EncoderStalledError(
-                f"ffmpeg stalled: it accepted and encoded nothing for {STALL_TIMEOUT_S:g} s"
-            )
+            raise self._process.stall_error()
 
 
 class StdoutFfmpegProcess(FfmpegProcess):

@@ -101,6 +101,8 @@ class FfmpegSink(Sink):
         if self._encoder is not None:
             with contextlib.suppress(LingbotError):
                 self._encoder.finish(timeout_s=_ABORT_TIMEOUT_S)
+            if not self._encoder.ended:  # its disk would hold this process, too
+                return str(self._output.partial)
         with contextlib.suppress(LingbotError):
             self._output.update()
         empty = self._written == 0 and self._output.existing == 0

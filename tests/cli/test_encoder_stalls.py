@@ -3,14 +3,18 @@
 import json
 import os
 import signal
+import subprocess
+import threading
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from lingbot_cli import durable_writes
 from lingbot_cli.sinks import ffmpeg_process
 from lingbot_cli.sinks.ffmpeg_sink import FfmpegSink
 from tests.support.command import lingbot
+from tests.support.processes import has_exited, wait_until
 from tests.support.reference import sample_image
 
 
@@ -83,3 +87,63 @@ def test_a_pipe_that_has_taken_frames_is_not_begun_again(render, tmp_path):
         done, lines = render("a.mkv", 2, "-o", f"/dev/fd/{file.fileno()}", "--format", "mkv")
     assert done.code == 4
     assert sum("stalled" in each.get("message", "") for each in lines) == 1
+
+
+def test_a_preview_is_not_begun_again(render):
+    done, lines = render("a.mkv", 1, "--preview")
+    assert done.code == 4
+    assert lines[-1]["message"].endswith("it accepted and encoded nothing for 0.6 s")
+    assert lines[-1]["hint"] == "continue after the last saved chunk with --resume"
+
+
+@pytest.fixture
+def stuck_disk(tmp_path, monkeypatch):
+    """Return a disk of its own whose `freeze` lets every write wait, until the test is over or 30 s have passed."""
+    disk, image = tmp_path / "disk", tmp_path / "image"
+    disk.mkdir()
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+
+    def command(*args):
+        return subprocess.run([str(arg) for arg in args], capture_output=True, timeout=30).returncode == 0
+
+    if not (command("mkfs.ext4", "-q", "-F", image) and command("mount", "-o", "loop", image, disk)):
+        pytest.skip("a disk that hangs needs root, a loop device and ext4")
+    thaw = threading.Timer(30, command, ("fsfreeze", "-u", disk))
+    thaw.start()
+    monkeypatch.setattr(durable_writes, "_WRITE_TIMEOUT_S", 0.6)
+    yield disk, lambda: command("fsfreeze", "-f", disk)
+    thaw.cancel()
+    command("fsfreeze", "-u", disk)
+    wait_until(lambda: command("umount", disk))
+
+
+@pytest.mark.parametrize("chunk", [0, 3])
+def test_a_disk_that_hangs_ends_the_run_with_what_is_on_it(render, stuck_disk, monkeypatch, decode, chunk):
+    disk, freeze = stuck_disk
+    write, encoders = durable_writes.DurableWriter.write, []
+    start = ffmpeg_process.FfmpegProcess.__init__
+
+    def write_and_freeze(writer, path, data):
+        if path.name == f"{chunk:06d}.safetensors":
+            assert freeze()
+        write(writer, path, data)
+
+    def remember(process, *args, **options):
+        start(process, *args, **options)
+        encoders.append(process._child.pid)
+
+    monkeypatch.setattr(durable_writes.DurableWriter, "write", write_and_freeze)
+    monkeypatch.setattr(ffmpeg_process.FfmpegProcess, "__init__", remember)
+    done, lines = render("disk/a.mkv", 0)
+    assert done.code == 4
+    assert "the disk has not answered for 0.6 s" in lines[-1]["message"]
+    assert lines[-1]["hint"] == "continue with --resume once the disk answers again"
+    subprocess.run(["fsfreeze", "-u", str(disk)], check=True)
+    wait_until(lambda: all(map(has_exited, encoders)))
+    if chunk:
+        monkeypatch.setattr(durable_writes.DurableWriter, "write", write)
+        assert len(decode(disk / "a.partial.mkv", 64, 64)) >= 12 * chunk - 9
+        again, _ = render("disk/a.mkv", 0, "--resume")
+        assert again.code == 0, again.stderr
+        assert sorted(path.name for path in disk.iterdir()) == ["a.mkv", "lost+found"]

@@ -49,6 +49,13 @@ class Running:
         return self.process.wait(60)
 
 
+def find_encoder(run: Running) -> int:
+    """Return the process of ffmpeg."""
+    pids = children(run.process.pid)
+    (encoder,) = [pid for pid in pids if "ffmpeg" in Path(f"/proc/{pid}/cmdline").read_text()]
+    return encoder
+
+
 def left_in(folder: Path) -> list[str]:
     """The films in a folder, not what a resumed run would need."""
     return sorted(path.name for path in folder.glob("a.*") if path.suffix != ".resume")
@@ -80,7 +87,7 @@ def test_the_second_signal_leaves_at_once(tmp_path, decode):
     run.until("chunk 1/")
     run.process.send_signal(signal.SIGINT)
     run.until("once more")
-    (encoder,) = children(run.process.pid)
+    encoder = find_encoder(run)
     run.process.send_signal(signal.SIGINT)
     assert run.end() == 130
     wait_until(lambda: has_exited(encoder))
@@ -136,7 +143,7 @@ def test_frames_on_standard_output_are_exactly_the_film(tmp_path):
 def test_an_encoder_that_is_killed_ends_the_run(tmp_path, decode):
     run = Running(tmp_path, *ENDLESS, "-o", str(tmp_path / "a.mp4"))
     run.until("chunk 4/")
-    (encoder,) = children(run.process.pid)
+    encoder = find_encoder(run)
     os.kill(encoder, signal.SIGKILL)
     assert run.end() == 4
     assert "was killed by signal 9" in run.said
@@ -147,7 +154,7 @@ def test_an_encoder_that_is_killed_ends_the_run(tmp_path, decode):
 def test_the_whole_program_is_killed(tmp_path, decode):
     run = Running(tmp_path, *ENDLESS, "-o", str(tmp_path / "a.mp4"))
     run.until("chunk 4/")
-    (encoder,) = children(run.process.pid)
+    encoder = find_encoder(run)
     run.process.kill()
     assert run.end() == -signal.SIGKILL
     wait_until(lambda: has_exited(encoder))
