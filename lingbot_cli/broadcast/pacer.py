@@ -58,6 +58,26 @@ class SmoothRate:
         return True
 
 
+class SendTimes:
+    """Due time of the next frame, one every 1/fps s; overdue ones follow at CATCH_UP_FACTOR times the rate."""
+
+    def __init__(self, fps: float, start: float) -> None:
+        self._fps = fps
+        self._start = self._soonest = start
+        self._count = 0
+
+    def delay(self, now: float) -> float:
+        """Return the seconds until the next frame is due."""
+        return max(self._start + self._count / self._fps, self._soonest) - now
+
+    def sent(self, now: float) -> None:
+        """Record that the frame that was due is sent."""
+        if now - (self._start + self._count / self._fps) > MAX_DELAY_S:
+            self._start, self._count = now, 0
+        self._soonest = now + 1 / (self._fps * CATCH_UP_FACTOR)
+        self._count += 1
+
+
 class Pacer(Sink):
     """A sink that gives `outputs` one frame every 1/fps s, at first `still`.
 
@@ -176,25 +196,26 @@ class Pacer(Sink):
         return surplus
 
     def _run(self) -> None:
-        start, count, soonest = self._clock(), 0, 0.0
+        times = SendTimes(self._fps, self._clock())
         while True:
             with self._change:
-                while (early := max(start + count / self._fps, soonest) - self._clock()) > 0:
-                    if self._stopped:
-                        return
+                while not self._stopped and (early := times.delay(self._clock())) > 0:
                     self._change.wait(early)
-                if self._stopped or (self._ended and not self._waiting):
-                    return
-                now = self._clock()
-                if now - (start + count / self._fps) > MAX_DELAY_S:
-                    start, count = now, 0
-                soonest = now + 1 / (self._fps * CATCH_UP_FACTOR)
-                self._next()
-                self._change.notify_all()
-            count += 1
-            for output in self._outputs:
-                output.put(self._last)
-            self._send_times.append(self._clock())
+            times.sent(self._clock())
+            if not self.send_next():
+                return
+
+    def send_next(self) -> bool:
+        """Send the frame of this tick to every output; False once there is none to send."""
+        with self._change:
+            if self._stopped or (self._ended and not self._waiting):
+                return False
+            self._next()
+            self._change.notify_all()
+        for output in self._outputs:
+            output.put(self._last)
+        self._send_times.append(self._clock())
+        return True
 
     def _next(self) -> None:
         """Choose the frame of this tick: the next in the buffer, or the last again."""

@@ -3,10 +3,18 @@
 import math
 from types import SimpleNamespace
 
+import pytest
+
 from lingbot_cli.broadcast.just_in_time import ChunkTimings, just_in_time
 
 FPS = 16
 CHUNKS = [9, 12, 12, 12]
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    """Ask again at once: each question lets a frame leave."""
+    monkeypatch.setattr("lingbot_cli.broadcast.just_in_time.POLL_INTERVAL_S", 0)
 
 
 class Leaving:

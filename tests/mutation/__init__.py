@@ -1,0 +1,1 @@
+"""Mutation run: `python -m tests.mutation AREA`."""
