@@ -102,7 +102,7 @@ def main() -> None:
         chosen = ["-m", area.get("marker", CONFIG["marker"]), "-k", area.get("keyword", "")]
         pytest.main([*OPTIONS, *chosen, *tests], plugins=[plugin])
         known = read_outcomes(results)
-    report({mutant: known[mutant] for mutant in mutants if mutant in known})
+    report({mutant: known[mutant] for mutant in mutants if known.get(mutant, "invalid") != "invalid"})
 
 
 if __name__ == "__main__":

@@ -1,44 +1,56 @@
 """Run of collected tests on one mutant, in a fork of the process that collected them."""
 
 import gc
+import itertools
+import json
 import os
 import re
 import resource
 import signal
 import sys
 import tempfile
+import threading
 import time
+import traceback
 from importlib.abc import MetaPathFinder, SourceLoader
 from importlib.util import spec_from_loader
 from pathlib import Path
-from types import CodeType, FunctionType
+from types import CodeType, FrameType, FunctionType
 
 import pytest
 from cosmic_ray.exceptions import CosmicRayTestingException
 
 from tests.mutation.mutants import ROOT, Mutant
 
+Place = tuple[str, int]
+"""A function by its file and first line."""
+DURATION = pytest.StashKey[float]()
+CALLED = pytest.StashKey[set[Place]]()
+_PACKAGE = str(ROOT / "lingbot_cli")
 _MEMORY_LIMIT = 12 << 30  # address space of one mutant, bytes
-_CPU_LIMIT_S = 6  # an endless loop ends by it, however busy the machine is
+_BROKEN = 70  # exit status of a fork that did not come to its tests
+_INVALID = 71  # exit status for a mutant that is no Python
+_CPU_LIMIT_S = 10  # an endless loop ends by it, however busy the machine is
 
 
 def run_in_fork(mutant: Mutant | None, session: pytest.Session, timeout_s: float) -> str:
-    """Run a session's tests on a mutant: "killed", "survived" or "timeout".
+    """Run a session's tests on a mutant: "killed", "survived", "timeout" or "invalid".
 
-    None: on the project as it is, to sort them by their durations; exit if one fails.
+    None: on the project as it is, to learn which functions they call and how long they take; exit if one fails.
     """
     with tempfile.TemporaryFile("w+") as log:
         if not (pid := os.fork()):
-            status = 1
+            status = _BROKEN
             try:
                 os.setpgid(0, 0)
                 os.dup2(log.fileno(), 1)
                 os.dup2(log.fileno(), 2)
                 resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT, _MEMORY_LIMIT))
-                resource.setrlimit(resource.RLIMIT_CPU, (_CPU_LIMIT_S, _CPU_LIMIT_S))
+                if mutant is not None:
+                    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_LIMIT_S, _CPU_LIMIT_S))
                 status = _run(mutant, session)
-            except BaseException as error:
-                print(repr(error), flush=True)
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(status)
         end = time.monotonic() + timeout_s
@@ -48,37 +60,57 @@ def run_in_fork(mutant: Mutant | None, session: pytest.Session, timeout_s: float
             os.killpg(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             return "timeout"
+        log.seek(0)
+        said = log.read()
+        if os.waitstatus_to_exitcode(ended[1]) == _BROKEN or (mutant is None and ended[1]):
+            sys.exit(f"the tests fail on {mutant or 'the project as it is'}:\n{said[-4000:]}")
         if mutant is None:
-            log.seek(0)
-            said = log.read()
-            if ended[1]:
-                sys.exit(f"the tests fail without a mutant:\n{said[-4000:]}")
-            durations = [float(text) for text in re.findall(r"^duration (.*)$", said, re.M)]
-            order = sorted(range(len(durations)), key=durations.__getitem__)
-            session.items[:] = [session.items[index] for index in order]
-        return "killed" if ended[1] else "survived"
+            runs = [json.loads(line) for line in re.findall(r"^ran (.*)$", said, re.M)]
+            for item, (duration, called) in zip(session.items, runs, strict=True):
+                item.stash[DURATION], item.stash[CALLED] = duration, {(path, line) for path, line in called}
+            session.items.sort(key=lambda item: item.stash[DURATION])
+        status = os.waitstatus_to_exitcode(ended[1])
+        return {0: "survived", _INVALID: "invalid"}.get(status, "killed")
 
 
 def _run(mutant: Mutant | None, session: pytest.Session) -> int:
-    """Return 0 if every test passes."""
-    if mutant is not None:
-        stem = Path(mutant.module).stem
-        session.items.sort(key=lambda item: stem not in item.path.stem)  # stable: then by duration
-        if not _replace_functions(mutant):
-            return _import_again(mutant, session)
-    for index, item in enumerate(session.items):
-        following = session.items[index + 1] if index + 1 < len(session.items) else None
-        began = time.process_time()
+    """Return 0 if every test that calls a mutated function passes, or every test where other code is mutated."""
+    if mutant is None:
+        return _run_items(session, profile=True)
+    if mutant.module_name not in sys.modules:
+        return 0
+    try:
+        replaced = _replace_functions(mutant)
+    except SyntaxError:  # cosmic-ray took something for an operator that is none
+        return _INVALID
+    if replaced is None:
+        return _import_again(mutant, session)
+    session.items[:] = [item for item in session.items if item.stash[CALLED] & replaced]
+    return _run_items(session)
+
+
+def _run_items(session: pytest.Session, *, profile: bool = False) -> int:
+    for item, following in itertools.zip_longest(session.items, session.items[1:]):
+        began, called = time.process_time(), set()
+
+        def record(frame: FrameType, event: str, _: object, called: set[Place] = called) -> None:
+            if event == "call" and frame.f_code.co_filename.startswith(_PACKAGE):
+                called.add((frame.f_code.co_filename, frame.f_code.co_firstlineno))
+
+        if profile:
+            threading.setprofile(record)
+            sys.setprofile(record)
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-        if mutant is None:
-            print(f"\nduration {time.process_time() - began}", flush=True)
+        if profile:
+            sys.setprofile(None)
+            print(f"\nran {json.dumps([time.process_time() - began, sorted(called)])}", flush=True)
         if session.testsfailed:
             return 1
     return 0
 
 
-def _replace_functions(mutant: Mutant) -> bool:
-    """Give the module's functions their mutated code; False if the module must be imported again for it.
+def _replace_functions(mutant: Mutant) -> set[Place] | None:
+    """Give the module's functions their mutated code and return them; None if the module must be imported again.
 
     That is so where code outside of functions differs (constants, defaults, class bodies).
     """
@@ -90,10 +122,16 @@ def _replace_functions(mutant: Mutant) -> bool:
     for function in gc.get_objects():
         if isinstance(function, FunctionType) and function.__code__.co_filename == path:
             functions.setdefault(_place(function.__code__), []).append(function)
-    return _replace(before, after, functions)
+    replaced: set[Place] = set()
+    return replaced if _replace(before, after, functions, replaced) else None
 
 
-def _replace(before: CodeType, after: CodeType, functions: dict[tuple[str, int], list[FunctionType]]) -> bool:
+def _replace(
+    before: CodeType,
+    after: CodeType,
+    functions: dict[tuple[str, int], list[FunctionType]],
+    replaced: set[Place],
+) -> bool:
     if before == after:
         return True
     if live := functions.get(_place(before)):
@@ -101,11 +139,12 @@ def _replace(before: CodeType, after: CodeType, functions: dict[tuple[str, int],
             return False
         for function in live:
             function.__code__ = after
+        replaced.add((before.co_filename, before.co_firstlineno))
         return True
     inner, mutated = _inner(before), _inner(after)
     if _own(before) != _own(after) or len(inner) != len(mutated):
         return False
-    return all(_replace(a, b, functions) for a, b in zip(inner, mutated, strict=True))
+    return all(_replace(a, b, functions, replaced) for a, b in zip(inner, mutated, strict=True))
 
 
 def _place(code: CodeType) -> tuple[str, int]:

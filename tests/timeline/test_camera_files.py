@@ -212,3 +212,29 @@ def test_the_duration_cuts_or_holds_the_cameras(tmp_path):
         assert resolve(tmp_path / name, duration="3s").compiled.frames == 48
         assert resolve(tmp_path / name, fps=24).compiled.frames == 32
         assert resolve(tmp_path / name, fps=24, rate=16).compiled.frames == 47
+
+
+def test_a_path_is_reported_as_it_was_read(tmp_path):
+    np.save(tmp_path / "walk.npy", walk(17))
+    (report,) = resolve(tmp_path / "walk.npy").compiled.paths
+    assert (report.rows, report.frames, report.assumed) == (17, 17, True)
+    reading = "NumPy array, 17 rows, a row a frame, camera-to-world, OpenCV axes (assumed); scale "
+    assert str(report).startswith(f"camera {tmp_path}/walk.npy: {reading}")
+    (report,) = resolve(tmp_path / "walk.npy", rate=32, matrix="c2w").compiled.paths
+    assert (report.frames, report.assumed) == (8, False)
+    assert "32 rows a second, camera-to-world, OpenCV axes; scale " in str(report)
+    (report,) = resolve(tmp_path / "walk.npy", convention="opencv").compiled.paths
+    assert not report.assumed
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\\u0000b", "loop"])
+def test_a_name_that_no_file_has_is_refused(tmp_path, name):
+    (tmp_path / "loop").symlink_to("loop")
+    (problem,) = find_problems(f'{{"poses": "{name}"}}\n', name="t.jsonl", folder=tmp_path)
+    assert "; expected a file under " in problem.message
+
+
+def test_the_hint_of_a_file_that_cannot_be_read_is_shown(tmp_path):
+    np.save(tmp_path / "walk.npy", walk(3))
+    (problem,) = find_problems("events: [{poses: walk.npy, intrinsics_size: 640x360}]", folder=tmp_path)
+    assert problem.message.endswith("intrinsics_size without intrinsics; name a file with intrinsics")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from lingbot_cli.camera.pose import CameraPose
 from lingbot_cli.timeline.compile import compile_timeline, iter_controls
@@ -165,3 +166,23 @@ def test_the_order_of_simultaneous_motions_does_not_matter(events):
     at_once = [event.replace("{", "{at: 1s, ", 1) for event in events]
     a, b = (compile_text(written(["{wait: 2s}", *order])) for order in (at_once, at_once[::-1]))
     np.testing.assert_allclose(a.poses, b.poses, atol=1e-9)
+
+
+def test_a_prompt_on_a_boundary_counts_from_it():
+    made = compile_text("prompt: day\nevents: [{keys: w, for: 45f}, {at: 13f, prompt: night, recache: true}]")
+    assert (made.prompts[0].start, made.prompts[0].text) == (0, "day")
+    assert [(c.prompt, c.recache) for c in iter_controls(made)] == [
+        ("day", False),
+        ("night", True),
+        ("night", False),
+    ]
+
+
+def test_of_several_cuts_before_a_boundary_the_last_is_shown(tmp_path):
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (16, 16)).save(tmp_path / name)
+    made = compile_text(
+        "events: [{keys: w, for: 45f}, {at: 2f, cut: a.png}, {at: 3f, cut: b.png}]", folder=tmp_path
+    )
+    assert [chunk.cut for chunk in made.chunks] == [None, 1, None, None]
+    assert [c.cut and c.cut.name for c in iter_controls(made)] == [None, "b.png", None, None]

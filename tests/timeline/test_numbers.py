@@ -62,6 +62,18 @@ def test_a_quarter_of_a_camera_file(tmp_path: Path, ease: str) -> None:
     )
     assert made.poses[4, 2, 3] == pytest.approx(PATH[ease], rel=1e-5)
     assert made.poses[15, 2, 3] == pytest.approx(1)
+    # The frame after goes on at the speed of the last step.
+    assert made.poses[16, 2, 3] == pytest.approx(2 - made.poses[14, 2, 3])
+
+
+def test_the_scale_of_a_camera_file_counts_the_frames_of_its_span(tmp_path: Path) -> None:
+    poses = np.tile(np.eye(4), (17, 1, 1))
+    poses[:, 2, 3] = [0, 0, 0, 0, 0.2, 0, 0, 0, 0.4, 0, 0, 0, 0.6, 0, 0, 0, 10]
+    np.save(tmp_path / "path.npy", poses)
+    made = compile_text("events: [{poses: path.npy, scale: fixed}, {wait: 1s}]", folder=tmp_path)
+    assert made.paths[0].steps.largest == pytest.approx(9.4 / 0.2)
+    shorter = compile_text("events: [{poses: path.npy}, {wait: 1s}]", folder=tmp_path)
+    assert shorter.paths[0].scale == pytest.approx(9.4)
 
 
 def test_curves_begin_and_end_where_the_span_does() -> None:
