@@ -5,7 +5,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from lingbot_cli.camera.interpolate import resample_path
-from lingbot_cli.camera.plucker import plucker_rays
+from lingbot_cli.camera.plucker import plucker_rays, ray_directions
 from lingbot_cli.camera.pose import clip_scale, relative_poses
 from tests.support.camera_reference import DATA, recorded
 
@@ -41,3 +41,8 @@ def test_intrinsics_may_change_inside_a_chunk():
     both = plucker_rays(poses, np.array([wide, narrow]), 48, 80)
     np.testing.assert_array_equal(both[:, 1], plucker_rays(poses[:1], np.array([narrow]), 48, 80)[:, 0])
     assert not np.allclose(both[:, 0], both[:, 1])
+
+
+def test_shared_directions_cannot_be_written():
+    with pytest.raises(ValueError, match="read-only"):
+        ray_directions((500.0, 500.0, 416.0, 240.0), 48, 80)[0] = 0

@@ -1,6 +1,7 @@
 """Camera poses, and integration of steps."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,3 +56,10 @@ def test_looking_straight_down_can_come_back():
     poses = integrate_steps([[0, 0, 0, 0, 2, 0, 0], [0.05, 0, 0, 0, 0, 0, 0]], CameraPose(pitch=-90))
     assert CameraPose.from_matrix(poses[1]).pitch > -90
     assert poses[2, 2, 3] > 0.04
+
+
+@pytest.mark.parametrize("pitch", [90, -90])
+def test_straight_up_or_down_the_turn_is_the_yaw(pitch):
+    found = CameraPose.from_matrix(CameraPose(1, 2, 3, yaw=30, pitch=pitch).matrix())
+    assert (found.yaw, found.pitch, found.roll) == pytest.approx((30, pitch, 0))
+    assert (found.x, found.y, found.z) == (1, 2, 3)

@@ -63,7 +63,8 @@ def run_in_fork(mutant: Mutant | None, session: pytest.Session, timeout_s: float
         log.seek(0)
         said = log.read()
         if os.waitstatus_to_exitcode(ended[1]) == _BROKEN or (mutant is None and ended[1]):
-            sys.exit(f"the tests fail on {mutant or 'the project as it is'}:\n{said[-4000:]}")
+            said = re.sub(r"^ran .*$", "", said, flags=re.M)
+            pytest.exit(f"the tests fail on {mutant or 'the project as it is'}:\n{said[-4000:]}", 1)
         if mutant is None:
             runs = [json.loads(line) for line in re.findall(r"^ran (.*)$", said, re.M)]
             for item, (duration, called) in zip(session.items, runs, strict=True):

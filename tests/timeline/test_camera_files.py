@@ -223,7 +223,8 @@ def test_a_path_is_reported_as_it_was_read(tmp_path):
     (report,) = resolve(tmp_path / "walk.npy", rate=32, matrix="c2w").compiled.paths
     assert (report.frames, report.assumed) == (8, False)
     assert "32 rows a second, camera-to-world, OpenCV axes; scale " in str(report)
-    (report,) = resolve(tmp_path / "walk.npy", convention="opencv").compiled.paths
+    (report,) = resolve(tmp_path / "walk.npy", convention="opencv", matrix="w2c").compiled.paths
+    assert "world-to-camera, OpenCV axes; " in str(report)
     assert not report.assumed
 
 
