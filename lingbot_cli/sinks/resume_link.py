@@ -55,6 +55,7 @@ class ResumeLink:
             link.unlink(missing_ok=True)
             os.link(file, link)
             link.replace(self.path)
+            link.unlink(missing_ok=True)  # it is still there if both were links to the same file
             for old in self._limited():
                 old.unlink()
 
