@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lingbot_cli.render.chunk_plan import SavedChunks, new_tasks, resume_tasks
+from lingbot_cli.render.chunk_plan import ChunkTask, SavedChunks, new_tasks, resume_tasks
 from tests.support.reference import tiny_world, walk
 
 PRESET = tiny_world().preset  # chunks of 3, a window of 6, a sink of 1
@@ -64,3 +64,28 @@ def test_decoding_begins_with_the_scene_and_not_at_all_when_all_is_written():
     assert [task.decode for task in tasks] == [False, False, False, True, True]
     tasks = resume_tasks(make_controls(2), saved(2, frames=21), PRESET, receptive_field=9)
     assert not any(task.decode for task in tasks)
+
+
+@pytest.mark.parametrize(
+    ("window", "expected"), [(6, "rssrrgg"), (7, "rssrrgg"), (8, "rsrrrgg"), (-1, "rrrrrgg")]
+)
+def test_a_fast_replay_skips_what_has_left_the_window(window, expected):
+    preset = dataclasses.replace(PRESET, window=window)
+    tasks = resume_tasks(make_controls(7), saved(5, fast=True), preset, receptive_field=4)
+    assert actions(tasks) == expected
+
+
+def test_a_fast_replay_counts_from_its_scene():
+    tasks = resume_tasks(make_controls(9, (2,)), saved(7, fast=True), PRESET, receptive_field=4)
+    assert actions(tasks) == "oorssrrgg"
+
+
+@pytest.mark.parametrize(("receptive_field", "first"), [(3, 3), (4, 2), (6, 2), (7, 1)])
+def test_decoding_begins_as_many_chunks_before_as_the_decoder_sees(receptive_field, first):
+    tasks = resume_tasks(make_controls(6), saved(5, frames=9 + 12 + 12 + 12), PRESET, receptive_field)
+    assert [task.decode for task in tasks] == [False] * first + [True] * (6 - first)
+
+
+def test_no_more_frames_are_hidden_than_there_are():
+    (control,) = make_controls(1)
+    assert ChunkTask(0, control, hidden=9).shown == ChunkTask(0, control, hidden=20).shown == 0

@@ -187,3 +187,39 @@ def test_every_setting_of_a_preset_is_part_of_its_videos_identity() -> None:
             else (value or 0) + 1
         )
         assert preset_json(replace(preset, **{field.name: other})) != preset_json(preset), field.name
+
+
+def test_options_are_named_in_a_fingerprint(folder: Path) -> None:
+    set_options = {
+        "precision": "bfloat16",
+        "linears": "fp8",
+        "kv cache": "int8",
+        "kernel": "math",
+        "threads": "1",
+        "compile": "no",
+        "encode": "float32",
+        "commit": "last-step",
+    }
+    given: dict[str, object] = {name.replace(" ", "_"): value for name, value in set_options.items()}
+    found = render_fingerprint(video(folder, options=given | {"threads": 1, "compile": False}))
+    assert {name: found[name] for name in set_options} == set_options
+    assert found["device"] == "cpu"
+    plain = render_fingerprint(video(folder))
+    assert not {"encode", "commit"} & plain.keys()
+    assert [plain[name] for name in ("precision", "linears", "attention", "kernel")] == [
+        "the device's",
+        "exact",
+        "exact",
+        "the fastest there is",
+    ]
+    assert render_fingerprint(video(folder, options={"compile": True}))["compile"] == "yes"
+
+
+def test_only_what_a_chunk_has_is_in_its_fingerprint(folder: Path) -> None:
+    plain = chunk_fingerprints(video(folder))
+    assert [set(chunk) for chunk in plain] == [{"prompt", "camera"}] * len(plain)
+    assert all(len(chunk["camera"]) == 16 for chunk in plain)
+    again = chunk_fingerprints(video(folder, lines=[LINES[0], LINES[1].replace("}", ', "recache": true}')]))
+    assert [chunk.get("recache") for chunk in again] == [None, None, "true"]
+    cut = chunk_fingerprints(video(folder, lines=[*LINES, '{"cut": "other.png", "at": "0.6s"}']))
+    assert ["cut" in chunk for chunk in cut] == [False, False, True]

@@ -9,6 +9,7 @@ import pytest
 from lingbot_cli.errors import OutputError, UsageError
 from lingbot_cli.render.fingerprint import fingerprint_difference
 from lingbot_cli.render.resume_store import ResumeStore
+from lingbot_cli.runtime.autotune import Tuning
 
 VIDEO = {"model": "m", "seed": "1"}
 CHUNKS = [{"prompt": "day"}, {"prompt": "day"}, {"prompt": "night"}]
@@ -90,3 +91,66 @@ def test_a_folder_that_is_not_there_is_said(tmp_path):
         ResumeStore.for_output(str(tmp_path / "no" / "a.mp4")).locked(),
     ):
         pass
+
+
+def test_a_tuning_is_saved_with_the_run(store):
+    assert store.tuning() is None
+    store.start(VIDEO, 3, Tuning("math", 2))
+    assert store.tuning() == Tuning("math", 2)
+    store.start(VIDEO, 3)
+    assert store.tuning() == Tuning("math", 2)
+    for damaged in ("{}", '{"threads": "x"}', '{"threads": null}', "[]", "x"):
+        (store.folder / "tuning.json").write_text(damaged)
+        assert store.tuning() is None
+
+
+@pytest.mark.parametrize("content", ["[1]", "x", "[" * 100_000, None])
+def test_a_folder_without_a_readable_fingerprint_has_nothing_to_resume(store, content):
+    file = store.folder / "film.json"
+    file.unlink() if content is None else file.write_text(content)
+    assert store.fingerprint() is None
+    assert store.load(VIDEO, CHUNKS) is None
+
+
+def test_chunks_count_up_to_the_first_gap(store):
+    assert store.count_chunks() == 3
+    (store.folder / "000000.safetensors").unlink()
+    assert store.count_chunks() == 0
+    assert store.load(VIDEO, CHUNKS) is None
+
+
+def test_a_lock_keeps_saved_chunks_and_removes_an_empty_folder(tmp_path):
+    store = ResumeStore.for_output(str(tmp_path / "a.mp4"))
+    with store.locked():
+        store.start(VIDEO, 0)
+    assert not store.folder.exists()
+    for _ in range(2):
+        with store.locked():
+            store.save_chunk(0, np.zeros((16, 3, 2, 2), np.float32), CHUNKS[0])
+        assert store.count_chunks() == 1
+    store.clear_unless_locked()
+    assert not store.folder.exists()
+
+
+def test_a_locked_folder_is_left_alone(store, monkeypatch):
+    monkeypatch.setattr("lingbot_cli.render.resume_store.LOCK_TIMEOUT_S", 0.1)
+    store.clear_unless_locked()
+    assert store.count_chunks() == 3
+    with pytest.raises(UsageError, match="another run"), store.locked():
+        pass
+
+
+def test_infinite_latents_are_not_continued(store):
+    store.save_chunk(2, np.full((16, 3, 2, 2), np.inf, np.float32), CHUNKS[2])
+    with pytest.raises(UsageError, match="chunk 3 has NaN or infinite latents"):
+        store.load(VIDEO, CHUNKS)
+    assert store.load(VIDEO, CHUNKS[:2]).chunks == 2
+
+
+def test_files_of_others_stay_when_a_run_starts(store):
+    (store.folder / "notes.safetensors").write_bytes(b"mine")
+    store.start(VIDEO, 1)
+    assert sorted(file.name for file in store.folder.glob("*.safetensors")) == [
+        "000000.safetensors",
+        "notes.safetensors",
+    ]
