@@ -30,7 +30,7 @@ _PACKAGE = str(ROOT / "lingbot_cli")
 _MEMORY_LIMIT = 12 << 30  # address space of one mutant, bytes
 _BROKEN = 70  # exit status of a fork that did not come to its tests
 _INVALID = 71  # exit status for a mutant that is no Python
-_CPU_LIMIT_S = 10  # an endless loop ends by it, however busy the machine is
+_CPU_LIMIT_S = 20  # an endless loop ends by it, however busy the machine is
 
 
 def run_in_fork(mutant: Mutant | None, session: pytest.Session, timeout_s: float) -> str:
@@ -169,7 +169,7 @@ def _import_again(mutant: Mutant, session: pytest.Session) -> int:
         if name != "tests" and not name.startswith("tests.mutation"):
             del sys.modules[name]
     sys.meta_path.insert(0, _MutatedModule(mutant))
-    return int(pytest.main(session.config.invocation_params.args))
+    return int(pytest.main([*session.config.invocation_params.args]))
 
 
 class _MutatedModule(MetaPathFinder, SourceLoader):
