@@ -106,7 +106,7 @@ def test_a_tuning_is_saved_with_the_run(store):
 
 @pytest.mark.parametrize("content", ["[1]", "x", "[" * 100_000, None])
 def test_a_folder_without_a_readable_fingerprint_has_nothing_to_resume(store, content):
-    file = store.folder / "film.json"
+    file = store.folder / "video.json"
     file.unlink() if content is None else file.write_text(content)
     assert store.fingerprint() is None
     assert store.load(VIDEO, CHUNKS) is None

@@ -1,8 +1,8 @@
-"""Pacing of chunks: when the next is rendered and sent."""
+"""Pacing of a server's chunks: when the next is rendered and sent."""
 
 import pytest
 
-from lingbot_cli.server.chunk_pacing import SAFETY_MARGIN_S, ChunkPacer
+from lingbot_cli.broadcast.just_in_time import SAFETY_MARGIN_S, ChunkPacer
 
 
 def test_the_first_chunk_waits_for_nothing():
