@@ -58,7 +58,7 @@ class SmoothRate:
         return True
 
 
-class SendTimes:
+class DueTimes:
     """Due time of the next frame, one every 1/fps s; overdue ones follow at CATCH_UP_FACTOR times the rate."""
 
     def __init__(self, fps: float, start: float) -> None:
@@ -196,7 +196,7 @@ class Pacer(Sink):
         return surplus
 
     def _run(self) -> None:
-        times = SendTimes(self._fps, self._clock())
+        times = DueTimes(self._fps, self._clock())
         while True:
             with self._change:
                 while not self._stopped and (early := times.delay(self._clock())) > 0:

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from lingbot_cli.broadcast.pacer import MAX_DELAY_S, Pacer, SendTimes, SmoothRate
+from lingbot_cli.broadcast.pacer import MAX_DELAY_S, Pacer, DueTimes, SmoothRate
 from lingbot_cli.errors import OutputError
 
 FPS = 32
@@ -48,7 +48,7 @@ class Simulation(Output):
 
     def __init__(self, fps=FPS, **options):
         super().__init__()
-        self.now, self.times, self.due = 0.0, [], SendTimes(fps, 0.0)
+        self.now, self.times, self.due = 0.0, [], DueTimes(fps, 0.0)
         self.pacer = Pacer([self], fps, frame(0), clock=lambda: self.now, **options)
 
     def put(self, frame):
