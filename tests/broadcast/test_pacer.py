@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from lingbot_cli.broadcast.pacer import MAX_DELAY_S, Pacer, DueTimes, SmoothRate
+from lingbot_cli.broadcast.pacer import MAX_DELAY_S, DueTimes, Pacer, SmoothRate
 from lingbot_cli.errors import OutputError
 
 FPS = 32
