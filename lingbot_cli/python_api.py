@@ -48,7 +48,8 @@ def load(
     from lingbot_cli.server.service import SessionDefaults
 
     resolved, checkpoint = resolve_model(ModelOptions(model=model, **options))
-    return LoadedModel(load_served_model(resolved, SessionDefaults(), note), checkpoint, resolved)
+    world, _ = load_served_model(resolved, SessionDefaults(), note)
+    return LoadedModel(world, checkpoint, resolved)
 
 
 @dataclass(frozen=True, eq=False)

@@ -212,7 +212,7 @@ def _local_sessions(
     height, width = stream.height, stream.width
     latents = max(preset.window, (stream.chunks or 1) * preset.chunk)  # a stream fills the window
     gpus = 1 if group is None else group.size
-    setup = fit_sessions(checkpoint, options, height, width, latents, gpus)
+    memory = fit_sessions(checkpoint, options, height, width, latents, gpus=gpus, live=live)
     model = load_tuned(
         checkpoint,
         options,
@@ -233,7 +233,7 @@ def _local_sessions(
             width=width,
             seed=stream.seed,
             scale=stream.scale,
-            decode_batch=setup.decode_batch,
+            decode_batch=memory.setup.decode_batch,
         )
 
     return start_session

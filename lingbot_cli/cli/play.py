@@ -153,9 +153,10 @@ def _play_in_browser(
         env.print(f"open {address}", ssh)
 
     def load_service() -> ModelService:
+        world, memory = load(offer)
         if recorder is None:
-            return ModelService(load(offer), limits, offer)
-        return ModelService(load(offer), limits, offer, recorder.chunk_sent)
+            return ModelService(world, limits, offer, memory=memory)
+        return ModelService(world, limits, offer, recorder.chunk_sent, memory=memory)
 
     rules = AccessRules(new_token())
     run_server(

@@ -91,7 +91,7 @@ class SessionFlags:
         option(
             "Sessions at a time; more clients wait.",
             min=1,
-            default=f"1, {MAX_MEASURED_SESSIONS} with --min-fps",
+            default=f"1; with --min-fps as many as fit in memory, {MAX_MEASURED_SESSIONS} at most",
         ),
     ] = None
     min_fps: Annotated[
@@ -106,7 +106,11 @@ class SessionFlags:
     ] = None
     alive: Annotated[
         int | None,
-        option("Sessions in memory, those without a client among them.", min=1, default="--sessions and 3"),
+        option(
+            "Most sessions in memory, those that wait for lost clients among them.",
+            min=1,
+            default="as many as fit in memory",
+        ),
     ] = None
     grace: Annotated[
         float, option("Seconds that a session waits for its lost client.", min=0, metavar="SECONDS")
@@ -145,7 +149,7 @@ class SessionFlags:
         return PoolLimits(
             slots=sessions,
             min_fps=self.min_fps,
-            alive=self.alive or sessions + 3,
+            alive=self.alive,
             grace_s=self.grace,
             idle_timeout_s=self.idle,
             drain_s=self.drain,
@@ -216,10 +220,11 @@ def serve(
         env.print(*run_notes(options))
 
         def load_service() -> ModelService:
-            world = load_served_model(options, offer, env.note, group)
+            world, memory = load_served_model(options, offer, env.note, group, sessions.sessions or 1)
             least = ClientLimits().max_pixels if world.device.type == "cuda" else 0
-            pixels = sessions.pixels(max(least, int(MAX_SHARE * world.preset.area)))
-            return ModelService(world, replace(limits, max_pixels=pixels), offer, resume_keys=keys)
+            largest = sessions.pixels(max(least, int(MAX_SHARE * world.preset.area)))
+            served = replace(limits, max_pixels=largest)
+            return ModelService(world, served, offer, resume_keys=keys, memory=memory)
 
         try:
             run_server(

@@ -20,6 +20,16 @@ class ChunkDecoder:
         self._cache: CausalConvCache | None = CausalConvCache()
         self._decoded: tuple[Tensor, ...] = ()  # latents of the chunks on which the next frames can depend
 
+    def release_buffer(self) -> None:
+        """Free what the decoder needs only while it computes."""
+        if self._cache is not None:
+            self._cache.release_buffer()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the cache."""
+        return self._cache.nbytes if self._cache is not None else 0
+
     def decode(self, latents: Tensor) -> Tensor:
         """Decode the next chunk's latents [16, c, h, w] to frames [T, H, W, 3] uint8 RGB."""
         with self.undoing_failure():

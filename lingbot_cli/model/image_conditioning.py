@@ -51,6 +51,16 @@ class ImageCondition:
         self._latents_done = 0
         self._constant_from = vae.config.encoder_receptive_field // 4 + 1
 
+    def release_buffer(self) -> None:
+        """Free what the encoder needs only while it computes."""
+        if self._cache is not None:
+            self._cache.release_buffer()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the encoder's cache."""
+        return self._cache.nbytes if self._cache is not None else 0
+
     def next(self, frames: int) -> Tensor:
         """Return mask and latents [1, 4+16, frames, h, w] of the next latent frames."""
         encode = min(frames, max(self._constant_from + 1 - self._latents_done, 0))

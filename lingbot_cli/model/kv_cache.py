@@ -85,7 +85,7 @@ class KVCache:
                     done += count
 
     def resize(self, window: int) -> None:
-        """Change the window, keeping the sink and the newest frames; a call that failed goes on where it ended."""
+        """Change the window, keeping the sink and the newest frames; a call that failed continues where it ended."""
         self._move_rows()
         if window == self.shape.window:
             return

@@ -123,6 +123,12 @@ class Session:
         self._cache = self._new_cache()
         self._past_chunks: tuple[PastChunk, ...] = ()
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the KV cache, the prompt's keys and values, and what the VAE carries, on the model's device."""
+        decoder = self._decoder.nbytes if self.model.decode_device == self.model.device else 0
+        return self._cache.nbytes + self._text.nbytes + self._condition.nbytes + decoder
+
     def step(self, control: Control) -> Tensor:
         """Render the next chunk to frames [T, H, W, 3] uint8 RGB; T is 4(c−1)+1 for the first chunk, then 4c."""
         return self.decode(self.denoise(control))
@@ -147,6 +153,8 @@ class Session:
                 self._undecoded = self.denoise(control)
             finish(self._undecoded)
             self._undecoded = None
+        for part in (self._condition, self._decoder):  # for the other sessions
+            part.release_buffer()
         return copies[0], copies[1]
 
     @torch.inference_mode()

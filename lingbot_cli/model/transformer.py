@@ -155,6 +155,11 @@ class BlockPairs:
             self._pairs[layer] = self._compute(block)
         return self._pairs[layer]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the pairs so far."""
+        return sum(part.nbytes for pair in self._pairs.values() for part in pair)
+
 
 class Transformer(nn.Module):
     """The transformer with the published parameter names; it keeps no state between calls."""

@@ -28,6 +28,15 @@ class CausalConvCache:
         self.frames: dict[str, Tensor] = {}
         self._buffer = torch.empty(0)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the frames and the buffer."""
+        return self._buffer.nbytes + sum(frames.nbytes for frames in self.frames.values())
+
+    def release_buffer(self) -> None:
+        """Free the buffer, which the next call allocates again."""
+        self._buffer = torch.empty(0)
+
     def started(self, layer: str) -> bool:
         """Return whether the layer has received frames before."""
         return layer in self.frames

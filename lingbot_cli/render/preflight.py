@@ -12,6 +12,7 @@ from lingbot_cli.runtime.hardware import free_ram, shows_gpu
 from lingbot_cli.runtime.memory import MemorySetup
 from lingbot_cli.runtime.memory_check import check_fits, largest_decode_batch
 from lingbot_cli.runtime.model_options import ModelOptions, pick_decoder_precision, pick_precision
+from lingbot_cli.runtime.session_memory import SessionMemory
 from lingbot_cli.sinks.base import Sink
 
 if TYPE_CHECKING:
@@ -75,24 +76,40 @@ def model_setup(
 
 
 def fit_sessions(
-    checkpoint: Checkpoint, options: ModelOptions, height: int, width: int, latents: int, gpus: int = 1
-) -> MemorySetup:
-    """Return the memory setup of sessions that hold `latents` latent frames. Errors: those of `fit_memory`."""
-    device = pick_device_name(options.device)
-    setup = model_setup(checkpoint, options, height, width, device, latents)
-    return fit_memory(checkpoint, replace(setup, gpus=gpus))
+    checkpoint: Checkpoint,
+    options: ModelOptions,
+    height: int,
+    width: int,
+    latents: int,
+    *,
+    gpus: int = 1,
+    sessions: int = 1,
+    live: bool = True,
+) -> SessionMemory:
+    """Return the memory for sessions that hold `latents` latent frames. Errors: those of `fit_memory`."""
+    setup = model_setup(checkpoint, options, height, width, pick_device_name(options.device), latents)
+    setup = replace(setup, gpus=gpus, sessions=sessions, live=live)
+    free, ram = _free_memory(setup.device)
+    needed = check_fits(checkpoint.preset, setup, free, ram)
+    setup = largest_decode_batch(checkpoint.preset, setup, free)
+    return SessionMemory.beside(checkpoint.preset, setup, needed, free, ram)
 
 
 def fit_memory(checkpoint: Checkpoint, setup: MemorySetup) -> MemorySetup:
     """Return the setup with the largest decode batch that fits. Errors: InsufficientMemoryError when none fits."""
-    ram = free_ram()
-    free = ram
-    if setup.device.startswith("cuda"):
-        from lingbot_cli.model.device import free_gpu_memory
-
-        free = free_gpu_memory(setup.device)
+    free, ram = _free_memory(setup.device)
     check_fits(checkpoint.preset, setup, free, ram)
     return largest_decode_batch(checkpoint.preset, setup, free)
+
+
+def _free_memory(device: str) -> tuple[int, int]:
+    """Return the free bytes of a device that a run may plan with, and those of RAM."""
+    ram = free_ram()
+    if not device.startswith("cuda"):
+        return ram, ram
+    from lingbot_cli.model.device import free_gpu_memory
+
+    return free_gpu_memory(device), ram
 
 
 def check_backends(prepared: PreparedVideo) -> None:

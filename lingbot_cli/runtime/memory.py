@@ -40,7 +40,8 @@ class MemorySetup:
     is not cached. `decode_batch`: latents decoded in one call, None for as many as any device takes at that size.
     `decode_on`: another device that decodes. `block_bytes`: of the transformer's packed blocks, `text_bytes` of a
     packed text encoder; None for plain ones. `gpus`: processes that share each chunk's tokens and the heads of its
-    attention; each has all weights, and the first one decodes.
+    attention; each has all weights, and the first one decodes. `sessions` are in memory at once; `live` ones take
+    prompts at any time, so that the text encoder stays loaded.
     """
 
     height: int
@@ -59,14 +60,16 @@ class MemorySetup:
     block_bytes: int | None = None
     text_bytes: int | None = None
     gpus: int = 1
+    sessions: int = 1
+    live: bool = False
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
     """Bytes of this process by part; `transformer` to `work` are on the device, `host` in RAM beside it.
 
-    `decoder` is on another device that decodes. The text encoder is released before the rest is loaded; `host` is
-    the peak of both times.
+    `decoder` is on another device that decodes. The text encoder is released before the rest is loaded, and `host` is
+    the peak of both times; one that stays counts as `runtime` where it is on the device.
     """
 
     transformer: int
@@ -99,6 +102,7 @@ def estimate_memory(preset: Preset, setup: MemorySetup) -> MemoryEstimate:
     )
     text = (plain_text if setup.text_bytes is None else setup.text_bytes + PACKED_WORK) * setup.read_prompts
     on_device = setup.text_on != "cpu" or on_cpu
+    staying = text if setup.live else 0
     decodes_apart = setup.decode_on not in (None, setup.device)
     encoder, decoder = _vae_bytes(preset, BYTES[setup.decode])
     prompt, encoder_state, decoder_state = _state(preset, setup, size_of_activations)
@@ -117,17 +121,20 @@ def estimate_memory(preset: Preset, setup: MemorySetup) -> MemoryEstimate:
     else:
         work = max(forward, decoding, encoding)
     decoder_host = apart if setup.decode_on == "cpu" else 0
-    host = max(decoder_host + streamed, 0 if on_device else text)
+    host = decoder_host + streamed
+    if not on_device:
+        host = max(host + staying, text)
     if not on_cpu:
         host += _host_runtime() + (0 if on_device else TEXT_RUNTIME * setup.read_prompts)
+    runtime = _host_runtime() + TEXT_RUNTIME * setup.read_prompts if on_cpu else RUNTIME["cuda"]
     return MemoryEstimate(
         transformer=resident,
         vae=encoder + decoder,
-        keys_values=_keys_values(preset, setup, size_of_activations),
-        state=prompt + encoder_state + decoder_state,
+        keys_values=_keys_values(preset, setup, size_of_activations) * setup.sessions,
+        state=(prompt + encoder_state + decoder_state) * setup.sessions,
         work=work,
-        runtime=_host_runtime() + TEXT_RUNTIME * setup.read_prompts if on_cpu else RUNTIME["cuda"],
-        text=text if on_device else 0,
+        runtime=runtime + staying * on_device,
+        text=(text - staying) * on_device,
         decoder=apart - decoder_host,
         host=host,
     )

@@ -22,8 +22,9 @@ def check_fits(preset: Preset, setup: MemorySetup, free: int, free_host: int) ->
     needed = estimate_memory(preset, setup)
     if needed.peak <= free and needed.host <= free_host:
         return needed
+    several = f" for {setup.sessions} sessions" if setup.sessions > 1 else ""
     short = (
-        f"{preset.name} at {setup.width}x{setup.height} needs {gigabytes(needed.peak)} on {setup.device}"
+        f"{preset.name} at {setup.width}x{setup.height} needs {gigabytes(needed.peak)} on {setup.device}{several}"
         + (f" and {gigabytes(needed.host)} of RAM beside it" if needed.host else "")
         + f"; free: {gigabytes(free)}"
         + (f" and {gigabytes(free_host)}" if needed.host else "")
@@ -91,6 +92,8 @@ def _memory_options(
 ) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Yield options that may reduce memory, from mild to harsh, with their changes of the preset and the setup."""
     smallest = preset.sink + preset.chunk
+    for sessions in sorted({setup.sessions // 2, 1} - {0, setup.sessions}, reverse=True):
+        yield f"--sessions {sessions}", {}, {"sessions": sessions}
     if setup.text_on != "cpu":
         yield "--text-on cpu", {}, {"text_on": "cpu"}
     if setup.device != "cpu" and not setup.offload:

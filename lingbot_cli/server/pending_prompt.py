@@ -1,4 +1,4 @@
-"""Prompt of a play session that is encoded aside, while the session goes on under the one before."""
+"""Prompt of a play session that is encoded aside, while the session continues under the one before."""
 
 from collections.abc import Callable
 from concurrent.futures import Future

@@ -97,10 +97,14 @@ class RenderTaskResult:
     generation: int
     session: "Session"
     chunk: ChunkOutput
+    device_bytes: int
 
 
 class PlaySession:
-    """Events change the next chunk; `unsent` holds rendered chunks until they are sent whole."""
+    """Events change the next chunk; `unsent` holds rendered chunks until they are sent whole.
+
+    `device_bytes`: of the model's session, an estimate before its first chunk.
+    """
 
     def __init__(
         self,
@@ -112,6 +116,7 @@ class PlaySession:
         prepare_prompt: PreparePrompt = lambda *_: None,
     ) -> None:
         self.id = secrets.token_hex(8)
+        self.device_bytes = 0
         self.resume_key = resume_key
         self.unsent: deque[ChunkOutput] = deque()
         self._sent: deque[ChunkOutput] = deque(maxlen=MAX_RESENT_CHUNKS)
@@ -210,7 +215,7 @@ class PlaySession:
         return bool(self._pending_prompt)
 
     def take_prompt_error(self) -> Exception | None:
-        """Return the error of a prompt that could not be encoded, once; the session goes on under the one before."""
+        """Return the error of a prompt that could not be encoded, once; the session continues."""
         error, self._prompt_error = self._prompt_error, None
         return error
 
@@ -294,7 +299,7 @@ class PlaySession:
             pixels = frames.numpy()
             check_latents(latents.numpy(), session, index)
             chunk = ChunkOutput(index, pixels, chunk_input, perf_counter() - start, prepare_s)
-            return RenderTaskResult(generation, session, chunk)
+            return RenderTaskResult(generation, session, chunk, session.nbytes)
 
         return render
 
@@ -302,10 +307,16 @@ class PlaySession:
         """Queue a rendered chunk for sending; None when the session was restarted since."""
         if result.generation != self._generation:
             return None
-        self._session = result.session
+        self._session, self.device_bytes = result.session, result.device_bytes
         self.chunk_index += 1
         self.unsent.append(result.chunk)
         return result.chunk
+
+    @property
+    def host_bytes(self) -> int:
+        """Bytes of the chunks that are held to be sent, again or for the first time, and of the first image."""
+        held = sum(chunk.frames.nbytes for chunk in (*self.unsent, *self._sent))
+        return held + self.settings.image.nbytes
 
     def mark_sent(self, chunk: ChunkOutput) -> None:
         """Move a chunk that was sent whole out of `unsent`, unless the session was restarted since."""

@@ -19,6 +19,7 @@ from lingbot_cli.video_size import fit_size
 
 if TYPE_CHECKING:
     from lingbot_cli.model.world_model import WorldModel
+    from lingbot_cli.runtime.session_memory import SessionMemory
 
 ASSUMED_IMAGE_SIZE = (480, 832)  # height and width of first images, before one is known
 POLL_INTERVAL_S = 0.2
@@ -37,11 +38,12 @@ def load_served_model(
     defaults: SessionDefaults,
     note: Callable[[str], None],
     group: ProcessGroup | None = None,
-) -> "WorldModel":
-    """Load the model, tuned for the size of the default image, its prompt encoded; progress lines go to `note`.
+    sessions: int = 1,
+) -> "tuple[WorldModel, SessionMemory]":
+    """Load the model, tuned for the default image's size, its prompt encoded; return it and the sessions' memory.
 
-    `group`: the processes that render with this one, which leads. Errors: InsufficientMemoryError before anything is
-    loaded, if not even one session fits.
+    `note` receives progress lines; `group`: the processes that render with this one, which leads. Errors:
+    InsufficientMemoryError before anything is loaded, if it does not fit with so many sessions.
     """
     from lingbot_cli.render.preflight import fit_sessions
     from lingbot_cli.runtime.load_model import load_tuned
@@ -50,10 +52,12 @@ def load_served_model(
     area = checkpoint.preset.area
     height, width = defaults.size(area) or fit_size(*ASSUMED_IMAGE_SIZE, area)
     latents = max(checkpoint.preset.window, checkpoint.preset.chunk)  # a session fills the window
-    fit_sessions(checkpoint, options, height, width, latents, 1 if group is None else group.size)
-    return load_tuned(
+    gpus = 1 if group is None else group.size
+    memory = fit_sessions(checkpoint, options, height, width, latents, gpus=gpus, sessions=sessions)
+    model = load_tuned(
         checkpoint, options, (defaults.prompt,), height, width, note=note, warn=note, group=group
     )
+    return model, memory
 
 
 def warm_up(service: ModelService, pool: SessionPool) -> None:
@@ -82,7 +86,8 @@ def run_server(
     """
     bound = address.bind()
     try:
-        served, pool = service(), SessionPool(pool_limits)
+        served = service()
+        pool = SessionPool(pool_limits, served.memory)
         if served.defaults.image is not None:
             warm_up(served, pool)
         server = HttpServer(

@@ -10,6 +10,7 @@ import numpy as np
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.image import crop_to_aspect, read_image
+from lingbot_cli.runtime.session_memory import SessionMemory
 from lingbot_cli.server.auth import ResumeKeys
 from lingbot_cli.server.client_messages import Init
 from lingbot_cli.server.play_session import PlaySession, SessionFactory, SessionSettings
@@ -54,13 +55,14 @@ class ModelService:
     defaults: SessionDefaults = SessionDefaults()
     on_chunk: Callable[[PlaySession], None] = lambda _session: None
     resume_keys: ResumeKeys = field(default_factory=ResumeKeys)
+    memory: SessionMemory | None = None
 
     def new_session(self, init: Init) -> PlaySession:
         """Create a client's session. Errors: ProtocolError for settings beyond the limits."""
         preset = self.model.preset
         try:
             settings, factory = self._settings(init), self._session_factory(init)
-            return PlaySession(
+            session = PlaySession(
                 settings,
                 preset.chunk,
                 factory,
@@ -70,6 +72,10 @@ class ModelService:
             )
         except UsageError as error:
             raise ProtocolError("bad_init", f"init: {error}") from error
+        if self.memory is not None:
+            window = self._model_for(init).preset
+            session.device_bytes = self.memory.session_bytes(window, settings.height, settings.width)
+        return session
 
     def _settings(self, init: Init) -> SessionSettings:
         image = self._image(init)

@@ -11,6 +11,7 @@ from functools import partial
 from time import perf_counter
 
 from lingbot_cli.runtime.malloc import return_freed_memory
+from lingbot_cli.runtime.session_memory import SessionMemory
 from lingbot_cli.server.capacity import Capacity
 from lingbot_cli.server.metrics import Metrics
 from lingbot_cli.server.out_of_memory import attempt, attempt_again
@@ -21,14 +22,15 @@ RELEASE_DELAY_S = 1.0  # from the end of a session to the return of its memory
 
 @dataclass(frozen=True)
 class PoolLimits:
-    """Clients that play at once, sessions in memory (detached ones included), queue length; times in seconds.
+    """Clients that play at once, most sessions in memory (detached ones included), queue length; times in seconds.
 
+    `alive` is None for as many as fit in memory.
     `min_fps`: frame rate of every player, to which `slots` is reduced as the measured speed demands.
     """
 
     slots: int = 1
     min_fps: float | None = None
-    alive: int = 4
+    alive: int | None = None
     queue_length: int = 64
     grace_s: float = 30.0
     idle_timeout_s: float = 600.0
@@ -43,18 +45,23 @@ class QueueFull(Exception):
 class SessionPool:
     """Runs on the event loop; only `render` leaves it, for the render thread."""
 
-    def __init__(self, limits: PoolLimits) -> None:
+    def __init__(self, limits: PoolLimits, memory: SessionMemory | None = None) -> None:
+        """`memory` of the sessions, without limit if None; with `min_fps` no more play than fit in it."""
         self.limits = limits
         self.metrics = Metrics()
-        self.capacity = Capacity(limits.slots, limits.min_fps)
+        self._memory = memory
+        slots = (
+            limits.slots if memory is None or limits.min_fps is None else min(limits.slots, memory.sessions)
+        )
+        self.capacity = Capacity(slots, limits.min_fps)
         self.metrics.capacity.set_function(lambda: self.capacity.players)
         self._executor = ThreadPoolExecutor(1, "render")
         self._render_lock = asyncio.Lock()
         self._queue: deque[asyncio.Event] = deque()
         self._playing = 0
         self._detached: OrderedDict[str, tuple[PlaySession, asyncio.TimerHandle]] = OrderedDict()
-        self._returning: set[str] = set()  # attached sessions whose clients wait for a slot
-        self._players: dict[str, asyncio.Task[None]] = {}
+        self._returning: dict[str, PlaySession] = {}  # attached sessions whose clients wait for a slot
+        self._players: dict[str, tuple[PlaySession, asyncio.Task[None]]] = {}
         self._rendering: dict[str, asyncio.Future[None]] = {}
         self._release: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None  # of the clients, from the first on
@@ -133,13 +140,13 @@ class SessionPool:
         """Register the current task as the player of a session while the block runs."""
         task = asyncio.current_task()
         assert task is not None
-        self._players[session.resume_key] = task
-        self._returning.discard(session.resume_key)
+        self._players[session.resume_key] = session, task
+        self._returning.pop(session.resume_key, None)
         self._evict()
         try:
             yield
         finally:
-            if self._players.get(session.resume_key) is task:
+            if self._players.get(session.resume_key) == (session, task):
                 del self._players[session.resume_key]
             del task  # else the traceback of an exception would hold it, and the session's memory with it
 
@@ -147,13 +154,13 @@ class SessionPool:
         """End the connection that plays a session, for a client that resumes it on another one."""
         player = self._players.get(key)
         if player is not None:
-            player.cancel()
-            await asyncio.wait([player])
+            player[1].cancel()
+            await asyncio.wait([player[1]])
 
     def detach(self, session: PlaySession) -> None:
         """Keep a session without its client for the grace time, or until its memory is needed."""
         key = session.resume_key
-        self._returning.discard(key)
+        self._returning.pop(key, None)
         timer = asyncio.get_running_loop().call_later(self.limits.grace_s, self._drop, key)
         self._detached[key] = session, timer
         self._evict()
@@ -166,22 +173,28 @@ class SessionPool:
         if found is None:
             return None
         found[1].cancel()
-        self._returning.add(key)
+        self._returning[key] = found[0]
         return found[0]
 
     def abandon(self, session: PlaySession) -> None:
         """Drop an attached session."""
-        self._returning.discard(session.resume_key)
+        self._returning.pop(session.resume_key, None)
         self._update()
 
     def _evict(self) -> None:
-        """Drop the sessions detached first until no more are alive than allowed."""
-        while self._detached and self._alive() > self.limits.alive:
+        """Drop the sessions detached first until the others fit in memory, and are no more than allowed."""
+        while self._detached and not self._fit():
             self._drop(next(iter(self._detached)))
             self.metrics.evicted.inc()
 
-    def _alive(self) -> int:
-        return len(self._players) + len(self._returning) + len(self._detached)
+    def _fit(self) -> bool:
+        held = (*self._players.values(), *self._detached.values())
+        sessions = [*self._returning.values(), *(session for session, _ in held)]
+        if self.limits.alive is not None and len(sessions) > self.limits.alive:
+            return False
+        on_device = sum(each.device_bytes for each in sessions)
+        on_host = sum(each.host_bytes for each in sessions)
+        return self._memory is None or self._memory.holds(on_device, on_host)
 
     def _drop(self, key: str) -> None:
         found = self._detached.pop(key, None)
@@ -231,6 +244,7 @@ class SessionPool:
             self.metrics.frames.inc(len(chunk.frames))
             self.metrics.chunk_seconds.observe(chunk.render_s)
             self.metrics.fps.set(len(chunk.frames) / max(chunk.render_s, 1e-6))
+            self._evict()
             if chunk.index:
                 self.capacity.chunk_rendered(len(chunk.frames), chunk.render_s)
             self._update()

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lingbot_cli.model.world_model import WorldModel
+    from lingbot_cli.runtime.session_memory import SessionMemory
     from lingbot_cli.server.service import SessionDefaults
 
-    ModelLoader = Callable[[SessionDefaults], WorldModel]
+    ModelLoader = Callable[[SessionDefaults], tuple[WorldModel, SessionMemory]]
 
 POLL_INTERVAL_S = 0.02
 _HELP = (
@@ -61,7 +62,7 @@ def play_in_terminal(
     with StopRequest(env.err.print).handling():
         env.err.print("loading the model …")
         with screen.without_echo():
-            service = ModelService(load(defaults), ClientLimits(), defaults)
+            service = ModelService(load(defaults)[0], ClientLimits(), defaults)
             service.warm_up()
         with screen:
             kind = screen.graphics() if graphics == "auto" else graphics

@@ -118,9 +118,12 @@ class Recorder:
 
         return call
 
-    def _load(self, options, defaults, note, group=None) -> SimpleNamespace:  # noqa: ARG002
+    def _load(self, options, defaults, note, group=None, sessions=1):  # noqa: ARG002
         self.record("model", options)
-        return SimpleNamespace(preset=PRESETS["built-in"], device=SimpleNamespace(type="cpu"), leader=None)
+        self.record("sessions", sessions)
+        return SimpleNamespace(
+            preset=PRESETS["built-in"], device=SimpleNamespace(type="cpu"), leader=None
+        ), None
 
     def _serve(self, service, address, rules, pool_limits, **named) -> None:
         served = service()

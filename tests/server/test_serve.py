@@ -36,7 +36,7 @@ def test_the_kernel_measured_for_its_size_is_used(folder):
     (key,) = read_measurements(KERNELS_FILE, "kernel")
     (folder / KERNELS_FILE).write_text(json.dumps({key: {"kernel": "math"}}))
     notes = []
-    world = load_served_model(ModelOptions(device="cpu"), OFFER, notes.append)
+    world, _ = load_served_model(ModelOptions(device="cpu"), OFFER, notes.append)
     assert world.attend is not attend_all
     assert notes[0].startswith("self-attention: math · ")
 
@@ -46,7 +46,7 @@ def test_it_takes_the_flags_of_render(folder):
     options = ModelOptions(
         device="cpu", kernel="torch", threads=1, offload=True, compile=True, decode="bfloat16"
     )
-    world = load_served_model(options, OFFER, notes.append)
+    world, _ = load_served_model(options, OFFER, notes.append)
     assert world.attend is attend_all
     assert isinstance(world.transformer.blocks, StreamedBlocks)
     assert world.vae.conv2.weight.dtype == torch.bfloat16
@@ -83,5 +83,5 @@ def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(monkeypatch):
 )
 def test_the_default_size_is_the_models(offer):
     notes = []
-    assert load_served_model(ModelOptions(device="cpu"), offer, notes.append).preset.name == "built-in"
+    assert load_served_model(ModelOptions(device="cpu"), offer, notes.append)[0].preset.name == "built-in"
     assert len(notes) == 1

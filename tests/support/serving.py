@@ -30,12 +30,12 @@ class Served:
 
 
 @contextmanager
-def serving(pool_limits=None, limits=None, offer=None, world=None, rules=None, protocol=None):
+def serving(pool_limits=None, limits=None, offer=None, world=None, rules=None, protocol=None, memory=None):
     limits = limits or ClientLimits()
     offer = offer or SessionDefaults(sample_image(), "a courtyard", height=32, width=32)
-    service = ModelService(world or tiny_world(), limits, offer)
+    service = ModelService(world or tiny_world(), limits, offer, memory=memory)
     bound = ListenAddress().bind()
-    pool = SessionPool(pool_limits or PoolLimits())
+    pool = SessionPool(pool_limits or PoolLimits(), memory)
     server = HttpServer(
         server_app(service, rules or AccessRules(TOKEN), pool),
         bound,

@@ -58,7 +58,7 @@ def load_model(
 
     Default precisions are bfloat16 for the transformer and float16 for the decoder on CUDA, else float32; each by
     its own device. `prompts` are encoded first, and the text encoder's memory is freed before the transformer is
-    loaded, unless it is kept for prompts to come. `warn` receives a sentence for each prompt that is cut.
+    loaded, unless it stays for prompts to come. `warn` receives a sentence for each prompt that is cut.
     Errors: SetupError, UsageError.
     """
     checkpoint = (
