@@ -6,6 +6,7 @@ Linux and macOS have all of them. Windows lacks `fcntl`, `termios`, `resource`, 
 import contextlib
 import os
 import select
+import shutil
 import signal
 import sys
 import time
@@ -138,6 +139,12 @@ def free_ram() -> int:
 def max_open_files() -> int | None:
     """Return how many files this process may open, None on a system without such a limit."""
     return None if _resource is None else int(_resource.getrlimit(_resource.RLIMIT_NOFILE)[0])
+
+
+def ending_with_this_process(command: list[str]) -> list[str]:
+    """Return a command that is killed when the thread that starts it ends, where the system has `setpriv`."""
+    setpriv = shutil.which("setpriv") if sys.platform == "linux" else None
+    return command if setpriv is None else [setpriv, "--pdeathsig", "KILL", "--", *command]
 
 
 def new_session() -> None:

@@ -75,3 +75,8 @@ def silent_listener():
     listener.bind(("127.0.0.1", 0))
     listener.listen()
     return listener
+
+
+def listen(url):
+    """Wait for a caller for ever."""
+    start_all([choose_target(url, StreamOptions(), os.environ)], VIDEO, STILL, [].append)

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from lingbot_cli.errors import LingbotError, OutputError, StreamLostError
+from lingbot_cli.operating_system import ending_with_this_process
 from lingbot_cli.sinks.base import Sink, VideoInfo
 from lingbot_cli.sinks.ffmpeg_process import FfmpegProcess, ListeningFfmpegProcess
 from lingbot_cli.sinks.live.rtmp import CONNECT_TIMEOUT_S, RtmpPublisher
@@ -148,6 +149,8 @@ class FfmpegConnection(_EncoderConnection):
     ) -> None:
         self.name = name
         deadline = time.monotonic() + CONNECT_TIMEOUT_S
+        if folder is None:  # a playlist is finished first; a listener would wait on
+            command = ending_with_this_process(command)
         with self._connection_errors():
             if ending is not None:
                 self._encoder = ListeningFfmpegProcess(command, ending, secrets=secrets)

@@ -1,9 +1,11 @@
 """Streams over TLS and over SRT."""
 
 import os
+import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 
@@ -12,7 +14,7 @@ import pytest
 from lingbot_cli.errors import RunInterrupted, StreamLostError
 from lingbot_cli.sinks.live.targets import StreamOptions, choose_target, start_all
 from tests.support.live_outputs import STILL, VIDEO, Feed, packets, silent_listener, start
-from tests.support.processes import children
+from tests.support.processes import children, has_exited
 from tests.support.rtmp_server import free_port, until
 
 
@@ -139,3 +141,19 @@ def test_a_listener_that_nobody_calls_ends_with_the_run(monkeypatch):
     with pytest.raises(RunInterrupted):
         start(f"srt://127.0.0.1:{free_port()}?mode=listener")
     until(lambda: {*children(os.getpid())} <= before)
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="needs setpriv (Linux)")
+def test_a_listener_does_not_outlive_a_killed_run():
+    url = f"srt://127.0.0.1:{free_port()}?mode=listener"
+    code = f"from tests.support.live_outputs import listen; listen({url!r})"
+    run = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    until(lambda: any(is_ffmpeg(pid) for pid in children(run.pid)))
+    (listener,) = children(run.pid)
+    run.kill()
+    run.wait(20)
+    until(lambda: has_exited(listener))
+
+
+def is_ffmpeg(pid):
+    return "ffmpeg" in os.path.basename(os.readlink(f"/proc/{pid}/exe"))
