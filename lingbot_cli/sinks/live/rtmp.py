@@ -22,6 +22,7 @@ from lingbot_cli.sinks.live.rtmp_protocol import (
 
 CONNECT_TIMEOUT_S = 3.5  # for a server that sends nothing
 SEND_TIMEOUT_S = 8.0  # for a server that receives nothing
+_SECOND_THOUGHT_S = 0.25  # for a server that refuses a stream after it has accepted it
 _MAX_LOGIN_STEPS = 2
 _MAX_PENDING_BYTES = 4096  # read before each tag
 _HINTS = {
@@ -132,6 +133,8 @@ class RtmpPublisher:
         self._stream = int(stream)
         self._send_command("publish", 5, None, key, "live", stream=self._stream)
         self._wait_response(5)
+        # node-media-server accepts first, and closes the connection if the key is wrong.
+        self._read_pending(_SECOND_THOUGHT_S)
 
     def _send_command(self, name: str, number: int, *values: AmfValue, stream: int = 0) -> None:
         self._send_message(protocol.COMMAND, encode_amf(name, number, *values), stream)
@@ -150,12 +153,12 @@ class RtmpPublisher:
                     return values[-1]
             self._messages = self._reader.feed(self._receive(1 << 16))
 
-    def _read_pending(self) -> None:
-        """Handle messages that have arrived, without waiting, and a bounded number, as a server may send more."""
-        self._socket.settimeout(0)
+    def _read_pending(self, timeout_s: float = 0) -> None:
+        """Handle messages that have arrived, or arrive in time, a bounded number, as a server may send more."""
+        self._socket.settimeout(timeout_s)
         try:
             data = self._socket.recv(_MAX_PENDING_BYTES)
-        except (BlockingIOError, ssl.SSLWantReadError):
+        except (BlockingIOError, TimeoutError, ssl.SSLWantReadError):
             return
         if not data:
             raise ConnectionError("the server closed the connection")
