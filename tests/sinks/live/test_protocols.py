@@ -149,11 +149,14 @@ def test_a_listener_does_not_outlive_a_killed_run():
     code = f"from tests.support.live_outputs import listen; listen({url!r})"
     run = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
     until(lambda: any(is_ffmpeg(pid) for pid in children(run.pid)))
-    (listener,) = children(run.pid)
+    (listener,) = filter(is_ffmpeg, children(run.pid))
     run.kill()
     run.wait(20)
     until(lambda: has_exited(listener))
 
 
 def is_ffmpeg(pid):
-    return "ffmpeg" in os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    try:
+        return "ffmpeg" in os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    except FileNotFoundError:
+        return False
