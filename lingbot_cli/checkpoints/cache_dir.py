@@ -7,6 +7,9 @@ from pathlib import Path
 
 from lingbot_cli.prompt_cleaning import clean_prompt
 
+PACKAGED_PROMPTS = Path(__file__).parents[1] / "builtin" / "prompts"
+"""Text embeddings that come with the built-in model: those of the samples and recipes."""
+
 
 def cache_folder(environ: Mapping[str, str] = os.environ) -> Path:
     """Return LINGBOT_CACHE_DIR, else `lingbot` in the XDG cache folder, else `~/.cache/lingbot`."""
@@ -43,5 +46,8 @@ def prompt_file(folder: Path, identity: str, cleaned: str) -> Path:
 
 def all_prompts_cached(prompts: Iterable[str], identity: str) -> bool:
     """Return whether every prompt's embeddings are cached, so that no text encoder is loaded."""
-    folder = prompts_folder()
-    return all(prompt_file(folder, identity, clean_prompt(prompt)).is_file() for prompt in prompts)
+    folders = (prompts_folder(), PACKAGED_PROMPTS)
+    return all(
+        any(prompt_file(folder, identity, clean_prompt(prompt)).is_file() for folder in folders)
+        for prompt in prompts
+    )

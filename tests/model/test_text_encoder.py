@@ -11,8 +11,12 @@ from safetensors.torch import load_file
 
 from lingbot_cli.checkpoints.checkpoint import read_checkpoint
 from lingbot_cli.model.loading.load_text import load_text_encoder
+from lingbot_cli.model.loading.prompt_cache import CachedPromptEncoder
+from lingbot_cli.model.text_encoder import TextEncoder
 from lingbot_cli.prompt_cleaning import clean_prompt
+from lingbot_cli.sample_files import FIRST_PROMPT, PACKAGE
 from tests.support.reference import REFERENCE
+from training.sample_prompts import sample_prompts
 
 CHECKPOINTS = REFERENCE / "checkpoints"
 CASE = json.loads((CHECKPOINTS / "text-case.json").read_text())
@@ -44,6 +48,23 @@ def test_a_short_prompt_has_as_many_rows_as_tokens() -> None:
 )
 def test_cleaning(prompt: str, cleaned: str) -> None:
     assert clean_prompt(prompt) == cleaned
+
+
+def test_prompts_of_the_samples_are_packaged_as_the_encoder_gives_them(tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(PACKAGE / "builtin")
+    encoder = load_text_encoder(checkpoint, torch.device("cpu"))
+
+    def refuse() -> TextEncoder:
+        raise AssertionError("not packaged: run `python -m training.sample_prompts`")
+
+    dim = checkpoint.preset.text_dim
+    cached = CachedPromptEncoder(refuse, identity=checkpoint.text_identity, dim=dim, folder=tmp_path)
+    prompts = sample_prompts()
+    assert FIRST_PROMPT in prompts
+    for prompt in prompts:
+        torch.testing.assert_close(
+            cached.encode(prompt), encoder.encode(clean_prompt(prompt)), atol=1e-4, rtol=0
+        )
 
 
 def test_a_known_prompt_never_imports_transformers(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from lingbot_cli.checkpoints.cache_dir import prompt_file
+from lingbot_cli.checkpoints.cache_dir import PACKAGED_PROMPTS, prompt_file
 from lingbot_cli.daemon_thread import run_in_daemon_thread
 from lingbot_cli.errors import OutputError
 from lingbot_cli.files import write_file
@@ -74,7 +74,9 @@ class CachedPromptEncoder:
 
     def _find(self, cleaned: str) -> Tensor | None:
         rows = self._recent.get(cleaned)
-        return self._read(prompt_file(self.folder, self.identity, cleaned)) if rows is None else rows
+        for folder in (self.folder, PACKAGED_PROMPTS):
+            rows = self._read(prompt_file(folder, self.identity, cleaned)) if rows is None else rows
+        return rows
 
     def _encode(self, cleaned: str) -> Tensor:
         if self._encoder is None:
