@@ -94,7 +94,7 @@ class WholeCondition(ImageCondition):
 
     def next(self, frames: int) -> Tensor:
         if self._latents_done == 0:
-            self._constant_from = self.frames
+            self._constant_from, self._cache = self.frames, CausalConvCache()
             self._all = super().next(self.frames)
             self._latents_done = 0
         start, self._latents_done = self._latents_done, self._latents_done + frames

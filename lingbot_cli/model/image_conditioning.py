@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lingbot_cli.model.still_stream import StillStream
 from lingbot_cli.model.vae import VAE, default_latent_batch
-from lingbot_cli.model.vae_layers import CausalConvCache
 from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.video_size import fit_size
 
@@ -26,8 +26,8 @@ def resize_image(image: Tensor, height: int, width: int) -> Tensor:
 class ImageCondition:
     """The condition of one session, encoded chunk by chunk.
 
-    The encoder runs only while the image is within its receptive field. All later latents are equal, so the cost
-    is bounded for a video of any length.
+    The encoder runs only while the image is within its receptive field, and each of its layers only until its output
+    is constant. All later latents are equal, so the cost is bounded for a video of any length.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ImageCondition:
         self._encoding = encoding
         self._image = image
         self._batch = batch or default_latent_batch(*image.shape[1:])
-        self._cache: CausalConvCache | None = CausalConvCache()
+        self._cache: StillStream | None = StillStream()
         self._requests: tuple[int, ...] = ()  # frames of each call that encoded
         self._tail: Tensor | None = None
         self._latents_done = 0
@@ -73,7 +73,7 @@ class ImageCondition:
             self._requests += (frames,)
             self._tail = latents[-1][:, :, -1:]
             if self._latents_done + encode > self._constant_from:
-                self._cache = CausalConvCache()  # gigabytes at 832×480, which no later latent needs
+                self._cache = StillStream()  # no later latent needs what it carries
         if encode < frames:
             assert self._tail is not None
             latents.append(self._tail.expand(-1, -1, frames - encode, -1, -1))
@@ -89,7 +89,7 @@ class ImageCondition:
         self._cache = None
 
     def _restore_cache(self) -> None:
-        self._cache, self._latents_done = CausalConvCache(), 0
+        self._cache, self._latents_done = StillStream(), 0
         requests, self._requests = self._requests, ()
         for frames in requests:
             self.next(frames)

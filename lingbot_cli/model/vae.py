@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lingbot_cli.model.still_stream import StillStream
 from lingbot_cli.model.vae_layers import (
     AttentionBlock,
     CausalConv3d,
@@ -89,14 +90,18 @@ class Encoder(nn.Module):
             if level < len(config.dim_mult) - 1:
                 layers.append(Downsample(wide, temporal=config.temporal_downsample[level]))
         self.downsamples = nn.ModuleList(layers)
+        self._at_last_level = config.num_res_blocks
         self.middle = _middle(widths[-1])
         self.head = nn.ModuleList(
             [RMSNorm(widths[-1]), nn.SiLU(), CausalConv3d(widths[-1], 2 * config.z_dim, 3)]
         )
 
     def forward(self, x: Tensor, cache: CausalConvCache | None) -> Tensor:
-        x = self.conv1(x, cache)
-        for layer in (*self.downsamples, *self.middle):
+        fine = (self.conv1, *self.downsamples[: -self._at_last_level])
+        for layer in fine:
+            x = cache.run(layer, x) if isinstance(cache, StillStream) else layer(x, cache)
+        # The last level is cheap, and computed for all frames: on CPUs its last bits vary with their number.
+        for layer in (*self.downsamples[-self._at_last_level :], *self.middle):
             x = layer(x, cache)
         return self.head[2](x, cache, self.head[0].silu)
 

@@ -1,12 +1,15 @@
 """A condition encoded chunk by chunk equals the encode of the whole video."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
 import torch
 
 from lingbot_cli.model.image_conditioning import ImageCondition, resize_image
+from lingbot_cli.model.loading.loader import load_model
 from lingbot_cli.model.session import Session
+from lingbot_cli.model.vae_layers import CausalConvCache
 from tests.support.reference import sample_image, tiny_vae, tiny_world, walk
 
 
@@ -36,6 +39,36 @@ def test_the_encoder_rests_once_the_image_has_left_its_memory():
     condition._encode = lambda frames: calls.append(frames)
     condition.next(3)
     assert calls == []
+
+
+@pytest.mark.parametrize("chunk", [3, 4])
+def test_a_layer_runs_until_its_output_is_constant_to_the_same_bits(chunk):
+    vae = load_model(prompts=()).vae
+    image = resize_image(torch.from_numpy(sample_image()), 64, 112)
+    whole, short = ImageCondition(vae, image), ImageCondition(vae, image)
+    whole._cache = CausalConvCache()
+    fine = (vae.encoder.conv1, *vae.encoder.downsamples[:-1])
+    frames = dict.fromkeys(fine, 0)
+    with torch.inference_mode(), ExitStack() as hooks:
+        expected = [whole.next(chunk) for _ in range(9)]
+        for layer in fine:
+            hooks.callback(layer.register_forward_pre_hook(count_frames(frames)).remove)
+        for index, each in enumerate(expected):
+            assert torch.equal(short.next(chunk), each)
+            if index == 2:
+                assert not {name for name in short._cache.frames if name.startswith("encoder.downsamples.0")}
+    # The frames until the output is constant: two more after each convolution in time, and no call for a single one.
+    least = [4, 8, 8, 12, 15, 12, 15]
+    assert all(0 <= many - few <= 2 for many, few in zip(frames.values(), least, strict=True))
+
+
+def count_frames(frames):
+    """Return a hook that adds up the frames that reach each layer."""
+
+    def hook(layer, inputs):
+        frames[layer] += inputs[0].shape[2]
+
+    return hook
 
 
 def test_a_picture_is_fitted_to_any_size():
