@@ -9,16 +9,18 @@ from pydantic_core import PydanticCustomError
 
 from lingbot_cli.camera.convention import Convention, Matrix
 from lingbot_cli.timeline.diagnostics import Problem, Problems, SourceItem, SourceLocation, SourceText
-from lingbot_cli.timeline.json_schema import DIALECT, JsonSchema, model_schemas
 from lingbot_cli.timeline.jsonl_reader import JsonLine, parse_json_line
 from lingbot_cli.timeline.load import is_yaml
 from lingbot_cli.timeline.schema import (
+    DIALECT,
     FrameRateField,
     ImageSize,
+    JsonSchema,
     NonEmptyText,
     ScaleField,
     StrictModel,
     TimeField,
+    model_schemas,
 )
 from lingbot_cli.timeline.validate import validate_model
 from lingbot_cli.timeline.yaml_reader import YamlReader

@@ -141,7 +141,8 @@ class Scheduler:
         state.crashes += result.status == "crashed"
         retry = result.status == "crashed" and state.crashes < MAX_CRASHES
         # Usage errors (2) and a machine that lacks something (3) fail again in the same way.
-        retry |= result.status == "failed" and result.exit_code not in (2, 3) and self._has_retries(state)
+        retries_left = state.attempts - state.crashes <= self.options.retries
+        retry |= result.status == "failed" and result.exit_code not in (2, 3) and retries_left
         if retry and not self.stopped():
             state.result = None
             self._waiting.append(state)
@@ -149,6 +150,3 @@ class Scheduler:
             succeeded = result.status in ("rendered", "skipped")
             state.result = replace(result, exit_code=result.exit_code or int(not succeeded))
         self.on_change(state)
-
-    def _has_retries(self, state: TaskState) -> bool:
-        return state.attempts - state.crashes <= self.options.retries

@@ -71,14 +71,12 @@ class TaskRunner:
             return self._run(task, on_progress, started)
         except LingbotError as error:
             status = "stopped" if error.exit_code > 128 else "failed"
-            return TaskResult(
-                status, str(error), error.hint, error.exit_code, seconds=time.monotonic() - started
-            )
+            failure = TaskResult(status, str(error), error.hint, error.exit_code)
         except MemoryError:
-            return TaskResult("failed", "not enough memory", None, 6, seconds=time.monotonic() - started)
+            failure = TaskResult("failed", "not enough memory", None, 6)
         except Exception as bug:  # a bug in one video must not end the batch
-            message = f"bug in lingbot: {type(bug).__name__}: {bug}"
-            return TaskResult("failed", message, None, 1, seconds=time.monotonic() - started)
+            failure = TaskResult("failed", f"bug in lingbot: {type(bug).__name__}: {bug}", None, 1)
+        return replace(failure, seconds=time.monotonic() - started)
 
     def _run(self, task: Task, on_progress: OnProgress, started: float) -> TaskResult:
         prepared = self._preparer.prepare(task.request)
@@ -91,7 +89,12 @@ class TaskRunner:
             if task.request.remote is not None
             else _resume_options(ResumeStore.for_output(path), prepared)
         )
-        complete = keeping is not None and _complete(keeping, prepared)
+        # With every chunk saved the output is this video, or the one it was to replace.
+        complete = (
+            keeping is not None
+            and keeping.resume is not None
+            and keeping.store.count_chunks() >= len(prepared.controls)
+        )
         options = replace(
             task.options,
             overwrite=task.options.overwrite or complete,
@@ -151,8 +154,3 @@ def _resume_options(store: ResumeStore, prepared: PreparedVideo) -> ResumeOption
     except UsageError:
         return ResumeOptions(store, keep_latents=True, overwrite=True)
     return ResumeOptions(store, "exact", keep_latents=True)
-
-
-def _complete(keeping: ResumeOptions, prepared: PreparedVideo) -> bool:
-    """Return whether every chunk is saved: then the output is this video or the one it was to replace."""
-    return keeping.resume is not None and keeping.store.count_chunks() >= len(prepared.controls)

@@ -5,7 +5,7 @@ import os
 import re
 import string
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import product
 from pathlib import Path, PurePosixPath
@@ -34,18 +34,8 @@ from lingbot_cli.timeline.resolve import TimelineOverrides
 from lingbot_cli.video_size import parse_size
 
 _MAX_NAME_BYTES = 255
-_MODEL_KEYS = {
-    "model",
-    "preset",
-    "precision",
-    "window",
-    "fast",
-    "linears",
-    "attention",
-    "kv_cache",
-    "fast_steps",
-    "commit",
-}
+_FILE_KEYS = {"assets", "text_encoder", "lora", "decoder"}
+_MODEL_KEYS = ({field.name for field in fields(ModelOptions)} & set(Job.model_fields)) - _FILE_KEYS
 NAME_FIELDS = ("image", "timeline", "prompt", "seed", "job")
 
 
@@ -77,7 +67,10 @@ def read_tasks(source: SourceText, *, allow_outside: bool = False, overwrite: bo
             for problem in wrong:
                 problems.append(problem)
             if not wrong:
-                flags = _overrides(job, files, allow_outside=allow_outside)
+                size, rows = job.intrinsics_size, job.poses_fps
+                path = PathOptions(files["intrinsics"], size, job.convention, job.matrix, rows)
+                outside = allow_outside and job.timeline is not None
+                flags = TimelineOverrides(None, job.fps, job.duration, job.scale, outside, path)
                 for task in _expand_job(job, number, files, loras, flags, overwrite=overwrite):
                     if message := _name_problem(task.name, job, lines):
                         problems.append(Problem(item.locate(("output",)), message))
@@ -87,13 +80,6 @@ def read_tasks(source: SourceText, *, allow_outside: bool = False, overwrite: bo
     if problems:
         raise TimelineError(source, problems)
     return tasks
-
-
-def _overrides(job: Job, files: dict[str, str | None], *, allow_outside: bool) -> TimelineOverrides:
-    """Return the values of a job that win over its timeline's header, and those for its camera files."""
-    path = PathOptions(files["intrinsics"], job.intrinsics_size, job.convention, job.matrix, job.poses_fps)
-    outside = allow_outside and job.timeline is not None
-    return TimelineOverrides(None, job.fps, job.duration, job.scale, outside, path)
 
 
 def _expand_job(
@@ -179,12 +165,12 @@ def _check_options(job: Job, item: SourceItem) -> Iterator[Problem]:
         except UsageError as wrong:
             yield Problem(item.locate(("size",)), f"{wrong}; expected {wrong.hint}".removeprefix("--size "))
     try:
-        fields = [field for _, field, _, _ in string.Formatter().parse(job.output or "") if field is not None]
+        used = [field for _, field, _, _ in string.Formatter().parse(job.output or "") if field is not None]
     except ValueError as wrong:
         yield Problem(item.locate(("output",)), f"{wrong}; expected a name such as {{image}}-{{seed}}.mp4")
         return
     known = [field for field in NAME_FIELDS if field != "seed" or job.seed is not None or job.seeds]
-    for field in fields:
+    for field in used:
         if field not in known:
             message = f"unknown field {{{field[:40]}}}; expected one of {', '.join(f'{{{each}}}' for each in known)}"
             yield Problem(item.locate(("output",)), message)
@@ -219,8 +205,8 @@ def _name_problem(name: str, job: Job, named: dict[str, int]) -> str | None:
         return f"{name[:20]!r}… is no file name; expected at most {_MAX_NAME_BYTES} bytes, none of them 0"
     if name in named:
         several = [key for key in ("prompt", "seed") if getattr(job, f"{key}s")]
-        fields = " and ".join(f"{{{key}}}" for key in several)
-        expected = f"{fields} in it" if fields else "another name"
+        needed = " and ".join(f"{{{key}}}" for key in several)
+        expected = f"{needed} in it" if needed else "another name"
         return f"{name} is the output of line {named[name]} too; expected {expected}"
     return None
 

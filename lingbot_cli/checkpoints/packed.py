@@ -128,20 +128,24 @@ def _pack(
         raise _unsupported(tensor, f"with the settings {str(settings)[:80]}")
     scale = tensors.get(f"{layer}.scale_weight") or tensors.get(f"{name}_scale")
     if tensor.dtype in _FP8 and scale is not None:
-        _check_scale(tensor, scale)
+        rows = tensor.shape[:1]
+        if scale.shape not in ((), (1,), (1, 1), rows, (*rows, 1)):
+            raise SetupError(
+                f"{tensor.file}: {scale.name} has shape {list(scale.shape)}, for {list(tensor.shape)}"
+            )
         return PackedEntry(name, "fp8", tensor.shape, tensor, scale)
     if not tensor.dtype.startswith(("U", "I")):
         return None
     whole = tensors.get(f"{name}_scale_2")
     if scale is None or whole is None or tensor.dtype != "U8" or len(tensor.shape) != 2:
         raise _unsupported(tensor, f"as {tensor.dtype}")
-    rows, columns = tensor.shape[0], 2 * tensor.shape[1]
-    plain = (rows, columns // 16)
-    tiles = (-(-rows // _TILE_ROWS) * _TILE_ROWS, -(-plain[1] // _TILE_COLUMNS) * _TILE_COLUMNS)
+    count, columns = tensor.shape[0], 2 * tensor.shape[1]
+    plain = (count, columns // 16)
+    tiles = (-(-count // _TILE_ROWS) * _TILE_ROWS, -(-plain[1] // _TILE_COLUMNS) * _TILE_COLUMNS)
     tiled = settings is not None or scale.shape != plain
     if scale.dtype != "F8_E4M3" or scale.shape != (tiles if tiled else plain) or whole.elements != 1:
         raise SetupError(f"{tensor.file}: {name} has NVFP4 scales of shape {list(scale.shape)} {scale.dtype}")
-    return PackedEntry(name, "nvfp4", (rows, columns), tensor, whole, scale, tiled)
+    return PackedEntry(name, "nvfp4", (count, columns), tensor, whole, scale, tiled)
 
 
 def _comfy_settings(files: Iterable[Path], tensors: Mapping[str, TensorEntry]) -> dict[str, Any]:
@@ -171,14 +175,6 @@ def _unsupported(tensor: TensorEntry, how: str) -> SetupError:
         f"{tensor.file}: {tensor.name} is packed in a way that is not supported, {how}",
         hint="use a file in GGUF, NVFP4 or scaled fp8",
     )
-
-
-def _check_scale(tensor: TensorEntry, scale: TensorEntry) -> None:
-    rows = tensor.shape[:1]
-    if scale.shape not in ((), (1,), (1, 1), rows, (*rows, 1)):
-        raise SetupError(
-            f"{tensor.file}: {scale.name} has shape {list(scale.shape)}, for {list(tensor.shape)}"
-        )
 
 
 def _without_prefix(tensors: dict[str, _Value]) -> dict[str, _Value]:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lingbot_cli.checkpoints.cache_dir import cache_folder
@@ -38,8 +38,12 @@ DECODERS = {"taew2_1": "taew2_1", "lighttaew2_1": "lighttaew2_1", "lightvae": "l
 DECODER_SUFFIXES = (".safetensors", ".pth")
 DECODER_REPOSITORY = "lightx2v/Autoencoders"
 
-V2_14B = "5c33dd40b213598c418fd25bff30fdbd23fd38a7"
-ASSETS = ("Wan2.1_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth", "google/umt5-xxl/tokenizer.json")
+_ASSETS = ("Wan2.1_VAE.pth", "models_t5_umt5-xxl-enc-bf16.pth", "google/umt5-xxl/tokenizer.json")
+_V2_14B = HubSource(
+    repository="robbyant/lingbot-world-v2-14b-causal-fast",
+    revision="5c33dd40b213598c418fd25bff30fdbd23fd38a7",
+    files=("transformers/*.json", "transformers/*.safetensors", *_ASSETS),
+)
 NON_COMMERCIAL = (
     "CC BY-NC-SA 4.0: for non-commercial use; share what you derive under the same terms, naming the authors. "
     "https://creativecommons.org/licenses/by-nc-sa/4.0/"
@@ -72,13 +76,7 @@ PUBLISHED = {
         ),
         PublishedModel(
             name="lingbot-world-v2-14b-causal-fast",
-            sources=(
-                HubSource(
-                    repository="robbyant/lingbot-world-v2-14b-causal-fast",
-                    revision=V2_14B,
-                    files=("transformers/*.json", "transformers/*.safetensors", *ASSETS),
-                ),
-            ),
+            sources=(_V2_14B,),
             bytes=86_000_000_000,
             terms=NON_COMMERCIAL,
         ),
@@ -90,12 +88,7 @@ PUBLISHED = {
                     revision="7e36a5f919f86cb4255cc9bfc30adb44963fbde1",
                     files=("model-*.safetensors", "model.safetensors.index.json"),
                 ),
-                HubSource(
-                    repository="robbyant/lingbot-world-v2-14b-causal-fast",
-                    revision=V2_14B,
-                    files=ASSETS,
-                    into="assets",
-                ),
+                replace(_V2_14B, files=_ASSETS, into="assets"),
             ),
             bytes=18_700_000_000,
             terms=NON_COMMERCIAL,

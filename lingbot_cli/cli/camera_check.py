@@ -119,13 +119,10 @@ def _row(check: "SecondCheck", fps: float) -> str:
             f"turn {check.turned:.1f}° of {check.recorded_turn:.1f}°, {check.rotation_error:.2f}° off"
         )
     if check.heading_error is not None:
-        parts.append(f"heading {check.heading_error:.1f}°{_doubt(check.doubt)} off")
+        doubt = f" ±{check.doubt:.0f}°" if check.doubt >= 1 else ""
+        parts.append(f"heading {check.heading_error:.1f}°{doubt} off")
     if check.speed is not None:
         parts.append(f"speed {check.speed:.2f}")
     if check.note:
         parts.append(check.note)
     return " · ".join(parts) + (f"  ← {check.problem}" if check.problem else "")
-
-
-def _doubt(degrees: float) -> str:
-    return f" ±{degrees:.0f}°" if degrees >= 1 else ""

@@ -119,18 +119,15 @@ def _recording_lines(recorder: "SessionRecorder | None", image: Path, model: Mod
         return []
     if not recorder.paths:
         return ["nothing was recorded"]
+    chosen = {name: getattr(model, name) for name in ("model", "assets", "device", "precision")}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    flags = flag_words({**given, **model.flags()})
     lines = []
     for path in recorder.paths:
-        command = ["lingbot", "render", str(image), "-t", str(path), *_flags(model)]
+        command = ["lingbot", "render", str(image), "-t", str(path), *flags]
         command += ["-o", str(path.with_suffix(".mp4"))]
         lines += [f"recorded {path}; render it with:", f"  {shlex.join(command)}"]
     return lines
-
-
-def _flags(model: ModelOptions) -> list[str]:
-    chosen = {name: getattr(model, name) for name in ("model", "assets", "device", "precision")}
-    given = {name: value for name, value in chosen.items() if value is not None}
-    return flag_words({**given, **model.flags()})
 
 
 def _play_in_browser(

@@ -83,7 +83,7 @@ def schema(
     """
     env: Env = ctx.obj
     from lingbot_cli.batch.jobs import jobs_schema
-    from lingbot_cli.timeline.json_schema import timeline_schema
+    from lingbot_cli.timeline.schema import timeline_schema
 
     text = json.dumps(jobs_schema() if jobs else timeline_schema(), indent=2, ensure_ascii=False) + "\n"
     note = f"{output}: written; first line of a timeline: # yaml-language-server: $schema={output}"

@@ -118,6 +118,7 @@ def measure(
     timer = PhaseTimer(DeviceTimer(device) if on_cuda else HostTimer(clock))
     first_frame, costs = _render_serially(opened, sink, timer, clock)
     fps = _render_fps(opened, sink, skip, clock)
+    window = {} if options.window is None else {"window": str(options.window)}
     peak = measure_peaks(device, opened.model.transformer.dtype, PEAK_MEASURE_S, clock)
     return BenchResult(
         model=prepared.plan.preset,
@@ -140,7 +141,7 @@ def measure(
         bytes={name: cost.bytes for name, cost in costs.items()},
         peak_flops=peak.flops,
         peak_bytes=peak.bytes,
-        speed_options=_speed_options(prepared),
+        speed_options=window | options.speed_options(),
     )
 
 
@@ -162,22 +163,6 @@ def sink_fps(sink: Sink, clock: Callable[[], float]) -> float:
     return SINK_FRAMES / (clock() - started)
 
 
-def _speed_options(prepared: PreparedVideo) -> dict[str, str]:
-    options = prepared.request.options
-    window = {} if options.window is None else {"window": str(options.window)}
-    return window | options.speed_options()
-
-
-class _PhaseHook:
-    """Phase hook of a session whose target can be replaced: first the timer, then the cost counter."""
-
-    def __init__(self, timer: PhaseTimer) -> None:
-        self.target: Callable[[str], contextlib.AbstractContextManager[object]] = timer.phase
-
-    def __call__(self, name: str) -> contextlib.AbstractContextManager[object]:
-        return self.target(name)
-
-
 def _render_serially(
     opened: LocalRender, sink: Sink, timer: PhaseTimer, clock: Callable[[], float]
 ) -> tuple[float, "dict[str, OpCost]"]:
@@ -187,10 +172,10 @@ def _render_serially(
     from lingbot_cli.diagnostics.flops import CostByPhase
 
     prepared = opened.prepared
-    hook = _PhaseHook(timer)
+    hooks: list[Callable[[str], contextlib.AbstractContextManager[object]]] = [timer.phase]
     started = clock()
     first_frame = 0.0
-    session = replace(opened, phase=hook).start_session(None)
+    session = replace(opened, phase=lambda name: hooks[-1](name)).start_session(None)
     sink.open(prepared.video_info())
     for index, control in enumerate(prepared.controls):
         frames = session.decode(session.denoise(control))
@@ -202,7 +187,8 @@ def _render_serially(
             sink.write(host[: control.frames])
         timer.end_chunk()
     sink.close()
-    hook.target = costs = CostByPhase()
+    costs = CostByPhase()
+    hooks.append(costs)
     with torch.compiler.set_stance("force_eager"):  # compiled code hides its operations from the counter
         session.step(prepared.controls[-1])
     return first_frame, costs.phases

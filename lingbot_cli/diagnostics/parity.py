@@ -106,18 +106,13 @@ def replay(case: Path, weights: Path, device: torch.device, dtype: torch.dtype) 
         packing = packing_of(read_entries(_transformer_file(settings, weights)).values())
         tolerances = dict(TOLERANCES)
         if packing is not None:
-            tolerances |= dict.fromkeys(_OF_TRANSFORMER, _packed_tolerance(packing))
+            if packing not in PACKED_TOLERANCES:
+                known = ", ".join(PACKED_TOLERANCES)
+                raise UsageError(f"{packing}: no tolerance", hint=f"pack the weights as {known}")
+            tolerances |= dict.fromkeys(_OF_TRANSFORMER, PACKED_TOLERANCES[packing])
         return [_deviation(name, tensors[name], expected, tolerances[name]) for name in TOLERANCES]
     except KeyError as missing:
         raise UsageError(f"{case}: {missing} is missing from the case") from missing
-
-
-def _packed_tolerance(packing: str) -> float:
-    if packing not in PACKED_TOLERANCES:
-        raise UsageError(
-            f"{packing}: no tolerance", hint=f"pack the weights as {', '.join(PACKED_TOLERANCES)}"
-        )
-    return PACKED_TOLERANCES[packing]
 
 
 @torch.inference_mode()

@@ -80,7 +80,11 @@ def _schedule_events(
     """Return the events on their frames, and the video's length. Errors: UsageError for `duration`."""
     limit = None
     if timeline.header.duration is not None and duration is None:
-        limit = _header_frames(timeline, grid.to_frames(timeline.header.duration), problems)
+        limit = nearest_frame(grid.to_frames(timeline.header.duration))
+        if not 0 < limit <= MAX_FRAMES:
+            message = f"`duration` is {limit} frames; expected 1 to {MAX_FRAMES}"
+            problems.add(timeline.header_item.locate(("duration",)), message)
+            limit = None
     events: list[ScheduledEvent] = []
     now = Fraction(0)
     for parsed in timeline.events:
@@ -98,15 +102,6 @@ def _schedule_events(
         message = "the video has no length; expected an event with a span, or `duration` in the header"
         problems.add(timeline.header_item.locate(), message)
     return events, frames
-
-
-def _header_frames(timeline: Timeline, duration: Fraction, problems: Problems) -> int | None:
-    frames = nearest_frame(duration)
-    if 0 < frames <= MAX_FRAMES:
-        return frames
-    message = f"`duration` is {frames} frames; expected 1 to {MAX_FRAMES}"
-    problems.add(timeline.header_item.locate(("duration",)), message)
-    return None
 
 
 def _schedule_event(

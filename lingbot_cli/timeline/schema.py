@@ -1,4 +1,4 @@
-"""Schema of a timeline: the header, and a pydantic model for each event type."""
+"""Schema of a timeline: the header and a pydantic model for each event type; and as JSON Schema, for editors."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -11,6 +11,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.json_schema import models_json_schema
 
 from lingbot_cli.camera.convention import Convention, Matrix
 from lingbot_cli.camera.keys import DEFAULT_FPS, LETTERS, TURN_DEGREES_PER_FRAME, WALK_UNITS_PER_FRAME
@@ -43,6 +44,9 @@ from lingbot_cli.timeline.named_moves import (
 )
 from lingbot_cli.timeline.times import Time, parse_time
 from lingbot_cli.video_size import check_image_size, parse_size
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+JsonSchema = dict[str, Any]
 
 
 def _validate_letters(keys: str) -> str:
@@ -269,3 +273,31 @@ class TimelineHeader(StrictModel):
     def fitted(self, height: int, width: int) -> Self:
         """Return the header with its lens for frames of a size."""
         return self.model_copy(update={"camera": self.camera.fitted(height, width)})
+
+
+def timeline_schema() -> JsonSchema:
+    """Return the schema of a YAML timeline: the header's keys beside `events`."""
+    header, events, definitions = model_schemas(TimelineHeader, tuple(EVENT_TYPES.values()))
+    for model, event in zip(EVENT_TYPES.values(), events, strict=True):
+        event.update(_span_rules(model))
+    header["properties"]["events"] = {"type": ["array", "null"], "items": {"anyOf": list(events)}}
+    return {"$schema": DIALECT, "title": "lingbot timeline", **header, "$defs": definitions}
+
+
+def model_schemas(
+    root: type[StrictModel], items: tuple[type[StrictModel], ...]
+) -> tuple[JsonSchema, tuple[JsonSchema, ...], JsonSchema]:
+    """Return the schemas of a root and of its items, and the definitions that both refer to."""
+    names, whole = models_json_schema([(model, "validation") for model in (root, *items)], by_alias=True)
+    definitions = whole["$defs"]
+    own = [definitions.pop(names[model, "validation"]["$ref"].rpartition("/")[2]) for model in (root, *items)]
+    return own[0], tuple(own[1:]), definitions
+
+
+def _span_rules(model: type[TimelineEvent]) -> JsonSchema:
+    """Return the rules between `for` and `until`: at most one of them, and one where the event needs a span."""
+    if not issubclass(model, SpannedEvent):
+        return {}
+    if model is WaitEvent or model.span_optional:
+        return {"not": {"required": ["for", "until"]}}
+    return {"oneOf": [{"required": ["for"]}, {"required": ["until"]}]}

@@ -98,7 +98,8 @@ def _error_message(model: type[BaseModel], path: KeyPath, wrong: Any) -> str:
     if wrong["type"] == "extra_forbidden":
         name, names = str(path[-1]), _field_names(inner)
         if name in _ALL_KEYS and issubclass(inner, TimelineEvent):
-            return f"`{name}` does not go with `{_event_kind(inner)}`; expected {', '.join(names)}"
+            kind = next(kind for kind, model in EVENT_TYPES.items() if model is inner)
+            return f"`{name}` does not go with `{kind}`; expected {', '.join(names)}"
         return f"unknown key '{name[:40]}'; expected {_suggest(name, names)}"
     if wrong["type"] == "timeline":
         return str(wrong["msg"]) if not path else f"`{path[-1]}`: {wrong['msg']}"
@@ -123,10 +124,6 @@ def _model_at(model: type[BaseModel], path: KeyPath) -> type[BaseModel]:
             break
         model = inner
     return model
-
-
-def _event_kind(model: type[BaseModel]) -> str:
-    return next(name for name, kind in EVENT_TYPES.items() if kind is model)
 
 
 @lru_cache(maxsize=64)

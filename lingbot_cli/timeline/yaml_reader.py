@@ -97,7 +97,10 @@ class YamlReader:
                     )
                     return
             elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
-                self._close()
+                node = self._open.pop()
+                self._keys.pop()
+                if node.invalid and self._open:
+                    self._open[-1].invalid = True
             elif kind is yaml.AliasEvent:
                 node = YamlNode(INVALID, event)
                 self._problems.add(node.locate(), "aliases are not allowed; expected the value written out")
@@ -138,12 +141,6 @@ class YamlReader:
             self._pair(parent, key, node)
         if node.invalid:
             parent.invalid = True
-
-    def _close(self) -> None:
-        node = self._open.pop()
-        self._keys.pop()
-        if node.invalid and self._open:
-            self._open[-1].invalid = True
 
     def _pair(self, parent: YamlNode, key: YamlNode, node: YamlNode) -> None:
         name = key.value

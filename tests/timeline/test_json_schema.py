@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from lingbot_cli.batch.jobs import jobs_schema, read_jobs
 from lingbot_cli.timeline.diagnostics import Problems, SourceText
-from lingbot_cli.timeline.json_schema import timeline_schema
+from lingbot_cli.timeline.schema import timeline_schema
 from tests.support.command import lingbot
 
 ROOT = Path(__file__).parents[2]

@@ -21,7 +21,7 @@ from lingbot_cli.model.loading.load_vae import infer_vae_config, vae_tensors
 from lingbot_cli.model.loading.loader import check_tensors
 from lingbot_cli.model.loading.merge import transformer_tensors
 from lingbot_cli.model.loading.tensor_io import STORED_DTYPES, PackedTensor, StoredTensor
-from lingbot_cli.model.loading.write_gguf import write_gguf
+from lingbot_cli.model.loading.write_gguf import raw_bytes, write_gguf
 from lingbot_cli.presets import Preset
 
 FORMAT_VERSION = 1
@@ -66,7 +66,12 @@ def _write_parts(checkpoint: Checkpoint, folder: Path, precision: str, report: C
         report("transformer.safetensors")
     write_tensors(folder / "vae.safetensors", vae, lambda _: torch.float32)
     report("vae.safetensors")
-    write_tensors(folder / "text_encoder.safetensors", text, lambda name: _text_dtype(text[name]))
+    packed = {name for name, tensor in text.items() if isinstance(tensor, PackedTensor)}
+    write_tensors(
+        folder / "text_encoder.safetensors",
+        text,
+        lambda name: torch.bfloat16 if name in packed else text[name].dtype,
+    )
     report("text_encoder.safetensors")
     widths = infer_vae_config(vae)
     shutil.copyfile(layout.tokenizer, folder / "tokenizer.json")
@@ -77,10 +82,6 @@ def _write_parts(checkpoint: Checkpoint, folder: Path, precision: str, report: C
         trained=checkpoint.trained,
         source=f"{layout.kind}, {checkpoint.identity}",
     )
-
-
-def _text_dtype(tensor: StoredTensor) -> torch.dtype:
-    return torch.bfloat16 if isinstance(tensor, PackedTensor) else tensor.dtype
 
 
 def write_config(folder: Path, preset: Preset, *, precision: str, trained: bool, source: str) -> None:
@@ -148,7 +149,7 @@ def write_tensors(
             values = torch.empty(stored.shape, dtype=dtype_of(name))
             stored.write_to(values)
             for piece in quantise_weight(values) if fp8 and is_quantised_weight(name) else (values,):
-                target.write(_raw_bytes(piece))
+                target.write(raw_bytes(piece))
 
 
 def _header(rows: HeaderRows) -> bytes:
@@ -160,7 +161,3 @@ def _header(rows: HeaderRows) -> bytes:
     text = json.dumps(table).encode()
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text
-
-
-def _raw_bytes(tensor: Tensor) -> bytes:
-    return tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes()

@@ -31,7 +31,7 @@ def write_gguf(file: Path, tensors: Mapping[str, StoredTensor], kind: str) -> No
         for name, stored in tensors.items():
             values = torch.empty(stored.shape)
             stored.write_to(values)
-            target.write(_padded(_ENCODERS[kinds[name]](values).view(-1).view(torch.uint8).numpy().tobytes()))
+            target.write(_padded(raw_bytes(_ENCODERS[kinds[name]](values))))
 
 
 def quantise_q8_0(values: Tensor) -> Tensor:
@@ -86,6 +86,11 @@ def _header(tensors: Mapping[str, StoredTensor], kinds: Mapping[str, str]) -> by
 def _string(text: str) -> bytes:
     data = text.encode()
     return struct.pack("<Q", len(data)) + data
+
+
+def raw_bytes(tensor: Tensor) -> bytes:
+    """Return the bytes of a tensor's values, as they are in memory."""
+    return tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes()
 
 
 def _padded(data: bytes) -> bytes:
