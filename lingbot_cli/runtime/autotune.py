@@ -174,8 +174,7 @@ def pick_kernel(shape: "AttentionShape", device: "torch.device", dtype: "torch.d
 
 def int8_attention_wins(preset: "Preset", device_name: str | None) -> bool:
     """Return whether int8 attention is faster than every exact backend, at the preset's default size."""
-    from lingbot_cli.model.accel.attention_backends import time_backends
-    from lingbot_cli.model.accel.int8_attention import int8_attention
+    from lingbot_cli.model.accel.attention_backends import int8_attention, time_backends
     from lingbot_cli.model.device import compute_capability, pick_device, pick_dtype
 
     device, dtype = pick_device(device_name), pick_dtype("bfloat16")

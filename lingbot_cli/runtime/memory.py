@@ -5,8 +5,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+from lingbot_cli.operating_system import MMAP_THRESHOLD_BYTES
 from lingbot_cli.presets import Preset
-from lingbot_cli.runtime.malloc import MMAP_THRESHOLD_BYTES
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "fp8": 1}
 MAX_BATCH_PIXELS = 1_000_000

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from lingbot_cli.errors import InsufficientMemoryError
-from lingbot_cli.runtime.malloc import return_freed_memory
+from lingbot_cli.operating_system import return_freed_memory
 
 log = logging.getLogger("lingbot.server")
 Result = TypeVar("Result")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 
-from lingbot_cli.runtime.malloc import return_freed_memory
+from lingbot_cli.operating_system import return_freed_memory
 from lingbot_cli.runtime.session_memory import SessionMemory
 from lingbot_cli.server.capacity import Capacity
 from lingbot_cli.server.metrics import Metrics

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from lingbot_cli.errors import LingbotError, RunInterrupted
-from lingbot_cli.operating_system import EXIT_SIGNALS
-from lingbot_cli.runtime.malloc import use_single_heap
+from lingbot_cli.operating_system import EXIT_SIGNALS, use_single_heap
 
 NOTIFIER_JOIN_TIMEOUT_S = 1.0
 _exit_hooks: list[Callable[[], None]] = []

@@ -14,14 +14,13 @@ from torch import Tensor
 
 from lingbot_cli.errors import LingbotError
 from lingbot_cli.model import rope
-from lingbot_cli.model.accel.attention_backends import AttentionShape, time_backends
+from lingbot_cli.model.accel.attention_backends import AttentionShape, int8_attention, time_backends
 from lingbot_cli.model.accel.fp8 import (
     matmul_fp8_emulated,
     pick_matmul,
     quantise_tokens,
     quantise_weight,
 )
-from lingbot_cli.model.accel.int8_attention import int8_attention
 from lingbot_cli.model.accel.torch_compile import should_compile
 from lingbot_cli.model.attention import attend_all
 from lingbot_cli.model.device import compute_capability

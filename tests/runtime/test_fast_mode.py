@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from lingbot_cli.model.accel import attention_backends
-from lingbot_cli.model.accel import int8_attention as accelerated
 from lingbot_cli.model.accel.attention_backends import TIMING_ROUNDS
 from lingbot_cli.model.attention import attend_all
 from lingbot_cli.presets import PRESETS
@@ -104,7 +103,7 @@ def int8_calls(monkeypatch):
         calls.append(None)
         raise RuntimeError("no kernel")
 
-    monkeypatch.setattr(accelerated, "int8_attention", lambda *_: count)
+    monkeypatch.setattr(attention_backends, "int8_attention", lambda *_: count)
     return calls
 
 
@@ -141,7 +140,7 @@ def test_the_race_of_int8_attention_is_run_once(slower, wins, monkeypatch):
 
     results = {}
     monkeypatch.setattr(attention_backends, "list_backends", lambda _: {"torch": exact})
-    monkeypatch.setattr(accelerated, "int8_attention", int8_attention)
+    monkeypatch.setattr(attention_backends, "int8_attention", int8_attention)
     preset = replace(PRESETS["built-in"], window=96)
     assert [int8_attention_wins(preset, "cpu") for _ in range(2)] == [wins] * 2
     assert len(runs) == 1 + TIMING_ROUNDS

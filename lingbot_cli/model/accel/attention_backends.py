@@ -1,4 +1,4 @@
-"""Self-attention backends, and a benchmark that finds the fastest one for a shape on a device."""
+"""Self-attention backends, int8 ones too, and a benchmark that finds the fastest for a shape on a device."""
 
 import importlib
 import math
@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lingbot_cli.errors import SetupError
+from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.model.attention import AttentionFunction, attend_all
+from lingbot_cli.runtime.hardware import INT8_PACKAGE, Capability, int8_attention_problem
 
 DEFAULT_BACKEND = "torch"
 """PyTorch's own choice: always available, and the reference for the others."""
@@ -162,3 +163,32 @@ def _time_s(run: Callable[[], object], device: torch.device) -> float:
         end.record()
         end.synchronize()
     return start.elapsed_time(end) / 1000
+
+
+def int8_attention(capability: Capability, dtype: torch.dtype) -> AttentionFunction:
+    """Return attention of queries [B, N, heads, d] to keys and values [B, M, heads, d] with int8 products of q and k.
+
+    The kernels subtract the keys' mean, to which softmax is invariant, and round queries and keys to int8 with a
+    scale per block (Zhang et al., SageAttention, 2024). Errors: SetupError if they are unavailable, UsageError
+    for float32, which they do not support.
+    """
+    lack = int8_attention_problem(capability)
+    if lack is not None:
+        raise SetupError(
+            f"--attention int8: {lack}",
+            hint=f"run `pip install {INT8_PACKAGE}` on a machine with a GPU, or leave --attention int8 out",
+        )
+    if dtype == torch.float32:
+        raise UsageError("--attention int8: does not support float32", hint="use --precision bfloat16")
+    try:
+        from sageattention import sageattn
+    except (ImportError, OSError) as error:
+        raise SetupError(
+            f"--attention int8: cannot import {INT8_PACKAGE}: {error}",
+            hint=f"install {INT8_PACKAGE} for this machine's torch, or leave --attention int8 out",
+        ) from error
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return sageattn(q, k, v, tensor_layout="NHD", is_causal=False)
+
+    return attend

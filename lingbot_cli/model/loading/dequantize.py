@@ -99,36 +99,15 @@ def _bits(block: Tensor, width: int, mask: int) -> Tensor:
     return (block[:, None] >> shift) & mask
 
 
-def _q8_0(block: Tensor) -> Tensor:
-    return _half(block, 0) * block[:, 2:].view(torch.int8).float()
-
-
 def _nibbles(block: Tensor) -> Tensor:
     """Return the low nibbles of all bytes, then the high ones."""
     return _bits(block, 4, 0xF).flatten(1)
 
 
-def _fifth_bits(block: Tensor) -> Tensor:
-    """Return the 32 bits of four bytes, lowest first, [N, 32]."""
-    return ((block[:, :, None] >> torch.arange(8, dtype=torch.uint8, device=block.device)) & 1).flatten(1)
-
-
-def _q4_0(block: Tensor) -> Tensor:
-    return _half(block, 0) * (_nibbles(block[:, 2:]).float() - 8)
-
-
-def _q4_1(block: Tensor) -> Tensor:
-    return _half(block, 0) * _nibbles(block[:, 4:]).float() + _half(block, 2)
-
-
-def _q5_0(block: Tensor) -> Tensor:
-    values = _nibbles(block[:, 6:]) | (_fifth_bits(block[:, 2:6]) << 4)
-    return _half(block, 0) * (values.float() - 16)
-
-
-def _q5_1(block: Tensor) -> Tensor:
-    values = _nibbles(block[:, 8:]) | (_fifth_bits(block[:, 4:8]) << 4)
-    return _half(block, 0) * values.float() + _half(block, 2)
+def _five_bits(block: Tensor) -> Tensor:
+    """Return 32 values: their fifth bits are four bytes, lowest first, and the nibbles of the next 16 the rest."""
+    fifth = (block[:, :4, None] >> torch.arange(8, dtype=torch.uint8, device=block.device)) & 1
+    return _nibbles(block[:, 4:]) | (fifth.flatten(1) << 4)
 
 
 def _scales_and_mins(packed: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,17 +123,11 @@ def _groups(block: Tensor) -> Tensor:
     return _bits(block.reshape(-1, 32), 4, 0xF).view(len(block), 8, 32)
 
 
-def _q4_k(block: Tensor) -> Tensor:
+def _scaled_groups(block: Tensor, values: Tensor) -> Tensor:
+    """Return eight groups of values, each with its scale and minimum, as Q4_K and Q5_K have them."""
     scales, mins = _scales_and_mins(block[:, 4:16])
-    values = _groups(block[:, 16:]).float()
-    return (_half(block, 0)[..., None] * scales * values - _half(block, 2)[..., None] * mins).flatten(1)
-
-
-def _q5_k(block: Tensor) -> Tensor:
-    scales, mins = _scales_and_mins(block[:, 4:16])
-    fifth = _bits(block[:, 16:48], 1, 1)
-    values = (_groups(block[:, 48:]) | (fifth << 4)).float()
-    return (_half(block, 0)[..., None] * scales * values - _half(block, 2)[..., None] * mins).flatten(1)
+    d, least = _half(block, 0)[..., None], _half(block, 2)[..., None]
+    return (d * scales * values.float() - least * mins).flatten(1)
 
 
 def _q6_k(block: Tensor) -> Tensor:
@@ -189,15 +162,15 @@ def _q3_k(block: Tensor) -> Tensor:
 
 
 _BLOCKS: dict[str, Callable[[Tensor], Tensor]] = {
-    "Q4_0": _q4_0,
-    "Q4_1": _q4_1,
-    "Q5_0": _q5_0,
-    "Q5_1": _q5_1,
-    "Q8_0": _q8_0,
+    "Q4_0": lambda block: _half(block, 0) * (_nibbles(block[:, 2:]).float() - 8),
+    "Q4_1": lambda block: _half(block, 0) * _nibbles(block[:, 4:]).float() + _half(block, 2),
+    "Q5_0": lambda block: _half(block, 0) * (_five_bits(block[:, 2:]).float() - 16),
+    "Q5_1": lambda block: _half(block, 0) * _five_bits(block[:, 4:]).float() + _half(block, 2),
+    "Q8_0": lambda block: _half(block, 0) * block[:, 2:].view(torch.int8).float(),
     "Q2_K": _q2_k,
     "Q3_K": _q3_k,
-    "Q4_K": _q4_k,
-    "Q5_K": _q5_k,
+    "Q4_K": lambda block: _scaled_groups(block, _groups(block[:, 16:])),
+    "Q5_K": lambda block: _scaled_groups(block, _groups(block[:, 48:]) | (_bits(block[:, 16:48], 1, 1) << 4)),
     "Q6_K": _q6_k,
 }
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.errors import SetupError
+from lingbot_cli.model.accel.attention_backends import int8_attention
 from lingbot_cli.model.accel.fp8 import matmul_dequantised, pick_matmul, use_fp8
-from lingbot_cli.model.accel.int8_attention import int8_attention
 from lingbot_cli.model.accel.offload import HostBlocks, offload
 from lingbot_cli.model.accel.quantised_kv_cache import check_kv_cache
 from lingbot_cli.model.attention import AttentionFunction, attend_all
@@ -31,9 +31,9 @@ from lingbot_cli.model.text_encoder import umt5_config, umt5_on_meta
 from lingbot_cli.model.transformer import Transformer, TransformerConfig
 from lingbot_cli.model.vae import VAE
 from lingbot_cli.model.world_model import WorldModel
+from lingbot_cli.operating_system import release_large_blocks
 from lingbot_cli.presets import Preset
 from lingbot_cli.prompt_cleaning import PromptFitter
-from lingbot_cli.runtime.malloc import release_large_blocks
 from lingbot_cli.runtime.model_options import (
     ModelOptions,
     apply_options,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lingbot_cli.errors import SetupError, UsageError
-from lingbot_cli.model.accel.int8_attention import int8_attention
+from lingbot_cli.model.accel.attention_backends import int8_attention
 from lingbot_cli.model.attention import attend_all
 
 PACKAGE = """
