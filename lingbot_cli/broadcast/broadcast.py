@@ -18,6 +18,7 @@ from lingbot_cli.errors import UsageError
 from lingbot_cli.render.chunk_plan import new_tasks
 from lingbot_cli.render.multi_gpu import ProcessGroup
 from lingbot_cli.render.pipeline import RenderResult, StartSession, StopRequested, run_pipeline
+from lingbot_cli.render.request import require_local
 from lingbot_cli.sinks.base import Sink, TeeSink, VideoInfo
 from lingbot_cli.sinks.live.targets import LiveOutput, Target, start_all
 from lingbot_cli.sinks.resample import rate_notes
@@ -208,7 +209,7 @@ def _local_sessions(
     from lingbot_cli.render.preflight import fit_sessions
     from lingbot_cli.runtime.load_model import load_tuned
 
-    checkpoint, options, preset = stream.checkpoint, stream.request.options, stream.model.preset
+    checkpoint, options, preset = require_local(stream.model), stream.request.options, stream.model.preset
     height, width = stream.height, stream.width
     latents = max(preset.window, (stream.chunks or 1) * preset.chunk)  # a stream fills the window
     gpus = 1 if group is None else group.size

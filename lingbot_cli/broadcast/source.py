@@ -20,7 +20,6 @@ from lingbot_cli.render.request import (
     choose_seed,
     choose_size,
     prepare,
-    require_local,
     resolve_request,
 )
 from lingbot_cli.runtime.model_options import describe_run
@@ -53,11 +52,6 @@ class PreparedStream:
     chunks: int | None = None
     chapters: tuple[Chapter, ...] = ()
     warnings: tuple[str, ...] = ()
-
-    @property
-    def checkpoint(self) -> Checkpoint:
-        """The model's checkpoint; TypeError for a model on a server."""
-        return require_local(self.model)
 
     def scene_image(self, cut: Path | None) -> np.ndarray:
         """Return the first image of a scene, [H, W, 3] uint8."""

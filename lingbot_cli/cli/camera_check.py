@@ -112,7 +112,6 @@ def _print(env: Env, check: "CameraCheck") -> None:
 
 
 def _row(check: "SecondCheck", fps: float) -> str:
-    """Return a second as a line of text."""
     parts = [f"{check.start / fps:5.1f}–{check.end / fps:.1f} s"]
     if check.rotation_error is not None:
         parts.append(

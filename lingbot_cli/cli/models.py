@@ -282,7 +282,6 @@ def _published(name: str) -> PublishedModel:
 def _print_rows(
     env: Env, headings: Sequence[str], rows: Sequence[ModelStatus | CardFit], *, as_json: bool
 ) -> None:
-    """Print a table of rows, or their JSON."""
     if as_json:
         print_json(env.out, [asdict(row) for row in rows], indent=2)
         return

@@ -293,9 +293,8 @@ class DisplayFlags:
         return display, BrowserPreview(display.warning)
 
     def _in_terminal(self, env: Env, json_to: Console, *, typed: bool) -> "tuple[Display, Sink]":
-        from lingbot_cli.terminal.preview import TerminalPreview
+        from lingbot_cli.terminal.preview import StatusLineDisplay, TerminalPreview
         from lingbot_cli.terminal.screen import Screen
-        from lingbot_cli.terminal.status_line import StatusLineDisplay
 
         hint = "use --preview browser"
         if not env.stderr.isatty():

@@ -98,8 +98,6 @@ class EncodedFlags:
 class OutputFlags(EncodedFlags):
     """Files of a video and their encoding."""
 
-    panel: ClassVar[str] = "Output"
-
     output: Annotated[
         list[str] | None,
         option(

@@ -237,7 +237,6 @@ def convert(
 
 
 def _print_or_write(env: Env, text: str, output: Path | None, overwrite: bool, *notes: str) -> None:
-    """Print a text, or write it to a file and print notes."""
     if output is None:
         env.out.print(text, end="", markup=False, soft_wrap=True)
         return

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 from lingbot_cli.errors import OutputError
 from lingbot_cli.files import write_file
@@ -59,13 +58,10 @@ class SessionRecorder:
 
 def recorded_timeline(controller: TimelineController, frames: int) -> str:
     """Return the text of a timeline file that renders the first `frames` frames of a session."""
-    lines = [line for line in controller.lines() if _is_before(line, frames)]
+    lines = [
+        line
+        for line in controller.lines()
+        if "at" not in line or ("end" not in line and int(line["at"].removesuffix("f")) < frames)
+    ]
     lines.append({"end": True, "at": f"{frames}f"})
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
-
-
-def _is_before(line: dict[str, Any], frame: int) -> bool:
-    """True for the header and for events before a frame, other than the end."""
-    if "at" not in line:
-        return True
-    return "end" not in line and int(line["at"].removesuffix("f")) < frame

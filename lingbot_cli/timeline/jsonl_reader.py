@@ -22,7 +22,6 @@ class JsonLine:
     text: str
 
     def locate(self, path: KeyPath = (), *, key: bool = False) -> SourceLocation:
-        """Return the location of the value at `path`, or of its key; of its parent where it is missing."""
         start, end = _skip_whitespace(self.text, 0), len(self.text.rstrip())
         label = start, end
         for step in path:

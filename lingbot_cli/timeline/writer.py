@@ -87,11 +87,12 @@ class _QuotingDumper(yaml.SafeDumper):
     """Dumper that quotes every text that would be read as another type."""
 
 
-def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_plain_text(text) else "'")
-
-
-_QuotingDumper.add_representer(str, _represent_text)
+_QuotingDumper.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style=None if is_plain_text(text) else "'"
+    ),
+)
 
 
 def _inline_yaml(value: Any) -> str:

@@ -39,7 +39,6 @@ class YamlNode:
         self._mark = event.start_mark, event.end_mark
 
     def locate(self, path: KeyPath = (), *, key: bool = False) -> SourceLocation:
-        """Return the location of the value at `path`, or of its key; of its parent where it is missing."""
         node = label = self
         for step in path:
             if type(node.children) is dict and step in node.children:
