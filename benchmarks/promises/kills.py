@@ -4,6 +4,7 @@ import json
 import random
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -34,25 +35,29 @@ def kill_often(
     """
     chance, failures, orphan_s, run, least = random.Random(0), [], 0.0, 0, 0
 
-    def finish() -> None:
-        process = start(command(run), environ(run))
-        if process.wait(TIMEOUT_S):
-            failures.append(f"run {run} ended with exit code {process.returncode}")
+    def attempt(moment_s: float = TIMEOUT_S) -> tuple[bool, float]:
+        """Run the command, killed after some seconds; return whether it ended before, and how long children lived."""
+        with tempfile.TemporaryFile("w+") as log:
+            process = start(command(run), environ(run), stdout=log.fileno(), stderr=log.fileno())
+            outlived_s = kill(process, moment_s)
+            if process.returncode > 0:
+                log.seek(0)
+                failures.append(f"run {run}: exit code {process.returncode}: {log.read()[-1000:]}")
+        return process.returncode == 0, outlived_s
 
-    whole_s = seconds(finish)
+    whole_s = seconds(attempt)
     whole = progress(run)
     for _ in range(tries):
         if least == 0:
             run += 1
-        process = start(command(run), environ(run))
-        orphan_s = max(orphan_s, kill(process, chance.uniform(earliest, 1.2) * whole_s))
+        ended, outlived_s = attempt(chance.uniform(earliest, 1.2) * whole_s)
+        orphan_s = max(orphan_s, outlived_s)
         now = progress(run)
         if now < least:
             failures.append(f"run {run}: {now} finished after a kill, {least} before")
-        least = 0 if process.returncode == 0 or now == whole else now
-        if process.returncode > 0:
-            failures.append(f"run {run} ended with exit code {process.returncode}")
-    finish()
+        least = 0 if ended or now == whole else now
+    if not attempt()[0]:
+        failures.append(f"run {run} did not end")
     return Outcome(promise, tries, f"{run} runs, children gone within {orphan_s:.2f} s", tuple(failures))
 
 
