@@ -39,7 +39,7 @@ def _seeds(value: object) -> Sequence[int]:
     if isinstance(value, list) and whole and 0 < len(set(value)) == len(value) <= MAX_SEEDS:
         return tuple(value)
     raise PydanticCustomError(
-        "timeline", "not seeds; expected a range such as 1..8 or a list of different numbers"
+        "timeline", "not seeds; expected a range such as 1..8 or a list of different numbers, at most 10,000"
     )
 
 

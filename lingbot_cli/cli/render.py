@@ -1,6 +1,7 @@
 """`lingbot render`: one video, from an image and a timeline."""
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -78,9 +79,18 @@ def render(
             return
         if preview is not None:
             sink = TeeSink([sink, preview])
-        output.save_camera(prepared, targets, overwrite=overwrite_poses)
+        save_camera = partial(output.save_camera, prepared, targets, overwrite=overwrite_poses)
         encoding = output.encoding(timeline.frames)
-        render_video(prepared, sink, shown, encoding=encoding, clock=env.clock, resume=options, group=group)
+        render_video(
+            prepared,
+            sink,
+            shown,
+            encoding=encoding,
+            clock=env.clock,
+            resume=options,
+            group=group,
+            save_camera=save_camera,
+        )
         output.finish(prepared, targets, shown.warning)
     except LingbotError as error:
         shown.error(error)

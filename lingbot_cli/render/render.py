@@ -27,7 +27,10 @@ from lingbot_cli.ui.signals import StopRequest
 
 @dataclass(frozen=True)
 class RenderJob:
-    """One render: the video, its output, and the backend that computes it."""
+    """One render: the video, its output, and the backend that computes it.
+
+    `save_camera` is called once everything is checked.
+    """
 
     prepared: PreparedVideo
     sink: Sink
@@ -35,6 +38,7 @@ class RenderJob:
     backend: Backend
     clock: Callable[[], float]
     resume: ResumeOptions | None = None
+    save_camera: Callable[[], None] = lambda: None
 
 
 def render_video(
@@ -47,16 +51,18 @@ def render_video(
     resume: ResumeOptions | None = None,
     load: LoadPrepared | None = None,
     group: ProcessGroup | None = None,
+    save_camera: Callable[[], None] = lambda: None,
 ) -> RenderResult:
     """Render a prepared video into a sink; on failure leave a playable partial file.
 
-    `encoding`: flags for the recipe in the metadata, None for no recipe. `load` may return a loaded model, and checks
-    memory itself. The sink ends closed or aborted. After an encoder that hangs, the video is resumed once, where its
-    chunks are saved and every sink can be opened again. Errors: those of any stage; RunInterrupted after a signal.
+    `encoding`: flags for the recipe in the metadata, None for no recipe. `save_camera`: see RenderJob. `load` may
+    return a loaded model, and checks memory itself. The sink ends closed or aborted. After an encoder that hangs, the
+    video is resumed once, where its chunks are saved and every sink can be opened again. Errors: those of any stage;
+    RunInterrupted after a signal.
     """
     choose = partial(choose_backend, prepared, display, load=load, group=group)
     try:
-        return _render(RenderJob(prepared, sink, display, choose(), clock, resume), encoding)
+        return _render(RenderJob(prepared, sink, display, choose(), clock, resume, save_camera), encoding)
     except EncoderStalledError as stall:
         if resume is None or not resume.store.count_chunks():
             raise
@@ -78,6 +84,7 @@ def _render(job: RenderJob, encoding: Mapping[str, Any] | None) -> RenderResult:
         announce(job)
         with aborting_on_failure(job):
             preflight(prepared, job.sink, resume, backend)
+            job.save_camera()
             saved = open_sink(job, stop, encoding)
             backend.load(display)
             meter = start_meter(job, saved)

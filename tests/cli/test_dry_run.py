@@ -112,6 +112,14 @@ def test_the_saved_camera_renders_the_same_film(tmp_path, moves):
     assert again.read_bytes() == first.read_bytes()
 
 
+def test_no_camera_is_saved_of_a_video_that_is_refused(tmp_path):
+    (tmp_path / "a.mp4").touch()
+    done = lingbot(*SHORT, "-o", str(tmp_path / "a.mp4"), "--save-poses", str(tmp_path / "camera"))
+    assert done.code == 2
+    assert "a.mp4 exists already" in done.stderr
+    assert not (tmp_path / "camera").exists()
+
+
 def test_a_camera_that_was_saved_before_is_not_written_over_unasked(tmp_path):
     (tmp_path / "poses.npy").write_bytes(b"mine")
     done = lingbot(*SHORT, "-o", "null:", "--save-poses", str(tmp_path))
