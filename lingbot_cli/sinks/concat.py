@@ -202,10 +202,12 @@ def remux_args(ffmpeg: str, tracks: Sequence[str], muxer: str, target: Path) -> 
     return [*args, "-f", muxer, f"file:{target.absolute()}"]
 
 
-def remux(ffmpeg: str, tracks: Sequence[str], muxer: str, target: Path) -> bool:
+def remux(
+    ffmpeg: str, tracks: Sequence[str], muxer: str, target: Path, timeout_s: float | None = None
+) -> bool:
     """Write a file of `tracks`, or a playlist in a folder of its own.
 
-    Return False where ffmpeg, a full or hanging disk or a signal prevents it.
+    Return False where ffmpeg, a full or hanging disk or a signal prevents it; a `timeout_s` replaces the signal.
     """
     child = subprocess.Popen(
         remux_args(ffmpeg, tracks, muxer, target),
@@ -215,7 +217,7 @@ def remux(ffmpeg: str, tracks: Sequence[str], muxer: str, target: Path) -> bool:
         cwd=target.parent,
         start_new_session=True,
     )
-    size, changed_at = 0, time.monotonic()
+    size, changed_at = 0, (began := time.monotonic())
     try:
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -224,7 +226,8 @@ def remux(ffmpeg: str, tracks: Sequence[str], muxer: str, target: Path) -> bool:
             now = sum(file.stat().st_size for file in files if file.exists())
             if now != size:
                 size, changed_at = now, time.monotonic()
-            if stop_requested() or time.monotonic() - changed_at > STALL_TIMEOUT_S:
+            stopped = stop_requested() if timeout_s is None else time.monotonic() - began > timeout_s
+            if stopped or time.monotonic() - changed_at > STALL_TIMEOUT_S:
                 return False
     finally:
         child.kill()

@@ -93,7 +93,7 @@ class FfmpegSink(Sink):
             if self.encoder.encoded < (due := self._due(self._written)):
                 raise OutputError(f"{self.encoder.encoded} of {due} frames were encoded")
             self._output.update()
-            self._output.commit()
+            self._output.commit(self._written + self._output.existing)
 
     def abort(self) -> str | None:
         if not self._prepared:
@@ -105,10 +105,10 @@ class FfmpegSink(Sink):
                 return str(self._output.partial)
         with contextlib.suppress(LingbotError):
             self._output.update()
-        empty = self._written == 0 and self._output.existing == 0
+        frames = self._written + self._output.existing
         with contextlib.suppress(OSError):
-            self._output.abandon(empty=empty)
-        return None if empty or self._output.partial is None else str(self._output.partial)
+            self._output.abandon(frames)
+        return str(self._output.partial) if frames and self._output.partial is not None else None
 
     def _due(self, written: int) -> int:
         """Return the number of encoded frames of a number of written ones."""

@@ -89,7 +89,7 @@ class ResumableSequence(ResumableOutput):
         with self._lock(self._marker) as lock:
             return FfmpegProcess(command, metadata=metadata, lock=lock)
 
-    def commit(self) -> None:
+    def commit(self, frames: int) -> None:  # noqa: ARG002
         try:
             self._marker.unlink(missing_ok=True)
             if not self._folder.exists() and self._partial_names == self._names:
@@ -104,7 +104,7 @@ class ResumableSequence(ResumableOutput):
         except OSError as failure:
             raise OutputError(f"{self._pattern} could not be finished: {failure.strerror}") from failure
 
-    def abandon(self, *, empty: bool) -> None:
-        if empty:
+    def abandon(self, frames: int) -> None:
+        if not frames:
             self._marker.unlink(missing_ok=True)
             self._partial.rmdir()

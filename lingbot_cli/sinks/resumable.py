@@ -21,6 +21,8 @@ from lingbot_cli.sinks.playlist import check_playlist, write_playlist
 from lingbot_cli.sinks.resume_link import ResumeLink, lock_file
 from lingbot_cli.ui.signals import check_stop
 
+_PARTIAL_SOUND_TIMEOUT_S = 1.0  # after an interruption
+
 
 class ResumableOutput:
     """Output of one video. `existing`: number of leading frames that it has from an earlier run.
@@ -58,12 +60,12 @@ class ResumableOutput:
     def update(self) -> None:
         """React to newly encoded frames."""
 
-    def commit(self) -> None:
-        """Give the complete video its final name."""
+    def commit(self, frames: int) -> None:
+        """Give the complete video, of so many rendered frames, its final name."""
         raise NotImplementedError
 
-    def abandon(self, *, empty: bool) -> None:
-        """Leave the partial video, without files of no use; `empty`: it has no frame."""
+    def abandon(self, frames: int) -> None:
+        """Leave the partial video, of so many rendered frames, without files of no use."""
         raise NotImplementedError
 
     def _link(self, path: Path, video: VideoInfo) -> ResumeLink | None:
@@ -158,15 +160,20 @@ class ResumableFile(ResumableOutput):
         else:
             check_new(self._name, overwrite=self._overwrite)
 
-    def commit(self) -> None:
+    def commit(self, frames: int) -> None:
+        assert self._video is not None
+        video = replace(self._video, frames=frames)
         if self._encoding.container.playlist:
             self._check_free()
-            assert self._video is not None
-            tracks = self._encoding.track_args(self._video, self._partial, None)
-            write_playlist(self._encoding.ffmpeg, tracks, self._path)
+            write_playlist(
+                self._encoding.ffmpeg, self._encoding.track_args(video, self._partial, None), self._path
+            )
             self._partial.unlink(missing_ok=True)
             return
-        self._remux()
+        tracks = self._encoding.audio is not None or (self._encoding.subtitle_track and bool(video.subtitles))
+        if (tracks or self._encoding.container.muxer in ("mp4", "mov")) and not self._remux(video) and tracks:
+            check_stop()
+            raise OutputError(f"{self._name}: sound and subtitles could not be added")
         self._check_free()
         try:
             with self._partial.open("rb+") as written:
@@ -175,16 +182,9 @@ class ResumableFile(ResumableOutput):
         except OSError as failure:
             raise OutputError(f"{self._path} could not be finished: {failure.strerror}") from failure
 
-    def _remux(self) -> None:
-        """Add the other tracks of a complete file, and move the index of MP4 and MOV to its start.
-
-        Without other tracks, the file stays as it is where that cannot be done. Errors: OutputError with them.
-        """
-        encoding, video, muxer = self._encoding, self._video, self._encoding.container.muxer
-        assert video is not None
-        tracks = encoding.audio is not None or (encoding.subtitle_track and bool(video.subtitles))
-        if not tracks and muxer not in ("mp4", "mov"):
-            return
+    def _remux(self, video: VideoInfo, timeout_s: float | None = None) -> bool:
+        """Add the other tracks, and move the index of MP4 and MOV to its start; False where that cannot be done."""
+        encoding = self._encoding
         copy = derived_path(self._partial, ".index", stem=f".{self._partial.name}")
         done = False
         with contextlib.suppress(OSError), tempfile.NamedTemporaryFile(suffix=".srt") as file:
@@ -192,17 +192,18 @@ class ResumableFile(ResumableOutput):
             file.flush()
             subtitles = Path(file.name) if encoding.subtitle_track and video.subtitles else None
             args = encoding.track_args(video, self._partial, subtitles)
-            done = remux(encoding.ffmpeg, args, muxer, copy)
+            done = remux(encoding.ffmpeg, args, encoding.container.muxer, copy, timeout_s)
             if done:
                 copy.replace(self._partial)
             copy.unlink(missing_ok=True)
-        if tracks and not done:
-            check_stop()
-            raise OutputError(f"{self._name}: sound and subtitles could not be added")
+        return done
 
-    def abandon(self, *, empty: bool) -> None:
-        if self._concat is not None or empty:
+    def abandon(self, frames: int) -> None:
+        if self._concat is not None or not frames:
             self._growing.unlink(missing_ok=True)
+        elif self._encoding.audio is not None and self._video is not None:
+            # A later run finds the file without sound by its link.
+            self._remux(replace(self._video, frames=frames, subtitles=""), _PARTIAL_SOUND_TIMEOUT_S)
 
 
 class StreamOutput(ResumableOutput):
@@ -238,9 +239,9 @@ class StreamOutput(ResumableOutput):
         command = partial(self._encoding.args, video, "pipe:1")
         return StdoutFfmpegProcess(command, metadata=metadata, output=self._stream)
 
-    def commit(self) -> None:
+    def commit(self, frames: int) -> None:  # noqa: ARG002
         if self._stream is not None:
             self._stream.close()
 
-    def abandon(self, *, empty: bool) -> None:  # noqa: ARG002
-        self.commit()
+    def abandon(self, frames: int) -> None:
+        self.commit(frames)

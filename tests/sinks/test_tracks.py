@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 import wave
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -92,8 +93,37 @@ def test_sound_is_cut_to_the_video_and_silent_after_its_end(
     assert max(parts[3:]) < 50
 
 
-def test_looped_sound_lasts_and_fades(tmp_path, bars, tone, ffmpeg):
-    write(tmp_path / "a.mp4", bars, audio=Soundtrack(tone, loop=True))
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.m3u8"])
+def test_a_partial_file_has_its_sound_and_is_resumed(tmp_path, bars, decode, tone, ffmpeg, name):
+    options = OutputOptions(audio=Soundtrack(tone, loop=True), resume_dir=tmp_path / "resume")
+    sink = choose_sink(str(tmp_path / name), options, os.environ)
+    sink.open(VIDEO)
+    sink.write(bars(32, 48, 64))
+    partial = sink.abort()
+    shown = len(decode(partial, 48, 64))
+    assert shown > 20
+    parts = loudness(ffmpeg, partial)
+    assert parts[1] > 5000
+    assert len(parts) == pytest.approx(shown / 8, abs=1)  # half seconds
+    again = choose_sink(str(tmp_path / name), options, os.environ)
+    existing = again.resumable_frames(VIDEO, 31)[again.name]
+    assert existing > 16
+    again.open(replace(VIDEO, start_frame=existing))
+    again.write(bars(FRAMES, 48, 64)[existing:])
+    again.close()
+    assert len(decode(tmp_path / name, 48, 64)) == FRAMES
+    parts = loudness(ffmpeg, tmp_path / name)
+    assert min(parts[:4]) > 5000
+    assert parts[5] < 0.7 * parts[3]
+    assert not list(tmp_path.glob("*.partial*"))
+
+
+@pytest.mark.parametrize("frames", [FRAMES, None])
+def test_looped_sound_lasts_and_fades(tmp_path, bars, tone, ffmpeg, frames):
+    sink = choose_sink(str(tmp_path / "a.mp4"), OutputOptions(audio=Soundtrack(tone, loop=True)), os.environ)
+    sink.open(replace(VIDEO, frames=frames))
+    sink.write(bars(FRAMES, 48, 64))
+    sink.close()
     parts = loudness(ffmpeg, tmp_path / "a.mp4")
     assert parts[2] > 5000
     assert parts[3] > 5000
