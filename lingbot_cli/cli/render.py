@@ -80,17 +80,8 @@ def render(
         if preview is not None:
             sink = TeeSink([sink, preview])
         save_camera = partial(output.save_camera, prepared, targets, overwrite=overwrite_poses)
-        encoding = output.encoding(timeline.frames)
-        render_video(
-            prepared,
-            sink,
-            shown,
-            encoding=encoding,
-            clock=env.clock,
-            resume=options,
-            group=group,
-            save_camera=save_camera,
-        )
+        run = partial(render_video, prepared, sink, shown, encoding=output.encoding(timeline.frames))
+        run(clock=env.clock, resume=options, group=group, save_camera=save_camera)
         output.finish(prepared, targets, shown.warning)
     except LingbotError as error:
         shown.error(error)
