@@ -49,7 +49,8 @@ def test_a_model_that_fails_ends_the_drain():
         pool._playing = 1
         os.kill(os.getpid(), signal.SIGTERM)
 
-    service = SimpleNamespace(defaults=SimpleNamespace(image=None), resume_keys=ResumeKeys(), check=check)
+    defaults = SimpleNamespace(image=None)
+    service = SimpleNamespace(defaults=defaults, resume_keys=ResumeKeys(), memory=None, check=check)
     limits, rules = PoolLimits(drain_s=5), AccessRules(TOKEN)
     with pytest.raises(SetupError, match="has ended"):
         serve.run_server(

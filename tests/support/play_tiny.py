@@ -13,7 +13,7 @@ from tests.support.reference import tiny_world
 
 
 def load(*_given, **_named):
-    return tiny_world()
+    return tiny_world(), None
 
 
 serve.load_served_model = load
