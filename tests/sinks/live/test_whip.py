@@ -67,7 +67,6 @@ def test_a_session_that_the_server_ends_is_begun_again(peer):
     assert len(peer.offers[-1].split("m=video")) == 2
     assert "m=audio" not in peer.offers[-1]
     assert outages[-1].seconds is not None
-    assert outages[-1].seconds < 8  # sooner than an encoder that stalls is noticed
     assert "was lost" in outages[0].reason
 
 
