@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.savings import Savings, UnsavingTransformer
-from lingbot_cli.model import rope, vae_layers
+from lingbot_cli.model import rope, vae_convolution, vae_layers
 from lingbot_cli.model.loading.loader import load_model
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.transformer import Transformer
@@ -51,7 +51,7 @@ def conv3d_by_frame(x: Tensor, weight: Tensor, bias: Tensor, **options: object) 
         cast(tuple[int, int], options.get("padding", (0, 0))),
         cast(int, options.get("stride", 1)),
     )
-    return vae_layers.conv3d_by_frame(x, weight, bias, padding=padding, stride=stride)
+    return vae_convolution.conv3d_by_frame(x, weight, bias, padding=padding, stride=stride)
 
 
 def join(

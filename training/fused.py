@@ -6,7 +6,8 @@ from torch import Tensor
 
 from lingbot_cli.model import attention
 from lingbot_cli.model.vae import Decoder, Encoder
-from lingbot_cli.model.vae_layers import CausalConv3d, CausalConvCache, ResidualBlock, RMSNorm, conv3d
+from lingbot_cli.model.vae_convolution import conv3d
+from lingbot_cli.model.vae_layers import CausalConv3d, CausalConvCache, ResidualBlock, RMSNorm
 
 
 def _norm(x: Tensor, gamma: Tensor) -> Tensor:

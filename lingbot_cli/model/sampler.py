@@ -62,3 +62,27 @@ def seeded_noise(seed: int) -> NoiseSource:
         return torch.randn(shape, generator=generator)
 
     return draw
+
+
+class ChunkNoise:
+    """Noise of one session's chunks; that of the next one may be drawn on the host while a GPU computes.
+
+    `shape`: channels, height and width of the latents.
+    """
+
+    def __init__(self, source: NoiseSource, shape: tuple[int, int, int], *, ahead: bool) -> None:
+        self._source = source
+        self._shape = shape
+        self._ahead = ahead
+        self._drawn: dict[tuple[int, int, int], Tensor] = {}
+
+    def draw(self, chunk: int, step: int, frames: int) -> Tensor:
+        """Return the noise [16, frames, h, w] of a step."""
+        if (drawn := self._drawn.pop((chunk, step, frames), None)) is not None:
+            return drawn
+        return self._source(chunk, step, (self._shape[0], frames, *self._shape[1:]))
+
+    def draw_ahead(self, chunk: int, steps: int, frames: int) -> None:
+        """Draw the noise of every step of a chunk, where it is drawn ahead."""
+        if self._ahead:
+            self._drawn = {(chunk, step, frames): self.draw(chunk, step, frames) for step in range(steps)}

@@ -19,7 +19,7 @@ from lingbot_cli.model.chunk_decoder import ChunkDecoder
 from lingbot_cli.model.device import current_device
 from lingbot_cli.model.image_conditioning import ImageCondition, resize_image
 from lingbot_cli.model.kv_cache import KVCache, KVCacheShape
-from lingbot_cli.model.sampler import NoiseSource, seeded_noise, sigma_schedule
+from lingbot_cli.model.sampler import ChunkNoise, NoiseSource, seeded_noise, sigma_schedule
 from lingbot_cli.model.transfer import AsyncCopy, download, upload
 from lingbot_cli.model.transformer import BlockPairs, LayerAttention
 from lingbot_cli.model.vae import default_latent_batch
@@ -90,15 +90,11 @@ class Session:
             raise UsageError(f"size {width}x{height}: width and height must be multiples of 16")
         self.model = model
         self.shape = (16, height // 8, width // 8)
-        self.latent = 0
-        self.chunk = 0
+        self.latent = self.chunk = 0
         self._size = (height, width)
         self._scale = scale
-        self._noise = noise or seeded_noise(seed)
-        self._draws_ahead = (
-            noise is None and model.device.type == "cuda"
-        )  # recorded noise ends with its video
-        self._drawn: dict[tuple[int, int, tuple[int, ...]], Tensor] = {}
+        ahead = noise is None and model.device.type == "cuda"  # recorded noise ends with its video
+        self._noise = ChunkNoise(noise or seeded_noise(seed), self.shape, ahead=ahead)
         self._phase = phase
         self._schedule = sigma_schedule(model.preset.steps, model.preset.shift)
         self._pose: np.ndarray | None = None
@@ -338,14 +334,7 @@ class Session:
         )
 
     def _draw_noise(self, step: int, frames: int) -> Tensor:
-        shape = (self.shape[0], frames, *self.shape[1:])
-        key = self.chunk, step, shape
-        noise = self._drawn.pop(key) if key in self._drawn else self._noise(*key)
-        return upload(noise[None], self.model.device)
+        return upload(self._noise.draw(self.chunk, step, frames)[None], self.model.device)
 
     def _draw_ahead(self, frames: int) -> None:
-        """Draw the next chunk's noise on the host while a GPU computes this one."""
-        if self._draws_ahead:
-            shape = (self.shape[0], frames, *self.shape[1:])
-            keys = [(self.chunk, step, shape) for step in range(len(self._schedule.timesteps))]
-            self._drawn = {key: self._noise(*key) for key in keys}
+        self._noise.draw_ahead(self.chunk, len(self._schedule.timesteps), frames)

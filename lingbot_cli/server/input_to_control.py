@@ -1,7 +1,7 @@
 """Camera controllers of play and serve: sampled inputs become a chunk's Control (streams: timeline/live.py)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from lingbot_cli.control import FRAMES_PER_LATENT, Control
 from lingbot_cli.server.client_events import CameraTurn
 from lingbot_cli.server.input_queue import SampledInput
 from lingbot_cli.timeline.live import LiveTimeline
+
+if TYPE_CHECKING:
+    from lingbot_cli.server.play_session import SessionSettings
 
 INTRINSICS = (500.0, 500.0, 416.0, 240.0)  # fx, fy, cx, cy in pixels, published for 832×480
 _DEGREES = np.ones(AXIS_COUNT)
@@ -92,3 +95,17 @@ class TimelineController:
 
 CameraController = StepController | TimelineController
 """Converts sampled inputs into Controls; translations are divided by its `scale`."""
+
+
+def camera_controller(settings: "SessionSettings", chunk: int) -> CameraController:
+    """Return the camera of a play session that renders `chunk` latent frames at a time."""
+    if settings.camera is None or settings.exact:
+        return StepController(settings.prompt)
+    header = {
+        "prompt": settings.prompt or None,
+        "seed": settings.seed,
+        "size": f"{settings.width}x{settings.height}",
+        "fps": round(settings.fps),
+        "camera": settings.camera.fitted(settings.height, settings.width).model_dump(exclude_none=True),
+    }
+    return TimelineController(chunk, {key: value for key, value in header.items() if value is not None})

@@ -23,11 +23,7 @@ from lingbot_cli.server.client_events import (
 )
 from lingbot_cli.server.client_messages import ActionScript, ActionStates, Keys, check_prompt
 from lingbot_cli.server.input_queue import InputQueue
-from lingbot_cli.server.input_to_control import (
-    CameraController,
-    StepController,
-    TimelineController,
-)
+from lingbot_cli.server.input_to_control import camera_controller
 from lingbot_cli.server.pending_prompt import PendingPrompt, PreparePrompt
 from lingbot_cli.server.protocol import ClientLimits, ProtocolError
 from lingbot_cli.timeline.schema import CameraSettings
@@ -138,7 +134,7 @@ class PlaySession:
         self.control_count = 0
         self.paused = False
         self.inputs = InputQueue(list(settings.script), self._limits)
-        self.controller = self._camera_controller(settings)
+        self.controller = camera_controller(settings, self._chunk_latents)
         self._turns: list[CameraTurn] = []
         self._window: int | None = None
         self._controls: deque[tuple[Control, int | None, Encoding]] = deque()
@@ -334,20 +330,6 @@ class PlaySession:
         self.unsent.extendleft(reversed(lost))
         self.sent_frames -= sum(len(chunk.frames) for chunk in lost)
         return first == received
-
-    def _camera_controller(self, settings: SessionSettings) -> CameraController:
-        if settings.camera is None or settings.exact:
-            return StepController(settings.prompt)
-        header = {
-            "prompt": settings.prompt or None,
-            "seed": settings.seed,
-            "size": f"{settings.width}x{settings.height}",
-            "fps": round(settings.fps),
-            "camera": settings.camera.fitted(settings.height, settings.width).model_dump(exclude_none=True),
-        }
-        return TimelineController(
-            self._chunk_latents, {key: value for key, value in header.items() if value is not None}
-        )
 
 
 def _wait_for(encoding: Encoding) -> None:

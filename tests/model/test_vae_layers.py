@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from lingbot_cli.model.vae import VAE, VAEConfig
-from lingbot_cli.model.vae_layers import conv2d_doubled, conv3d, conv3d_by_frame
+from lingbot_cli.model.vae_convolution import conv2d_doubled, conv3d, conv3d_by_frame
 
 
 @pytest.mark.parametrize(
