@@ -582,6 +582,7 @@ DEFAULTS = {
     "play --gpus": 1,
     "serve --host": "127.0.0.1",
     "serve --port": 30000,
+    "serve --per-address": 64,
     "serve --grace": 30,
     "serve --idle": 600,
     "serve --lifetime": 14400,
