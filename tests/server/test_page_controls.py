@@ -117,7 +117,7 @@ def test_a_suggested_prompt_is_pending_until_its_chunk(tab):
     tab.until(f"({pressed})[0] === 'dusk'")
     assert tab.ask("document.querySelectorAll('#suggestions button').length") == 4
     tab.ask("document.querySelector('#suggestions button:nth-child(3)').click()")
-    assert tab.ask("document.getElementById('prompt-state').textContent") == "from the next chunk"
+    assert tab.ask("document.getElementById('prompt-state').textContent") == "pending"
     tab.until("document.getElementById('prompt-state').textContent === 'applied'")
     assert tab.ask(pressed) == ["night"]
     assert tab.data()["prompt"] == "a stone courtyard at night"

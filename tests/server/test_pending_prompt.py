@@ -11,10 +11,13 @@ from lingbot_cli.image import crop_to_aspect
 from lingbot_cli.model.loading.prompt_cache import CachedPromptEncoder
 from lingbot_cli.model.session import Session
 from lingbot_cli.server.pending_prompt import PendingPrompt
+from lingbot_cli.server.service import SessionDefaults
 from lingbot_cli.server.session_pool import PoolLimits
+from lingbot_cli.timeline.schema import CameraSettings
+from tests.support.chromium import chromium, needs_chromium
 from tests.support.realtime_client import init
 from tests.support.reference import TinyText, sample_image, tiny_world, walk
-from tests.support.serving import serving
+from tests.support.serving import TOKEN, serving
 
 WAIT_S = 60
 
@@ -50,7 +53,8 @@ def served(text, tmp_path):
     known.encode("a courtyard")
     encoder = CachedPromptEncoder(text.load, identity="text", dim=48, folder=tmp_path)
     world = replace(tiny_world(), text_encoder=encoder, prepare_prompt=encoder.prepare)
-    with serving(PoolLimits(slots=2, grace_s=20), world=world) as found:
+    offer = SessionDefaults(sample_image(), "a courtyard", height=32, width=32, camera=CameraSettings())
+    with serving(PoolLimits(slots=2, grace_s=20), world=world, offer=offer) as found:
         yield found
 
 
@@ -126,6 +130,26 @@ def test_a_prompt_that_cannot_be_encoded_leaves_the_session_as_it_is(served, tex
     with served.client() as player:
         player.send(**init(prompt="it rains"))
         assert player.until("error")["content"] == "text.safetensors is damaged"
+
+
+@needs_chromium
+def test_the_page_shows_a_prompt_as_pending_until_its_chunk(served, text, tmp_path):
+    state = "document.getElementById('prompt-state').textContent"
+    with chromium(tmp_path) as browser:
+        tab = browser.open(f"http://127.0.0.1:{served.port}/?token={TOKEN}")
+        tab.until("document.body.dataset.shown > 3")
+        for damaged, shown in ((True, ""), (False, "applied")):
+            text.damaged = damaged
+            text.go_on.clear()
+            tab.ask("document.getElementById('prompt').value = 'it rains'")
+            tab.ask("document.getElementById('send').click()")
+            tab.chunks(2)
+            assert tab.ask(state) == "pending"
+            assert tab.data()["prompt"] == "a courtyard"
+            text.go_on.set()
+            tab.until(f"{state} === '{shown}'")
+        tab.until("document.body.dataset.prompt === 'it rains'")
+        assert "text.safetensors is damaged" in tab.ask("document.body.textContent")
 
 
 def test_one_prompt_is_encoded_at_a_time_and_the_newest_is_taken():

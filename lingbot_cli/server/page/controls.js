@@ -17,7 +17,7 @@ function applyPrompt(text) {
 
 function setPendingPrompt(id) {
   pendingPrompt = id;
-  element("prompt-state").textContent = id === null ? "" : "from the next chunk";
+  element("prompt-state").textContent = id === null ? "" : "pending";
 }
 
 // Shows the prompt of the chunk that has arrived, and whether the last one that was sent is in it.

@@ -119,7 +119,10 @@ function handleClose(event) {
 
 const handlers = {
   queue: (message) => setState("waiting", `waiting: position ${message.position} in the queue; ${message.reason}`),
-  error: (message) => showMessage(message.content),
+  error: (message) => {
+    if (message.code === "prompt_failed") setPendingPrompt(null);
+    showMessage(message.content);
+  },
   timeline: (message) => onTimeline?.(message.content),
   session: (message) => {
     session = message;
