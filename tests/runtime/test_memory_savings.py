@@ -13,33 +13,34 @@ from lingbot_cli.runtime.memory_check import check_fits
 from tests.support.peak_memory import peaks, write_wide
 
 SMALL = ("--size", "64x32", "--moves", "w-21", "--steps", "0")
-PRECISIONS = ("float32", "bfloat16", "fp8")
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_wide(tmp_path_factory.mktemp("wide") / "model")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux alone")
-def test_each_precision_takes_what_is_planned_and_saves_what_is_promised(tmp_path: Path) -> None:
-    film = ("--model", str(write_wide(tmp_path / "wide")), *SMALL)
-    # The allocator's chance only adds to a peak: of two runs the lower one is what the precision takes.
-    found = {
-        each: min(
-            (peaks(tmp_path / f"{each}-{run}", *film, "--precision", each) for run in range(2)),
-            key=lambda pair: pair[1],
-        )
-        for each in PRECISIONS
-    }
-    for planned, took in found.values():
+def test_each_precision_takes_what_is_planned_and_saves_what_is_promised(wide: Path, tmp_path: Path) -> None:
+    def measure(precision: str) -> tuple[int, int]:
+        video = ("--model", str(wide), *SMALL, "--precision", precision)
+        planned, took = peaks(tmp_path / precision, *video)
+        # The allocator's chance only adds to a peak: of two runs the lower one is what the precision takes.
+        if abs(planned - took) > 0.05 * took:
+            took = min(took, peaks(tmp_path / f"{precision} again", *video)[1])
         assert abs(planned - took) <= 0.1 * took
-    whole = found["float32"]
+        return planned, took
+
+    whole = measure("float32")
     for fewer in ("bfloat16", "fp8"):
-        promised, saved = (before - after for before, after in zip(whole, found[fewer], strict=True))
+        promised, saved = (before - after for before, after in zip(whole, measure(fewer), strict=True))
         assert promised > 100_000_000
         assert abs(promised - saved) <= 0.15 * promised
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux alone")
-def test_offloaded_blocks_are_in_memory_once_while_they_load_and_run(tmp_path: Path) -> None:
-    video = ("--model", str(write_wide(tmp_path / "wide")), *SMALL)
-    planned, took = peaks(tmp_path / "offloaded", *video, "--offload")
+def test_offloaded_blocks_are_in_memory_once_while_they_load_and_run(wide: Path, tmp_path: Path) -> None:
+    planned, took = peaks(tmp_path / "offloaded", "--model", str(wide), *SMALL, "--offload")
     assert abs(planned - took) <= 0.1 * took
 
 

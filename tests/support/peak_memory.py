@@ -1,5 +1,6 @@
 """Estimated and measured peak memory of a render, in a process of its own."""
 
+import io
 import json
 import os
 import subprocess
@@ -11,6 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from lingbot_cli.checkpoints.checkpoint import find_layout
+from lingbot_cli.cli import run
+from lingbot_cli.env import Env
 from lingbot_cli.model.loading.convert import write_model
 from lingbot_cli.model.loading.loader import transformer_on_meta
 from lingbot_cli.presets import PRESETS
@@ -30,15 +33,18 @@ def peaks(cache: Path, *options: str) -> tuple[int, int]:
     call = ["render", "samples/courtyard-day.png", "-o", "null:", "--device", "cpu", *options]
     call += ["--prompt", "a stone courtyard"]
     environ = os.environ | {"LINGBOT_CACHE_DIR": str(cache), "OMP_NUM_THREADS": "2"}
-
-    def printed(*command: str) -> str:
-        done = subprocess.run(
-            command, env=environ, stdout=subprocess.PIPE, text=True, timeout=280, check=True
-        )
-        return done.stdout
-
-    planned = json.loads(printed(sys.executable, "-m", "lingbot_cli", *call, "--dry-run", "--json"))
-    return planned["memory"]["peak"], int(printed(sys.executable, "-c", RUN, *call, "--quiet"))
+    env = Env(stdout=io.StringIO(), stderr=io.StringIO(), environ=environ)
+    assert run([*call, "--dry-run", "--json"], env) == 0, env.stderr.getvalue()
+    planned = json.loads(env.stdout.getvalue())["memory"]["peak"]
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *call, "--quiet"],
+        env=environ,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=280,
+        check=True,
+    )
+    return planned, int(done.stdout)
 
 
 def write_wide(folder: Path) -> Path:
