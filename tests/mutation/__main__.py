@@ -18,6 +18,7 @@ from hypothesis import Phase, settings
 from tests.mutation.fork import run_in_fork
 from tests.mutation.mutants import CONFIG, ROOT, Mutant, find_mutants
 
+EQUIVALENT = re.compile("|".join(CONFIG["equivalent"]))
 RESULTS = ROOT / "build" / "mutation"
 OPTIONS = [
     "-x",
@@ -54,7 +55,8 @@ def sampled_mutants(area: dict[str, list[str]]) -> list[Mutant]:
     mutants: list[Mutant] = []
     for module in (file for pattern in area["modules"] for file in sorted(ROOT.glob(pattern))):
         found = find_mutants(module)
-        mutants += random.Random(CONFIG["seed"]).sample(found, min(len(found), CONFIG["sample"]))
+        drawn = random.Random(CONFIG["seed"]).sample(found, min(len(found), CONFIG["sample"]))
+        mutants += [mutant for mutant in drawn if not EQUIVALENT.search(mutant.line_text())]
     return mutants
 
 

@@ -36,6 +36,10 @@ class Mutant:
         assert mutated is not None
         return mutated
 
+    def line_text(self) -> str:
+        """Return the line as it is."""
+        return (ROOT / self.module).read_text().splitlines()[self.line - 1]
+
     def change(self) -> str:
         """Return the changed line, before and after."""
         before, after = (ROOT / self.module).read_text().splitlines(), self.source().splitlines()

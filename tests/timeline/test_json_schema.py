@@ -27,10 +27,15 @@ GOOD = (
     "{prompt: rain, recache: true}",
     "{action: a bell, for: 1s}",
     "{end: true, at: 3s}",
+    "{poses: a.npy}",
+    "{poses: a.npy, until: 3s}",
 )
 WRONG = (
     "{keys: w}",
     "{keys: w, for: 2s, until: 3s}",
+    "{wait: true, for: 2s, until: 3s}",
+    "{poses: a.npy, for: 2s, until: 3s}",
+    "{pan: 45}",
     "{keys: w, for: -1}",
     "{keys: w, for: two seconds}",
     "{turn: {yaw: ninety}, for: 2s}",
