@@ -6,8 +6,10 @@ import os
 import pwd
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -130,3 +132,21 @@ def test_the_command_of_a_video_holds_only_its_settings(monkeypatch):
     assert words[2] == "./--engine=ws://127.0.0.1:1"
     assert not {"--output", "--engine", "--overwrite", "/etc/passwd"} & {*words}
     assert "left out, as no settings of a video: engine, output, overwrite" in shown
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_real_latin_1_locale(tmp_path):
+    command = ["localedef", "-i", "en_US", "-f", "ISO-8859-1", str(tmp_path / "en_US.ISO-8859-1")]
+    if shutil.which("localedef") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("needs localedef and the sources of en_US")
+    locale = {"LC_ALL": "en_US.ISO-8859-1", "LOCPATH": str(tmp_path), "PYTHONUTF8": "0"}
+    package = {"PYTHONPATH": os.fspath(Path(__file__).parents[2])}
+    for argv in (COMMAND_LINES["timeline"][1], COMMAND_LINES["show"][0]):
+        command = [sys.executable, "-m", "lingbot_cli", *argv]
+        done = subprocess.run(
+            command, env={**os.environ, **locale, **package}, capture_output=True, timeout=60
+        )
+        text = (done.stdout + done.stderr).decode("iso-8859-1")
+        assert done.returncode in (0, 2), text
+        assert not ESCAPES.search(text)
+        assert "ö" in text
