@@ -207,7 +207,8 @@ def remux(
 ) -> bool:
     """Write a file of `tracks`, or a playlist in a folder of its own.
 
-    Return False where ffmpeg, a full or hanging disk or a signal prevents it; a `timeout_s` replaces the signal.
+    Return False where ffmpeg, a full or slow disk or a signal prevents it; a `timeout_s` replaces the signal. Errors:
+    OutputError for a disk that hangs.
     """
     child = subprocess.Popen(
         remux_args(ffmpeg, tracks, muxer, target),
@@ -231,4 +232,9 @@ def remux(
                 return False
     finally:
         child.kill()
-        child.wait()
+        try:
+            child.wait(_EXIT_TIMEOUT_S)
+        except subprocess.TimeoutExpired:  # this process would not get an answer either
+            raise OutputError(
+                f"{target.parent}: the disk has not answered for {STALL_TIMEOUT_S:g} s"
+            ) from None

@@ -106,7 +106,7 @@ class FfmpegSink(Sink):
         with contextlib.suppress(LingbotError):
             self._output.update()
         frames = self._written + self._output.existing
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, LingbotError):
             self._output.abandon(frames)
         return str(self._output.partial) if frames and self._output.partial is not None else None
 

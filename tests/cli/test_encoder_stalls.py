@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from lingbot_cli import durable_writes
-from lingbot_cli.sinks import ffmpeg_process
+from lingbot_cli.sinks import concat, ffmpeg_process
 from lingbot_cli.sinks.ffmpeg_sink import FfmpegSink
 from tests.support.command import lingbot
 from tests.support.processes import has_exited, wait_until
@@ -147,3 +147,20 @@ def test_a_disk_that_hangs_ends_the_run_with_what_is_on_it(render, stuck_disk, m
         again, _ = render("disk/a.mkv", 0, "--resume")
         assert again.code == 0, again.stderr
         assert sorted(path.name for path in disk.iterdir()) == ["a.mkv", "lost+found"]
+
+
+def test_a_disk_that_hangs_at_the_end_ends_the_run(render, stuck_disk, monkeypatch, decode):
+    disk, freeze = stuck_disk
+    args = concat.remux_args
+
+    def freeze_first(*arguments):
+        assert freeze()
+        return args(*arguments)
+
+    monkeypatch.setattr(concat, "remux_args", freeze_first)
+    monkeypatch.setattr(concat, "STALL_TIMEOUT_S", 0.6)
+    done, lines = render("disk/a.mp4", 0)
+    assert done.code == 4
+    assert lines[-1]["message"].endswith(f"{disk}: the disk has not answered for 0.6 s")
+    subprocess.run(["fsfreeze", "-u", str(disk)], check=True)
+    assert len(decode(disk / "a.partial.mp4", 64, 64)) == 93
