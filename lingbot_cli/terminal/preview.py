@@ -28,7 +28,7 @@ class TerminalPreview(Sink):
     name = ""  # it writes no file
 
     def __init__(self, screen: Screen, graphics: str = "auto") -> None:
-        self._screen = screen
+        self.screen = screen
         self._graphics = graphics
         self._cleanup = contextlib.ExitStack()
         self._frames: collections.deque[np.ndarray] = collections.deque()
@@ -43,8 +43,8 @@ class TerminalPreview(Sink):
         self._frames = collections.deque(maxlen=max(1, round(MAX_QUEUED_S * video.fps)))
         self._period = 1 / float(video.fps)
         with contextlib.ExitStack() as cleanup:
-            cleanup.enter_context(self._screen)
-            kind = self._screen.graphics() if self._graphics == "auto" else self._graphics
+            cleanup.enter_context(self.screen)
+            kind = self.screen.graphics() if self._graphics == "auto" else self._graphics
             cleanup.enter_context(on_forced_exit(self._stop))
             self._thread = threading.Thread(target=self._run, args=(kind,), name="preview", daemon=True)
             self._thread.start()
@@ -84,13 +84,13 @@ class TerminalPreview(Sink):
     def _draw_frames(self, kind: str) -> None:
         draw, due, frame, drawn = DRAW[kind], monotonic(), None, None
         while not self._stopping.wait(max(0.0, due - monotonic())):
-            start, cells, status = monotonic(), self._screen.cells(), self._status
+            start, cells, status = monotonic(), self.screen.cells(), self._status
             new = self._frames.popleft() if self._frames else None
             frame = frame if new is None else new
             if frame is not None and (new is not None or drawn is None or cells != drawn[0]):
-                self._screen.write(draw(frame, *cells))
+                self.screen.write(draw(frame, *cells))
             if (cells, status) != drawn or new is not None:
-                self._screen.show_status(status)
+                self.screen.show_status(status)
             drawn = cells, status
             # Drawing takes at most half a core from the render.
             due = max(due + self._period, start + 2 * (monotonic() - start))
@@ -109,6 +109,8 @@ class StatusLineDisplay(PlainDisplay):
         self._preview = preview
         self._quiet = quiet
         self._pending: collections.deque[Callable[[], None]] = collections.deque(maxlen=MAX_PENDING_LINES)
+        self._keys = contextlib.ExitStack()
+        self._keys.enter_context(preview.screen.without_echo())  # until `close`
 
     def chunk(self, progress: Progress) -> None:
         self._preview.set_status(progress_line(progress))
@@ -133,11 +135,15 @@ class StatusLineDisplay(PlainDisplay):
         self._report("warning", text, partial(super().warning, text))
 
     def done(self, report: Report) -> None:
-        self.close()
+        self._print_pending()
         if not self._quiet:
             super().done(report)
 
     def close(self) -> None:
+        self._print_pending()
+        self._keys.close()
+
+    def _print_pending(self) -> None:
         while self._pending and not self._preview.shown:
             self._pending.popleft()()
 
@@ -145,4 +151,4 @@ class StatusLineDisplay(PlainDisplay):
         self._pending.append(show)
         if self._preview.shown:
             self._preview.set_status(redact(f"{kind}: {text}"))
-        self.close()
+        self._print_pending()

@@ -1,14 +1,19 @@
 """`--preview terminal` in a real terminal, which works after every exit."""
 
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
+import termios
 
 import pytest
 from PIL import Image
+from rich.console import Console
 
+from lingbot_cli.terminal.preview import StatusLineDisplay, TerminalPreview
+from lingbot_cli.terminal.screen import Screen
 from tests.support.command import lingbot
 from tests.support.reference import sample_image
 from tests.terminal.test_play import ROOT, tmux, works  # noqa: F401 - a fixture
@@ -51,6 +56,16 @@ def test_frames_and_progress_are_shown_during_a_render(tmux, start, tmp_path):  
     works(tmux)
     assert "w\n$" not in tmux.shown()
     assert (tmp_path / "a.partial.mkv").stat().st_size > 0
+
+
+def test_no_key_is_echoed_before_the_first_frame_and_all_are_at_the_end():
+    terminal, program = pty.openpty()
+    display = StatusLineDisplay(Console(), TerminalPreview(Screen(program, program)), quiet=False)
+    assert not termios.tcgetattr(program)[3] & termios.ECHO
+    display.close()
+    assert termios.tcgetattr(program)[3] & termios.ECHO
+    os.close(terminal)
+    os.close(program)
 
 
 @pytest.mark.parametrize("end", ["end", "SIGTERM", "crash", "twice"])
