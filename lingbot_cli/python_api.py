@@ -179,7 +179,7 @@ class LiveSession:
         if prompt is not None:
             if encoding := session.prepare_prompt(prompt):
                 encoding.result()
-            session.set_prompt(prompt)
+            session.pending_prompt.set(prompt)
         chunk = session.accept(session.render_task(session.next_input())())
         assert chunk is not None
         session.mark_sent(chunk)

@@ -234,7 +234,7 @@ class Connection:
                     await asyncio.sleep(pacer.render_delay(monotonic()))
                 if session.ready:
                     await self._pool.render(session)
-                if error := session.take_prompt_error():
+                if error := session.pending_prompt.take_error():
                     log.error("a prompt could not be encoded: %s", redact(f"{type(error).__name__}: {error}"))
                     reason = str(error) if isinstance(error, LingbotError) else "the server failed"
                     await self._socket.reject(

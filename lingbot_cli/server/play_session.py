@@ -138,8 +138,7 @@ class PlaySession:
         self._turns: list[CameraTurn] = []
         self._window: int | None = None
         self._controls: deque[tuple[Control, int | None, Encoding]] = deque()
-        self._pending_prompt = PendingPrompt(self.prepare_prompt)
-        self._prompt_error: Exception | None = None
+        self.pending_prompt = PendingPrompt(self.prepare_prompt, self.inputs)
         self._next_encoding: tuple[str, Encoding] = (
             settings.prompt,
             None if settings.exact else self.prepare_prompt(settings.prompt),
@@ -160,14 +159,14 @@ class PlaySession:
         payload, event_id = event.payload, event.id
         match payload:
             case PromptChange():
-                self.set_prompt(payload.text, event_id)
+                self.pending_prompt.set(payload.text, event_id)
             case ActionScript() | ActionStates():
                 self.inputs.push_actions(payload, event_id)
             case CompositeInput():
                 if payload.actions is not None:
                     self.inputs.push_actions(payload.actions, event_id)
                 if payload.prompt is not None:
-                    self.set_prompt(payload.prompt.text, event_id)
+                    self.pending_prompt.set(payload.prompt.text, event_id)
                 self.inputs.add_event(event_id)
             case CameraTurn():
                 self._turns.append(payload)
@@ -187,33 +186,6 @@ class PlaySession:
                 self.inputs.add_event(event_id)
             case _:
                 self.inputs.add_event(event_id)
-
-    def set_prompt(self, text: str, event_id: int | None = None) -> None:
-        """Change the prompt from the first chunk on that begins after it is encoded."""
-        self._pending_prompt.set(text, event_id)
-        self._take_prompt()
-
-    def _take_prompt(self) -> None:
-        try:
-            taken = self._pending_prompt.take()
-        except Exception as error:
-            self._prompt_error = error
-            return
-        if taken is not None:
-            text, event_ids = taken
-            for replaced in event_ids[:-1]:
-                self.inputs.add_event(replaced)
-            self.inputs.set_prompt(text, event_ids[-1])
-
-    @property
-    def prompt_pending(self) -> bool:
-        """True while a new prompt is being encoded."""
-        return bool(self._pending_prompt)
-
-    def take_prompt_error(self) -> Exception | None:
-        """Return the error of a prompt that could not be encoded, once; the session continues."""
-        error, self._prompt_error = self._prompt_error, None
-        return error
 
     def _change_window(self, frames: int) -> None:
         windows = self.settings.windows
@@ -269,7 +241,7 @@ class PlaySession:
             _wait_for(encoding)
             return ChunkInput(control, () if event_id is None else (event_id,), event_id, window)
         _wait_for(self._next_encoding[1])
-        self._take_prompt()
+        self.pending_prompt.apply()
         sampled = self.inputs.sample(self._chunk_latents)
         turns, self._turns = self._turns, []
         control = self.controller.control(sampled, turns)

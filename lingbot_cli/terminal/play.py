@@ -135,7 +135,7 @@ class TerminalPlayer:
                 self._pacer.chunk_sent(len(chunk.frames) / self._session.settings.fps, chunk.render_s, now)
                 if self._recorder is not None:
                     self._recorder.chunk_sent(self._session)
-        if error := self._session.take_prompt_error():
+        if error := self._session.pending_prompt.take_error():
             raise error
         if self._session.ready and self._pacer.render_delay(now) == 0:
             self._rendering = render_in_thread(self._session)
@@ -164,7 +164,7 @@ class TerminalPlayer:
         if self._latency_s is not None:
             parts.append(f"{self._latency_s:.1f} s latency")
         parts.append(f"chunk {self._session.chunk_index}")
-        if self._session.prompt_pending:
+        if self._session.pending_prompt:
             parts.append("prompt pending")
         if self._keys:
             parts.append(self._keys.upper())
@@ -198,7 +198,7 @@ class TerminalPlayer:
         prompt = self._typed_prompt or ""
         if key in ("\r", "\n"):
             if prompt.strip():
-                self._session.set_prompt(prompt.strip(), self._new_event(monotonic()))
+                self._session.pending_prompt.set(prompt.strip(), self._new_event(monotonic()))
             self._typed_prompt = None
         elif key == "\x1b":
             self._typed_prompt = None

@@ -10,7 +10,9 @@ from lingbot_cli.errors import SetupError
 from lingbot_cli.image import crop_to_aspect
 from lingbot_cli.model.loading.prompt_cache import CachedPromptEncoder
 from lingbot_cli.model.session import Session
+from lingbot_cli.server.input_queue import InputQueue
 from lingbot_cli.server.pending_prompt import PendingPrompt
+from lingbot_cli.server.protocol import ClientLimits
 from lingbot_cli.server.service import SessionDefaults
 from lingbot_cli.server.session_pool import PoolLimits
 from lingbot_cli.timeline.schema import CameraSettings
@@ -154,15 +156,18 @@ def test_the_page_shows_a_prompt_as_pending_until_its_chunk(served, text, tmp_pa
 
 def test_one_prompt_is_encoded_at_a_time_and_the_newest_is_taken():
     started: dict[str, Future[None]] = {}
-    prompt = PendingPrompt(lambda text: started.setdefault(text, Future()))
+    inputs = InputQueue([], ClientLimits())
+    prompt = PendingPrompt(lambda text: started.setdefault(text, Future()), inputs)
     for number, text in enumerate(("a", "b", "c")):
         prompt.set(text, number)
-        assert prompt.take() is None
+        assert inputs.sample(3).prompt is None
     assert list(started) == ["a"]
     started["a"].set_result(None)
-    assert prompt.take() is None
+    prompt.apply()
     assert list(started) == ["a", "c"]
     started["c"].set_result(None)
-    assert prompt.take() == ("c", [0, 1, 2])
-    assert prompt.take() is None
+    assert inputs.sample(3).event_ids == ()
+    prompt.apply()
     assert not prompt
+    sampled = inputs.sample(3)
+    assert (sampled.prompt, sampled.event_ids, sampled.event_id) == ("c", (0, 1, 2), 2)
