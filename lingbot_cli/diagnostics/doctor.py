@@ -14,7 +14,7 @@ from lingbot_cli.runtime.hardware import free_ram
 from lingbot_cli.runtime.installed import model_statuses
 from lingbot_cli.runtime.memory import gigabytes
 from lingbot_cli.sinks.codecs import CODECS
-from lingbot_cli.sinks.ffmpeg_binary import codec_works, find_ffmpeg
+from lingbot_cli.sinks.ffmpeg_binary import codec_works, find_ffmpeg, sends_whip
 
 MIN_PYTHON = (3, 11)
 MIN_FREE_DISK_BYTES = 2_000_000_000
@@ -105,9 +105,7 @@ def _ffmpeg(environ: Mapping[str, str]) -> Iterator[Finding]:
     listed = subprocess.run(
         [ffmpeg, "-hide_banner", "-protocols"], capture_output=True, text=True, timeout=30
     )
-    protocols = set(listed.stdout.split())
-    for name in ("rtmp", "rtmps", "srt"):
-        here = name in protocols
+    for name, here in {"srt": "srt" in listed.stdout.split(), "whip": sends_whip(ffmpeg)}.items():
         message = "supported" if here else "not supported by this ffmpeg"
         hint = f"to stream over {name}, set LINGBOT_FFMPEG to a build that has it"
         yield _verdict(f"protocol {name}", here, message, hint)

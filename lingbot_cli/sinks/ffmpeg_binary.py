@@ -48,12 +48,16 @@ def _version(path: str) -> tuple[int, int] | None:
 
 
 @lru_cache(maxsize=4)
+def sends_whip(ffmpeg: str) -> bool:
+    """Return whether ffmpeg can send over WHIP, as version 8 can if it was built with DTLS."""
+    command = [ffmpeg, "-hide_banner", "-h", "muxer=whip"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    return "WHIP muxer AVOptions" in done.stdout
+
+
 def check_whip(ffmpeg: str) -> None:
-    """Raise SetupError unless ffmpeg can send over WHIP, as version 8 can if it was built with DTLS."""
-    help_text = subprocess.run(
-        [ffmpeg, "-hide_banner", "-h", "muxer=whip"], capture_output=True, text=True, timeout=30
-    ).stdout
-    if "WHIP muxer AVOptions" not in help_text:
+    """Raise SetupError unless ffmpeg can send over WHIP."""
+    if not sends_whip(ffmpeg):
         raise SetupError(
             f"{ffmpeg} cannot send over WHIP",
             hint="leave LINGBOT_FFMPEG unset to use the ffmpeg that came with lingbot, or set it to ffmpeg 8 "

@@ -57,7 +57,8 @@ def test_an_ffmpeg_that_encodes_nothing_is_found_out(tmp_path: Path) -> None:
     code, report = examined(LINGBOT_FFMPEG=str(fake), LINGBOT_CACHE_DIR=str(tmp_path))
     assert code == 3
     assert finding(report, "encoders")["status"] == "error"
-    assert finding(report, "protocol srt")["status"] == "warning"
+    for name in ("srt", "whip"):
+        assert finding(report, f"protocol {name}")["status"] == "warning"
 
 
 @pytest.mark.parametrize("word", ["ok", "→"])

@@ -117,4 +117,4 @@ def test_an_ffmpeg_without_whip_is_named(tmp_path, ffmpeg):
     old.chmod(0o755)
     with pytest.raises(SetupError, match="cannot send over WHIP"):
         choose_target("whip+http://127.0.0.1:9/a", StreamOptions(), {"LINGBOT_FFMPEG": str(old)})
-    assert ffmpeg_binary.check_whip(ffmpeg) is None
+    assert ffmpeg_binary.sends_whip(ffmpeg)
