@@ -44,7 +44,7 @@ class FramePattern:
         longest = os.fsencode(self.name(MAX_FRAMES) + _TEMPORARY_SUFFIX)
         if len(longest) <= name_limit(folder):
             return self
-        return FramePattern("", self.digits, Path(self.after).suffix)
+        return FramePattern("", self.digits, Path(self.name(0)).suffix)
 
     def ffmpeg_url(self, folder: Path) -> str:
         """Return the pattern in a folder, in ffmpeg's notation."""
@@ -57,5 +57,7 @@ class FramePattern:
         """Return the images in a folder by number, in order."""
         number = re.compile(rf"{re.escape(self.before)}(\d+){re.escape(self.after)}", re.ASCII | re.S)
         matches = ((number.fullmatch(path.name), path) for path in folder.glob("*"))
-        found = {int(match[1]): path for match, path in matches if match}
-        return {at: path for at, path in sorted(found.items()) if path.name == self.name(at)}
+        found = {
+            int(match[1]): path for match, path in matches if match and path.name == self.name(int(match[1]))
+        }
+        return dict(sorted(found.items()))

@@ -89,13 +89,14 @@ def main() -> None:
     parser.add_argument("area", choices=CONFIG["areas"])
     parser.add_argument("--module", default="", help="only modules whose path contains this")
     parser.add_argument("--again", action="store_true", help="repeat the mutants that survived")
+    parser.add_argument("--report", action="store_true", help="run nothing, print the results")
     options = parser.parse_args()
     area, results = CONFIG["areas"][options.area], RESULTS / f"{options.area}.jsonl"
     results.parent.mkdir(parents=True, exist_ok=True)
     mutants = [mutant for mutant in sampled_mutants(area) if re.search(options.module, mutant.module)]
     known = read_outcomes(results)
     pending = [m for m in mutants if m not in known or (options.again and known[m] == "survived")]
-    if pending:
+    if pending and not options.report:
         phases = [Phase.explicit, Phase.generate]
         settings.register_profile("mutation", phases=phases, derandomize=True, database=None, deadline=None)
         settings.load_profile("mutation")
