@@ -132,7 +132,11 @@ def detect_layout(root: Path, assets: Path | None = None, text: Path | None = No
     if spec is None:
         weights = [file for file in sorted(root.iterdir()) if file.suffix in ONE_FILE_SUFFIXES]
         if len(weights) != 1:
-            raise _unknown_layout(root)
+            known = "; ".join(f"{spec.kind}: {spec.marker}" for spec in LAYOUTS)
+            raise SetupError(
+                f"{root}: not a known checkpoint layout; found: {_list_names(root)}; known markers: {known}",
+                hint="name the folder that holds the whole model, or download one with `lingbot models pull`",
+            )
         _check_inside(weights[0], root)
         return _one_file(weights[0], assets, text)
     parts = ("transformer", "config", "vae", "text", "tokenizer")
@@ -289,14 +293,6 @@ def _list_names(root: Path) -> str:
     names = sorted(path.name + ("/" if path.is_dir() else "") for path in root.iterdir())
     shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
     return shown or "nothing"
-
-
-def _unknown_layout(root: Path) -> SetupError:
-    known = "; ".join(f"{spec.kind}: {spec.marker}" for spec in LAYOUTS)
-    return SetupError(
-        f"{root}: not a known checkpoint layout; found: {_list_names(root)}; known markers: {known}",
-        hint="name the folder that holds the whole model, or download one with `lingbot models pull`",
-    )
 
 
 def _incomplete(root: Path, assets: Path | None, spec: LayoutSpec, missing: list[str]) -> SetupError:

@@ -158,7 +158,9 @@ def animatic_frames(
             space = build_space(images[control.cut], compiled.poses[first], compiled.intrinsics[first])
         for frame in range(chunk.start, chunk.start + control.frames):
             image = draw_view(space, compiled.poses[frame], compiled.intrinsics[frame])
-            _draw_caption(image, Caption(compiled.keys[frame], control.prompt))
+            caption = Caption(compiled.keys[frame], control.prompt)
+            for colour, cover, where in _caption_parts(caption, image.height, image.width):
+                image.paste(colour, where, cover)
             _draw_time_code(image, frame, compiled.grid.fps)
             yield np.asarray(image)[None]
 
@@ -199,11 +201,6 @@ def _caption_parts(
             area = (left, upper, right, lower)
             parts.append((colours.crop(area), covers.crop(area), (left, upper)))
     return parts
-
-
-def _draw_caption(image: Image.Image, caption: Caption) -> None:
-    for colour, cover, where in _caption_parts(caption, image.height, image.width):
-        image.paste(colour, where, cover)
 
 
 @lru_cache(1)

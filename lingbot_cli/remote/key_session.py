@@ -10,11 +10,7 @@ from lingbot_cli.control import FRAMES_PER_LATENT, Control
 from lingbot_cli.errors import UsageError
 from lingbot_cli.prefetch import prefetch
 from lingbot_cli.remote.client import EngineAddress
-from lingbot_cli.remote.engine_websocket import (
-    DISCONNECTED,
-    EngineWebSocket,
-    connection_lost,
-)
+from lingbot_cli.remote.engine_websocket import DISCONNECTED, EngineWebSocket, connection_lost
 from lingbot_cli.remote.messages import RemoteScene, action_script, init_message, prompt_event
 
 QUEUE_LATENTS = 512

@@ -11,11 +11,7 @@ import numpy as np
 from lingbot_cli.control import Control
 from lingbot_cli.errors import StreamLostError
 from lingbot_cli.remote.client import EngineAddress
-from lingbot_cli.remote.engine_websocket import (
-    DISCONNECTED,
-    EngineWebSocket,
-    connection_lost,
-)
+from lingbot_cli.remote.engine_websocket import DISCONNECTED, EngineWebSocket, connection_lost
 from lingbot_cli.remote.messages import RemoteScene, control_event, init_message
 
 RECONNECT_ATTEMPTS = 5

@@ -12,12 +12,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from lingbot_cli.endpoints import GENERATE_PATH, MODELS_PATH
-from lingbot_cli.server.auth import (
-    PUBLIC_PATHS,
-    AccessMiddleware,
-    AccessRules,
-    accepted_subprotocol,
-)
+from lingbot_cli.server.auth import PUBLIC_PATHS, AccessMiddleware, AccessRules, accepted_subprotocol
 from lingbot_cli.server.connection import Connection
 from lingbot_cli.server.page import page_document, play_page_data, sample_path
 from lingbot_cli.server.service import ModelService

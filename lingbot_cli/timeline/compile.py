@@ -11,19 +11,13 @@ from lingbot_cli.camera.interpolate import sample_rows
 from lingbot_cli.camera.keys import WASD, wasd_held
 from lingbot_cli.camera.pose import relative_poses
 from lingbot_cli.camera.scale import FIXED, FIXED_SCALE, ScaleRule, StepSizes
-from lingbot_cli.camera.trajectory import (
-    FrameMotion,
-    Segment,
-    Trajectory,
-)
+from lingbot_cli.camera.trajectory import FrameMotion, Segment, Trajectory
 from lingbot_cli.control import Control
 from lingbot_cli.prompt_cleaning import join_sentences
 from lingbot_cli.timeline.chunks import FrameChunk, FrameGrid
 from lingbot_cli.timeline.input_files import PathReport
 from lingbot_cli.timeline.motion import motion_segment, motion_steps, path_rows, sample_segment
-from lingbot_cli.timeline.named_moves import (
-    NamedMove,
-)
+from lingbot_cli.timeline.named_moves import NamedMove
 from lingbot_cli.timeline.schedule import ScheduledEvent, TimelineSchedule
 from lingbot_cli.timeline.schema import (
     ActionEvent,

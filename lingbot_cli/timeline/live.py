@@ -10,12 +10,7 @@ from typing import Any
 from lingbot_cli.camera.trajectory import Trajectory
 from lingbot_cli.control import Control
 from lingbot_cli.timeline.chunks import FrameChunk, FrameGrid, nearest_frame, next_chunk
-from lingbot_cli.timeline.compile import (
-    CompiledTimeline,
-    TimedText,
-    chunk_control,
-    compile_frames,
-)
+from lingbot_cli.timeline.compile import CompiledTimeline, TimedText, chunk_control, compile_frames
 from lingbot_cli.timeline.diagnostics import UNLOCATED, Problems, SourceItem, SourceText, TimelineError
 from lingbot_cli.timeline.input_files import TimelineFiles
 from lingbot_cli.timeline.live_events import (

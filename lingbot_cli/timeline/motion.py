@@ -9,21 +9,10 @@ from lingbot_cli.camera.interpolate import sample_path
 from lingbot_cli.camera.keys import AXIS_COUNT, PITCH, YAW, key_motion
 from lingbot_cli.camera.named_paths import curve_path, orbit_path
 from lingbot_cli.camera.scale import FIXED_SCALE, latent_steps
-from lingbot_cli.camera.trajectory import (
-    AimSegment,
-    MoveSegment,
-    PathSegment,
-    Segment,
-)
+from lingbot_cli.camera.trajectory import AimSegment, MoveSegment, PathSegment, Segment
 from lingbot_cli.timeline.chunks import FrameGrid
 from lingbot_cli.timeline.input_files import CameraPath
-from lingbot_cli.timeline.named_moves import (
-    AxisMove,
-    FollowEvent,
-    LookAtEvent,
-    NamedMove,
-    OrbitEvent,
-)
+from lingbot_cli.timeline.named_moves import AxisMove, FollowEvent, LookAtEvent, NamedMove, OrbitEvent
 from lingbot_cli.timeline.schedule import ScheduledEvent
 from lingbot_cli.timeline.schema import (
     CameraSettings,

@@ -9,11 +9,7 @@ from torch import Tensor, nn
 from lingbot_cli.model.accel.fp8 import SCALE_SUFFIX
 from lingbot_cli.model.loading.dequantize import dequantize_rows
 from lingbot_cli.model.loading.merge import JoinedFactor, MergedTensor
-from lingbot_cli.model.loading.tensor_io import (
-    PackedTensor,
-    StoredTensor,
-    quantise_stored,
-)
+from lingbot_cli.model.loading.tensor_io import PackedTensor, StoredTensor, quantise_stored
 
 PIECE_VALUES = 8 * 2**20
 """Values unpacked at once: the float32 work memory stays below 300 MB at any size of weight."""
