@@ -13,6 +13,7 @@ from lingbot_cli.batch.manifest import Manifest
 from lingbot_cli.checkpoints.registry import PUBLISHED
 from lingbot_cli.render.resume_store import ResumeStore
 from tests.support.hub_server import hub_serving
+from tests.support.processes import wait_until
 from tests.support.reference import REFERENCE
 
 FPS, FRAMES, CHUNK_FRAMES = 16, 69, 12
@@ -26,19 +27,22 @@ def kill_often(
     tries: int,
     promise: str,
     environ: Callable[[int], dict[str, str]] = lambda _run: {},
-    earliest: float = 0.1,
+    watched: Callable[[int], int] | None = None,
 ) -> Outcome:
     """Kill a command `tries` times, run after run, and let it end.
 
     A `command` of run n is repeated until it ends by itself; the `progress` of run n must never shrink. Kills come at
-    random moments from `earliest` on, as a share of the time of a whole run.
+    random moments of a whole run, or within a second after the `watched` progress, read all the time, has reached a
+    random number.
     """
     chance, failures, orphan_s, run, least = random.Random(0), [], 0.0, 0, 0
 
-    def attempt(moment_s: float = TIMEOUT_S) -> tuple[bool, float]:
+    def attempt(moment_s: float = TIMEOUT_S, target: int = 0) -> tuple[bool, float]:
         """Run the command, killed after some seconds; return whether it ended before, and how long children lived."""
         with tempfile.TemporaryFile("w+") as log:
             process = start(command(run), environ(run), stdout=log.fileno(), stderr=log.fileno())
+            if watched is not None:
+                wait_until(lambda: process.poll() is not None or watched(run) >= target, TIMEOUT_S)
             outlived_s = kill(process, moment_s)
             if process.returncode > 0:
                 log.seek(0)
@@ -50,7 +54,10 @@ def kill_often(
     for _ in range(tries):
         if least == 0:
             run += 1
-        ended, outlived_s = attempt(chance.uniform(earliest, 1.2) * whole_s)
+        if watched is None:
+            ended, outlived_s = attempt(chance.uniform(0.1, 1.2) * whole_s)
+        else:
+            ended, outlived_s = attempt(chance.random(), chance.randint(least + 1, whole))
         orphan_s = max(orphan_s, outlived_s)
         now = progress(run)
         if now < least:
@@ -119,18 +126,17 @@ def batch(folder: Path, tries: int, videos: int = 8) -> Outcome:
     lines = [{"defaults": defaults}, {"seeds": f"1..{videos}", "output": "{seed}.mp4"}]
     jobs.write_text("\n".join(map(json.dumps, lines)))
 
-    def finished(run: int) -> int:
+    def rendered(run: int) -> list[Path]:
         manifest = Manifest(folder / str(run))
-        done = [name for name in names if manifest.entry(name) is not None]
-        broken = [name for name in done if frame_count(manifest.path(name)) != 21]
-        return -1 if broken else len(done)
+        return [manifest.path(name) for name in names if manifest.entry(name) is not None]
+
+    def finished(run: int) -> int:
+        return -1 if any(frame_count(video) != 21 for video in rendered(run)) else len(rendered(run))
 
     def command(run: int) -> list[object]:
         return ["batch", jobs, "-o", folder / str(run)]
 
-    return kill_often(
-        command, finished, tries, "batch killed", earliest=0.6
-    )  # before that nothing is rendered
+    return kill_often(command, finished, tries, "batch killed", watched=lambda run: len(rendered(run)))
 
 
 def pull(folder: Path, tries: int) -> Outcome:
