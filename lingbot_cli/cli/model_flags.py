@@ -104,6 +104,10 @@ SPEED: Flags = {
         str | None, "Attention backend, as listed by `lingbot doctor`.",
         default="the fastest here", **_name
     ),
+    "vae_format": _speed(
+        Literal["contiguous", "channels-last"] | None, "Memory format of the VAE on GPUs.",
+        default="the faster here", rare=True
+    ),
     "compile": _speed(
         bool | None, "Compile the blocks; the default on most GPUs.", names="--compile/--no-compile"
     ),

@@ -1,6 +1,7 @@
 """Choice of device and floating-point precision."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -42,6 +43,16 @@ def current_device(device: torch.device) -> AbstractContextManager[object]:
     Each thread begins with the first GPU: page-locked memory, events and compiled kernels would be made for it.
     """
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+@contextmanager
+def convolutions_in_tf32(rounded: bool) -> Iterator[None]:
+    """Round the operands of float32 convolutions to TF32 inside the block, or do not; only GPUs do."""
+    before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, rounded
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 def _device_problem(name: str, error: Exception) -> str:

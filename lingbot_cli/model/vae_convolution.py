@@ -39,8 +39,11 @@ def conv3d(
     exact = is_exact_on_cpu(x)
     if exact and (by_frame or torch.is_grad_enabled() or not torch.backends.mkldnn.is_available()):
         return conv3d_by_frame(x, weight, bias, padding=padding, stride=stride)
-    if x.device.type == "cpu":
-        x = x.contiguous(memory_format=torch.channels_last_3d)
+    x = (
+        x.contiguous(memory_format=torch.channels_last_3d)
+        if x.device.type == "cpu"
+        else in_format_of(weight, x)
+    )
     if exact and stride == 1 and weight.shape[0] * weight.shape[2] <= _VECTOR_CHANNELS:
         return conv3d_few_outputs(x, weight, bias, padding)
     if exact:
@@ -85,6 +88,14 @@ def _tap_pairs(weight: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     """Return the sums of a kernel's three taps along an axis that the first and the second of doubled pixels meet."""
     first, second, third = weight.unbind(axis)
     return torch.stack([first, second + third], axis), torch.stack([first + second, third], axis)
+
+
+def in_format_of(weight: Tensor, x: Tensor) -> Tensor:
+    """Return x with channels last if a convolution's weights have them last; those of one tap are in both formats."""
+    last = torch.channels_last if weight.dim() == 4 else torch.channels_last_3d
+    if weight.is_contiguous(memory_format=last) and not weight.is_contiguous():
+        return x.contiguous(memory_format=last)
+    return x
 
 
 def is_exact_on_cpu(x: Tensor) -> bool:

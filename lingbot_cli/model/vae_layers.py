@@ -12,6 +12,7 @@ from lingbot_cli.model.vae_convolution import (
     conv2d_doubled,
     conv3d,
     frames_as_batch,
+    in_format_of,
     is_exact_on_cpu,
 )
 
@@ -189,7 +190,8 @@ class Downsample(nn.Module):
 
     def forward(self, x: Tensor, cache: CausalConvCache | None) -> Tensor:
         pad, conv = self.resample
-        x = batch_as_frames(conv(pad(frames_as_batch(x))), x.shape[0])
+        images = in_format_of(cast(Tensor, conv.weight), pad(frames_as_batch(x)))
+        x = batch_as_frames(conv(images), x.shape[0])
         if self.time_conv is None:
             return x
         first = cache is None or not cache.started(self.name)
@@ -227,7 +229,7 @@ class Upsample(nn.Module):
         if is_exact_on_cpu(x):
             images = conv2d_doubled(images, cast(Tensor, conv.weight), cast(Tensor, conv.bias))
         else:
-            images = conv(up(images))
+            images = conv(in_format_of(cast(Tensor, conv.weight), up(images)))
         return batch_as_frames(images, x.shape[0])
 
     def _double_frames(self, x: Tensor, cache: CausalConvCache | None, time_conv: CausalConv3d) -> Tensor:

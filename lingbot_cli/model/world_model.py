@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lingbot_cli.model.attention import AttentionFunction, attend_all
+from lingbot_cli.model.device import convolutions_in_tf32
 from lingbot_cli.model.sequence_parallel import SINGLE_PROCESS, SequenceParallel
 from lingbot_cli.model.tiny_decoder import TinyDecoder
 from lingbot_cli.model.transformer import Transformer
@@ -73,12 +74,8 @@ class WorldModel:
     @contextmanager
     def encoding(self) -> Iterator[None]:
         """Hold the VAE for an encode, with its convolutions in TF32 where they may be."""
-        with self.vae_lock:
-            exact, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, self.encode_tf32
-            try:
-                yield
-            finally:
-                torch.backends.cudnn.allow_tf32 = exact
+        with self.vae_lock, convolutions_in_tf32(self.encode_tf32):
+            yield
 
     @property
     def frame_decoder(self) -> TinyDecoder | VAE:

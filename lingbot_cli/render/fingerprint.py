@@ -24,6 +24,7 @@ Fingerprint = Mapping[str, str]
 def render_fingerprint(prepared: PreparedVideo) -> dict[str, str]:
     """Return the fingerprint of the whole video: versions, weights, options, size, seed, first image."""
     plan, options, checkpoint = prepared.plan, prepared.request.options, prepared.model
+    given = {"encode": options.encode, "commit": options.commit, "vae format": options.vae_format}
     return {
         "lingbot": __version__,
         "torch": _version("torch"),
@@ -42,7 +43,7 @@ def render_fingerprint(prepared: PreparedVideo) -> dict[str, str]:
         "threads": str(options.threads or "as many as are fastest"),
         "compile": {None: "as the device does", True: "yes", False: "no"}[options.compile],
         "image": hash_image(prepared.images[None]),
-    } | {name: value for name, value in (("encode", options.encode), ("commit", options.commit)) if value}
+    } | {name: value for name, value in given.items() if value}
 
 
 def chunk_fingerprints(prepared: PreparedVideo) -> list[Fingerprint]:

@@ -122,6 +122,7 @@ class PreparedVideo:
             if first <= marker.start < self.plan.frames
         )
         decoder = self.model.decoder_identity if isinstance(self.model, Checkpoint) else None
+        place = "" if options.decode_on is None else f" on {options.decode_on}"
         return VideoInfo(
             self.plan.height,
             self.plan.width,
@@ -129,7 +130,7 @@ class PreparedVideo:
             self.frames,
             chapters,
             subtitles=self.subtitles(),
-            variant=f"from frame {first}, decoded in {options.decode} by {decoder}",
+            variant=f"from frame {first}, decoded in {options.decode}{place} by {decoder}",
         )
 
     def summary(self) -> str:

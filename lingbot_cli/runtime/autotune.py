@@ -1,4 +1,4 @@
-"""Autotuning: the self-attention kernel and number of CPU threads, measured once per machine and cached.
+"""Autotuning: self-attention kernel, CPU threads and memory format of the VAE, measured once per machine and cached.
 
 They change the speed, and at most the last bits of the result.
 """
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from lingbot_cli.checkpoints.cache_dir import cache_folder
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
-from lingbot_cli.errors import OutputError
+from lingbot_cli.errors import OutputError, UsageError
 from lingbot_cli.files import write_file
 from lingbot_cli.runtime.hardware import default_setup
-from lingbot_cli.runtime.model_options import ModelOptions, pick_precision
+from lingbot_cli.runtime.model_options import ModelOptions, pick_decoder_precision, pick_precision
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +33,7 @@ MIN_SPEEDUP = 1.1
 KERNELS_FILE = "kernels.json"
 INT8_FILE = "int8-attention.json"
 THREADS_FILE = "threads.json"
+FORMATS_FILE = "vae-formats.json"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Environment variables that set the number of threads; then none is measured."""
 
@@ -82,25 +83,30 @@ def processor_id() -> str:
 
 @dataclass(frozen=True)
 class Tuning:
-    """`kernel`: the self-attention backend, None where `--attention` sets another; `threads` of the CPU."""
+    """`kernel`: the self-attention backend, None where `--attention` sets another; `threads` of the CPU.
+
+    `vae_format`: memory format of the VAE, None as it is loaded.
+    """
 
     kernel: str | None
     threads: int
+    vae_format: str | None = None
 
     def describe(self) -> str:
         """Return one line of text."""
+        parts = {"self-attention": self.kernel, "VAE": self.vae_format}
         count = f"{self.threads} CPU thread{'s' if self.threads > 1 else ''}"
-        return count if self.kernel is None else f"self-attention: {self.kernel} · {count}"
+        return " · ".join([*(f"{name}: {value}" for name, value in parts.items() if value), count])
 
     def as_texts(self) -> dict[str, str]:
         """Return the tuning as texts, for a recipe or a file."""
-        kernel = {} if self.kernel is None else {"kernel": self.kernel}
-        return kernel | {"threads": str(self.threads)}
+        texts = {"kernel": self.kernel, "threads": str(self.threads), "vae-format": self.vae_format}
+        return {name: text for name, text in texts.items() if text is not None}
 
     @classmethod
     def from_texts(cls, texts: Mapping[str, str]) -> "Tuning":
         """Return the tuning that `as_texts` gave. Errors: KeyError, ValueError."""
-        return cls(texts.get("kernel"), int(texts["threads"]))
+        return cls(texts.get("kernel"), int(texts["threads"]), texts.get("vae-format"))
 
 
 def choose_tuning(
@@ -114,7 +120,8 @@ def choose_tuning(
 ) -> Tuning:
     """Return the tuning of the options, else of a `previous` run of the video, else the fastest, measured.
 
-    With several `processes` each has PyTorch's default threads. Errors: SetupError for a kernel that fails here.
+    With several `processes` each has PyTorch's default threads. Errors: SetupError for a kernel that fails here,
+    UsageError for a format that no CPU has.
     """
     from lingbot_cli.model.accel.attention_backends import get_backend
     from lingbot_cli.model.accel.cpu_threads import default_threads, set_threads
@@ -130,22 +137,35 @@ def choose_tuning(
     else:
         threads = previous.threads if previous else pick_threads(preset, height, width, dtype)
     set_threads(threads)  # kernels are measured with them
+    if options.vae_format == "contiguous" and device.type == "cpu":
+        raise UsageError(
+            "--vae-format contiguous: a CPU always convolves with channels last", hint="leave it out"
+        )
+    if options.vae_format is not None or previous is None:
+        vae_format = options.vae_format or pick_vae_format(checkpoint, options, height, width)
+    else:
+        vae_format = previous.vae_format
     if options.attention is not None:
-        return Tuning(None, threads)
-    if options.kernel is not None:
+        kernel = None
+    elif options.kernel is not None:
         get_backend(options.kernel, device, dtype)
-        return Tuning(options.kernel, threads)
-    if previous is not None and previous.kernel is not None:
-        return Tuning(previous.kernel, threads)
-    return Tuning(pick_kernel(attention_shape(preset, height, width, processes), device, dtype), threads)
+        kernel = options.kernel
+    elif previous is not None and previous.kernel is not None:
+        kernel = previous.kernel
+    else:
+        kernel = pick_kernel(attention_shape(preset, height, width, processes), device, dtype)
+    return Tuning(kernel, threads, vae_format)
 
 
 def apply_tuning(model: "WorldModel", tuning: Tuning) -> "WorldModel":
-    """Return the model with the tuning's kernel, and set the process's number of threads."""
+    """Return the model with the tuning's kernel and VAE format, and set the process's number of threads."""
     from lingbot_cli.model.accel.attention_backends import get_backend
     from lingbot_cli.model.accel.cpu_threads import set_threads
+    from lingbot_cli.model.accel.vae_format import use_format
 
     set_threads(tuning.threads)
+    if tuning.vae_format is not None:
+        use_format(model.vae, tuning.vae_format)
     if tuning.kernel is None:
         return model
     return replace(model, attend=get_backend(tuning.kernel, model.device, model.transformer.dtype))
@@ -170,6 +190,40 @@ def pick_kernel(shape: "AttentionShape", device: "torch.device", dtype: "torch.d
         return {"kernel": fastest(seconds, DEFAULT_BACKEND), "seconds": seconds}
 
     return str(measure_once(KERNELS_FILE, "kernel", _kernel_key(shape, device, dtype), measure))
+
+
+def pick_vae_format(checkpoint: Checkpoint, options: ModelOptions, height: int, width: int) -> str | None:
+    """Return the memory format in which the VAE is faster on its GPUs; None without one.
+
+    Measuring takes about a second. On CPUs channels last is faster everywhere, and a smaller decoder stays as it is.
+    """
+    from lingbot_cli.model.accel.vae_format import CONTIGUOUS, FORMATS, time_formats
+    from lingbot_cli.model.device import TORCH_VERSION, device_name, pick_device, pick_dtype
+
+    preset, device = checkpoint.preset, pick_device(options.device)
+    decode_on = device if options.decode_on is None else pick_device(options.decode_on)
+    decode = pick_decoder_precision(device.type, options.decode_on, options.decode)
+    encode = "float32" if options.encode == "float32" else "tf32"
+    parts = {"encoder": (device, encode)}
+    if checkpoint.decoder is None:
+        parts["decoder"] = decode_on, decode
+    parts = {part: where for part, where in parts.items() if where[0].type == "cuda"}
+    if not parts:
+        return None
+
+    def measure() -> dict[str, object]:
+        times = []
+        for part, (on, precision) in parts.items():
+            tf32 = precision == "tf32"
+            dtype = pick_dtype("float32" if tf32 else precision)
+            times.append(time_formats(part, preset, height, width, on, dtype, tf32=tf32))
+        working = [name for name in FORMATS if all(name in each for each in times)]
+        seconds = {name: sum(each[name] for each in times) for name in working}
+        return {"format": fastest(seconds, CONTIGUOUS), "seconds": seconds}
+
+    places = ", ".join(f"{part} {precision} on {device_name(on)}" for part, (on, precision) in parts.items())
+    shape = f"{preset.vae_dim} channels, {preset.vae_blocks} blocks, {width}x{height}"
+    return str(measure_once(FORMATS_FILE, "format", f"{places}, torch {TORCH_VERSION}, {shape}", measure))
 
 
 def int8_attention_wins(preset: "Preset", device_name: str | None) -> bool:

@@ -31,7 +31,7 @@ class ModelOptions:
     FILE[:STRENGTH]. `precision` of the transformer, `encode` and `decode` of the VAE. `chunk` to `steps` replace
     those of the preset. `text_on` and `decode_on`: devices of the text encoder and the decoder; `offload` streams the
     transformer from main memory.
-    `kernel`: name of the self-attention backend. `threads` of the CPU.
+    `kernel`: name of the self-attention backend; `vae_format`: memory format of the VAE. `threads` of the CPU.
     `linears`, `attention`, `decoder` (a file or a name), `fast_steps` (the number of denoising steps) and `commit`
     (last-step: without a pass over the clean latents) trade exactness for speed, `kv_cache` for memory; `fast`
     asks for those of speed that help on this device, and `notes`, which is no flag, names them.
@@ -55,6 +55,7 @@ class ModelOptions:
     offload: bool = False
     decode_on: str | None = None
     kernel: str | None = None
+    vae_format: str | None = None
     compile: bool | None = None
     threads: int | None = None
     linears: str | None = None

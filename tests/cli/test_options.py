@@ -251,6 +251,7 @@ MODEL_OPTIONS = {
     "--fast-steps": ("1", r"\.fast_steps = 1", ""),
     "--commit": ("last-step", r"\.commit = last-step", ""),
     "--kernel": ("torch", r"\.kernel = torch", ""),
+    "--vae-format": ("channels-last", r"\.vae_format = channels-last", ""),
     "--compile": (None, r"\.compile = True", ""),
     "--assets": (ORIGINAL, r"assets = .*original-v1-fast", "flat model"),
     "--lora": ("given-lora.safetensors", r"\.lora\.0 = given-lora", "reference model"),

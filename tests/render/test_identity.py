@@ -143,7 +143,8 @@ def test_packets_of_a_decoder_of_other_content_are_not_appended_to(folder: Path)
     by_file = {"decoder": str(file)}
     first = variant(b"one", **by_file)
     assert variant(b"one", **by_file) == first
-    assert len({first, variant(b"two", **by_file), variant(b"one")}) == 3
+    others = [variant(b"one", decode_on=device) for device in ("cpu", "cuda:1")]
+    assert len({first, variant(b"two", **by_file), variant(b"one"), *others}) == 5
 
 
 @pytest.mark.parametrize("harm", ["deleted", "cut by a byte", "longer by a byte", "empty", "no entry"])
@@ -199,13 +200,14 @@ def test_options_are_named_in_a_fingerprint(folder: Path) -> None:
         "compile": "no",
         "encode": "float32",
         "commit": "last-step",
+        "vae format": "channels-last",
     }
     given: dict[str, object] = {name.replace(" ", "_"): value for name, value in set_options.items()}
     found = render_fingerprint(video(folder, options=given | {"threads": 1, "compile": False}))
     assert {name: found[name] for name in set_options} == set_options
     assert found["device"] == "cpu"
     plain = render_fingerprint(video(folder))
-    assert not {"encode", "commit"} & plain.keys()
+    assert not {"encode", "commit", "vae format"} & plain.keys()
     assert [plain[name] for name in ("precision", "linears", "attention", "kernel")] == [
         "the device's",
         "exact",

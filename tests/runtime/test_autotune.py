@@ -121,7 +121,7 @@ def run_group(*command):
 
 def test_the_leader_chooses_for_all():
     leader, follower = run_group("-c", TELL)
-    assert leader == follower == "Tuning(kernel='of 0', threads=1)\n"
+    assert leader == follower == "Tuning(kernel='of 0', threads=1, vae_format=None)\n"
 
 
 FAST = """

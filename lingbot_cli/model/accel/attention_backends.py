@@ -99,7 +99,7 @@ def time_backends(
     seconds = dict.fromkeys(correct, float("inf"))
     for _ in range(TIMING_ROUNDS):  # round robin, so that other load affects all alike
         for name, attend in correct.items():
-            seconds[name] = min(seconds[name], _time_s(partial(attend, q, k, v), device))
+            seconds[name] = min(seconds[name], time_call(partial(attend, q, k, v), device))
     if device.type == "cuda":
         torch.cuda.empty_cache()  # room for the weights, which are loaded next
     return seconds
@@ -151,7 +151,8 @@ def _relative_error(output: Tensor, exact: Tensor) -> float:
     return float("inf") if math.isnan(error) else error
 
 
-def _time_s(run: Callable[[], object], device: torch.device) -> float:
+def time_call(run: Callable[[], object], device: torch.device) -> float:
+    """Return the seconds of a call on a device."""
     if device.type != "cuda":
         started = time.perf_counter()
         run()

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
-from torch import nn
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
 from lingbot_cli.checkpoints.headers import DOWNLOAD_AGAIN, read_json
 from lingbot_cli.checkpoints.tensor_names import vae_name
 from lingbot_cli.errors import SetupError
+from lingbot_cli.model.accel.vae_format import CHANNELS_LAST, use_format
 from lingbot_cli.model.loading.tensor_io import OnLoadProgress, StoredTensor, fill_module, stored_tensors
 from lingbot_cli.model.vae import VAE, VAEConfig
 
@@ -50,7 +50,7 @@ def fill_vae(
         vae = VAE(infer_vae_config(tensors, statistics))
     fill_module(vae, tensors, part=part, device_of=device_of, dtype_of=dtype_of, report=report)
     if vae.decode_device.type == "cpu":
-        _use_channels_last(vae.decoder)
+        use_format(vae.decoder, CHANNELS_LAST)
     return vae.eval()
 
 
@@ -113,12 +113,3 @@ def _latent_statistics(checkpoint: Checkpoint) -> dict[str, tuple[float, ...]]:
         if not numbers or len(values) != VAEConfig.z_dim or (key == "latents_std" and min(values) <= 0):
             raise SetupError(f"{file}: {key} is {str(values)[:40]!r}", hint=DOWNLOAD_AGAIN)
     return {key: tuple(values) for key, values in statistics.items()}
-
-
-def _use_channels_last(part: nn.Module) -> None:
-    """Store the weights of a part's convolutions with channels last; its activations take the same format."""
-    for module in part.modules():
-        weight = getattr(module, "weight", None)
-        if isinstance(weight, nn.Parameter) and weight.dim() in (4, 5):
-            last = torch.channels_last if weight.dim() == 4 else torch.channels_last_3d
-            weight.data = weight.data.contiguous(memory_format=last)
