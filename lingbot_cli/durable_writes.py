@@ -48,9 +48,9 @@ class DurableWriter:
 
     def _start(self) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-I", "-S", __file__]
-        child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-        )
+        # With this process's standard error, one that is left behind would hold the readers of that open.
+        pipe, devnull = subprocess.PIPE, subprocess.DEVNULL
+        child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=devnull, start_new_session=True)
         self._child, self._answers = child, queue.SimpleQueue()
         threading.Thread(target=self._read, args=(child, self._answers), daemon=True).start()
         return child

@@ -174,7 +174,7 @@ class ResumeStore:
         try:
             yield
         finally:
-            if not (self.count_chunks() or _writer.hangs):
+            if not (_writer.hangs or self.count_chunks()):
                 self.clear()
             lock.close()
 

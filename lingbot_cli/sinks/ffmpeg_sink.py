@@ -102,13 +102,14 @@ class FfmpegSink(Sink):
             with contextlib.suppress(LingbotError):
                 self._encoder.finish(timeout_s=_ABORT_TIMEOUT_S)
             if not self._encoder.ended:  # its disk would hold this process, too
-                return str(self._output.partial)
+                return None if self._output.partial is None else str(self._output.partial)
         with contextlib.suppress(LingbotError):
             self._output.update()
         frames = self._written + self._output.existing
         with contextlib.suppress(OSError, LingbotError):
             self._output.abandon(frames)
-        return str(self._output.partial) if frames and self._output.partial is not None else None
+        partial = self._output.partial
+        return str(partial) if frames and partial is not None and partial.exists() else None
 
     def _due(self, written: int) -> int:
         """Return the number of encoded frames of a number of written ones."""

@@ -100,7 +100,7 @@ class ResumableFile(ResumableOutput):
 
     @property
     def partial(self) -> Path | None:
-        return self._partial if self._partial.exists() else None
+        return self._partial
 
     def find_existing(self, video: VideoInfo, limit: int) -> None:
         link = self._link(self._path, video)
