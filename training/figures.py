@@ -16,6 +16,7 @@ from PIL import Image
 from lingbot_cli.camera.pose import CameraPose
 from lingbot_cli.model.loading.loader import load_model
 from lingbot_cli.model.world_model import WorldModel
+from training.camera import measure_cameras
 from training.place.palette import MOODS
 from training.place.walk import wander
 from training.sharpness import PROMPTS, measure_samples, measure_sharpness
@@ -155,10 +156,15 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="a folder in our layout; by default the built-in model")
     parser.add_argument("--seconds", type=int, default=SECONDS)
     parser.add_argument("--short", action="store_true", help="leave out the minute-long videos")
+    parser.add_argument("--camera", action="store_true", help="measure the camera alone, into figures.json")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     options = parser.parse_args()
     begun = time.perf_counter()
     world = load_model(options.model)
+    path = options.out / "figures.json"
+    if options.camera:
+        _write(path, json.loads(path.read_text(encoding="utf-8")) | {"camera": measure_cameras(world)})
+        return
     figures: dict[str, object] = {"load_seconds": time.perf_counter() - begun}
     folder = options.model or Path(__file__).parent.parent / "lingbot_cli" / "builtin"
     figures["megabytes"] = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
@@ -180,11 +186,15 @@ def main() -> None:
     figures["stands"] = measure_stills(world)
     figures["turns"] = measure_turns(world)
     figures["edges"] = measure_sharpness(world, options.seconds)
+    figures["camera"] = measure_cameras(world)
     if not options.short:
         figures["drift"] = measure_drift(world)
-    text = json.dumps(_rounded(figures), indent=1, ensure_ascii=False)
-    (options.out / "figures.json").write_text(text + "\n", encoding="utf-8")
+    _write(path, figures)
     sheet(films).save(options.out / "sheet.png", optimize=True)
+
+
+def _write(path: Path, figures: dict[str, object]) -> None:
+    path.write_text(json.dumps(_rounded(figures), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _rounded(x: object) -> object:

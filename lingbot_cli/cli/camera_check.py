@@ -115,13 +115,17 @@ def _row(check: "SecondCheck", fps: float) -> str:
     parts = [f"{check.start / fps:5.1f}–{check.end / fps:.1f} s"]
     if check.rotation_error is not None:
         parts.append(
-            f"turn {check.turned:.1f}° of {check.recorded_turn:.1f}°, {check.rotation_error:.2f}° off"
+            f"turn {check.turned:.1f}° of {check.recorded_turn:.1f}°, "
+            f"{check.rotation_error:.2f}°{_doubt(check.turn_doubt)} off"
         )
     if check.heading_error is not None:
-        doubt = f" ±{check.doubt:.0f}°" if check.doubt >= 1 else ""
-        parts.append(f"heading {check.heading_error:.1f}°{doubt} off")
+        parts.append(f"heading {check.heading_error:.1f}°{_doubt(check.doubt)} off")
     if check.speed is not None:
         parts.append(f"speed {check.speed:.2f}")
     if check.note:
         parts.append(check.note)
     return " · ".join(parts) + (f"  ← {check.problem}" if check.problem else "")
+
+
+def _doubt(degrees: float) -> str:
+    return f" ±{degrees:.0f}°" if degrees >= 1 else ""

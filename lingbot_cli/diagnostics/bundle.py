@@ -150,7 +150,7 @@ class Bundle:
         change = -(slope + mixed @ step) / own
         turns, moves = step.reshape(-1, 6)[:, :3], step.reshape(-1, 6)[:, 3:]
         rotations, centres = state.rotations.copy(), state.centres.copy()
-        rotations[1:] = _exponential(turns) @ rotations[1:]
+        rotations[1:] = exponential(turns) @ rotations[1:]
         centres[1:] += moves
         return BundleState(rotations, centres, np.maximum(state.inverse_depths + change, _MIN_INVERSE_DEPTH))
 
@@ -183,7 +183,7 @@ def _fit_turn(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return rotation
 
 
-def _exponential(turns: np.ndarray) -> np.ndarray:
+def exponential(turns: np.ndarray) -> np.ndarray:
     """Return the rotation matrices [N, 3, 3] of rotation vectors [N, 3] (Rodrigues)."""
     angles = np.maximum(np.linalg.norm(turns, axis=1), 1e-12)[:, None, None]
     cross = _cross(turns) / angles

@@ -8,10 +8,12 @@ import numpy as np
 from lingbot_cli.camera.plucker import scale_intrinsics
 from lingbot_cli.camera.pose import invert_poses
 from lingbot_cli.diagnostics.camera_estimate import STEPS, CameraMotion, angle, estimate_motion, turn_angle
+from lingbot_cli.diagnostics.photometric_motion import estimate_small_motion
 from lingbot_cli.diagnostics.point_tracks import load_opencv
 from lingbot_cli.errors import UsageError
 
-_MIN_WIDTH_PX = 416  # of smaller frames an estimate can be wrong without a sign of it
+_TRACKED_WIDTH_PX = 416  # of smaller frames too few points can be tracked: all their pixels are aligned
+_MIN_SIDE_PX = 112  # the longer one
 _MIN_SHARE = 0.5  # of a second, that the rest of a scene is still checked
 _MIN_STEPS = 2.0  # walking steps a second below which no travel need be seen
 _MIRROR_TURN = 0.02  # of a rotation matrix's entries, about a degree
@@ -137,7 +139,7 @@ def check_camera(frames: Iterable[np.ndarray], recorded: RecordedCamera, limits:
     """
     checks, grounds = [], []
     for start, window in _windows(frames, recorded):
-        motion = estimate_motion(window, _pixel_lenses(recorded, start, window))
+        motion = _estimate(window, recorded, start)
         check = _compare(motion, recorded, start, start + len(window) - 1)
         checks.append(check)
         grounds.append(_ground(motion, check, recorded) if motion is not None else None)
@@ -153,6 +155,21 @@ def check_camera(frames: Iterable[np.ndarray], recorded: RecordedCamera, limits:
             for ground, check in zip(grounds, checks, strict=True)
         ]
     return CameraCheck(tuple(_judged(check, recorded, limits) for check in checks), height, recorded, limits)
+
+
+def _estimate(window: list[np.ndarray], recorded: RecordedCamera, start: int) -> CameraMotion | None:
+    """Return the motion over the RGB frames of a window, by points or, of small frames, by all pixels."""
+    height, width = window[0].shape[:2]
+    rows = np.minimum(np.arange(start, start + len(window)), len(recorded.lenses) - 1)
+    lenses = scale_intrinsics(recorded.lenses[rows], height, width)
+    rendered = min(recorded.width or width, width)
+    cv2 = load_opencv()
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        if rendered < _TRACKED_WIDTH_PX:
+            return estimate_small_motion(window, lenses, rendered)
+        return estimate_motion([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in window], lenses)
 
 
 def _ground(motion: CameraMotion, check: SecondCheck, recorded: RecordedCamera) -> float | None:
@@ -184,26 +201,26 @@ def _judged(check: SecondCheck, recorded: RecordedCamera, limits: Limits) -> Sec
         and check.rotation_error > limits.rotation * seconds + check.turn_doubt
     ):
         problems.append(f"rotation {check.rotation_error:.1f}° off")
-    if check.doubt <= limits.heading < (check.heading_error or 0.0):
+    if (check.heading_error or 0.0) > limits.heading + check.doubt:
         problems.append(f"heading {check.heading_error:.0f}° off")
     if check.note == NO_TRAVEL and check.recorded_travel > _MIN_STEPS * recorded.step * seconds:
         problems.append(NO_TRAVEL)
     if check.note == TRAVEL:
         problems.append(TRAVEL)
-    if check.speed is not None and abs(check.speed - 1) > limits.speed:
+    # A travel in another direction has another length.
+    if check.speed is not None and abs(check.speed - 1) > limits.speed + np.radians(check.doubt) / 2:
         problems.append(f"{check.speed:.2f} times the recorded speed")
     unclear = check.turn_doubt > limits.rotation * seconds or check.doubt > limits.heading
-    return replace(check, problem="; ".join(problems), note=check.note or (AMBIGUOUS if unclear else ""))
+    return replace(check, problem="; ".join(problems), note=AMBIGUOUS if unclear else check.note)
 
 
 def _windows(
     frames: Iterable[np.ndarray], recorded: RecordedCamera
 ) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """Yield the first frame's number and the grey frames of every second of a scene.
+    """Yield the first frame's number and the RGB frames of every second of a scene.
 
     A second has both its ends; what is left of a scene is checked if it is longer than half a second.
     """
-    cv2 = load_opencv()
     length = max(STEPS, recorded.fps)
     window: list[np.ndarray] = []
     start = 0
@@ -218,21 +235,15 @@ def _windows(
             if len(window) > max(STEPS, _MIN_SHARE * length):
                 yield start, window
             window, start = ([], number) if cut else (window[-1:], number - 1)
-        if (width := min(recorded.width or frame.shape[1], frame.shape[1])) < _MIN_WIDTH_PX:
+        side = round(max(frame.shape) * min(1.0, (recorded.width or frame.shape[1]) / frame.shape[1]))
+        if side < _MIN_SIDE_PX:
             raise UsageError(
-                f"frames of {width} pixels across are too small to show their camera",
-                hint=f"check a video that is rendered at {_MIN_WIDTH_PX} pixels or more",
+                f"frames of {side} pixels are too small to show their camera",
+                hint=f"check a video that is rendered at {_MIN_SIDE_PX} pixels or more",
             )
-        window.append(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))
+        window.append(frame)
     if len(window) > max(STEPS, _MIN_SHARE * length):
         yield start, window
-
-
-def _pixel_lenses(recorded: RecordedCamera, start: int, window: list[np.ndarray]) -> np.ndarray:
-    """Return the lenses [F, 4] of a window in pixels of its frames."""
-    height, width = window[0].shape
-    rows = np.minimum(np.arange(start, start + len(window)), len(recorded.lenses) - 1)
-    return scale_intrinsics(recorded.lenses[rows], height, width)
 
 
 def _compare(motion: CameraMotion | None, recorded: RecordedCamera, start: int, end: int) -> SecondCheck:

@@ -17,7 +17,7 @@ _CLEAR, _CLEAR_LOSS = 1.1, 0.02  # a worse motion has a loss above this share of
 # Loss of a camera that only turns, as a multiple of the best motion's: up to the first there is no travel, up to the
 # second and the loss it is unclear. The noise makes the multiple of a small loss mean something.
 _STILL, _UNCLEAR, _UNCLEAR_LOSS, _NOISE_LOSS = 1.25, 2.6, 1.6, 0.2
-_DIRECTIONS = np.array([d for d in np.ndindex(3, 3, 3) if abs(np.subtract(d, 1)).sum() in (1, 3)], float) - 1
+DIRECTIONS = np.array([d for d in np.ndindex(3, 3, 3) if abs(np.subtract(d, 1)).sum() in (1, 3)], float) - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class CameraMotion:
     """Camera-to-world poses [K, 4, 4] of a window's key frames, the first the identity.
 
     The largest distance from the first is 1, as the unit is unknown, and 0 without clear travel: `travels` is False
-    where the frames show none, None where they do not show whether there is any.
+    where the frames show none, None where they do not show whether there is any or where it leads.
     `points` [N, 3] are in the first camera's axes, with a known depth. `doubt` and `turn_doubt` are the angles in
     degrees to other directions of travel and other turns that explain the frames as well.
     """
@@ -55,7 +55,7 @@ def estimate_motion(frames: Sequence[np.ndarray], lenses: np.ndarray) -> CameraM
     shown, optics = [frames[key] for key in keys], lenses[keys]
     bundle = Bundle(tracks.pixels, tracks.weights, optics)
     turning = bundle.turning()
-    starts = [bundle.travelling(turning, direction) for direction in _DIRECTIONS]
+    starts = [bundle.travelling(turning, direction) for direction in DIRECTIONS]
     trials = [bundle.refine(start, _TRIAL_ITERATIONS) for start in starts]
     best = [state for state, _ in sorted(trials, key=lambda trial: trial[1])[:_TRIALS]]
     total = bundle.observations
@@ -67,7 +67,9 @@ def estimate_motion(frames: Sequence[np.ndarray], lenses: np.ndarray) -> CameraM
     still = _settled(shown, tracks, optics, bundle, turning, total, turns_only=True)
     ratio = (still[0] + _NOISE_LOSS) / (loss + _NOISE_LOSS)
     if ratio <= _STILL or (ratio <= _UNCLEAR and still[0] <= _UNCLEAR_LOSS):
-        return CameraMotion(_poses(still[1], 1.0), np.zeros((0, 3)), False if ratio <= _STILL else None)
+        travels = False if ratio <= _STILL else None
+        doubt = 0.0 if travels is False else turn_angle(still[1].rotations[-1].T @ state.rotations[-1])
+        return CameraMotion(_poses(still[1], 1.0), np.zeros((0, 3)), travels, turn_doubt=doubt)
     alike = [other for worse, other, _ in found if worse <= limit]
     doubt = max(angle(state.centres[-1], other.centres[-1]) for other in alike)
     turn_doubt = max(turn_angle(state.rotations[-1].T @ other.rotations[-1]) for other in alike)

@@ -37,11 +37,12 @@ class Tracks:
 
 
 def load_opencv() -> Any:
-    """Import OpenCV. Errors: SetupError with the extra that installs it."""
+    """Import OpenCV. Errors: SetupError with the extra that installs it and what is used beside it."""
     try:
         import cv2
-    except ImportError:
-        raise SetupError("OpenCV is not installed", hint="pip install 'lingbot[verify]'") from None
+        import threadpoolctl  # noqa: F401
+    except ImportError as missing:
+        raise SetupError(f"{missing.name} is not installed", hint="pip install 'lingbot[verify]'") from None
     return cv2
 
 
