@@ -172,7 +172,8 @@ def shared_by_gpus(
         raise UsageError("--engine cannot be used with --gpus", hint="the server chooses its GPUs")
     if group is None:
         if gpus > 1:
-            check_heads(resolve_model(options)[1].preset.heads, gpus)
+            # Each process selects for itself; a measurement here would hold memory of the first GPU to the end.
+            check_heads(resolve_model(replace(options, fast=False))[1].preset.heads, gpus)
             raise typer.Exit(launch_processes(env.argv, gpus, env.environ, env.note))
         yield options, None
         return

@@ -64,6 +64,8 @@ def render(
     if group:
         end_with_launcher(env.environ)
         model = replace(model, device=group.device(model.device))
+    elif gpus > 1 and not dry_run:
+        model = replace(model, fast=False)  # its processes select; measuring here would hold memory of a GPU
     request = replace(timeline.request(image, model, engine, env), gpus=group.size if group else gpus)
     if group or gpus > 1:
         check_multi_gpu(timeline.timeline, resuming=resume.continues)

@@ -9,6 +9,8 @@ from safetensors.torch import save_file
 
 from lingbot_cli.batch.planner import plan_tasks
 from lingbot_cli.batch.tasks import read_tasks
+from lingbot_cli.render import launcher
+from lingbot_cli.runtime import fast_mode
 from lingbot_cli.timeline.load import read_source
 from tests.support.command import lingbot
 from tests.support.fitted_decoder import fitted_tensors
@@ -135,3 +137,18 @@ def test_a_batch_takes_them_by_job_and_for_all(tmp_path):
     settings = [film.task.request.options.flags() for film in planned]
     assert settings == [{"window": 9, "linears": "fp8"}, {"window": 9}]
     assert len({film.fingerprint for film in [*planned, *plan_tasks(said)]}) == 4
+
+
+@pytest.mark.parametrize("command", [(*FILM, "-o", "null:"), ("serve", "--image", str(PICTURE))])
+def test_the_launcher_of_several_gpus_measures_nothing(command, monkeypatch):
+    launched = []
+
+    def context(*_):
+        raise AssertionError("a CUDA context in the launcher")
+
+    monkeypatch.setattr(fast_mode, "cuda_capability", lambda _: (9, 0))
+    monkeypatch.setattr(fast_mode, "int8_attention_problem", lambda _: None)
+    monkeypatch.setattr(fast_mode, "int8_attention_wins", context)
+    monkeypatch.setattr(launcher, "launch_processes", lambda _argv, count, *_: launched.append(count) or 0)
+    assert lingbot(*command, "--gpus", "2", "--fast").code == 0
+    assert launched == [2]

@@ -25,7 +25,6 @@ from tests.gpu.sizes import FULL, TOY, Bench
 from tests.support.reference import CASES
 
 RUN_S = 570.0
-TWO_STEPS = (0, 500)
 
 
 def steps(bench: Bench) -> Iterator[Step]:
@@ -41,6 +40,7 @@ def steps(bench: Bench) -> Iterator[Step]:
         yield step(f"parity {case.name}", 40, models.parity, case)
     yield step("offload", 60, models.offload_equals_resident)
     yield step("VAE formats", 90, operations.vae_formats)
+    yield step("VAE format switch", 60, models.vae_format_switch)
     yield step("attention", 60, operations.attention)
     yield step("RoPE", 60, operations.rope_times)
     yield step("products", 40, operations.products)
@@ -48,9 +48,8 @@ def steps(bench: Bench) -> Iterator[Step]:
     yield step("1.3B", 150, models.whole_model, small, exact)
     yield step("14B", 200, models.whole_model, large, exact)
     yield step("14B fp8", 150, models.whole_model, large, fp8)
-    yield step(
-        "14B fp8, two steps", 120, models.whole_model, large, ModelOptions(linears="fp8", steps=TWO_STEPS)
-    )
+    two = ModelOptions(linears="fp8", fast_steps=2)
+    yield step("14B fp8, --fast-steps 2", 120, models.whole_model, large, two)
     yield step("two sessions", 60, models.sessions_in_turn)
 
 

@@ -13,14 +13,20 @@ from lingbot_cli.diagnostics.parity import replay
 from lingbot_cli.diagnostics.timers import PhaseTimer, warm_up_chunks
 from lingbot_cli.model.accel.offload import HostBlocks, StreamedBlocks, offload
 from lingbot_cli.model.accel.torch_compile import compile_blocks, should_compile
+from lingbot_cli.model.accel.vae_format import FORMATS
 from lingbot_cli.model.loading.random_weights import random_model
 from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.presets import Preset
 from lingbot_cli.render.chunk_plan import new_tasks
 from lingbot_cli.render.pipeline import RenderedChunk, run_pipeline
-from lingbot_cli.runtime.autotune import apply_tuning, choose_tuning
+from lingbot_cli.runtime.autotune import Tuning, apply_tuning, choose_tuning, pick_vae_format
 from lingbot_cli.runtime.memory import MemorySetup, estimate_memory
-from lingbot_cli.runtime.model_options import ModelOptions, pick_decoder_precision, pick_precision
+from lingbot_cli.runtime.model_options import (
+    ModelOptions,
+    apply_options,
+    pick_decoder_precision,
+    pick_precision,
+)
 from lingbot_cli.sinks.base import NullSink
 from tests.gpu.sizes import Bench, controls, denoised, relative_error, render_serially
 
@@ -87,7 +93,7 @@ def whole_model(bench: Bench, preset: Preset, options: ModelOptions) -> dict[str
     """Measure a model of random weights as it is played: load, compile, phases, speed, memory, a recache."""
     began = perf_counter()
     options = replace(options, device=str(bench.device), threads=torch.get_num_threads())
-    checkpoint = bench.checkpoint(replace(preset, steps=options.steps or preset.steps))
+    checkpoint = apply_options(bench.checkpoint(preset), options)
     model = random_model(checkpoint, options)
     tuning = choose_tuning(checkpoint, options, bench.sizes.height, bench.sizes.width)
     model = apply_tuning(model, tuning)
@@ -102,7 +108,7 @@ def whole_model(bench: Bench, preset: Preset, options: ModelOptions) -> dict[str
     return {
         "load_s": load_s,
         **compiled,
-        "kernel": tuning.kernel,
+        **tuning.as_texts(),
         "steps": checkpoint.preset.steps,
         **phases,
         "fps": speed,
@@ -112,6 +118,23 @@ def whole_model(bench: Bench, preset: Preset, options: ModelOptions) -> dict[str
         "estimate": asdict(estimate),
         "recache": _recache(bench, model, walked[: skip + 1]),
     }
+
+
+def vae_format_switch(bench: Bench) -> dict[str, object]:
+    """Render with the VAE in either format as `--vae-format` does; name the one that a measurement chooses."""
+    checkpoint, options = bench.checkpoint(bench.sizes.small), ModelOptions(device=str(bench.device))
+    size = bench.sizes.height, bench.sizes.width
+    chosen = pick_vae_format(checkpoint, options, *size)
+    model, found, videos = bench.model(), {}, []
+    walked = controls(1 + bench.sizes.chunks, model.preset.chunk)
+    for name in FORMATS:
+        tuned = apply_tuning(model, Tuning(None, torch.get_num_threads(), name))
+        render_serially(bench.session(tuned), walked[:1])
+        began = perf_counter()
+        videos.append(render_serially(bench.session(tuned), walked)[1].astype(int))
+        found[name] = {"s": perf_counter() - began}
+    levels = int(np.abs(videos[0] - videos[1]).max())
+    return {"chosen": chosen, "levels": levels, **found}
 
 
 def sessions_in_turn(bench: Bench) -> dict[str, object]:

@@ -1,8 +1,7 @@
 """Measurements of single operations: VAE formats, attention backends, RoPE, and products in 8 bits."""
 
 import platform
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
@@ -22,15 +21,15 @@ from lingbot_cli.model.accel.fp8 import (
     quantise_weight,
 )
 from lingbot_cli.model.accel.torch_compile import should_compile
+from lingbot_cli.model.accel.vae_format import FORMATS, use_format
 from lingbot_cli.model.attention import attend_all
-from lingbot_cli.model.device import compute_capability
+from lingbot_cli.model.device import compute_capability, convolutions_in_tf32
 from lingbot_cli.model.vae import VAE
 from lingbot_cli.model.vae_layers import CausalConvCache
 from lingbot_cli.runtime.hardware import free_gpus
 from tests.gpu.sizes import Bench, relative_error
 
 PACKAGES = ("torch", "numpy", "safetensors", "triton", "flash-attn", "sageattention")
-FORMATS = {"contiguous": torch.contiguous_format, "channels last": torch.channels_last_3d}
 LATENTS = (1, 4)
 
 
@@ -61,18 +60,16 @@ def vae_formats(bench: Bench) -> dict[str, object]:
     """
     vae = bench.model().vae
     rows: list[dict[str, object]] = []
-    for part, (name, memory_format) in product(("encode", "decode"), FORMATS.items()):
-        _convert(vae, memory_format)
+    for part, name in product(("encode", "decode"), FORMATS):
+        use_format(vae, name)
         for tf32, latents in product((False, True) if part == "encode" else (False,), LATENTS):
-            with _tf32(tf32):
-                row = _vae_row(bench, vae, part, memory_format, latents)
+            with convolutions_in_tf32(tf32):
+                row = _vae_row(bench, vae, part, latents)
             rows.append({"part": part, "format": name, "tf32": tf32, "latents": latents, **row})
     return {"rows": _with_errors(rows)}
 
 
-def _vae_row(
-    bench: Bench, vae: VAE, part: str, memory_format: torch.memory_format, latents: int
-) -> dict[str, object]:
+def _vae_row(bench: Bench, vae: VAE, part: str, latents: int) -> dict[str, object]:
     """Return milliseconds a latent, peak bytes, and the output of a stream."""
     height, width = bench.sizes.height, bench.sizes.width
     draw = torch.Generator().manual_seed(0)
@@ -82,10 +79,7 @@ def _vae_row(
     else:
         whole = torch.randn(1, 16, 1 + LATENTS[-1], height // 8, width // 8, generator=draw)
         step, call = latents, vae.decode
-    first, *parts = (
-        x.to(bench.device).contiguous(memory_format=memory_format)
-        for x in (whole[:, :, :1], *whole[:, :, 1:].split(step, dim=2))
-    )
+    first, *parts = (x.to(bench.device) for x in (whole[:, :, :1], *whole[:, :, 1:].split(step, dim=2)))
     cache = CausalConvCache()
     output = torch.cat([call(x, cache) for x in (first, *parts)], dim=2).float().cpu()
     seconds = bench.seconds(lambda: call(parts[0], cache))
@@ -104,27 +98,6 @@ def _with_errors(rows: list[dict[str, object]]) -> list[dict[str, object]]:
         assert isinstance(output, Tensor)
         row["error"] = relative_error(output, exact.setdefault(row["part"], output))
     return rows
-
-
-def _convert(vae: VAE, memory_format: torch.memory_format) -> None:
-    plain = memory_format == torch.contiguous_format
-    flat = memory_format if plain else torch.channels_last
-    for parameter in vae.parameters():
-        if parameter.dim() in (4, 5):
-            parameter.data = parameter.data.contiguous(
-                memory_format=memory_format if parameter.dim() == 5 else flat
-            )
-
-
-@contextmanager
-def _tf32(rounded: bool) -> Iterator[None]:
-    """Round the operands of float32 convolutions to TF32, or do not."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = rounded
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
 
 
 def attention(bench: Bench) -> dict[str, object]:

@@ -34,8 +34,9 @@ def test_every_step_succeeds_with_torch_numpy_and_safetensors_alone(tmp_path):
     rows = found["VAE formats"]["rows"]
     assert [(row["part"], row["tf32"], row["latents"]) for row in rows].count(("decode", False, 4)) == 2
     assert all(row["error"] < 1e-3 for row in rows)
+    assert found["VAE format switch"]["levels"] <= 1
     assert [row["int8_error"] < 0.02 for row in found["products"]["rows"]] == [True] * 4
-    for name, count in (("1.3B", 4), ("14B", 4), ("14B fp8", 4), ("14B fp8, two steps", 2)):
+    for name, count in (("1.3B", 4), ("14B", 4), ("14B fp8", 4), ("14B fp8, --fast-steps 2", 2)):
         assert len(found[name]["steps"]) == count
         assert found[name]["fps"] > 0
         assert found[name]["estimated_bytes"] > found[name]["estimate"]["transformer"] > 0
@@ -53,4 +54,4 @@ def test_compiled_blocks_are_compared_with_eager_ones(monkeypatch, tmp_path):
 def test_the_limits_fit_ten_minutes_where_most_steps_take_half_of_theirs():
     on_gpu = list(steps(Bench(torch.device("cpu"), FULL)))
     assert sum(step.limit_s for step in on_gpu) < 2 * 600 + 100
-    assert len({step.name for step in on_gpu}) == len(on_gpu) == 16
+    assert len({step.name for step in on_gpu}) == len(on_gpu) == 17
