@@ -122,7 +122,7 @@ class Session:
     @property
     def nbytes(self) -> int:
         """Bytes of the KV cache, the prompt's keys and values, and what the VAE carries, on the model's device."""
-        decoder = self._decoder.nbytes if self.model.decode_device == self.model.device else 0
+        decoder = self._decoder.nbytes if self.model.decodes_in_place else 0
         return self._cache.nbytes + self._text.nbytes + self._condition.nbytes + decoder
 
     def step(self, control: Control) -> Tensor:
@@ -141,7 +141,7 @@ class Session:
         def finish(latents: Tensor) -> None:
             copies.extend((download(latents), download(self.decode(latents))))
 
-        if self.model.leader is None and self.model.decode_device == self.model.device:
+        if self.model.leader is None and self.model.decodes_in_place:
             with self._decoder.undoing_failure():
                 self.denoise(control, finish)
         else:

@@ -91,3 +91,9 @@ class WorldModel:
     def decode_device(self) -> torch.device:
         """The decoder's device, which may differ from the transformer's."""
         return self.frame_decoder.decode_device
+
+    @property
+    def decodes_in_place(self) -> bool:
+        """Whether the decoder is on the transformer's device; "cuda" is the first GPU."""
+        devices = {(device.type, device.index or 0) for device in (self.device, self.decode_device)}
+        return len(devices) == 1

@@ -149,6 +149,22 @@ def test_a_live_session_prepares_rays_while_the_device_writes_the_cache_of_the_c
     assert order == ["plucker_rays", "download", "download", "_commit", "numpy", "numpy"] * 2
 
 
+@pytest.mark.parametrize("decode_on", [None, "cuda:1", "cpu"])
+def test_a_gpu_decodes_before_the_cache_is_written_unless_another_device_decodes(monkeypatch, decode_on):
+    transformer, vae = meta_model()
+    with fake_cuda(monkeypatch):
+        decoder = None if decode_on is None else torch.device(decode_on)
+        model = fake_model(transformer, vae, torch.device("cuda:0"), decode_on=decoder)
+        session, order = fake_session(model), []
+        monkeypatch.setattr(sessions, "download", lambda x: x)
+        monkeypatch.setattr(session, "decode", lambda x: order.append("decode") or x)
+        monkeypatch.setattr(session, "_commit", lambda *_: order.append("commit"))
+        session.start(walk(1, model.preset.chunk)[0])
+        assert order == (["decode", "commit"] if decode_on is None else ["commit", "decode"])
+        # The default device has no number, its tensors have.
+        assert replace(model, device=torch.device("cuda")).decodes_in_place == (decode_on is None)
+
+
 @pytest.mark.parametrize("recorded", [False, True])
 def test_a_gpus_next_noise_is_drawn_while_it_computes_unless_it_is_recorded(monkeypatch, recorded):
     drawn = []
