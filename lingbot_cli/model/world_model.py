@@ -94,6 +94,6 @@ class WorldModel:
 
     @property
     def decodes_in_place(self) -> bool:
-        """Whether the decoder is on the transformer's device; "cuda" is the first GPU."""
+        """True if the decoder is on the transformer's device; "cuda" is the first GPU."""
         devices = {(device.type, device.index or 0) for device in (self.device, self.decode_device)}
         return len(devices) == 1
