@@ -62,8 +62,8 @@ def stream_args(
 
 
 def segment_args(playlist: Path) -> list[str]:
-    """Return the option that names the segments, seen from the playlist's folder: live/index.m3u8 → index0.ts."""
-    return ["-hls_segment_filename", f"{segment_stem(playlist)}%d.ts"]
+    """Return the option that names the segments, seen from the playlist's folder: live/index.m3u8 → index.0.ts."""
+    return ["-hls_segment_filename", f"{segment_stem(playlist)}.%d.ts"]
 
 
 def default_bitrate(video: VideoInfo) -> int:

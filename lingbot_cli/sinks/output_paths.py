@@ -12,7 +12,7 @@ from lingbot_cli.files import derived_path, find_stream, follow_link
 from lingbot_cli.sinks.formats import PLAYLIST_SUFFIX, is_sequence
 from lingbot_cli.sinks.frame_pattern import FramePattern
 
-_UNSAFE = re.compile(r"[%#?:\\\"\s]")
+_UNSAFE = re.compile(r"[%#?:\\\"\s~]")
 
 
 def partial_name(path: Path) -> Path:
@@ -23,8 +23,11 @@ def partial_name(path: Path) -> Path:
 
 
 def segment_stem(playlist: Path) -> str:
-    """Return the beginning of the segments' names, with no character that has a meaning in URLs or patterns."""
-    return _UNSAFE.sub("_", playlist.stem)
+    """Return the beginning of the segments' names, with no character that has a meaning in URLs or patterns.
+
+    Two playlists have different ones: `a b` → a~20b.
+    """
+    return _UNSAFE.sub(lambda character: f"~{ord(character[0]):02x}", playlist.stem)
 
 
 def copy_name(target: str, suffix: str) -> str:

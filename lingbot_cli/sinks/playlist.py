@@ -15,7 +15,7 @@ from lingbot_cli.ui.signals import check_stop
 
 def find_segments(playlist: Path) -> list[Path]:
     """Return the segments of a playlist that exist."""
-    name = re.compile(re.escape(segment_stem(playlist)) + r"\d+\.ts")
+    name = re.compile(re.escape(segment_stem(playlist)) + r"\.\d+\.ts")
     return [path for path in playlist.parent.glob("*.ts") if name.fullmatch(path.name)]
 
 

@@ -60,12 +60,12 @@ def test_a_playlist_of_a_file_replaces_an_earlier_one_and_nothing_else(tmp_path,
         sink.write(bars(frames))
         return sink
 
-    (playlist.parent / "50___03d__1.ts").touch()  # no segment
+    (playlist.parent / "50~25_~2503d~20~231.ts").touch()  # no segment
     sink = write(112)
     assert (playlist.parent / f"{playlist.name}.partial.ts").exists()
     sink.close()
-    segments = [f"50___03d__1{number}.ts" for number in range(2)]
-    names = sorted([playlist.name, "50___03d__1.ts", *segments])
+    segments = [f"50~25_~2503d~20~231.{number}.ts" for number in range(2)]
+    names = sorted([playlist.name, "50~25_~2503d~20~231.ts", *segments])
     assert sorted(path.name for path in playlist.parent.iterdir()) == names
     text = playlist.read_text()
     assert "#EXT-X-PLAYLIST-TYPE:VOD" in text
@@ -74,10 +74,18 @@ def test_a_playlist_of_a_file_replaces_an_earlier_one_and_nothing_else(tmp_path,
     assert start_time == 0
     assert np.allclose(frames, np.arange(112) / 16, atol=1e-4, rtol=0)
     playlist.unlink()
-    with pytest.raises(UsageError, match=r"50___03d__1\d\.ts exists"):
+    with pytest.raises(UsageError, match=r"50~25_~2503d~20~231\.\d\.ts exists"):
         write(16)
     write(16, overwrite=True).close()
     assert not (playlist.parent / segments[1]).exists()
+
+
+def test_playlists_whose_names_begin_alike_have_segments_of_their_own(tmp_path, bars):
+    names = ["walk1", "walk", "walk 1", "walk~201", "walk_1", "walk.1", "walk.1.0"]
+    for name in names:
+        sink = choose_sink(str(tmp_path / f"{name}.m3u8"), OutputOptions(), os.environ)
+        sink.write_video(VideoInfo(96, 128, Fraction(16), 8), [bars(8)])
+    assert len(list(tmp_path.iterdir())) == 2 * len(names)
 
 
 def test_mpeg_ts_arrives_over_udp(tmp_path, ffmpeg, probe):
