@@ -70,6 +70,8 @@ class FfmpegProcess:
                     stderr=subprocess.PIPE,
                     pass_fds=inherited,
                     cwd=folder,
+                    # Its only HTTP server is the WHIP relay, on this machine.
+                    env={**os.environ, "no_proxy": "*"},
                     start_new_session=True,
                     bufsize=0,
                 )

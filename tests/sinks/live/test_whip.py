@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import shlex
+import urllib.request
 
 import pytest
 from starlette.responses import PlainTextResponse, Response
@@ -11,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from lingbot_cli.errors import SetupError, StreamLostError, UsageError
 from lingbot_cli.redact import redact
 from lingbot_cli.sinks import ffmpeg_binary
+from lingbot_cli.sinks.live import whip
 from lingbot_cli.sinks.live.targets import StreamOptions, choose_target
 from lingbot_cli.sinks.live.whip import WhipAddress
 from tests.support.live_outputs import Feed, start
@@ -77,6 +79,15 @@ def test_a_redirect_is_followed(peer):
     assert peer.posts[-1]["url"].endswith("/other/room")
     assert peer.posts[-1]["authorization"] == f"Bearer {TOKEN}"
     assert peer.deleted[-1]["url"].endswith(f"/session/{len(peer.offers)}")
+
+
+def test_the_relay_is_reached_without_a_proxy(peer, monkeypatch):
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    monkeypatch.setattr(whip, "_OPENER", opener)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    start(peer.url().replace("://", f"://{TOKEN}@")).abort()
+    assert peer.posts[-1]["url"].endswith("/whip/room")
 
 
 @pytest.mark.parametrize(
