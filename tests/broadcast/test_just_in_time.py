@@ -73,3 +73,11 @@ def test_moments_of_a_chunk_and_what_the_slowest_took():
         timings.arrived(chunk)
     assert timings.render_time == 0.0
     assert timings.of(2, 99.0) == (99.0, 99.0)
+
+
+def test_the_slowest_of_the_last_eight_chunks_counts():
+    timings = ChunkTimings()
+    for chunk, took in enumerate((9.0, 5.0, *[1.0] * 8)):
+        timings.start(10.0 * chunk)
+        timings.arrived(10.0 * chunk + took)
+        assert timings.render_time == (0.0 if not chunk else 5.0 if chunk <= 8 else 1.0)

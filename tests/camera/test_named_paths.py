@@ -35,6 +35,13 @@ def test_a_curve_ends_at_its_last_key_and_adds_its_turns():
     np.testing.assert_allclose(made[:, 4], [10, -85, -85])
 
 
+def test_a_curve_leaves_and_arrives_in_the_direction_of_its_first_and_last_keys():
+    keys = [(1, 0, 0, 0, 0, 0), (1, 1, 0, 0, 0, 0), (2, 1, 0, 0, 0, 0)]
+    made = rows(curve_path(FLAT, np.linspace(0, 1, 4001), keys))[:, [2, 0]]
+    for step in (made[1] - made[0], made[-1] - made[-2]):
+        np.testing.assert_allclose(step / np.linalg.norm(step), [1, 0], atol=5e-3)
+
+
 def test_a_curve_between_two_places_is_straight():
     made = rows(curve_path(FLAT, np.linspace(0, 1, 5), [(4, 0, 0, 0, 0, 0)]))
     np.testing.assert_allclose(made[:, 2], [0, 1, 2, 3, 4], atol=1e-3)

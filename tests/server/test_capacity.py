@@ -30,6 +30,15 @@ def test_without_a_frame_rate_the_number_is_fixed():
     assert (capacity.players, str(capacity)) == (3, "this server holds 3 players")
 
 
+def test_the_newest_32_chunks_count():
+    capacity = Capacity(8, 16)
+    assert capacity.fps == 0
+    capacity.chunk_rendered(12, 100.0)
+    for count in range(1, 33):
+        capacity.chunk_rendered(12, 1.0)
+        assert (capacity.fps == 12) == (count == 32)
+
+
 @pytest.fixture
 def at_40_fps(monkeypatch):
     """Let every measured chunk count as 12 frames in 0.3 s, however fast this machine is."""

@@ -21,6 +21,10 @@ def test_the_line_and_a_caret_under_the_place():
     assert show("x\n" * 11 + "key: value", 12, 6, 5)[1:] == ["  12 | key: value", "     |      ^^^^^"]
 
 
+def test_a_place_is_one_character_wide_unless_it_says_more():
+    assert tuple(SourceLocation()) == (1, 1, 1)
+
+
 def test_carets_end_with_the_line():
     assert show("key: value", 1, 6, 99)[2] == "    |      ^^^^^"
     assert show("key: value   ", 1, 13, 9)[2] == "    |             ^"
