@@ -141,14 +141,14 @@ class Session:
         def finish(latents: Tensor) -> None:
             copies.extend((download(latents), download(self.decode(latents))))
 
-        if self.model.leader is None and self.model.decodes_in_place:
-            with self._decoder.undoing_failure():
+        with self._decoder.undoing_failure():
+            if self.model.leader is None and self.model.decodes_in_place:
                 self.denoise(control, finish)
-        else:
-            if self._undecoded is None:
-                self._undecoded = self.denoise(control)
-            finish(self._undecoded)
-            self._undecoded = None
+            else:
+                if self._undecoded is None:
+                    self._undecoded = self.denoise(control)
+                finish(self._undecoded)
+        self._undecoded = None
         for part in (self._condition, self._decoder):  # for the other sessions
             part.release_buffer()
         return copies[0], copies[1]

@@ -228,7 +228,8 @@ class Connection:
                 self._event_received.clear()
                 if encoding := session.encoding:
                     encoding.add_done_callback(partial(self._wake, asyncio.get_running_loop()))
-                await self._event_received.wait()
+                if not session.ready:  # the prompt may have been encoded since
+                    await self._event_received.wait()
             else:
                 if self._paced:
                     await asyncio.sleep(pacer.render_delay(monotonic()))

@@ -21,7 +21,7 @@ def attempt(task: Callable[[], Result]) -> Result | None:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        log.warning("out of memory; a chunk is rendered once more: %s", str(error).partition("\n")[0])
+        log.warning("out of memory: %s", str(error).partition("\n")[0])
         return None
 
 
@@ -29,6 +29,7 @@ def attempt_again(task: Callable[[], Result]) -> Result:
     """Return unused memory to the devices and the system, and run a task. Errors: InsufficientMemoryError."""
     from lingbot_cli.model.device import empty_caches
 
+    log.warning("a chunk is rendered once more, with less in memory")
     gc.collect()
     empty_caches()
     return_freed_memory()

@@ -30,6 +30,7 @@ from lingbot_cli.timeline.schema import CameraSettings
 
 if TYPE_CHECKING:
     from lingbot_cli.model.session import Session
+    from lingbot_cli.model.transfer import AsyncCopy
 
 MAX_QUEUED_CONTROLS = 8
 MAX_RESENT_CHUNKS = 4  # sent chunks to send again to a client that reconnects without them
@@ -255,15 +256,18 @@ class PlaySession:
         generation, index = self._generation, self.chunk_index
         session, settings = self._session, self.settings
         scale = settings.scale or self.controller.scale
+        started: tuple[AsyncCopy, AsyncCopy] | None = None
 
         def render() -> RenderTaskResult:
-            nonlocal session
+            nonlocal session, started
             start = perf_counter()
             if session is None:
                 session = self._factory(settings, scale)
-            if chunk_input.window is not None:
-                session.set_window(chunk_input.window)
-            latents, frames = session.start(chunk_input.control)
+            if started is None:
+                if chunk_input.window is not None:
+                    session.set_window(chunk_input.window)
+                started = session.start(chunk_input.control)
+            latents, frames = started
             pixels = frames.numpy()
             check_latents(latents.numpy(), session, index)
             chunk = ChunkOutput(index, pixels, chunk_input, perf_counter() - start, prepare_s)

@@ -1,5 +1,6 @@
 """A chunk that failed anywhere can be rendered again: the video is the one without the failure, bit for bit."""
 
+import itertools
 import random
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lingbot_cli.model import session
 from lingbot_cli.model.session import Session
 from tests.support.reference import sample_image, tiny_world, walk
 
@@ -41,8 +43,8 @@ def controls(*, recache: bool = False):
     ]
 
 
-def rendered(session, control):
-    latents, frames = session.start(control)
+def rendered(video, control):
+    latents, frames = video.start(control)
     return latents.numpy().copy(), frames.numpy()
 
 
@@ -65,6 +67,28 @@ def test_a_video_of_chunks_that_failed_is_the_same(settings, recache):
             with FailingOperation(chance.randint(1, counted.count)), pytest.raises(torch.OutOfMemoryError):
                 rendered(failing, control)
         for one, other in zip(rendered(failing, control), expected, strict=True):
+            assert (one == other).all()
+
+
+def test_frames_that_cannot_be_copied_are_decoded_once_more(monkeypatch):
+    settings = {"leader": object()}  # the decoder runs after all processes have denoised
+    whole, failing = (Session(world(**settings), sample_image(), height=16, width=16) for _ in range(2))
+    copies, copy = itertools.count(1), session.download
+
+    def download(x):
+        if next(copies) == 4:  # the frames of the second chunk
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return copy(x)
+
+    for index, control in enumerate(walk(4)):
+        expected = rendered(whole, control)
+        with monkeypatch.context() as patched:
+            patched.setattr(session, "download", download)
+            if index == 1:
+                with pytest.raises(torch.OutOfMemoryError):
+                    rendered(failing, control)
+            made = rendered(failing, control)
+        for one, other in zip(made, expected, strict=True):
             assert (one == other).all()
 
 

@@ -134,6 +134,23 @@ def test_a_prompt_that_cannot_be_encoded_leaves_the_session_as_it_is(served, tex
         assert player.until("error")["content"] == "text.safetensors is damaged"
 
 
+class LateFuture(Future):
+    """An encoding that ends right after it was found unfinished."""
+
+    def done(self):
+        before = super().done()
+        if not before:
+            self.set_result(None)
+        return before
+
+
+def test_a_prompt_that_is_encoded_while_its_chunk_begins_to_wait_is_noticed():
+    world = replace(tiny_world(), prepare_prompt=lambda _: LateFuture())
+    with serving(world=world) as served, served.client() as player:
+        player.send(**init())
+        player.chunk()
+
+
 @needs_chromium
 def test_the_page_shows_a_prompt_as_pending_until_its_chunk(served, text, tmp_path):
     state = "document.getElementById('prompt-state').textContent"

@@ -19,6 +19,7 @@ from websockets.sync.client import connect
 
 from benchmarks.soak import WAYS
 from lingbot_cli.model.session import Session
+from lingbot_cli.server import play_session
 from lingbot_cli.server.protocol import ClientLimits
 from lingbot_cli.server.session_pool import PoolLimits
 from tests.support.processes import wait_until
@@ -275,10 +276,15 @@ def test_an_ended_session_is_freed_without_the_garbage_collector(way, counted):
 
 
 @pytest.mark.parametrize(
-    ("place", "call"),
-    [("__init__", 1), ("_set_prompt", 2), ("_forward", 7), ("decode", 3), ("_draw_ahead", 2)],
+    ("owner", "place", "call"),
+    [
+        *((Session, "__init__", 1), (Session, "_set_prompt", 2), (Session, "_forward", 7)),
+        *((Session, "decode", 3), (Session, "_draw_ahead", 2), (play_session, "check_latents", 2)),
+    ],
 )
-def test_a_chunk_without_memory_is_rendered_again_without_the_detached_sessions(monkeypatch, place, call):
+def test_a_chunk_without_memory_is_rendered_again_without_the_detached_sessions(
+    monkeypatch, owner, place, call
+):
     walk = init(condition_inputs={"camera_actions": [["l"]] * 9})
     with serving(PoolLimits(slots=1, alive=4, grace_s=60)) as served:
         with served.client() as first:
@@ -286,7 +292,7 @@ def test_a_chunk_without_memory_is_rendered_again_without_the_detached_sessions(
             expected = [first.chunk()[0] for _ in range(3)]
             first.socket.socket.close()
         wait_for(served, sessions=0, worlds_kept=1)
-        fail_at(monkeypatch, place, {call})
+        fail_at(monkeypatch, place, {call}, owner)
         with served.client() as second:
             second.send(**walk, max_chunks=3)
             for frames in expected:
@@ -311,13 +317,13 @@ def test_a_chunk_without_memory_twice_ends_its_session_alone(monkeypatch):
             player.chunk()
 
 
-def fail_at(monkeypatch, place, calls):
-    """Let a method of sessions run out of memory at some of its calls, counted from 1."""
-    method, count = getattr(Session, place), itertools.count(1)
+def fail_at(monkeypatch, place, calls, owner=Session):
+    """Let a function, of sessions by default, run out of memory at some of its calls, counted from 1."""
+    function, count = getattr(owner, place), itertools.count(1)
 
-    def without_memory(self, *args, **options):
+    def without_memory(*args, **options):
         if next(count) in calls:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return method(self, *args, **options)
+        return function(*args, **options)
 
-    monkeypatch.setattr(Session, place, without_memory)
+    monkeypatch.setattr(owner, place, without_memory)
