@@ -12,6 +12,7 @@ from lingbot_cli.files import derived_path, find_stream, follow_link
 from lingbot_cli.sinks.formats import PLAYLIST_SUFFIX, is_sequence
 from lingbot_cli.sinks.frame_pattern import FramePattern
 
+_SEGMENT = re.compile(r"(.+)\.\d+\.ts")
 _UNSAFE = re.compile(r"[%#?:\\\"\s~]")
 
 
@@ -80,7 +81,10 @@ def sequence_names(targets: Sequence[str], folder: Path, count: int) -> list[str
 
 
 def check_distinct(targets: Iterable[str], *, option: str = "-o") -> None:
-    """Raise UsageError if two outputs are the same file, stream or folder of images; `option` names them."""
+    """Raise UsageError if two outputs are the same file, stream or folder of images; `option` names them.
+
+    A playlist has the names of its segments, too.
+    """
     real_folder = lru_cache(os.path.realpath)  # a batch has many files in one folder
     names: dict[str, str] = {}
     for target in targets:
@@ -91,6 +95,16 @@ def check_distinct(targets: Iterable[str], *, option: str = "-o") -> None:
             same = "given twice" if names[place] == target else f"the same place as {option} {names[place]}"
             raise UsageError(f"{option} {target}: {same}", hint="leave one of them out")
         names[place] = target
+    playlists = {
+        (Path(place).parent, segment_stem(Path(place))): target
+        for place, target in names.items()
+        if place.lower().endswith(PLAYLIST_SUFFIX)
+    }
+    for place, target in names.items():
+        match = _SEGMENT.fullmatch(Path(place).name) if playlists else None
+        if match is not None and (playlist := playlists.get((Path(place).parent, match[1]))):
+            problem = f"{option} {target}: a segment of {option} {playlist} can have this name"
+            raise UsageError(problem, hint="choose another name")
 
 
 def _place(target: str, real_folder: Callable[[Path], str]) -> str | None:

@@ -15,8 +15,8 @@ from lingbot_cli.ui.signals import check_stop
 
 def find_segments(playlist: Path) -> list[Path]:
     """Return the segments of a playlist that exist."""
-    name = re.compile(re.escape(segment_stem(playlist)) + r"\.\d+\.ts")
-    return [path for path in playlist.parent.glob("*.ts") if name.fullmatch(path.name)]
+    names = re.compile(re.escape(segment_stem(playlist)) + r"\.\d+\.ts")
+    return [path for path in playlist.parent.glob("*.ts") if names.fullmatch(path.name)]
 
 
 def check_playlist(playlist: Path, *, overwrite: bool) -> None:

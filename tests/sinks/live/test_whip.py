@@ -109,6 +109,12 @@ def test_a_refusal_is_named_without_the_token(peer, answer, message):
     assert TOKEN not in f"{refused.value}{refused.value.hint}"
 
 
+def test_a_part_of_the_path_is_in_no_message(peer):
+    peer.answers.append(PlainTextResponse("nothing to publish at secret-room", 404))
+    with pytest.raises(StreamLostError, match=r"404 Not Found nothing to publish at \*\*\*$"):
+        start(peer.url("secret-room/publish?a=b"))
+
+
 def test_addresses_and_their_secrets():
     address = WhipAddress.parse("whip+https://user:p%40ss@media.example:8889/room/whip?key=abc")
     assert address.name == "whip+https://media.example:8889"
@@ -120,6 +126,9 @@ def test_addresses_and_their_secrets():
     for wrong in ("whip+https://", "whip+https://host:x/a", "whip+http://a b/c"):
         with pytest.raises(UsageError, match="incomplete WHIP"):
             choose_target(wrong, StreamOptions(), os.environ)
+    for port in (0, 65536):
+        with pytest.raises(UsageError, match=f"invalid port {port}"):
+            choose_target(f"whip+http://127.0.0.1:{port}/a", StreamOptions(), os.environ)
 
 
 def test_an_ffmpeg_without_whip_is_named(tmp_path, ffmpeg):
