@@ -84,7 +84,8 @@ def draw(folder: Path, clips: int, seed: int) -> None:
         ):
             labels[name].append(value)
     video.flush()
-    np.savez(folder / "told.npz", **{name: np.stack(values) for name, values in labels.items()})
+    stacked = {name: np.stack(values) for name, values in labels.items()}
+    np.savez(folder / "told.npz", **stacked)  # type: ignore[arg-type]  # no array is named allow_pickle
     (folder / "video.part.npy").rename(folder / "video.npy")
 
 

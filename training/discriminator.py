@@ -1,7 +1,7 @@
 """Patch discriminator (Isola et al., 2017) at two scales, and the decoder's adversarial loss."""
 
 import itertools
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +28,7 @@ class Discriminator(nn.Module):
         x = frames.contiguous(memory_format=torch.channels_last)
         for layers in self.scales:
             y, maps = x, []
-            for layer in layers:
+            for layer in cast(nn.ModuleList, layers):
                 y = layer(y)
                 maps.append(y)
                 y = F.leaky_relu(y, 0.2)

@@ -1,13 +1,15 @@
 """Faster CPU training: compiled norms and unfused attention, with the same results."""
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from lingbot_cli.model import attention
 from lingbot_cli.model.vae import Decoder, Encoder
 from lingbot_cli.model.vae_convolution import conv3d
-from lingbot_cli.model.vae_layers import CausalConv3d, CausalConvCache, ResidualBlock, RMSNorm
+from lingbot_cli.model.vae_layers import Activation, CausalConv3d, CausalConvCache, ResidualBlock, RMSNorm
 
 
 def _norm(x: Tensor, gamma: Tensor) -> Tensor:
@@ -43,30 +45,36 @@ def fuse_vae() -> None:
     fuse_norms()
     compiled = torch.compile(_norm_silu, dynamic=True)
 
-    def active(norm: RMSNorm, x: Tensor) -> Tensor:
+    def active(norm: nn.Module, x: Tensor) -> Tensor:
         rows = x.movedim(1, -1)
-        flat = compiled(rows.reshape(-1, x.shape[1]), norm.gamma.flatten())
+        flat = compiled(rows.reshape(-1, x.shape[1]), cast(Tensor, norm.gamma).flatten())
         return flat.view(rows.shape).movedim(-1, 1)
 
-    def convolve(self: CausalConv3d, x: Tensor, _: CausalConvCache | None, *, silu: bool = False) -> Tensor:
-        x = F.silu(x) if silu else x
+    def convolve(
+        self: CausalConv3d, x: Tensor, cache: CausalConvCache | None, activate: Activation | None = None
+    ) -> Tensor:
+        assert cache is None
+        x = x if activate is None else activate(x, None)
         if x.shape[2] == 1:
             return F.conv2d(x[:, :, 0], self.weight[:, :, -1], self.bias, padding=self.padding)[:, :, None]
         padded = F.pad(x, (0, 0, 0, 0, self.past, 0)) if self.past else x
         return conv3d(padded, self.weight, self.bias, padding=self.padding)
 
-    def block(self: ResidualBlock, x: Tensor, _: CausalConvCache | None) -> Tensor:
+    def block(self: ResidualBlock, x: Tensor, cache: CausalConvCache | None) -> Tensor:
+        assert cache is None
         norm1, conv1, norm2, conv2 = (self.residual[i] for i in (0, 2, 3, 6))
         y = conv2(active(norm2, conv1(active(norm1, x), None)), None)
         return y + (x if self.shortcut is None else self.shortcut(x, None))
 
-    def encode(self: Encoder, x: Tensor, _: CausalConvCache | None) -> Tensor:
+    def encode(self: Encoder, x: Tensor, cache: CausalConvCache | None) -> Tensor:
+        assert cache is None
         x = self.conv1(x, None)
         for layer in (*self.downsamples, *self.middle):
             x = layer(x, None)
         return self.head[2](active(self.head[0], x), None)
 
-    def decode(self: Decoder, x: Tensor, _: CausalConvCache | None) -> Tensor:
+    def decode(self: Decoder, x: Tensor, cache: CausalConvCache | None) -> Tensor:
+        assert cache is None
         x = self.conv1(x, None)
         for layer in (*self.middle, *self.upsamples):
             x = layer(x, None)

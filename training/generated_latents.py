@@ -26,7 +26,7 @@ def generate(model: Transformer, batch: Batch, generator: torch.Generator) -> Te
     latents = made = torch.randn(clean.shape, generator=generator).to(DEVICE)
     for step, t in enumerate(SCHEDULE.timesteps):
         flow = forcing.run([clean, latents], [zero, torch.full_like(zero, float(t))])[1]
-        made = SCHEDULE.clean(latents, flow, step)
+        made = SCHEDULE.predict_clean(latents, flow, step)
         if step < len(SCHEDULE.renoise_sigmas):
             noise = torch.randn(clean.shape, generator=generator).to(DEVICE)
             latents = SCHEDULE.renoise(made, noise, step)

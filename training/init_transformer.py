@@ -1,5 +1,7 @@
 """Initial transformer weights: an identity on the noise, and a whitened camera projection."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -33,11 +35,12 @@ def init_transformer(steps: Tensor, focal: Tensor, seed: int) -> Transformer:
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv3d):
             nn.init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
-            nn.init.zeros_(module.bias)
+            nn.init.zeros_(cast(Tensor, module.bias))
     with torch.no_grad():
-        silent = [model.time_projection[1], model.c2ws_hidden_states_layer2]
-        for block in model.block_list():
-            silent += [block.self_attn.o, block.cross_attn.o, block.ffn[2], block.cam_injector_layer2]
+        silent = [cast(nn.Linear, model.time_projection[1]), model.c2ws_hidden_states_layer2]
+        for block in model.iter_blocks():
+            silent += [block.self_attn.o, block.cross_attn.o, block.cam_injector_layer2]
+            silent += [cast(nn.Linear, block.ffn[2])]
             silent += [block.cam_scale_layer, block.cam_shift_layer]
             block.modulation.zero_()
             block.modulation[:, [2, 5]] = 1

@@ -24,7 +24,8 @@ class Muon(torch.optim.Optimizer):
     def __init__(
         self, model: nn.Module, *, lr: float, adam_lr: float, plain: Iterable[str] = (), decay: float = 0.0
     ) -> None:
-        matrices, others = [], []
+        matrices: list[Tensor] = []
+        others: list[Tensor] = []
         for name, p in model.named_parameters():
             if p.requires_grad:
                 is_matrix = sum(n > 1 for n in p.shape) > 1 and not name.startswith(tuple(plain))
@@ -41,7 +42,7 @@ class Muon(torch.optim.Optimizer):
             group["lr"] = group["peak"] * factor
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # noqa: ARG002 - the signature of every optimiser
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # noqa: ARG002 - no closure is called
         for group in self.param_groups:
             if group["matrix"]:
                 self._matrices(group)
@@ -69,11 +70,13 @@ class Muon(torch.optim.Optimizer):
 
     @staticmethod
     def _adam(p: Tensor, state: dict[str, Tensor], lr: float) -> None:
+        gradient = p.grad
+        assert gradient is not None  # average_gradients
         m = state.setdefault("m", torch.zeros_like(p))
         v = state.setdefault("v", torch.zeros_like(p))
         t = state.setdefault("t", torch.zeros(()))
         t += 1
-        m.lerp_(p.grad, 0.1)
-        v.lerp_(p.grad * p.grad, 0.01)
+        m.lerp_(gradient, 0.1)
+        v.lerp_(gradient * gradient, 0.01)
         n = float(t)
         p.addcdiv_(m / (1 - 0.9**n), (v / (1 - 0.99**n)).sqrt_().add_(1e-8), value=-lr)

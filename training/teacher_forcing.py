@@ -4,6 +4,7 @@ Every chunk of every stream is a row of the batch, so the model runs unchanged; 
 attends to the clean sink, the clean chunks of its window, and itself.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from lingbot_cli.model import rope
 from lingbot_cli.model.sampler import sigma_schedule
-from lingbot_cli.model.transformer import BlockPairs, Transformer
+from lingbot_cli.model.transformer import Block, BlockPairs, Transformer
 from lingbot_cli.presets import PRESETS
 from training.fused import unfused_attention
 
@@ -48,16 +49,20 @@ class TeacherForcing:
     def __init__(self, model: Transformer, batch: Batch) -> None:
         self.model, self.batch = model, batch
         clips, _, _, frames, height, width = batch.clean.shape
-        self.camera = model.embed_camera(batch.rays.flatten(0, 1))
         tokens = model.text_embedding(batch.rows.flatten(0, 1))
         prompt_index = (
             batch.prompt_index
             + torch.arange(clips, device=batch.prompt_index.device)[:, None] * batch.rows.shape[1]
         ).flatten()
-        self.text = [
-            tuple(x[prompt_index] for x in block.cross_attn.keys_values(tokens))
-            for block in model.block_list()
-        ]
+
+        def text_pair(block: Block) -> tuple[Tensor, Tensor]:
+            k, v = block.cross_attn.keys_values(tokens)
+            return k[prompt_index], v[prompt_index]
+
+        camera = model.embed_camera(batch.rays.flatten(0, 1))
+        blocks = list(model.iter_blocks())
+        self.camera = _ComputedPairs([camera.of(layer, block) for layer, block in enumerate(blocks)])
+        self.text = _ComputedPairs([text_pair(block) for block in blocks])
         self.turn = rotation_tables(
             batch.starts.flatten(), frames, height // 2, width // 2, model.config.head_dim
         )
@@ -77,8 +82,8 @@ class TeacherForcing:
             latents,
             condition,
             times,
-            _repeat_pairs(self.camera, count),
-            _repeat_pairs(self.text, count),
+            self.camera.each(lambda x: x.repeat(count, *[1] * (x.dim() - 1))),
+            self.text.each(lambda x: x.repeat(count, *[1] * (x.dim() - 1))),
             self.turn.unflatten(1, (len(condition) // count, -1)).repeat(1, count, 1, 1),
             attend,
         )
@@ -94,7 +99,7 @@ class TeacherForcing:
         made = []
         clips, chunks = self.batch.clean.shape[:2]
         for j in range(chunks):
-            camera, text = _chunk_pairs(self.camera, clips, j), _chunk_pairs(self.text, clips, j)
+            camera, text = (pairs.of_chunk(clips, j) for pairs in (self.camera, self.text))
             condition = self.batch.condition[:, j]
             tokens = self.turn.shape[1] // (clips * chunks)
             turn = self.turn.view(2, clips, chunks, tokens, -1)[:, :, j]
@@ -158,12 +163,22 @@ def _attend_streams(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return torch.stack(out, 2)
 
 
-def _repeat_pairs(pairs: BlockPairs, count: int) -> BlockPairs:
-    return [tuple(x.repeat(count, *[1] * (x.dim() - 1)) for x in pair) for pair in pairs]
+class _ComputedPairs(BlockPairs):
+    """The pair of every block, computed before a pass without gradients can be the first to use it."""
 
+    def __init__(self, pairs: list[tuple[Tensor, Tensor]]) -> None:
+        self._every = pairs
 
-def _chunk_pairs(pairs: BlockPairs, clips: int, chunk: int) -> BlockPairs:
-    return [tuple(x.view(clips, -1, *x.shape[1:])[:, chunk] for x in pair) for pair in pairs]
+    def of(self, layer: int, block: Block) -> tuple[Tensor, Tensor]:  # noqa: ARG002 - as BlockPairs
+        return self._every[layer]
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> "_ComputedPairs":
+        """Return the pairs with every tensor changed."""
+        return _ComputedPairs([(change(first), change(second)) for first, second in self._every])
+
+    def of_chunk(self, clips: int, chunk: int) -> "_ComputedPairs":
+        """Return one chunk's rows of pairs [clips · chunks, …]."""
+        return self.each(lambda x: x.view(clips, -1, *x.shape[1:])[:, chunk])
 
 
 def loss(made: Tensor, noisy: Tensor, sigma: Tensor, batch: Batch) -> Tensor:

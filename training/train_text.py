@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from lingbot_cli.model.text_encoder import umt5_on_meta
@@ -34,7 +35,7 @@ def encoder(weights: dict[str, Tensor]) -> nn.Module:
         }
     )
     model.load_state_dict({k: v.float().clone() for k, v in weights.items()}, strict=False, assign=True)
-    model.tie_weights()
+    model.tie_weights()  # type: ignore[operator]  # of a transformers model
     return model
 
 
@@ -74,7 +75,7 @@ def train(folder: Path, seed: int, steps: int = 700) -> float:
     return float(right)
 
 
-def _batch(rng: np.random.Generator, tokenizer: object, count: int) -> tuple[Tensor, Tensor, Tensor]:
+def _batch(rng: np.random.Generator, tokenizer: Tokenizer, count: int) -> tuple[Tensor, Tensor, Tensor]:
     moods = rng.integers(_NONE + 1, size=count)
     texts = [clean_prompt(prompt(rng, None if m == _NONE else int(m))) for m in moods]
     codes = [tokenizer.encode(text).ids[:64] for text in texts]

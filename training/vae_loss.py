@@ -1,5 +1,7 @@
 """Initial weights, loss and PSNR of the VAE."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -24,7 +26,7 @@ def init_vae(seed: int) -> VAE:
                 fresh = torch.randn_like(now) * now[0].numel() ** -0.5
                 module.weight.zero_()
                 now.copy_(fresh)
-                module.bias.zero_()
+                cast(Tensor, module.bias).zero_()
         for module in vae.modules():
             if isinstance(module, Downsample | Upsample) and module.time_conv is not None:
                 now = module.time_conv.weight[:, :, -1, 0, 0]

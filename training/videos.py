@@ -113,7 +113,8 @@ def _match(shown: Tensor, at: CameraPose, mood: Tensor) -> tuple[float, CameraPo
     for _ in range(5):
         moved = [at] + [_moved(at, *(steps * np.eye(3)[k] * sign)) for k in range(3) for sign in (1, -1)]
         poses = torch.from_numpy(np.stack([s.matrix() for s in moved]))
-        drawn = _blur(ground_truth(poses, mood.expand(7, -1), tuple(shown.shape[2:])))
+        height, width = shown.shape[2:]
+        drawn = _blur(ground_truth(poses, mood.expand(7, -1), (height, width)))
         slope = torch.stack(
             [(drawn[1 + 2 * k] - drawn[2 + 2 * k]).flatten() / 2 for k in range(3)], 1
         ).double()

@@ -47,15 +47,17 @@ def _worker(
 def average_gradients(model: nn.Module) -> None:
     """Replace gradients by their mean over all processes."""
     parameters = [p for p in model.parameters() if p.requires_grad]
+    gradients = []
     for p in parameters:
         p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+        gradients.append(p.grad)
     if dist.get_world_size() == 1:
         return
-    flat = torch.cat([p.grad.flatten() for p in parameters])
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(flat)
     flat /= dist.get_world_size()
-    for p, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
-        p.grad.copy_(part.view_as(p))
+    for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
 
 
 def broadcast_value(value: float) -> float:

@@ -205,11 +205,11 @@ class Transformer(nn.Module):
         """Return the embedding [B, dim] and its six rows [B, 6, dim] for timesteps t [B] on the CPU, in float32.
 
         They are computed on the CPU once per value: not every device has float64, and the float32 weights would
-        take a gigabyte of a large model's device. With gradients they are computed again, on the weights' device.
+        take a gigabyte of a large model's device. Weights in training change: they compute again, on their device.
         """
         weight = cast(nn.Linear, self.time_projection[1]).weight
         device = weight.device
-        if torch.is_grad_enabled():
+        if weight.requires_grad:
             return self._embed_time(t, device)
         known = _TIME_EMBEDDINGS.setdefault(weight, {})
         values = tuple(t.tolist())
