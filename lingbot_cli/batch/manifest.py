@@ -8,8 +8,9 @@ from typing import Any
 
 from lingbot_cli.errors import OutputError, write_errors
 from lingbot_cli.files import derived_path, write_file
-from lingbot_cli.sinks.formats import is_sequence
+from lingbot_cli.sinks.formats import PLAYLIST_SUFFIX, is_sequence
 from lingbot_cli.sinks.frame_pattern import FramePattern
+from lingbot_cli.sinks.playlist import find_segments
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class Manifest:
 
 
 def _video_files(path: Path) -> list[Path]:
+    if path.suffix.lower() == PLAYLIST_SUFFIX:
+        return [*find_segments(path), path]
     pattern = FramePattern.parse(path.name) if is_sequence(path.name) else None
     return [path] if pattern is None else list(pattern.find(path.parent).values())
 
