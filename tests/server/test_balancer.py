@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -40,9 +41,12 @@ def named_server(name, port):
 
 
 @contextmanager
-def balancer(folder, ports):
-    """Run nginx with the recipe, on free ports."""
+def balancer(folder, ports, replaced=()):
+    """Run nginx with the recipe, on free ports and with other parts `replaced`."""
     config = (RECIPES / "nginx.conf").read_text()
+    for part, other in replaced:
+        assert part in config
+        config = config.replace(part, other)
     front = free_port()
     for named, port in zip((30000, 30001, 30002), (front, *ports), strict=True):
         config = config.replace(f"127.0.0.1:{named}", f"127.0.0.1:{port}")
@@ -135,6 +139,30 @@ def test_keys_find_their_server_and_a_killed_or_draining_one_is_left_out(behind_
             assert late.close_code() == 4421
         servers[other].kill()
         assert second.close_code() in (1006, 1011)
+
+
+@pytest.mark.skipif(NGINX is None, reason="nginx is not installed")
+def test_nginx_counts_the_connections_of_an_ipv4_address_and_of_an_ipv6_network(tmp_path):
+    real_address = "http {\n  set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For;\n"
+    replaced = [("limit_conn addresses 64", "limit_conn addresses 2"), ("http {\n", real_address)]
+    with ExitStack() as stack:
+        silent = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        silent.settimeout(30)
+        front = stack.enter_context(balancer(tmp_path, [silent.getsockname()[1]] * 2, replaced))
+
+        def request(address):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", front.port), 30))
+            client.sendall(f"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {address}\r\n\r\n".encode())
+            return client
+
+        for address in (
+            *("2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1"),
+            *("192.0.2.1", "::ffff:192.0.2.1", "192.0.2.2", "::ffff:192.0.2.3"),
+        ):
+            request(address)
+            stack.enter_context(silent.accept()[0])  # passed on to a server
+        for address in ("2001:db8::3", "192.0.2.1", "::ffff:192.0.2.1"):
+            assert request(address).recv(100).startswith(b"HTTP/1.1 503")
 
 
 def test_keys_are_signed():
