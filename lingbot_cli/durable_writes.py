@@ -26,14 +26,21 @@ class DurableWriter:
         self.hangs = False
         self._child: subprocess.Popen[bytes] | None = None
         self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._lock = threading.Lock()  # the answers have no names
 
     def write(self, path: Path, data: bytes) -> None:
         """Write a file by replacing it; it is on the disk when this returns.
 
         Errors: OSError; OutputError for a disk that hangs; RunInterrupted when it does so after a signal.
         """
+        with self._lock:
+            self._write(path, data)
+
+    def _write(self, path: Path, data: bytes) -> None:
         self.hangs = False
-        child = self._child or self._start()
+        child = self._child
+        if child is None or child.poll() is not None:
+            child = self._start()
         assert child.stdin is not None
         name = os.fsencode(path.absolute())
         child.stdin.write(b"%d %d\n" % (len(name), len(data)) + name + data)
