@@ -49,7 +49,11 @@ def test_values_and_problems():
     assert found == [(2, "duplicate key 'a'"), (2, "duplicate key 'b'")]
     assert problems('{"a": }') == (None, [(7, "not JSON: Expecting value")])
     assert problems("1" * 5000) == (None, [(1, "a number is too long")])
-    assert problems("[" * 60_000) == (None, [(1, "nested too deeply")])
+    (found,) = problems("[" * 60_000)[1]
+    assert found in [
+        (1, "nested too deeply"),
+        (60_001, "not JSON: Expecting value"),
+    ]  # the latter from Python 3.14 on
 
 
 def test_lines_have_a_largest_length():

@@ -1,6 +1,7 @@
 """Loading: events with their locations, and all problems at once."""
 
 import os
+import sys
 import threading
 
 import pytest
@@ -72,7 +73,7 @@ def test_the_nearest_known_key_is_named():
         ("[[1]]", 1, "not an event"),
         ('{"keys": \'"\'}', 10, "not JSON"),
         ('{"at": 1' + "0" * 5000 + ', "wait": 1}', 1, "too long"),
-        ("[" * 60000, 1, "nested too deeply"),
+        ("[" * 60000, *((1, "nested too deeply") if sys.version_info < (3, 14) else (60001, "not JSON"))),
         ('  {"note": "only"}', 3, "no kind of event"),
     ],
 )
