@@ -65,9 +65,13 @@ class ClientWebSocket:
         """Answer a message with an error. Errors: CloseConnection after too many."""
         self._metrics.rejected.labels(error.code).inc()
         self._rejected += 1
-        await self.send(error_message(error, extended=self.extended))
+        await self.report(error)
         if self._rejected >= self._limits.max_rejected:
             raise CloseConnection(1008, "too many rejected messages")
+
+    async def report(self, error: ProtocolError) -> None:
+        """Send an error that counts as no rejected message."""
+        await self.send(error_message(error, extended=self.extended))
 
     async def send(self, message: dict[str, Any]) -> None:
         """Send one message."""

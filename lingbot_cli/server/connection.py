@@ -238,7 +238,7 @@ class Connection:
                 if error := session.pending_prompt.take_error():
                     log.error("a prompt could not be encoded: %s", redact(f"{type(error).__name__}: {error}"))
                     reason = str(error) if isinstance(error, LingbotError) else "the server failed"
-                    await self._socket.reject(
+                    await self._socket.report(
                         ProtocolError("prompt_failed", f"the prompt cannot be encoded: {reason}")
                     )
 

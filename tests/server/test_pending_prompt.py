@@ -134,6 +134,23 @@ def test_a_prompt_that_cannot_be_encoded_leaves_the_session_as_it_is(served, tex
         assert player.until("error")["content"] == "text.safetensors is damaged"
 
 
+def test_prompts_that_the_server_cannot_encode_are_no_rejected_messages():
+    def prepare(prompt):
+        if prompt == "a courtyard":
+            return None
+        failed = Future()
+        failed.set_exception(SetupError("text.safetensors is damaged"))
+        return failed
+
+    world = replace(tiny_world(), prepare_prompt=prepare)
+    with serving(limits=ClientLimits(max_rejected=2), world=world) as served, served.client() as player:
+        player.send(**init())
+        for prompt in ("it rains", "snow falls", "night falls"):
+            player.event("prompt", prompt)
+            assert player.until("error")["code"] == "prompt_failed"
+        player.chunk()
+
+
 class LateFuture(Future):
     """An encoding that ends right after it was found unfinished."""
 
