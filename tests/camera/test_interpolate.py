@@ -70,3 +70,10 @@ def test_rows_between_and_beyond():
     values = np.array([[0.0, 10], [1, 20], [3, 60]])
     found = sample_rows(values, np.array([-2, 0.25, 1, 1.5, 9]))
     np.testing.assert_allclose(found, [[0, 10], [0.25, 12.5], [1, 20], [2, 40], [3, 60]])
+
+
+def test_one_rotation_without_further_axes():
+    for axis in AXES:
+        found = to_quaternions(rotation(axis, 2.0))
+        assert found.shape == (4,)
+        np.testing.assert_allclose(found, quaternion(axis, 2.0), atol=1e-12)
