@@ -6,6 +6,7 @@ from PIL import Image
 
 from lingbot_cli.timeline.check import check_timeline, find_warnings
 from lingbot_cli.timeline.poses_dir import write_poses_dir
+from lingbot_cli.timeline.times import parse_time
 from tests.support.timelines import compile_text, schedule_text
 
 
@@ -68,6 +69,11 @@ def test_what_begins_at_the_end_has_no_effect():
     head = "duration: 40f\nevents:\n- {keys: w, for: 40f}\n"
     assert warnings(head + "- {marker: a, at: 39f}") == []
     assert warnings(head + "- {keys: d, for: 1f, at: 39f}") == []
+    late = "events:\n- {keys: w, for: 40f}\n- {keys: d, for: 1f, at: 40f}"
+    for frames in (39, 40):
+        expected = f"begins at frame 40, and the video ends at {frames}; it has no effect"
+        assert warnings(late, duration=parse_time(f"{frames}f")) == [(3, expected)]
+    assert warnings(late) == []
     ((line, message),) = warnings("events:\n- {keys: w, for: 40f}\n- {marker: a, at: 40f}")
     assert (line, message) == (3, "marks the end of the video; the chapter is empty")
 
