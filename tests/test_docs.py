@@ -34,6 +34,10 @@ def test_every_citation_of_the_model_has_a_heading():
     assert cited <= headings
 
 
+def test_the_readme_has_at_most_200_lines():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 200
+
+
 def anchors(page):
     """Return the anchors of a page's headings, as GitHub makes them."""
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
