@@ -22,6 +22,7 @@ def test_a_signed_address_is_accepted(address, probe):
     with Feed(output):
         until(lambda: output.stats.sent > 24)
     output.close()
+    until(lambda: list((record / "room").glob("*.flv")))
     (video,) = (record / "room").glob("*.flv")
     until(lambda: int(probe(video)["video"]["nb_read_frames"]) > 20)
     assert {"h264", "aac"} <= {each.get("codec_name") for each in probe(video)["streams"]}
