@@ -20,7 +20,11 @@ class StillStream(CausalConvCache):
         super().__init__()
         self._constant_from = 1  # the first frame from which the last layer's output is constant
         self._needed: dict[nn.Module, int] = {}  # input frames until the layer's output is constant
-        self._constant: dict[nn.Module, Tensor] = {}
+        self._constant = torch.empty(0)  # output of the last constant layer; no other reads those before it
+
+    @property
+    def nbytes(self) -> int:
+        return super().nbytes + self._constant.nbytes
 
     def run(self, layer: nn.Module, x: Tensor) -> Tensor:
         """Run a layer over its next frames [B, C, T, H, W], or repeat its output; call it in the order of layers."""
@@ -30,7 +34,7 @@ class StillStream(CausalConvCache):
             self._needed[layer] = stride * self._constant_from + 1
         outputs, needed = -(-x.shape[2] // stride), self._needed[layer]
         if not needed:
-            return self._constant[layer].expand(-1, -1, outputs, -1, -1)
+            return self._constant.expand(-1, -1, outputs, -1, -1)
         layout = torch.channels_last_3d if x.stride(1) == 1 else torch.contiguous_format
         x = x[:, :, : max(needed, _FEWEST_FRAMES * stride)].contiguous(memory_format=layout)
         y: Tensor = layer(x, self)
@@ -39,7 +43,7 @@ class StillStream(CausalConvCache):
             return y
         for module in layer.modules():
             self.frames.pop(getattr(module, "name", ""), None)
-        self._constant[layer] = last = y[:, :, -1:].clone()
+        self._constant = last = y[:, :, -1:].clone()
         missing = outputs - y.shape[2]
         return torch.cat([y, *[last] * missing], dim=2) if missing else y
 

@@ -9,7 +9,9 @@ import torch
 from lingbot_cli.model.image_conditioning import ImageCondition, resize_image
 from lingbot_cli.model.loading.loader import load_model
 from lingbot_cli.model.session import Session
+from lingbot_cli.model.vae import VAE, VAEConfig
 from lingbot_cli.model.vae_layers import CausalConvCache
+from lingbot_cli.presets import PRESETS
 from tests.support.reference import sample_image, tiny_vae, tiny_world, walk
 
 
@@ -60,6 +62,30 @@ def test_a_layer_runs_until_its_output_is_constant_to_the_same_bits(chunk):
     # The frames until the output is constant: two more after each convolution in time, and no call for a single one.
     least = [4, 8, 8, 12, 15, 12, 15]
     assert all(0 <= many - few <= 2 for many, few in zip(frames.values(), least, strict=True))
+
+
+def test_what_the_encoder_carries_is_counted_and_becomes_less():
+    preset = PRESETS["lingbot-world-v2-14b-causal-fast"]
+    with torch.device("meta"), torch.inference_mode():
+        condition = ImageCondition(VAE(VAEConfig(dim=preset.vae_dim)), torch.empty(3, 480, 832))
+        carried = []
+        for _ in range(8):
+            condition.next(preset.chunk)
+            condition.release_buffer()
+            carried.append(held_bytes(condition._cache))
+            assert condition.nbytes == carried[-1]
+    assert carried == sorted(carried, reverse=True)
+    assert carried[1] < 0.5 * carried[0]
+    assert carried[-1] == 0
+
+
+def held_bytes(cache):
+    """Return the bytes of all tensors of a cache."""
+    found = 0
+    for value in vars(cache).values():
+        parts = value.values() if isinstance(value, dict) else [value]
+        found += sum(part.untyped_storage().nbytes() for part in parts if isinstance(part, torch.Tensor))
+    return found
 
 
 def count_frames(frames):
