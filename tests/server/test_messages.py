@@ -235,6 +235,37 @@ def test_only_the_image_of_an_init_may_be_large():
     assert code(unpack, pack({"type": "init" * 20, **image}), limits) == "too_large"
 
 
+def test_limits_without_options():
+    assert ClientLimits() == ClientLimits(
+        max_message_bytes=33_554_432,
+        max_fields_bytes=262_144,
+        max_image_pixels=40_000_000,
+        max_pixels=399_360,
+        max_prompt_characters=10_000,
+        max_script_frames=4096,
+        max_events_per_s=60,
+        max_rejected=20,
+        max_chunks=None,
+        max_window=None,
+        init_timeout_s=30,
+        send_timeout_s=20,
+    )
+
+
+def test_the_fields_beside_an_image_may_have_all_the_bytes_allowed():
+    message = {"type": "init", "prompt": "x" * 50, "first_frame": b"x" * 500}
+    image = len(msgpack.packb(message["first_frame"]))
+    fields = len(pack(message)) - image - 1  # a byte begins the map
+    assert unpack(pack(message), ClientLimits(max_fields_bytes=fields)) == message
+    assert code(unpack, pack(message), ClientLimits(max_fields_bytes=fields - 1)) == "too_large"
+
+
+@pytest.mark.parametrize(("length", "read"), [(30, "too_large"), (31, "too_large"), (3000, "too_large")])
+def test_a_large_message_of_another_type_is_refused(length, read):
+    data = pack({"type": "x" * length, "first_frame": b"x" * 500})
+    assert code(unpack, data, ClientLimits(max_fields_bytes=200)) == read
+
+
 def test_a_message_of_exactly_the_largest_size_is_read():
     message = {"type": "event", "payload": "x" * 50}
     assert unpack(pack(message), ClientLimits(max_fields_bytes=len(pack(message)))) == message

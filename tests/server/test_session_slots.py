@@ -1,16 +1,44 @@
-"""Session pool without a model: the queue's places, detached sessions, eviction and the end."""
+"""Session pool without a model: the queue's places, detached sessions, eviction, chunks and the end."""
 
 import asyncio
+import threading
 from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
 
+from lingbot_cli.errors import InsufficientMemoryError
 from lingbot_cli.server.session_pool import PoolLimits, QueueFull, SessionPool
 
 
-def session(key):
-    return SimpleNamespace(resume_key=key, device_bytes=100, host_bytes=10)
+def session(key, chunks=()):
+    """Return a session whose chunks are these: values, or functions that return them on the render thread."""
+    waiting = list(chunks)
+
+    def render_task(chunk_input, prepare_s):
+        made.prepared_s.append(prepare_s)
+        return lambda: chunk_input() if callable(chunk_input) else chunk_input
+
+    made = SimpleNamespace(
+        resume_key=key,
+        device_bytes=100,
+        host_bytes=10,
+        ready=True,
+        prepared_s=[],
+        accepted=[],
+        next_input=lambda: waiting.pop(0) if waiting else None,
+        render_task=render_task,
+        accept=lambda result: made.accepted.append(result) or result,
+    )
+    return made
+
+
+def chunk(index, frames=12, render_s=0.5):
+    return SimpleNamespace(index=index, frames=[None] * frames, render_s=render_s)
+
+
+def value(metric):
+    return metric.collect()[0].samples[0].value
 
 
 async def settle():
@@ -233,3 +261,122 @@ def test_no_more_play_than_fit_in_memory(min_fps, players):
         assert pool.free == (4 if min_fps is None else 2)
 
     with_pool(test, SimpleNamespace(sessions=2, holds=lambda *_: True), slots=4, min_fps=min_fps)
+
+
+def test_the_limits_of_a_pool_without_options():
+    assert PoolLimits() == PoolLimits(1, None, None, 64, 30, 600, 14_400, 0)
+
+
+def test_a_session_whose_client_waits_for_a_slot_counts_as_alive():
+    async def test(pool):
+        pool.detach(session("a"))
+        waiting = pool.attach("a")
+        pool.detach(session("b"))
+        assert pool.sessions == 2
+        pool.detach(session("c"))
+        assert pool.attach("b") is None
+        assert pool.sessions == 2
+        pool.abandon(waiting)
+        assert pool.sessions == 1
+
+    with_pool(test, alive=2, grace_s=60)
+
+
+def test_rendered_chunks_are_counted_and_all_but_the_first_measured():
+    async def test(pool):
+        player = session("a", [chunk(0, 9, 9.0), chunk(1), chunk(2, render_s=0.0)])
+        await pool.render(player)
+        assert (value(pool.metrics.chunks), value(pool.metrics.frames), pool.capacity.fps) == (1, 9, 0)
+        assert value(pool.metrics.fps) == 1
+        await pool.render(player)
+        assert (value(pool.metrics.chunks), value(pool.metrics.frames), pool.capacity.fps) == (2, 21, 24)
+        await pool.render(player)
+        assert value(pool.metrics.fps) == pytest.approx(12e6)  # of a chunk that took no time, a microsecond
+        assert [found.index for found in player.accepted] == [0, 1, 2]
+        assert all(0 <= prepared_s < 60 for prepared_s in player.prepared_s)
+        await pool.render(player)  # without an input
+        assert value(pool.metrics.chunks) == 3
+
+    with_pool(test)
+
+
+def test_a_player_that_is_not_ready_renders_nothing_and_blocks_nobody():
+    async def test(pool):
+        idle, player = session("a", [chunk(0)]), session("b", [chunk(0)])
+        idle.ready = False
+        await pool.render(idle)
+        await pool.render(player)
+        assert (idle.accepted, len(player.accepted)) == ([], 1)
+
+        def fail():
+            raise ValueError("no input")
+
+        player.next_input = fail
+        with pytest.raises(ValueError, match="no input"):
+            await pool.render(player)
+        idle.ready = True
+        await pool.render(idle)
+        assert len(idle.accepted) == 1
+
+    with_pool(test)
+
+
+def test_a_caller_that_leaves_does_not_end_the_chunk():
+    async def test(pool):
+        go_on = threading.Event()
+
+        def slow():
+            assert go_on.wait(30)
+            return chunk(0)
+
+        player = session("a", [slow, chunk(1)])
+        caller = asyncio.create_task(pool.render(player))
+        await settle()
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        again = asyncio.create_task(pool.render(player))  # waits for the chunk in progress
+        await settle()
+        assert player.accepted == []
+        go_on.set()
+        await again
+        assert [found.index for found in player.accepted] == [0]
+        await pool.render(player)
+        assert [found.index for found in player.accepted] == [0, 1]
+
+    with_pool(test)
+
+
+def test_a_chunk_without_memory_drops_the_detached_sessions_and_is_rendered_again():
+    async def test(pool):
+        tries = []
+
+        def short_of_memory():
+            tries.append(pool.sessions)
+            if len(tries) == 1:
+                raise MemoryError
+            return chunk(0)
+
+        for key in "ab":
+            pool.detach(session(key))
+        player = session("c", [short_of_memory])
+        await pool.render(player)
+        assert tries == [2, 0]
+        assert value(pool.metrics.evicted) == 2
+        assert len(player.accepted) == 1
+
+    with_pool(test, grace_s=60)
+
+
+def test_a_chunk_that_runs_out_of_memory_twice_is_an_error_of_its_session_alone():
+    async def test(pool):
+        def no_memory():
+            raise MemoryError
+
+        with pytest.raises(InsufficientMemoryError, match="not enough memory for the next chunk"):
+            await pool.render(session("a", [no_memory]))
+        other = session("b", [chunk(0)])
+        await pool.render(other)
+        assert len(other.accepted) == 1
+
+    with_pool(test)

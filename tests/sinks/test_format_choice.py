@@ -26,6 +26,19 @@ def test_the_extension_decides_and_then_the_option():
     assert "--format avi: unknown format; use one of mp4" in refusal(choose_format, "a.mp4", "avi")
 
 
+def test_what_each_format_holds():
+    def formats(feature):
+        return {name for name, each in FORMATS.items() if getattr(each, feature)}
+
+    assert formats("metadata") == {"mp4", "mov", "mkv", "webm"}
+    assert formats("sequence") == {"png", "jpeg"}
+    assert formats("playlist") == {"hls"}
+    assert formats("segment_args") == {"mp4", "mkv", "webm", "ts", "hls", "y4m"}
+    assert formats("audio_codec") == {"mp4", "mov", "mkv", "webm", "ts", "hls"}
+    assert formats("subtitle_codec") == {"mp4", "mov", "mkv"}
+    assert {name: each.max_fps for name, each in FORMATS.items() if each.max_fps} == {"gif": 50}
+
+
 def test_codecs_fit_their_format_and_quality():
     assert choose_codec(FORMATS["mp4"], "web", None) == FORMATS["mp4"].codecs[0]
     assert choose_codec(FORMATS["mp4"], "master", None) == FORMATS["mp4"].master_codec
@@ -98,6 +111,6 @@ def test_browsers_get_the_baseline_and_opus():
 
 def test_a_playlist_names_its_segments():
     command = live("hls", "live/index.m3u8")
-    assert "-hls_time 2 -hls_playlist_type event -hls_segment_filename index%d.ts" in command
+    assert "-hls_time 2 -hls_playlist_type event -hls_segment_filename index.%d.ts" in command
     assert "-hls_flags append_list+independent_segments+temp_file" in command
     assert command.endswith("-f hls live/index.m3u8")

@@ -14,6 +14,7 @@ from lingbot_cli.sinks.frame_pattern import FramePattern
         ("a%%b%3d.png", 1234, "a%b1234.png"),
         ("100%_%02d%.png", 5, "100%_05%.png"),
         ("%s%04d.png", 5, "%s0005.png"),
+        ("a%02d-b%%c.png", 5, "a05-b%c.png"),
     ],
 )
 def test_names(name, number, expected):
@@ -23,6 +24,10 @@ def test_names(name, number, expected):
 @pytest.mark.parametrize("name", ["a.png", "%d_%d.png", "%%d.png", "%s.png", "%123d.png"])
 def test_no_pattern(name):
     assert FramePattern.parse(name) is None
+
+
+def test_a_number_has_one_digit_at_least():
+    assert [FramePattern.parse(name).digits for name in ("%d", "%0d", "%1d", "%02d")] == [1, 1, 1, 2]
 
 
 def test_images_are_found_by_their_number(tmp_path):

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from lingbot_cli.errors import UsageError
 from lingbot_cli.sinks.base import Chapter, VideoInfo
-from lingbot_cli.sinks.ffmetadata import metadata_text, parse_tags
+from lingbot_cli.sinks.ffmetadata import metadata_text, parse_tags, read_tags
 from lingbot_cli.sinks.soundtrack import Soundtrack
 
 
@@ -67,3 +68,36 @@ def test_sound_as_an_input_and_as_a_source():
     assert Soundtrack(Path("/a.wav")).endless_source() == "amovie=/a.wav:loop=1,aresample=44100,apad"
     looped = Soundtrack(Path("/a'b:c,d.wav"), loop=True).endless_source()
     assert looped == "amovie=/a\\\\\\'b\\\\:c\\,d.wav:loop=0,aresample=44100,asetpts=N/SR/TB"
+
+
+def script(tmp_path, text):
+    """Return a program that stands for ffmpeg."""
+    program = tmp_path / "ffmpeg"
+    program.write_text(f"#!/bin/sh\n{text}\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+def test_a_sound_that_ffmpeg_cannot_read_is_refused(tmp_path, monkeypatch):
+    track = Soundtrack(tmp_path / "a.wav")
+    with pytest.raises(UsageError, match=r"--audio \S*a\.wav: no such file"):
+        track.check(script(tmp_path, "exit 0"))
+    track.file.touch()
+    track.check(script(tmp_path, "exit 0"))
+    with pytest.raises(UsageError, match="no readable sound"):
+        track.check(script(tmp_path, "exit 1"))
+    monkeypatch.setattr("lingbot_cli.sinks.soundtrack._PROBE_TIMEOUT_S", 0.05)
+    with pytest.raises(UsageError, match="could not be read within 0.05 s"):
+        track.check(script(tmp_path, "exec sleep 60"))
+
+
+def test_tags_are_read_with_ffmpeg(tmp_path):
+    video_file = tmp_path / "a.mp4"
+    with pytest.raises(UsageError, match=r"a\.mp4: no such file"):
+        read_tags(script(tmp_path, "exit 0"), video_file)
+    video_file.touch()
+    assert read_tags(script(tmp_path, "echo ';FFMETADATA1'; echo 'Title=a gate'"), video_file) == {
+        "title": "a gate"
+    }
+    with pytest.raises(UsageError, match=r"a\.mp4: not a readable video"):
+        read_tags(script(tmp_path, "exit 1"), video_file)

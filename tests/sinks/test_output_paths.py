@@ -16,7 +16,16 @@ from lingbot_cli.render.resume_store import ResumeStore
 from lingbot_cli.sinks.base import VideoInfo
 from lingbot_cli.sinks.factory import OutputOptions, choose_sink, choose_sinks
 from lingbot_cli.sinks.frame_pattern import FramePattern
-from lingbot_cli.sinks.output_paths import check_distinct, copy_name, partial_name
+from lingbot_cli.sinks.output_paths import (
+    check_distinct,
+    copy_name,
+    is_partial_name,
+    partial_name,
+    segment_stem,
+    sequence_folder,
+    sequence_names,
+    subtitle_name,
+)
 
 FRAMES = 5
 
@@ -196,12 +205,50 @@ def test_outputs_in_different_places_are_not(tmp_path, monkeypatch):
     )
 
 
+def test_the_refusal_names_the_other_output(tmp_path):
+    first, second = f"{tmp_path}/d.mp4", f"{tmp_path}/./d.mp4"
+    for earlier in ([], ["/dev/null"]):
+        with pytest.raises(UsageError) as refused:
+            check_distinct([*earlier, first, second])
+        assert str(refused.value) == f"-o {second}: the same place as -o {first}"
+    with pytest.raises(UsageError) as refused:
+        check_distinct([first, first], option="--keys")
+    assert str(refused.value) == f"--keys {first}: given twice"
+
+
 def test_an_output_named_as_a_segment_of_a_playlist_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"d.0.ts: a segment of -o \S*/d.m3u8 can have this name"):
         check_distinct([f"{tmp_path}/d.0.ts", f"{tmp_path}/d.m3u8"])
     check_distinct(
         [f"{tmp_path}/{name}" for name in ("d.m3u8", "d0.ts", "d.ts", "e.0.ts", "f/d.0.ts", "d.0.m3u8")]
     )
+
+
+def test_names_made_from_an_output():
+    partial = [partial_name(Path(name)).as_posix() for name in ("w/a.b.mp4", "a.m3u8", "A.M3U8", "a")]
+    assert partial == ["w/a.b.partial.mp4", "a.m3u8.partial.ts", "A.M3U8.partial.ts", "a.partial"]
+    assert [segment_stem(Path(name)) for name in ("w/a.m3u8", "a b.m3u8", "5%~.m3u8")] == [
+        *("a", "a~20b", "5~25~7e"),
+    ]
+    subtitles = [subtitle_name(name).as_posix() for name in ("w/a.b.mp4", "w/a/%05d.png", "%d.png", "a%d.mp4")]
+    assert subtitles == ["w/a.b.srt", "w/a.srt", "frames.srt", "a%d.srt"]
+    folders = ("w/a/%05d.png", "w/a/left-%05d.png", "w/a/_.%d.png", "%d.png", "w/a/b.png")
+    assert [sequence_folder(Path(name), "partial").as_posix() for name in folders] == [
+        *("w/a.partial", "w/a.left.partial", "w/a.partial", "frames.partial", "w/a.partial"),
+    ]
+
+
+def test_names_of_incomplete_outputs():
+    complete = ("a.mp4", "partial.mp4", "a.partial/b.mp4", "a/%d.partial.png", "a.partial.b.mp4")
+    incomplete = ("a.partial.mp4", "a.Partial.mkv", "a.partial/%d.png")
+    assert [is_partial_name(name) for name in (*complete, *incomplete)] == [False] * 5 + [True] * 3
+
+
+def test_names_of_the_images_of_a_sequence():
+    targets = ["a.mp4", "out/f-%02d.png", "other/%d.png"]
+    assert sequence_names(targets, Path("site"), 3) == [f"../out/f-0{number}.png" for number in range(3)]
+    assert sequence_names(["%d.png"], Path(), 1) == ["./0.png"]
+    assert sequence_names(["a.mp4"], Path("site"), 3) is None
 
 
 @pytest.mark.parametrize("name", ["a.partial.mp4", "a.partial/%d.png", "A.PARTIAL.mkv"])
