@@ -43,6 +43,21 @@ def test_an_event_is_named_as_long_as_its_effect_holds():
     assert [inputs.sample(3).event_id for _ in range(2)] == [7, 5]
 
 
+def test_events_are_reported_in_order_and_one_that_repeats_the_last_once():
+    inputs = queue()
+    for event_id in (1, 1, None, 2, None, 1):
+        inputs.add_event(event_id)
+    sampled = inputs.sample(3)
+    assert (sampled.event_ids, sampled.event_id) == ((1, 2, 1), 1)
+    inputs.add_event(3)
+    inputs.add_event(4)
+    sampled = inputs.sample(3)
+    assert (sampled.event_ids, sampled.event_id) == ((3, 4), 4)
+    inputs.add_event(None)
+    sampled = inputs.sample(3)
+    assert (sampled.event_ids, sampled.event_id) == ((), None)
+
+
 def test_a_key_state_lasts_until_it_changes_and_replaces_a_script():
     inputs = queue(["w", "w"])
     inputs.push_actions(ActionStates(("l",)), 7)

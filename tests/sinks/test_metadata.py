@@ -87,7 +87,7 @@ def test_a_sound_that_ffmpeg_cannot_read_is_refused(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="no readable sound"):
         track.check(script(tmp_path, "exit 1"))
     monkeypatch.setattr("lingbot_cli.sinks.soundtrack._PROBE_TIMEOUT_S", 0.05)
-    with pytest.raises(UsageError, match="could not be read within 0.05 s"):
+    with pytest.raises(UsageError, match="could not be read within"):
         track.check(script(tmp_path, "exec sleep 60"))
 
 

@@ -230,7 +230,9 @@ def test_names_made_from_an_output():
     assert [segment_stem(Path(name)) for name in ("w/a.m3u8", "a b.m3u8", "5%~.m3u8")] == [
         *("a", "a~20b", "5~25~7e"),
     ]
-    subtitles = [subtitle_name(name).as_posix() for name in ("w/a.b.mp4", "w/a/%05d.png", "%d.png", "a%d.mp4")]
+    subtitles = [
+        subtitle_name(name).as_posix() for name in ("w/a.b.mp4", "w/a/%05d.png", "%d.png", "a%d.mp4")
+    ]
     assert subtitles == ["w/a.b.srt", "w/a.srt", "frames.srt", "a%d.srt"]
     folders = ("w/a/%05d.png", "w/a/left-%05d.png", "w/a/_.%d.png", "%d.png", "w/a/b.png")
     assert [sequence_folder(Path(name), "partial").as_posix() for name in folders] == [

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 import subprocess
 from urllib.parse import parse_qsl
 
@@ -10,7 +11,7 @@ import pytest
 from lingbot_cli.errors import StreamLostError, UsageError
 from lingbot_cli.sinks.live import rtmp_protocol as protocol
 from lingbot_cli.sinks.live.rtmp import RtmpPublisher
-from lingbot_cli.sinks.live.rtmp_address import RtmpAddress
+from lingbot_cli.sinks.live.rtmp_address import RtmpAddress, adobe_query
 from lingbot_cli.sinks.live.rtmp_protocol import FlvTag, encode_message
 from tests.support.live_outputs import Feed, start
 from tests.support.rtmp_server import until
@@ -46,6 +47,41 @@ def test_a_login_before_the_host_and_addresses_without_a_key():
     for url in ("rtmp://host/name", "rtmp://host", "rtmp://host/", "rtmp://host//KEY", "rtmp://host/a b/c"):
         with pytest.raises(UsageError, match="incomplete RTMP address"):
             RtmpAddress.parse(url)
+
+
+def test_ports():
+    for port in (1, 65535):
+        assert RtmpAddress.parse(f"rtmp://host:{port}/live/KEY").port == port
+    for port in (0, 65536):
+        with pytest.raises(UsageError, match=f"invalid port {port}"):
+            RtmpAddress.parse(f"rtmp://host:{port}/live/KEY")
+    assert [RtmpAddress.parse(f"{scheme}://host/live/KEY").port for scheme in ("rtmp", "rtmps")] == [
+        1935,
+        443,
+    ]
+    names = [RtmpAddress.parse(f"rtmps://host:{port}/live/KEY").name for port in (443, 1935)]
+    assert names == ["rtmps://host/live", "rtmps://host:1935/live"]
+
+
+def test_secrets_are_the_key_the_password_and_the_values_as_written_and_decoded():
+    address = RtmpAddress.parse("rtmp://me:p%3Aw@host/live/KEY%21?sig=a%2Fb&x=y;z")
+    assert address.secrets == ["KEY%21?sig=a%2Fb&x=y;z", "KEY%21", "KEY!", "p:w", "a%2Fb", "a/b", "y"]
+
+
+def test_the_queries_of_a_login():
+    def query(refusal):
+        return adobe_query(refusal, "me", "pw")
+
+    assert query("[ code=403 need auth; authmod=adobe ] : ") == "?authmod=adobe&user=me"
+    assert query("[ code=403 need auth; authmod=llnw ] : ") is None
+    assert query("[ code=404; authmod=adobe ] : ") is None
+    asked = "[ authmod=adobe ] : ?reason=needauth&user=me&salt=S+l&challenge=C+l"
+    for more, hashed in (("", "C+l"), ("&opaque=O+q", "O+q")):
+        fields = dict(parse_qsl(query(f"{asked}{more} more")[1:].replace("+", "%2B")))
+        assert re.fullmatch("[0-9a-f]{8}", fields["challenge"])
+        assert fields["response"] == md5(md5("meS+lpw") + hashed + fields["challenge"])
+        assert fields.get("opaque") == ("O+q" if more else None)
+        assert (fields["authmod"], fields["user"]) == ("adobe", "me")
 
 
 def md5(text):
