@@ -1,5 +1,7 @@
 """Forms of a time, and times on the frame grid."""
 
+from fractions import Fraction
+
 import pytest
 
 from lingbot_cli.timeline.chunks import FrameGrid
@@ -26,6 +28,13 @@ GRID = FrameGrid(fps=16, chunk=4)
         ("1:30", 1440),
         ("00:03.5", 56),
         ("01:00:00.5", 57608),
+        ("59m59s", 57584),
+        ("1h59m59.5s", 115192),
+        ("90m", 86400),
+        ("75s", 1200),
+        ("75:59", 72944),
+        ("1:59:59", 115184),
+        ("2min", 1920),
     ],
 )
 def test_forms(said, frames):
@@ -43,6 +52,11 @@ def test_forms(said, frames):
         ("1m30", "not a time"),
         ("9999h", "too long"),
         ("1:99:00", "59"),
+        ("1:60", "59"),
+        ("1:60:00", "59"),
+        ("1m60s", "59"),
+        ("1h60m", "59"),
+        ("1h60s", "59"),
         ("1.5f", "whole number of frames"),
         (float("nan"), "finite"),
         (float("inf"), "finite"),
@@ -58,6 +72,30 @@ def test_forms(said, frames):
 def test_invalid_times(said, message):
     with pytest.raises(ValueError, match=message):
         parse_time(said)
+
+
+@pytest.mark.parametrize(
+    ("largest", "beyond"),
+    [
+        (10**7, 10**7 + 1),
+        (1e7, 1e7 + 0.5),
+        ("10000000", "10000000.5"),
+        ("10000000f", "10000001f"),
+        ("2777h46m40s", "2777h46m40.5s"),
+    ],
+)
+def test_the_longest_time(largest, beyond):
+    assert parse_time(largest).amount == 10**7
+    with pytest.raises(ValueError, match="too long; expected at most"):
+        parse_time(beyond)
+
+
+def test_times_are_exact_and_written_with_their_unit():
+    assert [str(parse_time(text)) for text in (2, "0.5", "500ms", "3f", "2c", "1m0.25s")] == [
+        *("2s", "0.5s", "0.5s", "3f", "2c", "60.25s")
+    ]
+    assert parse_time(0.1).amount == Fraction(1, 10)
+    assert parse_time(parse_time("3f")) == parse_time("3f")
 
 
 def test_tenths_add_up_exactly():
