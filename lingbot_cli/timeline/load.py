@@ -152,7 +152,7 @@ def _parse_jsonl(source: SourceText, problems: Problems) -> Timeline:
     header, parsed = TimelineHeader(), []
     item: SourceItem = UNLOCATED
     lines = ((number, text) for number, text in enumerate(source.text.split("\n"), 1) if text.strip())
-    for count, (number, text) in enumerate(lines):
+    for count, (number, text) in enumerate(lines, 1):
         line = JsonLine(number, text)
         value, wrong = parse_json_line(number, text)
         for problem in wrong:
@@ -162,7 +162,7 @@ def _parse_jsonl(source: SourceText, problems: Problems) -> Timeline:
             problems.add(location, f"{message}; `lingbot timeline convert` makes JSON lines of YAML")
             break  # another format: every line of it would be wrong in the same way
         if isinstance(value, dict) and "timeline" in value:
-            if count == 0:
+            if count == 1:
                 header, item = parse_header(value, line, problems), line
             else:
                 location = line.locate(("timeline",), key=True)

@@ -137,6 +137,21 @@ def test_without_a_span_moves_and_turns_go_at_their_own_pace():
     assert gone == pytest.approx([0, 15 * 0.05, 31 * 0.05, 32 * 0.05], rel=1e-3)
 
 
+def test_events_are_numbered_from_one():
+    live = LiveTimeline(4)
+    assert [live.apply_raw({"keys": keys}) for keys in "wad"] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "event", [{"orbit": {"angle": 9}}, {"look_at": {"forward": 1}}, {"follow": [{"forward": 1}]}], ids=str
+)
+def test_moves_with_a_path_of_their_own_need_a_span(event):
+    live = LiveTimeline(4)
+    with pytest.raises(TimelineError, match="no span; expected"):
+        live.apply_raw(event)
+    assert live.apply_raw({**event, "for": "1s"}) == 1
+
+
 def test_the_frame_of_each_effect_is_reported():
     live = LiveTimeline(4)
     first = live.apply_raw({"keys": "w"})

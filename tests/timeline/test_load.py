@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from lingbot_cli.errors import UsageError
+from lingbot_cli.timeline import load
 from lingbot_cli.timeline.diagnostics import TimelineError
 from lingbot_cli.timeline.load import MAX_BYTES, load_timeline
 from tests.support.timelines import find_problems, parse_valid
@@ -168,6 +169,47 @@ def test_standard_input_is_read_up_to_the_size_limit():
     with pytest.raises(TimelineError, match="too large"):
         load_timeline("-", endless)
     assert asked == [MAX_BYTES + 1]
+
+
+def test_a_file_of_the_largest_size_is_read(tmp_path):
+    assert MAX_BYTES == 4 * 2**20  # as docs/timeline.md has it
+    (tmp_path / "t.jsonl").write_bytes(b'{"wait": 1}'.ljust(64) + b"\n" * (MAX_BYTES - 64))
+    assert len(load_timeline(str(tmp_path / "t.jsonl")).events) == 1
+    with (tmp_path / "t.jsonl").open("ab") as file:
+        file.write(b"\n")
+    with pytest.raises(TimelineError, match="too large; expected at most 4 MiB"):
+        load_timeline(str(tmp_path / "t.jsonl"))
+
+
+def test_json_lines_have_a_largest_number(monkeypatch):
+    assert load.MAX_LINES == 50_000
+    monkeypatch.setattr(load, "MAX_LINES", 3)
+    line = '{"wait": 1}\n'
+    assert len(parse_valid('{"timeline": 1}\n\n' + line * 2, "t.jsonl").events) == 2
+    (problem,) = find_problems(line * 3 + "\n" + line * 2, "t.jsonl")
+    assert problem.message == "too many lines; expected at most 3"
+    assert problem.location.line == 5
+
+
+def test_a_header_is_the_first_line():
+    (problem,) = find_problems('{"wait": 1}\n{"timeline": 1}\n', "t.jsonl")
+    assert (tuple(problem.location), problem.message.partition(";")[0]) == (
+        (2, 2, 10),
+        "a header in the middle",
+    )
+    assert parse_valid('\n{"timeline": 1, "fps": 24}\n{"wait": 1}\n', "t.jsonl").header.fps == 24
+
+
+@pytest.mark.parametrize("text", ["fps: 24", "events: 3", "", "- {keys: w, for: 1s}\n- 1"])
+def test_a_yaml_timeline_has_a_list_of_events(text):
+    messages = [each.message.partition(";")[0] for each in find_problems(text)]
+    expected = "not an event" if text.startswith("-") else "no list of events"
+    assert messages == [expected]
+
+
+def test_without_events_a_syntax_error_is_the_only_problem():
+    (problem,) = find_problems("fps: 24\nprompt: 'x")
+    assert problem.message.startswith("not YAML")
 
 
 def test_a_missing_file_and_an_unknown_suffix(tmp_path):

@@ -139,3 +139,12 @@ def test_the_map_names_the_moves():
     made = compile_text("events: [{orbit: {angle: 90, radius: 3}, for: 1s}, {dolly: 2, for: 1s}]")
     (scene,) = scene_maps(made)
     assert [label.text for label in scene.labels] == ["orbit +90° at 3 until 1s", "dolly +2 until 2s"]
+
+
+def test_a_curve_has_a_largest_number_of_key_poses():
+    def problems(count):
+        return find_problems(f"events: [{{follow: [{', '.join(['{yaw: 1}'] * count)}], for: 1s}}]")
+
+    assert problems(1000) == []
+    (problem,) = problems(1001)
+    assert problem.message.startswith("`follow` has 1001 values")
