@@ -148,3 +148,14 @@ def test_a_curve_has_a_largest_number_of_key_poses():
     assert problems(1000) == []
     (problem,) = problems(1001)
     assert problem.message.startswith("`follow` has 1001 values")
+
+
+def test_what_an_orbit_and_a_key_pose_leave_out():
+    text = "events: [{orbit: {angle: 9}, for: 1s}, {follow: [{yaw: 5}], for: 1s}]"
+    orbit, follow = (parsed.event for parsed in parse_valid(text).events)
+    assert (orbit.orbit.angle, orbit.orbit.radius, orbit.orbit.up, orbit.ease) == (9, 2, 0, "linear")
+    assert follow.follow[0].model_dump() == {
+        **dict.fromkeys(("forward", "right", "up", "pitch", "roll"), 0),
+        "yaw": 5,
+    }
+    assert [orbit.label(), follow.label()] == ["orbit +9° at 2", "follow 1 key pose"]
