@@ -46,6 +46,9 @@ def test_forms(said, frames):
     [
         (-1, "negative"),
         ("-2s", "negative"),
+        ("-1:30", "negative"),
+        ("-.5s", "negative"),
+        ("-x", "not a time"),
         ("2 minutes", "not a time"),
         ("1:75", "59"),
         ("1m75s", "59"),
