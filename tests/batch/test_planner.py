@@ -45,6 +45,11 @@ def test_a_task_has_the_numbers_of_its_video(walk: Request) -> None:
     assert planned.warnings[-1].startswith("a.gif: 50 of 60 frames per second")
 
 
+def test_a_task_without_a_plan_has_no_length(walk: Request) -> None:
+    task = Task("a.mp4", walk, OutputOptions())
+    assert PlannedTask(task) == PlannedTask(task, 0, 0, 16, "", 0, "", 0, None, ())
+
+
 def test_seeds_share_the_preparation(walk: Request, monkeypatch: pytest.MonkeyPatch) -> None:
     prepared = []
 

@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -179,6 +180,16 @@ def test_a_file_of_the_largest_size_is_read(tmp_path):
         file.write(b"\n")
     with pytest.raises(TimelineError, match="too large; expected at most 4 MiB"):
         load_timeline(str(tmp_path / "t.jsonl"))
+
+
+def test_files_are_named_beside_the_timeline_or_where_a_pipe_is_read(tmp_path, monkeypatch):
+    (tmp_path / "t.yaml").write_text("events: []")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert load.read_source(str(tmp_path / "t.yaml")).folder == tmp_path
+    assert load.read_source("../t.yaml").folder == Path("..")
+    assert load.read_source("-", lambda _most: b"").folder == tmp_path / "here"
+    assert load.read_source("/dev/null").folder == tmp_path / "here"
 
 
 def test_json_lines_have_a_largest_number(monkeypatch):

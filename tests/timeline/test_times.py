@@ -93,6 +93,11 @@ def test_the_longest_time(largest, beyond):
         parse_time(beyond)
 
 
+def test_a_number_of_any_length_is_shown_by_its_beginning():
+    with pytest.raises(ValueError, match=f"the time 1{'0' * 39} is too long; "):
+        parse_time(10**400)
+
+
 def test_times_are_exact_and_written_with_their_unit():
     assert [str(parse_time(text)) for text in (2, "0.5", "500ms", "3f", "2c", "1m0.25s")] == [
         *("2s", "0.5s", "0.5s", "3f", "2c", "60.25s")
@@ -114,11 +119,12 @@ def test_a_span_of_chunks_ends_on_a_boundary():
 
 
 def test_clock():
-    assert [format_clock(s) for s in (0, 4.5, 59.25, 60, 123.04, 3723)] == [
+    assert [format_clock(s) for s in (0, 4.5, 59.25, 60, 119.96, 123.04, 3723)] == [
         "0s",
         "4.5s",
         "59.25s",
         "1:00.0",
+        "2:00.0",
         "2:03.0",
         "1:02:03.0",
     ]

@@ -83,6 +83,21 @@ def test_scales_are_written(scale, written):
     assert to_yaml(timeline).splitlines()[-1] == f"  - {{poses: a.npy, scale: {written}}}"
 
 
+@pytest.mark.parametrize(
+    ("event", "written"),
+    [
+        ("wait: , until: 2s", "wait: true, until: 2s"),
+        ("wait: , for: 2s", "wait: 2s"),
+        ("prompt: Köln bei Nacht", "prompt: Köln bei Nacht"),
+        ("prompt: '12'", "prompt: '12'"),
+        (f"prompt: {'long ' * 40}end", f"prompt: {'long ' * 40}end"),
+    ],
+)
+def test_events_are_written_on_one_line(event, written):
+    timeline = parse_timeline(SourceText("t.yaml", f"events: [{{{event}}}]"))
+    assert to_yaml(timeline).splitlines()[-1] == f"  - {{{written}}}"
+
+
 def test_forms_of_text():
     timeline = parse_timeline(SourceText("t.yaml", "events: [{keys: w, for: 1s}]"))
     assert to_text(timeline, "yaml") == to_yaml(timeline)
