@@ -77,6 +77,8 @@ def test_a_row_is_a_frame_and_the_camera_stands_at_the_end(tmp_path):
     assert (notes, made.frames, made.grid.fps, made.prompts[0].start) == ((), 5, 16, 0)
     assert [chunk.end for chunk in made.chunks] == [9]
     np.testing.assert_array_equal(made.poses, poses[[0, 1, 2, 3, 4, 4, 4, 4, 4]])
+    (report,) = made.paths
+    assert report.start == 0
     assert made.keys == ("", "w", "wa", "s", "d", "d", "d", "d", "d")
     np.testing.assert_array_equal(made.actions[:5], states)
     # The lens is that of the published servers.

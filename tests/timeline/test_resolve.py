@@ -116,3 +116,8 @@ def test_a_prompt_for_camera_files(path):
         assert resolve_timeline(3, poses=poses).compiled.prompts == ()
         asked = resolve_timeline(3, poses=poses, overrides=TimelineOverrides(prompt="day"))
         assert asked.compiled.prompt_at(0) == "day"
+
+
+def test_one_row_is_a_video_of_one_frame(tmp_path):
+    np.save(tmp_path / "one.npy", np.eye(4)[None])
+    assert resolve_timeline(3, poses=str(tmp_path / "one.npy")).compiled.frames == 1

@@ -5,6 +5,7 @@ import pytest
 from lingbot_cli.timeline import yaml_reader
 from lingbot_cli.timeline.diagnostics import Problems
 from lingbot_cli.timeline.yaml_reader import MAX_DEPTH, YamlReader, is_plain_text
+from tests.support.timelines import find_problems
 
 
 def read(text):
@@ -88,9 +89,16 @@ def test_problems_are_located(text, location, message):
 
 
 def test_the_depth_is_limited():
+    assert MAX_DEPTH == 12
     assert read("[" * MAX_DEPTH + "]" * MAX_DEPTH)[1] == []
     _, problems = read("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1))
     assert problems == [((1, MAX_DEPTH + 1, 1), "nested too deeply")]
+
+
+@pytest.mark.parametrize("value", ["{yaw: *x}", "{yaw: [*x]}", "{yaw: " + "9" * 31 + "}"])
+def test_an_event_with_an_invalid_part_has_no_other_problem(value):
+    (problem,) = find_problems(f"events: [{{turn: {value}, for: 1s}}, {{wait: 1s}}]")
+    assert problem.location.line == 1
 
 
 def test_the_number_of_values_is_limited(monkeypatch):
