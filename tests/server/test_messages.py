@@ -292,6 +292,7 @@ def test_no_messages(data, expected):
 
 def test_errors_are_sent_on_one_line():
     error = ProtocolError("bad", "a\n b " + "x" * 600, retry=False)
+    assert (error.exit_code, error.retry, ProtocolError("bad", "a").retry) == (2, False, True)
     plain = error_message(error, extended=False)
     assert plain == {"type": "error", "content": ("a b " + "x" * 600)[:500]}
     assert error_message(error, extended=True) == plain | {"code": "bad", "retry": False}

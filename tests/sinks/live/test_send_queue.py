@@ -1,7 +1,12 @@
 """Send queues: bounded, counted, and beginning with a keyframe for a new connection."""
 
-import numpy as np
+from fractions import Fraction
 
+import numpy as np
+import pytest
+
+from lingbot_cli.sinks.base import VideoInfo
+from lingbot_cli.sinks.live import targets
 from lingbot_cli.sinks.live.reconnecting_output import retry_delay
 from lingbot_cli.sinks.live.rtmp_protocol import AUDIO, DATA, VIDEO, FlvTag
 from lingbot_cli.sinks.live.send_queue import FrameQueue, TagQueue
@@ -36,6 +41,33 @@ def test_frames_wait_while_there_is_room_and_a_connection():
     assert [frame[0, 0, 0] for frame in waiting(queue)] == [5]
 
 
+def test_frames_that_were_taken_are_not_lost_with_the_connection():
+    queue = FrameQueue(4)
+    for _ in range(3):
+        queue.put(np.zeros((1, 1, 3), np.uint8), connected=True)
+    queue.get()
+    queue.rewind()
+    assert queue.lost == 2
+    queue.rewind()
+    assert queue.lost == 2
+    assert waiting(queue) == []
+
+
+def test_tags_before_the_first_keyframe_are_sent():
+    queue = TagQueue(100)
+    for time in range(2):
+        queue.put(tag(SOUND, time), connected=True)
+    assert [each.time for each in waiting(queue)] == [0, 1]
+
+
+@pytest.mark.parametrize(("fps", "frames"), [(16, 64), (Fraction(1, 5), 2)])
+def test_four_seconds_of_frames_wait_and_two_frames_at_least(fps, frames):
+    queue = targets._frame_queue(VideoInfo(1, 1, Fraction(fps)))
+    for _ in range(frames + 3):
+        queue.put(np.zeros((1, 1, 3), np.uint8), connected=True)
+    assert (queue.lost, len(waiting(queue))) == (3, frames)
+
+
 def test_a_new_connection_begins_at_the_last_keyframe_even_if_that_was_sent():
     queue = TagQueue(100)
     sent = [tag(KEY, 0), tag(PICTURE, 1), tag(KEY, 2), tag(SOUND, 3), tag(PICTURE, 4), tag(PICTURE, 5)]
@@ -62,6 +94,16 @@ def test_a_slow_connection_loses_whole_groups_of_frames():
         queue.put(tag(what, time), connected=True)
     assert queue.lost == 4
     assert [each.time for each in waiting(queue)] == [4, 5]
+
+
+def test_as_much_as_the_capacity_waits():
+    queue = TagQueue(3)
+    for time in (0, 3):
+        queue.put(tag(KEY, time), connected=True)
+    assert queue.lost == 0
+    queue.put(tag(KEY, 4), connected=True)
+    assert queue.lost == 2
+    assert [each.time for each in waiting(queue)] == [4]
 
 
 def test_codec_headers_are_sent_on_every_connection():
