@@ -49,6 +49,7 @@ def code(call, *args, **fields):
         {"realtime_preview_max_width": -(2**63)},
         {"scale": 1e6},
         {"have": 0},
+        {"have": 2**63 - 1},
         {"resume": "x" * 100},
         {"prompt": "12345"},
         {"first_frame": b"x"},
@@ -82,6 +83,8 @@ def test_values_within_the_limits(fields):
         ({"output_compression": 0}, "bad_init"),
         ({"output_compression": 101}, "bad_init"),
         ({"realtime_preview_max_width": 8193}, "bad_init"),
+        ({"realtime_preview_max_width": -(2**63) - 1}, "bad_init"),
+        ({"guidance_scale": float("inf")}, "bad_init"),
         ({"scale": 0}, "bad_init"),
         ({"scale": 1e6 + 1}, "bad_init"),
         ({"have": -1}, "bad_init"),
@@ -154,7 +157,8 @@ CONTROL = {"poses": [POSE], "intrinsics": [LENS], "actions": [[0.0] * 4], "promp
 def test_events():
     assert event("prompt", "rain", event_id=7).id == 7
     assert event("prompt", "rain").payload == PromptChange("rain")
-    assert event("prompt", "rain", event_id=2**63 - 1).id == 2**63 - 1
+    for event_id in (-(2**63), 2**63 - 1):
+        assert event("prompt", "rain", event_id=event_id).id == event_id
     assert event("turn", {"yaw": 3, "pitch": -4}).payload == CameraTurn(3, -4)
     assert event("pause").payload == SessionCommand("pause")
     composite = {"input_types": ["prompt", "camera_actions"], "prompt": "fog", "camera_actions": [["w"]]}
@@ -165,7 +169,8 @@ def test_events():
     assert event("composite_input", alone).payload == CompositeInput(PromptChange("fog"), None)
     assert event("reset").payload.seed is None
     assert event("reset", {"seed": 3}).payload.seed == 3
-    assert event("window", {"frames": 1}).payload.frames == 1
+    for frames in (1, 2**31 - 1):
+        assert event("window", {"frames": frames}).payload.frames == frames
     for most in ({"max_width": 16, "quality": 1}, {"max_width": 8192, "quality": 100}):
         assert event("output", most).payload.max_width == most["max_width"]
 
@@ -190,6 +195,29 @@ def test_controls():
     assert code(event, "control", CONTROL | {"prompt": "123456"}) == "prompt_too_long"
 
 
+@pytest.mark.parametrize(("field", "length"), [("poses", 16), ("intrinsics", 4), ("actions", 4)])
+def test_the_error_of_a_control_names_the_field_of_another_length(field, length):
+    row = CONTROL[field][0]
+    for wrong in ([row[:-1]], [[*row, 0.0]], [row] * 65):
+        with pytest.raises(ProtocolError, match=rf"control: {field}[.: ]"):
+            event("control", CONTROL | {field: wrong})
+    assert len(row) == length
+    assert event("control", CONTROL).payload.recache is False
+
+
+@pytest.mark.parametrize("types", [["prompt"], ["camera_actions"], ["camera_actions", "prompt"]])
+def test_a_composite_input_has_what_its_types_name(types):
+    fields = {"prompt": "fog", "camera_actions": [["w"]]}
+    found = event("composite_input", {"input_types": types, **fields}).payload
+    assert found.prompt == (PromptChange("fog") if "prompt" in types else None)
+    assert found.actions == (ActionScript(("w",)) if "camera_actions" in types else None)
+
+
+@pytest.mark.parametrize("kind", ["pause", "resume", "stop", "heartbeat", "timeline"])
+def test_commands_ignore_their_payload(kind):
+    assert event(kind, {"more": 1}).payload == SessionCommand(kind)
+
+
 @pytest.mark.parametrize(
     ("kind", "payload", "fields", "expected"),
     [
@@ -200,6 +228,7 @@ def test_controls():
         (3, None, {}, "unknown_event"),
         ("prompt", "rain", {"event_id": "x"}, "bad_event"),
         ("prompt", "rain", {"event_id": 2**63}, "bad_event"),
+        ("prompt", "rain", {"event_id": -(2**63) - 1}, "bad_event"),
         ("prompt", "rain", {"type": "init"}, "event_expected"),
         ("composite_input", [], {}, "bad_event"),
         ("composite_input", {"input_types": []}, {}, "bad_event"),
