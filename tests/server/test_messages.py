@@ -319,6 +319,27 @@ def test_no_messages(data, expected):
     assert code(unpack, data + b"\0" * 9) == "not_messagepack"
 
 
+def test_a_long_type_of_a_large_message_is_not_decoded():
+    def message(length):
+        return b"\x82" + msgpack.packb("type") + bytes([0xA0 + length]) + b"\xff" * length + image
+
+    image = msgpack.packb("first_frame") + msgpack.packb(b"x" * 500)
+    assert code(unpack, message(30), ClientLimits(max_fields_bytes=100)) == "not_messagepack"  # no UTF-8
+    assert code(unpack, message(31), ClientLimits(max_fields_bytes=100)) == "too_large"
+
+
+def test_errors_show_the_beginning_of_a_long_name():
+    long = "x" * 60
+    condition = {"condition_inputs": {long: 1}}
+    for call, shown in (
+        (lambda: event(long), 40),
+        (lambda: parsed(**condition), 40),
+        (lambda: parse_actions([[long]], LIMITS), 20),
+    ):
+        with pytest.raises(ProtocolError, match=f"'{'x' * shown}'"):
+            call()
+
+
 def test_errors_are_sent_on_one_line():
     error = ProtocolError("bad", "a\n b " + "x" * 600, retry=False)
     assert (error.exit_code, error.retry, ProtocolError("bad", "a").retry) == (2, False, True)
