@@ -83,6 +83,16 @@ def test_odd_sides_are_made_even_where_the_codec_needs_it(height, width, pad):
     assert codec_filters(VideoInfo(3, 3, Fraction(16)), CODECS["ffv1"]) == CODECS["ffv1"].filters
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "hd"), [(576, 1278, False), (576, 1280, True), (578, 64, True), (2, 2, False)]
+)
+def test_formats_without_colour_tags_take_large_video_as_bt709(height, width, hd):
+    codec = next(each for each in CODECS.values() if each.hd_filters)
+    found = codec_filters(VideoInfo(height, width, Fraction(16)), codec)
+    assert found == (codec.hd_filters if hd else codec.filters)
+    assert ("bt709" in found, "bt601" in found) == (hd, not hd)
+
+
 def live(muxer, url="rtmp://127.0.0.1/a/b", **options):
     return " ".join(stream_args("ffmpeg", VideoInfo(480, 832, Fraction(16)), url=url, muxer=muxer, **options))
 
