@@ -5,9 +5,11 @@ import pytest
 
 from lingbot_cli.errors import UsageError
 from lingbot_cli.timeline.input_files import PathOptions
+from lingbot_cli.timeline.poses_dir import write_poses_dir
 from lingbot_cli.timeline.resolve import TimelineOverrides, resolve_timeline
 from lingbot_cli.timeline.times import parse_time
 from lingbot_cli.video_size import MAX_FRAMES
+from tests.support.timelines import compile_text
 
 
 def refusal(**options):
@@ -121,3 +123,10 @@ def test_a_prompt_for_camera_files(path):
 def test_one_row_is_a_video_of_one_frame(tmp_path):
     np.save(tmp_path / "one.npy", np.eye(4)[None])
     assert resolve_timeline(3, poses=str(tmp_path / "one.npy")).compiled.frames == 1
+
+
+def test_an_export_keeps_its_rate(tmp_path):
+    write_poses_dir(compile_text("fps: 24\nevents: [{keys: w, for: 9f}]"), tmp_path, "nerfstudio")
+    assert resolve_timeline(3, poses=str(tmp_path)).compiled.grid.fps == 24
+    faster = resolve_timeline(3, poses=str(tmp_path), overrides=TimelineOverrides(fps=30))
+    assert faster.compiled.grid.fps == 30

@@ -104,3 +104,15 @@ def test_a_link_out_of_the_folder_is_outside(tmp_path):
 
 def test_notes_are_ignored():
     assert len(parse_valid("events: [{wait: 1s, note: 'x'}]").events) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "rate", "frames"), [(1, None, 1), (2, None, 2), (1, 24, 1), (2, 4, 4), (3, 4, 8), (31, 30, 16)]
+)
+def test_the_length_of_a_camera_file(tmp_path, monkeypatch, rows, rate, frames):
+    monkeypatch.chdir(tmp_path)
+    poses = np.tile(np.eye(4), (rows, 1, 1))
+    poses[:, 2, 3] = np.arange(rows) / 10
+    np.save("path.npy", poses)
+    fps = f", fps: {rate}" if rate else ""
+    assert spans(f"events: [{{poses: path.npy{fps}}}]") == [(0, frames)]
