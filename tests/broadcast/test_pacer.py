@@ -120,6 +120,20 @@ def test_hold_waits_until_no_more_than_the_lead_is_left():
     assert not pacer.stopped
 
 
+def test_the_thread_sends_each_frame_when_it_is_due(monkeypatch):
+    stream = Simulation(lead=0.1)
+
+    def wait(seconds):
+        stream.now += seconds
+
+    monkeypatch.setattr(stream.pacer._change, "wait", wait)
+    stream.pacer.write(chunk(1))
+    stream.pacer.open(None)
+    stream.pacer.close()
+    assert stream.shown == list(range(1, 17))
+    np.testing.assert_allclose(stream.times, np.arange(len(stream.times)) / FPS, atol=1e-9)
+
+
 def test_drop_keeps_an_even_choice_of_a_lead_and_a_chunk():
     stream = Simulation(pace="drop", lead=0.25)
     stream.pacer.write(chunk(1))

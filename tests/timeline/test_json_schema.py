@@ -105,3 +105,8 @@ def test_every_key_of_the_schema_is_described_by_its_event(tmp_path):
     assert json.loads(lingbot("timeline", "schema", "--jobs").stdout) == jobs_schema()
     assert lingbot("timeline", "schema", "-o", str(file)).code == 2
     assert lingbot("timeline", "schema", "-o", str(file), "--overwrite").code == 0
+
+
+def test_keys_have_the_names_of_the_format():
+    keys, *_ = timeline_schema()["properties"]["events"]["items"]["anyOf"]
+    assert sorted(keys["properties"]) == ["at", "ease", "for", "keys", "note", "until"]

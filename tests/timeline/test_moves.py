@@ -40,6 +40,11 @@ def test_problems_have_columns(text, location, message):
     assert problem.message.startswith(message)
 
 
+def test_zeros_before_a_number():
+    (parsed,) = parse_moves("w-000000012").events
+    assert str(parsed.event.span) == "12f"
+
+
 def test_the_longest_move():
     (parsed,) = parse_moves(f"w-{MAX_FRAMES}").events
     assert parsed.event.span.amount == MAX_FRAMES

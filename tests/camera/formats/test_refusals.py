@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import pytest
 
+from lingbot_cli.camera.formats import camera_file
 from lingbot_cli.camera.formats.read_cameras import read_cameras
 from lingbot_cli.errors import UsageError
 
@@ -58,6 +59,15 @@ def test_text(tmp_path, text, words):
     path = tmp_path / "a.txt"
     path.write_text(text)
     assert words in refusal(path)
+
+
+def test_the_size_of_a_file_is_limited(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_text("0 0 0 0 0 0 0 1\n1 0 0 1 0 0 0 1\n")
+    monkeypatch.setattr(camera_file, "MAX_FILE_BYTES", path.stat().st_size)
+    assert len(read_cameras(path).poses) == 2
+    monkeypatch.setattr(camera_file, "MAX_FILE_BYTES", path.stat().st_size - 1)
+    assert "a.txt: larger than 0 MiB" in refusal(path)
 
 
 def test_vipe_that_skips_frames(tmp_path):
