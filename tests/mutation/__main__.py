@@ -81,7 +81,7 @@ def report(outcomes: dict[Mutant, str]) -> None:
 
 def _share(counts: Counter[str]) -> str:
     killed = counts.total() - counts["survived"]
-    return f"{killed} of {counts.total()} killed ({killed / counts.total():.1%})"
+    return f"{killed} of {counts.total()} killed ({killed / max(1, counts.total()):.1%})"
 
 
 def main() -> None:

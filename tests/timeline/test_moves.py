@@ -41,8 +41,8 @@ def test_problems_have_columns(text, location, message):
 
 
 def test_zeros_before_a_number():
-    (parsed,) = parse_moves("w-000000012").events
-    assert str(parsed.event.span) == "12f"
+    one, twelve = parse_moves("w-000000001,w-000000012").events
+    assert [str(one.event.span), str(twelve.event.span)] == ["1f", "12f"]
 
 
 def test_the_longest_move():
