@@ -73,7 +73,7 @@ def with_pool(test, memory=None, **limits):
     async def run():
         pool = SessionPool(PoolLimits(**limits), memory)
         try:
-            await test(pool)
+            await asyncio.wait_for(test(pool), 30)
         finally:
             pool.close()
 
