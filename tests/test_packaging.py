@@ -219,7 +219,7 @@ def test_install_uses_uv(built, uv_environ, tmp_path):
 
 
 def test_documented_lines_of_uv_install_the_command(built, uv_environ):
-    lines = re.findall("`uv (tool install[^`]*) \\.`", (ROOT / "docs" / "install.md").read_text())
+    lines = set(re.findall("`uv (tool install[^`]*) \\.`", (ROOT / "docs" / "install.md").read_text()))
     assert len(lines) == 3
     for line in lines:
         run(sys.executable, "-m", "uv", *line.split(), "--force", str(built[0]), env=uv_environ)

@@ -290,8 +290,6 @@ TABLE = {
         "--overlay": ("burn", r"OverlaySink", ""),
         "--overwrite": (None, r"_overwrite = True", ""),
         "--no-metadata": (None, r"encoding = None", ""),
-        "--save-poses": ("poses", r"file poses/poses.npy", ""),
-        "--poses-format": ("colmap", r"file poses/.*cameras", "save poses"),
         "--chunk": ("2", r"preset\.chunk = 2", ""),
         "--sink": ("2", r"preset\.sink = 2", ""),
         "--shift": ("7", r"preset\.shift = 7\.0", ""),
@@ -462,6 +460,7 @@ TABLE = {
 # Options that another file exercises, where it takes files of their own or a real run to see the effect.
 ELSEWHERE = {
     "render --open": "tests/cli/test_render.py",
+    **{f"render --{name}": "tests/cli/test_camera_flags.py" for name in ("save-poses", "poses-format")},
     **{
         f"{command} --{name}": "tests/sinks/test_tracks.py"
         for command in ("render", "stream")
@@ -522,7 +521,6 @@ def situation(command: str, name: str) -> list[str]:
         "timeline": [IMAGE, "--size", "32x32", *where, "--timeline", "given-timeline.jsonl"],
         "no output": [IMAGE, *WITH_MOVES],
         "pipe": [IMAGE, *WITH_MOVES, "-o", "/dev/null"],
-        "save poses": [*base, "--save-poses", "poses"],
         "no target": [IMAGE, *WITH_MOVES],
         "enlarged in a file": [IMAGE, *WITH_MOVES, "--to", "b.mkv", "--upscale", "2"],
         "to a file": [IMAGE, *WITH_MOVES, "--to", "b.mkv"],
