@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -148,15 +149,21 @@ def test_a_listener_does_not_outlive_a_killed_run():
     url = f"srt://127.0.0.1:{free_port()}?mode=listener"
     code = f"from tests.support.live_outputs import listen; listen({url!r})"
     run = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
-    until(lambda: any(is_ffmpeg(pid) for pid in children(run.pid)))
-    (listener,) = filter(is_ffmpeg, children(run.pid))
+    seen = []  # not the ffmpeg that tells its version, which is gone soon
+    until(
+        lambda: (
+            seen.extend(pid for pid in children(run.pid) if is_listener(pid, url.partition("?")[0])) or seen
+        )
+    )
+    (listener,) = set(seen)
     run.kill()
     run.wait(20)
     until(lambda: has_exited(listener))
 
 
-def is_ffmpeg(pid):
+def is_listener(pid, url):
     try:
-        return "ffmpeg" in os.path.basename(os.readlink(f"/proc/{pid}/exe"))
-    except FileNotFoundError:
+        executable = os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+        return "ffmpeg" in executable and url.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
         return False
