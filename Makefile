@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Processes of the tests.
-JOBS ?= 2
+JOBS ?= 3
 
 .PHONY: demo check test setup lint drawings dist clean
 
