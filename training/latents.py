@@ -17,7 +17,7 @@ from training.fused import fuse_norms
 from training.place.palette import MOODS
 from training.place.render import draw_batch, render
 from training.samples import HEIGHT, WIDTH
-from training.vae_loss import WIDE_CONFIG, as_video, fold
+from training.vae_loss import CONFIG, as_video, fold
 from training.workers import DEVICE, load_average, save
 
 # Latents of an image followed by grey that are encoded; later ones are constant.
@@ -123,16 +123,16 @@ def statistics(vae: VAE, clips: Clips, count: int = 40) -> dict[str, Tensor]:
 
 
 def latents_folder(folder: Path) -> Path:
-    """Return the folder of the wide VAE's latents, named by its step: further training changes them."""
-    step = torch.load(folder / "wide.pt", weights_only=True, map_location="cpu", mmap=True)["step"]
+    """Return the folder of the VAE's latents, named by its step: further training changes them."""
+    step = torch.load(folder / "vae.pt", weights_only=True, map_location="cpu", mmap=True)["step"]
     return folder / f"latents-{step}"
 
 
 def normalised_vae(folder: Path) -> VAE:
-    """Load the wide VAE with latents of the published mean and standard deviation."""
+    """Load the VAE with latents of the published mean and standard deviation."""
     measured = torch.load(latents_folder(folder) / "statistics.pt", weights_only=True)
-    vae = VAE(WIDE_CONFIG)
-    vae.load_state_dict(fold(load_average(folder, "wide"), measured["mean"], measured["std"]))
+    vae = VAE(CONFIG)
+    vae.load_state_dict(fold(load_average(folder, "vae"), measured["mean"], measured["std"]))
     return vae.to(DEVICE)
 
 
@@ -143,8 +143,8 @@ def encode_share(rank: int, folder: Path, clips: int, seed: int) -> None:
     out.mkdir(exist_ok=True)
     place = out / "statistics.pt"
     if rank == 0 and not place.exists():
-        vae = VAE(WIDE_CONFIG).to(DEVICE)
-        vae.load_state_dict(load_average(folder, "wide"))
+        vae = VAE(CONFIG).to(DEVICE)
+        vae.load_state_dict(load_average(folder, "vae"))
         save(place, statistics(vae, seen))
     dist.barrier()
     vae = normalised_vae(folder)

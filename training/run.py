@@ -1,7 +1,7 @@
 """Training of the built-in model in stages: `python -m training.run --folder F`.
 
-The stages are text encoder, clips, VAE, wide VAE, latents, transformer, its latents, decoder and export; finished
-ones are skipped. After any interruption the same command resumes from the last checkpoint. After
+The stages are text encoder, VAE, clips, latents, transformer, its latents, decoder and export; finished ones are
+skipped. After any interruption the same command resumes from the last checkpoint. After
 `python -m training.init_folder --folder F` training starts from the built-in model.
 """
 
@@ -11,14 +11,14 @@ from pathlib import Path
 
 import torch
 
-from training import train_decoder, train_text, train_transformer, train_vae, train_wide_vae
+from training import train_decoder, train_text, train_transformer, train_vae
 from training.data import draw
 from training.export import BUILT_IN, export
 from training.generated_latents import generate_share
 from training.latents import encode_share
 from training.workers import run_workers
 
-STAGES = ("wide", "world", "decoder")
+STAGES = ("vae", "world", "decoder")
 _GENERATED_CLIPS = 400  # for the decoder
 
 
@@ -29,8 +29,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="clips, checkpoints and curves; some GB")
     parser.add_argument("--clips", type=int, default=3600, help="clips rendered, for the VAE")
     parser.add_argument("--encoded", type=int, default=1800, help="of them, for the transformer")
-    parser.add_argument("--vae-minutes", type=float, default=60)
-    parser.add_argument("--wide-minutes", type=float, default=240)
+    parser.add_argument("--vae-minutes", type=float, default=100)
     parser.add_argument("--world-minutes", type=float, default=300)
     parser.add_argument("--decoder-minutes", type=float, default=60)
     parser.add_argument("--until", choices=STAGES, help="stop after this stage, without an export")
@@ -43,12 +42,9 @@ def main() -> None:
     torch.set_num_threads(1 if cores <= 2 else cores)
     if not (folder / "text.pt").exists():
         train_text.train(folder, seed)
-    if not _stage_done(folder / "vae-final.pt", options.vae_minutes):
-        _draw_clips(folder, options.clips, seed)
+    if not _stage_done(folder / "vae.pt", options.vae_minutes):
         run_workers(options.workers, train_vae.train, folder, options.vae_minutes, seed)
-    if not _stage_done(folder / "wide.pt", options.wide_minutes):
-        run_workers(options.workers, train_wide_vae.train, folder, options.wide_minutes, seed)
-    if options.until == "wide":
+    if options.until == "vae":
         return
     _draw_clips(folder, options.clips, seed)
     run_workers(options.workers, encode_share, folder, options.encoded, seed)

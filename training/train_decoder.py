@@ -13,7 +13,7 @@ from training.discriminator import AdversarialLoss
 from training.fused import fuse_vae
 from training.latents import latents_folder, normalised_vae
 from training.muon import Muon
-from training.train_wide_vae import LONGEST_STEP_S, REPORT_INTERVAL_S, batches, rate
+from training.train_vae import LONGEST_STEP_S, REPORT_INTERVAL_S, batches, rate
 from training.vae_loss import as_video, reconstruction_loss
 from training.vae_report import report, validation_views
 from training.views import ViewSampler
@@ -77,12 +77,10 @@ def decoded_pairs(
     vae: VAE, views: ViewSampler, generated: GeneratedClips, step: int
 ) -> Iterator[tuple[Tensor, Tensor, float]]:
     """Yield the decoded and true videos of a step with their weight: images, and a walk or a generated clip."""
-    images, walk = batches(views, step // 2)
-    yield *decode_encoded(vae, images), 1.0
+    for views_of_step in batches(views, step // 2, clips=step % 2 == 0):
+        yield *decode_encoded(vae, views_of_step), 1.0
     if step % 2:
         yield *decode_generated(vae, generated), GENERATED_WEIGHT
-    else:
-        yield *decode_encoded(vae, walk), 1.0
 
 
 def train(rank: int, folder: Path, minutes: float, seed: int) -> None:

@@ -6,13 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from lingbot_cli.model.vae import LATENT_MEAN, LATENT_STD, VAE, VAEConfig
-from lingbot_cli.model.vae_layers import CausalConv3d, Downsample, Upsample
+from lingbot_cli.model.vae_layers import AttentionBlock, CausalConv3d, Downsample, ResidualBlock, Upsample
 from training.edges import edge_loss
 
-CONFIG = VAEConfig(dim=16, num_res_blocks=1)
-WIDE_CONFIG = VAEConfig(dim=16, num_res_blocks=1, dim_mult=(1, 4, 8, 8))
+CONFIG = VAEConfig(dim=16, num_res_blocks=1, dim_mult=(1, 4, 8, 8))
 KL = 1e-4
 EDGE_WEIGHT = 0.5
+LATENT_NOISE = 0.08  # largest noise on latents, as a share of their deviation: the transformer's are never exact
+_RESIDUAL_SCALE = 0.2  # of the initial last convolution of a residual block
 
 
 def init_vae(seed: int) -> VAE:
@@ -31,6 +32,10 @@ def init_vae(seed: int) -> VAE:
             if isinstance(module, Downsample | Upsample) and module.time_conv is not None:
                 now = module.time_conv.weight[:, :, -1, 0, 0]
                 now.copy_(torch.eye(now.shape[1]).repeat(now.shape[0] // now.shape[1], 1))
+            if isinstance(module, ResidualBlock):
+                cast(Tensor, module.residual[6].weight).mul_(_RESIDUAL_SCALE)
+            if isinstance(module, AttentionBlock):
+                module.proj.weight.zero_()
     return vae
 
 
@@ -45,25 +50,15 @@ def _edges(x: Tensor) -> Tensor:
     return across + down
 
 
-def loss(vae: VAE, video: Tensor, *, encoder_frozen: bool) -> Tensor:
-    """Return L1 + 2·MSE + 0.5·L1 of the error's spatial gradients + KL, through one sample of the posterior."""
-    with torch.autocast(video.device.type, dtype=torch.bfloat16):
-        with torch.set_grad_enabled(not encoder_frozen):
-            mean, log_variance = vae.moments(video)
-        mean, log_variance = mean.float(), log_variance.float().clamp(-20, 6)
-        z = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
-        shown = vae.decoder(vae.conv2(z, None), None)
-    error = shown.float() - video
-    kl = 0.5 * (mean * mean + log_variance.exp() - 1 - log_variance).mean()
-    return error.abs().mean() + 2 * error.square().mean() + 0.5 * _edges(error) + KL * kl
-
-
 def sample_reconstruction(vae: VAE, video: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a video decoded from one sample of the posterior, and the posterior's KL."""
+    """Return a video decoded from one sample of the posterior, with some more noise, and the posterior's KL."""
     with torch.autocast(video.device.type, dtype=torch.bfloat16):
         mean, log_variance = vae.moments(video)
         mean, log_variance = mean.float(), log_variance.float().clamp(-20, 6)
-        z = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
+        spread = mean.detach().std(dim=(0, 2, 3, 4), keepdim=True)
+        share = LATENT_NOISE * torch.rand(len(mean), 1, 1, 1, 1, device=mean.device)
+        deviation = (log_variance.exp() + (share * spread).square()).sqrt()
+        z = mean + torch.randn_like(mean) * deviation
         made = vae.decoder(vae.conv2(z, None), None).float()
     return made, 0.5 * (mean * mean + log_variance.exp() - 1 - log_variance).mean()
 

@@ -1,4 +1,4 @@
-"""Validation of the wide VAE: PSNR and edge retention of unseen images and walks."""
+"""Validation of the VAE: PSNR and edge retention of unseen images and walks."""
 
 from pathlib import Path
 
@@ -8,19 +8,20 @@ from torch import Tensor
 
 from lingbot_cli.model.vae import VAE
 from training.edges import edge_retention
-from training.vae_loss import WIDE_CONFIG, psnr, reconstruct
-from training.views import ViewSampler
+from training.vae_loss import CONFIG, psnr, reconstruct
+from training.data import FRAMES
+from training.views import KINDS, SIZE, ViewSampler
 from training.workers import DEVICE, append_row
+
+CLIPS = 4
 
 
 def validation_views() -> dict[str, Tensor]:
-    """Return antialiased images, images of one ray per pixel, and walks as uint8 [N, T, H, W, 3]."""
+    """Return images of three sizes, images of one ray per pixel, and walks as uint8 [N, T, H, W, 3]."""
     views = ViewSampler(np.random.default_rng(98))
-    images = {
-        name: torch.stack(views.draw_images(1, antialias=name == "smooth")[:12])[:, None]
-        for name in ("smooth", "sharp")
-    }
-    return images | {"clip": torch.cat([views.clip() for _ in range(2)])}
+    kinds = {"smooth": KINDS[0], "sharp": KINDS[1], "portrait": KINDS[3], "large": KINDS[4]}
+    images = {name: torch.stack(views.draw_images(kind)[:12])[:, None] for name, kind in kinds.items()}
+    return images | {"clip": torch.cat([views.clip(SIZE, FRAMES) for _ in range(CLIPS)])}
 
 
 def report(
@@ -32,7 +33,7 @@ def report(
     losses: list[float],
 ) -> None:
     """Append a row to the curve at `path`."""
-    vae = VAE(WIDE_CONFIG).to(DEVICE)
+    vae = VAE(CONFIG).to(DEVICE)
     vae.load_state_dict(weights)
     row: dict[str, float | int | str] = {"step": step, "minutes": round(spent / 60, 1)}
     row["loss"] = round(float(np.mean(losses or [0])), 4)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,7 +15,33 @@ from training.place.walk import lens, stand_or_strafe, wander
 from training.workers import DEVICE
 
 SIZE = (64, 112)
+PORTRAIT, LARGE = (112, 64), (128, 224)
 STAND_OR_STRAFE_SHARE = 0.2  # of clips: vertical edges that stay or move slowly
+PORTRAIT_CLIPS, LARGE_CLIPS = 0.1, 0.1
+SHORT_FRAMES = 13
+LARGE_FRAMES = 9  # of a clip of the large size, four times as costly; oneDNN 3.12 crashes in the gradient of 5
+WHOLE_CLIP_INTERVAL = 10  # steps
+CUT_SHARE = 0.7  # of short clips: half of the frame, but of more walks
+_BATCH = {SIZE: BATCH, PORTRAIT: BATCH, LARGE: LARGE_FRAMES}
+
+
+@dataclass(frozen=True)
+class ViewKind:
+    """One kind of single images: its share, its size, and whether it is antialiased or a crop."""
+
+    share: float
+    size: tuple[int, int] = SIZE
+    antialias: bool = True
+    crop: bool = False  # of a large image, of `SIZE`
+
+
+KINDS = (
+    ViewKind(0.62),
+    ViewKind(0.08, antialias=False),
+    ViewKind(0.1, LARGE, crop=True),
+    ViewKind(0.1, PORTRAIT),
+    ViewKind(0.1, LARGE),
+)
 
 
 class ViewSampler:
@@ -25,50 +51,72 @@ class ViewSampler:
         self._rng = rng
         compiled = torch.compile(draw_batch, dynamic=False) if DEVICE.type == "cpu" else draw_batch
         self._draw: Callable[..., Tensor] = compiled
-        self._ready: dict[tuple[int, bool], list[Tensor]] = defaultdict(list)
+        self._ready: dict[ViewKind, list[Tensor]] = defaultdict(list)
 
     def images(self, count: int) -> Tensor:
-        """Return single images [count, 1, 64, 112, 3]: antialiased or not, or crops of images of twice the size."""
-        kind = self._rng.choice(3, p=[0.4, 0.45, 0.15])
-        scale, antialias = (2, True) if kind == 2 else (1, kind == 0)
-        ready = self._ready[scale, antialias]
+        """Return single images [count, 1, H, W, 3] of one kind; a quarter as many of the large size."""
+        kind = KINDS[self._rng.choice(len(KINDS), p=[kind.share for kind in KINDS])]
+        if kind.size == LARGE and not kind.crop:
+            count = max(1, count // 4)
+        ready = self._ready[kind]
         while len(ready) < count:
-            ready += self.draw_images(scale, antialias=antialias)
+            ready += self.draw_images(kind)
         return torch.stack([ready.pop() for _ in range(count)])[:, None]
 
-    def draw_images(self, scale: int, *, antialias: bool) -> list[Tensor]:
-        """Render a batch of images [64, 112, 3], or of crops of that size from larger ones."""
-        rng, (height, width) = self._rng, SIZE
-        poses = np.concatenate([wander(rng, 1).actual for _ in range(BATCH)])
-        optics = np.stack([lens(rng) for _ in range(BATCH)])
-        moods = torch.eye(len(MOODS))[torch.from_numpy(rng.integers(len(MOODS), size=BATCH))]
+    def draw_images(self, kind: ViewKind) -> list[Tensor]:
+        """Render a batch of images [H, W, 3] of a kind."""
+        rng, batch = self._rng, _BATCH[kind.size]
+        poses = np.concatenate([wander(rng, 1).actual for _ in range(batch)])
+        optics = np.stack([lens(rng, *kind.size) for _ in range(batch)])
+        moods = torch.eye(len(MOODS))[torch.from_numpy(rng.integers(len(MOODS), size=batch))]
         drawn = self._draw(
             torch.from_numpy(poses).to(DEVICE),
             torch.from_numpy(optics).to(DEVICE),
             moods.to(DEVICE),
-            scale * height,
-            scale * width,
-            antialias=antialias,
+            *kind.size,
+            antialias=kind.antialias,
         )
-        rows, columns = (rng.integers((scale - 1) * n + 1, size=BATCH) for n in SIZE)
+        if not kind.crop:
+            return list(drawn)
+        (height, width), spare = SIZE, [n - m + 1 for n, m in zip(kind.size, SIZE, strict=True)]
+        rows, columns = (rng.integers(n, size=batch) for n in spare)
         return [
             image[y : y + height, x : x + width] for image, y, x in zip(drawn, rows, columns, strict=True)
         ]
 
-    def clip(self) -> Tensor:
-        """Render a walk [1, 57, 64, 112, 3]; in half of them the first frame is not antialiased."""
+    def clips(self, step: int) -> Tensor:
+        """Render the walks of a step [N, T, H, W, 3]: one in whole length, or some short ones, of one size."""
         rng = self._rng
+        if step % WHOLE_CLIP_INTERVAL == 0:
+            return self.clip(SIZE, FRAMES)
+        size = (SIZE, PORTRAIT, LARGE)[
+            rng.choice(3, p=[1 - PORTRAIT_CLIPS - LARGE_CLIPS, PORTRAIT_CLIPS, LARGE_CLIPS])
+        ]
+        frames, large = (LARGE_FRAMES, True) if size == LARGE else (SHORT_FRAMES, False)
+        if rng.random() >= CUT_SHARE:
+            return torch.cat([self.clip(size, frames) for _ in range(1 if large else 2)])
+        axis = 2 if size[0] > size[1] else 3
+        half = max(size) // 2
+        return torch.cat(
+            [
+                self.clip(size, frames).narrow(axis, int(rng.integers(half + 1)), half)
+                for _ in range(1 if large else 3)
+            ]
+        )
+
+    def clip(self, size: tuple[int, int], frames: int) -> Tensor:
+        """Render a walk [1, frames, H, W, 3]."""
+        rng, batch = self._rng, _BATCH[size]
+        drawn = -(-frames // batch) * batch
         walk = stand_or_strafe if rng.random() < STAND_OR_STRAFE_SHARE else wander
-        poses = torch.from_numpy(walk(rng, FRAMES).actual).to(DEVICE)
-        optics = torch.from_numpy(lens(rng)).to(DEVICE).expand(BATCH, -1)
+        poses = torch.from_numpy(walk(rng, drawn).actual).to(DEVICE)
+        optics = torch.from_numpy(lens(rng, *size)).to(DEVICE).expand(batch, -1)
         moods = np.full(5, rng.integers(len(MOODS)))
         if rng.random() < 0.35:
             moods[rng.integers(1, 5) :] = rng.integers(len(MOODS))
         shown = light(moods).to(DEVICE)
-        draw = partial(self._draw, height=SIZE[0], width=SIZE[1])
-        parts = [draw(poses[i : i + BATCH], optics, shown[i : i + BATCH]) for i in range(0, FRAMES, BATCH)]
-        video = torch.cat(parts)
-        if rng.random() < 0.5:
-            first = slice(0, BATCH)
-            video[0] = draw(poses[first], optics, shown[first], antialias=False)[0]
-        return video[None]
+        parts = [
+            self._draw(poses[i : i + batch], optics, shown[i : i + batch], *size)
+            for i in range(0, drawn, batch)
+        ]
+        return torch.cat(parts)[None, :frames]

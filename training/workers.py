@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch.distributed as dist
 from torch import nn
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+_LONGEST_PAUSE = timedelta(days=7)  # of one process while the other waits for it
 
 
 def run_workers(workers: int, work: Callable[..., None], *rest: Any) -> None:
@@ -38,7 +40,9 @@ def _worker(
     rank: int, workers: int, rendezvous: str, work: Callable[..., None], rest: tuple[Any, ...]
 ) -> None:
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=rendezvous, rank=rank, world_size=workers)
+    dist.init_process_group(
+        "gloo", init_method=rendezvous, rank=rank, world_size=workers, timeout=_LONGEST_PAUSE
+    )
     work(rank, *rest)
     dist.barrier()
     dist.destroy_process_group()

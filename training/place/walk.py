@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lingbot_cli.camera.keys import TURN_DEGREES_PER_FRAME, WALK_UNITS_PER_FRAME, key_motion
+from lingbot_cli.camera.lens import square_lens
 from lingbot_cli.camera.pose import CameraPose, pose_matrices
 from training.place.scene import EYE, REACH
 
@@ -86,7 +87,8 @@ def wander(rng: np.random.Generator, frames: int) -> Walk:
     return walk_of_keys(keys[: frames - 1], start)
 
 
-def lens(rng: np.random.Generator) -> np.ndarray:
-    """Return intrinsics [4] for 832×480, mostly the published focal length of 500 pixels."""
-    focal = 500.0 if rng.random() < 0.65 else float(rng.uniform(400, 700))
-    return np.array([focal, focal, 416.0, 240.0])
+def lens(rng: np.random.Generator, height: int = 480, width: int = 832) -> np.ndarray:
+    """Return intrinsics [4] for 832×480 of frames of a size, mostly the default lens."""
+    wide = 1.0 if rng.random() < 0.65 else float(rng.uniform(0.8, 1.4))
+    fx, fy, cx, cy = square_lens(None, height, width)
+    return np.array([fx * wide, fy * wide, cx, cy])
