@@ -37,7 +37,7 @@ def prompt_pool(folder: Path, seed: int) -> Tensor:
 
 @dataclass(frozen=True)
 class BatchSampler:
-    """Sampler of batches from all clips and prompts, on the training device."""
+    """Sampler of batches from the clips of one size and all prompts, on the training device."""
 
     data: Latents
     prompts: Tensor
@@ -73,8 +73,9 @@ class BatchSampler:
         told = torch.where(settled, data.grey[:, None].float(), told)
         mask = torch.zeros_like(told[:, :4])
         mask[:, :, 0] = 1
-        focal = torch.where(far[:, None], data.focal[j, None], data.focal[i, None]).expand(-1, CHUNK)
-        focal = torch.cat([focal, data.focal[i, None].expand(-1, told.shape[2] - CHUNK)], 1)
+        first = torch.where(far[:, None], data.optics[j], data.optics[i])
+        rest = data.optics[i, None].expand(-1, told.shape[2] - CHUNK, -1)
+        optics = torch.cat([first[:, None].expand(-1, CHUNK, -1), rest], 1)
         starts = (torch.arange(self.chunks, device=DEVICE) * CHUNK).repeat(count, 1)
         gap = CHUNK * np.exp(rng.uniform(0, np.log(1500), count)).astype(np.int64)
         starts[:, 1:] += (torch.from_numpy(gap).to(DEVICE) * far)[:, None]
@@ -89,7 +90,7 @@ class BatchSampler:
         return Batch(
             clean=_chunks(spliced(data.clean, 2)),
             condition=_chunks(torch.cat([mask, told], 1)),
-            rays=_chunks(batched_rays(steps, focal.float())),
+            rays=_chunks(batched_rays(steps, optics, *data.size)),
             rows=lines,
             prompt_index=prompt_index,
             starts=starts,

@@ -9,13 +9,18 @@ from torch import Tensor
 
 from lingbot_cli.model.transformer import Transformer, TransformerConfig
 from training.batches import BatchSampler, prompt_pool
+from training.data import SIZE
 from training.fused import use_unfused_attention
-from training.latents import Latents, latents_folder
+from training.latents import CLIPS_PER_FILE, Latents, size_folder
 from training.teacher_forcing import PRESET, SCHEDULE, Batch, TeacherForcing
 from training.workers import DEVICE, load_average, save
 
-_CLIPS_PER_FILE = 50
 _CLIPS_PER_BATCH = 5
+
+
+def generated_folder(folder: Path) -> Path:
+    """Return the folder of generated latents, whose files have the names of the clips'."""
+    return size_folder(folder, SIZE) / "generated"
 
 
 @torch.no_grad()
@@ -37,13 +42,13 @@ def generate_share(rank: int, folder: Path, clips: int, seed: int) -> None:
     """Generate this process's share of the clips' latents, fifty per file; existing files are kept."""
     if DEVICE.type == "cpu":
         use_unfused_attention()
-    encoded = latents_folder(folder)
-    (encoded / "generated").mkdir(exist_ok=True)
+    encoded, out = size_folder(folder, SIZE), generated_folder(folder)
+    out.mkdir(exist_ok=True)
     model = Transformer(TransformerConfig.of(PRESET)).to(DEVICE)
     model.load_state_dict(load_average(folder, "world"))
     prompts = prompt_pool(folder, seed)
-    for part in range(rank, clips // _CLIPS_PER_FILE, dist.get_world_size()):
-        path = encoded / "generated" / f"{part:03d}.pt"
+    for part in range(rank, clips // CLIPS_PER_FILE, dist.get_world_size()):
+        path = out / f"{part:03d}.pt"
         if path.exists():
             continue
         sampler = BatchSampler(Latents.open([encoded / f"{part:03d}.pt"]), prompts)
@@ -51,7 +56,7 @@ def generate_share(rank: int, folder: Path, clips: int, seed: int) -> None:
         generator = torch.Generator().manual_seed(1000 * seed + part)
         near = torch.zeros(_CLIPS_PER_BATCH, dtype=torch.bool, device=DEVICE)
         made = []
-        for which in torch.arange(_CLIPS_PER_FILE, device=DEVICE).split(_CLIPS_PER_BATCH):
+        for which in torch.arange(CLIPS_PER_FILE, device=DEVICE).split(_CLIPS_PER_BATCH):
             with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
                 chunks = generate(model, sampler.gather(which, which, near, rng), generator)
             made.append(chunks.movedim(1, 2).flatten(2, 3).half().cpu())

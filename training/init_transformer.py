@@ -3,32 +3,35 @@
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lingbot_cli.camera.lens import REFERENCE_HEIGHT, REFERENCE_WIDTH
 from lingbot_cli.camera.plucker import CELL_PX
 from lingbot_cli.model.transformer import Transformer, TransformerConfig, patchify
 from lingbot_cli.presets import PRESETS
 from training.data import LATENTS
+from training.latents import Latents
 
 _COMPONENTS = 12
 
 
-def batched_rays(steps: Tensor, focal: Tensor, height: int = 64, width: int = 112) -> Tensor:
-    """Return rays [B, 384, F, h, w] of relative poses [B, F, 4, 4] and focals [B, F]; as `plucker_rays`."""
-    x = ((torch.arange(width, device=steps.device) + 0.5) * (832 / width) - 416).view(-1, CELL_PX).T
-    y = ((torch.arange(height, device=steps.device) + 0.5) * (480 / height) - 240).view(-1, CELL_PX).T
-    x, y = x[None, :, None, :], y[:, None, :, None]  # [1, dx, 1, w], [dy, 1, h, 1]
-    flat = torch.stack([x.expand(CELL_PX, -1, y.shape[2], -1), y.expand(-1, CELL_PX, -1, x.shape[3])])
-    flat = flat.flatten(1, 2) / focal[:, :, None, None, None, None]
-    ray = torch.cat([flat, torch.ones_like(flat[:, :, :1])], 2)
-    ray = ray / ray.norm(dim=2, keepdim=True)
+def batched_rays(steps: Tensor, optics: Tensor, height: int, width: int) -> Tensor:
+    """Return rays [B, 384, F, h, w] of relative poses [B, F, 4, 4] and lenses [B, F, 4]; as `plucker_rays`."""
+    fx, fy, cx, cy = (optics[..., i, None] for i in range(4))
+    across = (torch.arange(width, device=steps.device) + 0.5) * (REFERENCE_WIDTH / width)
+    down = (torch.arange(height, device=steps.device) + 0.5) * (REFERENCE_HEIGHT / height)
+    x = ((across - cx) / fx).unflatten(-1, (-1, CELL_PX)).movedim(-1, 2)[:, :, None, :, None, :]
+    y = ((down - cy) / fy).unflatten(-1, (-1, CELL_PX)).movedim(-1, 2)[:, :, :, None, :, None]
+    x, y = torch.broadcast_tensors(x, y)  # [B, F, dy, dx, h, w]
+    ray = F.normalize(torch.stack([x, y, torch.ones_like(x)], 2).flatten(3, 4), dim=2)
     ray = torch.einsum("bfij,bfjkhw->bikfhw", steps[..., :3, :3], ray)
     origin = steps[..., :3, 3].transpose(1, 2)[:, :, None, :, None, None].expand_as(ray)
     return torch.cat([origin, ray], 1).flatten(1, 2)
 
 
-def init_transformer(steps: Tensor, focal: Tensor, seed: int) -> Transformer:
-    """Return an initial transformer; `steps` [N, 15, 4, 4] and `focal` [N] are samples of the camera input."""
+def init_transformer(clips: Latents, seed: int) -> Transformer:
+    """Return an initial transformer; the clips are samples of the camera input."""
     torch.manual_seed(seed)
     model = Transformer(TransformerConfig.of(PRESETS["built-in"]))
     dim = model.config.dim
@@ -47,7 +50,7 @@ def init_transformer(steps: Tensor, focal: Tensor, seed: int) -> Transformer:
         for layer in silent:
             layer.weight.zero_()
         _pass_noise(model)
-        _sort_camera(model.patch_embedding_wancamctrl, steps, focal, dim)
+        _sort_camera(model.patch_embedding_wancamctrl, clips, dim)
     return model
 
 
@@ -63,11 +66,11 @@ def _pass_noise(model: Transformer) -> None:
             head[16 * cell + channel, 4 * channel + cell] = 1
 
 
-def _sort_camera(layer: nn.Linear, steps: Tensor, focal: Tensor, dim: int) -> None:
+def _sort_camera(layer: nn.Linear, clips: Latents, dim: int) -> None:
     """Set the camera projection to a random mix of the rays' whitened principal components."""
     seen = []
-    for clip in range(min(len(steps), 160)):
-        rays = batched_rays(steps[clip, None].cpu(), focal[clip, None, None].cpu().float().expand(1, LATENTS))
+    for steps, optics in zip(clips.steps[:160].cpu(), clips.optics[:160].cpu(), strict=True):
+        rays = batched_rays(steps[None], optics.expand(1, LATENTS, -1), *clips.size)
         tokens = patchify(rays)[0]
         seen.append(tokens[torch.randint(len(tokens), (LATENTS * 8,))])
     tokens = torch.cat(seen)

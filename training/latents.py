@@ -1,6 +1,7 @@
 """Encoded training clips: latents, conditions, relative poses and labels."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,45 +10,49 @@ import torch.distributed as dist
 from torch import Tensor
 
 from lingbot_cli.camera.pose import CameraPose, relative_poses
-from lingbot_cli.model.image_conditioning import resize_image
 from lingbot_cli.model.vae import VAE
 from lingbot_cli.model.vae_layers import CausalConvCache
-from training.data import LATENTS, Clips
+from training.data import LARGE, LATENTS, PORTRAIT, SIZE, Clip, ClipRenderer
 from training.fused import fuse_norms
-from training.place.palette import MOODS
-from training.place.render import draw_batch, render
-from training.samples import HEIGHT, WIDTH
 from training.vae_loss import CONFIG, as_video, fold
 from training.workers import DEVICE, load_average, save
 
+CLIPS_PER_FILE = 50
+SHARES = {SIZE: 1.0, PORTRAIT: 0.15, LARGE: 0.15}  # clips of each size relative to the first
+_HELD_OUT = 16  # clips
+_STATISTICS_CLIPS = 40
 # Latents of an image followed by grey that are encoded; later ones are constant.
 _ENCODED_LATENTS = 6
+_SHARED = ("size", "grey")
 
 
 @dataclass(frozen=True)
 class Latents:
-    """`clean` and `told` [N, 16, 15, 8, 14] float16: latents of the video and of the condition.
+    """Clips of one size; of its h·w latent cells.
 
-    `steps` [N, 15, 4, 4] are the requested relative poses. `where` [N, 15, 6] is the actual camera: x, z, y, sine
-    and cosine of the heading, and pitch, each of magnitude about 1. `focal` [N], `moods` [N, 5]; `grey`
-    [16, 8, 14] is the constant latent of the condition.
+    `clean` and `told` [N, 16, 15, h, w] float16: latents of the video and of the condition. `steps` [N, 15, 4, 4] are
+    the requested relative poses, `optics` [N, 4] the lenses. `where` [N, 15, 6] is the actual camera: x, z, y, sine
+    and cosine of the heading, and pitch, each of magnitude about 1. `moods` [N, 5]; `grey` [16, h, w] is the constant
+    latent of the condition. `actual` [N, 57, 4, 4] are the poses from which the frames are rendered again.
     """
 
+    size: tuple[int, int]
     clean: Tensor
     told: Tensor
     steps: Tensor
     where: Tensor
-    focal: Tensor
+    optics: Tensor
     moods: Tensor
+    actual: Tensor
     grey: Tensor
 
     @classmethod
     def open(cls, paths: list[Path]) -> "Latents":
-        """Load and join all parts."""
+        """Load and join the files of one size."""
         parts = [torch.load(path, weights_only=True, mmap=True) for path in paths]
-        names = [f.name for f in fields(cls) if f.name != "grey"]
+        names = [name for name in parts[0] if name not in _SHARED]
         joined = {name: torch.cat([part[name] for part in parts]).to(DEVICE) for name in names}
-        return cls(**joined, grey=parts[0]["grey"].to(DEVICE))
+        return cls(size=tuple(parts[0]["size"]), grey=parts[0]["grey"].to(DEVICE), **joined)
 
 
 def pose_targets(poses: np.ndarray) -> Tensor:
@@ -61,45 +66,30 @@ def pose_targets(poses: np.ndarray) -> Tensor:
 
 
 @torch.no_grad()
-def encode(vae: VAE, clips: Clips, which: range, path: Path, seed: int) -> None:
-    """Encode some clips to a file; half of the first images are rendered large and resized."""
-    rng = np.random.default_rng([seed, which.start])
-    grey = _constant_latent(vae, clips.video.shape[2:4])
-    fast = torch.compile(draw_batch, dynamic=False)
-    clean, told = [], []
-    for i in which:
-        video = as_video(torch.from_numpy(clips.video[i].copy())[None].to(DEVICE))
-        image = video[:, :, 0]
-        if rng.random() < 0.5:
-            optics = torch.tensor([[clips.focal[i], clips.focal[i], 416.0, 240.0]])
-            mood = torch.eye(len(MOODS))[[int(clips.moods[i, 0])]]
-            large = render(
-                torch.from_numpy(clips.actual[i, :1]), optics, mood, height=HEIGHT, width=WIDTH, draw=fast
-            )
-            image = resize_image(large[0], *clips.video.shape[2:4])[None].to(DEVICE)
-        begin = torch.cat(
-            [image[:, :, None], video.new_zeros(1, 3, 4 * _ENCODED_LATENTS - 4, *image.shape[-2:])], 2
-        )
+def encode(vae: VAE, clips: Iterable[Clip], size: tuple[int, int], path: Path) -> None:
+    """Encode clips of a size to a file."""
+    grey = _constant_latent(vae, size)
+    columns: dict[str, list[Tensor]] = {}
+    for clip in clips:
+        video = as_video(clip.video[None].to(DEVICE))
+        begin = torch.cat([video[:, :, :1], video.new_zeros(1, 3, 4 * _ENCODED_LATENTS - 4, *size)], 2)
         with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
-            clean.append(vae.encode(video)[0].half().cpu())
+            clean = vae.encode(video)[0].half().cpu()
             first = vae.encode(begin.contiguous(memory_format=torch.channels_last_3d))[0].half().cpu()
         rest = grey[:, None].expand(-1, LATENTS - first.shape[1], -1, -1).half()
-        told.append(torch.cat([first, rest], 1))
-    part = slice(which.start, which.stop)
-    save(
-        path,
-        {
-            "clean": torch.stack(clean),
-            "told": torch.stack(told),
-            "steps": torch.from_numpy(
-                np.stack([relative_poses(path) for path in clips.requested[part]])
-            ).float(),
-            "where": pose_targets(clips.actual[part]),
-            "focal": torch.from_numpy(clips.focal[part]).float(),
-            "moods": torch.from_numpy(clips.moods[part]),
-            "grey": grey.half(),
-        },
-    )
+        row = {
+            "clean": clean,
+            "told": torch.cat([first, rest], 1),
+            "steps": torch.from_numpy(relative_poses(clip.requested[::4])).float(),
+            "where": pose_targets(clip.actual[::4]),
+            "optics": torch.from_numpy(clip.optics).float(),
+            "moods": torch.from_numpy(clip.moods),
+            "actual": torch.from_numpy(clip.actual).float(),
+        }
+        for name, value in row.items():
+            columns.setdefault(name, []).append(value)
+    stacked = {name: torch.stack(values) for name, values in columns.items()}
+    save(path, {**stacked, "size": list(size), "grey": grey.half()})
 
 
 def _constant_latent(vae: VAE, size: tuple[int, int]) -> Tensor:
@@ -111,13 +101,12 @@ def _constant_latent(vae: VAE, size: tuple[int, int]) -> Tensor:
 
 
 @torch.no_grad()
-def statistics(vae: VAE, clips: Clips, count: int = 40) -> dict[str, Tensor]:
+def statistics(vae: VAE, clips: Iterable[Clip]) -> dict[str, Tensor]:
     """Return mean and standard deviation [16] of the raw latents' channels over some clips."""
     means = []
-    for i in range(count):
+    for clip in clips:
         with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
-            video = as_video(torch.from_numpy(clips.video[i].copy())[None].to(DEVICE))
-            means.append(vae.moments(video)[0].float().cpu())
+            means.append(vae.moments(as_video(clip.video[None].to(DEVICE)))[0].float().cpu())
     values = torch.cat(means).transpose(0, 1).flatten(1)
     return {"mean": values.mean(1), "std": values.std(1)}
 
@@ -126,6 +115,16 @@ def latents_folder(folder: Path) -> Path:
     """Return the folder of the VAE's latents, named by its step: further training changes them."""
     step = torch.load(folder / "vae.pt", weights_only=True, map_location="cpu", mmap=True)["step"]
     return folder / f"latents-{step}"
+
+
+def size_folder(folder: Path, size: tuple[int, int]) -> Path:
+    """Return the folder of one size's latents."""
+    return latents_folder(folder) / f"{size[1]}x{size[0]}"
+
+
+def clip_files(folder: Path, size: tuple[int, int]) -> list[Path]:
+    """Return the files of one size's clips for training, in order."""
+    return sorted(size_folder(folder, size).glob("[0-9]*.pt"))
 
 
 def normalised_vae(folder: Path) -> VAE:
@@ -137,20 +136,27 @@ def normalised_vae(folder: Path) -> VAE:
 
 
 def encode_share(rank: int, folder: Path, clips: int, seed: int) -> None:
-    """Encode this process's share of the clips, fifty per file; existing files are kept."""
+    """Render and encode this process's share of the clips, fifty per file; existing files are kept."""
     fuse_norms()
-    seen, out = Clips.open(folder / "data"), latents_folder(folder)
+    renderer, out = ClipRenderer(), latents_folder(folder)
     out.mkdir(exist_ok=True)
-    place = out / "statistics.pt"
-    if rank == 0 and not place.exists():
+
+    def random_clips(count: int, size: tuple[int, int], *key: int) -> Iterable[Clip]:
+        rng = np.random.default_rng([seed, *size, *key])
+        return (renderer.random(rng, size) for _ in range(count))
+
+    if rank == 0 and not (out / "statistics.pt").exists():
         vae = VAE(CONFIG).to(DEVICE)
         vae.load_state_dict(load_average(folder, "vae"))
-        save(place, statistics(vae, seen))
+        save(out / "statistics.pt", statistics(vae, random_clips(_STATISTICS_CLIPS, SIZE, 1)))
     dist.barrier()
     vae = normalised_vae(folder)
-    if rank == 0 and not (out / "held-out.pt").exists():
-        encode(vae, Clips.open(folder / "held-out"), range(16), out / "held-out.pt", seed)
-    for part in range(rank, clips // 50, dist.get_world_size()):
-        path = out / f"{part:03d}.pt"
-        if not path.exists():
-            encode(vae, seen, range(50 * part, 50 * part + 50), path, seed)
+    for size, share in SHARES.items():
+        parts = size_folder(folder, size)
+        parts.mkdir(exist_ok=True)
+        if rank == 0 and not (parts / "held-out.pt").exists():
+            encode(vae, random_clips(_HELD_OUT, size, 2), size, parts / "held-out.pt")
+        for part in range(rank, max(1, int(share * clips) // CLIPS_PER_FILE), dist.get_world_size()):
+            path = parts / f"{part:03d}.pt"
+            if not path.exists():
+                encode(vae, random_clips(CLIPS_PER_FILE, size, 3, part), size, path)

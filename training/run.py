@@ -1,6 +1,6 @@
 """Training of the built-in model in stages: `python -m training.run --folder F`.
 
-The stages are text encoder, VAE, clips, latents, transformer, its latents, decoder and export; finished ones are
+The stages are text encoder, VAE, latents, transformer, its latents, decoder and export; finished ones are
 skipped. After any interruption the same command resumes from the last checkpoint. After
 `python -m training.init_folder --folder F` training starts from the built-in model.
 """
@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 
 from training import train_decoder, train_text, train_transformer, train_vae
-from training.data import draw
 from training.export import BUILT_IN, export
 from training.generated_latents import generate_share
 from training.latents import encode_share
@@ -26,9 +25,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--folder", type=Path, required=True, help="clips, checkpoints and curves; some GB")
-    parser.add_argument("--clips", type=int, default=3600, help="clips rendered, for the VAE")
-    parser.add_argument("--encoded", type=int, default=1800, help="of them, for the transformer")
+    parser.add_argument("--folder", type=Path, required=True, help="latents, checkpoints and curves; a GB")
+    parser.add_argument("--clips", type=int, default=2400, help="encoded, for the transformer")
     parser.add_argument("--vae-minutes", type=float, default=100)
     parser.add_argument("--world-minutes", type=float, default=300)
     parser.add_argument("--decoder-minutes", type=float, default=60)
@@ -46,25 +44,18 @@ def main() -> None:
         run_workers(options.workers, train_vae.train, folder, options.vae_minutes, seed)
     if options.until == "vae":
         return
-    _draw_clips(folder, options.clips, seed)
-    run_workers(options.workers, encode_share, folder, options.encoded, seed)
+    run_workers(options.workers, encode_share, folder, options.clips, seed)
     if not _stage_done(folder / "world-final.pt", options.world_minutes):
         run_workers(options.workers, train_transformer.train, folder, options.world_minutes, seed)
     if options.until == "world":
         return
-    generated = min(options.encoded, _GENERATED_CLIPS)
+    generated = min(options.clips, _GENERATED_CLIPS)
     run_workers(options.workers, generate_share, folder, generated, seed)
     if not _stage_done(folder / "decoder.pt", options.decoder_minutes):
         run_workers(options.workers, train_decoder.train, folder, options.decoder_minutes, seed)
     if options.until == "decoder":
         return
     export(folder, options.out, "trained on the courtyard, see training/README.md")
-
-
-def _draw_clips(folder: Path, clips: int, seed: int) -> None:
-    for name, count, seed_offset in (("data", clips, 0), ("held-out", 64, 98)):
-        if not (folder / name / "video.npy").exists():
-            draw(folder / name, count, seed + seed_offset)
 
 
 def _stage_done(final: Path, minutes: float) -> bool:

@@ -43,8 +43,29 @@ class Batch:
     where: Tensor
 
 
+def visible_chunks(chunk: int) -> list[int]:
+    """Return the clean chunks visible to a chunk beside itself: the sink, which is chunk 0, and the window."""
+    return sorted({0, *range(max(chunk - PAST, 0), chunk)} - {chunk})
+
+
+def attend_streams(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attend among streams [S, B, J, tokens, heads, d], the first of which is clean."""
+    streams, clips, chunks, tokens, heads, dim = q.shape
+    out = []
+    for j in range(chunks):
+        past = visible_chunks(j)
+        keys, values = (x[0][:, past].flatten(1, 2)[None].expand(streams, -1, -1, -1, -1) for x in (k, v))
+        keys, values = (torch.cat([p, x[:, :, j]], 2).flatten(0, 1) for p, x in ((keys, k), (values, v)))
+        out.append(
+            unfused_attention(q[:, :, j].flatten(0, 1), keys, values).view(streams, clips, tokens, heads, dim)
+        )
+    return torch.stack(out, 2)
+
+
 class TeacherForcing:
     """Camera, text and position embeddings of a batch, computed once for all passes."""
+
+    attend_streams = staticmethod(attend_streams)
 
     def __init__(self, model: Transformer, batch: Batch) -> None:
         self.model, self.batch = model, batch
@@ -76,7 +97,7 @@ class TeacherForcing:
 
         def attend(_: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             parts = [x.view(count, *shape[:2], *x.shape[1:]) for x in (q, k, v.to(q.dtype))]
-            return _attend_streams(*parts).flatten(0, 2)
+            return self.attend_streams(*parts).flatten(0, 2)
 
         flow = self.model(
             latents,
@@ -144,25 +165,6 @@ def rotation_tables(starts: Tensor, frames: int, height: int, width: int, head_d
     return torch.stack([flat.cos(), flat.sin()]).float()
 
 
-def visible_chunks(chunk: int) -> list[int]:
-    """Return the clean chunks visible to a chunk beside itself: the sink, which is chunk 0, and the window."""
-    return sorted({0, *range(max(chunk - PAST, 0), chunk)} - {chunk})
-
-
-def _attend_streams(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attend among streams [S, B, J, tokens, heads, d]."""
-    streams, clips, chunks, tokens, heads, dim = q.shape
-    out = []
-    for j in range(chunks):
-        past = visible_chunks(j)
-        keys, values = (x[0][:, past].flatten(1, 2)[None].expand(streams, -1, -1, -1, -1) for x in (k, v))
-        keys, values = (torch.cat([p, x[:, :, j]], 2).flatten(0, 1) for p, x in ((keys, k), (values, v)))
-        out.append(
-            unfused_attention(q[:, :, j].flatten(0, 1), keys, values).view(streams, clips, tokens, heads, dim)
-        )
-    return torch.stack(out, 2)
-
-
 class _ComputedPairs(BlockPairs):
     """The pair of every block, computed before a pass without gradients can be the first to use it."""
 
@@ -186,3 +188,11 @@ def loss(made: Tensor, noisy: Tensor, sigma: Tensor, batch: Batch) -> Tensor:
     clean = noisy - sigma[..., None, None, None, None] * made
     error = F.mse_loss(clean, batch.clean.expand_as(clean), reduction="none").mean(dim=(3, 4, 5, 6))
     return (error * batch.counts).sum() / batch.counts.sum() / len(made)
+
+
+def compile_training() -> None:
+    """Compile attention among streams, and what the blocks of this process do before and after attention."""
+    torch._dynamo.config.recompile_limit = 64  # every number of rows, with gradients and without
+    TeacherForcing.attend_streams = staticmethod(torch.compile(attend_streams, dynamic=False))
+    Block.before_attention = torch.compile(Block.before_attention, dynamic=False)  # type: ignore[method-assign]
+    Block.after_attention = torch.compile(Block.after_attention, dynamic=False)  # type: ignore[method-assign]

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 
 from lingbot_cli.model.transformer import Transformer, TransformerConfig
 from training.batches import BatchSampler, add_noise, prompt_pool
+from training.data import LARGE, PORTRAIT, SIZE
 from training.fused import use_unfused_attention
 from training.init_transformer import init_transformer
-from training.latents import Latents, latents_folder
+from training.latents import Latents, clip_files, size_folder
 from training.muon import Muon
-from training.teacher_forcing import PRESET, Batch, TeacherForcing, loss
+from training.teacher_forcing import PRESET, Batch, TeacherForcing, compile_training, loss
 from training.workers import (
     DEVICE,
     StageClock,
@@ -25,7 +26,9 @@ from training.workers import (
     save,
 )
 
-CLIPS = 4 if DEVICE.type == "cpu" else 64
+CLIPS = {SIZE: 4, PORTRAIT: 4, LARGE: 1}  # per step and process, on a CPU
+GPU_CLIPS = 16  # times as many on a GPU
+SIZE_ODDS = (0.84, 0.08, 0.08)
 SELF_FORCING_FROM = 0.6  # share of the stage's time from which every second step uses its own past
 STILL_WEIGHT = 4.0  # loss weight of chunks with a standing camera: easy, but any error shows
 REPORT_INTERVAL_S = 240.0
@@ -85,11 +88,11 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
     """Train for that many minutes of the stage's clock, resuming from `world.pt` if there is one."""
     if DEVICE.type == "cpu":
         use_unfused_attention()
+        compile_training()
     prompts = prompt_pool(folder, seed)
-    encoded = latents_folder(folder)
-    source = BatchSampler(Latents.open(sorted(encoded.glob("[0-9]*.pt"))), prompts)
-    unseen = BatchSampler(Latents.open([encoded / "held-out.pt"]), prompts)
-    world = init_transformer(source.data.steps, source.data.focal, seed)
+    sources = [BatchSampler(Latents.open(clip_files(folder, size)), prompts) for size in CLIPS]
+    unseen = BatchSampler(Latents.open([size_folder(folder, SIZE) / "held-out.pt"]), prompts)
+    world = init_transformer(sources[0].data, seed)
     if (folder / "world-start.pt").exists():
         world.load_state_dict(torch.load(folder / "world-start.pt", weights_only=True)["average"])
     learner = Learner(world).to(DEVICE)
@@ -108,7 +111,9 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
     while (spent := clock.seconds()) < total:
         progress = spent / total
         optimiser.scale(rate(progress))
-        batch = source.batch(rng, CLIPS)
+        source = sources[rng.choice(len(sources), p=SIZE_ODDS)]
+        count = CLIPS[source.data.size] * (1 if DEVICE.type == "cpu" else GPU_CLIPS)
+        batch = source.batch(rng, count)
         pictures, missed = compute_losses(
             learner, batch, rng, generator, progress > SELF_FORCING_FROM and step % 2 == 0
         )

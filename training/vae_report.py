@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from lingbot_cli.model.vae import VAE
+from training.data import FRAMES, SIZE
 from training.edges import edge_retention
 from training.vae_loss import CONFIG, psnr, reconstruct
-from training.data import FRAMES
-from training.views import KINDS, SIZE, ViewSampler
+from training.views import KINDS, ViewSampler
 from training.workers import DEVICE, append_row
 
 CLIPS = 4

@@ -8,18 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.data import FRAMES, light
+from training.data import FRAMES, LARGE, PORTRAIT, SIZE, light, random_moods
 from training.place.palette import MOODS
 from training.place.render import BATCH, draw_batch
 from training.place.walk import lens, stand_or_strafe, wander
 from training.workers import DEVICE
 
-SIZE = (64, 112)
-PORTRAIT, LARGE = (112, 64), (128, 224)
 STAND_OR_STRAFE_SHARE = 0.2  # of clips: vertical edges that stay or move slowly
 PORTRAIT_CLIPS, LARGE_CLIPS = 0.1, 0.1
 SHORT_FRAMES = 13
-LARGE_FRAMES = 9  # of a clip of the large size, four times as costly; oneDNN 3.12 crashes in the gradient of 5
+LARGE_FRAMES = (
+    9  # of a clip of the large size, four times as costly; oneDNN 3.12 crashes in the gradient of 5
+)
 WHOLE_CLIP_INTERVAL = 10  # steps
 CUT_SHARE = 0.7  # of short clips: half of the frame, but of more walks
 _BATCH = {SIZE: BATCH, PORTRAIT: BATCH, LARGE: LARGE_FRAMES}
@@ -111,10 +111,7 @@ class ViewSampler:
         walk = stand_or_strafe if rng.random() < STAND_OR_STRAFE_SHARE else wander
         poses = torch.from_numpy(walk(rng, drawn).actual).to(DEVICE)
         optics = torch.from_numpy(lens(rng, *size)).to(DEVICE).expand(batch, -1)
-        moods = np.full(5, rng.integers(len(MOODS)))
-        if rng.random() < 0.35:
-            moods[rng.integers(1, 5) :] = rng.integers(len(MOODS))
-        shown = light(moods).to(DEVICE)
+        shown = light(random_moods(rng)).to(DEVICE)
         parts = [
             self._draw(poses[i : i + batch], optics, shown[i : i + batch], *size)
             for i in range(0, drawn, batch)
