@@ -13,7 +13,9 @@ class Preset:
     `chunk`, `window`, `sink` count latent frames; a window of −1 is unbounded.
     `steps` are indices into the 1001-point schedule, `shift` its flow shift.
     `area` is the number of output pixels chosen when no size is given.
-    `scene_min_psnr_db`, for a model of one scene: the lowest PSNR of its VAE's reconstruction of an image of it.
+    `antialias`: first images are made smaller by the mean of what a pixel covers, not by the published bicubic rule.
+    `sizes` are the sizes that a small model was trained at; it knows no other. Empty: any size.
+    `scene_detail` and `scene_max_error` describe images of a model's only scene (`training/scene_error.py`).
     """
 
     name: str
@@ -35,7 +37,10 @@ class Preset:
     freq_dim: int = 256
     vae_dim: int = 96
     vae_blocks: int = 2
-    scene_min_psnr_db: float | None = None
+    antialias: bool = False
+    sizes: tuple[str, ...] = ()
+    scene_detail: float | None = None
+    scene_max_error: float | None = None
 
 
 V1_STEPS = (0, 179, 358, 679)
@@ -58,7 +63,7 @@ _BUILT_IN = Preset(
     text_len=64,
     vae_dim=16,
     vae_blocks=1,
-    scene_min_psnr_db=21.0,
+    sizes=("112x64",),
 )
 _V1 = Preset(
     name="lingbot-world-fast",

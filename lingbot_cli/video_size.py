@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 
 from lingbot_cli.errors import UsageError
 
@@ -66,6 +67,18 @@ def fit_size(height: int, width: int, area: int) -> tuple[int, int]:
     shapes = [(r, c) for r, c in shapes if min(r, c) > 0 and _MIN_SHARE <= r * c / area <= MAX_SHARE]
     shapes = shapes or [(rows, columns)]
     return min(shapes, key=lambda shape: (abs(stretch((height, width), shape)), -shape[0] * shape[1]))
+
+
+def untrained_size_note(sizes: Sequence[str], height: int, width: int) -> str | None:
+    """Return a note about a size at which a model of few sizes was not trained, else None; no sizes mean any."""
+    size = f"{width}x{height}"
+    if not sizes or size in sizes:
+        return None
+    known = " or ".join(filter(None, (", ".join(sizes[:-1]), sizes[-1])))
+    return (
+        f"this model was not trained at {size}: the video blurs or breaks into patterns; use --size {known}, and "
+        "--output-size for a larger file"
+    )
 
 
 def stretch(image: tuple[int, int], video: tuple[int, int]) -> float:

@@ -1,15 +1,19 @@
 """Export of trained weights as the built-in model in half precision: `python -m training.export --folder F`."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from lingbot_cli.model.loading.convert import write_model
+from lingbot_cli.model.vae import VAE
 from lingbot_cli.presets import PRESETS
-from training.latents import normalised_vae
+from training.latents import SHARES, normalised_vae
 from training.make_untrained import byte_level_tokenizer
+from training.scene_error import scene_settings
+from training.vae_loss import CONFIG
 from training.workers import load_average
 
 BUILT_IN = Path(__file__).parent.parent / "lingbot_cli" / "builtin"
@@ -26,9 +30,19 @@ def export(folder: Path, out: Path, source: str) -> None:
     transformer = load_average(folder, "world")
     decoder = folder / "decoder.pt"
     vae = load_average(folder, "decoder") if decoder.exists() else normalised_vae(folder).state_dict()
+    model = VAE(CONFIG)
+    model.load_state_dict(vae)
+    detail, max_error = scene_settings(model)
+    preset = replace(
+        PRESETS["built-in"],
+        antialias=True,
+        sizes=tuple(f"{width}x{height}" for height, width in SHARES),
+        scene_detail=detail,
+        scene_max_error=max_error,
+    )
     write_model(
         out,
-        PRESETS["built-in"],
+        preset,
         transformer={name: packed(name, tensor) for name, tensor in transformer.items()},
         vae={name: tensor.half() for name, tensor in vae.items()},
         text=torch.load(folder / "text.pt", weights_only=True),

@@ -169,7 +169,7 @@ def main() -> None:
     folder = options.model or Path(__file__).parent.parent / "lingbot_cli" / "builtin"
     figures["megabytes"] = sum(f.stat().st_size for f in folder.iterdir()) / 1e6
     figures["vae_psnr"] = vae_psnr(world)
-    figures["samples"] = measure_samples(world.vae)
+    figures["samples"] = measure_samples(world.vae, antialias=world.preset.antialias)
     films = {}
     begun, frames = time.perf_counter(), 0
     for name, keys in walks(options.seconds).items():

@@ -28,12 +28,12 @@ _YAW = {"day": 0.0, "dusk": 250.0, "night": 20.0, "snow": 170.0}
 
 
 @torch.inference_mode()
-def measure_samples(vae: VAE) -> dict[str, dict[str, float]]:
+def measure_samples(vae: VAE, *, antialias: bool) -> dict[str, dict[str, float]]:
     """Measure PSNR in dB and edge retention of each mood's sample image after the VAE."""
     out = {}
     for mood in MOODS:
         image = np.array(Image.open(SAMPLES / f"courtyard-{mood}.png").convert("RGB"))
-        pixels = resize_image(torch.from_numpy(image), *SIZE).clamp(-1, 1)
+        pixels = resize_image(torch.from_numpy(image), *SIZE, antialias=antialias).clamp(-1, 1)
         decoded = vae.decode(vae.encode(pixels[None, :, None]))[0, :, 0].float()
         made, truth = (_to_bytes(x) for x in (decoded, pixels))
         error = (made.astype(np.float64) - truth) / 255

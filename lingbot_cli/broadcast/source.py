@@ -29,6 +29,7 @@ from lingbot_cli.timeline.live import LiveTimeline, loop_timeline
 from lingbot_cli.timeline.resolve import check_camera_flags
 from lingbot_cli.timeline.schedule import schedule_timeline
 from lingbot_cli.timeline.times import format_fps
+from lingbot_cli.video_size import untrained_size_note
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ def prepare_live(
     image = read_image(request.image)
     height, width = choose_size(request.size, live.header, image, model.preset.area)
     live.fit_lens(height, width)
-    note = stretch_note(image, height, width)
+    notes = (stretch_note(image, height, width), untrained_size_note(model.preset.sizes, height, width))
     stream = PreparedStream(
         request,
         model,
@@ -167,6 +168,6 @@ def prepare_live(
         rule.scale(np.zeros(0)),
         live,
         (overrides.prompt or live.header.prompt or "",),
-        warnings=() if note is None else (note,),
+        warnings=tuple(filter(None, notes)),
     )
     return stream, live

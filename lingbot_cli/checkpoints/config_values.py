@@ -1,6 +1,7 @@
 """Values of a checkpoint's configs and tensor shapes under the names of the preset's fields, each checked."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -45,11 +46,10 @@ CONFIG_FIELDS = {
 }
 """Published config key → preset field; a later key wins over an earlier one."""
 
-RENAMED_SETTINGS = {"familiar": "scene_min_psnr_db"}
-"""Settings of `lingbot.json` under an earlier name → preset field."""
-
+_OPTIONAL = ("scene_detail", "scene_max_error")
 _LEAST = {"window": -1, "sink": 0}
 _MAX_INTEGER = 2**24
+_SIZE = re.compile(r"[1-9][0-9]{1,4}x[1-9][0-9]{1,4}")
 
 
 def config_values(config: Mapping[str, Any], place: Path | None) -> dict[str, Any]:
@@ -64,20 +64,25 @@ def config_values(config: Mapping[str, Any], place: Path | None) -> dict[str, An
     settings = config.get("settings", {})
     if not isinstance(settings, dict):
         raise SetupError(f"{place}: settings is no JSON object", hint=DOWNLOAD_AGAIN)
-    settings = {RENAMED_SETTINGS.get(key, key): value for key, value in settings.items()}
     values |= {key: value for key, value in settings.items() if key in names}
     for name, value in values.items():
-        if value is not None or name != "scene_min_psnr_db":
-            check_value(name, value, getattr(PRESETS["built-in"], name), place)
-    if "steps" in values:
-        values["steps"] = tuple(values["steps"])
+        if name in _OPTIONAL and value is None:
+            continue
+        check_value(name, value, 1.0 if name in _OPTIONAL else getattr(PRESETS["built-in"], name), place)
+    for name in ("steps", "sizes"):
+        if name in values:
+            values[name] = tuple(values[name])
     return values
 
 
 def check_value(name: str, value: object, like: object, place: Path | None) -> None:
-    """Raise SetupError unless a value has the type of `like` and is in its range: text, number or whole numbers."""
-    if isinstance(like, str):
-        valid = isinstance(value, str)
+    """Raise SetupError unless a value has the type of `like` and is in its range."""
+    if isinstance(like, str | bool):
+        valid = type(value) is type(like)
+    elif name == "sizes":
+        valid = isinstance(value, list) and all(
+            isinstance(each, str) and _SIZE.fullmatch(each) for each in value
+        )
     elif isinstance(like, tuple):
         valid = isinstance(value, list) and bool(value) and all(_is_integer(each, 0, 1000) for each in value)
     elif isinstance(like, float):

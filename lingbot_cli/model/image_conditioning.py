@@ -1,25 +1,24 @@
-"""Image conditioning: a mask and the VAE encoding of the first image followed by grey frames (model §8).
-
-And the check of an image against the one scene that a small model was trained on.
-"""
+"""Image conditioning: a mask and the VAE encoding of the first image followed by grey frames (model §8)."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from lingbot_cli.model.still_stream import StillStream
 from lingbot_cli.model.vae import VAE, default_latent_batch
-from lingbot_cli.model.world_model import WorldModel
-from lingbot_cli.video_size import fit_size
 
 
-def resize_image(image: Tensor, height: int, width: int) -> Tensor:
-    """Resize an image [H, W, 3] uint8 to [3, height, width] float32 in −1…1 by the published bicubic rule."""
+def resize_image(image: Tensor, height: int, width: int, *, antialias: bool) -> Tensor:
+    """Resize an image [H, W, 3] uint8 to [3, height, width] float32 in −1…1 by the published bicubic rule.
+
+    With `antialias` bilinearly instead, over all that a pixel covers: the rule of `Preset.antialias`.
+    """
     pixels = image.permute(2, 0, 1)[None].float() / 127.5 - 1.0
+    if antialias:
+        return F.interpolate(pixels, size=(height, width), mode="bilinear", antialias=True)[0]
     return F.interpolate(pixels, size=(height, width), mode="bicubic")[0]
 
 
@@ -105,24 +104,3 @@ class ImageCondition:
                 video[:, :, 0] = self._image
             parts.append(self._vae.encode(video, self._cache))
         return parts
-
-
-def shows_trained_scene(model: WorldModel, image: np.ndarray) -> bool:
-    """Return whether an image [H, W, 3] uint8 may show the model's scene; True for a model of many scenes."""
-    threshold = model.preset.scene_min_psnr_db
-    if threshold is None or not model.trained:
-        return True
-    return reconstruction_psnr(model, image) >= threshold
-
-
-@torch.inference_mode()
-def reconstruction_psnr(model: WorldModel, image: np.ndarray) -> float:
-    """Return the PSNR in dB of an image [H, W, 3] uint8 encoded and decoded by the VAE at its training size.
-
-    A VAE trained on one scene reconstructs other images badly. Only its training size separates scenes: a larger
-    image of anything is smoother, a smaller one of the scene has too little detail.
-    """
-    height, width = fit_size(image.shape[0], image.shape[1], model.preset.area)
-    video = resize_image(torch.from_numpy(image), height, width).clamp(-1, 1).to(model.device)[None, :, None]
-    decoded = model.vae.decode(model.vae.encode(video)).float().to(model.device)
-    return float(-10 * torch.log10(((decoded - video) / 2).square().mean().clamp_min(1e-10)))

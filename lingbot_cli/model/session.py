@@ -103,7 +103,9 @@ class Session:
         self._decoder = ChunkDecoder(model, decode_batch or default_latent_batch(height, width))
         self._undecoded: Tensor | None = None
         with current_device(model.device):
-            first_image = resize_image(torch.from_numpy(image), height, width).to(model.device)
+            first_image = resize_image(
+                torch.from_numpy(image), height, width, antialias=model.preset.antialias
+            ).to(model.device)
         self._condition = ImageCondition(model.vae, first_image, model.encoding)
         config = model.transformer.config
         self._cache_shape = KVCacheShape(

@@ -118,7 +118,7 @@ class LocalRender:
 
     def scene_warnings(self) -> list[str]:
         """Return a warning for every first image that does not show the scene the model was trained on."""
-        from lingbot_cli.model.image_conditioning import shows_trained_scene
+        from lingbot_cli.model.trained_scene import shows_trained_scene
 
         return [
             f"{path or self.prepared.request.image} does not show the courtyard this model was trained on; "

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from lingbot_cli import __version__
-from lingbot_cli.checkpoints.config_values import RENAMED_SETTINGS
 from lingbot_cli.control import Control
 from lingbot_cli.presets import Preset
 from lingbot_cli.render.request import PreparedVideo
 
 _version = cache(version)  # it parses the package's metadata, for every video of a batch
+_DESCRIPTIVE = ("sizes", "scene_detail", "scene_max_error")  # settings that only warnings need
 Fingerprint = Mapping[str, str]
 """Named texts; equal fingerprints give equal latents."""
 
@@ -82,9 +82,11 @@ def _chunk_fingerprint(control: Control, prepared: PreparedVideo) -> Fingerprint
 
 
 def preset_json(preset: Preset) -> dict[str, Any]:
-    """Return a preset as videos and resume folders save it, renamed settings under their first names."""
-    first_names = {new: old for old, new in RENAMED_SETTINGS.items()}
-    return {first_names.get(name, name): value for name, value in asdict(preset).items()}
+    """Return the settings of a preset that determine latents, as videos and resume folders save them."""
+    settings = {name: value for name, value in asdict(preset).items() if name not in _DESCRIPTIVE}
+    antialias = settings.pop("antialias")
+    # An earlier setting's place, so that the folders of earlier versions can be resumed.
+    return settings | {"familiar": None} | ({"antialias": True} if antialias else {})
 
 
 def hash_image(image: np.ndarray) -> str:

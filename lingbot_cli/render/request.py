@@ -22,7 +22,7 @@ from lingbot_cli.timeline.compile import iter_controls
 from lingbot_cli.timeline.resolve import ResolvedTimeline, TimelineOverrides, resolve_timeline
 from lingbot_cli.timeline.schema import TimelineHeader
 from lingbot_cli.timeline.times import exact_fps, format_fps
-from lingbot_cli.video_size import fit_size, parse_size
+from lingbot_cli.video_size import fit_size, parse_size, untrained_size_note
 
 DEFAULT_SEED = 42
 UNTRAINED_NOTE = "this model is untrained: its weights are random, so the video moves but shows no place"
@@ -212,7 +212,8 @@ def prepare(
     images: dict[Path | None, np.ndarray] = {None: first}
     images |= {path: read_image(path) for path in dict.fromkeys(cuts)}
     height, width = frame_size(resolved.header)
-    notes = {stretch_note(image, height, width) for image in images.values()} - {None}
+    notes = {stretch_note(image, height, width) for image in images.values()}
+    notes = (notes | {untrained_size_note(model.preset.sizes, height, width)}) - {None}
     resolved = replace(resolved, warnings=(*resolved.warnings, *sorted(map(str, notes))))
     images = {path: crop_to_aspect(image, height, width) for path, image in images.items()}
     seed = choose_seed(request.seed, resolved.header)

@@ -15,7 +15,7 @@ from lingbot_cli.server.http_server import HttpServer, ListenAddress, limited_pr
 from lingbot_cli.server.service import ModelService, SessionDefaults
 from lingbot_cli.server.session_pool import PoolLimits, SessionPool
 from lingbot_cli.ui.signals import StopRequest
-from lingbot_cli.video_size import fit_size
+from lingbot_cli.video_size import fit_size, untrained_size_note
 
 if TYPE_CHECKING:
     from lingbot_cli.model.world_model import WorldModel
@@ -51,6 +51,8 @@ def load_served_model(
     options, checkpoint = resolve_model(options)
     area = checkpoint.preset.area
     height, width = defaults.size(area) or fit_size(*ASSUMED_IMAGE_SIZE, area)
+    if (size_note := untrained_size_note(checkpoint.preset.sizes, height, width)) is not None:
+        note(size_note)
     latents = max(checkpoint.preset.window, checkpoint.preset.chunk)  # a session fills the window
     gpus = 1 if group is None else group.size
     memory = fit_sessions(checkpoint, options, height, width, latents, gpus=gpus, sessions=sessions)

@@ -130,6 +130,7 @@ class ModelService:
             "chunk": preset.chunk,
             "fps": preset.fps,
             "area": preset.area,
+            "sizes": list(preset.sizes),
             "steps": len(preset.steps),
             "window": preset.window,
             "sink": preset.sink,

@@ -176,9 +176,11 @@ def test_an_image_sequence_without_one_of_its_images_is_rendered_again(tmp_path:
     assert manifest.find(name, "r") is None
 
 
-def test_every_setting_of_a_preset_is_part_of_its_videos_identity() -> None:
+def test_every_setting_of_a_preset_that_determines_latents_is_part_of_its_videos_identity() -> None:
     preset = PRESETS["built-in"]
     for field in fields(preset):
+        if field.name in ("sizes", "scene_detail", "scene_max_error"):
+            continue
         value = getattr(preset, field.name)
         other = (
             (1, 2)

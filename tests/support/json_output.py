@@ -264,7 +264,10 @@ class Preset(Strict):
     freq_dim: int
     vae_dim: int
     vae_blocks: int
-    scene_min_psnr_db: float | None
+    antialias: bool
+    sizes: list[str]
+    scene_detail: float | None
+    scene_max_error: float | None
 
 
 class Memory(Strict):
