@@ -15,7 +15,7 @@ class Preset:
     `area` is the number of output pixels chosen when no size is given.
     `antialias`: first images are made smaller by the mean of what a pixel covers, not by the published bicubic rule.
     `sizes` are the sizes that a small model was trained at; it knows no other. Empty: any size.
-    `scene_detail` and `scene_max_error` describe images of a model's only scene (`training/scene_error.py`).
+    `scene_max_error`, of a model of one scene: the highest error of an image of it (`model/trained_scene.py`).
     """
 
     name: str
@@ -39,7 +39,6 @@ class Preset:
     vae_blocks: int = 2
     antialias: bool = False
     sizes: tuple[str, ...] = ()
-    scene_detail: float | None = None
     scene_max_error: float | None = None
 
 

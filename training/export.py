@@ -12,7 +12,7 @@ from lingbot_cli.model.vae import VAE
 from lingbot_cli.presets import PRESETS
 from training.latents import SHARES, normalised_vae
 from training.make_untrained import byte_level_tokenizer
-from training.scene_error import scene_settings
+from training.scene_error import scene_max_error
 from training.vae_loss import CONFIG
 from training.workers import load_average
 
@@ -32,13 +32,11 @@ def export(folder: Path, out: Path, source: str) -> None:
     vae = load_average(folder, "decoder") if decoder.exists() else normalised_vae(folder).state_dict()
     model = VAE(CONFIG)
     model.load_state_dict(vae)
-    detail, max_error = scene_settings(model)
     preset = replace(
         PRESETS["built-in"],
         antialias=True,
         sizes=tuple(f"{width}x{height}" for height, width in SHARES),
-        scene_detail=detail,
-        scene_max_error=max_error,
+        scene_max_error=scene_max_error(model),
     )
     write_model(
         out,

@@ -1,6 +1,6 @@
 """A training folder that starts from an exported model: `python -m training.init_folder --folder F`.
 
-The text encoder and the narrow VAE count as trained; the wide VAE and the transformer start from these weights.
+The text encoder and the VAE count as trained; the transformer starts from these weights.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from training.workers import save
 def init_folder(model: Path, folder: Path) -> None:
     """Write the weights of a model in our layout into a training folder; existing files are kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    parts = {"text.pt": "text_encoder", "vae-final.pt": "vae", "world-start.pt": "transformer"}
+    parts = {"text.pt": "text_encoder", "vae.pt": "vae", "world-start.pt": "transformer"}
     for name, part in parts.items():
         if not (folder / name).exists():
             weights = load_file(model / f"{part}.safetensors")

@@ -19,7 +19,7 @@ CLIPS = 4
 def validation_views() -> dict[str, Tensor]:
     """Return images of three sizes, images of one ray per pixel, and walks as uint8 [N, T, H, W, 3]."""
     views = ViewSampler(np.random.default_rng(98))
-    kinds = {"smooth": KINDS[0], "sharp": KINDS[1], "portrait": KINDS[3], "large": KINDS[4]}
+    kinds = {name: KINDS[name] for name in ("usual", "aliased", "portrait", "large")}
     images = {name: torch.stack(views.draw_images(kind)[:12])[:, None] for name, kind in kinds.items()}
     return images | {"clip": torch.cat([views.clip(SIZE, FRAMES) for _ in range(CLIPS)])}
 

@@ -35,13 +35,13 @@ class ViewKind:
     crop: bool = False  # of a large image, of `SIZE`
 
 
-KINDS = (
-    ViewKind(0.62),
-    ViewKind(0.08, antialias=False),
-    ViewKind(0.1, LARGE, crop=True),
-    ViewKind(0.1, PORTRAIT),
-    ViewKind(0.1, LARGE),
-)
+KINDS = {
+    "usual": ViewKind(0.62),
+    "aliased": ViewKind(0.08, antialias=False),
+    "crop": ViewKind(0.1, LARGE, crop=True),
+    "portrait": ViewKind(0.1, PORTRAIT),
+    "large": ViewKind(0.1, LARGE),
+}
 
 
 class ViewSampler:
@@ -55,7 +55,8 @@ class ViewSampler:
 
     def images(self, count: int) -> Tensor:
         """Return single images [count, 1, H, W, 3] of one kind; a quarter as many of the large size."""
-        kind = KINDS[self._rng.choice(len(KINDS), p=[kind.share for kind in KINDS])]
+        kinds = list(KINDS.values())
+        kind = kinds[self._rng.choice(len(kinds), p=[kind.share for kind in kinds])]
         if kind.size == LARGE and not kind.crop:
             count = max(1, count // 4)
         ready = self._ready[kind]

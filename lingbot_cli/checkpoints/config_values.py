@@ -46,7 +46,6 @@ CONFIG_FIELDS = {
 }
 """Published config key → preset field; a later key wins over an earlier one."""
 
-_OPTIONAL = ("scene_detail", "scene_max_error")
 _LEAST = {"window": -1, "sink": 0}
 _MAX_INTEGER = 2**24
 _SIZE = re.compile(r"[1-9][0-9]{1,4}x[1-9][0-9]{1,4}")
@@ -66,9 +65,10 @@ def config_values(config: Mapping[str, Any], place: Path | None) -> dict[str, An
         raise SetupError(f"{place}: settings is no JSON object", hint=DOWNLOAD_AGAIN)
     values |= {key: value for key, value in settings.items() if key in names}
     for name, value in values.items():
-        if name in _OPTIONAL and value is None:
-            continue
-        check_value(name, value, 1.0 if name in _OPTIONAL else getattr(PRESETS["built-in"], name), place)
+        if name != "scene_max_error":
+            check_value(name, value, getattr(PRESETS["built-in"], name), place)
+        elif value is not None:
+            check_value(name, value, 1.0, place)
     for name in ("steps", "sizes"):
         if name in values:
             values[name] = tuple(values[name])

@@ -16,7 +16,7 @@ from lingbot_cli.presets import Preset
 from lingbot_cli.render.request import PreparedVideo
 
 _version = cache(version)  # it parses the package's metadata, for every video of a batch
-_DESCRIPTIVE = ("sizes", "scene_detail", "scene_max_error")  # settings that only warnings need
+_DESCRIPTIVE = ("sizes", "scene_max_error")  # settings that only warnings need
 Fingerprint = Mapping[str, str]
 """Named texts; equal fingerprints give equal latents."""
 

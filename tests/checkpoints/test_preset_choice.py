@@ -59,6 +59,25 @@ def test_a_shift_that_no_float_holds_is_refused(shift: float) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("sizes", value) for value in ("112x64", ["112"], [[112, 64]], ["112x64", "0x64"], ["112x64\n"])),
+        *(("antialias", value) for value in (1, "true", None)),
+        *(("scene_max_error", value) for value in ("0.3", True, float("nan"))),
+    ],
+)
+def test_a_setting_of_a_wrong_type_is_refused(name: str, value: object) -> None:
+    with pytest.raises(SetupError, match=rf"lingbot\.json: {name} is"):
+        config_values({"settings": {name: value}}, Path("lingbot.json"))
+
+
+def test_settings_of_a_small_model_are_read() -> None:
+    settings = {"sizes": ["112x64", "64x112"], "antialias": True, "scene_max_error": None}
+    found = config_values({"settings": settings}, Path("lingbot.json"))
+    assert found == {"sizes": ("112x64", "64x112"), "antialias": True, "scene_max_error": None}
+
+
+@pytest.mark.parametrize(
     ("scheduler", "transformer", "name", "source"),
     [
         ({"shift": 10.0}, {}, V1, "shift 10"),

@@ -17,7 +17,7 @@ from training.place.walk import lens, wander
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 PHOTOGRAPHS = sorted(
-    path for path in Path(skimage.data.__file__).parent.iterdir() if path.suffix in (".png", ".jpg", ".gif", ".tif")
+    path for path in Path(skimage.data.__file__).parent.iterdir() if path.suffix in (".png", ".jpg", ".gif")
 )
 SIZES = {"32x32": (32, 32), "112x64": (64, 112), "64x112": (112, 64), "832x480": (480, 832)}
 

@@ -179,7 +179,7 @@ def test_an_image_sequence_without_one_of_its_images_is_rendered_again(tmp_path:
 def test_every_setting_of_a_preset_that_determines_latents_is_part_of_its_videos_identity() -> None:
     preset = PRESETS["built-in"]
     for field in fields(preset):
-        if field.name in ("sizes", "scene_detail", "scene_max_error"):
+        if field.name in ("sizes", "scene_max_error"):
             continue
         value = getattr(preset, field.name)
         other = (

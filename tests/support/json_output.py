@@ -266,7 +266,6 @@ class Preset(Strict):
     vae_blocks: int
     antialias: bool
     sizes: list[str]
-    scene_detail: float | None
     scene_max_error: float | None
 
 
