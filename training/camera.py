@@ -2,13 +2,15 @@
 
 import numpy as np
 
+from lingbot_cli.camera.lens import square_lens
 from lingbot_cli.camera.pose import CameraPose
 from lingbot_cli.diagnostics.camera_check import Limits, RecordedCamera, SecondCheck, check_camera
 from lingbot_cli.model.world_model import WorldModel
+from training.data import SIZE
 from training.place.palette import MOODS
 from training.place.scene import EYE
 from training.sharpness import PROMPTS
-from training.videos import FPS, OPTICS, render_video
+from training.videos import FPS, render_video
 
 KEYS = {"turn": "l", "walk": "w", "walk-and-turn": "wl"}
 _SECONDS = 2
@@ -27,7 +29,7 @@ def measure_cameras(world: WorldModel) -> dict[str, dict[str, float]]:
         exact: list[SecondCheck] = []
         for mood in MOODS:
             video = render_video(world, [keys] * _SECONDS * FPS, _START, [mood], [PROMPTS[mood]])
-            lenses = np.tile(OPTICS, (len(video.made), 1))
+            lenses = np.tile(square_lens(None, *SIZE), (len(video.made), 1))
             camera = RecordedCamera(video.walk.actual, lenses, FPS, 0.2, height=EYE)
             shown += check_camera(video.made, camera, Limits()).seconds
             exact += check_camera(video.truth, camera, Limits()).seconds

@@ -19,7 +19,7 @@ from lingbot_cli.model.world_model import WorldModel
 from training.camera import measure_cameras
 from training.place.palette import MOODS
 from training.place.walk import wander
-from training.sharpness import PROMPTS, measure_samples, measure_sharpness
+from training.sharpness import PROMPTS, measure_samples, measure_sharpness, measure_sizes
 from training.shift import estimate_shift
 from training.videos import FPS, Video, estimate_poses, ground_truth, render_video
 
@@ -186,6 +186,7 @@ def main() -> None:
     figures["stands"] = measure_stills(world)
     figures["turns"] = measure_turns(world)
     figures["edges"] = measure_sharpness(world, options.seconds)
+    figures["sizes"] = measure_sizes(world)
     figures["camera"] = measure_cameras(world)
     if not options.short:
         figures["drift"] = measure_drift(world)

@@ -11,12 +11,12 @@ from lingbot_cli.camera.pose import CameraPose
 from lingbot_cli.model.image_conditioning import resize_image
 from lingbot_cli.model.vae import VAE
 from lingbot_cli.model.world_model import WorldModel
+from training.data import LARGE, PORTRAIT, SIZE
 from training.edges import edge_retention, edge_strength_ratio
 from training.place.palette import MOODS
 from training.videos import FPS, Video, render_video
 
 SAMPLES = Path(__file__).parent.parent / "samples"
-SIZE = (64, 112)
 PROMPTS = {
     "day": "a courtyard at day",
     "dusk": "a courtyard at dusk",
@@ -50,6 +50,16 @@ def measure_sharpness(world: WorldModel, seconds: int) -> dict[str, dict[str, fl
             start = replace(_START, yaw=_YAW[mood])
             video = render_video(world, held, start, [mood], [PROMPTS[mood]])
             out[f"{name}, {mood}"] = measure_edges(video)
+    return out
+
+
+def measure_sizes(world: WorldModel) -> dict[str, dict[str, float]]:
+    """Measure a walk and a turn of four seconds by day at the other sizes of training."""
+    out = {}
+    for size in (LARGE, PORTRAIT):
+        for name, key in (("walk", "w"), ("turn", "l")):
+            video = render_video(world, [key] * 4 * FPS, _START, ["day"], [PROMPTS["day"]], size=size)
+            out[f"{name}, {size[1]}x{size[0]}"] = measure_edges(video)
     return out
 
 

@@ -7,16 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lingbot_cli.camera.lens import square_lens
 from lingbot_cli.camera.pose import CameraPose
 from lingbot_cli.control import Control
 from lingbot_cli.model.session import Session
 from lingbot_cli.model.world_model import WorldModel
-from training.data import CHUNK, chunk_start, light
+from training.data import CHUNK, SIZE, chunk_start, light
 from training.place.palette import MOODS
 from training.place.render import render
 from training.place.walk import Walk, walk_of_keys
 
-OPTICS = np.array([500.0, 500.0, 416.0, 240.0])
 FPS = 16
 
 
@@ -41,7 +41,7 @@ def render_video(
     moods: list[str],
     prompts: list[str],
     *,
-    size: tuple[int, int] = (64, 112),
+    size: tuple[int, int] = SIZE,
     seed: int = 42,
 ) -> Video:
     """Render one key set per video frame from `start`, with a mood and a prompt per chunk; the last ones persist."""
@@ -58,7 +58,7 @@ def render_video(
         poses = walk.requested[::4][CHUNK * i : CHUNK * (i + 1)]
         control = Control(
             poses=poses,
-            intrinsics=np.tile(OPTICS, (CHUNK, 1)),
+            intrinsics=np.tile(square_lens(None, *size), (CHUNK, 1)),
             actions=np.zeros((CHUNK, 4), np.float32),
             prompt=prompts[min(i, len(prompts) - 1)],
             frames=chunk_start(i + 1) - chunk_start(i),
@@ -72,7 +72,7 @@ def render_video(
 
 def ground_truth(poses: Tensor, moods: Tensor, size: tuple[int, int]) -> Tensor:
     """Render the scene [F, H, W, 3] uint8 exactly, from poses [F, 4, 4] in moods [F, 4]."""
-    optics = torch.from_numpy(OPTICS).expand(len(poses), -1)
+    optics = torch.tensor(square_lens(None, *size)).expand(len(poses), -1)
     return render(poses, optics, moods, height=size[0], width=size[1])
 
 
