@@ -11,14 +11,13 @@ from torch import Tensor
 
 from lingbot_cli.camera.pose import CameraPose, relative_poses
 from lingbot_cli.model.vae import VAE
-from lingbot_cli.model.vae_layers import CausalConvCache
 from training.data import LARGE, LATENTS, PORTRAIT, SIZE, Clip, ClipRenderer
-from training.fused import fuse_norms
+from training.fused import fuse_vae
 from training.vae_loss import CONFIG, as_video, fold
 from training.workers import DEVICE, load_average, save
 
 CLIPS_PER_FILE = 50
-SHARES = {SIZE: 1.0, PORTRAIT: 0.15, LARGE: 0.15}  # clips of each size relative to the first
+SHARES = {SIZE: 1.0, PORTRAIT: 0.1, LARGE: 0.075}  # clips of each size relative to the first
 _HELD_OUT = 16  # clips
 _STATISTICS_CLIPS = 40
 # Latents of an image followed by grey that are encoded; later ones are constant.
@@ -94,10 +93,8 @@ def encode(vae: VAE, clips: Iterable[Clip], size: tuple[int, int], path: Path) -
 
 def _constant_latent(vae: VAE, size: tuple[int, int]) -> Tensor:
     """Return the latent [16, h, w] of grey beyond the encoder's receptive field."""
-    cache, latent = CausalConvCache(), torch.empty(0)
-    for step in range(vae.config.encoder_receptive_field // 4 + 2):
-        latent = vae.encode(torch.zeros(1, 3, 4 if step else 1, *size, device=DEVICE), cache)
-    return latent[0, :, -1].cpu()
+    frames = 4 * (vae.config.encoder_receptive_field // 4 + 1) + 1
+    return vae.encode(torch.zeros(1, 3, frames, *size, device=DEVICE))[0, :, -1].cpu()
 
 
 @torch.no_grad()
@@ -137,7 +134,7 @@ def normalised_vae(folder: Path) -> VAE:
 
 def encode_share(rank: int, folder: Path, clips: int, seed: int) -> None:
     """Render and encode this process's share of the clips, fifty per file; existing files are kept."""
-    fuse_norms()
+    fuse_vae()
     renderer, out = ClipRenderer(), latents_folder(folder)
     out.mkdir(exist_ok=True)
 

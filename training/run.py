@@ -26,7 +26,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--folder", type=Path, required=True, help="latents, checkpoints and curves; a GB")
-    parser.add_argument("--clips", type=int, default=2400, help="encoded, for the transformer")
+    parser.add_argument("--clips", type=int, default=2000, help="encoded, for the transformer")
     parser.add_argument("--vae-minutes", type=float, default=100)
     parser.add_argument("--world-minutes", type=float, default=300)
     parser.add_argument("--decoder-minutes", type=float, default=60)
