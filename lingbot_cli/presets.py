@@ -15,7 +15,8 @@ class Preset:
     `area` is the number of output pixels chosen when no size is given.
     `antialias`: first images are made smaller by the mean of what a pixel covers, not by the published bicubic rule.
     `sizes` are the sizes that a small model was trained at; it knows no other. Empty: any size.
-    `scene_max_error`, of a model of one scene: the highest error of an image of it (`model/trained_scene.py`).
+    `scene_max_error`, of a model of one scene: the highest error of an image of it (`model/trained_scene.py`);
+    `scene_min_psnr_db` is the lowest PSNR of its reconstruction, for models without the former.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Preset:
     antialias: bool = False
     sizes: tuple[str, ...] = ()
     scene_max_error: float | None = None
+    scene_min_psnr_db: float | None = None
 
 
 V1_STEPS = (0, 179, 358, 679)
@@ -62,7 +64,7 @@ _BUILT_IN = Preset(
     text_len=64,
     vae_dim=16,
     vae_blocks=1,
-    sizes=("112x64",),
+    scene_min_psnr_db=21.0,
 )
 _V1 = Preset(
     name="lingbot-world-fast",

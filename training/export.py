@@ -35,6 +35,7 @@ def export(folder: Path, out: Path, source: str) -> None:
     preset = replace(
         PRESETS["built-in"],
         antialias=True,
+        scene_min_psnr_db=None,
         sizes=tuple(f"{width}x{height}" for height, width in SHARES),
         scene_max_error=scene_max_error(model),
     )

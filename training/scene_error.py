@@ -27,7 +27,7 @@ def scene_max_error(vae: VAE, views: int = VIEWS) -> float:
     while sum(map(len, found)) < views:
         for kind in (KINDS["usual"], KINDS["portrait"]):
             images = torch.stack(sampler.draw_images(kind)).permute(0, 3, 1, 2).float() / 127.5 - 1
-            found.append(reconstruction_error(vae, images))
+            found.append(reconstruction_error(vae, images)[1])
     return _MARGIN * float(torch.cat(found).max())
 
 

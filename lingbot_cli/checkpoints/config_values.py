@@ -46,8 +46,12 @@ CONFIG_FIELDS = {
 }
 """Published config key → preset field; a later key wins over an earlier one."""
 
+RENAMED_SETTINGS = {"familiar": "scene_min_psnr_db"}
+"""Settings of `lingbot.json` under an earlier name → preset field."""
+
 _LEAST = {"window": -1, "sink": 0}
 _MAX_INTEGER = 2**24
+_OPTIONAL = ("scene_max_error", "scene_min_psnr_db")
 _SIZE = re.compile(r"[1-9][0-9]{1,4}x[1-9][0-9]{1,4}")
 
 
@@ -63,9 +67,10 @@ def config_values(config: Mapping[str, Any], place: Path | None) -> dict[str, An
     settings = config.get("settings", {})
     if not isinstance(settings, dict):
         raise SetupError(f"{place}: settings is no JSON object", hint=DOWNLOAD_AGAIN)
+    settings = {RENAMED_SETTINGS.get(key, key): value for key, value in settings.items()}
     values |= {key: value for key, value in settings.items() if key in names}
     for name, value in values.items():
-        if name != "scene_max_error":
+        if name not in _OPTIONAL:
             check_value(name, value, getattr(PRESETS["built-in"], name), place)
         elif value is not None:
             check_value(name, value, 1.0, place)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lingbot_cli import __version__
+from lingbot_cli.checkpoints.config_values import RENAMED_SETTINGS
 from lingbot_cli.control import Control
 from lingbot_cli.presets import Preset
 from lingbot_cli.render.request import PreparedVideo
@@ -83,10 +84,11 @@ def _chunk_fingerprint(control: Control, prepared: PreparedVideo) -> Fingerprint
 
 def preset_json(preset: Preset) -> dict[str, Any]:
     """Return the settings of a preset that determine latents, as videos and resume folders save them."""
+    first_names = {new: old for old, new in RENAMED_SETTINGS.items()}
     settings = {name: value for name, value in asdict(preset).items() if name not in _DESCRIPTIVE}
-    antialias = settings.pop("antialias")
-    # An earlier setting's place, so that the folders of earlier versions can be resumed.
-    return settings | {"familiar": None} | ({"antialias": True} if antialias else {})
+    if not settings["antialias"]:
+        del settings["antialias"]  # folders of earlier versions can be resumed
+    return {first_names.get(name, name): value for name, value in settings.items()}
 
 
 def hash_image(image: np.ndarray) -> str:

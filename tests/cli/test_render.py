@@ -46,9 +46,7 @@ def test_a_timeline_becomes_a_film_of_exactly_its_length(tmp_path, image, timeli
     )
     assert done.code == 0, done.stderr
     said = [each for line in done.stdout.splitlines() if (each := json.loads(line))["event"] != "note"]
-    assert [each["event"] for each in said] == ["plan", "warning", "warning", "chunk", "chunk", "done"]
-    untrained_size = said.pop(1)
-    assert "not trained at 32x32" in untrained_size["message"]
+    assert [each["event"] for each in said] == ["plan", "warning", "chunk", "chunk", "done"]
     assert "does not show the courtyard" in said[1]["message"]
     assert said[0] == said[0] | {"width": 32, "height": 32, "frames": 20, "chunks": 2, "fps": 16}
     assert said[3] == said[3] | {"chunk": 2, "chunks": 2, "frames": 20, "total": 20, "keys": "w"}
@@ -133,9 +131,8 @@ def test_json_says_how_it_failed(tmp_path, image):
     (tmp_path / "film.mp4").write_text("mine")
     done = lingbot("render", str(image), "--moves", "w-3", *SMALL, "-o", f"{tmp_path}/film.mp4", "--json")
     said = [each for line in done.stdout.splitlines() if (each := json.loads(line))["event"] != "note"]
-    plan, warning, error = said
+    plan, error = said
     assert (done.code, plan["event"], error["event"]) == (2, "plan", "error")
-    assert "not trained at 32x32" in warning["message"]
     assert error["exit_code"] == 2
     assert "exists already" in error["message"]
     assert "--overwrite" in error["hint"]

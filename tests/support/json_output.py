@@ -267,6 +267,7 @@ class Preset(Strict):
     antialias: bool
     sizes: list[str]
     scene_max_error: float | None
+    scene_min_psnr_db: float | None
 
 
 class Memory(Strict):
