@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from training.widen import widen_vae
 
 from lingbot_cli.errors import SetupError
 from lingbot_cli.model.loading.load_decoder import Decoder, colour_error, load_decoder
@@ -17,6 +16,7 @@ from lingbot_cli.model.vae import VAE
 from lingbot_cli.runtime.model_options import ModelOptions
 from tests.support.fitted_decoder import built_in_vae, fitted_tensors
 from tests.support.reference import sample_image, walk
+from tests.support.widen import widen_vae
 
 CPU = torch.device("cpu")
 
