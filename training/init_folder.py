@@ -7,9 +7,13 @@ import argparse
 import math
 from pathlib import Path
 
+import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
+from lingbot_cli.model.vae import VAE
 from training.export import BUILT_IN
+from training.vae_loss import CONFIG
 from training.workers import save
 
 
@@ -23,8 +27,16 @@ def init_folder(model: Path, folder: Path) -> None:
             if part == "text_encoder":
                 save(folder / name, weights)
                 continue
-            wide = {key: tensor.float() for key, tensor in weights.items()}
-            save(folder / name, {"average": wide, "step": 0, "spent": math.inf})
+            average = {key: tensor.float() for key, tensor in weights.items()}
+            if part == "vae" and _shapes(average) != _shapes(VAE(CONFIG).state_dict()):
+                raise SystemExit(
+                    f"{model}: its VAE has other widths than this training's; train from nothing"
+                )
+            save(folder / name, {"average": average, "step": 0, "spent": math.inf})
+
+
+def _shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in weights.items()}
 
 
 def main() -> None:

@@ -12,9 +12,7 @@ from training.edges import edge_loss
 CONFIG = VAEConfig(dim=16, num_res_blocks=1, dim_mult=(1, 4, 8, 8))
 KL = 1e-4
 EDGE_WEIGHT = 0.5
-LATENT_NOISE = (
-    0.08  # largest noise on latents, as a share of their deviation: the transformer's are never exact
-)
+LATENT_NOISE = 0.08  # highest, as a share of the latents' deviation: the transformer's are never exact
 _RESIDUAL_SCALE = 0.2  # of the initial last convolution of a residual block
 
 

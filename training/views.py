@@ -17,9 +17,7 @@ from training.workers import DEVICE
 STAND_OR_STRAFE_SHARE = 0.2  # of clips: vertical edges that stay or move slowly
 PORTRAIT_CLIPS, LARGE_CLIPS = 0.1, 0.1
 SHORT_FRAMES = 13
-LARGE_FRAMES = (
-    9  # of a clip of the large size, four times as costly; oneDNN 3.12 crashes in the gradient of 5
-)
+LARGE_FRAMES = 9  # of a large clip, four times as costly; oneDNN 3.12 crashes in the gradient of 5
 WHOLE_CLIP_INTERVAL = 10  # steps
 CUT_SHARE = 0.7  # of short clips: half of the frame, but of more walks
 _BATCH = {SIZE: BATCH, PORTRAIT: BATCH, LARGE: LARGE_FRAMES}
@@ -93,17 +91,16 @@ class ViewSampler:
         size = (SIZE, PORTRAIT, LARGE)[
             rng.choice(3, p=[1 - PORTRAIT_CLIPS - LARGE_CLIPS, PORTRAIT_CLIPS, LARGE_CLIPS])
         ]
-        frames, large = (LARGE_FRAMES, True) if size == LARGE else (SHORT_FRAMES, False)
-        if rng.random() >= CUT_SHARE:
-            return torch.cat([self.clip(size, frames) for _ in range(1 if large else 2)])
-        axis = 2 if size[0] > size[1] else 3
-        half = max(size) // 2
-        return torch.cat(
-            [
-                self.clip(size, frames).narrow(axis, int(rng.integers(half + 1)), half)
-                for _ in range(1 if large else 3)
-            ]
-        )
+        cut = rng.random() < CUT_SHARE
+        frames, count = (LARGE_FRAMES, 1) if size == LARGE else (SHORT_FRAMES, 3 if cut else 2)
+        found = []
+        for _ in range(count):
+            clip = self.clip(size, frames)
+            if cut:
+                axis, half = (2 if size == PORTRAIT else 3), max(size) // 2
+                clip = clip.narrow(axis, int(rng.integers(half + 1)), half)
+            found.append(clip)
+        return torch.cat(found)
 
     def clip(self, size: tuple[int, int], frames: int) -> Tensor:
         """Render a walk [1, frames, H, W, 3]."""

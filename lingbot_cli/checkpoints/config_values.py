@@ -1,7 +1,6 @@
 """Values of a checkpoint's configs and tensor shapes under the names of the preset's fields, each checked."""
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -12,8 +11,9 @@ from lingbot_cli.checkpoints.layouts import Layout, shards
 from lingbot_cli.checkpoints.other_models import other_tensors
 from lingbot_cli.checkpoints.packed import Entry
 from lingbot_cli.checkpoints.tensor_names import vae_name
-from lingbot_cli.errors import SetupError
+from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.presets import PRESETS, Preset
+from lingbot_cli.video_size import parse_size
 
 ARCHITECTURE = (
     "dim",
@@ -52,7 +52,6 @@ RENAMED_SETTINGS = {"familiar": "scene_min_psnr_db"}
 _LEAST = {"window": -1, "sink": 0}
 _MAX_INTEGER = 2**24
 _OPTIONAL = ("scene_max_error", "scene_min_psnr_db")
-_SIZE = re.compile(r"[1-9][0-9]{1,4}x[1-9][0-9]{1,4}")
 
 
 def config_values(config: Mapping[str, Any], place: Path | None) -> dict[str, Any]:
@@ -85,9 +84,7 @@ def check_value(name: str, value: object, like: object, place: Path | None) -> N
     if isinstance(like, str | bool):
         valid = type(value) is type(like)
     elif name == "sizes":
-        valid = isinstance(value, list) and all(
-            isinstance(each, str) and _SIZE.fullmatch(each) for each in value
-        )
+        valid = isinstance(value, list) and all(map(_is_video_size, value))
     elif isinstance(like, tuple):
         valid = isinstance(value, list) and bool(value) and all(_is_integer(each, 0, 1000) for each in value)
     elif isinstance(like, float):
@@ -104,6 +101,14 @@ def is_finite(value: object) -> bool:
         return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
     except OverflowError:
         return False
+
+
+def _is_video_size(value: object) -> bool:
+    try:
+        parse_size(value if isinstance(value, str) else "")
+    except UsageError:
+        return False
+    return True
 
 
 def _is_integer(value: object, least: int, most: int) -> bool:

@@ -61,7 +61,10 @@ def test_a_shift_that_no_float_holds_is_refused(shift: float) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("sizes", value) for value in ("112x64", ["112"], [[112, 64]], ["112x64", "0x64"], ["112x64\n"])),
+        *(
+            ("sizes", value)
+            for value in ("112x64", ["112"], [[112, 64]], ["112x64", "0x64"], ["100x60"], ["112x64\n"])
+        ),
         *(("antialias", value) for value in (1, "true", None)),
         *(("scene_max_error", value) for value in ("0.3", True, float("nan"))),
     ],
