@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from lingbot_cli.model.loading.convert import write_model
-from lingbot_cli.model.vae import VAE
 from lingbot_cli.presets import PRESETS
-from training.latents import SHARES, normalised_vae
+from training.latents import normalised_vae
 from training.make_untrained import byte_level_tokenizer
 from training.scene_error import scene_max_error
-from training.vae_loss import CONFIG
+from training.vae_loss import restored_vae
 from training.workers import load_average
 
 BUILT_IN = Path(__file__).parent.parent / "lingbot_cli" / "builtin"
@@ -30,13 +29,9 @@ def export(folder: Path, out: Path, source: str) -> None:
     transformer = load_average(folder, "world")
     decoder = folder / "decoder.pt"
     vae = load_average(folder, "decoder") if decoder.exists() else normalised_vae(folder).state_dict()
-    model = VAE(CONFIG)
-    model.load_state_dict(vae)
+    model = restored_vae(vae)
     preset = replace(
         PRESETS["built-in"],
-        antialias=True,
-        scene_min_psnr_db=None,
-        sizes=tuple(f"{width}x{height}" for height, width in SHARES),
         scene_max_error=scene_max_error(model),
     )
     write_model(

@@ -25,7 +25,7 @@ def generated_folder(folder: Path) -> Path:
 
 @torch.no_grad()
 def generate(model: Transformer, batch: Batch, generator: torch.Generator) -> Tensor:
-    """Generate every chunk [B, J, 16, c, h, w] from the true past with the sampler's four steps."""
+    """Generate chunks [B, J, 16, c, h, w]: from the true past with the sampler's four steps."""
     forcing, clean = TeacherForcing(model, batch), batch.clean
     zero = torch.zeros(clean.shape[:2], device=DEVICE)
     latents = made = torch.randn(clean.shape, generator=generator).to(DEVICE)
@@ -39,7 +39,10 @@ def generate(model: Transformer, batch: Batch, generator: torch.Generator) -> Te
 
 
 def generate_share(rank: int, folder: Path, clips: int, seed: int) -> None:
-    """Generate this process's share of the clips' latents, fifty per file; existing files are kept."""
+    """Generate this process's share of the clips' latents, fifty per file; existing files are kept.
+
+    Every second file continues its own first chunks, so that the decoder knows softened latents too.
+    """
     if DEVICE.type == "cpu":
         use_unfused_attention()
     encoded, out = size_folder(folder, SIZE), generated_folder(folder)
@@ -54,10 +57,15 @@ def generate_share(rank: int, folder: Path, clips: int, seed: int) -> None:
         sampler = BatchSampler(Latents.open([encoded / f"{part:03d}.pt"]), prompts)
         rng = np.random.default_rng([seed, part])
         generator = torch.Generator().manual_seed(1000 * seed + part)
+        torch.manual_seed(1000 * seed + part)
         near = torch.zeros(_CLIPS_PER_BATCH, dtype=torch.bool, device=DEVICE)
         made = []
         for which in torch.arange(CLIPS_PER_FILE, device=DEVICE).split(_CLIPS_PER_BATCH):
             with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
-                chunks = generate(model, sampler.gather(which, which, near, rng), generator)
+                batch = sampler.gather(which, which, near, rng)
+                if part // dist.get_world_size() % 2:
+                    chunks = TeacherForcing(model, batch).rollout(1, again=True)
+                else:
+                    chunks = generate(model, batch, generator)
             made.append(chunks.movedim(1, 2).flatten(2, 3).half().cpu())
         save(path, {"made": torch.cat(made)})

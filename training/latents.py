@@ -10,14 +10,14 @@ import torch.distributed as dist
 from torch import Tensor
 
 from lingbot_cli.camera.pose import CameraPose, relative_poses
-from lingbot_cli.model.vae import VAE
+from lingbot_cli.model.vae import LATENT_MEAN, LATENT_STD, VAE
 from training.data import LARGE, LATENTS, PORTRAIT, SIZE, Clip, ClipRenderer
 from training.fused import fuse_vae
-from training.vae_loss import CONFIG, as_video, fold
+from training.vae_loss import as_video, fold, restored_vae
 from training.workers import DEVICE, load_average, save
 
 CLIPS_PER_FILE = 50
-SHARES = {SIZE: 1.0, PORTRAIT: 0.1, LARGE: 0.075}  # clips of each size relative to the first
+SHARES = {SIZE: 1.0, PORTRAIT: 0.1, LARGE: 0.15}  # clips of each size relative to the first
 _HELD_OUT = 16  # clips
 _STATISTICS_CLIPS = 40
 # Latents of an image followed by grey that are encoded; later ones are constant.
@@ -108,6 +108,26 @@ def statistics(vae: VAE, clips: Iterable[Clip]) -> dict[str, Tensor]:
     return {"mean": values.mean(1), "std": values.std(1)}
 
 
+def measure_statistics(folder: Path, seed: int) -> None:
+    """Write the statistics of the VAE's latents; those of an aligned VAE are the draft's, which are normalised."""
+    path = latents_folder(folder) / "statistics.pt"
+    path.parent.mkdir(exist_ok=True)
+    if path.exists():
+        return
+    if (folder / "draft").exists():
+        save(path, {"mean": torch.tensor(LATENT_MEAN), "std": torch.tensor(LATENT_STD)})
+        return
+    clips = _random_clips(ClipRenderer(), _STATISTICS_CLIPS, SIZE, [seed, 1])
+    save(path, statistics(restored_vae(load_average(folder, "vae")).to(DEVICE), clips))
+
+
+def _random_clips(
+    renderer: ClipRenderer, count: int, size: tuple[int, int], seed: list[int]
+) -> Iterable[Clip]:
+    rng = np.random.default_rng([*seed, *size])
+    return (renderer.random(rng, size) for _ in range(count))
+
+
 def latents_folder(folder: Path) -> Path:
     """Return the folder of the VAE's latents, named by its step: further training changes them."""
     step = torch.load(folder / "vae.pt", weights_only=True, map_location="cpu", mmap=True)["step"]
@@ -127,33 +147,25 @@ def clip_files(folder: Path, size: tuple[int, int]) -> list[Path]:
 def normalised_vae(folder: Path) -> VAE:
     """Load the VAE with latents of the published mean and standard deviation."""
     measured = torch.load(latents_folder(folder) / "statistics.pt", weights_only=True)
-    vae = VAE(CONFIG)
-    vae.load_state_dict(fold(load_average(folder, "vae"), measured["mean"], measured["std"]))
-    return vae.to(DEVICE)
+    weights = fold(load_average(folder, "vae"), measured["mean"], measured["std"])
+    return restored_vae(weights).to(DEVICE)
 
 
 def encode_share(rank: int, folder: Path, clips: int, seed: int) -> None:
     """Render and encode this process's share of the clips, fifty per file; existing files are kept."""
     fuse_vae()
-    renderer, out = ClipRenderer(), latents_folder(folder)
-    out.mkdir(exist_ok=True)
-
-    def random_clips(count: int, size: tuple[int, int], *key: int) -> Iterable[Clip]:
-        rng = np.random.default_rng([seed, *size, *key])
-        return (renderer.random(rng, size) for _ in range(count))
-
-    if rank == 0 and not (out / "statistics.pt").exists():
-        vae = VAE(CONFIG).to(DEVICE)
-        vae.load_state_dict(load_average(folder, "vae"))
-        save(out / "statistics.pt", statistics(vae, random_clips(_STATISTICS_CLIPS, SIZE, 1)))
+    renderer = ClipRenderer()
+    if rank == 0:
+        measure_statistics(folder, seed)
     dist.barrier()
     vae = normalised_vae(folder)
     for size, share in SHARES.items():
         parts = size_folder(folder, size)
         parts.mkdir(exist_ok=True)
         if rank == 0 and not (parts / "held-out.pt").exists():
-            encode(vae, random_clips(_HELD_OUT, size, 2), size, parts / "held-out.pt")
+            clips_of_size = _random_clips(renderer, _HELD_OUT, size, [seed, 2])
+            encode(vae, clips_of_size, size, parts / "held-out.pt")
         for part in range(rank, max(1, int(share * clips) // CLIPS_PER_FILE), dist.get_world_size()):
             path = parts / f"{part:03d}.pt"
             if not path.exists():
-                encode(vae, random_clips(CLIPS_PER_FILE, size, 3, part), size, path)
+                encode(vae, _random_clips(renderer, CLIPS_PER_FILE, size, [seed, 3, part]), size, path)

@@ -21,6 +21,7 @@ SAMPLES = {
     "courtyard-night": ("night", -3.0, -2.6, 22.0),
     "courtyard-snow": ("snow", 1.2, 3.6, 172.0),
     "sea-gate-day": ("day", 0.5, 0.8, 82.0),
+    "tower-dusk": ("dusk", 0.0, -3.6, 0.0),
 }
 
 

@@ -13,19 +13,11 @@ from training.discriminator import AdversarialLoss
 from training.fused import fuse_vae
 from training.generated_latents import generated_folder
 from training.latents import Latents, latents_folder, normalised_vae, size_folder
-from training.muon import Muon
-from training.train_vae import LONGEST_STEP_S, REPORT_INTERVAL_S, batches, rate
+from training.train_vae import batches, rate
 from training.vae_loss import as_video, reconstruction_loss
-from training.vae_report import report, validation_views
+from training.vae_training import VaeTraining, read_state
 from training.views import ViewSampler
-from training.workers import (
-    DEVICE,
-    StageClock,
-    WeightAverage,
-    average_gradients,
-    gradients_finite,
-    save,
-)
+from training.workers import DEVICE
 
 GENERATED_WEIGHT = 0.5  # of the reconstruction loss of generated latents, whose camera may be slightly off
 _LATENTS = 6  # decoded together
@@ -96,41 +88,20 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
     vae.encoder.requires_grad_(False)
     vae.conv1.requires_grad_(False)
     last_layer = vae.decoder.get_parameter("head.2.weight")
-    optimiser, average = Muon(vae, lr=0.005, adam_lr=5e-4), WeightAverage(vae, 0.995)
-    step, spent, total = 0, 0.0, 60 * minutes
-    state = torch.load(checkpoint, weights_only=True) if checkpoint.exists() else {}
-    if state.get("latents") == latents:
-        vae.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
+    state = read_state(checkpoint)
+    if state.get("latents") != latents:
+        state = {}
+    training = VaeTraining(rank, checkpoint, vae, state, lr=0.004, adam_lr=5e-4)
+    training.extra = lambda: {"latents": latents, **adversarial.state_dict()}
+    if state:
         adversarial.load_state_dict(state)
-        average.weights, step, spent = state["average"], state["step"], state["spent"]
-    rng = np.random.default_rng([seed, rank, step])
-    views, generated, unseen = ViewSampler(rng), GeneratedClips(folder, rng), validation_views()
-    torch.manual_seed(1000 * seed + 10 * step + rank)
-    clock, reported, losses = StageClock(spent, LONGEST_STEP_S), spent, []
+    rng = np.random.default_rng(training.seed(seed))
+    views, generated = ViewSampler(rng), GeneratedClips(folder, rng)
 
-    def save_and_report(losses: list[float]) -> None:
-        if rank == 0:
-            weights = {"model": vae.state_dict(), "average": average.weights, "latents": latents}
-            weights |= {"optimiser": optimiser.state_dict(), **adversarial.state_dict()}
-            save(checkpoint, {**weights, "step": step, "spent": spent})
-            report(folder / "decoder-curve.csv", average.weights, unseen, step, spent, losses)
-
-    while (spent := clock.seconds()) < total:
-        optimiser.scale(rate(spent / total))
-        optimiser.zero_grad()
+    def losses_of_step(step: int, _: float) -> Iterator[tuple[Tensor, float]]:
         for made, video, weight in decoded_pairs(vae, views, generated, step):
             loss = weight * reconstruction_loss(made, video)
-            (loss + adversarial.decoder_loss(last_layer, loss, made, video)).backward()
+            yield loss + adversarial.decoder_loss(last_layer, loss, made, video), float(loss.detach())
             adversarial.step(made, video)
-            losses.append(float(loss.detach()))
-        average_gradients(vae)
-        if gradients_finite(vae):
-            optimiser.step()
-            average.follow(vae, step)
-        step += 1
-        if spent - reported > REPORT_INTERVAL_S:
-            reported = spent
-            save_and_report(losses)
-            losses = []
-    save_and_report(losses)
+
+    training.run(minutes, rate, losses_of_step)

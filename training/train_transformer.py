@@ -1,6 +1,6 @@
 """Transformer stage: trained for the few-step sampler, later with its own past (self forcing)."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +28,26 @@ from training.workers import (
 
 CLIPS = {SIZE: 4, PORTRAIT: 4, LARGE: 1}  # per step and process, on a CPU
 GPU_CLIPS = 16  # times as many on a GPU
-SIZE_ODDS = (0.84, 0.08, 0.08)
-SELF_FORCING_FROM = 0.6  # share of the stage's time from which every second step uses its own past
 STILL_WEIGHT = 4.0  # loss weight of chunks with a standing camera: easy, but any error shows
 REPORT_INTERVAL_S = 240.0
+
+
+@dataclass(frozen=True)
+class Course:
+    """How the transformer trains: from random weights, or on from trained ones.
+
+    `lr` is Muon's peak; `own_past_from` the share of the time from which every second step uses the model's own past;
+    `pose_weight` the weight of the pose loss at first, and at the end; `odds` those of the sizes.
+    """
+
+    lr: float
+    own_past_from: float
+    pose_weight: tuple[float, float]
+    odds: tuple[float, float, float]
+
+
+DRAFT = Course(lr=0.013, own_past_from=0.6, pose_weight=(0.5, 0.1), odds=(0.84, 0.08, 0.08))
+CONTINUED = Course(lr=0.006, own_past_from=0.1, pose_weight=(0.1, 0.1), odds=(0.62, 0.1, 0.28))
 _PLAIN = ("patch_embedding", "head", "text_embedding", "time_", "pose")
 
 
@@ -93,11 +109,15 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
     sources = [BatchSampler(Latents.open(clip_files(folder, size)), prompts) for size in CLIPS]
     unseen = BatchSampler(Latents.open([size_folder(folder, SIZE) / "held-out.pt"]), prompts)
     world = init_transformer(sources[0].data, seed)
+    course = DRAFT
     if (folder / "world-start.pt").exists():
+        course = CONTINUED
         world.load_state_dict(torch.load(folder / "world-start.pt", weights_only=True)["average"])
     learner = Learner(world).to(DEVICE)
     checkpoint = folder / "world.pt"
-    optimiser = Muon(learner, lr=0.013, adam_lr=1e-3, plain=[f"world.{p}" for p in _PLAIN] + ["pose"])
+    optimiser = Muon(
+        learner, lr=course.lr, adam_lr=course.lr / 13, plain=[f"world.{p}" for p in _PLAIN] + ["pose"]
+    )
     average = WeightAverage(world, 0.993)
     step, spent = 0, 0.0
     if checkpoint.exists():
@@ -111,14 +131,14 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
     while (spent := clock.seconds()) < total:
         progress = spent / total
         optimiser.scale(rate(progress))
-        source = sources[rng.choice(len(sources), p=SIZE_ODDS)]
+        source = sources[rng.choice(len(sources), p=course.odds)]
         count = CLIPS[source.data.size] * (1 if DEVICE.type == "cpu" else GPU_CLIPS)
         batch = source.batch(rng, count)
         pictures, missed = compute_losses(
-            learner, batch, rng, generator, progress > SELF_FORCING_FROM and step % 2 == 0
+            learner, batch, rng, generator, progress > course.own_past_from and step % 2 == 0
         )
         optimiser.zero_grad()
-        (pictures + (0.5 - 0.4 * progress) * missed).backward()
+        (pictures + float(np.interp(progress, (0, 1), course.pose_weight)) * missed).backward()
         average_gradients(learner)
         if gradients_finite(learner):
             nn.utils.clip_grad_norm_(learner.parameters(), 2.0)

@@ -4,27 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from lingbot_cli.model.vae import VAEConfig
 from training.fused import fuse_vae
-from training.muon import Muon
-from training.vae_loss import KL, as_video, init_vae, reconstruction_loss, sample_reconstruction
-from training.vae_report import report, validation_views
+from training.vae_loss import CONFIG, KL, as_video, init_vae, reconstruction_loss, sample_reconstruction
+from training.vae_training import VaeTraining, read_state
 from training.views import ViewSampler
-from training.workers import (
-    DEVICE,
-    StageClock,
-    WeightAverage,
-    average_gradients,
-    gradients_finite,
-    save,
-)
+from training.workers import DEVICE
 
 IMAGES_UNTIL = 0.08  # part of the stage's time with single images alone
 IMAGES, IMAGES_WITH_CLIPS = (12, 8) if DEVICE.type == "cpu" else (96, 48)  # per step and process
-REPORT_INTERVAL_S = 240.0
-LONGEST_STEP_S = 20.0
 
 
 def rate(progress: float) -> float:
@@ -39,44 +29,18 @@ def batches(views: ViewSampler, step: int, *, clips: bool) -> Iterator[Tensor]:
         yield views.clips(step)
 
 
-def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
+def train(rank: int, folder: Path, minutes: float, seed: int, config: VAEConfig = CONFIG) -> None:
     """Train for that many minutes of the stage's clock, resuming from `vae.pt` if there is one."""
     fuse_vae()
-    vae, checkpoint = init_vae(seed).to(DEVICE), folder / "vae.pt"
-    optimiser, average = Muon(vae, lr=0.015, adam_lr=2e-3), WeightAverage(vae, 0.995)
-    step, spent, total = 0, 0.0, 60 * minutes
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True, map_location=DEVICE)
-        vae.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        average.weights, step, spent = state["average"], state["step"], state["spent"]
-    views = ViewSampler(np.random.default_rng([seed, rank, step]))
-    unseen = validation_views() if rank == 0 else {}
-    torch.manual_seed(1000 * seed + 10 * step + rank)
-    clock, reported, losses = StageClock(spent, LONGEST_STEP_S), spent, []
+    checkpoint, vae = folder / "vae.pt", init_vae(seed, config).to(DEVICE)
+    training = VaeTraining(rank, checkpoint, vae, read_state(checkpoint), lr=0.015, adam_lr=2e-3)
+    views = ViewSampler(np.random.default_rng(training.seed(seed)))
 
-    def save_and_report(losses: list[float]) -> None:
-        if rank == 0:
-            weights = {"model": vae.state_dict(), "optimiser": optimiser.state_dict()}
-            save(checkpoint, {**weights, "average": average.weights, "step": step, "spent": spent})
-            report(folder / "vae-curve.csv", average.weights, unseen, step, spent, losses)
-
-    while (spent := clock.seconds()) < total:
-        optimiser.scale(rate(spent / total))
-        optimiser.zero_grad()
-        for views_of_step in batches(views, step, clips=spent > IMAGES_UNTIL * total):
+    def losses_of_step(step: int, progress: float) -> Iterator[tuple[Tensor, float]]:
+        for views_of_step in batches(views, step, clips=progress > IMAGES_UNTIL):
             video = as_video(views_of_step.to(DEVICE))
             made, kl = sample_reconstruction(vae, video)
             loss = reconstruction_loss(made, video)
-            (loss + KL * kl).backward()
-            losses.append(float(loss.detach()))
-        average_gradients(vae)
-        if gradients_finite(vae):
-            optimiser.step()
-            average.follow(vae, step)
-        step += 1
-        if spent - reported > REPORT_INTERVAL_S:
-            reported = spent
-            save_and_report(losses)
-            losses = []
-    save_and_report(losses)
+            yield loss + KL * kl, float(loss.detach())
+
+    training.run(minutes, rate, losses_of_step)

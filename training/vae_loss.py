@@ -10,16 +10,26 @@ from lingbot_cli.model.vae_layers import AttentionBlock, CausalConv3d, Downsampl
 from training.edges import edge_loss
 
 CONFIG = VAEConfig(dim=16, num_res_blocks=1, dim_mult=(1, 4, 8, 8))
+DRAFT_CONFIG = VAEConfig(dim=16, num_res_blocks=1)
 KL = 1e-4
 EDGE_WEIGHT = 0.5
 LATENT_NOISE = 0.08  # highest, as a share of the latents' deviation: the transformer's are never exact
 _RESIDUAL_SCALE = 0.2  # of the initial last convolution of a residual block
 
 
-def init_vae(seed: int) -> VAE:
+def restored_vae(weights: dict[str, Tensor]) -> VAE:
+    """Return the VAE, or draft VAE, of trained weights."""
+    vae = VAE(
+        CONFIG if len(weights["encoder.head.0.gamma"]) == CONFIG.dim * CONFIG.dim_mult[-1] else DRAFT_CONFIG
+    )
+    vae.load_state_dict(weights)
+    return vae
+
+
+def init_vae(seed: int, config: VAEConfig) -> VAE:
     """Return an initial VAE that ignores past frames: an image VAE applied to every frame."""
     torch.manual_seed(seed)
-    vae = VAE(CONFIG)
+    vae = VAE(config)
     with torch.no_grad():
         for module in vae.modules():
             if isinstance(module, CausalConv3d | nn.Conv2d):

@@ -6,10 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lingbot_cli.model.vae import VAE
 from training.data import FRAMES, SIZE
 from training.edges import edge_retention
-from training.vae_loss import CONFIG, psnr, reconstruct
+from training.vae_loss import psnr, reconstruct, restored_vae
 from training.views import KINDS, ViewSampler
 from training.workers import DEVICE, append_row
 
@@ -33,8 +32,7 @@ def report(
     losses: list[float],
 ) -> None:
     """Append a row to the curve at `path`."""
-    vae = VAE(CONFIG).to(DEVICE)
-    vae.load_state_dict(weights)
+    vae = restored_vae(weights).to(DEVICE)
     row: dict[str, float | int | str] = {"step": step, "minutes": round(spent / 60, 1)}
     row["loss"] = round(float(np.mean(losses or [0])), 4)
     for name, truth in unseen.items():
