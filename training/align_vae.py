@@ -22,7 +22,7 @@ from training.vae_training import VaeTraining, read_state
 from training.views import ViewSampler
 from training.workers import DEVICE
 
-NEAR_WEIGHT = 0.5
+NEAR_WEIGHT = 0.12
 LATENT_NOISE = 0.2  # highest, as a share of the latents' deviation: about the transformer's error
 GREY_FRAMES = 16  # after the image of a condition, as the transformer's input has them
 _FITTED_STEPS = 60  # of views for the least squares
