@@ -13,10 +13,10 @@ class Preset:
     `chunk`, `window`, `sink` count latent frames; a window of −1 is unbounded.
     `steps` are indices into the 1001-point schedule, `shift` its flow shift.
     `area` is the number of output pixels chosen when no size is given.
+    `vae_mult` are the channels of the VAE's levels as multiples of `vae_dim`, from full resolution down.
     `antialias`: first images are made smaller by the mean of what a pixel covers, not by the published bicubic rule.
     `sizes` are the sizes that a small model was trained at; it knows no other. Empty: any size.
-    `scene_max_error`, of a model of one scene: the highest error of an image of it (`model/trained_scene.py`);
-    `scene_min_psnr_db` is the lowest PSNR of its reconstruction, for models without the former.
+    `scene_max_error`, of a model of one scene: the highest error of an image of it (`model/trained_scene.py`).
     """
 
     name: str
@@ -38,11 +38,14 @@ class Preset:
     freq_dim: int = 256
     vae_dim: int = 96
     vae_blocks: int = 2
+    vae_mult: tuple[int, ...] = (1, 2, 4, 4)
     antialias: bool = False
     sizes: tuple[str, ...] = ()
     scene_max_error: float | None = None
-    scene_min_psnr_db: float | None = None
 
+
+DESCRIPTIVE = ("sizes", "scene_max_error")
+"""Settings that only warnings need: latents do not depend on them."""
 
 V1_STEPS = (0, 179, 358, 679)
 V2_STEPS = (0, 250, 500, 750)
@@ -64,7 +67,9 @@ _BUILT_IN = Preset(
     text_len=64,
     vae_dim=16,
     vae_blocks=1,
-    scene_min_psnr_db=21.0,
+    vae_mult=(1, 4, 8, 8),
+    antialias=True,
+    sizes=("112x64", "64x112", "224x128"),
 )
 _V1 = Preset(
     name="lingbot-world-fast",

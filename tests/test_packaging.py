@@ -4,6 +4,7 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -136,13 +137,19 @@ def test_the_version_is_the_same_everywhere():
     assert headings[0].startswith(f"## {__version__}")
 
 
-def test_the_picture_in_the_readme_is_the_demo(tmp_path):
-    recipe = (ROOT / "Makefile").read_text().partition("\ndemo: setup\n")[2].replace("\\\n", " ")
-    (command,) = re.findall(r"^\t\$\(BIN\)/lingbot (.+)$", recipe.partition("\n\n")[0], flags=re.MULTILINE)
-    (picture,) = re.findall(r"\]\((docs/[a-z-]+\.webp)\)", (ROOT / "README.md").read_text())
-    words = command.replace("demo/", f"{tmp_path}/").split()
-    run(sys.executable, "-m", "lingbot_cli", *words, "--frames", ":9", cwd=ROOT)
-    with Image.open(ROOT / picture) as shown, Image.open(tmp_path / Path(picture).name) as made:
+README_PICTURES = re.findall(r"\]\((docs/[a-z-]+\.webp)\)", (ROOT / "README.md").read_text())
+
+
+@pytest.mark.parametrize("picture", README_PICTURES)
+def test_a_picture_in_the_readme_is_of_this_model(picture, tmp_path):
+    """The pictures are made by `make drawings`, the first of them by `make demo` as well."""
+    name = Path(picture).name
+    recipe = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    commands = re.findall(r"^\t\$\(BIN\)/lingbot (render .+)$", recipe, flags=re.MULTILINE)
+    (command,) = (command for command in commands if f"/{name} " in command)
+    words = re.sub(r"-o (demo|docs)/", f"-o {tmp_path}/", command)
+    run(sys.executable, "-m", "lingbot_cli", *shlex.split(words), "--frames", ":9", cwd=ROOT)
+    with Image.open(ROOT / picture) as shown, Image.open(tmp_path / name) as made:
         assert shown.n_frames == 72
         assert made.n_frames == 9
         assert shown.size == made.size
@@ -151,6 +158,10 @@ def test_the_picture_in_the_readme_is_the_demo(tmp_path):
             made.seek(frame)
             error = np.asarray(shown.convert("RGB"), float) - np.asarray(made.convert("RGB"), float)
             assert np.sqrt(np.mean(error**2)) < 5
+
+
+def test_the_readme_has_two_pictures():
+    assert len(README_PICTURES) == 2
 
 
 @pytest.mark.skipif(shutil.which("groff") is None, reason="needs groff")

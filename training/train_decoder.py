@@ -10,6 +10,7 @@ from torch import Tensor
 from lingbot_cli.model.vae import VAE
 from training.data import SIZE, ClipRenderer
 from training.discriminator import AdversarialLoss
+from training.edges import edge_loss
 from training.fused import fuse_vae
 from training.generated_latents import generated_folder
 from training.latents import Latents, latents_folder, normalised_vae, size_folder
@@ -20,6 +21,7 @@ from training.views import ViewSampler
 from training.workers import DEVICE
 
 GENERATED_WEIGHT = 0.5  # of the reconstruction loss of generated latents, whose camera may be slightly off
+EDGE_WEIGHT = 0.5  # beside that of the reconstruction loss
 _LATENTS = 6  # decoded together
 _WARM_UP = 2  # first latents of them, without a loss
 
@@ -100,7 +102,7 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
 
     def losses_of_step(step: int, _: float) -> Iterator[tuple[Tensor, float]]:
         for made, video, weight in decoded_pairs(vae, views, generated, step):
-            loss = weight * reconstruction_loss(made, video)
+            loss = weight * (reconstruction_loss(made, video) + EDGE_WEIGHT * edge_loss(made, video))
             yield loss + adversarial.decoder_loss(last_layer, loss, made, video), float(loss.detach())
             adversarial.step(made, video)
 

@@ -19,7 +19,7 @@ from lingbot_cli.checkpoints.preset_choice import PresetEvidence, choose_preset
 from lingbot_cli.checkpoints.tensor_names import text_name
 from lingbot_cli.errors import SetupError, UsageError
 from lingbot_cli.files import file_state
-from lingbot_cli.presets import PRESETS, Preset
+from lingbot_cli.presets import DESCRIPTIVE, PRESETS, Preset
 
 FULL_HASH_BYTES = 8 * 2**20
 SAMPLE_COUNT = 64
@@ -157,7 +157,7 @@ def read_checkpoint(
     differences = tuple(
         Difference(name, getattr(base, name), value, getattr(actual, name))
         for name, value in (configured | stored).items()
-        if getattr(base, name) != value
+        if getattr(base, name) != value and name not in DESCRIPTIVE
     )
     blocks = [entry for name, entry in tensors.items() if name.startswith("blocks.")]
     packing = packing_of(blocks)

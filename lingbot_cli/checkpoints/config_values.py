@@ -1,7 +1,7 @@
 """Values of a checkpoint's configs and tensor shapes under the names of the preset's fields, each checked."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ ARCHITECTURE = (
     "control",
     "vae_dim",
     "vae_blocks",
+    "vae_mult",
 )
 """Preset fields that the weights decide; the others are run settings."""
 
@@ -46,12 +47,10 @@ CONFIG_FIELDS = {
 }
 """Published config key → preset field; a later key wins over an earlier one."""
 
-RENAMED_SETTINGS = {"familiar": "scene_min_psnr_db"}
-"""Settings of `lingbot.json` under an earlier name → preset field."""
-
+VAE_LEVELS = 4
 _LEAST = {"window": -1, "sink": 0}
 _MAX_INTEGER = 2**24
-_OPTIONAL = ("scene_max_error", "scene_min_psnr_db")
+_OPTIONAL = ("scene_max_error",)
 
 
 def config_values(config: Mapping[str, Any], place: Path | None) -> dict[str, Any]:
@@ -66,14 +65,13 @@ def config_values(config: Mapping[str, Any], place: Path | None) -> dict[str, An
     settings = config.get("settings", {})
     if not isinstance(settings, dict):
         raise SetupError(f"{place}: settings is no JSON object", hint=DOWNLOAD_AGAIN)
-    settings = {RENAMED_SETTINGS.get(key, key): value for key, value in settings.items()}
     values |= {key: value for key, value in settings.items() if key in names}
     for name, value in values.items():
         if name not in _OPTIONAL:
             check_value(name, value, getattr(PRESETS["built-in"], name), place)
         elif value is not None:
             check_value(name, value, 1.0, place)
-    for name in ("steps", "sizes"):
+    for name in ("steps", "sizes", "vae_mult"):
         if name in values:
             values[name] = tuple(values[name])
     return values
@@ -86,7 +84,10 @@ def check_value(name: str, value: object, like: object, place: Path | None) -> N
     elif name == "sizes":
         valid = isinstance(value, list) and all(map(_is_video_size, value))
     elif isinstance(like, tuple):
-        valid = isinstance(value, list) and bool(value) and all(_is_integer(each, 0, 1000) for each in value)
+        least = 0 if name.endswith("steps") else 1
+        valid = (
+            isinstance(value, list) and bool(value) and all(_is_integer(each, least, 1000) for each in value)
+        )
     elif isinstance(like, float):
         valid = is_finite(value)
     else:
@@ -160,10 +161,22 @@ def tensor_values(tensors: dict[str, Entry], layout: Layout) -> dict[str, Any]:
     vae = {vae_name(name): entry for name, entry in read_shards(*shards(layout.vae)).items()}
     if "encoder.conv1.weight" not in vae:
         raise SetupError(f"{layout.vae} holds no Wan VAE: encoder.conv1.weight is missing")
-    blocks = sum(
-        name.startswith("encoder.downsamples.") and name.endswith("residual.2.weight") for name in vae
-    )
-    return values | {"vae_dim": vae["encoder.conv1.weight"].shape[0], "vae_blocks": blocks // 4}
+    widths = level_widths({name: entry.shape for name, entry in vae.items()}, "encoder.downsamples")
+    dim, blocks = vae["encoder.conv1.weight"].shape[0], len(widths) // VAE_LEVELS
+    values |= {"vae_dim": dim, "vae_blocks": blocks}
+    if blocks and dim:
+        values["vae_mult"] = tuple(width // dim for width in widths[::blocks])[:VAE_LEVELS]
+    return values
+
+
+def level_widths(shapes: Mapping[str, Sequence[int]], part: str) -> list[int]:
+    """Return the channels after each residual block of the VAE's encoder or decoder, in the order of its layers."""
+    widths = [
+        (int(name.split(".")[2]), shape[0])
+        for name, shape in shapes.items()
+        if name.startswith(f"{part}.") and name.endswith(".residual.2.weight")
+    ]
+    return [width for _, width in sorted(widths)]
 
 
 def _control_kind(tensors: dict[str, Entry]) -> str:

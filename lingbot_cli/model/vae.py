@@ -18,7 +18,8 @@ from lingbot_cli.model.vae_layers import (
     Upsample,
     name_temporal_layers,
 )
-from lingbot_cli.runtime.memory import MAX_BATCH_PIXELS
+from lingbot_cli.presets import Preset
+from lingbot_cli.runtime.vae_memory import MAX_BATCH_PIXELS
 
 LATENT_MEAN = (
     -0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
@@ -50,6 +51,11 @@ class VAEConfig:
     temporal_downsample: tuple[bool, ...] = (False, True, True)
     latents_mean: tuple[float, ...] = LATENT_MEAN
     latents_std: tuple[float, ...] = LATENT_STD
+
+    @classmethod
+    def of(cls, preset: Preset) -> "VAEConfig":
+        """Return the widths of a preset's VAE."""
+        return cls(dim=preset.vae_dim, dim_mult=preset.vae_mult, num_res_blocks=preset.vae_blocks)
 
     @property
     def encoder_receptive_field(self) -> int:

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from lingbot_cli import __version__
-from lingbot_cli.checkpoints.config_values import RENAMED_SETTINGS
 from lingbot_cli.control import Control
-from lingbot_cli.presets import Preset
+from lingbot_cli.presets import DESCRIPTIVE, Preset
 from lingbot_cli.render.request import PreparedVideo
 
 _version = cache(version)  # it parses the package's metadata, for every video of a batch
-_DESCRIPTIVE = ("sizes", "scene_max_error")  # settings that only warnings need
+_NEWER = {"antialias": False, "vae_mult": (1, 2, 4, 4)}  # settings that earlier versions lacked
 Fingerprint = Mapping[str, str]
 """Named texts; equal fingerprints give equal latents."""
 
@@ -84,11 +83,10 @@ def _chunk_fingerprint(control: Control, prepared: PreparedVideo) -> Fingerprint
 
 def preset_json(preset: Preset) -> dict[str, Any]:
     """Return the settings of a preset that determine latents, as videos and resume folders save them."""
-    first_names = {new: old for old, new in RENAMED_SETTINGS.items()}
-    settings = {name: value for name, value in asdict(preset).items() if name not in _DESCRIPTIVE}
-    if not settings["antialias"]:
-        del settings["antialias"]  # folders of earlier versions can be resumed
-    return {first_names.get(name, name): value for name, value in settings.items()}
+    settings = {name: value for name, value in asdict(preset).items() if name not in DESCRIPTIVE}
+    # Folders of earlier versions can be resumed: they have a setting more, which other models left empty.
+    settings["familiar"] = None
+    return {name: value for name, value in settings.items() if name not in _NEWER or value != _NEWER[name]}
 
 
 def hash_image(image: np.ndarray) -> str:

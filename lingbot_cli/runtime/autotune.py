@@ -222,7 +222,7 @@ def pick_vae_format(checkpoint: Checkpoint, options: ModelOptions, height: int, 
         return {"format": fastest(seconds, CONTIGUOUS), "seconds": seconds}
 
     places = ", ".join(f"{part} {precision} on {device_name(on)}" for part, (on, precision) in parts.items())
-    shape = f"{preset.vae_dim} channels, {preset.vae_blocks} blocks, {width}x{height}"
+    shape = f"{preset.vae_dim} channels, {preset.vae_mult}, {preset.vae_blocks} blocks, {width}x{height}"
     return str(measure_once(FORMATS_FILE, "format", f"{places}, torch {TORCH_VERSION}, {shape}", measure))
 
 
@@ -256,7 +256,8 @@ def pick_threads(preset: "Preset", height: int, width: int, dtype: "torch.dtype"
         seconds = time_threads(preset, height, width, dtype)
         return {"threads": fastest(seconds, default_threads()), "seconds": seconds}
 
-    shape = f"{preset.chunk} of {preset.window} latents, {preset.dim}/{preset.heads}/{preset.ffn}/{preset.vae_dim}"
+    widths = f"{preset.dim}/{preset.heads}/{preset.ffn}/{preset.vae_dim}/{preset.vae_mult}"
+    shape = f"{preset.chunk} of {preset.window} latents, {widths}"
     wait_policy = os.environ.get("OMP_WAIT_POLICY", "usual").lower()
     threads = f"{default_threads()} threads, {wait_policy} waiting"
     key = f"{processor_id()}, {threads}, torch {TORCH_VERSION}, {dtype}, {shape}"

@@ -5,25 +5,16 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from lingbot_cli.operating_system import MMAP_THRESHOLD_BYTES
 from lingbot_cli.presets import Preset
+from lingbot_cli.runtime.vae_memory import MAX_BATCH_PIXELS, vae_past, vae_weights, vae_work
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "fp8": 1}
-MAX_BATCH_PIXELS = 1_000_000
-"""The VAE's limit of image size times frames in a pass."""
 RUNTIME = {"cpu": 312_000_000, "cuda": 700_000_000}
 """Bytes of the interpreter with its libraries, or of a GPU context with its workspaces."""
 CUDA_LIBRARIES = 375_000_000
 """Additional bytes of a torch build for GPUs, with or without one."""
 TEXT_RUNTIME = 130_000_000
 """Bytes of the tokenizer library, which are never freed; cached prompts do not need it."""
-FEATURE_MAPS = 5.0
-"""Number of its largest feature maps that the VAE holds at once, in a residual block's second convolution: the
-block's input, the first convolution's output, its activation joined to the past, the output; and on the CPU a summand
-of the encoder's output, on a GPU the convolution's workspace."""
-HEAP_MAPS, HEAP_MAPS_ALONE = 8, 3
-"""Number of freed maps, of the largest that the heap keeps, measured beside those in use; fewer in a video of one
-chunk, whose stages do not overlap."""
 KV_BLOCK_BYTES = 64 << 20
 """Bytes of keys and values of an 8-bit KV cache that are dequantised at a time: at least one head's."""
 PACKED_WORK = 300_000_000
@@ -104,8 +95,9 @@ def estimate_memory(preset: Preset, setup: MemorySetup) -> MemoryEstimate:
     on_device = setup.text_on != "cpu" or on_cpu
     staying = text if setup.live else 0
     decodes_apart = setup.decode_on not in (None, setup.device)
-    encoder, decoder = _vae_bytes(preset, BYTES[setup.decode])
-    prompt, encoder_state, decoder_state = _state(preset, setup, size_of_activations)
+    encoder, decoder = vae_weights(preset, BYTES[setup.decode])
+    encoder_state, decoder_state = vae_past(preset, setup.height * setup.width, BYTES[setup.decode])
+    prompt = 2 * preset.layers * preset.text_len * preset.dim * size_of_activations
     forward = _transformer_work(preset, setup, size_of_activations)
     encoding = _vae_work(preset, setup, None, 4)
     decoding = _vae_work(preset, setup, setup.decode_batch, BYTES[setup.decode])
@@ -173,12 +165,6 @@ def _transformer_bytes(preset: Preset, setup: MemorySetup, size: int) -> tuple[i
     return outer + preset.layers * block, 0
 
 
-def _vae_bytes(preset: Preset, decode: int) -> tuple[int, int]:
-    """Return the bytes of encoder and decoder: the published VAE has 126.9 M parameters, 42 % in the encoder."""
-    count = 126_892_531 * (preset.vae_dim / 96) ** 2 * (0.46 + 0.27 * preset.vae_blocks)
-    return int(count * 0.42 * 4), int(count * 0.58 * decode)
-
-
 def _tokens(setup: MemorySetup) -> int:
     return setup.height * setup.width // 256
 
@@ -214,23 +200,12 @@ def _dequantised_block(preset: Preset, setup: MemorySetup, size: int) -> int:
     return min(whole, max(KV_BLOCK_BYTES, whole // heads))
 
 
-def _state(preset: Preset, setup: MemorySetup, size: int) -> tuple[int, int, int]:
-    """Return the bytes of the prompt's K and V, and of past frames of the convolutions in encoder and decoder."""
-    pixels, n, blocks = setup.height * setup.width, preset.vae_dim, preset.vae_blocks
-    convolutions = 2 * (blocks + 1)
-    decoder = (
-        (convolutions + 4 + 1) * 4 / 64
-        + ((convolutions - 1) * 4 + 2 + 4) / 16
-        + convolutions * 2 / 4
-        + convolutions
-        + 1
-    )
-    deeper = 2 * (blocks - 1)
-    encoder = 2 * (
-        2 * blocks + (3 + 2 * deeper) / 4 + (6 + 4 * deeper + 1) / 16 + (8 + 4 * deeper + 16 + 4 + 2) / 64
-    )
-    prompt = 2 * preset.layers * preset.text_len * preset.dim * size
-    return prompt, int(n * pixels * encoder * 4), int(n * pixels * 2 * decoder * BYTES[setup.decode])
+def _vae_work(preset: Preset, setup: MemorySetup, batch: int | None, size: int) -> int:
+    """Return the bytes of the VAE's feature maps, for a batch of latents or as many as any device takes."""
+    pixels = setup.height * setup.width
+    latents = batch or min(preset.chunk, max(1, MAX_BATCH_PIXELS // (4 * pixels)))
+    one_chunk = _chunks(preset, setup) <= 1 and latents == preset.chunk
+    return vae_work(preset, pixels, latents, size, one_chunk=one_chunk, on_cpu=setup.device == "cpu")
 
 
 def _transformer_work(preset: Preset, setup: MemorySetup, size: int) -> int:
@@ -250,23 +225,6 @@ def _transformer_work(preset: Preset, setup: MemorySetup, size: int) -> int:
         dequantised = tokens * preset.ffn * (size + 1)
         dequantised += (tokens * preset.ffn + preset.ffn * d) * size if setup.device == "cpu" else 0
     return camera + max(feed_forward, attention, modulation) + dequantised
-
-
-def _vae_work(preset: Preset, setup: MemorySetup, batch: int | None, size: int) -> int:
-    """Return the bytes of the feature maps of a batch of latents, in the encoder or the decoder."""
-    pixels, on_cpu = setup.height * setup.width, setup.device == "cpu"
-    latents = batch or min(preset.chunk, max(1, MAX_BATCH_PIXELS // (4 * pixels)))
-    feature_map = preset.vae_dim * pixels * size
-    joined_past = 2 * preset.vae_dim * pixels * size
-    alone = _chunks(preset, setup) <= 1 and latents == preset.chunk
-    whole = feature_map * (4 * latents - 3 * alone)  # a video's first latent is one frame
-    frames = (3 * 4 * 3 * 4 * latents + 3 * 4 * preset.chunk) * pixels
-    if on_cpu:
-        frames *= 2  # the decoder's, and those that the outputs still hold
-    levels = (whole, whole // 2, whole // 8, whole // 64)
-    largest = max((level for level in levels if level <= MMAP_THRESHOLD_BYTES), default=0)
-    heap = (HEAP_MAPS_ALONE if alone else HEAP_MAPS) * largest
-    return int(FEATURE_MAPS * whole + joined_past) + frames + heap * on_cpu
 
 
 @cache

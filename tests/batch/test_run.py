@@ -25,7 +25,7 @@ def test_twelve_videos_and_five_kills(batch_folder, decode):
         with batch_folder.start(jobs, "--jobs", "2") as child:
             for line in child.stdout:
                 said = json.loads(line)
-                rendered += [said["video"]] * (said.get("status") == "rendered")
+                rendered += [said["video"]] if said.get("status") == "rendered" else []
                 if said["event"] == "progress":  # from now on at a random moment
                     threading.Timer(chance.uniform(0, 0.8), child.kill).start()
                     break

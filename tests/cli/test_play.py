@@ -62,6 +62,7 @@ def test_what_was_played_renders_to_the_same_film(tmp_path, image):
         text=True,
     ) as child:
         try:
+            assert "was not trained at 32x32" in child.stdout.readline()
             assert child.stdout.readline().startswith("self-attention: ")
             address = child.stdout.readline()
             found = re.fullmatch(r"open http://127\.0\.0\.1:(\d+)/\?token=(\S+)\n", address)

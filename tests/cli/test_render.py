@@ -46,11 +46,12 @@ def test_a_timeline_becomes_a_film_of_exactly_its_length(tmp_path, image, timeli
     )
     assert done.code == 0, done.stderr
     said = [each for line in done.stdout.splitlines() if (each := json.loads(line))["event"] != "note"]
-    assert [each["event"] for each in said] == ["plan", "warning", "chunk", "chunk", "done"]
-    assert "does not show the courtyard" in said[1]["message"]
+    assert [each["event"] for each in said] == ["plan", "warning", "warning", "chunk", "chunk", "done"]
+    assert "was not trained at 32x32" in said[1]["message"]
+    assert "does not show the courtyard" in said[2]["message"]
     assert said[0] == said[0] | {"width": 32, "height": 32, "frames": 20, "chunks": 2, "fps": 16}
-    assert said[3] == said[3] | {"chunk": 2, "chunks": 2, "frames": 20, "total": 20, "keys": "w"}
-    assert said[4]["frames"] == 20
+    assert said[4] == said[4] | {"chunk": 2, "chunks": 2, "frames": 20, "total": 20, "keys": "w"}
+    assert said[5]["frames"] == 20
     film = frames(out)
     assert len(film) == 20
     assert film[0].shape == (32, 32, 3)
@@ -131,7 +132,7 @@ def test_json_says_how_it_failed(tmp_path, image):
     (tmp_path / "film.mp4").write_text("mine")
     done = lingbot("render", str(image), "--moves", "w-3", *SMALL, "-o", f"{tmp_path}/film.mp4", "--json")
     said = [each for line in done.stdout.splitlines() if (each := json.loads(line))["event"] != "note"]
-    plan, error = said
+    plan, _, error = said
     assert (done.code, plan["event"], error["event"]) == (2, "plan", "error")
     assert error["exit_code"] == 2
     assert "exists already" in error["message"]

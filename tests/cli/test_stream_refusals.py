@@ -25,8 +25,8 @@ def test_a_wrong_key_ends_it_before_anything_is_loaded(tmp_path, small_picture):
     assert "refuses the stream key" in done.stderr
     assert "check the key" in done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [each["event"] for each in events] == ["plan", "error"]
-    assert events[1]["exit_code"] == 5
+    assert [each["event"] for each in events] == ["plan", "warning", "error"]
+    assert events[2]["exit_code"] == 5
     assert "wrong-key" not in done.stdout + done.stderr
 
 

@@ -8,10 +8,8 @@ from PIL import Image
 
 from lingbot_cli.camera.keys import key_motion
 from lingbot_cli.control import Control
-from lingbot_cli.image import crop_to_aspect
 from lingbot_cli.model.loading.loader import load_model
 from lingbot_cli.model.session import Session
-from lingbot_cli.model.trained_scene import shows_trained_scene
 from lingbot_cli.model.world_model import WorldModel
 from tests.support.camera_reference import integrate_steps
 from tests.support.image_motion import horizontal_shift, zoom_factor
@@ -73,16 +71,3 @@ def test_the_light_changes_when_the_prompt_says_so(world):
     frames = film(world, "", ("a courtyard at day", "night falls"))
     assert frames[-1].mean() < 0.6 * frames[4].mean()
     assert frames[-1][..., 2].mean() > frames[-1][..., 0].mean()
-
-
-@pytest.mark.parametrize("size", [(32, 32), (64, 112), (480, 832)], ids=lambda size: f"{size[1]}x{size[0]}")
-@pytest.mark.parametrize("sample", sorted(SAMPLES.glob("*.png")), ids=lambda path: path.stem)
-def test_it_knows_its_own_place(world, sample, size):
-    assert shows_trained_scene(world, crop_to_aspect(np.array(Image.open(sample).convert("RGB")), *size))
-
-
-@pytest.mark.parametrize("size", [(32, 32), (64, 112), (480, 832)], ids=lambda size: f"{size[1]}x{size[0]}")
-def test_it_does_not_know_another(world, size):
-    noise = np.random.default_rng(0).integers(0, 256, (8, 14, 3), dtype=np.uint8)
-    image = np.array(Image.fromarray(noise).resize((832, 480)))
-    assert not shows_trained_scene(world, crop_to_aspect(image, *size))

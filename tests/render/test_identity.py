@@ -13,7 +13,7 @@ from lingbot_cli.batch.planner import video_fingerprint
 from lingbot_cli.batch.tasks import Task
 from lingbot_cli.camera.scale import parse_scale
 from lingbot_cli.errors import UsageError
-from lingbot_cli.presets import PRESETS
+from lingbot_cli.presets import DESCRIPTIVE, PRESETS
 from lingbot_cli.render.fingerprint import chunk_fingerprints, preset_json, render_fingerprint
 from lingbot_cli.render.request import PreparedVideo, Request, prepare
 from lingbot_cli.render.resume_store import ResumeStore
@@ -179,7 +179,7 @@ def test_an_image_sequence_without_one_of_its_images_is_rendered_again(tmp_path:
 def test_every_setting_of_a_preset_that_determines_latents_is_part_of_its_videos_identity() -> None:
     preset = PRESETS["built-in"]
     for field in fields(preset):
-        if field.name in ("sizes", "scene_max_error"):
+        if field.name in DESCRIPTIVE:
             continue
         value = getattr(preset, field.name)
         other = (

@@ -264,10 +264,10 @@ class Preset(Strict):
     freq_dim: int
     vae_dim: int
     vae_blocks: int
+    vae_mult: list[int]
     antialias: bool
     sizes: list[str]
     scene_max_error: float | None
-    scene_min_psnr_db: float | None
 
 
 class Memory(Strict):

@@ -42,7 +42,7 @@ def time_formats(
     `part` is `encoder` or `decoder`; its weights are random.
     """
     with torch.device("meta"):
-        vae = VAE(VAEConfig(dim=preset.vae_dim, num_res_blocks=preset.vae_blocks))
+        vae = VAE(VAEConfig.of(preset))
     module = vae.get_submodule(part).to(dtype).to_empty(device=device)
     for parameter in module.parameters():
         parameter.normal_(std=0.02)

@@ -77,7 +77,12 @@ def _write_parts(checkpoint: Checkpoint, folder: Path, precision: str, report: C
     shutil.copyfile(layout.tokenizer, folder / "tokenizer.json")
     write_config(
         folder,
-        replace(checkpoint.preset, vae_dim=widths.dim, vae_blocks=widths.num_res_blocks),
+        replace(
+            checkpoint.preset,
+            vae_dim=widths.dim,
+            vae_blocks=widths.num_res_blocks,
+            vae_mult=widths.dim_mult,
+        ),
         precision=precision,
         trained=checkpoint.trained,
         source=f"{layout.kind}, {checkpoint.identity}",

@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 
 from lingbot_cli.checkpoints.checkpoint import Checkpoint
+from lingbot_cli.checkpoints.config_values import VAE_LEVELS, level_widths
 from lingbot_cli.checkpoints.headers import DOWNLOAD_AGAIN, read_json
 from lingbot_cli.checkpoints.tensor_names import vae_name
 from lingbot_cli.errors import SetupError
@@ -61,12 +62,12 @@ def infer_vae_config(
     first = tensors.get("encoder.conv1.weight")
     if first is None:
         raise SetupError("VAE: encoder.conv1.weight is missing", hint="download the VAE again")
-    blocks = sum(
-        name.startswith("encoder.downsamples.") and name.endswith(".residual.2.weight") for name in tensors
-    )
-    config = VAEConfig(dim=first.shape[0], num_res_blocks=blocks // 4)
-    encoder = _multipliers(tensors, "encoder.downsamples", config.dim, config.num_res_blocks)
-    decoder = _multipliers(tensors, "decoder.upsamples", config.dim, config.num_res_blocks + 1)[::-1]
+    shapes = {name: tensor.shape for name, tensor in tensors.items()}
+    encoder_widths = level_widths(shapes, "encoder.downsamples")
+    config = VAEConfig(dim=first.shape[0], num_res_blocks=len(encoder_widths) // VAE_LEVELS)
+    encoder = _multipliers(encoder_widths, config.dim, config.num_res_blocks)
+    decoder_widths = level_widths(shapes, "decoder.upsamples")
+    decoder = _multipliers(decoder_widths, config.dim, config.num_res_blocks + 1)[::-1]
     if (
         len(encoder) == len(decoder) == len(config.dim_mult)
     ):  # else tensors are missing, which loading reports
@@ -79,14 +80,9 @@ def infer_vae_config(
     )
 
 
-def _multipliers(tensors: Mapping[str, StoredTensor], part: str, dim: int, blocks: int) -> tuple[int, ...]:
+def _multipliers(widths: list[int], dim: int, blocks: int) -> tuple[int, ...]:
     """Return the channel multiplier of each level of the encoder or decoder, in the order of its layers."""
-    widths = sorted(
-        (int(name.split(".")[2]), tensor.shape[0])
-        for name, tensor in tensors.items()
-        if name.startswith(f"{part}.") and name.endswith(".residual.2.weight")
-    )
-    return tuple(width // dim for _, width in widths[:: max(blocks, 1)])
+    return tuple(width // dim for width in widths[:: max(blocks, 1)])
 
 
 def vae_tensors(checkpoint: Checkpoint) -> dict[str, StoredTensor]:

@@ -51,7 +51,7 @@ def random_model(checkpoint: Checkpoint, options: ModelOptions, _prompts: Iterab
     attend = pick_attention(options.attention, device, precision)
     transformer = transformer_on_meta(preset, precision, options.linears, device)
     with torch.device("meta"):
-        vae = VAE(VAEConfig(dim=preset.vae_dim, num_res_blocks=preset.vae_blocks))
+        vae = VAE(VAEConfig.of(preset))
         for part in DECODER_PREFIXES:
             vae.get_submodule(part.rstrip(".")).to(decoder_dtype)
     _fill_random(transformer, device)
