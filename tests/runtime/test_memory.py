@@ -6,14 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from lingbot_cli.cli import run
 from lingbot_cli.env import Env
 from lingbot_cli.errors import InsufficientMemoryError
 from lingbot_cli.model.session import Session
-from lingbot_cli.presets import PRESETS
+from lingbot_cli.model.vae import VAE, VAEConfig
+from lingbot_cli.presets import PRESETS, Preset
 from lingbot_cli.runtime.memory import UMT5_XXL, MemorySetup, estimate_memory
 from lingbot_cli.runtime.memory_check import check_fits, largest_decode_batch
+from lingbot_cli.runtime.vae_memory import vae_weights
 from tests.support.peak_memory import peaks
 from tests.support.reference import REFERENCE, sample_image, tiny_world
 
@@ -33,6 +36,14 @@ def test_the_estimate_is_within_a_tenth_of_the_measured_peak(size: str, frames: 
 def test_parameters_are_those_of_the_published_models() -> None:
     for preset, parameters in ((SMALL, 1_709_502_016), (LARGE, 18_544_332_864)):
         assert estimate_memory(preset, MemorySetup(480, 832)).transformer == 4 * parameters
+
+
+@pytest.mark.parametrize("preset", [PRESETS["built-in"], LARGE, replace(LARGE, vae_blocks=1)])
+def test_the_weights_of_a_vae_are_those_of_its_layers(preset: Preset) -> None:
+    with torch.device("meta"):
+        vae = VAE(VAEConfig.of(preset))
+    counted = [sum(4 * p.numel() for p in part.parameters()) for part in (vae.encoder, vae.decoder)]
+    assert vae_weights(preset, 4) == pytest.approx(counted, rel=1e-3)
 
 
 def test_every_flag_saves_what_it_names() -> None:
