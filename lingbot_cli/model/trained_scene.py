@@ -14,7 +14,7 @@ from lingbot_cli.model.vae import VAE
 from lingbot_cli.model.world_model import WorldModel
 from lingbot_cli.video_size import fit_size
 
-_GREY_LEVEL = 2 / 255  # in −1…1: what a plain wall is allowed, which has no detail
+_LEAST_DETAIL = 2 * 2 / 255  # two grey levels, in −1…1: a plain wall has no detail
 
 
 def shows_trained_scene(model: WorldModel, image: np.ndarray) -> bool:
@@ -33,9 +33,9 @@ def shows_trained_scene(model: WorldModel, image: np.ndarray) -> bool:
 def reconstruction_error(vae: VAE, images: Tensor) -> Tensor:
     """Return the mean squared error [N] of images [N, 3, H, W] in −1…1 after the VAE, relative to their detail.
 
-    The detail is the mean squared difference to the means over 8×8 pixels, and one grey level.
+    The detail is the mean squared difference to the means over 8×8 pixels, and two grey levels.
     """
     decoded = vae.decode(vae.encode(images[:, :, None])).to(images)[:, :, 0]
     coarse = F.interpolate(F.avg_pool2d(images, 8), scale_factor=8, mode="bilinear")
     error, detail = ((made - images).square().mean((1, 2, 3)) for made in (decoded, coarse))
-    return error / (detail + _GREY_LEVEL**2)
+    return error / (detail + _LEAST_DETAIL**2)
