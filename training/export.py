@@ -19,7 +19,7 @@ BUILT_IN = Path(__file__).parent.parent / "lingbot_cli" / "builtin"
 
 
 def packed(name: str, tensor: Tensor) -> Tensor:
-    """Cast to half precision, and to fp8 for text and timestep projections: the model stays below 15 MB."""
+    """Cast to half precision, and to fp8 for text and timestep projections, for a smaller file."""
     small = (".cross_attn." in name or name.startswith("time_projection")) and tensor.ndim == 2
     return tensor.to(torch.float8_e4m3fn if small else torch.float16)
 

@@ -85,9 +85,9 @@ def check_value(name: str, value: object, like: object, place: Path | None) -> N
         valid = isinstance(value, list) and all(map(_is_video_size, value))
     elif isinstance(like, tuple):
         least = 0 if name.endswith("steps") else 1
-        valid = (
-            isinstance(value, list) and bool(value) and all(_is_integer(each, least, 1000) for each in value)
-        )
+        counts = (VAE_LEVELS,) if name == "vae_mult" else range(1, 1001)
+        valid = isinstance(value, list) and len(value) in counts
+        valid = valid and all(_is_integer(each, least, 1000) for each in value)  # type: ignore[attr-defined]
     elif isinstance(like, float):
         valid = is_finite(value)
     else:
@@ -164,8 +164,8 @@ def tensor_values(tensors: dict[str, Entry], layout: Layout) -> dict[str, Any]:
     widths = level_widths({name: entry.shape for name, entry in vae.items()}, "encoder.downsamples")
     dim, blocks = vae["encoder.conv1.weight"].shape[0], len(widths) // VAE_LEVELS
     values |= {"vae_dim": dim, "vae_blocks": blocks}
-    if blocks and dim:
-        values["vae_mult"] = tuple(width // dim for width in widths[::blocks])[:VAE_LEVELS]
+    if dim and len(widths) == blocks * VAE_LEVELS > 0:  # else tensors are missing, which loading reports
+        values["vae_mult"] = tuple(width // dim for width in widths[::blocks])
     return values
 
 

@@ -66,6 +66,7 @@ def test_a_shift_that_no_float_holds_is_refused(shift: float) -> None:
             for value in ("112x64", ["112"], [[112, 64]], ["112x64", "0x64"], ["100x60"], ["112x64\n"])
         ),
         *(("antialias", value) for value in (1, "true", None)),
+        *(("vae_mult", value) for value in ([1, 2], [0, 2, 4, 4], "1244")),
         *(("scene_max_error", value) for value in ("0.3", True, float("nan"))),
     ],
 )

@@ -42,7 +42,7 @@ def changed(image, how):
     return image
 
 
-@pytest.mark.parametrize("size", [(64, 112), (112, 64), (480, 832)], ids=lambda size: f"{size[1]}x{size[0]}")
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("sample", sorted(SAMPLES.glob("*.png")), ids=lambda path: path.stem)
 def test_it_knows_its_own_place(world, sample, size):
     assert shows_trained_scene(world, crop_to_aspect(read(sample), *size))
