@@ -36,8 +36,10 @@ EXIT_SIGNALS = tuple(
 )
 MMAP_THRESHOLD, TRIM_THRESHOLD, ARENA_MAX = -3, -1, -8
 """Parameter numbers of mallopt (malloc.h)."""
+LOADING_THRESHOLD_BYTES = 128 * 2**10
+"""While weights load, blocks larger than this are returned to the system when freed, glibc's first default."""
 MMAP_THRESHOLD_BYTES = 8 * 2**20
-"""Blocks larger than this are returned to the system when freed.
+"""While videos render, blocks larger than this are returned to the system when freed.
 
 The system clears a new block at 0.3 ms/MB; the feature maps of small videos stay below this size and are reused.
 """
@@ -181,12 +183,24 @@ def ignore_interrupts() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
-def release_large_blocks() -> None:
-    """Return freed feature maps to the system; no effect with a C library other than glibc.
+@contextlib.contextmanager
+def loading_weights() -> Iterator[None]:
+    """Return converted weights' memory to the system at once, and from the end on freed feature maps.
 
-    By default glibc keeps blocks of up to 32 MB, per thread: twice the memory that a video needs.
+    By default glibc keeps blocks of up to 32 MB, per thread: twice the memory that a video needs, and, by chance,
+    holes between weights. No effect with another C library.
     """
     use_single_heap()
+    _mallopt(MMAP_THRESHOLD, LOADING_THRESHOLD_BYTES)
+    _mallopt(TRIM_THRESHOLD, LOADING_THRESHOLD_BYTES)
+    try:
+        yield
+    finally:
+        release_large_blocks()
+
+
+def release_large_blocks() -> None:
+    """Return freed feature maps to the system; no effect with a C library other than glibc."""
     _mallopt(MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
     _mallopt(TRIM_THRESHOLD, MMAP_THRESHOLD_BYTES)
 

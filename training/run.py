@@ -27,8 +27,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--folder", type=Path, required=True, help="latents, checkpoints and curves; 2 GB")
-    parser.add_argument("--clips", type=int, default=2000, help="encoded, for the transformer")
+    parser.add_argument("--folder", type=Path, required=True, help="latents, checkpoints and curves; 3 GB")
+    parser.add_argument("--clips", type=int, default=3600, help="encoded, for the transformer")
     parser.add_argument("--draft-vae-minutes", type=float, default=76)
     parser.add_argument("--draft-world-minutes", type=float, default=300)
     parser.add_argument("--sharp-minutes", type=float, default=78)

@@ -21,7 +21,7 @@ from training.views import ViewSampler
 from training.workers import DEVICE
 
 GENERATED_WEIGHT = 0.5  # of the reconstruction loss of generated latents, whose camera may be slightly off
-EDGE_WEIGHT = 0.5  # beside that of the reconstruction loss
+EDGE_WEIGHT = 0.06  # beside that of the reconstruction loss
 _LATENTS = 6  # decoded together
 _WARM_UP = 2  # first latents of them, without a loss
 

@@ -12,7 +12,7 @@ from training.edges import edge_loss
 CONFIG = VAEConfig(dim=16, num_res_blocks=1, dim_mult=(1, 4, 8, 8))
 DRAFT_CONFIG = VAEConfig(dim=16, num_res_blocks=1)
 KL = 1e-4
-EDGE_WEIGHT = 0.5
+EDGE_WEIGHT = 0.03
 LATENT_NOISE = 0.08  # highest, as a share of the latents' deviation: the transformer's are never exact
 _RESIDUAL_SCALE = 0.2  # of the initial last convolution of a residual block
 
@@ -74,7 +74,7 @@ def sample_reconstruction(vae: VAE, video: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def reconstruction_loss(made: Tensor, video: Tensor) -> Tensor:
-    """Return L1 + 2·MSE + 0.5·L1 of the error's spatial gradients + 0.5·`edge_loss`."""
+    """Return L1 + 2·MSE + 0.5·L1 of the error's spatial gradients + 0.03·`edge_loss`."""
     error = made - video
     pixels = error.abs().mean() + 2 * error.square().mean()
     return pixels + 0.5 * _edges(error) + EDGE_WEIGHT * edge_loss(made, video)

@@ -1,6 +1,7 @@
 """Loading of a checkpoint into a model on a device: text encoder first, then VAE and transformer."""
 
 from collections.abc import Callable, Container, Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from lingbot_cli.model.text_encoder import umt5_config, umt5_on_meta
 from lingbot_cli.model.transformer import Transformer, TransformerConfig
 from lingbot_cli.model.vae import VAE
 from lingbot_cli.model.world_model import WorldModel
-from lingbot_cli.operating_system import release_large_blocks
+from lingbot_cli.operating_system import loading_weights, release_large_blocks
 from lingbot_cli.presets import Preset
 from lingbot_cli.prompt_cleaning import PromptFitter
 from lingbot_cli.runtime.model_options import (
@@ -81,14 +82,15 @@ def load_model(
         text_encoder.encode(prompt)
     if not keep_text_encoder:
         text_encoder.release()
-    vae = load_vae(checkpoint, device, decoder_dtype, report, decoder_on=decoder_on)
-    decoder = None
-    if checkpoint.decoder is not None:
-        compared = vae if checkpoint.trained else None
-        decoder = load_decoder(checkpoint.decoder, decoder_on, decoder_dtype, compared, device)
-    transformer = load_transformer(
-        checkpoint, device, precision, offloaded=options.offload, linears=options.linears, report=report
-    )
+    with loading_weights() if device.type == "cpu" else nullcontext():
+        vae = load_vae(checkpoint, device, decoder_dtype, report, decoder_on=decoder_on)
+        decoder = None
+        if checkpoint.decoder is not None:
+            compared = vae if checkpoint.trained else None
+            decoder = load_decoder(checkpoint.decoder, decoder_on, decoder_dtype, compared, device)
+        transformer = load_transformer(
+            checkpoint, device, precision, offloaded=options.offload, linears=options.linears, report=report
+        )
     return WorldModel(
         preset=checkpoint.preset,
         transformer=transformer,
