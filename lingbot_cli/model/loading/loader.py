@@ -16,7 +16,7 @@ from lingbot_cli.model.accel.offload import HostBlocks, offload
 from lingbot_cli.model.accel.quantised_kv_cache import check_kv_cache
 from lingbot_cli.model.attention import AttentionFunction, attend_all
 from lingbot_cli.model.device import compute_capability, pick_device, pick_dtype
-from lingbot_cli.model.loading.load_decoder import load_decoder
+from lingbot_cli.model.loading.load_decoder import Decoder, load_decoder
 from lingbot_cli.model.loading.load_text import cached_prompt_encoder, load_tokenizer, text_tensors
 from lingbot_cli.model.loading.load_vae import infer_vae_config, load_vae, vae_tensors
 from lingbot_cli.model.loading.merge import transformer_tensors
@@ -84,10 +84,7 @@ def load_model(
         text_encoder.release()
     with loading_weights() if device.type == "cpu" else nullcontext():
         vae = load_vae(checkpoint, device, decoder_dtype, report, decoder_on=decoder_on)
-        decoder = None
-        if checkpoint.decoder is not None:
-            compared = vae if checkpoint.trained else None
-            decoder = load_decoder(checkpoint.decoder, decoder_on, decoder_dtype, compared, device)
+        decoder = _load_own_decoder(checkpoint, vae, decoder_on, decoder_dtype, device)
         transformer = load_transformer(
             checkpoint, device, precision, offloaded=options.offload, linears=options.linears, report=report
         )
@@ -107,6 +104,15 @@ def load_model(
         encode_tf32=device.type == "cuda" and options.encode != "float32",
         reuse_keys=options.commit == "last-step",
     )
+
+
+def _load_own_decoder(
+    checkpoint: Checkpoint, vae: VAE, decoder_on: torch.device, dtype: torch.dtype, device: torch.device
+) -> Decoder | None:
+    """Load the checkpoint's separate decoder, if it has one; a trained model's is compared with its VAE."""
+    if checkpoint.decoder is None:
+        return None
+    return load_decoder(checkpoint.decoder, decoder_on, dtype, vae if checkpoint.trained else None, device)
 
 
 def pick_attention(attention: str | None, device: torch.device, precision: str) -> AttentionFunction:
