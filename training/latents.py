@@ -17,7 +17,7 @@ from training.vae_loss import as_video, fold, restored_vae
 from training.workers import DEVICE, load_average, save
 
 CLIPS_PER_FILE = 50
-SHARES = {SIZE: 1.0, PORTRAIT: 0.1, LARGE: 0.15}  # clips of each size relative to the first
+SHARES = {SIZE: 1.0, PORTRAIT: 0.2, LARGE: 0.15}  # clips of each size relative to the first
 _HELD_OUT = 16  # clips
 _STATISTICS_CLIPS = 40
 # Latents of an image followed by grey that are encoded; later ones are constant.
