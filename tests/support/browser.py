@@ -40,8 +40,8 @@ class Tab:
         """Wait until an expression is true."""
         end = time.monotonic() + WAIT
         while time.monotonic() < end:
-            # While a page loads there may be no body yet.
-            if value := self.ask(f"document.body && ({expression})"):
+            # While a page loads not every element exists yet.
+            if value := self.ask(f"document.readyState !== 'loading' && ({expression})"):
                 return value
             time.sleep(0.05)
         raise AssertionError(
