@@ -185,14 +185,8 @@ def ignore_interrupts() -> None:
 
 @contextlib.contextmanager
 def loading_weights() -> Iterator[None]:
-    """Return converted weights' memory to the system at once, and from the end on freed feature maps.
-
-    By default glibc keeps blocks of up to 32 MB, per thread: twice the memory that a video needs, and, by chance,
-    holes between weights. No effect with another C library.
-    """
-    use_single_heap()
-    _mallopt(MMAP_THRESHOLD, LOADING_THRESHOLD_BYTES)
-    _mallopt(TRIM_THRESHOLD, LOADING_THRESHOLD_BYTES)
+    """Return converted weights' memory to the system at once; afterwards, freed feature maps."""
+    _return_blocks_above(LOADING_THRESHOLD_BYTES)
     try:
         yield
     finally:
@@ -200,9 +194,17 @@ def loading_weights() -> Iterator[None]:
 
 
 def release_large_blocks() -> None:
-    """Return freed feature maps to the system; no effect with a C library other than glibc."""
-    _mallopt(MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
-    _mallopt(TRIM_THRESHOLD, MMAP_THRESHOLD_BYTES)
+    """Return freed feature maps to the system; no effect with a C library other than glibc.
+
+    By default glibc keeps blocks of up to 32 MB, per thread: twice the memory that a video needs.
+    """
+    use_single_heap()
+    _return_blocks_above(MMAP_THRESHOLD_BYTES)
+
+
+def _return_blocks_above(size: int) -> None:
+    _mallopt(MMAP_THRESHOLD, size)
+    _mallopt(TRIM_THRESHOLD, size)
 
 
 def use_single_heap() -> None:

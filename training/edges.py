@@ -56,7 +56,7 @@ def edge_loss(made: Tensor, truth: Tensor) -> Tensor:
     for axis in _AXES.values():
         ours, real = (_local(x.diff(dim=axis)) for x in (made, truth))
         error, mean = (
-            (x.unflatten(0, (len(made), -1))).mean(dim=(1, 2, 3, 4)) for x in ((ours - real).abs(), real)
+            x.unflatten(0, (len(made), -1)).mean(dim=(1, 2, 3, 4)) for x in ((ours - real).abs(), real)
         )
         total = total + (error / (mean + _FAINT)).mean()
     return total
