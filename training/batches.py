@@ -1,6 +1,6 @@
 """Training batches: clips with prompts and noise, some of them placed far into a video."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -35,12 +35,23 @@ def prompt_pool(folder: Path, seed: int) -> Tensor:
     return torch.stack(found).to(DEVICE)
 
 
-@dataclass(frozen=True)
+@dataclass
 class BatchSampler:
     """Sampler of batches from the clips of one size and all prompts, on the training device."""
 
     data: Latents
     prompts: Tensor
+    opened: set[Path] = field(default_factory=set)
+
+    @classmethod
+    def of_files(cls, paths: list[Path], prompts: Tensor) -> "BatchSampler":
+        return cls(Latents.open(paths), prompts, set(paths))
+
+    def add(self, paths: list[Path]) -> None:
+        """Add the clips of those files that are new."""
+        if fresh := [path for path in paths if path not in self.opened]:
+            self.data = self.data.joined(Latents.open(fresh))
+            self.opened.update(fresh)
 
     @property
     def chunks(self) -> int:
@@ -125,13 +136,13 @@ def add_noise(clean: Tensor, copies: int, generator: torch.Generator) -> tuple[T
     Only the sampler's four noise levels occur; nearly half are the first, which is pure noise.
     """
     shape = (copies, *clean.shape[:2])
-    odds = torch.tensor([0.46, 0.18, 0.18, 0.18])
+    odds = torch.tensor([0.46, 0.18, 0.18, 0.18], device=DEVICE)
     step = torch.multinomial(odds, int(np.prod(shape)), replacement=True, generator=generator).view(shape)
-    sigma = torch.tensor(SCHEDULE.sigmas)[step].float().to(DEVICE)
+    sigma = torch.tensor(SCHEDULE.sigmas, device=DEVICE)[step].float()
     wide = sigma[..., None, None, None, None]
-    noise = torch.randn(copies, *clean.shape, generator=generator).to(DEVICE)
+    noise = torch.randn(copies, *clean.shape, generator=generator, device=DEVICE)
     noisy = torch.where(wide > 0.999, noise, (1 - wide) * clean + wide * noise)
-    return noisy, sigma, torch.tensor(SCHEDULE.timesteps)[step].float().to(DEVICE)
+    return noisy, sigma, torch.tensor(SCHEDULE.timesteps, device=DEVICE)[step].float()
 
 
 def _chunks(x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from training.place.palette import MOODS
 from training.place.render import draw_batch, render
 from training.place.walk import lens, wander
+from training.workers import DEVICE
 
 FRAMES, LATENTS, CHUNK = 57, 15, 3
 FADE = 8  # duration of a change of light in video frames
@@ -23,7 +24,7 @@ _MOOD_CHANGES = 0.35  # share of clips
 
 @dataclass(frozen=True)
 class Clip:
-    """A walk's frames and its labels.
+    """A walk's frames, on the training device, and its labels.
 
     `video` [57, H, W, 3] uint8, `requested` and `actual` [57, 4, 4] poses, `optics` [4] intrinsics for 832×480,
     `moods` [5], one per chunk.
@@ -52,11 +53,10 @@ class ClipRenderer:
         self, actual: np.ndarray, optics: np.ndarray, moods: np.ndarray, size: tuple[int, int]
     ) -> Tensor:
         """Render the frames uint8 [57, H, W, 3] of a clip's labels."""
-        lenses = torch.from_numpy(optics).expand(len(actual), -1)
+        poses = torch.from_numpy(actual).to(DEVICE)
+        lenses = torch.from_numpy(optics).to(DEVICE).expand(len(actual), -1)
         height, width = size
-        return render(
-            torch.from_numpy(actual), lenses, light(moods), height=height, width=width, draw=self._draw
-        )
+        return render(poses, lenses, light(moods).to(DEVICE), height=height, width=width, draw=self._draw)
 
 
 def random_moods(rng: np.random.Generator) -> np.ndarray:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lingbot_cli.model.vae import VAE
 from training.export import BUILT_IN
+from training.latents import write_normalised_statistics
 from training.vae_loss import CONFIG
 from training.workers import save
 
@@ -33,6 +34,7 @@ def init_folder(model: Path, folder: Path) -> None:
                     f"{model}: its VAE has other widths than this training's; train from nothing"
                 )
             save(folder / name, {"average": average, "step": 0, "spent": math.inf})
+    write_normalised_statistics(folder)
 
 
 def _shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:

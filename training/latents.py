@@ -1,8 +1,10 @@
 """Encoded training clips: latents, conditions, relative poses and labels."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from training.vae_loss import as_video, fold, restored_vae
 from training.workers import DEVICE, load_average, save
 
 CLIPS_PER_FILE = 50
+CLIPS_TOGETHER = 1 if DEVICE.type == "cpu" else 10  # encoded
 SHARES = {SIZE: 1.0, PORTRAIT: 0.2, LARGE: 0.15}  # clips of each size relative to the first
 _HELD_OUT = 16  # clips
 _STATISTICS_CLIPS = 40
@@ -53,6 +56,15 @@ class Latents:
         joined = {name: torch.cat([part[name] for part in parts]).to(DEVICE) for name in names}
         return cls(size=tuple(parts[0]["size"]), grey=parts[0]["grey"].to(DEVICE), **joined)
 
+    def joined(self, more: "Latents") -> "Latents":
+        """Return these clips and others of the same size."""
+        both: dict[str, Any] = {
+            field.name: torch.cat([getattr(self, field.name), getattr(more, field.name)])
+            for field in fields(self)
+            if field.name not in _SHARED
+        }
+        return replace(self, **both)
+
 
 def pose_targets(poses: np.ndarray) -> Tensor:
     """Return the pose head's targets [..., 6] for camera-to-world poses [..., 4, 4]."""
@@ -69,26 +81,33 @@ def encode(vae: VAE, clips: Iterable[Clip], size: tuple[int, int], path: Path) -
     """Encode clips of a size to a file."""
     grey = _constant_latent(vae, size)
     columns: dict[str, list[Tensor]] = {}
-    for clip in clips:
-        video = as_video(clip.video[None].to(DEVICE))
-        begin = torch.cat([video[:, :, :1], video.new_zeros(1, 3, 4 * _ENCODED_LATENTS - 4, *size)], 2)
-        with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
-            clean = vae.encode(video)[0].half().cpu()
-            first = vae.encode(begin.contiguous(memory_format=torch.channels_last_3d))[0].half().cpu()
-        rest = grey[:, None].expand(-1, LATENTS - first.shape[1], -1, -1).half()
-        row = {
-            "clean": clean,
-            "told": torch.cat([first, rest], 1),
-            "steps": torch.from_numpy(relative_poses(clip.requested[::4])).float(),
-            "where": pose_targets(clip.actual[::4]),
-            "optics": torch.from_numpy(clip.optics).float(),
-            "moods": torch.from_numpy(clip.moods),
-            "actual": torch.from_numpy(clip.actual).float(),
-        }
-        for name, value in row.items():
-            columns.setdefault(name, []).append(value)
+    remaining = iter(clips)
+    while together := list(islice(remaining, CLIPS_TOGETHER)):
+        clean, first = encode_together(vae, torch.stack([clip.video for clip in together]))
+        rest = grey[:, None].expand(-1, LATENTS - first.shape[2], -1, -1).half()
+        for clip, latents, told in zip(together, clean, first, strict=True):
+            row = {
+                "clean": latents,
+                "told": torch.cat([told, rest], 1),
+                "steps": torch.from_numpy(relative_poses(clip.requested[::4])).float(),
+                "where": pose_targets(clip.actual[::4]),
+                "optics": torch.from_numpy(clip.optics).float(),
+                "moods": torch.from_numpy(clip.moods),
+                "actual": torch.from_numpy(clip.actual).float(),
+            }
+            for name, value in row.items():
+                columns.setdefault(name, []).append(value)
     stacked = {name: torch.stack(values) for name, values in columns.items()}
     save(path, {**stacked, "size": list(size), "grey": grey.half()})
+
+
+def encode_together(vae: VAE, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the latents of clips uint8 [N, T, H, W, 3] and of their first images followed by grey."""
+    video = as_video(pictures.to(DEVICE))
+    grey = video.new_zeros(*video.shape[:2], 4 * _ENCODED_LATENTS - 4, *video.shape[3:])
+    begin = torch.cat([video[:, :, :1], grey], 2).contiguous(memory_format=torch.channels_last_3d)
+    with torch.autocast(DEVICE.type, dtype=torch.bfloat16):
+        return vae.encode(video).half().cpu(), vae.encode(begin).half().cpu()
 
 
 def _constant_latent(vae: VAE, size: tuple[int, int]) -> Tensor:
@@ -115,10 +134,17 @@ def measure_statistics(folder: Path, seed: int) -> None:
     if path.exists():
         return
     if (folder / "draft").exists():
-        save(path, {"mean": torch.tensor(LATENT_MEAN), "std": torch.tensor(LATENT_STD)})
+        write_normalised_statistics(folder)
         return
     clips = _random_clips(ClipRenderer(), _STATISTICS_CLIPS, SIZE, [seed, 1])
     save(path, statistics(restored_vae(load_average(folder, "vae")).to(DEVICE), clips))
+
+
+def write_normalised_statistics(folder: Path) -> None:
+    """Write the statistics of a VAE whose latents have the published ones, as an exported one's have."""
+    path = latents_folder(folder) / "statistics.pt"
+    path.parent.mkdir(exist_ok=True)
+    save(path, {"mean": torch.tensor(LATENT_MEAN), "std": torch.tensor(LATENT_STD)})
 
 
 def _random_clips(
@@ -152,20 +178,40 @@ def normalised_vae(folder: Path) -> VAE:
 
 
 def encode_share(rank: int, folder: Path, clips: int, seed: int) -> None:
-    """Render and encode this process's share of the clips, fifty per file; existing files are kept."""
-    fuse_vae()
+    """Render and encode this process's share of the clips, fifty per file; existing files are kept.
+
+    All sizes progress together, since training on a GPU begins before the last clip.
+    """
+    if DEVICE.type == "cpu":
+        fuse_vae()
+    torch.backends.cudnn.benchmark = True
     renderer = ClipRenderer()
     if rank == 0:
         measure_statistics(folder, seed)
     dist.barrier()
     vae = normalised_vae(folder)
+    for size in SHARES:
+        size_folder(folder, size).mkdir(exist_ok=True)
+        held_out = size_folder(folder, size) / "held-out.pt"
+        if rank == 0 and not held_out.exists():
+            encode(vae, _random_clips(renderer, _HELD_OUT, size, [seed, 2]), size, held_out)
+    for size, part in clip_parts(clips)[rank :: dist.get_world_size()]:
+        path = size_folder(folder, size) / f"{part:03d}.pt"
+        if not path.exists():
+            encode(vae, _random_clips(renderer, CLIPS_PER_FILE, size, [seed, 3, part]), size, path)
+
+
+def clip_parts(clips: int) -> list[tuple[tuple[int, int], int]]:
+    """Return the size and number of every file of clips, in the order of their encoding."""
+    parts = []
     for size, share in SHARES.items():
-        parts = size_folder(folder, size)
-        parts.mkdir(exist_ok=True)
-        if rank == 0 and not (parts / "held-out.pt").exists():
-            clips_of_size = _random_clips(renderer, _HELD_OUT, size, [seed, 2])
-            encode(vae, clips_of_size, size, parts / "held-out.pt")
-        for part in range(rank, max(1, int(share * clips) // CLIPS_PER_FILE), dist.get_world_size()):
-            path = parts / f"{part:03d}.pt"
-            if not path.exists():
-                encode(vae, _random_clips(renderer, CLIPS_PER_FILE, size, [seed, 3, part]), size, path)
+        count = max(1, int(share * clips) // CLIPS_PER_FILE)
+        parts += [((part + 1) / count, size, part) for part in range(count)]
+    return [(size, part) for _, size, part in sorted(parts)]
+
+
+def encoded(folder: Path, clips: int) -> bool:
+    """Return whether that many clips are encoded, with their share in every size."""
+    wanted = [size_folder(folder, size) / f"{part:03d}.pt" for size, part in clip_parts(clips)]
+    wanted += [size_folder(folder, size) / "held-out.pt" for size in SHARES]
+    return all(path.exists() for path in wanted)

@@ -1,5 +1,6 @@
 """Optimiser with Muon for weights of two or more axes and Adam for the others."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,13 +10,14 @@ from torch import Tensor, nn
 
 
 def _orthogonal(g: Tensor) -> Tensor:
-    """Return the nearest matrix with singular values of about one, by five Newton–Schulz steps."""
-    x = (g if g.shape[0] <= g.shape[1] else g.T).bfloat16()
-    x = x / (x.norm() + 1e-7)
+    """Return the nearest matrices with singular values of about one [N, a, b], by five Newton–Schulz steps."""
+    wide = g.shape[1] <= g.shape[2]
+    x = (g if wide else g.mT).bfloat16()
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(5):
-        a = x @ x.T
+        a = x @ x.mT
         x = 3.4445 * x + (-4.775 * a + 2.0315 * a @ a) @ x
-    return (x if g.shape[0] <= g.shape[1] else x.T).float()
+    return (x if wide else x.mT).float()
 
 
 class Muon(torch.optim.Optimizer):
@@ -46,37 +48,62 @@ class Muon(torch.optim.Optimizer):
         for group in self.param_groups:
             if group["matrix"]:
                 self._matrices(group)
-                continue
-            for p in group["params"]:
-                self._adam(p, self.state[p], group["lr"])
+            else:
+                self._adam(group)
 
     def _matrices(self, group: dict[str, Any]) -> None:
         """Orthogonalise this process's share of the matrices; an all-reduce distributes them."""
         rank, size = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
-        steps = []
+        steps = [torch.zeros(0)] * len(group["params"])
+        alike: dict[torch.Size, list[int]] = defaultdict(
+            list
+        )  # on a GPU, many small products cost their start
+        gradients = [p.grad for p in group["params"]]
+        momenta = [
+            self.state[p].setdefault("m", torch.zeros_like(p, memory_format=torch.contiguous_format))
+            for p in group["params"]
+        ]
+        torch._foreach_mul_(momenta, 0.95)
+        torch._foreach_add_(momenta, gradients)
+        ahead = torch._foreach_add(gradients, momenta, alpha=0.95)
         for i, p in enumerate(group["params"]):
-            state = self.state[p]
-            m = state.setdefault("m", torch.zeros_like(p, memory_format=torch.contiguous_format))
-            m.mul_(0.95).add_(p.grad)
-            flat = torch.add(p.grad, m, alpha=0.95).flatten(1)
-            steps.append(_orthogonal(flat).flatten() if i % size == rank else torch.zeros(p.numel()))
+            steps[i] = ahead[i].flatten(1)
+            if i % size == rank:
+                alike[steps[i].shape].append(i)
+            else:
+                steps[i] = torch.zeros(p.numel(), device=p.device)
+        for same in alike.values():
+            for i, step in zip(same, _orthogonal(torch.stack([steps[i] for i in same])), strict=True):
+                steps[i] = step.flatten()
         joined = torch.cat(steps)
         if size > 1:
             dist.all_reduce(joined)
-        for p, part in zip(group["params"], joined.split([p.numel() for p in group["params"]]), strict=True):
-            scale = max(1.0, p.shape[0] / (p.numel() / p.shape[0])) ** 0.5
-            p.mul_(1 - group["lr"] * group["decay"])
-            p.add_(part.view_as(p), alpha=-group["lr"] * scale)
+        parts = [
+            part.view_as(p)
+            for p, part in zip(
+                group["params"], joined.split([p.numel() for p in group["params"]]), strict=True
+            )
+        ]
+        scales = [max(1.0, p.shape[0] / (p.numel() / p.shape[0])) ** 0.5 for p in group["params"]]
+        torch._foreach_mul_(parts, [-group["lr"] * scale for scale in scales])
+        if group["decay"]:
+            torch._foreach_mul_(group["params"], 1 - group["lr"] * group["decay"])
+        torch._foreach_add_(group["params"], parts)
 
-    @staticmethod
-    def _adam(p: Tensor, state: dict[str, Tensor], lr: float) -> None:
-        gradient = p.grad
-        assert gradient is not None  # average_gradients
-        m = state.setdefault("m", torch.zeros_like(p))
-        v = state.setdefault("v", torch.zeros_like(p))
-        t = state.setdefault("t", torch.zeros(()))
-        t += 1
-        m.lerp_(gradient, 0.1)
-        v.lerp_(gradient * gradient, 0.01)
-        n = float(t)
-        p.addcdiv_(m / (1 - 0.9**n), (v / (1 - 0.99**n)).sqrt_().add_(1e-8), value=-lr)
+    def _adam(self, group: dict[str, Any]) -> None:
+        states = [self.state[p] for p in group["params"]]
+        gradients = [p.grad for p in group["params"]]  # of all, by average_gradients
+        for state, p in zip(states, group["params"], strict=True):
+            if not state:
+                state.update(m=torch.zeros_like(p), v=torch.zeros_like(p), t=torch.zeros(()))
+            state["t"] += 1
+        m, v = [state["m"] for state in states], [state["v"] for state in states]
+        torch._foreach_lerp_(m, gradients, 0.1)
+        torch._foreach_lerp_(v, torch._foreach_mul(gradients, gradients), 0.01)
+        times = [float(state["t"]) for state in states]
+        spread = torch._foreach_div(v, [1 - 0.99**t for t in times])
+        torch._foreach_sqrt_(spread)
+        torch._foreach_add_(spread, 1e-8)
+        steps = torch._foreach_div(m, spread)
+        torch._foreach_mul_(steps, [-group["lr"] / (1 - 0.9**t) for t in times])
+        torch._foreach_add_(group["params"], steps)

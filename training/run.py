@@ -16,11 +16,13 @@ import torch
 from training import align_vae, train_decoder, train_text, train_transformer, train_vae
 from training.export import BUILT_IN, export
 from training.generated_latents import generate_share
-from training.latents import encode_share, measure_statistics
+from training.latents import encode_share, encoded, measure_statistics
 from training.vae_loss import DRAFT_CONFIG
-from training.workers import run_workers
+from training.workers import DEVICE, run_workers, start_workers
 
 _GENERATED_CLIPS = 400  # for the decoder
+_GPU_ENCODERS = 4  # processes that render and encode beside the training on a GPU, which begins
+_FIRST_SHARE = 32  # with one of so many clips
 
 
 def main() -> None:
@@ -34,6 +36,7 @@ def main() -> None:
     parser.add_argument("--sharp-minutes", type=float, default=78)
     parser.add_argument("--vae-minutes", type=float, default=28)
     parser.add_argument("--world-minutes", type=float, default=95)
+    parser.add_argument("--world-rate", type=float, default=1.0, help="times the transformer's learning rate")
     parser.add_argument("--decoder-minutes", type=float, default=33)
     parser.add_argument("--until", choices=list(_RUN), help="stop after this stage, without an export")
     parser.add_argument("--workers", type=int, default=2, help="one-thread processes")
@@ -81,9 +84,15 @@ def _run_vae(folder: Path, options: argparse.Namespace) -> None:
 
 
 def _run_world(folder: Path, options: argparse.Namespace) -> None:
-    run_workers(options.workers, encode_share, folder, options.clips, options.seed)
+    if DEVICE.type == "cpu":
+        run_workers(options.workers, encode_share, folder, options.clips, options.seed)
+    else:
+        encoding = start_workers(_GPU_ENCODERS, encode_share, folder, options.clips, options.seed)
+        while not encoded(folder, options.clips // _FIRST_SHARE) and not encoding.join(0.2):
+            pass
     if not _stage_done(folder / "world-final.pt", options.world_minutes):
-        run_workers(options.workers, train_transformer.train, folder, options.world_minutes, options.seed)
+        more = (folder, options.world_minutes, options.seed, options.world_rate)
+        run_workers(options.workers, train_transformer.train, *more)
 
 
 def _run_decoder(folder: Path, options: argparse.Namespace) -> None:

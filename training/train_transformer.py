@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from lingbot_cli.model.transformer import Transformer, TransformerConfig
 from training.batches import BatchSampler, add_noise, prompt_pool
 from training.data import LARGE, PORTRAIT, SIZE
+from training.deepen import deepened
 from training.fused import use_unfused_attention
 from training.init_transformer import init_transformer
-from training.latents import Latents, clip_files, size_folder
+from training.latents import clip_files, size_folder
 from training.muon import Muon
 from training.teacher_forcing import PRESET, Batch, TeacherForcing, compile_training, loss
 from training.workers import (
@@ -22,12 +23,13 @@ from training.workers import (
     WeightAverage,
     append_row,
     average_gradients,
-    gradients_finite,
     save,
 )
 
 CLIPS = {SIZE: 4, PORTRAIT: 4, LARGE: 1}  # per step and process, on a CPU
-GPU_CLIPS = 16  # times as many on a GPU
+GPU_CLIPS = 32  # times as many on a GPU
+GPU_RATE = 2.0  # and the learning rate
+REFRESH_INTERVAL_S = 15.0  # looks for new clips
 STILL_WEIGHT = 4.0  # loss weight of chunks with a standing camera: easy, but any error shows
 REPORT_INTERVAL_S = 240.0
 
@@ -47,7 +49,7 @@ class Course:
 
 
 DRAFT = Course(lr=0.013, own_past_from=0.6, pose_weight=(0.5, 0.1), odds=(0.84, 0.08, 0.08))
-CONTINUED = Course(lr=0.006, own_past_from=0.1, pose_weight=(0.1, 0.1), odds=(0.62, 0.1, 0.28))
+CONTINUED = Course(lr=0.006, own_past_from=0.1, pose_weight=(0.1, 0.1), odds=(0.58, 0.14, 0.28))
 _PLAIN = ("patch_embedding", "head", "text_embedding", "time_", "pose")
 
 
@@ -87,8 +89,8 @@ def compute_losses(
             keep = (batch.starts[:, 1] == 3).float()[:, None] * torch.ones_like(batch.counts)
             own = torch.maximum(keep, batch.counts)[..., None, None, None, None]
             past = own * made + (1 - own) * batch.clean
-        blur = 0.12 * torch.rand(*past.shape[:2], 1, 1, 1, 1, generator=generator).to(DEVICE)
-        past = past + blur * torch.randn(past.shape, generator=generator).to(DEVICE)
+        blur = 0.12 * torch.rand(*past.shape[:2], 1, 1, 1, 1, generator=generator, device=DEVICE)
+        past = past + blur * torch.randn(past.shape, generator=generator, device=DEVICE)
         noisy, sigma, t = add_noise(batch.clean, 1, generator)
         flow = prepared.run([past, *noisy], [torch.zeros_like(t[0]), *t])
         where = learner.pose_logits(batch.clean.shape[3])
@@ -100,24 +102,22 @@ def compute_losses(
     return pictures, missed.sum() / batch.counts.sum() / 2
 
 
-def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
-    """Train for that many minutes of the stage's clock, resuming from `world.pt` if there is one."""
+def train(rank: int, folder: Path, minutes: float, seed: int, faster: float = 1.0) -> None:
+    """Train for that many minutes of the stage's clock, resuming from `world.pt` if there is one.
+
+    `faster` multiplies the learning rate.
+    """
     if DEVICE.type == "cpu":
         use_unfused_attention()
         compile_training()
     prompts = prompt_pool(folder, seed)
-    sources = [BatchSampler(Latents.open(clip_files(folder, size)), prompts) for size in CLIPS]
-    unseen = BatchSampler(Latents.open([size_folder(folder, SIZE) / "held-out.pt"]), prompts)
-    world = init_transformer(sources[0].data, seed)
-    course = DRAFT
-    if (folder / "world-start.pt").exists():
-        course = CONTINUED
-        world.load_state_dict(torch.load(folder / "world-start.pt", weights_only=True)["average"])
+    sources = [BatchSampler.of_files(clip_files(folder, size), prompts) for size in CLIPS]
+    unseen = BatchSampler.of_files([size_folder(folder, SIZE) / "held-out.pt"], prompts)
+    world, course = _start(folder, init_transformer(sources[0].data, seed))
     learner = Learner(world).to(DEVICE)
     checkpoint = folder / "world.pt"
-    optimiser = Muon(
-        learner, lr=course.lr, adam_lr=course.lr / 13, plain=[f"world.{p}" for p in _PLAIN] + ["pose"]
-    )
+    lr = faster * course.lr * (1 if DEVICE.type == "cpu" else GPU_RATE)
+    optimiser = Muon(learner, lr=lr, adam_lr=lr / 13, plain=[f"world.{p}" for p in _PLAIN] + ["pose"])
     average = WeightAverage(world, 0.993)
     step, spent = 0, 0.0
     if checkpoint.exists():
@@ -126,11 +126,17 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
         optimiser.load_state_dict(state["optimiser"])
         average.weights, step, spent = state["average"], state["step"], state["spent"]
     rng = np.random.default_rng([seed, rank, step])
-    generator = torch.Generator().manual_seed(1000 * seed + 10 * step + rank)
-    clock, total, reported, losses = StageClock(spent), 60 * minutes, spent, []
+    generator = torch.Generator(DEVICE).manual_seed(1000 * seed + 10 * step + rank)
+    clock, total, losses = StageClock(spent), 60 * minutes, []
+    reported = refreshed = spent
+    report_interval_s = min(REPORT_INTERVAL_S, total / 8)
     while (spent := clock.seconds()) < total:
         progress = spent / total
         optimiser.scale(rate(progress))
+        if spent - refreshed > REFRESH_INTERVAL_S:
+            refreshed = spent
+            for source in sources:
+                source.add(clip_files(folder, source.data.size))
         source = sources[rng.choice(len(sources), p=course.odds)]
         count = CLIPS[source.data.size] * (1 if DEVICE.type == "cpu" else GPU_CLIPS)
         batch = source.batch(rng, count)
@@ -140,13 +146,12 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
         optimiser.zero_grad()
         (pictures + float(np.interp(progress, (0, 1), course.pose_weight)) * missed).backward()
         average_gradients(learner)
-        if gradients_finite(learner):
-            nn.utils.clip_grad_norm_(learner.parameters(), 2.0)
+        if torch.isfinite(nn.utils.clip_grad_norm_(learner.parameters(), 2.0)):
             optimiser.step()
             average.follow(world, step)
         step += 1
         losses.append((float(pictures.detach()), float(missed.detach())))
-        if spent - reported > REPORT_INTERVAL_S:
+        if spent - reported > report_interval_s:
             reported = spent
             if rank == 0:
                 state = {"model": learner.state_dict(), "optimiser": optimiser.state_dict()}
@@ -156,6 +161,16 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
     if rank == 0:
         save(folder / "world-final.pt", {"average": average.weights, "step": step, "spent": spent})
         _report(folder, average, unseen, step, spent, np.mean(losses or [(0, 0)], axis=0))
+
+
+def _start(folder: Path, world: Transformer) -> tuple[Transformer, Course]:
+    """Return the transformer with the weights of `world-start.pt`, if there is one, and how it trains."""
+    path = folder / "world-start.pt"
+    if not path.exists():
+        return world, DRAFT
+    weights = torch.load(path, weights_only=True)["average"]
+    world.load_state_dict(deepened(weights, world.config.layers))
+    return world, CONTINUED
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.multiprocessing import ProcessContext
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 _LONGEST_PAUSE = timedelta(days=7)  # of one process while the other waits for it
@@ -24,16 +25,19 @@ def run_workers(workers: int, work: Callable[..., None], *rest: Any) -> None:
 
     With a GPU there is one process.
     """
-    if DEVICE.type == "cuda":
-        workers = 1
+    start_workers(1 if DEVICE.type == "cuda" else workers, work, *rest).join(None)
+
+
+def start_workers(workers: int, work: Callable[..., None], *rest: Any) -> ProcessContext:
+    """Start `work(rank, *rest)` in that many connected processes."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    rendezvous = Path(tempfile.gettempdir()) / f"lingbot-team-{os.getpid()}"
+    rendezvous = Path(tempfile.gettempdir()) / f"lingbot-team-{os.getpid()}-{work.__module__}"
+    rendezvous.unlink(missing_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no worker is left behind
     arguments = (workers, f"file://{rendezvous}", work, rest)
-    torch.multiprocessing.spawn(_worker, arguments, nprocs=workers, daemon=True)
-    rendezvous.unlink(missing_ok=True)
+    return torch.multiprocessing.spawn(_worker, arguments, nprocs=workers, daemon=True, join=False)
 
 
 def _worker(
@@ -81,8 +85,8 @@ class WeightAverage:
     @torch.no_grad()
     def follow(self, model: nn.Module, step: int) -> None:
         decay = min(self.decay, (step + 1) / (step + 10))
-        for name, value in model.state_dict().items():
-            self.weights[name].lerp_(value, 1 - decay)
+        now = model.state_dict()
+        torch._foreach_lerp_([self.weights[name] for name in now], list(now.values()), 1 - decay)
 
 
 class StageClock:
@@ -123,6 +127,6 @@ def append_row(path: Path, row: dict[str, float | int | str]) -> None:
 
 
 def gradients_finite(model: nn.Module) -> bool:
-    """Return whether every gradient is finite."""
+    """Return whether every gradient is finite; a GPU is waited for once."""
     grads: Iterable[torch.Tensor] = (p.grad for p in model.parameters() if p.grad is not None)
-    return all(bool(torch.isfinite(g).all()) for g in grads)
+    return bool(torch.stack([torch.isfinite(g).all() for g in grads]).all())

@@ -10,7 +10,7 @@ from lingbot_cli.model.vae import VAE, VAEConfig
 from training.batches import BatchSampler
 from training.data import FRAMES, LARGE, PORTRAIT, SIZE, ClipRenderer, chunk_start
 from training.init_transformer import batched_rays
-from training.latents import Latents, encode
+from training.latents import Latents, clip_parts, encode
 from training.place.render import draw_batch
 from training.place.walk import lens, wander
 
@@ -57,6 +57,38 @@ def test_clips_are_encoded_and_batched(tmp_path, size):
     assert batch.rays.shape == (3, 5, 384, 3, *cells)
     assert batch.condition.shape == (3, 5, 20, 3, *cells)
     assert batch.where.shape == (3, 5, 3, 6)
+
+
+def test_clips_encoded_together_have_the_latents_of_each_alone(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    vae, rng, renderer = VAE(CONFIG), np.random.default_rng(2), ClipRenderer(draw_batch)
+    clips = [renderer.random(rng, SIZE) for _ in range(2)]
+    encode(vae, clips, SIZE, tmp_path / "alone.pt")
+    monkeypatch.setattr("training.latents.CLIPS_TOGETHER", 2)
+    encode(vae, clips, SIZE, tmp_path / "together.pt")
+    alone, together = (Latents.open([tmp_path / f"{name}.pt"]) for name in ("alone", "together"))
+    assert torch.allclose(alone.clean.float(), together.clean.float(), atol=0.02)
+    assert torch.allclose(alone.told.float(), together.told.float(), atol=0.02)
+
+
+def test_new_files_join_the_clips_once(tmp_path):
+    torch.manual_seed(0)
+    clips = [ClipRenderer(draw_batch).random(np.random.default_rng(2), PORTRAIT)]
+    paths = [tmp_path / "000.pt", tmp_path / "001.pt"]
+    for path in paths:
+        encode(VAE(CONFIG), clips, PORTRAIT, path)
+    sampler = BatchSampler.of_files(paths[:1], torch.randn(5, 250, 64, 64))
+    for _ in range(2):
+        sampler.add(paths)
+        assert len(sampler.data.clean) == len(sampler.data.moods) == 2
+    assert sampler.data.size == PORTRAIT
+
+
+def test_all_sizes_are_encoded_at_the_same_pace():
+    parts = clip_parts(4000)
+    assert len(set(parts)) == len(parts) == 80 + 16 + 12
+    for size, count in ((SIZE, 40), (PORTRAIT, 8), (LARGE, 6)):
+        assert abs([each for each, _ in parts[: len(parts) // 2]].count(size) - count) <= 1
 
 
 def test_the_frames_of_a_clip_are_those_of_its_chunks():

@@ -1,5 +1,7 @@
 """Tests of the transformer's training: a whole clip at once against the model chunk by chunk, and one step."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from lingbot_cli.model import attention
 from lingbot_cli.model.rope import rotation_table
 from lingbot_cli.model.transformer import Transformer, TransformerConfig
+from training.deepen import deepened
 from training.generated_latents import generate
 from training.teacher_forcing import CHUNK, Batch, TeacherForcing, visible_chunks
 from training.train_transformer import Learner, compute_losses
@@ -86,6 +89,17 @@ def test_a_step_reaches_every_weight(world, own_past):
         name for name, weight in learner.named_parameters() if weight.grad is None or not weight.grad.any()
     ]
     assert without == []
+
+
+@torch.no_grad()
+def test_a_deeper_model_starts_as_the_one_that_it_copies(world):
+    deeper = Transformer(replace(CONFIG, layers=5))
+    deeper.load_state_dict(deepened(world.state_dict(), 5))
+    batch = random_batch(clips=1)
+    t = torch.full((1, CHUNKS), 813.0)
+    streams = [batch.clean, torch.randn_like(batch.clean)]
+    before, after = (TeacherForcing(model, batch).run(streams, [t, t]) for model in (world, deeper))
+    assert torch.allclose(before, after, atol=1e-5 * float(before.abs().max()))
 
 
 @torch.no_grad()
