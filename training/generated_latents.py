@@ -9,9 +9,9 @@ from torch import Tensor
 
 from lingbot_cli.model.transformer import Transformer, TransformerConfig
 from training.batches import BatchSampler, prompt_pool
-from training.data import SIZE
-from training.fused import use_unfused_attention
-from training.latents import CLIPS_PER_FILE, Latents, size_folder
+from training.data import SIZE, ClipRenderer
+from training.fused import fuse_vae, use_unfused_attention
+from training.latents import CLIPS_PER_FILE, Latents, encode, normalised_vae, random_clips, size_folder
 from training.teacher_forcing import PRESET, SCHEDULE, Batch, TeacherForcing
 from training.workers import DEVICE, load_average, save
 
@@ -19,8 +19,13 @@ _CLIPS_PER_BATCH = 5
 
 
 def generated_folder(folder: Path) -> Path:
-    """Return the folder of generated latents, whose files have the names of the clips'."""
+    """Return the folder of generated latents, whose files have the names of their clips' in `unseen_folder`."""
     return size_folder(folder, SIZE) / "generated"
+
+
+def unseen_folder(folder: Path) -> Path:
+    """Return the folder of clips that the transformer has not seen, as those of users."""
+    return size_folder(folder, SIZE) / "unseen"
 
 
 @torch.no_grad()
@@ -38,14 +43,27 @@ def generate(model: Transformer, batch: Batch, generator: torch.Generator) -> Te
     return made
 
 
+def encode_unseen(rank: int, folder: Path, clips: int, seed: int) -> None:
+    """Render and encode this process's share of the clips for `generate_share`; existing files are kept."""
+    parts = unseen_folder(folder)
+    parts.mkdir(exist_ok=True)
+    vae, renderer = normalised_vae(folder), ClipRenderer()
+    for part in range(rank, clips // CLIPS_PER_FILE, dist.get_world_size()):
+        path = parts / f"{part:03d}.pt"
+        if not path.exists():
+            encode(vae, random_clips(renderer, CLIPS_PER_FILE, SIZE, [seed, 4, part]), SIZE, path)
+
+
 def generate_share(rank: int, folder: Path, clips: int, seed: int) -> None:
-    """Generate this process's share of the clips' latents, fifty per file; existing files are kept.
+    """Encode new clips and generate this process's share of their latents, fifty per file; existing files are kept.
 
     Every second file continues its own first chunks, so that the decoder knows softened latents too.
     """
     if DEVICE.type == "cpu":
+        fuse_vae()
         use_unfused_attention()
-    encoded, out = size_folder(folder, SIZE), generated_folder(folder)
+    encode_unseen(rank, folder, clips, seed)
+    out = generated_folder(folder)
     out.mkdir(exist_ok=True)
     model = Transformer(TransformerConfig.of(PRESET)).to(DEVICE)
     model.load_state_dict(load_average(folder, "world"))
@@ -54,7 +72,7 @@ def generate_share(rank: int, folder: Path, clips: int, seed: int) -> None:
         path = out / f"{part:03d}.pt"
         if path.exists():
             continue
-        sampler = BatchSampler(Latents.open([encoded / f"{part:03d}.pt"]), prompts)
+        sampler = BatchSampler(Latents.open([unseen_folder(folder) / path.name]), prompts)
         rng = np.random.default_rng([seed, part])
         generator = torch.Generator().manual_seed(1000 * seed + part)
         torch.manual_seed(1000 * seed + part)

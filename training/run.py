@@ -20,6 +20,7 @@ from training.latents import encode_share, encoded, measure_statistics
 from training.vae_loss import DRAFT_CONFIG
 from training.workers import DEVICE, run_workers, start_workers
 
+_DRAFT_CLIPS = 3600
 _GENERATED_CLIPS = 400  # for the decoder
 _GPU_ENCODERS = 4  # processes that render and encode beside the training on a GPU, which begins
 _FIRST_SHARE = 32  # with one of so many clips
@@ -29,15 +30,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--folder", type=Path, required=True, help="latents, checkpoints and curves; 3 GB")
-    parser.add_argument("--clips", type=int, default=3600, help="encoded, for the transformer")
+    parser.add_argument("--folder", type=Path, required=True, help="latents, checkpoints and curves; 5 GB")
+    parser.add_argument("--clips", type=int, default=16000, help="encoded, for the transformer")
     parser.add_argument("--draft-vae-minutes", type=float, default=76)
     parser.add_argument("--draft-world-minutes", type=float, default=300)
     parser.add_argument("--sharp-minutes", type=float, default=78)
     parser.add_argument("--vae-minutes", type=float, default=28)
-    parser.add_argument("--world-minutes", type=float, default=95)
-    parser.add_argument("--world-rate", type=float, default=1.0, help="times the transformer's learning rate")
-    parser.add_argument("--decoder-minutes", type=float, default=33)
+    parser.add_argument("--world-minutes", type=float, default=500)
+    parser.add_argument("--decoder-minutes", type=float, default=100)
     parser.add_argument("--until", choices=list(_RUN), help="stop after this stage, without an export")
     parser.add_argument("--workers", type=int, default=2, help="one-thread processes")
     parser.add_argument("--seed", type=int, default=1)
@@ -64,7 +64,11 @@ def _run_draft(folder: Path, options: argparse.Namespace) -> None:
     minutes = options.draft_vae_minutes
     if not _stage_done(draft / "vae.pt", minutes):
         run_workers(options.workers, train_vae.train, draft, minutes, options.seed, DRAFT_CONFIG)
-    _run_world(draft, argparse.Namespace(**vars(options) | {"world_minutes": options.draft_world_minutes}))
+    draft_options = {
+        "world_minutes": options.draft_world_minutes,
+        "clips": min(options.clips, _DRAFT_CLIPS),
+    }
+    _run_world(draft, argparse.Namespace(**vars(options) | draft_options))
 
 
 def _run_sharp(folder: Path, options: argparse.Namespace) -> None:
@@ -91,8 +95,7 @@ def _run_world(folder: Path, options: argparse.Namespace) -> None:
         while not encoded(folder, options.clips // _FIRST_SHARE) and not encoding.join(0.2):
             pass
     if not _stage_done(folder / "world-final.pt", options.world_minutes):
-        more = (folder, options.world_minutes, options.seed, options.world_rate)
-        run_workers(options.workers, train_transformer.train, *more)
+        run_workers(options.workers, train_transformer.train, folder, options.world_minutes, options.seed)
 
 
 def _run_decoder(folder: Path, options: argparse.Namespace) -> None:

@@ -12,8 +12,8 @@ from training.data import SIZE, ClipRenderer
 from training.discriminator import AdversarialLoss
 from training.edges import edge_loss
 from training.fused import fuse_vae
-from training.generated_latents import generated_folder
-from training.latents import Latents, latents_folder, normalised_vae, size_folder
+from training.generated_latents import generated_folder, unseen_folder
+from training.latents import Latents, latents_folder, normalised_vae
 from training.train_vae import batches, rate
 from training.vae_loss import as_video, reconstruction_loss
 from training.vae_training import VaeTraining, read_state
@@ -21,7 +21,7 @@ from training.views import ViewSampler
 from training.workers import DEVICE
 
 GENERATED_WEIGHT = 0.5  # of the reconstruction loss of generated latents, whose camera may be slightly off
-EDGE_WEIGHT = 0.06  # beside that of the reconstruction loss
+EDGE_WEIGHT = 0.1  # beside that of the reconstruction loss
 _LATENTS = 6  # decoded together
 _WARM_UP = 2  # first latents of them, without a loss
 
@@ -32,7 +32,7 @@ class GeneratedClips:
     def __init__(self, folder: Path, rng: np.random.Generator) -> None:
         self._rng, self._renderer = rng, ClipRenderer()
         parts = sorted(generated_folder(folder).glob("*.pt"))
-        self._clips = Latents.open([size_folder(folder, SIZE) / path.name for path in parts])
+        self._clips = Latents.open([unseen_folder(folder) / path.name for path in parts])
         self._latents = torch.cat([torch.load(path, weights_only=True)["made"] for path in parts])
 
     def sample(self) -> tuple[Tensor, Tensor]:

@@ -102,11 +102,8 @@ def compute_losses(
     return pictures, missed.sum() / batch.counts.sum() / 2
 
 
-def train(rank: int, folder: Path, minutes: float, seed: int, faster: float = 1.0) -> None:
-    """Train for that many minutes of the stage's clock, resuming from `world.pt` if there is one.
-
-    `faster` multiplies the learning rate.
-    """
+def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
+    """Train for that many minutes of the stage's clock, resuming from `world.pt` if there is one."""
     if DEVICE.type == "cpu":
         use_unfused_attention()
         compile_training()
@@ -116,7 +113,7 @@ def train(rank: int, folder: Path, minutes: float, seed: int, faster: float = 1.
     world, course = _start(folder, init_transformer(sources[0].data, seed))
     learner = Learner(world).to(DEVICE)
     checkpoint = folder / "world.pt"
-    lr = faster * course.lr * (1 if DEVICE.type == "cpu" else GPU_RATE)
+    lr = course.lr * (1 if DEVICE.type == "cpu" else GPU_RATE)
     optimiser = Muon(learner, lr=lr, adam_lr=lr / 13, plain=[f"world.{p}" for p in _PLAIN] + ["pose"])
     average = WeightAverage(world, 0.993)
     step, spent = 0, 0.0

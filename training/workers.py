@@ -25,7 +25,9 @@ def run_workers(workers: int, work: Callable[..., None], *rest: Any) -> None:
 
     With a GPU there is one process.
     """
-    start_workers(1 if DEVICE.type == "cuda" else workers, work, *rest).join(None)
+    processes = start_workers(1 if DEVICE.type == "cuda" else workers, work, *rest)
+    while not processes.join():  # returns whenever one of them ends
+        pass
 
 
 def start_workers(workers: int, work: Callable[..., None], *rest: Any) -> ProcessContext:

@@ -6,13 +6,14 @@ import torch
 
 from lingbot_cli.camera.plucker import plucker_rays
 from lingbot_cli.camera.pose import relative_poses
-from lingbot_cli.model.vae import VAE, VAEConfig
+from lingbot_cli.model.vae import VAEConfig
 from training.batches import BatchSampler
 from training.data import FRAMES, LARGE, PORTRAIT, SIZE, ClipRenderer, chunk_start
 from training.init_transformer import batched_rays
 from training.latents import Latents, clip_parts, encode
 from training.place.render import draw_batch
 from training.place.walk import lens, wander
+from training.vae_loss import init_vae
 
 SIZES = pytest.mark.parametrize("size", [SIZE, PORTRAIT, LARGE], ids=["usual", "portrait", "large"])
 CONFIG = VAEConfig(dim=4, num_res_blocks=1)
@@ -47,7 +48,7 @@ def test_clips_are_encoded_and_batched(tmp_path, size):
     assert clips[0].video.shape == (FRAMES, *size, 3)
     again = renderer.frames(clips[0].actual, clips[0].optics, clips[0].moods, size)
     assert torch.equal(again, clips[0].video)
-    encode(VAE(CONFIG), clips, size, tmp_path / "000.pt")
+    encode(init_vae(0, CONFIG), clips, size, tmp_path / "000.pt")
     latents = Latents.open([tmp_path / "000.pt"])
     assert latents.size == size
     cells = (size[0] // 8, size[1] // 8)
@@ -61,7 +62,7 @@ def test_clips_are_encoded_and_batched(tmp_path, size):
 
 def test_clips_encoded_together_have_the_latents_of_each_alone(tmp_path, monkeypatch):
     torch.manual_seed(0)
-    vae, rng, renderer = VAE(CONFIG), np.random.default_rng(2), ClipRenderer(draw_batch)
+    vae, rng, renderer = init_vae(0, CONFIG), np.random.default_rng(2), ClipRenderer(draw_batch)
     clips = [renderer.random(rng, SIZE) for _ in range(2)]
     encode(vae, clips, SIZE, tmp_path / "alone.pt")
     monkeypatch.setattr("training.latents.CLIPS_TOGETHER", 2)
@@ -76,7 +77,7 @@ def test_new_files_join_the_clips_once(tmp_path):
     clips = [ClipRenderer(draw_batch).random(np.random.default_rng(2), PORTRAIT)]
     paths = [tmp_path / "000.pt", tmp_path / "001.pt"]
     for path in paths:
-        encode(VAE(CONFIG), clips, PORTRAIT, path)
+        encode(init_vae(0, CONFIG), clips, PORTRAIT, path)
     sampler = BatchSampler.of_files(paths[:1], torch.randn(5, 250, 64, 64))
     for _ in range(2):
         sampler.add(paths)
