@@ -80,8 +80,8 @@ _ERROR_MESSAGES: dict[str, str] = {
     "int_from_float": "is not a whole number; expected one",
     "bool_type": "is neither true nor false; expected one of them",
     "list_type": "is not a list; expected {expected}",
-    "too_short": "has {actual_length} values; expected {min_length}",
-    "too_long": "has {actual_length} values; expected {max_length}",
+    "too_short": "has {actual_length} values; expected {least}{min_length}",
+    "too_long": "has {actual_length} values; expected {most}{max_length}",
     "literal_error": "is unknown; expected {expected}",
     "greater_than": "is too small; expected more than {gt}",
     "greater_than_equal": "is too small; expected at least {ge}",
@@ -103,8 +103,10 @@ def _error_message(model: type[BaseModel], path: KeyPath, wrong: Any) -> str:
         return f"unknown key '{name[:40]}'; expected {_suggest(name, names)}"
     if wrong["type"] == "timeline":
         return str(wrong["msg"]) if not path else f"`{path[-1]}`: {wrong['msg']}"
-    listed = "a list of key poses" if path[:1] == ("follow",) else "a list of four numbers"
-    facts = {"expected": listed, "fields": ", ".join(_field_names(inner))}
+    facts = {"expected": "a list of four numbers", "least": "", "most": ""}
+    if path[:1] == ("follow",):
+        facts = {"expected": "a list of key poses", "least": "at least ", "most": "at most "}
+    facts["fields"] = ", ".join(_field_names(inner))
     facts |= wrong.get("ctx", {})
     name = ".".join(map(str, path))
     message = _ERROR_MESSAGES.get(wrong["type"], f"{wrong['msg'].lower()}; expected another value")

@@ -30,6 +30,7 @@ def test_moves_are_keys_for_frames():
         ("w-0", (1, 1, 3), f"0 frames; expected 1 to {MAX_FRAMES}"),
         (f"w-{MAX_FRAMES + 1}", (1, 1, 2 + len(str(MAX_FRAMES + 1))), f"{MAX_FRAMES + 1} frames"),
         ("w-" + "9" * 30, (1, 1, 32), f"{'9' * 20} frames"),
+        ("w-0" + "0" * 7 + "12345678", (1, 1, 18), f"{'0' * 8}12345678 frames"),
     ],
 )
 def test_problems_have_columns(text, location, message):

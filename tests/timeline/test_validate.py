@@ -37,7 +37,8 @@ def messages(parse, raw, **options):
             "`orbit.radius` is too small; expected more than 0.0",
         ),
         ({"follow": 3, "for": 1}, "`follow` is not a list; expected a list of key poses"),
-        ({"follow": [], "for": 1}, "`follow` has 0 values; expected 1"),
+        ({"follow": [], "for": 1}, "`follow` has 0 values; expected at least 1"),
+        ({"follow": [{"yaw": 1}] * 1001, "for": 1}, "`follow` has 1001 values; expected at most 1000"),
         ({"follow": [{"yaw": "x"}], "for": 1}, "`follow.0.yaw` is not a number; expected a number"),
         ({"follow": [{"yow": 1}], "for": 1}, "unknown key 'yow'; expected 'yaw'"),
         (
