@@ -26,7 +26,7 @@ def partial_name(path: Path) -> Path:
 def segment_stem(playlist: Path) -> str:
     """Return the beginning of the segments' names, with no character that has a meaning in URLs or patterns.
 
-    Two playlists have different ones: `a b` → a~20b.
+    Two stems have different ones: `a b` → a~20b.
     """
     return _UNSAFE.sub(lambda character: f"~{ord(character[0]):02x}", playlist.stem)
 
@@ -95,11 +95,14 @@ def check_distinct(targets: Iterable[str], *, option: str = "-o") -> None:
             same = "given twice" if names[place] == target else f"the same place as {option} {names[place]}"
             raise UsageError(f"{option} {target}: {same}", hint="leave one of them out")
         names[place] = target
-    playlists = {
-        (Path(place).parent, segment_stem(Path(place))): target
-        for place, target in names.items()
-        if place.lower().endswith(PLAYLIST_SUFFIX)
-    }
+    playlists: dict[tuple[Path, str], str] = {}
+    for place, target in names.items():
+        if place.lower().endswith(PLAYLIST_SUFFIX):
+            segments = (Path(place).parent, segment_stem(Path(place)))
+            if segments in playlists:  # a.m3u8 and a.M3U8
+                problem = f"{option} {target}: its segments have the names of those of {option} {playlists[segments]}"
+                raise UsageError(problem, hint="choose another name")
+            playlists[segments] = target
     for place, target in names.items():
         match = _SEGMENT.fullmatch(Path(place).name) if playlists else None
         if match is not None and (playlist := playlists.get((Path(place).parent, match[1]))):

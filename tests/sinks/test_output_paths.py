@@ -219,6 +219,8 @@ def test_the_refusal_names_the_other_output(tmp_path):
 def test_an_output_named_as_a_segment_of_a_playlist_is_refused(tmp_path):
     with pytest.raises(UsageError, match=r"d.0.ts: a segment of -o \S*/d.m3u8 can have this name"):
         check_distinct([f"{tmp_path}/d.0.ts", f"{tmp_path}/d.m3u8"])
+    with pytest.raises(UsageError, match=r"d.M3U8: its segments have the names of those of -o \S*/d.m3u8"):
+        check_distinct([f"{tmp_path}/d.m3u8", f"{tmp_path}/d.M3U8"])
     check_distinct(
         [f"{tmp_path}/{name}" for name in ("d.m3u8", "d0.ts", "d.ts", "e.0.ts", "f/d.0.ts", "d.0.m3u8")]
     )
