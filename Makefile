@@ -42,6 +42,7 @@ drawings: demo
 	cp demo/first-walk.webp docs
 	$(BIN)/lingbot render samples/tower-dusk.png --timeline recipes/first-walk.yaml \
 		--prompt "a stone courtyard at dusk" --upscale 4 -o docs/first-walk-dusk.webp --overwrite
+	$(BIN)/lingbot render samples/courtyard-day.png --timeline recipes/a-day.yaml --upscale 4 -o docs/a-day.mp4 --overwrite
 
 lint: setup
 	$(BIN)/ruff check .

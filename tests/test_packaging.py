@@ -14,6 +14,7 @@ import zipfile
 from email.parser import Parser
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import yaml
@@ -140,16 +141,21 @@ def test_the_version_is_the_same_everywhere():
 README_PICTURES = re.findall(r"\]\((docs/[a-z-]+\.webp)\)", (ROOT / "README.md").read_text())
 
 
+def render_again(name, folder):
+    """Return the first nine frames of a picture or film, made by its command in the Makefile."""
+    recipe = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    commands = re.findall(r"^\t\$\(BIN\)/lingbot (render .+)$", recipe, flags=re.MULTILINE)
+    (command,) = (command for command in commands if f"/{Path(name).name} " in command)
+    words = re.sub(r"-o (demo|docs)/", f"-o {folder}/", command)
+    run(sys.executable, "-m", "lingbot_cli", *shlex.split(words), "--frames", ":9", cwd=ROOT)
+    return folder / Path(name).name
+
+
 @pytest.mark.parametrize("picture", README_PICTURES)
 def test_a_picture_in_the_readme_is_of_this_model(picture, tmp_path):
     """The pictures are made by `make drawings`, the first of them by `make demo` as well."""
-    name = Path(picture).name
-    recipe = (ROOT / "Makefile").read_text().replace("\\\n", " ")
-    commands = re.findall(r"^\t\$\(BIN\)/lingbot (render .+)$", recipe, flags=re.MULTILINE)
-    (command,) = (command for command in commands if f"/{name} " in command)
-    words = re.sub(r"-o (demo|docs)/", f"-o {tmp_path}/", command)
-    run(sys.executable, "-m", "lingbot_cli", *shlex.split(words), "--frames", ":9", cwd=ROOT)
-    with Image.open(ROOT / picture) as shown, Image.open(tmp_path / name) as made:
+    made_again = render_again(picture, tmp_path)
+    with Image.open(ROOT / picture) as shown, Image.open(made_again) as made:
         assert shown.n_frames == 72
         assert made.n_frames == 9
         assert shown.size == made.size
@@ -158,6 +164,14 @@ def test_a_picture_in_the_readme_is_of_this_model(picture, tmp_path):
             made.seek(frame)
             error = np.asarray(shown.convert("RGB"), float) - np.asarray(made.convert("RGB"), float)
             assert np.sqrt(np.mean(error**2)) < 5
+
+
+def test_the_film_of_the_readme_is_of_this_model(tmp_path):
+    assert "](docs/a-day.mp4)" in (ROOT / "README.md").read_text()
+    made = list(iio.imiter(render_again("docs/a-day.mp4", tmp_path)))
+    assert len(made) == 9
+    for expected, frame in zip(iio.imiter(ROOT / "docs" / "a-day.mp4"), made, strict=False):
+        assert np.sqrt(np.mean((expected.astype(float) - frame) ** 2)) < 5
 
 
 def test_the_readme_has_two_pictures():
