@@ -24,7 +24,7 @@ V1_STEPS, V2_STEPS = (0, 179, 358, 679), (0, 250, 500, 750)
 @pytest.mark.parametrize(
     ("name", "chunk", "window", "sink", "steps", "shift", "width"),
     [
-        ("built-in", 3, 12, 3, V2_STEPS, 5.0, (192, 6, 6, 768)),
+        ("built-in", 3, 12, 3, V2_STEPS, 5.0, (192, 6, 9, 768)),
         ("lingbot-world-fast", 3, 18, 9, V1_STEPS, 10.0, (5120, 40, 40, 13824)),
         ("lingbot-world-v2-14b-causal-fast", 4, 18, 6, V2_STEPS, 10.0, (5120, 40, 40, 13824)),
         ("lingbot-world-v2-14b-causal-fast-diffusers", 3, 18, 9, V2_STEPS, 5.0, (5120, 40, 40, 13824)),

@@ -17,11 +17,11 @@ from training.views import KINDS, ViewSampler
 
 VIEWS = 2000
 _SEED = 61
-_MARGIN = 1.4
+_MARGIN = 1.5  # an image of 32 pixels, the smallest, is reconstructed worst
 
 
 def scene_max_error(vae: VAE, views: int = VIEWS) -> float:
-    """Return the setting for a VAE in float32: the highest error of unseen views, and two fifths."""
+    """Return the setting for a VAE in float32: the highest error of unseen views, and half of it."""
     sampler = ViewSampler(np.random.default_rng(_SEED))
     found: list[Tensor] = []
     while sum(map(len, found)) < views:
