@@ -94,10 +94,5 @@ def unfused_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def use_unfused_attention() -> None:
-    """Use `unfused_attention` for cross-attention in this process."""
+    """Use `unfused_attention` for all attention of this process's training."""
     attention.attend_all = unfused_attention
-
-
-def trained_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Compute attention [B, N, heads, d] with the kernel whose backward is faster on the tensors' device."""
-    return unfused_attention(q, k, v) if q.device.type == "cpu" else attention.attend_all(q, k, v)

@@ -11,7 +11,7 @@ from lingbot_cli.model.transformer import Transformer, TransformerConfig
 from training.batches import BatchSampler, prompt_pool
 from training.data import SIZE, ClipRenderer
 from training.fused import fuse_vae, use_unfused_attention
-from training.latents import CLIPS_PER_FILE, Latents, encode, normalised_vae, random_clips, size_folder
+from training.latents import CLIPS_PER_FILE, Latents, encode_missing, normalised_vae, size_folder
 from training.teacher_forcing import PRESET, SCHEDULE, Batch, TeacherForcing
 from training.workers import DEVICE, load_average, save
 
@@ -49,9 +49,7 @@ def encode_unseen(rank: int, folder: Path, clips: int, seed: int) -> None:
     parts.mkdir(exist_ok=True)
     vae, renderer = normalised_vae(folder), ClipRenderer()
     for part in range(rank, clips // CLIPS_PER_FILE, dist.get_world_size()):
-        path = parts / f"{part:03d}.pt"
-        if not path.exists():
-            encode(vae, random_clips(renderer, CLIPS_PER_FILE, SIZE, [seed, 4, part]), SIZE, path)
+        encode_missing(vae, renderer, parts / f"{part:03d}.pt", SIZE, [seed, 4, part])
 
 
 def generate_share(rank: int, folder: Path, clips: int, seed: int) -> None:

@@ -34,7 +34,8 @@ def init_folder(model: Path, folder: Path) -> None:
                     f"{model}: its VAE has other widths than this training's; train from nothing"
                 )
             save(folder / name, {"average": average, "step": 0, "spent": math.inf})
-    write_normalised_statistics(folder)
+            if part == "vae":
+                write_normalised_statistics(folder)
 
 
 def _shapes(weights: dict[str, Tensor]) -> dict[str, torch.Size]:

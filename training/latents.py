@@ -136,7 +136,7 @@ def measure_statistics(folder: Path, seed: int) -> None:
     if (folder / "draft").exists():
         write_normalised_statistics(folder)
         return
-    clips = random_clips(ClipRenderer(), _STATISTICS_CLIPS, SIZE, [seed, 1])
+    clips = _random_clips(ClipRenderer(), _STATISTICS_CLIPS, SIZE, [seed, 1])
     save(path, statistics(restored_vae(load_average(folder, "vae")).to(DEVICE), clips))
 
 
@@ -147,10 +147,9 @@ def write_normalised_statistics(folder: Path) -> None:
     save(path, {"mean": torch.tensor(LATENT_MEAN), "std": torch.tensor(LATENT_STD)})
 
 
-def random_clips(
+def _random_clips(
     renderer: ClipRenderer, count: int, size: tuple[int, int], seed: list[int]
 ) -> Iterable[Clip]:
-    """Yield random clips of a size, drawn from a seed."""
     rng = np.random.default_rng([*seed, *size])
     return (renderer.random(rng, size) for _ in range(count))
 
@@ -193,13 +192,26 @@ def encode_share(rank: int, folder: Path, clips: int, seed: int) -> None:
     vae = normalised_vae(folder)
     for size in SHARES:
         size_folder(folder, size).mkdir(exist_ok=True)
-        held_out = size_folder(folder, size) / "held-out.pt"
-        if rank == 0 and not held_out.exists():
-            encode(vae, random_clips(renderer, _HELD_OUT, size, [seed, 2]), size, held_out)
+        if rank == 0:
+            encode_missing(
+                vae, renderer, size_folder(folder, size) / "held-out.pt", size, [seed, 2], _HELD_OUT
+            )
     for size, part in clip_parts(clips)[rank :: dist.get_world_size()]:
         path = size_folder(folder, size) / f"{part:03d}.pt"
-        if not path.exists():
-            encode(vae, random_clips(renderer, CLIPS_PER_FILE, size, [seed, 3, part]), size, path)
+        encode_missing(vae, renderer, path, size, [seed, 3, part])
+
+
+def encode_missing(
+    vae: VAE,
+    renderer: ClipRenderer,
+    path: Path,
+    size: tuple[int, int],
+    seed: list[int],
+    count: int = CLIPS_PER_FILE,
+) -> None:
+    """Render and encode random clips to a file unless it exists."""
+    if not path.exists():
+        encode(vae, _random_clips(renderer, count, size, seed), size, path)
 
 
 def clip_parts(clips: int) -> list[tuple[tuple[int, int], int]]:

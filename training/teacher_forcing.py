@@ -11,11 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lingbot_cli.model import rope
+from lingbot_cli.model import attention, rope
 from lingbot_cli.model.sampler import sigma_schedule
 from lingbot_cli.model.transformer import Block, BlockPairs, Transformer
 from lingbot_cli.presets import PRESETS
-from training.fused import trained_attention
 
 PRESET = PRESETS["built-in"]
 SCHEDULE = sigma_schedule(PRESET.steps, PRESET.shift)
@@ -57,7 +56,9 @@ def attend_streams(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         keys, values = (x[0][:, past].flatten(1, 2)[None].expand(streams, -1, -1, -1, -1) for x in (k, v))
         keys, values = (torch.cat([p, x[:, :, j]], 2).flatten(0, 1) for p, x in ((keys, k), (values, v)))
         out.append(
-            trained_attention(q[:, :, j].flatten(0, 1), keys, values).view(streams, clips, tokens, heads, dim)
+            attention.attend_all(q[:, :, j].flatten(0, 1), keys, values).view(
+                streams, clips, tokens, heads, dim
+            )
         )
     return torch.stack(out, 2)
 
@@ -131,7 +132,7 @@ class TeacherForcing:
                     return q
                 seen = [past[layer, i] for i in (*visible_chunks(j), j)]
                 keys, values = (torch.cat([pair[n] for pair in seen], 1) for n in (0, 1))
-                return trained_attention(q, keys, values)
+                return attention.attend_all(q, keys, values)
 
             clean = self.batch.clean[:, j]
             if j >= first:

@@ -29,10 +29,10 @@ def parse_moves(text: str) -> Timeline:
             letters = ", ".join(map(repr, unknown))
             message = f"unknown key letter {letters}; expected any of {' '.join(LETTERS)}, or none"
             problems.add(location, message)
-        elif not 0 < int(count.lstrip("0")[:9] or "0") <= MAX_FRAMES:  # any number of digits
+        elif not 0 < (frames := int(count.lstrip("0")[:9] or "0")) <= MAX_FRAMES:  # any number of digits
             problems.add(location, f"{count[:20]} frames; expected 1 to {MAX_FRAMES}")
         else:
-            event = KeysEvent.model_validate({"keys": keys, "for": Time(Fraction(count), "f")})
+            event = KeysEvent.model_validate({"keys": keys, "for": Time(Fraction(frames), "f")})
             parsed.append(ParsedEvent(event, FixedItem(location)))
     if problems:
         raise TimelineError(source, problems)

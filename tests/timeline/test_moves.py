@@ -42,8 +42,8 @@ def test_problems_have_columns(text, location, message):
 
 
 def test_zeros_before_a_number():
-    one, twelve = parse_moves("w-000000001,w-000000012").events
-    assert [str(one.event.span), str(twelve.event.span)] == ["1f", "12f"]
+    one, twelve, last = parse_moves(f"w-000000001,w-000000012,w-{'0' * 5000}3").events
+    assert [str(each.event.span) for each in (one, twelve, last)] == ["1f", "12f", "3f"]
 
 
 def test_the_longest_move():
