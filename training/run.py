@@ -23,7 +23,7 @@ from training.workers import DEVICE, run_workers, start_workers
 _DRAFT_CLIPS = 3600
 _GENERATED_CLIPS = 400  # for the decoder
 _GPU_ENCODERS = 4  # processes that render and encode beside the training on a GPU
-_FIRST_SHARE = 32  # that training begins when one in so many clips is encoded
+_FIRST_SHARE = 128  # that training begins when one in so many clips is encoded
 
 
 def main() -> None:

@@ -111,9 +111,6 @@ class TeacherForcing:
         )
         return flow.view(count, *shape)
 
-    def _time(self, clips: int, step: int) -> Tensor:
-        return torch.full((clips,), float(SCHEDULE.timesteps[step]), device=self.turn.device)
-
     @torch.no_grad()
     def rollout(self, first: int, again: bool) -> Tensor:
         """Return the clips as the model continues them itself from chunk `first`, with one or two steps per chunk."""
@@ -137,13 +134,12 @@ class TeacherForcing:
             clean = self.batch.clean[:, j]
             if j >= first:
                 for step in (0, 2) if again else (0,):
-                    sigma, t = SCHEDULE.sigmas[step], self._time(clips, step)
+                    sigma, t = SCHEDULE.sigmas[step], torch.full((clips,), float(SCHEDULE.timesteps[step]))
                     noise = torch.randn_like(clean)
                     noisy = (1 - sigma) * clean + sigma * noise if step else noise
                     clean = noisy - sigma * self.model(noisy, condition, t, camera, text, turn, attend)
             made.append(clean)
-            zeros = torch.zeros(clips, device=clean.device)
-            self.model(clean, condition, zeros, camera, text, turn, attend, flow=False)
+            self.model(clean, condition, torch.zeros(clips), camera, text, turn, attend, flow=False)
         return torch.stack(made, 1)
 
 
@@ -191,9 +187,12 @@ def loss(made: Tensor, noisy: Tensor, sigma: Tensor, batch: Batch) -> Tensor:
     return (error * batch.counts).sum() / batch.counts.sum() / len(made)
 
 
-def compile_training() -> None:
-    """Compile attention among streams, and what the blocks of this process do before and after attention."""
-    torch._dynamo.config.recompile_limit = 64  # every number of rows, with gradients and without
-    TeacherForcing.attend_streams = staticmethod(torch.compile(attend_streams, dynamic=False))
-    Block.before_attention = torch.compile(Block.before_attention, dynamic=False)  # type: ignore[method-assign]
-    Block.after_attention = torch.compile(Block.after_attention, dynamic=False)  # type: ignore[method-assign]
+def compile_training(*, dynamic: bool) -> None:
+    """Compile attention among streams, and what the blocks of this process do before and after attention.
+
+    `dynamic` compiles once for all numbers of rows, with gradients and without, rather than for each.
+    """
+    torch._dynamo.config.recompile_limit = 64
+    TeacherForcing.attend_streams = staticmethod(torch.compile(attend_streams, dynamic=dynamic))
+    Block.before_attention = torch.compile(Block.before_attention, dynamic=dynamic)  # type: ignore[method-assign]
+    Block.after_attention = torch.compile(Block.after_attention, dynamic=dynamic)  # type: ignore[method-assign]

@@ -106,7 +106,7 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
     """Train for that many minutes of the stage's clock, resuming from `world.pt` if there is one."""
     if DEVICE.type == "cpu":
         use_unfused_attention()
-        compile_training()
+    compile_training(dynamic=DEVICE.type != "cpu")
     prompts = prompt_pool(folder, seed)
     sources = [BatchSampler.of_files(clip_files(folder, size), prompts) for size in CLIPS]
     unseen = BatchSampler.of_files([size_folder(folder, SIZE) / "held-out.pt"], prompts)
@@ -147,17 +147,17 @@ def train(rank: int, folder: Path, minutes: float, seed: int) -> None:
             optimiser.step()
             average.follow(world, step)
         step += 1
-        losses.append((float(pictures.detach()), float(missed.detach())))
+        losses.append(torch.stack([pictures.detach(), missed.detach()]))  # read later: no wait for a GPU
         if spent - reported > report_interval_s:
             reported = spent
             if rank == 0:
                 state = {"model": learner.state_dict(), "optimiser": optimiser.state_dict()}
                 save(checkpoint, {**state, "average": average.weights, "step": step, "spent": spent})
-                _report(folder, average, unseen, step, spent, np.mean(losses, axis=0))
+                _report(folder, average, unseen, step, spent, losses)
             losses = []
     if rank == 0:
         save(folder / "world-final.pt", {"average": average.weights, "step": step, "spent": spent})
-        _report(folder, average, unseen, step, spent, np.mean(losses or [(0, 0)], axis=0))
+        _report(folder, average, unseen, step, spent, losses)
 
 
 def _start(folder: Path, world: Transformer) -> tuple[Transformer, Course]:
@@ -177,7 +177,7 @@ def _report(
     unseen: BatchSampler,
     step: int,
     spent: float,
-    losses: np.ndarray,
+    losses: list[Tensor],
 ) -> None:
     """Log the averaged weights' error on unseen clips, with the true past and with their own."""
     world = Transformer(TransformerConfig.of(PRESET)).to(DEVICE)
@@ -192,14 +192,15 @@ def _report(
             [batch.clean, noise[0]], [torch.zeros_like(sigma[0]), 999 * torch.ones_like(sigma[0])]
         )
         alone = prepared.rollout(1, again=False)
+    pictures, missed = torch.stack(losses or [torch.zeros(2)]).mean(0).tolist()
     apart = (alone - batch.clean).square().mean(dim=(2, 3, 4, 5)) * batch.counts
     append_row(
         folder / "world-curve.csv",
         {
             "step": step,
             "minutes": round(spent / 60, 1),
-            "loss": round(float(losses[0]), 4),
-            "pose": round(float(losses[1]), 4),
+            "loss": round(pictures, 4),
+            "pose": round(missed, 4),
             "unseen": round(float(loss(flow[1:].float(), noise, sigma, batch)), 4),
             "alone": round(float(apart[:, 1:].sum() / batch.counts[:, 1:].sum()), 4),
         },
