@@ -22,7 +22,7 @@ setup: $(VENV)/.ready
 
 demo: setup
 	mkdir -p demo
-	$(BIN)/lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml --upscale 4 \
+	$(BIN)/lingbot render samples/courtyard-day.png --timeline recipes/first-walk.yaml --size 224x128 --upscale 2 \
 		-o demo/first-walk.mp4 -o demo/first-walk.webp --overwrite
 	@echo
 	@echo "The video is demo/first-walk.mp4. To go on:"
@@ -41,8 +41,9 @@ drawings: demo
 		$(BIN)/lingbot timeline show $$recipe -o $${recipe%.*}.svg --overwrite || exit; done
 	cp demo/first-walk.webp docs
 	$(BIN)/lingbot render samples/tower-dusk.png --timeline recipes/first-walk.yaml \
-		--prompt "a stone courtyard at dusk" --upscale 4 -o docs/first-walk-dusk.webp --overwrite
-	$(BIN)/lingbot render samples/courtyard-day.png --timeline recipes/a-day.yaml --upscale 4 -o docs/a-day.mp4 --overwrite
+		--prompt "a stone courtyard at dusk" --size 224x128 --upscale 2 -o docs/first-walk-dusk.webp --overwrite
+	$(BIN)/lingbot render samples/courtyard-day.png --timeline recipes/a-day.yaml --size 224x128 --upscale 2 \
+		--seed 3 -o docs/a-day.mp4 --overwrite
 
 lint: setup
 	$(BIN)/ruff check .

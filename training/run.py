@@ -20,24 +20,26 @@ from training.latents import encode_share, encoded, measure_statistics
 from training.vae_loss import DRAFT_CONFIG
 from training.workers import DEVICE, run_workers, start_workers
 
+_CLIPS = 32000
 _DRAFT_CLIPS = 3600
 _GENERATED_CLIPS = 400  # for the decoder
 _GPU_ENCODERS = 4  # processes that render and encode beside the training on a GPU
 _FIRST_SHARE = 128  # that training begins when one in so many clips is encoded
+_WORLD_MINUTES = 1900 if DEVICE.type == "cpu" else 16  # of two cores, and of an H100
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--folder", type=Path, required=True, help="latents, checkpoints and curves; 5 GB")
-    parser.add_argument("--clips", type=int, default=16000, help="encoded, for the transformer")
+    parser.add_argument("--folder", type=Path, required=True, help="latents, checkpoints and curves; 7 GB")
+    parser.add_argument("--clips", type=int, default=_CLIPS, help="encoded, for the transformer")
     parser.add_argument("--draft-vae-minutes", type=float, default=76)
     parser.add_argument("--draft-world-minutes", type=float, default=300)
     parser.add_argument("--sharp-minutes", type=float, default=78)
     parser.add_argument("--vae-minutes", type=float, default=28)
-    parser.add_argument("--world-minutes", type=float, default=500)
-    parser.add_argument("--decoder-minutes", type=float, default=100)
+    parser.add_argument("--world-minutes", type=float, default=_WORLD_MINUTES)
+    parser.add_argument("--decoder-minutes", type=float, default=128)
     parser.add_argument("--until", choices=list(_RUN), help="stop after this stage, without an export")
     parser.add_argument("--workers", type=int, default=2, help="one-thread processes")
     parser.add_argument("--seed", type=int, default=1)
