@@ -48,6 +48,7 @@ def main() -> None:
     cores = os.cpu_count() or 1
     torch.set_num_threads(1 if cores <= 2 else cores)
     folder = options.folder
+    folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "text.pt").exists():
         train_text.train(folder, options.seed)
     for stage, run in _RUN.items():
